@@ -1,0 +1,83 @@
+"""The errors that a user of Spacedock can meet; each says what to do next."""
+
+from __future__ import annotations
+
+
+class SpacedockError(Exception):
+    """Base of every error that Spacedock raises on purpose."""
+
+
+class BadRequestError(SpacedockError):
+    """The request cannot be a job: a field is missing, empty or contradicts another."""
+
+
+class FileTooLargeError(BadRequestError):
+    """A file, or all files of one job together, are over the limit.
+
+    `name` is the file's name (or "all files"), `size` and `limit` are bytes.
+    """
+
+    def __init__(self, name: str, size: int, limit: int) -> None:
+        self.name, self.size, self.limit = name, size, limit
+        super().__init__(
+            f"{name}: {size / 2**20:.1f} MB is over the limit of {limit / 2**20:.0f} MB. "
+            "Send a smaller file, or split the job."
+        )
+
+
+class FileUnreadableError(BadRequestError):
+    """A file that the request names cannot be read on this machine."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"{path}: {why}. Check the path and its permissions.")
+
+
+class NotConnectedError(SpacedockError):
+    """Redis cannot be reached at the address in use."""
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url, self.why = url, why
+        super().__init__(
+            f"no Spacedock at {url} ({why}). Start it with `spacedockd`, "
+            "or name its Redis with --redis or SPACEDOCK_REDIS_URL."
+        )
+
+
+class NoWorkerError(SpacedockError):
+    """No worker answered; Redis is there, but nothing takes work from it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"no worker answered within {seconds:g} s. Is `spacedockd` running?")
+
+
+class JobNotFoundError(SpacedockError):
+    """There is no job of that id: it never was, or its result was kept long enough and is gone."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"no job {job_id}. Results are kept for 24 hours after the job ended.")
+
+
+class SpaceNotFoundError(SpacedockError):
+    """The registry has no Space of that name."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        self.name, self.known = name, known
+        names = f" Known: {', '.join(known)}." if known else " The registry is empty."
+        super().__init__(f"no Space '{name}' in the registry.{names} Add it with `spacedock spaces add`.")
+
+
+class ResultTimeoutError(SpacedockError):
+    """The job had not ended when the caller's wait was over. The job itself goes on."""
+
+    def __init__(self, job_id: str, seconds: float) -> None:
+        self.job_id, self.seconds = job_id, seconds
+        super().__init__(
+            f"job {job_id} had not ended after {seconds:g} s. It goes on: `spacedock result {job_id}`."
+        )
+
+
+class WireError(SpacedockError):
+    """A message cannot be understood: not JSON, not of this kind, or of an unknown version."""

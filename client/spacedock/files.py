@@ -1,0 +1,77 @@
+"""Files as content-addressed payloads: what they are, their limits, and reading them from disk."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spacedock.errors import FileTooLargeError, FileUnreadableError
+
+MAX_FILE_BYTES = 64 * 2**20
+MAX_JOB_BYTES = 256 * 2**20
+
+
+class FileRef(BaseModel):
+    """A file by its content: `sha256` names the payload in Redis, `name` is only a name, never a path."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\\\x00]+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+    media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A file with its bytes, as it travels to Redis or into a container."""
+
+    ref: FileRef
+    data: bytes
+
+
+def media_type_of(name: str) -> str:
+    """Guess the media type from the file's name; `application/octet-stream` where nothing is known."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def payload_of(name: str, data: bytes, media_type: str | None = None) -> Payload:
+    """Address `data` by its SHA-256."""
+    digest = hashlib.sha256(data).hexdigest()
+    ref = FileRef(name=name, sha256=digest, size=len(data), media_type=media_type or media_type_of(name))
+    return Payload(ref, data)
+
+
+def read_payload(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
+    """Read one file of the client's own machine.
+
+    Raises FileUnreadableError where there is no readable regular file, FileTooLargeError over `max_bytes`
+    (checked before reading).
+    """
+    try:
+        if path.is_dir():
+            raise FileUnreadableError(str(path), "is a directory")
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise FileTooLargeError(str(path), size, max_bytes)
+        return payload_of(path.name, path.read_bytes())
+    except OSError as error:
+        raise FileUnreadableError(str(path), error.strerror or str(error)) from error
+
+
+def check_sizes(
+    payloads: Iterable[Payload], max_file: int = MAX_FILE_BYTES, max_job: int = MAX_JOB_BYTES
+) -> None:
+    """Raise FileTooLargeError where one file, or all of one job together, are over the limits (bytes)."""
+    total = 0
+    for payload in payloads:
+        if payload.ref.size > max_file:
+            raise FileTooLargeError(payload.ref.name, payload.ref.size, max_file)
+        total += payload.ref.size
+    if total > max_job:
+        raise FileTooLargeError("all files of the job", total, max_job)

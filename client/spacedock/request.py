@@ -1,0 +1,74 @@
+"""What a client asks for: one prompt with its files, and how it may be answered."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from spacedock.files import FileRef
+
+SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+Label = Annotated[str, StringConstraints(max_length=200)]
+
+
+class Tier(StrEnum):
+    """The rungs of the chain; `AUTO` lets the plan choose."""
+
+    AUTO = "auto"
+    HEAVY = "heavy"
+    FAST = "fast"
+    DEFAULT = "default"
+
+
+class Fallback(StrEnum):
+    """How far a job may step down when the Space that it asked for fails."""
+
+    CHAIN = "chain"
+    SPACES = "spaces"
+    NONE = "none"
+
+
+class JobRequest(BaseModel):
+    """One job, as it is submitted; immutable.
+
+    `space` is a name in the registry or a Hub id (`user/space`); `repository` is a Space's directory,
+    packed by the client as a tar payload. `inputs` override the endpoint's parameters by name.
+    `timeout` bounds one execution of the call in seconds; preparing and starting have their own limits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    prompt: str = ""
+    files: tuple[FileRef, ...] = ()
+    space: str | None = None
+    repository: FileRef | None = None
+    category: str | None = None
+    endpoint: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    tier: Tier = Tier.AUTO
+    batch: bool = False
+    privacy: bool = False
+    performance_first: bool = False
+    fallback: Fallback = Fallback.CHAIN
+    timeout: float = Field(default=300.0, gt=0, le=86_400)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
+    labels: dict[str, Label] = Field(default_factory=dict, max_length=20)
+
+    @model_validator(mode="after")
+    def _is_a_job(self) -> Self:
+        if not self.prompt.strip() and not self.files and not self.inputs:
+            raise ValueError("the prompt is empty and there is no file: give at least one of them")
+        if self.space is not None and not SPACE_NAME.fullmatch(self.space):
+            raise ValueError(f"'{self.space}' is not a Space: give a registry name or a Hub id (user/space)")
+        if self.endpoint is not None and not self.endpoint.startswith("/"):
+            raise ValueError(f"'{self.endpoint}' is not an endpoint: it starts with '/', such as /predict")
+        return self
+
+    @property
+    def payloads(self) -> tuple[FileRef, ...]:
+        """Every payload that the job needs: its files and, where given, the Space's repository."""
+        return (*self.files, self.repository) if self.repository else self.files

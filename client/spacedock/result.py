@@ -1,0 +1,132 @@
+"""What a job ends with: who answered, what, and every attempt before it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spacedock.files import FileRef
+from spacedock.request import Tier
+from spacedock.states import JobState
+
+
+class Stage(StrEnum):
+    """How far an attempt came."""
+
+    PLAN = "plan"
+    PULL = "pull"
+    BUILD = "build"
+    START = "start"
+    READY = "ready"
+    CALL = "call"
+    OUTPUT = "output"
+
+
+class ErrorKind(StrEnum):
+    """Why an attempt gave no answer."""
+
+    SKIPPED = "skipped"
+    SPACE_NOT_FOUND = "space_not_found"
+    DOCKER_UNAVAILABLE = "docker_unavailable"
+    PULL_FAILED = "pull_failed"
+    BUILD_FAILED = "build_failed"
+    REPOSITORY_UNAVAILABLE = "repository_unavailable"
+    UNSUPPORTED = "unsupported"
+    START_FAILED = "start_failed"
+    START_TIMEOUT = "start_timeout"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    APP_ERROR = "app_error"
+    BAD_INPUT = "bad_input"
+    BAD_OUTPUT = "bad_output"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    CANCELLED = "cancelled"
+    WORKER_LOST = "worker_lost"
+    INTERNAL = "internal"
+
+
+class AnswerKind(StrEnum):
+    """What answered: a Space in its container, or a language model."""
+
+    SPACE = "space"
+    MODEL = "model"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class AttemptError(_Value):
+    """Why an attempt failed, for programs (`kind`) and for people (`message`)."""
+
+    kind: ErrorKind
+    message: str
+
+
+class Attempt(_Value):
+    """One step of the chain: taken (successful where `error` is None) or skipped (kind `skipped`)."""
+
+    tier: Tier
+    name: str
+    stage: Stage
+    error: AttemptError | None = None
+    seconds: float = 0.0
+
+
+class AnsweredBy(_Value):
+    """Who answered. `image`, `image_digest` and `endpoint` are None where there was no container."""
+
+    tier: Tier
+    kind: AnswerKind
+    name: str
+    image: str | None = None
+    image_digest: str | None = None
+    endpoint: str | None = None
+
+
+class Output(_Value):
+    """The answer: `text` for people, `data` as the endpoint returned it, `files` by their content."""
+
+    text: str | None = None
+    data: Any = None
+    files: tuple[FileRef, ...] = ()
+
+
+class Timings(_Value):
+    """Seconds, wall clock: in the queue, getting the image, starting, in the call, and from submit to end."""
+
+    queued: float = 0.0
+    prepare: float = 0.0
+    start: float = 0.0
+    call: float = 0.0
+    total: float = 0.0
+
+
+class JobResult(_Value):
+    """How a job ended; written once. `degraded` where the answer is not of the kind that was asked for."""
+
+    id: str
+    state: JobState
+    answered_by: AnsweredBy | None = None
+    degraded: bool = False
+    output: Output = Output()
+    attempts: tuple[Attempt, ...] = ()
+    timings: Timings = Timings()
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether somebody answered."""
+        return self.state is JobState.SUCCEEDED
+
+    @property
+    def error(self) -> AttemptError | None:
+        """Why there is no answer: the error of the last step that was taken, else of the last skipped."""
+        if self.succeeded:
+            return None
+        errors = [a.error for a in self.attempts if a.error]
+        taken = [e for e in errors if e.kind is not ErrorKind.SKIPPED]
+        return taken[-1] if taken else errors[-1] if errors else None

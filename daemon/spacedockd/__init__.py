@@ -1,0 +1,1 @@
+"""The Spacedock daemon: configuration, supervision of its children, systemd."""

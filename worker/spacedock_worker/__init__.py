@@ -1,0 +1,1 @@
+"""Spacedock's worker: runs jobs in the containers of Spaces and on local models."""

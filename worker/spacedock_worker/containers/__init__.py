@@ -1,0 +1,1 @@
+"""Running Spaces: the engine, hardened containers, readiness, the warm pool and reaping."""

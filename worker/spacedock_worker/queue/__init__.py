@@ -1,0 +1,1 @@
+"""Claiming jobs from Redis and writing their results; the only importer of arq."""

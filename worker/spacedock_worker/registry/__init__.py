@@ -1,0 +1,1 @@
+"""The Spaces that this host knows: registry.yaml and its categories."""

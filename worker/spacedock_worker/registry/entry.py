@@ -1,0 +1,45 @@
+"""One Space as the registry knows it: the seed's fields, and the optional ones that override."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SpaceEntry(BaseModel):
+    """A row of registry.yaml's `spaces`; immutable.
+
+    The image comes from `docker_image`, present or pulled; else it is built from `repository` (a directory on
+    this host, or a tar that the worker stored), else from the Hub's `hub_id`. `input_type` and `output_type` join
+    kinds (text, image, audio, video, file, json) with `_and_`, as the seed has them. `memory` is in bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    docker_image: str | None = None
+    description: str = ""
+    category: str = "specialized"
+    input_type: str = "text"
+    output_type: str = "text"
+    port: int = Field(default=7860, ge=1, le=65_535)
+    status: str = "available"
+    repository: str | None = None
+    hub_id: str | None = None
+    command: tuple[str, ...] | None = None
+    endpoint: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+    memory: int | None = Field(default=None, ge=64 * 2**20)
+    start_timeout: float | None = Field(default=None, gt=0)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The kinds of input that the Space takes, such as {"text", "image"}."""
+        return frozenset(self.input_type.split("_and_"))
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """The kinds of output that the Space gives."""
+        return frozenset(self.output_type.split("_and_"))
