@@ -1,0 +1,164 @@
+"""The asynchronous client: jobs in, results out, over Redis alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from spacedock import control, records, submission, waiting, watching, wire
+from spacedock.connection import connect, told_as_ours
+from spacedock.errors import BadRequestError, ResultTimeoutError
+from spacedock.events import Event, JobStatus
+from spacedock.files import Payload, check_sizes, read_payload
+from spacedock.locate import default_url
+from spacedock.repository import pack
+from spacedock.request import JobRequest
+from spacedock.result import JobResult
+from spacedock.states import JobState
+
+
+class Client:
+    """Submits jobs and brings back their results.
+
+    Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
+    `unix://`); without one, SPACEDOCK_REDIS_URL or this machine's own daemon. Every method raises
+    NotConnectedError where Redis cannot be reached.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or default_url(os.environ, os.getuid())
+        self._redis = connect(self.url)
+        self.spaces = control.Spaces(self._redis, self.url)
+
+    async def __aenter__(self) -> Self:
+        with told_as_ours(self.url):
+            await self._redis.ping()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._redis.aclose()
+
+    async def submit(
+        self, prompt: str = "", *, files: Iterable[Path | str] = (), space: str | None = None, **options: Any
+    ) -> str:
+        """Submit one job and return its id.
+
+        `files` are paths on this machine; their bytes travel. `space` is a registry name, a Hub id
+        (`user/space`) or the path of a Space's directory (it has a `/` at the start or `.` before it).
+        `options` are the fields of `JobRequest`. Raises BadRequestError and its kinds.
+        """
+        request, payloads = await asyncio.to_thread(prepare, prompt, files, space, options)
+        return await self.submit_prepared(request, payloads)
+
+    async def submit_prepared(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> str:
+        """Submit a request whose files are at hand as `payloads`; returns the job's id."""
+        with told_as_ours(self.url):
+            await submission.upload(self._redis, payloads)
+            return (await submission.submit(self._redis, [request]))[0]
+
+    async def submit_many(self, requests: Iterable[JobRequest | str]) -> list[str]:
+        """Submit many jobs in few round trips and return their ids, in order; a string is a prompt.
+
+        Files must have been stored (`store`). Raises BadRequestError.
+        """
+        made = [JobRequest(prompt=item) if isinstance(item, str) else item for item in requests]
+        with told_as_ours(self.url):
+            return await submission.submit(self._redis, made)
+
+    async def store(self, payloads: Iterable[Payload]) -> None:
+        """Store files ahead of the jobs that name them; they wait an hour."""
+        listed = list(payloads)
+        check_sizes(listed, max_job=sum(payload.ref.size for payload in listed))
+        with told_as_ours(self.url):
+            await submission.upload(self._redis, listed)
+
+    async def run(self, prompt: str = "", *, wait: float | None = None, **options: Any) -> JobResult:
+        """Submit one job and wait for its result; `wait` bounds the waiting in seconds. See `submit`."""
+        return await self.result(await self.submit(prompt, **options), wait=wait)
+
+    async def result(self, job_id: str, *, wait: float | None = None) -> JobResult:
+        """Wait for a job's result, at most `wait` seconds.
+
+        Raises JobNotFoundError, ResultTimeoutError (the job goes on).
+        """
+        try:
+            async with asyncio.timeout(wait), aclosing(self.results([job_id])) as results:
+                return await anext(results)
+        except TimeoutError as error:
+            raise ResultTimeoutError(job_id, wait or 0.0) from error
+
+    async def results(self, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
+        """Yield the results of these jobs as they end. Raises JobNotFoundError."""
+        with told_as_ours(self.url):
+            async with aclosing(waiting.results(self._redis, job_ids)) as results:
+                async for result in results:
+                    yield result
+
+    async def watch(self, job_id: str) -> AsyncGenerator[Event]:
+        """Yield a job's progress until it ends."""
+        with told_as_ours(self.url):
+            async with aclosing(watching.events(self._redis, job_id)) as events:
+                async for event in events:
+                    yield event
+
+    async def status(self, job_id: str) -> JobStatus:
+        """Where a job stands. Raises JobNotFoundError."""
+        with told_as_ours(self.url):
+            return await records.status(self._redis, job_id)
+
+    async def cancel(self, job_id: str) -> JobState:
+        """Cancel a job; returns its state: `running` where its worker was told and is stopping it.
+
+        Raises JobNotFoundError.
+        """
+        with told_as_ours(self.url):
+            return await records.cancel(self._redis, job_id)
+
+    async def fetch(self, sha256: str) -> bytes:
+        """The bytes of a file of a result (`FileRef.sha256`). Raises WireError where it is kept no longer."""
+        with told_as_ours(self.url):
+            return await records.payload(self._redis, sha256)
+
+    async def workers(self) -> int:
+        """How many workers are alive."""
+        with told_as_ours(self.url):
+            return await control.workers(self._redis)
+
+
+def prepare(
+    prompt: str, files: Iterable[Path | str], space: str | None, options: dict[str, Any]
+) -> tuple[JobRequest, list[Payload]]:
+    """Make a request of what a user gives: read the files, pack a Space's directory, check the sizes.
+
+    Raises BadRequestError, FileUnreadableError, FileTooLargeError.
+    """
+    unknown = options.keys() - JobRequest.model_fields.keys()
+    if unknown:
+        raise BadRequestError(f"unknown option {', '.join(sorted(unknown))}: see JobRequest")
+    payloads = [read_payload(Path(path)) for path in files]
+    check_sizes(payloads)
+    fields: dict[str, Any] = {**options, "prompt": prompt, "files": tuple(p.ref for p in payloads)}
+    if space is not None and is_directory(space):
+        repository = pack(Path(space))
+        payloads.append(repository)
+        fields["repository"] = repository.ref
+    else:
+        fields["space"] = space
+    try:
+        return JobRequest(**fields), payloads
+    except ValidationError as error:
+        raise BadRequestError(wire.describe(error)) from error
+
+
+def is_directory(space: str) -> bool:
+    """Whether a Space is given as a directory of this machine: it starts with `.`, `/` or `~`."""
+    return space.startswith((".", "/", "~"))

@@ -1,0 +1,59 @@
+"""The connection to Redis: deadlines on every call, and Redis's errors told as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from spacedock.errors import BadRequestError, NotConnectedError
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 5.0
+CALL_SECONDS = 30.0
+
+OUTAGES = (RedisConnectionError, RedisTimeoutError, OSError)
+"""What redis-py raises while the server is away; trying again later may help."""
+
+
+def connect(url: str) -> Redis:
+    """A client for `redis://`, `rediss://` or `unix://`; the socket opens at the first call.
+
+    Raises BadRequestError where the address is not one of these.
+    """
+    try:
+        redis = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CALL_SECONDS)
+    except ValueError as error:
+        raise BadRequestError(f"'{redacted(url)}' is not the address of a Redis: {error}") from error
+    return cast(Redis, redis)
+
+
+def answer(value: Awaitable[T] | T) -> Awaitable[T]:
+    """Name an asyncio command's type: redis-py shares its annotations with the blocking client."""
+    return cast(Awaitable[T], value)
+
+
+def redacted(url: str) -> str:
+    """The address without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+
+
+@contextmanager
+def told_as_ours(url: str) -> Iterator[None]:
+    """Turn Redis's errors into NotConnectedError that names the address (without its password)."""
+    try:
+        yield
+    except ResponseError as error:
+        raise NotConnectedError(redacted(url), f"it refused: {error}") from error
+    except (RedisError, OSError) as error:
+        raise NotConnectedError(redacted(url), str(error) or type(error).__name__) from error

@@ -1,0 +1,68 @@
+"""The names of everything in Redis, arq's own included: the only place where they are spelt."""
+
+from __future__ import annotations
+
+PREFIX = "spacedock:"
+
+QUEUE = "arq:queue"
+"""Sorted set of waiting and running job ids; the score is the time from which a job may run (ms)."""
+
+WAKE = PREFIX + "wake"
+"""Channel: a job was submitted."""
+
+DONE = PREFIX + "done"
+"""Channel: a job has ended; the message is its id."""
+
+CANCEL = PREFIX + "cancel"
+"""Channel: a running job shall stop; the message is its id."""
+
+CONTROL = PREFIX + "control"
+"""List of control calls (registry and the like), taken by any worker."""
+
+FUNCTION = "run"
+"""The one arq function; the job's id says everything else."""
+
+
+def job(job_id: str) -> str:
+    """Hash: request, state, submitted (s), cancel, message, result."""
+    return f"{PREFIX}job:{job_id}"
+
+
+def payload(sha256: str) -> str:
+    """String: the bytes of a file."""
+    return f"{PREFIX}file:{sha256}"
+
+
+def payload_users(sha256: str) -> str:
+    """Set: the ids of the unfinished jobs that need the file."""
+    return f"{PREFIX}file-users:{sha256}"
+
+
+def events(job_id: str) -> str:
+    """Channel: a job's progress."""
+    return f"{PREFIX}events:{job_id}"
+
+
+def reply(call_id: str) -> str:
+    """List of one: the answer to a control call."""
+    return f"{PREFIX}reply:{call_id}"
+
+
+def worker(worker_id: str) -> str:
+    """String that lives as long as the worker does."""
+    return f"{PREFIX}worker:{worker_id}"
+
+
+def arq_job(job_id: str) -> str:
+    """arq's definition of a job (JSON)."""
+    return f"arq:job:{job_id}"
+
+
+def arq_in_progress(job_id: str) -> str:
+    """arq's lock on a running job: our lease, holding the worker's id."""
+    return f"arq:in-progress:{job_id}"
+
+
+def arq_retry(job_id: str) -> str:
+    """arq's count of the times that a job was started."""
+    return f"arq:retry:{job_id}"

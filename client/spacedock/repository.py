@@ -1,0 +1,59 @@
+"""A Space given as a directory: packed into one deterministic tar, so that the same content is sent once."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from spacedock.errors import BadRequestError, FileTooLargeError, FileUnreadableError
+from spacedock.files import MAX_FILE_BYTES, Payload, payload_of
+
+MEDIA_TYPE = "application/x-tar"
+
+_LEFT_OUT = frozenset({".git", "__pycache__", ".venv", "node_modules", ".DS_Store"})
+
+
+def pack(directory: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
+    """Pack a Space's directory (regular files only, sorted, without times or owners).
+
+    Raises FileUnreadableError where it is not a readable directory, BadRequestError where it is no Space,
+    FileTooLargeError over `max_bytes`.
+    """
+    directory = directory.expanduser()
+    if not directory.is_dir():
+        raise FileUnreadableError(str(directory), "is not a directory")
+    if not any((directory / name).is_file() for name in ("README.md", "app.py", "Dockerfile")):
+        raise BadRequestError(f"{directory} is not a Space: it has no README.md, app.py or Dockerfile")
+    total = 0
+    buffer = io.BytesIO()
+    try:
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for path in _files(directory):
+                total += path.stat().st_size
+                if total > max_bytes:
+                    raise FileTooLargeError(f"the Space {directory}", total, max_bytes)
+                _add(tar, path, path.relative_to(directory).as_posix())
+    except OSError as error:
+        raise FileUnreadableError(str(error.filename or directory), error.strerror or str(error)) from error
+    name = (directory.resolve().name or "space") + ".tar"
+    return payload_of(name, buffer.getvalue(), MEDIA_TYPE)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    for folder, names, files in os.walk(directory):
+        names[:] = sorted(name for name in names if name not in _LEFT_OUT)
+        for name in sorted(files):
+            path = Path(folder, name)
+            if name not in _LEFT_OUT and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = path.stat().st_size
+    info.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+    with path.open("rb") as file:
+        tar.addfile(info, file)

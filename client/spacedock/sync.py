@@ -1,0 +1,95 @@
+"""The blocking twin of the client, for batch scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from spacedock.client import Client
+from spacedock.events import JobStatus
+from spacedock.request import JobRequest
+from spacedock.result import JobResult
+from spacedock.states import JobState
+
+T = TypeVar("T")
+
+
+class SyncClient:
+    """`Client` for code without asyncio: the same methods, each blocking until it is done.
+
+    Use it as `with SyncClient() as client:`, from one thread. Errors are those of `Client`.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._url = url
+
+    def __enter__(self) -> Self:
+        try:
+            self._client = self._runner.run(self._open())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    async def _open(self) -> Client:
+        return await self._stack.enter_async_context(Client(self._url))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self._stack.aclose())
+        finally:
+            self._runner.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def submit(
+        self, prompt: str = "", *, files: Iterable[Path | str] = (), space: str | None = None, **options: Any
+    ) -> str:
+        """Submit one job and return its id; see `Client.submit`."""
+        return self._wait(self._client.submit(prompt, files=files, space=space, **options))
+
+    def submit_many(self, requests: Iterable[JobRequest | str]) -> list[str]:
+        """Submit many jobs and return their ids, in order; see `Client.submit_many`."""
+        return self._wait(self._client.submit_many(requests))
+
+    def run(self, prompt: str = "", *, wait: float | None = None, **options: Any) -> JobResult:
+        """Submit one job and wait for its result; see `Client.run`."""
+        return self._wait(self._client.run(prompt, wait=wait, **options))
+
+    def result(self, job_id: str, *, wait: float | None = None) -> JobResult:
+        """Wait for a job's result; see `Client.result`."""
+        return self._wait(self._client.result(job_id, wait=wait))
+
+    def results(self, job_ids: Iterable[str]) -> Iterator[JobResult]:
+        """Yield the results of these jobs as they end; see `Client.results`."""
+        stream = self._client.results(job_ids)
+        try:
+            while (result := self._wait(_next(stream))) is not None:
+                yield result
+        finally:
+            self._wait(stream.aclose())
+
+    def status(self, job_id: str) -> JobStatus:
+        """Where a job stands; see `Client.status`."""
+        return self._wait(self._client.status(job_id))
+
+    def cancel(self, job_id: str) -> JobState:
+        """Cancel a job; see `Client.cancel`."""
+        return self._wait(self._client.cancel(job_id))
+
+    def fetch(self, sha256: str) -> bytes:
+        """The bytes of a file of a result; see `Client.fetch`."""
+        return self._wait(self._client.fetch(sha256))
+
+
+async def _next(stream: AsyncGenerator[JobResult]) -> JobResult | None:
+    return await anext(stream, None)
