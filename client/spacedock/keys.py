@@ -4,6 +4,10 @@ from __future__ import annotations
 
 PREFIX = "spacedock:"
 
+PAYLOAD = PREFIX + "file:"
+PAYLOAD_USERS = PREFIX + "file-users:"
+IN_PROGRESS = "arq:in-progress:"
+
 QUEUE = "arq:queue"
 """Sorted set of waiting and running job ids; the score is the time from which a job may run (ms)."""
 
@@ -30,12 +34,12 @@ def job(job_id: str) -> str:
 
 def payload(sha256: str) -> str:
     """String: the bytes of a file."""
-    return f"{PREFIX}file:{sha256}"
+    return PAYLOAD + sha256
 
 
 def payload_users(sha256: str) -> str:
     """Set: the ids of the unfinished jobs that need the file."""
-    return f"{PREFIX}file-users:{sha256}"
+    return PAYLOAD_USERS + sha256
 
 
 def events(job_id: str) -> str:
@@ -60,7 +64,7 @@ def arq_job(job_id: str) -> str:
 
 def arq_in_progress(job_id: str) -> str:
     """arq's lock on a running job: our lease, holding the worker's id."""
-    return f"arq:in-progress:{job_id}"
+    return IN_PROGRESS + job_id
 
 
 def arq_retry(job_id: str) -> str:

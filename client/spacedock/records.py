@@ -16,15 +16,15 @@ from spacedock.states import JobState
 KEEP_RESULT_S = 24 * 3600
 """How long a result, and the files that only it needs, are kept after the end."""
 
-RELEASE_FILES_LUA = """
+RELEASE_FILES_LUA = f"""
 local function release_files(id, request, keep)
-  local refs = {}
-  for _, ref in ipairs(request.files or {}) do refs[#refs + 1] = ref end
+  local refs = {{}}
+  for _, ref in ipairs(request.files or {{}}) do refs[#refs + 1] = ref end
   if type(request.repository) == 'table' then refs[#refs + 1] = request.repository end
   for _, ref in ipairs(refs) do
-    local users = 'spacedock:file-users:' .. ref.sha256
+    local users = '{keys.PAYLOAD_USERS}' .. ref.sha256
     redis.call('SREM', users, id)
-    if redis.call('EXISTS', users) == 0 then redis.call('EXPIRE', 'spacedock:file:' .. ref.sha256, keep) end
+    if redis.call('EXISTS', users) == 0 then redis.call('EXPIRE', '{keys.PAYLOAD}' .. ref.sha256, keep) end
   end
 end
 """
