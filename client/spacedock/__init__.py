@@ -1,13 +1,48 @@
 """Spacedock's thin client: submit prompts and files, get answers from Spaces on your own machines."""
 
-from spacedock.client import Client
-from spacedock.errors import SpacedockError
-from spacedock.events import Event, JobStatus
-from spacedock.files import FileRef
-from spacedock.request import Fallback, JobRequest, Tier
-from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, JobResult, Output, Stage, Timings
-from spacedock.states import JobState
-from spacedock.sync import SyncClient
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spacedock.client import Client
+    from spacedock.errors import SpacedockError
+    from spacedock.events import Event, JobStatus
+    from spacedock.files import FileRef
+    from spacedock.request import Fallback, JobRequest, Tier
+    from spacedock.result import (
+        AnsweredBy,
+        Attempt,
+        AttemptError,
+        ErrorKind,
+        JobResult,
+        Output,
+        Stage,
+        Timings,
+    )
+    from spacedock.states import JobState
+    from spacedock.sync import SyncClient
+
+_HOMES = {
+    "client": ("Client",),
+    "errors": ("SpacedockError",),
+    "events": ("Event", "JobStatus"),
+    "files": ("FileRef",),
+    "request": ("Fallback", "JobRequest", "Tier"),
+    "result": (
+        "AnsweredBy",
+        "Attempt",
+        "AttemptError",
+        "ErrorKind",
+        "JobResult",
+        "Output",
+        "Stage",
+        "Timings",
+    ),
+    "states": ("JobState",),
+    "sync": ("SyncClient",),
+}
 
 __all__ = [
     "AnsweredBy",
@@ -29,3 +64,11 @@ __all__ = [
     "Tier",
     "Timings",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use: the command's --version needs neither redis nor pydantic."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"spacedock.{module}"), name)
+    raise AttributeError(f"module 'spacedock' has no attribute '{name}'")

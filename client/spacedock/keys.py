@@ -4,6 +4,8 @@ from __future__ import annotations
 
 PREFIX = "spacedock:"
 
+JOB = PREFIX + "job:"
+ARQ_JOB = "arq:job:"
 PAYLOAD = PREFIX + "file:"
 PAYLOAD_USERS = PREFIX + "file-users:"
 IN_PROGRESS = "arq:in-progress:"
@@ -29,7 +31,7 @@ FUNCTION = "run"
 
 def job(job_id: str) -> str:
     """Hash: request, state, submitted (s), cancel, message, result."""
-    return f"{PREFIX}job:{job_id}"
+    return JOB + job_id
 
 
 def payload(sha256: str) -> str:
@@ -59,7 +61,7 @@ def worker(worker_id: str) -> str:
 
 def arq_job(job_id: str) -> str:
     """arq's definition of a job (JSON)."""
-    return f"arq:job:{job_id}"
+    return ARQ_JOB + job_id
 
 
 def arq_in_progress(job_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Handing jobs over to Redis: each in one atomic script, many in one pipeline."""
+"""Handing jobs over to Redis: each job whole or not at all, many in one round trip."""
 
 from __future__ import annotations
 
@@ -17,25 +17,38 @@ from spacedock.request import JobRequest
 UPLOAD_GRACE_S = 3600
 """How long an uploaded file waits for the job that needs it."""
 
-_CHUNK = 1000
+_CHUNK = 250
+"""Jobs per script: enough to make the round trip cheap, few enough not to hold up the server."""
 
-_SUBMIT = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 'known' end
-for i = 3, #KEYS, 2 do
-  if redis.call('EXISTS', KEYS[i]) == 0 then return 'missing' end
-end
-for i = 3, #KEYS, 2 do
-  redis.call('SADD', KEYS[i + 1], ARGV[1])
-  redis.call('PERSIST', KEYS[i])
-end
+_SUBMIT = f"""
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'request', ARGV[2], 'state', 'queued', 'submitted',
-  now[1] .. '.' .. string.format('%06d', now[2]))
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('SET', KEYS[2], string.format(ARGV[3], ms))
-redis.call('ZADD', ARGV[4], ms, ARGV[1])
-redis.call('PUBLISH', ARGV[5], '1')
-return 'new'
+local submitted = now[1] .. '.' .. string.format('%06d', now[2])
+local function missing(digests)
+  for _, digest in ipairs(digests) do
+    if redis.call('EXISTS', '{keys.PAYLOAD}' .. digest) == 0 then return true end
+  end
+end
+local answers = {{}}
+for n, job in ipairs(cjson.decode(ARGV[1])) do
+  local id, request, digests = job[1], job[2], job[3]
+  if redis.call('EXISTS', '{keys.JOB}' .. id) == 1 then
+    answers[n] = 'known'
+  elseif missing(digests) then
+    answers[n] = 'missing'
+  else
+    for _, digest in ipairs(digests) do
+      redis.call('SADD', '{keys.PAYLOAD_USERS}' .. digest, id)
+      redis.call('PERSIST', '{keys.PAYLOAD}' .. digest)
+    end
+    redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted)
+    redis.call('SET', '{keys.ARQ_JOB}' .. id, string.format(ARGV[2], ms))
+    redis.call('ZADD', '{keys.QUEUE}', ms, id)
+    answers[n] = 'new'
+  end
+end
+redis.call('PUBLISH', '{keys.WAKE}', '1')
+return answers
 """
 
 _ARQ_JOB = json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}).replace(
@@ -64,28 +77,18 @@ async def upload(redis: Redis, payloads: Iterable[Payload]) -> None:
 async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
     """Make one job of each request, in order, and return their ids. The files must be uploaded.
 
-    Raises BadRequestError where a file is not there; the jobs before it are submitted.
+    Raises BadRequestError where a file is not there; the other jobs are submitted.
     """
     script = redis.register_script(_SUBMIT)
-    ids = [job_id_of(request) for request in requests]
-    for start in range(0, len(ids), _CHUNK):
-        chunk = list(zip(ids, requests, strict=True))[start : start + _CHUNK]
-        async with redis.pipeline(transaction=False) as pipe:
-            for job_id, request in chunk:
-                await script(keys=_keys(job_id, request), args=_args(job_id, request), client=pipe)
-            answers = await pipe.execute()
-        if b"missing" in answers:
+    rows = [(job_id_of(request), request) for request in requests]
+    for start in range(0, len(rows), _CHUNK):
+        chunk = [_row(job_id, request) for job_id, request in rows[start : start + _CHUNK]]
+        if b"missing" in await script(args=[json.dumps(chunk), _ARQ_JOB]):
             raise BadRequestError(
                 "a file of the job is not stored (any more): submit it again with its files"
             )
-    return ids
+    return [job_id for job_id, _ in rows]
 
 
-def _keys(job_id: str, request: JobRequest) -> list[str]:
-    digests = dict.fromkeys(ref.sha256 for ref in request.payloads)
-    files = [key for digest in digests for key in (keys.payload(digest), keys.payload_users(digest))]
-    return [keys.job(job_id), keys.arq_job(job_id), *files]
-
-
-def _args(job_id: str, request: JobRequest) -> list[str | bytes]:
-    return [job_id, wire.encode(request), _ARQ_JOB, keys.QUEUE, keys.WAKE]
+def _row(job_id: str, request: JobRequest) -> tuple[str, str, list[str]]:
+    return job_id, wire.encode(request).decode(), list(dict.fromkeys(ref.sha256 for ref in request.payloads))

@@ -54,8 +54,9 @@ class JobRunner:
             work.cancel()
 
     def abandon(self, job_id: str) -> None:
-        """Stop a job whose lease was lost: somebody else runs it now."""
+        """Stop a job whose lease was lost, unless it is ending anyway: somebody else may run it now."""
         if work := self._working.get(job_id):
+            log.warning("job.lease_lost", job_id=job_id)
             work.cancel()
 
     async def run(self, job_id: str, job_try: int) -> None:

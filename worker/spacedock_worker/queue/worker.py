@@ -159,8 +159,7 @@ class QueueWorker(Worker):
         for job_id, lease in leases.items():
             if lease is Lease.CANCEL_ASKED:
                 self._runner.cancel(job_id)
-            elif lease is Lease.LOST and job_id in self.tasks:
-                log.warning("job.lease_lost", job_id=job_id)
+            elif lease is Lease.LOST:
                 self._runner.abandon(job_id)
         await asyncio.sleep(RENEW_SECONDS)
 

@@ -11,7 +11,7 @@ class SpaceEntry(BaseModel):
     """A row of registry.yaml's `spaces`; immutable.
 
     The image comes from `docker_image`, present or pulled; else it is built from `repository` (a directory
-    of this host, or a tar that the worker stored), else from the Hub's `hub_id`. `input_type`, `output_type` join
+    of this host, or a tar that the worker stored), else from the Hub's `hub_id`. The types join
     kinds (text, image, audio, video, file, json) with `_and_`, as the seed has them. `memory` is in bytes.
     """
 

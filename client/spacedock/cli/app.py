@@ -1,0 +1,42 @@
+"""The command's entry: its subcommands, its errors on standard error, its exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from spacedock.cli import batch, jobs, run, spaces
+from spacedock.cli.exits import INTERRUPTED, USAGE
+from spacedock.cli.printing import say
+from spacedock.errors import SpacedockError
+
+app = typer.Typer(
+    name="spacedock",
+    help="Run Hugging Face Spaces on your own machines, as durable local batch jobs.\n\n"
+    "Exit codes: 0 all succeeded, 1 some failed, 2 wrong usage or no connection.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run.run)
+app.command("batch")(batch.batch)
+app.command("status")(jobs.status)
+app.command("result")(jobs.result)
+app.command("cancel")(jobs.cancel)
+app.add_typer(spaces.app, name="spaces")
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line on standard error and exit code 2."""
+    try:
+        app()
+    except SpacedockError as error:
+        say(f"spacedock: {error}")
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(USAGE)

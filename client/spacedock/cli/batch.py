@@ -1,0 +1,173 @@
+"""`spacedock batch`: many prompts, their results as they come, and picking up where it was left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from spacedock.cli import ledger, options, preflight
+from spacedock.cli.exits import FAILED, INTERRUPTED
+from spacedock.cli.lines import BadLinesError, Line, read_lines
+from spacedock.cli.meter import Meter
+from spacedock.cli.printing import save, say
+from spacedock.client import Client, prepare
+from spacedock.errors import BadRequestError
+from spacedock.files import Payload
+from spacedock.request import JobRequest, Tier
+
+_CHUNK = 250
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch on its way: its requests by line number, and where its results go."""
+
+    requests: dict[int, JobRequest]
+    files: dict[int, tuple[str, ...]]
+    repository: Payload | None
+    output: Path | None
+    output_dir: Path | None
+    numbers: dict[str, int] = field(default_factory=dict)
+
+
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="PROMPTS", help="A .jsonl, .csv or .txt file, a directory of files, or -."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where results go, one JSON line each."),
+    ] = None,
+    prompt: Annotated[str, typer.Option("--prompt", help="The prompt of lines that have none.")] = "",
+    space: options.Space = None,
+    category: options.Category = None,
+    inputs: options.Inputs = None,
+    endpoint: options.Endpoint = None,
+    timeout: options.Timeout = 300.0,
+    no_fallback: options.NoFallback = False,
+    tier: options.TierOption = Tier.AUTO,
+    privacy: options.Privacy = False,
+    output_dir: options.OutputDir = None,
+    redis: options.Redis = None,
+) -> None:
+    """Run many prompts. Ctrl-C stops watching only: run the same command again to pick up."""
+    defaults = {"prompt": prompt, "space": space, "batch": True}
+    defaults |= options.request_fields(
+        category=category,
+        inputs=inputs,
+        endpoint=endpoint,
+        timeout=timeout,
+        no_fallback=no_fallback,
+        tier=tier,
+        privacy=privacy,
+    )
+    lines = read_lines(source, sys.stdin.read)
+    made = make(source, lines, defaults)
+    made.output, made.output_dir = output, output_dir
+    identity = _identity(source, lines, defaults, output)
+    meter = asyncio.run(_batch(redis, made, identity))
+    meter.summarise(output)
+    if meter.failed:
+        raise typer.Exit(FAILED)
+
+
+def make(source: str, lines: list[Line], defaults: dict[str, Any]) -> Batch:
+    """Check every line before any is submitted. Raises BadLinesError with the numbers of the bad ones."""
+    requests: dict[int, JobRequest] = {}
+    problems = []
+    repository: Payload | None = None
+    for line in lines:
+        fields = {**defaults, **line.fields}
+        fields["inputs"] = {**defaults["inputs"], **line.fields.get("inputs", {})}
+        try:
+            request, payloads = prepare(fields.pop("prompt"), line.files, fields.pop("space"), fields)
+        except BadRequestError as error:
+            problems.append(f"line {line.number}: {error}")
+            continue
+        requests[line.number] = request
+        repository = next((p for p in payloads if p.ref == request.repository), repository)
+    if problems:
+        raise BadLinesError(source, problems)
+    return Batch(requests, {line.number: line.files for line in lines}, repository, None, None)
+
+
+def _identity(source: str, lines: list[Line], defaults: dict[str, Any], output: Path | None) -> str:
+    """What makes it the same batch: its source, its options, and where its results go."""
+    place = repr(lines) if source == "-" else str(Path(source).resolve())
+    return "\n".join([place, str(output.resolve()) if output else "-", repr(sorted(defaults.items()))])
+
+
+async def _batch(url: str | None, made: Batch, identity: str) -> Meter:
+    done = ledger.answered(made.output) if made.output else {}
+    left = {
+        number: request
+        for number, request in made.requests.items()
+        if done.get(number) != ledger.fingerprint(request)
+    }
+    with Meter(len(made.requests), already=len(made.requests) - len(left)) as meter:
+        if not left:
+            return meter
+        async with Client(url) as client:
+            await preflight.check(client, {request.space for request in left.values() if request.space})
+            book = ledger.BatchLedger(ledger.state_dir(os.environ), identity)
+            try:
+                await _submit(client, made, left, book, meter)
+                await _collect(client, made, meter)
+            except asyncio.CancelledError:
+                meter.close()
+                say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
+                raise typer.Exit(INTERRUPTED) from None
+            book.finish()
+        return meter
+
+
+async def _submit(
+    client: Client, made: Batch, left: dict[int, JobRequest], book: ledger.BatchLedger, meter: Meter
+) -> None:
+    """Hand over the lines in order; files go just before the jobs that need them."""
+    numbers = list(left)
+    for start in range(0, len(numbers), _CHUNK):
+        chunk = numbers[start : start + _CHUNK]
+        requests = [
+            left[number].model_copy(update={"idempotency_key": book.key(number, left[number])})
+            for number in chunk
+        ]
+        if made.repository is not None:
+            await client.store([made.repository])
+        for number in chunk:
+            if made.files[number]:
+                _, payloads = prepare("", made.files[number], None, {})
+                await client.store(payloads)
+        ids = await client.submit_many(requests)
+        made.numbers.update(zip(ids, chunk, strict=True))
+        meter.submitted(len(chunk))
+
+
+async def _collect(client: Client, made: Batch, meter: Meter) -> None:
+    with _opened(made.output) as file:
+        async for result in client.results(list(made.numbers)):
+            number = made.numbers[result.id]
+            if made.output_dir is not None:
+                await save(client, result.output.files, made.output_dir / f"{number:05d}")
+            ledger.write_line(file, number, made.requests[number], result)
+            meter.add(result)
+        ledger.sync(file)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("a", encoding="utf-8") as file:
+        yield file

@@ -1,0 +1,9 @@
+"""The exit codes."""
+
+from __future__ import annotations
+
+SUCCESS = 0
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+"""Ctrl-C, as shells have it (128 + SIGINT); the jobs go on."""

@@ -1,0 +1,83 @@
+"""The options that several subcommands share, and what their values mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.errors import BadRequestError
+from spacedock.request import Fallback, Tier
+
+Redis = Annotated[
+    str | None,
+    typer.Option("--redis", metavar="URL", help="The Redis to use; without it this machine's own daemon."),
+]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        "--space", "-s", metavar="NAME", help="A registry name, a Hub id (user/space) or ./directory."
+    ),
+]
+Category = Annotated[
+    str | None, typer.Option("--category", metavar="NAME", help="Any Space of this category may answer.")
+]
+Files = Annotated[
+    list[Path] | None, typer.Option("--file", "-f", metavar="PATH", help="A file to send along; repeatable.")
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", "-i", metavar="NAME=VALUE", help="An input of the endpoint by its name; repeatable."
+    ),
+]
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint", metavar="/NAME", help="The endpoint to call, if not the best fit.")
+]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="S", help="Seconds for one execution (not for building or starting)."),
+]
+NoFallback = Annotated[
+    bool, typer.Option("--no-fallback", help="Fail rather than let another Space or a model answer.")
+]
+TierOption = Annotated[
+    Tier,
+    typer.Option("--tier", help="heavy: Spaces; fast: Tier 1 models; default: SmolLM.", show_default=True),
+]
+Privacy = Annotated[bool, typer.Option("--privacy", help="Only what runs on this machine may answer.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OutputDir = Annotated[
+    Path | None, typer.Option("--output-dir", "-d", metavar="DIR", help="Where to save the answer's files.")
+]
+
+
+def request_fields(
+    *,
+    category: str | None,
+    inputs: list[str] | None,
+    endpoint: str | None,
+    timeout: float,
+    no_fallback: bool,
+    tier: Tier,
+    privacy: bool,
+) -> dict[str, Any]:
+    """The fields of a request that options give. Raises BadRequestError."""
+    fields: dict[str, Any] = {
+        "category": category,
+        "inputs": dict(_pair(text) for text in inputs or ()),
+        "endpoint": endpoint,
+        "timeout": timeout,
+        "tier": tier,
+        "privacy": privacy,
+        "fallback": Fallback.NONE if no_fallback else Fallback.CHAIN,
+    }
+    return fields
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise BadRequestError(f"--input {text}: give it as NAME=VALUE, such as --input steps=4")
+    return name, value

@@ -1,0 +1,89 @@
+"""What people read: answers on standard output, talk on standard error, nothing that moves the cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+from spacedock.client import Client
+from spacedock.files import FileRef
+from spacedock.result import ErrorKind, JobResult
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def say(text: str) -> None:
+    """One line of talk."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def write(text: str) -> None:
+    """Data; a terminal gets it without control characters, since apps are strangers."""
+    shown = printable(text) if sys.stdout.isatty() else text
+    sys.stdout.write(shown + "\n")
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """The text without control characters, but for tabs and new lines."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def show(result: JobResult) -> None:
+    """An answer for people: its text, and who gave it; or why there is none."""
+    by = result.answered_by
+    if by is None:
+        show_failure(result)
+        return
+    if result.output.text is not None:
+        write(result.output.text)
+    say(f"answered by {by.name} ({by.tier.value}) in {result.timings.total:.1f} s")
+    if result.degraded:
+        say("degraded: these are a language model's words, not the kind of answer that was asked for")
+        show_attempts(result)
+
+
+def show_failure(result: JobResult) -> None:
+    """Why there is no answer."""
+    say(f"spacedock: the job {result.state.value} ({result.id})")
+    show_attempts(result)
+
+
+def show_attempts(result: JobResult) -> None:
+    """Each step that gave no answer, with its reason."""
+    for attempt in result.attempts:
+        if attempt.error is None:
+            continue
+        kind = attempt.error.kind
+        what = "skipped" if kind is ErrorKind.SKIPPED else f"{kind.value} at {attempt.stage.value}"
+        say(f"  {attempt.name}: {what}: {attempt.error.message}")
+
+
+async def save(client: Client, files: tuple[FileRef, ...], directory: Path) -> list[Path]:
+    """Save a result's files; a name that is taken by another content gets a number."""
+    return [
+        await asyncio.to_thread(_write, directory, ref.name, await client.fetch(ref.sha256)) for ref in files
+    ]
+
+
+def _write(directory: Path, name: str, data: bytes) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = _free(directory, file_name(name), data)
+    path.write_bytes(data)
+    return path
+
+
+def file_name(name: str) -> str:
+    """A name that is safe to create here: no folders, no control characters, not hidden."""
+    return printable(Path(name).name).lstrip(".") or "file"
+
+
+def _free(directory: Path, name: str, data: bytes) -> Path:
+    path = directory / name
+    number = 1
+    while path.exists() and path.read_bytes() != data:
+        number += 1
+        path = directory / f"{Path(name).stem}-{number}{Path(name).suffix}"
+    return path

@@ -1,0 +1,130 @@
+"""`spacedock spaces list|show|add|remove`: the registry of the host that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.cli import options
+from spacedock.cli.printing import say, write
+from spacedock.client import Client
+from spacedock.control import Reply
+from spacedock.errors import BadRequestError
+from spacedock.repository import pack
+
+app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
+
+
+@app.command("list")
+def list_spaces(json: options.Json = False, redis: options.Redis = None) -> None:
+    """List the Spaces of the registry."""
+    reply = asyncio.run(_list(redis))
+    for warning in reply.warnings:
+        say(f"registry: {warning}")
+    if json:
+        write(json_module.dumps(reply.spaces, indent=2))
+    elif not reply.spaces:
+        say("the registry is empty: add a Space with `spacedock spaces add NAME --dir ./space`")
+    else:
+        _table(reply.spaces)
+
+
+async def _list(url: str | None) -> Reply:
+    async with Client(url) as client:
+        return await client.spaces.list()
+
+
+def _table(spaces: dict[str, dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("name", "category", "takes", "gives", "from", "description"):
+        table.add_column(column, overflow="fold")
+    for name, entry in sorted(spaces.items()):
+        origin = entry.get("docker_image") or entry.get("hub_id") or "repository"
+        row = (
+            name,
+            entry["category"],
+            entry["input_type"],
+            entry["output_type"],
+            origin,
+            entry["description"],
+        )
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table, markup=False)
+
+
+@app.command("show")
+def show(name: Name, redis: options.Redis = None) -> None:
+    """Show one Space's entry, as JSON."""
+    write(json_module.dumps(asyncio.run(_show(redis, name)), indent=2))
+
+
+async def _show(url: str | None, name: str) -> dict[str, Any]:
+    async with Client(url) as client:
+        return await client.spaces.show(name)
+
+
+@app.command("add")
+def add(
+    name: Name,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="A Space's repository on this machine; it is sent."),
+    ] = None,
+    hub: Annotated[
+        str | None, typer.Option("--hub", metavar="USER/SPACE", help="A Space on the Hub.")
+    ] = None,
+    image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="A Docker image.")] = None,
+    description: Annotated[str, typer.Option(help="What it does, in a few words.")] = "",
+    category: Annotated[
+        str, typer.Option(help="Its category; Spaces of one category stand in for each other.")
+    ] = "specialized",
+    input_type: Annotated[
+        str, typer.Option(help="What it takes: text, image, audio, text_and_image, …")
+    ] = "text",
+    output_type: Annotated[str, typer.Option(help="What it gives: text, image, audio, …")] = "text",
+    port: Annotated[int | None, typer.Option(help="Its port, if not the usual one.")] = None,
+    redis: options.Redis = None,
+) -> None:
+    """Add a Space to the registry, or replace it."""
+    if directory is None and hub is None and image is None:
+        raise BadRequestError("where is the Space? Give one of --dir, --hub and --image")
+    entry: dict[str, Any] = {
+        "docker_image": image,
+        "hub_id": hub,
+        "description": description,
+        "category": category,
+        "input_type": input_type,
+        "output_type": output_type,
+        "port": port,
+    }
+    given = {key: value for key, value in entry.items() if value is not None}
+    asyncio.run(_add(redis, name, given, directory))
+    say(f"added {name} ({category})")
+
+
+async def _add(url: str | None, name: str, entry: dict[str, Any], directory: Path | None) -> None:
+    repository = pack(directory) if directory is not None else None
+    async with Client(url) as client:
+        await client.spaces.add(name, entry, repository)
+
+
+@app.command("remove")
+def remove(name: Name, redis: options.Redis = None) -> None:
+    """Remove a Space from the registry."""
+    asyncio.run(_remove(redis, name))
+    say(f"removed {name}")
+
+
+async def _remove(url: str | None, name: str) -> None:
+    async with Client(url) as client:
+        await client.spaces.remove(name)

@@ -1,0 +1,79 @@
+"""The `spacedockd` command: the daemon in the foreground, and fetching its model ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.errors import SpacedockError
+from spacedock_worker.logs import configure
+from spacedockd import daemon, settings
+from spacedockd.model import cache_folder
+from spacedockd.model.fetch import Which, fetch_command
+
+app = typer.Typer(
+    name="spacedockd",
+    help="Run Spacedock's daemon in the foreground; SIGTERM or Ctrl-C drains and stops it.\n\n"
+    "Nothing needs to be configured. See docs/configuration.md for what can be.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    invoke_without_command=True,
+)
+model = typer.Typer(help="The system default's model.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(model, name="model")
+
+
+@app.callback()
+def serve(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="A YAML configuration file.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option("--state-dir", metavar="DIR", help="Where to keep state.")
+    ] = None,
+    runtime_dir: Annotated[
+        Path | None, typer.Option("--runtime-dir", metavar="DIR", help="Where sockets are.")
+    ] = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option("--redis", metavar="URL", help="A Redis to use in place of the embedded Valkey."),
+    ] = None,
+) -> None:
+    """Serve until stopped."""
+    if context.invoked_subcommand is not None:
+        return
+    given: dict[str, Any] = {"state_dir": state_dir, "runtime_dir": runtime_dir, "redis_url": redis_url}
+    options = {key: value for key, value in given.items() if value is not None}
+    loaded = settings.load(config, options, os.environ, os.getuid())
+    configure(loaded.log_format, loaded.log_level)
+    asyncio.run(_serve(loaded))
+
+
+async def _serve(loaded: settings.DaemonSettings) -> None:
+    await daemon.serve(loaded, os.environ, daemon.stop_on_signals())
+
+
+@model.command("fetch")
+def fetch(
+    which: Annotated[
+        Which, typer.Argument(help="auto: SmolLM3 from the Hub, else its small stand-in.")
+    ] = "auto",
+) -> None:
+    """Fetch the model of the system default ahead of its first use."""
+    raise typer.Exit(fetch_command(which, cache_folder(os.environ)))
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line on standard error and exit code 2."""
+    try:
+        app()
+    except SpacedockError as error:
+        sys.stderr.write(f"spacedockd: {error}\n")
+        sys.exit(2)

@@ -1,0 +1,103 @@
+"""The daemon's life: children up, ready, watched, and down again within its limit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from spacedock.connection import redacted
+from spacedock.errors import SpacedockError
+from spacedock.locate import socket_url
+from spacedock.request import Tier
+from spacedock_worker.models import ModelEndpoint
+from spacedockd import paths
+from spacedockd.model import ModelFront, cache_folder
+from spacedockd.notify import Notifier
+from spacedockd.settings import DaemonSettings
+from spacedockd.supervisor import Child, keep_alive
+from spacedockd.valkey import EmbeddedValkey
+from spacedockd.worker_process import WorkerProcess
+
+log = structlog.get_logger()
+
+MODEL_SOCKET = "model.sock"
+
+
+async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.Event) -> None:
+    """Run until `stop`. Raises SpacedockError where a child cannot be started the first time."""
+    notify = Notifier(env, os.getpid())
+    url = redacted(settings.redis_url or socket_url(settings.socket))
+    with paths.held(settings.state_dir):
+        paths.make_private(settings.runtime_dir)
+        async with AsyncExitStack() as children:
+            if settings.redis_url is None:
+                valkey = EmbeddedValkey(settings.socket, settings.state_dir)
+                await children.enter_async_context(alive("valkey", valkey))
+            default = await children.enter_async_context(system_default(settings, env))
+            worker = WorkerProcess(settings.worker(default))
+            await children.enter_async_context(alive("worker", worker))
+            await children.enter_async_context(running(notify.watchdog()))
+            log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
+            notify.ready(f"serving {url}")
+            await stop.wait()
+            log.info("daemon.stopping", drain_seconds=settings.drain_seconds)
+            notify.stopping("draining")
+    log.info("daemon.stopped")
+
+
+@asynccontextmanager
+async def alive(name: str, child: Child) -> AsyncIterator[None]:
+    """A child that is started, kept alive, and stopped."""
+    try:
+        await child.start()
+        async with running(keep_alive(name, child)):
+            yield
+    finally:
+        await child.stop()
+
+
+@asynccontextmanager
+async def system_default(
+    settings: DaemonSettings, env: Mapping[str, str]
+) -> AsyncIterator[ModelEndpoint | None]:
+    """The endpoint of our own SmolLM server, which starts at its first use; None where another is configured."""
+    if settings.default_model is not None:
+        yield None
+        return
+    folders = (settings.state_dir / "models", cache_folder(env))
+    front = ModelFront(settings.runtime_dir / MODEL_SOCKET, settings.smollm, folders)
+    try:
+        await front.start()
+    except OSError as error:
+        raise SpacedockError(f"{front.socket} cannot be listened on: {error}") from error
+    try:
+        yield ModelEndpoint(
+            name="smollm", base_url="http://spacedock/v1", socket=front.socket, tier=Tier.DEFAULT
+        )
+    finally:
+        await front.stop()
+
+
+@asynccontextmanager
+async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Background work that lives as long as the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    return stop

@@ -1,0 +1,79 @@
+"""Where the daemon keeps things: its state, its sockets, its lock and its identity."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from spacedock.errors import SpacedockError
+
+SYSTEM_STATE = Path("/var/lib/spacedock")
+SYSTEM_CONFIG = Path("/etc/spacedock/spacedockd.yaml")
+
+
+class AlreadyRunningError(SpacedockError):
+    """Another daemon holds the state directory."""
+
+    def __init__(self, state_dir: Path, pid: str) -> None:
+        self.state_dir, self.pid = state_dir, pid
+        super().__init__(
+            f"another spacedockd (pid {pid or 'unknown'}) uses {state_dir}. "
+            "Stop it, or give this one its own --state-dir."
+        )
+
+
+def default_state_dir(env: Mapping[str, str], uid: int) -> Path:
+    """systemd's state directory, else /var/lib/spacedock for root, else XDG's."""
+    if given := env.get("STATE_DIRECTORY"):
+        return Path(given)
+    if uid == 0:
+        return SYSTEM_STATE
+    home = Path(env.get("HOME", "/"))
+    return Path(env.get("XDG_STATE_HOME", home / ".local/state")) / "spacedock"
+
+
+def default_config(env: Mapping[str, str], uid: int) -> Path:
+    """The configuration file that is read where none is named; it need not exist."""
+    if uid == 0:
+        return SYSTEM_CONFIG
+    home = Path(env.get("HOME", "/"))
+    return Path(env.get("XDG_CONFIG_HOME", home / ".config")) / "spacedock/spacedockd.yaml"
+
+
+@contextmanager
+def held(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory for this process. Raises AlreadyRunningError."""
+    make_private(state_dir)
+    with (state_dir / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise AlreadyRunningError(state_dir, file.read().strip()) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory that only this user can enter. Raises SpacedockError where that cannot be."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    except OSError as error:
+        raise SpacedockError(
+            f"{directory} cannot be used: {error.strerror}. Name another directory."
+        ) from error
+
+
+def instance_id(state_dir: Path) -> str:
+    """The identity of this state directory, made at its first use: it marks the containers that are ours."""
+    path = state_dir / "instance-id"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex[:12])
+    return path.read_text().strip()

@@ -1,0 +1,157 @@
+"""The daemon's configuration: defaults, then a YAML file, then SPACEDOCK_… variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spacedock.errors import SpacedockError
+from spacedock.locate import SOCKET, runtime_dir, socket_url
+from spacedock.wire import describe
+from spacedock_worker.containers import ContainerSettings
+from spacedock_worker.images import ImageSettings
+from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.settings import LogFormat, LogLevel, WorkerSettings
+from spacedockd import paths
+from spacedockd.model.job import SmolLMSettings
+
+PREFIX = "SPACEDOCK_"
+_NOT_SETTINGS = frozenset({"SPACEDOCK_CONFIG"})
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+
+
+class ConfigError(SpacedockError):
+    """The configuration cannot be used; the message names the file or variable, the key and what is wrong."""
+
+
+class DaemonSettings(BaseModel):
+    """Everything that can be configured; nothing needs to be. Times are in seconds.
+
+    Without `redis_url` the daemon runs a Valkey of its own. `registry` is registry.yaml's place.
+    `default_model` replaces the SmolLM server that the daemon would run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redis_url: str | None = None
+    state_dir: Path
+    runtime_dir: Path
+    registry: Path | None = None
+    max_jobs: int = Field(default=32, ge=1)
+    drain_seconds: float = Field(default=30.0, ge=0)
+    images: ImageSettings = ImageSettings()
+    containers: ContainerSettings
+    models: tuple[ModelEndpoint, ...] = ()
+    look_for_models: bool = True
+    default_model: ModelEndpoint | None = None
+    smollm: SmolLMSettings = SmolLMSettings()
+    log_format: LogFormat = "auto"
+    log_level: LogLevel = "info"
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket of the daemon's own Valkey."""
+        return self.runtime_dir / SOCKET
+
+    def worker(self, default_model: ModelEndpoint | None) -> WorkerSettings:
+        """What the worker is told. `default_model` is the daemon's own server, if it runs one."""
+        return WorkerSettings(
+            redis_url=self.redis_url or socket_url(self.socket),
+            registry=self.registry or self.state_dir / "registry.yaml",
+            repositories=self.state_dir / "repositories",
+            max_jobs=self.max_jobs,
+            drain_seconds=self.drain_seconds,
+            images=self.images,
+            containers=self.containers,
+            models=self.models,
+            look_for_models=self.look_for_models,
+            default_model=self.default_model or default_model,
+            log_format=self.log_format,
+            log_level=self.log_level,
+        )
+
+
+def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str], uid: int) -> DaemonSettings:
+    """Read the configuration; `options` (from the command line) go before variables, those before the file.
+
+    Raises ConfigError. A file that is named must exist; the default one need not.
+    """
+    path = config or (Path(env["SPACEDOCK_CONFIG"]) if "SPACEDOCK_CONFIG" in env else None)
+    fields = _from_file(path or paths.default_config(env, uid), must_exist=path is not None)
+    _merge(fields, _from_environment(env))
+    _merge(fields, options)
+    fields.setdefault("state_dir", paths.default_state_dir(env, uid))
+    fields.setdefault("runtime_dir", runtime_dir(env, uid))
+    state_dir = Path(fields["state_dir"]).absolute()
+    fields.update(state_dir=state_dir, runtime_dir=Path(fields["runtime_dir"]).absolute())
+    _check_keys(fields)
+    paths.make_private(state_dir)
+    _section(fields, "containers").setdefault("instance_id", paths.instance_id(state_dir))
+    _section(fields, "images").setdefault("ca_bundle", _ca_bundle(env))
+    try:
+        return DaemonSettings.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(f"the configuration is wrong: {describe(error)}") from error
+
+
+def _from_file(path: Path, must_exist: bool) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if must_exist:
+            raise ConfigError(f"{path}: there is no such configuration file") from None
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if document is not None and not isinstance(document, dict):
+        raise ConfigError(f"{path} is not a configuration: it has no keys")
+    return document or {}
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    """SPACEDOCK_REDIS_URL, SPACEDOCK_CONTAINERS__MEMORY, …; values are YAML, `__` enters a section."""
+    fields: dict[str, Any] = {}
+    for name, value in env.items():
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
+            continue
+        *sections, key = name.removeprefix(PREFIX).lower().split("__")
+        place = fields
+        for section in sections:
+            place = place.setdefault(section, {})
+        try:
+            place[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{name} is not a value: {error}") from error
+    return fields
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _check_keys(fields: Mapping[str, Any]) -> None:
+    unknown = sorted(fields.keys() - DaemonSettings.model_fields.keys())
+    if unknown:
+        known = ", ".join(sorted(DaemonSettings.model_fields))
+        raise ConfigError(f"unknown configuration key '{unknown[0]}'. Known: {known}.")
+
+
+def _section(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    section = fields.setdefault(name, {})
+    if not isinstance(section, dict):
+        raise ConfigError(f"'{name}' is not a section of the configuration")
+    return section
+
+
+def _ca_bundle(env: Mapping[str, str]) -> Path | None:
+    """The CA file that this machine's own programs are told to trust, as behind a company's proxy."""
+    named = (Path(env[variable]) for variable in _CA_VARIABLES if env.get(variable))
+    return next((path for path in named if path.is_file()), None)

@@ -1,0 +1,54 @@
+"""Keeping children alive: each started in order, restarted with growing pauses, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+from spacedock.errors import SpacedockError
+
+log = structlog.get_logger()
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
+STEADY_SECONDS = 60.0
+"""A child that lived this long has earned a quick restart."""
+
+
+class Child(Protocol):
+    """A process that the daemon owns. start() returns once it works; stop() may be called twice."""
+
+    async def start(self) -> None:
+        """Start and wait until it works. Raises SpacedockError."""
+        ...
+
+    async def ended(self) -> object:
+        """Return when it has ended by itself."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop within its own bound."""
+        ...
+
+
+async def keep_alive(name: str, child: Child) -> None:
+    """Watch a started child and start it again whenever it ends; runs until cancelled."""
+    pause, started = FIRST_PAUSE, monotonic()
+    while True:
+        code = await child.ended()
+        if monotonic() - started > STEADY_SECONDS:
+            pause = FIRST_PAUSE
+        log.warning("child.died", child=name, code=code, restart_in=pause)
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            try:
+                await child.start()
+            except SpacedockError as error:
+                log.warning("child.start_failed", child=name, error=str(error), restart_in=pause)
+            else:
+                break
+        started = monotonic()

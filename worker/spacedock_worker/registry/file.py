@@ -1,0 +1,189 @@
+"""registry.yaml: the Spaces and categories of this host, read again when the file changes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import yaml
+from pydantic import ValidationError
+
+from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.wire import describe
+from spacedock_worker.registry.entry import SpaceEntry
+
+log = structlog.get_logger()
+
+_TOP_KEYS = {"spaces", "categories"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What one reading of the file gave: Spaces by name, names by category, and what could not be read."""
+
+    spaces: Mapping[str, SpaceEntry]
+    categories: Mapping[str, tuple[str, ...]]
+    warnings: tuple[str, ...] = ()
+
+    def get(self, name: str) -> SpaceEntry:
+        """The Space of that name. Raises SpaceNotFoundError, which names those that there are."""
+        try:
+            return self.spaces[name]
+        except KeyError:
+            raise SpaceNotFoundError(name, tuple(sorted(self.spaces))) from None
+
+    def in_category(self, category: str) -> tuple[SpaceEntry, ...]:
+        """The Spaces of a category: those that its list names, in its order, then those that name it."""
+        listed = [name for name in self.categories.get(category, ()) if name in self.spaces]
+        naming = [name for name, entry in self.spaces.items() if entry.category == category]
+        return tuple(self.spaces[name] for name in dict.fromkeys([*listed, *naming]))
+
+    def alternates(self, name: str) -> tuple[SpaceEntry, ...]:
+        """The other Spaces of that Space's categories."""
+        mine = [category for category, names in self.categories.items() if name in names]
+        found = [
+            entry for category in [*mine, self.get(name).category] for entry in self.in_category(category)
+        ]
+        return tuple({entry.id: entry for entry in found if entry.id != name}.values())
+
+
+class Registry:
+    """The registry in one YAML file. A missing file is an empty one; a bad entry does not hide the rest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._shelf = Shelf({}, {})
+        self._stamp: tuple[int, int] | None = None
+
+    def shelf(self) -> Shelf:
+        """The registry as the file has it now."""
+        stamp = _stamp_of(self.path)
+        if stamp != self._stamp:
+            self._stamp, self._shelf = stamp, read_shelf(self.path)
+            for warning in self._shelf.warnings:
+                log.warning("registry.entry_unreadable", path=str(self.path), reason=warning)
+        return self._shelf
+
+    def add(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
+        """Add or replace a Space. Raises BadRequestError where a field is unknown or wrong."""
+        try:
+            entry = SpaceEntry.model_validate({"id": name, **fields})
+        except ValidationError as error:
+            raise BadRequestError(f"Space '{name}': {describe(error)}") from error
+        row = {"id": entry.id, **entry.model_dump(mode="json", exclude_unset=True)}
+
+        def put(document: dict[str, Any]) -> None:
+            document.setdefault("spaces", {})[name] = row
+            names = document.setdefault("categories", {}).setdefault(entry.category, [])
+            if name not in names:
+                names.append(name)
+
+        self._edit(put)
+        return self.shelf().get(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a Space from its categories as well. Raises SpaceNotFoundError."""
+        self.shelf().get(name)
+
+        def drop(document: dict[str, Any]) -> None:
+            document.get("spaces", {}).pop(name, None)
+            for category, names in list(document.get("categories", {}).items()):
+                left = [other for other in names if other != name]
+                document["categories"][category] = left
+                if not left:
+                    del document["categories"][category]
+
+        self._edit(drop)
+
+    def _edit(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the file under a lock, from what it holds now, in one rename."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path.with_suffix(".lock")):
+            document = _load(self.path)
+            change(document)
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self.path.parent, prefix=".registry-", suffix=".yaml", delete=False
+            ) as file:
+                yaml.safe_dump(document, file, sort_keys=False, allow_unicode=True)
+            os.replace(file.name, self.path)
+        self._stamp = None
+
+
+def read_shelf(path: Path) -> Shelf:
+    """Read a registry file; what is wrong in it becomes a warning."""
+    try:
+        document = _load(path)
+    except BadRequestError as error:
+        return Shelf({}, {}, (str(error),))
+    warnings = [f"unknown key '{key}'" for key in document if key not in _TOP_KEYS]
+    spaces = dict(_entries(document.get("spaces") or {}, path.parent, warnings))
+    categories = dict(_categories(document.get("categories") or {}, spaces, warnings))
+    return Shelf(spaces, categories, tuple(warnings))
+
+
+def _entries(rows: Any, base: Path, warnings: list[str]) -> Iterator[tuple[str, SpaceEntry]]:
+    if not isinstance(rows, dict):
+        warnings.append("'spaces' is not a mapping of names to Spaces")
+        return
+    for key, row in rows.items():
+        name = str(key)
+        if not isinstance(row, dict):
+            warnings.append(f"spaces.{name}: not a mapping")
+            continue
+        try:
+            entry = SpaceEntry.model_validate({"id": name, **row})
+        except ValidationError as error:
+            warnings.append(f"spaces.{name}: {describe(error)}")
+            continue
+        repository = str(base / entry.repository) if entry.repository else None
+        yield name, entry.model_copy(update={"id": name, "repository": repository})
+
+
+def _categories(
+    rows: Any, spaces: Mapping[str, SpaceEntry], warnings: list[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if not isinstance(rows, dict):
+        warnings.append("'categories' is not a mapping of categories to lists of names")
+        return
+    for category, names in rows.items():
+        if not isinstance(names, list):
+            warnings.append(f"categories.{category}: not a list of names")
+            continue
+        warnings += [f"categories.{category}: no Space '{name}'" for name in names if str(name) not in spaces]
+        yield str(category), tuple(str(name) for name in names if str(name) in spaces)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadRequestError(f"{path} cannot be read: {error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise BadRequestError(f"{path} is not a registry: it has no 'spaces:' mapping")
+    return document
+
+
+def _stamp_of(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (stat.st_mtime_ns, stat.st_ino)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

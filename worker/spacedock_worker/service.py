@@ -1,0 +1,66 @@
+"""The worker put together: what it owns, opened and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+
+import structlog
+
+from spacedock.connection import connect
+from spacedock_worker.adapters.gradio import GradioAdapter
+from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.host import Host
+from spacedock_worker.images import Images
+from spacedock_worker.model_step import ModelRunner
+from spacedock_worker.models import LocalModels, Models
+from spacedock_worker.queue.worker import QueueWorker
+from spacedock_worker.registry.desk import RegistryDesk
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.space_step import SpaceRunner
+
+log = structlog.get_logger()
+
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Take jobs until `stop`; then drain, and leave no container behind. `ready` is called once open."""
+    async with AsyncExitStack() as stack:
+        redis = connect(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        registry = Registry(settings.registry)
+        engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
+        pool = await stack.enter_async_context(Pool(engine, settings.containers))
+        models = await stack.enter_async_context(Models())
+        local = LocalModels() if settings.look_for_models else None
+        host = Host(
+            redis,
+            registry,
+            SpaceRunner(Images(engine, settings.images), pool, GradioAdapter),
+            ModelRunner(models, settings.models, local, settings.default_model),
+        )
+        desk = RegistryDesk(registry, settings.repositories)
+        worker = QueueWorker(settings.redis_url, host.handle, desk.answer, settings.max_jobs)
+        await _work(worker, stop, ready, settings.drain_seconds)
+
+
+async def _work(
+    worker: QueueWorker, stop: asyncio.Event, ready: Callable[[], None], drain_seconds: float
+) -> None:
+    working = asyncio.ensure_future(worker.main())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        ready()
+        log.info("worker.ready", worker=worker.worker_id)
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        await worker.drain(drain_seconds)
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(working, stopping)
+        await worker.close()
+        log.info("worker.stopped")

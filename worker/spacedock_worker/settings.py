@@ -1,0 +1,38 @@
+"""Everything that a worker is told when it starts; the daemon writes it, nothing else is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spacedock_worker.containers import ContainerSettings
+from spacedock_worker.images import ImageSettings
+from spacedock_worker.models import ModelEndpoint
+
+LogFormat = Literal["auto", "json", "pretty"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class WorkerSettings(BaseModel):
+    """A worker's settings; immutable. Times are in seconds.
+
+    `models` are the Tier 1 endpoints (where there is none, the usual local addresses are looked at unless
+    `look_for_models` is off); `default_model` is the system default, the chain's last step.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redis_url: str
+    registry: Path
+    repositories: Path
+    max_jobs: int = Field(default=32, ge=1)
+    drain_seconds: float = Field(default=30.0, ge=0)
+    images: ImageSettings = ImageSettings()
+    containers: ContainerSettings
+    models: tuple[ModelEndpoint, ...] = ()
+    look_for_models: bool = True
+    default_model: ModelEndpoint | None = None
+    log_format: LogFormat = "auto"
+    log_level: LogLevel = "info"
