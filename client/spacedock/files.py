@@ -15,6 +15,20 @@ from spacedock.errors import FileTooLargeError, FileUnreadableError
 MAX_FILE_BYTES = 64 * 2**20
 MAX_JOB_BYTES = 256 * 2**20
 
+_NEWER_TYPES = {
+    ".avif": "image/avif",
+    ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+    ".md": "text/markdown",
+    ".mkv": "video/x-matroska",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".wav": "audio/wav",
+    ".webm": "video/webm",
+    ".webp": "image/webp",
+}
+"""Types that Python 3.11 does not know, or not without the system's own table."""
+
 
 class FileRef(BaseModel):
     """A file by its content: `sha256` names the payload in Redis, `name` is only a name, never a path."""
@@ -37,7 +51,8 @@ class Payload:
 
 def media_type_of(name: str) -> str:
     """Guess the media type from the file's name; `application/octet-stream` where nothing is known."""
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    suffix = Path(name).suffix.lower()
+    return _NEWER_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def payload_of(name: str, data: bytes, media_type: str | None = None) -> Payload:

@@ -65,7 +65,7 @@ async def alive(name: str, child: Child) -> AsyncIterator[None]:
 async def system_default(
     settings: DaemonSettings, env: Mapping[str, str]
 ) -> AsyncIterator[ModelEndpoint | None]:
-    """The endpoint of our own SmolLM server, which starts at its first use; None where another is configured."""
+    """The endpoint of our own SmolLM server, started at its first use; None where another is configured."""
     if settings.default_model is not None:
         yield None
         return

@@ -11,11 +11,11 @@ import structlog
 
 from spacedock.connection import OUTAGES
 from spacedock.errors import WireError
-from spacedock.events import Event
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
 from spacedock_worker.queue.ledger import Begun, Ledger, readable_request
+from spacedock_worker.queue.teller import Tell, Teller
 
 log = structlog.get_logger()
 
@@ -25,7 +25,6 @@ MAX_TRIES = 5
 OUTAGE_SECONDS = 600.0
 _PAUSE_SECONDS = 0.2
 
-Tell = Callable[[Stage, str, str], None]
 Handler = Callable[["TakenJob", Tell], Awaitable[JobResult]]
 
 
@@ -45,7 +44,6 @@ class JobRunner:
         self._ledger, self._handler = ledger, handler
         self._working: dict[str, asyncio.Task[JobResult]] = {}
         self._cancelled: set[str] = set()
-        self._telling: set[asyncio.Task[None]] = set()
 
     def cancel(self, job_id: str) -> None:
         """Stop a job that runs here, at its user's wish; others are not ours and stay untouched."""
@@ -88,7 +86,8 @@ class JobRunner:
         return await self._handle(TakenJob(job_id, request, begun.queued))
 
     async def _handle(self, job: TakenJob) -> JobResult:
-        work = asyncio.ensure_future(self._handler(job, self._teller(job.id)))
+        teller = Teller(self._ledger, job.id)
+        work = asyncio.ensure_future(self._handler(job, teller.tell))
         self._working[job.id] = work
         try:
             return await work
@@ -105,6 +104,7 @@ class JobRunner:
         finally:
             del self._working[job.id]
             self._cancelled.discard(job.id)
+            await teller.close()
 
     async def _release(self, job_id: str) -> None:
         try:
@@ -124,21 +124,6 @@ class JobRunner:
                     raise
                 await asyncio.sleep(_PAUSE_SECONDS)
         log.info("job.ended", job_id=result.id, state=result.state.value, written=written, **told(result))
-
-    def _teller(self, job_id: str) -> Tell:
-        def tell(stage: Stage, name: str, message: str) -> None:
-            event = Event(job_id=job_id, stage=stage, name=name, message=message)
-            task = asyncio.ensure_future(self._tell(event))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
-
-        return tell
-
-    async def _tell(self, event: Event) -> None:
-        try:
-            await self._ledger.tell(event)
-        except OUTAGES:
-            log.debug("event.lost", job_id=event.job_id)
 
 
 def told(result: JobResult) -> dict[str, object]:

@@ -1,0 +1,56 @@
+"""A job's progress on its way to whoever watches: in order, bounded, and never in the job's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from spacedock.connection import OUTAGES
+from spacedock.events import Event
+from spacedock.result import Stage
+from spacedock_worker.queue.ledger import Ledger
+
+log = structlog.get_logger()
+
+Tell = Callable[[Stage, str, str], None]
+
+_WAITING = 100
+_CLOSE_SECONDS = 2.0
+
+
+class Teller:
+    """Announces one job's events; those that come faster than Redis takes them are dropped."""
+
+    def __init__(self, ledger: Ledger, job_id: str) -> None:
+        self._ledger, self._job_id = ledger, job_id
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue(_WAITING)
+        self._sending: asyncio.Task[None] | None = None
+
+    def tell(self, stage: Stage, name: str, message: str) -> None:
+        """Announce a stage of whom, with a short message."""
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+        if not self._events.full():
+            self._events.put_nowait(Event(job_id=self._job_id, stage=stage, name=name, message=message))
+
+    async def close(self) -> None:
+        """Send what waits, but not for long: a job's end is more than its progress."""
+        if self._sending is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._events.put(None)
+                await self._sending
+        except TimeoutError:
+            log.debug("events.lost", job_id=self._job_id)
+        finally:
+            self._sending.cancel()
+
+    async def _send(self) -> None:
+        while (event := await self._events.get()) is not None:
+            try:
+                await self._ledger.tell(event)
+            except OUTAGES:
+                log.debug("event.lost", job_id=self._job_id)
