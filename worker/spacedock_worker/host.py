@@ -15,7 +15,8 @@ from spacedock.states import JobState
 from spacedock_worker.chain import Outcome, StepAnswer, Trace, walk
 from spacedock_worker.model_step import ModelRunner, option_of
 from spacedock_worker.plan import UNKNOWN, SpaceStep, Step, plan
-from spacedock_worker.queue.job import TakenJob, Tell, ended
+from spacedock_worker.queue.job import TakenJob, ended
+from spacedock_worker.queue.teller import Tell
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.results import output_of, store_files

@@ -1,1 +1,9 @@
 """Running Spaces: the engine, hardened containers, readiness, the warm pool and reaping."""
+
+from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.lease import Lease
+from spacedock_worker.containers.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+
+__all__ = ["ContainerSettings", "ContainerSpec", "Engine", "Lease", "Pool"]

@@ -1,1 +1,7 @@
-"""From a Space to an image on this host: pulled where there is one, else built from its repository."""
+"""From a Space to an image on this host: present, pulled, or built from the Space's repository."""
+
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import Image, SpaceSource
+
+__all__ = ["Image", "ImageSettings", "Images", "SpaceSource"]

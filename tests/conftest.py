@@ -1,0 +1,51 @@
+"""What every test may use: one real Valkey for the whole run, emptied before each test that asks for it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from spacedockd.valkey import server_binary
+
+START_SECONDS = 10.0
+
+
+@pytest.fixture(scope="session")
+def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a real Valkey server that only this test run uses."""
+    folder = tmp_path_factory.mktemp("valkey")
+    socket = folder / "redis.sock"
+    command = [server_binary(), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    command += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(socket)
+            yield socket
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def redis_url(valkey_socket: Path) -> str:
+    """The address of an empty Valkey."""
+    with redis.Redis(unix_socket_path=str(valkey_socket)) as client:
+        client.flushall()
+    return f"unix://{valkey_socket}"
+
+
+def _wait_for(socket: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        try:
+            with redis.Redis(unix_socket_path=str(socket)) as client:
+                client.ping()
+                return
+        except redis.ConnectionError:
+            # The server is still opening its socket, and has no way of telling that it has.
+            time.sleep(0.02)
+    raise TimeoutError("Valkey did not start")

@@ -1,0 +1,246 @@
+"""Which endpoint the adapter picks on real apps' pages, and how it fills it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spacedock.files import Payload, payload_of
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters.base import AppCall
+from spacedock_worker.adapters.gradio.choice import choose
+from spacedock_worker.adapters.gradio.description import App, describe
+from spacedock_worker.adapters.gradio.placing import Upload
+from spacedock_worker.errors import StepError
+
+DATA = Path(__file__).parent / "data" / "gradio"
+
+
+@pytest.fixture(params=["5.50.0", "6.31.0"])
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def usual(version: str) -> App:
+    return app_of("usual", version)
+
+
+@pytest.fixture
+def media(version: str) -> App:
+    return app_of("media", version)
+
+
+@pytest.fixture
+def components(version: str) -> App:
+    return app_of("components", version)
+
+
+def app_of(name: str, version: str) -> App:
+    told = json.loads((DATA / f"{name}-{version}.json").read_text())
+    return describe(told["config"], told["info"])
+
+
+def file(name: str) -> Payload:
+    return payload_of(name, name.encode())
+
+
+def chosen(app: App, prompt: str = "", *files: Payload, endpoint: str | None = None, **inputs: Any) -> str:
+    return choose(app, AppCall(prompt, files, inputs, endpoint)).endpoint.name
+
+
+def filled(
+    app: App, endpoint: str | None, prompt: str = "", *files: Payload, **inputs: Any
+) -> tuple[Any, ...]:
+    return choose(app, AppCall(prompt, files, inputs, endpoint)).filling.data
+
+
+def refusal(app: App, prompt: str = "", *files: Payload, endpoint: str | None = None, **inputs: Any) -> str:
+    with pytest.raises(StepError) as caught:
+        choose(app, AppCall(prompt, files, inputs, endpoint))
+    assert (caught.value.stage, caught.value.kind) == (Stage.CALL, ErrorKind.BAD_INPUT)
+    return str(caught.value)
+
+
+def test_toggles_twins_lambdas_and_states_do_not_win(usual: App) -> None:
+    assert chosen(usual, "a cat") == "/infer"
+
+
+def test_the_choice_can_be_explained(usual: App) -> None:
+    score = choose(usual, AppCall("a cat")).score
+    assert score is not None
+    assert (score.no_chore, score.prompt_named, score.stateless) == (True, 2, True)
+
+
+def test_a_named_endpoint_is_taken(usual: App) -> None:
+    assert chosen(usual, "hi", endpoint="/chat") == "/chat"
+
+
+def test_a_hidden_endpoint_is_taken_only_by_name(media: App) -> None:
+    assert chosen(media, "hi", endpoint="/hidden") == "/hidden"
+    assert "/hidden" not in refusal(media, "hi", endpoint="/nope")
+
+
+def test_hidden_endpoints_serve_where_there_are_no_others() -> None:
+    box = {"id": 1, "type": "textbox"}
+    hidden = {"api_name": "go", "inputs": [1], "outputs": [1], "show_api": False}
+    assert chosen(describe({"components": [box], "dependencies": [hidden]}, None), "hi") == "/go"
+
+
+def test_a_lambda_serves_where_it_is_alone() -> None:
+    box = {"id": 1, "type": "textbox"}
+    only = {"api_name": "lambda", "inputs": [1], "outputs": [1]}
+    assert chosen(describe({"components": [box], "dependencies": [only]}, None), "hi") == "/lambda"
+
+
+def test_an_app_without_inputs_fits_nothing() -> None:
+    app = describe({"dependencies": [{"api_name": "go"}]}, None)
+    assert "no endpoint that takes an input" in refusal(app, "hi")
+
+
+def test_a_tie_lists_the_candidates_with_their_parameters(components: App) -> None:
+    message = refusal(components, "", file("a.png"))
+    assert "--endpoint" in message
+    assert "/mirror(image: image)" in message
+    assert "/size(image: image)" in message
+
+
+def test_nothing_that_fits_says_why_for_each_endpoint(usual: App) -> None:
+    message = refusal(usual, "", file("a.wav"))
+    assert "/infer(prompt: textbox, negative: textbox, seed: slider = default)" in message
+    assert "nothing takes a.wav (audio/x-wav)" in message
+
+
+def test_files_go_by_their_media_type(components: App, media: App) -> None:
+    assert chosen(components, "", file("a.wav")) == "/duration"
+    assert chosen(media, "", file("a.mp4")) == "/watch"
+
+
+def test_a_file_of_unknown_type_goes_where_it_is_told(components: App) -> None:
+    assert filled(components, "/mirror", "", file("scan.unknown")) == (Upload(0),)
+
+
+def test_several_files_go_to_a_slot_for_several(components: App) -> None:
+    assert filled(components, None, "", file("a.txt"), file("b.txt")) == ([Upload(0), Upload(1)],)
+
+
+def test_two_pictures_fill_two_slots_in_order(media: App) -> None:
+    assert filled(media, "/compare", "", file("a.png"), file("b.png")) == (Upload(0), Upload(1))
+
+
+def test_a_file_can_be_sent_to_a_slot_by_its_name(media: App) -> None:
+    data = filled(media, "/compare", "", file("a.png"), file("b.png"), right="a.png")
+    assert data == (Upload(1), Upload(0))
+
+
+def test_a_second_slot_of_a_kind_may_stay_empty(media: App) -> None:
+    assert filled(media, "/compare", "", file("a.png")) == (Upload(0), None)
+
+
+def test_a_path_is_not_a_file_of_the_job(media: App) -> None:
+    message = refusal(media, "", file("a.png"), endpoint="/compare", rest="x", value="/etc/passwd")
+    assert "no input 'rest'" in message
+    assert "send it with the job" in refusal(media, "", endpoint="/watch", value="/etc/passwd")
+
+
+def test_a_missing_file_names_its_slot(media: App) -> None:
+    assert "value needs a file (audio)" in refusal(media, "hello", endpoint="/speak")
+
+
+def test_an_input_of_null_leaves_a_file_slot_empty(media: App) -> None:
+    assert filled(media, "/speak", "hello", value=None) == (None, "hello")
+
+
+def test_a_file_type_that_the_slot_does_not_list_is_refused(media: App) -> None:
+    assert filled(media, "/read", "", file("a.pdf")) == (Upload(0),)
+    assert filled(media, "/read", "", file("a.png")) == (Upload(0),)
+    assert "nothing takes a.zip" in refusal(media, "", file("a.zip"), endpoint="/read")
+
+
+def test_galleries_drawings_and_videos_have_their_shapes(media: App, version: str) -> None:
+    clip = {"video": Upload(0), "subtitles": None} if version.startswith("5") else Upload(0)
+    assert filled(media, "/watch", "", file("a.mp4")) == (clip,)
+    assert filled(media, "/look", "", file("a.png")) == ([{"image": Upload(0), "caption": None}],)
+    drawing = {"background": Upload(0), "layers": [], "composite": Upload(0)}
+    assert filled(media, "/paint", "", file("a.png")) == (drawing,)
+
+
+def test_text_and_files_share_a_multimodal_box(media: App) -> None:
+    assert filled(media, "/ask", "what?", file("a.png")) == ({"text": "what?", "files": [Upload(0)]},)
+    assert filled(media, "/ask", "what?") == ({"text": "what?", "files": []},)
+
+
+def test_a_prompt_replaces_the_text_of_the_only_text_slot(media: App) -> None:
+    assert filled(media, "/speak", "hello", file("a.wav")) == (Upload(0), "hello")
+    assert filled(media, "/speak", "", file("a.wav")) == (Upload(0), "A voice says")
+
+
+def test_a_prompt_beside_a_file_that_alone_is_asked_for_is_tolerated(components: App) -> None:
+    assert filled(components, "/size", "read this sign", file("a.png")) == (Upload(0),)
+
+
+def test_a_prompt_that_nothing_takes_is_refused(components: App) -> None:
+    assert "the prompt has nowhere to go: it takes no text" in refusal(components, "hi", endpoint="/mirror")
+
+
+def test_a_prompt_that_an_input_has_displaced_is_refused(usual: App) -> None:
+    message = refusal(usual, "hi", endpoint="/with_state", text="other")
+    assert "text is given as an input already" in message
+
+
+def test_a_prompt_that_could_go_to_two_slots_is_refused(media: App) -> None:
+    assert "give them by name" in refusal(media, "hi", endpoint="/join")
+
+
+def test_a_text_slot_without_a_text_names_itself(usual: App) -> None:
+    assert "prompt needs a text" in refusal(usual, "", endpoint="/infer", seed="3")
+
+
+def test_a_negative_prompt_may_stay_empty(usual: App) -> None:
+    assert filled(usual, "/infer", "a cat") == ("a cat", "", 3)
+
+
+def test_a_state_is_sent_as_null_in_its_place(media: App) -> None:
+    assert filled(media, "/remember", "hi") == (None, "hi")
+
+
+def test_a_misnamed_input_can_be_given_by_its_label(media: App) -> None:
+    assert filled(media, "/remember", "", Note="hi") == (None, "hi")
+
+
+def test_a_prompt_fills_the_only_other_input_that_is_required(components: App) -> None:
+    assert filled(components, "/describe", '{"a": 1}') == ({"a": 1},)
+    message = refusal(components, "secret words", endpoint="/describe")
+    assert "which the prompt is not" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [("b", ["b"]), ("Blue", ["b"]), ("blue, Red", ["b", "r"]), (["r"], ["r"]), ('["r", "b"]', ["r", "b"])],
+)
+def test_choices_are_taken_by_value_or_label(media: App, given: Any, sent: list[str]) -> None:
+    assert filled(media, "/pick", value=given) == (sent,)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "why"),
+    [
+        ("repeat", "often", "repeat takes a number"),
+        ("repeat", "inf", "repeat takes a finite number"),
+        ("strip", "perhaps", "strip takes true or false"),
+        ("mark", "#", "mark takes one of !, ?, none"),
+    ],
+)
+def test_a_value_that_its_component_does_not_take_is_refused(
+    components: App, name: str, given: str, why: str
+) -> None:
+    assert why in refusal(components, "hi", endpoint="/style", **{name: given})
+
+
+def test_values_come_from_strings(components: App) -> None:
+    data = filled(components, "/style", "hi", case="LOWER", mark="?", repeat="2", strip="no")
+    assert data == ("hi", "lower", "?", 2, False)

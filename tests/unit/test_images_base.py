@@ -1,0 +1,30 @@
+"""Which base image a Space gets."""
+
+from __future__ import annotations
+
+from spacedock_worker.images.base import choose_base
+
+
+def test_a_configured_image_goes_first() -> None:
+    assert choose_base("3.11", {"3.11": "mine:1"}, {"spacedock/python:3.11"}) == "mine:1"
+
+
+def test_the_local_image_goes_before_the_one_to_pull() -> None:
+    assert choose_base("3.11.4", {}, {"spacedock/python:3.11"}) == "spacedock/python:3.11"
+    assert choose_base("3.12", {}, {"spacedock/python:3.11"}) == "python:3.12-slim"
+
+
+def test_undeclared_is_the_hubs_default_where_nothing_is_here() -> None:
+    assert choose_base(None, {}, set()) == "python:3.10-slim"
+
+
+def test_undeclared_takes_what_is_here_nearest_to_the_default() -> None:
+    assert (
+        choose_base(None, {}, {"spacedock/python:3.13", "spacedock/python:3.11"}) == "spacedock/python:3.11"
+    )
+    assert choose_base(None, {}, {"python:3.12-slim", "redis:7"}) == "python:3.12-slim"
+    assert choose_base(None, {"3.12": "mine:12"}, {"mine:12", "spacedock/python:3.11"}) == "mine:12"
+
+
+def test_a_version_that_is_none_counts_as_undeclared() -> None:
+    assert choose_base("latest", {}, {"spacedock/python:3.11"}) == "spacedock/python:3.11"

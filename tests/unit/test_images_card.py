@@ -1,0 +1,38 @@
+"""Front matter, as Spaces' authors write it."""
+
+from __future__ import annotations
+
+import pytest
+
+from spacedock_worker.images.front_matter import SpaceCard, read_card
+
+
+def test_versions_stay_what_was_written() -> None:
+    card = read_card("---\nsdk: gradio\nsdk_version: 5.0\npython_version: 3.10\n---\n# Title\n")
+    assert (card.sdk_version, card.python_version) == ("5.0", "3.10")
+
+
+def test_every_field_is_read() -> None:
+    text = '---\ntitle: "A: b"\nsdk: Docker\napp_port: 8080\napp_file: main.py\ntags:\n- x\n---\n'
+    assert read_card(text) == SpaceCard(sdk="docker", app_port=8080, app_file="main.py", title="A: b")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# Just a title", "---\nsdk: gradio", "---\n- a\n- b\n---\n", "---\n\n---\n"]
+)
+def test_a_readme_without_front_matter_has_an_empty_card(text: str) -> None:
+    assert read_card(text) == SpaceCard()
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_taken() -> None:
+    assert read_card("\ufeff---\r\nsdk: gradio\r\nsdk_version: 4.44.1\r\n---\r\n").sdk_version == "4.44.1"
+
+
+def test_what_is_not_yaml_is_read_line_by_line() -> None:
+    card = read_card('---\ntitle: "broken\nsdk: gradio\nsdk_version: "6.31.0"\nemoji: @\n---\n')
+    assert (card.sdk, card.sdk_version) == ("gradio", "6.31.0")
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "0", "70000", "7.5", "99999999999999999999"])
+def test_a_port_that_is_none_counts_as_not_said(port: str) -> None:
+    assert read_card(f"---\napp_port: {port}\n---\n").app_port is None

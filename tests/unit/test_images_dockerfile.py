@@ -1,0 +1,133 @@
+"""The Dockerfile that a Gradio Space gets, and what is said while it is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spacedock.result import ErrorKind
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.blueprint import Blueprint, draw
+from spacedock_worker.images.dockerfile import Recipe, dockerfile, dockerfile_text
+from spacedock_worker.images.pins import gradio_packages
+from spacedock_worker.images.progress import PullProgress, build_progress
+from spacedock_worker.images.repository import read_repository
+from spacedock_worker.images.settings import ImageSettings
+
+
+def text(**fields: object) -> str:
+    given = {"base": "base:1", "sdk_version": "6.31.0", "app_file": "app.py", "files": ("app.py",)} | fields
+    return dockerfile_text(dockerfile(Recipe(**given)))  # type: ignore[arg-type]
+
+
+def test_what_spaces_share_comes_first_and_the_app_last() -> None:
+    made = text(
+        files=("app.py", "requirements.txt", "pre-requirements.txt"), packages=("espeak-ng",), ca=True
+    )
+    order = [
+        "FROM base:1",
+        "spacedock-ca.pem",
+        "--progress-bar=off 'gradio[oauth]==6.31.0' spaces",
+        "-- espeak-ng",
+        "-r /tmp/pre-requirements.txt\n",
+        "-r /tmp/requirements.txt 'gradio[oauth]==6.31.0'\n",
+        "COPY --chown=1000:1000 app/ /home/user/app/",
+        'CMD ["python", "app.py"]',
+    ]
+    places = [made.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def test_the_image_is_like_the_hubs() -> None:
+    made = text()
+    for part in (
+        "--uid 1000",
+        "HOME=/home/user",
+        "WORKDIR /home/user/app",
+        "SYSTEM=spaces",
+        "GRADIO_NUM_PORTS=1",
+    ):
+        assert part in made
+    assert made.rindex("USER 1000") > made.rindex("USER root")
+
+
+def test_without_a_ca_bundle_none_is_named() -> None:
+    assert "PIP_CERT" not in text()
+
+
+def test_package_names_cannot_leave_their_command() -> None:
+    assert "-- '$(id)' ';reboot'" in text(packages=("$(id)", ";reboot"))
+
+
+@pytest.mark.parametrize("version", ["6; id", "latest", "6\nRUN id", ""])
+def test_a_version_that_is_none_is_refused(version: str) -> None:
+    with pytest.raises(ValueError, match="no version"):
+        gradio_packages(version)
+
+
+def test_old_versions_of_gradio_are_held_together() -> None:
+    assert "pydantic<2" in gradio_packages("3.35.2")
+    assert gradio_packages("3.50.2") == ("gradio==3.50.2", "starlette<1", "huggingface_hub<1")
+    assert "pydantic<2.11" in gradio_packages("4.44.1")
+    assert gradio_packages("5.50.0") == ("gradio[oauth]==5.50.0",)
+    assert gradio_packages(None) == ("gradio[oauth]",)
+
+
+def drawn(folder: Path, **files: str) -> Blueprint:
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_text(content)
+    blueprint = draw("My Space", read_repository(folder), ImageSettings(), {"spacedock/python:3.11"})
+    blueprint.context.tar.close()
+    return blueprint
+
+
+def test_a_tag_is_made_of_the_name_and_the_content(tmp_path: Path) -> None:
+    first = drawn(tmp_path, app_py="1", README_md="---\nsdk: gradio\nsdk_version: 6.31.0\n---\n")
+    assert first.tag.startswith("spacedock/space-my-space:")
+    assert first.tag == drawn(tmp_path).tag != drawn(tmp_path, app_py="2").tag
+
+
+def test_a_docker_space_brings_its_own_dockerfile_and_port(tmp_path: Path) -> None:
+    own = drawn(tmp_path, Dockerfile="FROM x", README_md="---\nsdk: docker\napp_port: 8080\n---\n")
+    assert (own.base, own.port, own.words) == (None, 8080, ())
+
+
+@pytest.mark.parametrize("sdk", ["streamlit", "static"])
+def test_a_space_without_an_api_is_unsupported(tmp_path: Path, sdk: str) -> None:
+    with pytest.raises(StepError, match=sdk) as caught:
+        drawn(tmp_path, app_py="", README_md=f"---\nsdk: {sdk}\n---\n")
+    assert caught.value.kind is ErrorKind.UNSUPPORTED
+
+
+def test_a_space_without_its_app_is_unsupported(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"no main\.py"):
+        drawn(tmp_path, app_py="", README_md="---\nsdk: gradio\napp_file: main.py\n---\n")
+
+
+def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("")
+    settings = ImageSettings(ca_bundle=tmp_path / "none.pem")
+    with pytest.raises(StepError, match="ca_bundle"):
+        draw("x", read_repository(tmp_path), settings, ())
+
+
+def test_build_progress_names_the_step() -> None:
+    assert build_progress("Step 2/3 : RUN a\n", ["taking", "installing"]) == "step 2/3: installing"
+    assert build_progress("Step 3/3 : LABEL a=b\n", ["taking", "installing"]) == "step 3/3: LABEL a=b"
+    assert build_progress(" ---> Running in 1\n", []) is None
+
+
+def test_pull_progress_adds_layers_up_and_never_goes_back() -> None:
+    progress = PullProgress("x:1")
+
+    def layer(name: str, status: str, current: int = 0, total: int = 0) -> str | None:
+        return progress.read(
+            {"id": name, "status": status, "progressDetail": {"current": current, "total": total}}
+        )
+
+    assert layer("a", "Downloading", 50, 100) == "pulling x:1 50%"
+    assert layer("b", "Downloading", 0, 100) is None
+    assert layer("a", "Download complete") is None
+    assert layer("b", "Downloading", 50, 100) == "pulling x:1 75%"
+    assert layer("b", "Download complete") == "pulling x:1 100%"

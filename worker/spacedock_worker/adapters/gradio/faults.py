@@ -1,0 +1,39 @@
+"""What can go wrong with a Gradio app, as the step errors that the chain records."""
+
+from __future__ import annotations
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.errors import StepError
+
+MAX_TEXT = 2000
+
+
+def shortened(text: str, limit: int = MAX_TEXT) -> str:
+    """The app's own words made safe for a message: printable, at most `limit` characters."""
+    kept = "".join(c for c in text[: 4 * limit] if c.isprintable() or c == "\n").strip()
+    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def bad_input(message: str) -> StepError:
+    """The request does not fit the app; the message says what would."""
+    return StepError(Stage.CALL, ErrorKind.BAD_INPUT, shortened(message, 2 * MAX_TEXT))
+
+
+def app_error(message: str) -> StepError:
+    """The app itself said no."""
+    return StepError(Stage.CALL, ErrorKind.APP_ERROR, shortened(message))
+
+
+def crashed(message: str) -> StepError:
+    """The connection to the app broke before it answered."""
+    return StepError(Stage.CALL, ErrorKind.CRASHED, shortened(message))
+
+
+def unsupported(message: str) -> StepError:
+    """The app speaks something that this adapter does not."""
+    return StepError(Stage.CALL, ErrorKind.UNSUPPORTED, shortened(message))
+
+
+def bad_output(message: str) -> StepError:
+    """The app answered, but not in a way that can be used."""
+    return StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, shortened(message))

@@ -1,0 +1,161 @@
+"""One container from its creation to its removal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.engine import Engine, RefusedError
+from spacedock_worker.containers.words import last_words
+from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
+
+_T = TypeVar("_T")
+
+START_SECONDS = 60.0
+REMOVE_SECONDS = 30.0
+
+_LOG_LINES = 10
+_POLL_SECONDS = 0.25
+_AWAY_SECONDS = 10.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+
+class RunningContainer:
+    """A container of ours, known by the name that we gave it; whoever calls `create` also calls `remove`."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+        self._pending: asyncio.Task[Any] | None = None
+        self._removed = False
+
+    async def create(self, body: dict[str, Any]) -> None:
+        """Create the container from Docker's create body.
+
+        Raises RefusedError, or StepError `docker_unavailable`. After an error or a cancellation, `remove`
+        leaves nothing behind.
+        """
+        await self._to_its_end(self._create(body))
+
+    async def start(self) -> None:
+        """Start the container; raises as `create` does."""
+        await self._to_its_end(self._start())
+
+    async def address(self, network: str, port: int) -> str:
+        """The base URL of the app's port as this host reaches it, such as `http://172.18.0.2:7860`.
+
+        Raises StepError at stage `ready` where the container is gone or has ended.
+        """
+        found = await self._inspect(Stage.READY)
+        settings = (found or {}).get("NetworkSettings") or {}
+        if published := (settings.get("Ports") or {}).get(f"{port}/tcp"):
+            return f"http://127.0.0.1:{published[0]['HostPort']}"
+        if ip := ((settings.get("Networks") or {}).get(network) or {}).get("IPAddress"):
+            return f"http://{ip}:{port}"
+        if (death := await self.death(Stage.READY)) is not None:
+            raise death
+        raise StepError(Stage.START, ErrorKind.START_FAILED, f"the container got no address on {network}.")
+
+    async def death(self, stage: Stage) -> StepError | None:
+        """`out_of_memory` or `crashed`, with the last words, where the container does not run; else None."""
+        found = await self._inspect(stage)
+        state = (found or {}).get("State") or {}
+        if state.get("Running"):
+            return None
+        if found is None:
+            return StepError(stage, ErrorKind.CRASHED, "the container is gone: somebody removed it.")
+        said = await self._last_words(stage)
+        if state.get("OOMKilled"):
+            limit = found["HostConfig"]["Memory"] // 2**20
+            message = (
+                f"the app needed more than its {limit} MB of memory. Raise `memory` for this Space.{said}"
+            )
+            return StepError(stage, ErrorKind.OUT_OF_MEMORY, message)
+        return StepError(
+            stage, ErrorKind.CRASHED, f"the app ended with exit code {state.get('ExitCode')}.{said}"
+        )
+
+    async def wait_dead(self, stage: Stage) -> StepError:
+        """Return when the container has died, with the reason as `death` gives it.
+
+        Asks again and again rather than by the engine's `wait`, whose pending calls use its connections up.
+        Returns `docker_unavailable` where the engine stays away for 10 s: containers may outlive its restart.
+        """
+        now = asyncio.get_running_loop().time
+        seen = now()
+        while True:
+            try:
+                if (death := await self.death(stage)) is not None:
+                    return death
+                seen = now()
+            except StepError as unavailable:
+                if now() - seen > _AWAY_SECONDS:
+                    return unavailable
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def remove(self) -> bool:
+        """Kill and remove the container; True once it is gone. Idempotent, bounded, never raises.
+
+        A creation that was cancelled half-way runs to its end first, so that there is something to remove.
+        """
+        self._removed = True
+        if self._pending is not None:
+            await asyncio.wait({self._pending}, timeout=START_SECONDS)
+        try:
+            async with self._engine.call(Stage.START, REMOVE_SECONDS) as docker:
+                await docker.containers.container(self.name).delete(force=True, v=True)
+        except RefusedError as error:
+            if error.status == _CONFLICT:
+                # "Removal is already in progress": by whom does not matter.
+                return True
+            if error.status != _NOT_FOUND:
+                log.warning("container.left", container=self.name, reason=error.message)
+            return error.status == _NOT_FOUND
+        except StepError as error:
+            log.warning("container.left", container=self.name, reason=str(error))
+            return False
+        return True
+
+    async def _create(self, body: dict[str, Any]) -> None:
+        async with self._engine.call(Stage.START, START_SECONDS) as docker:
+            await docker.containers.create(body, name=self.name)
+
+    async def _start(self) -> None:
+        async with self._engine.call(Stage.START, START_SECONDS) as docker:
+            await docker.containers.container(self.name).start()
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Await work that a cancellation must not cut off: the engine would go on with it behind our back."""
+        if self._removed:
+            work.close()
+            raise StepError(Stage.START, ErrorKind.CANCELLED, "the container was removed while it started.")
+        self._pending = asyncio.create_task(work)
+        # Nobody may be left to ask for the error of work whose caller was cancelled.
+        self._pending.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._pending)
+
+    async def _inspect(self, stage: Stage) -> dict[str, Any] | None:
+        try:
+            async with self._engine.call(stage) as docker:
+                return await docker.containers.container(self.name).show()
+        except RefusedError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}. Try `docker info`.") from error
+
+    async def _last_words(self, stage: Stage) -> str:
+        said: list[str] = []
+        with suppress(RefusedError, StepError, TimeoutError):
+            async with self._engine.stream(stage, seconds=10) as docker:
+                container = docker.containers.container(self.name)
+                said = await container.log(stdout=True, stderr=True, tail=_LOG_LINES * 5)
+        lines = last_words(said, _LOG_LINES)
+        return f" Its last words:\n{lines}" if lines else " It said nothing."

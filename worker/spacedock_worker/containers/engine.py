@@ -1,0 +1,144 @@
+"""The Docker Engine at arm's length: a deadline for each call and stream, errors translated once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+
+from spacedock.errors import SpacedockError
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.errors import StepError
+
+CALL_SECONDS = 30.0
+"""How long one ordinary call to the engine may take."""
+
+_UNREACHABLE = 900
+"""The status that aiodocker makes up where it has no connection."""
+
+
+class RefusedError(SpacedockError):
+    """The engine answered, and said no; `status` is HTTP's, or 0 where a stream ended in an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+        super().__init__(f"Docker Engine: {message}" + (f" (HTTP {status})" if status else ""))
+
+
+class Engine:
+    """A Docker Engine that may be absent now and there later; used within `async with`.
+
+    `docker_host` is an address such as `unix:///var/run/docker.sock`; None lets aiodocker look where the
+    docker command looks (DOCKER_HOST, the current context, the usual sockets). Connects at the first call.
+    Every stream has connections of its own: an abandoned one cannot use up those of the calls.
+    """
+
+    def __init__(self, docker_host: str | None = None) -> None:
+        self.docker_host = docker_host
+        self._calls: Docker | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        client, self._calls = self._calls, None
+        if client is not None:
+            await client.close()
+
+    @asynccontextmanager
+    async def call(self, stage: Stage, seconds: float = CALL_SECONDS) -> AsyncIterator[Docker]:
+        """The client for ordinary calls; the block must end within `seconds`.
+
+        Raises RefusedError where the engine says no, StepError `docker_unavailable` at `stage` where it
+        cannot be reached or does not answer in time.
+        """
+        with _translated(stage):
+            if self._calls is None:
+                self._calls = _open(self.docker_host)
+            client = self._calls
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                with _translated(stage):
+                    yield client
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise _unavailable(stage, f"no answer within {seconds:g} s") from error
+
+    @asynccontextmanager
+    async def stream(self, stage: Stage, seconds: float) -> AsyncIterator[Docker]:
+        """A client for one stream (pull, build, logs); TimeoutError where the block outlasts `seconds`.
+
+        What that means is the caller's to say. Other errors are those of `call`. Leaving the block hangs up,
+        which ends what the engine did for the stream.
+        """
+        with _translated(stage):
+            client = _open(self.docker_host)
+        responses: list[aiohttp.ClientResponse] = []
+        client.session.trace_configs.append(_collecting(responses))
+        try:
+            async with asyncio.timeout(seconds):
+                with _translated(stage):
+                    yield client
+        finally:
+            # aiodocker does not close a response that was not read to its end.
+            for response in responses:
+                response.close()
+            await client.close()
+
+
+def _collecting(responses: list[aiohttp.ClientResponse]) -> aiohttp.TraceConfig:
+    """A trace that puts every response of a session into `responses`."""
+
+    async def collect(_: object, __: object, ended: aiohttp.TraceRequestEndParams) -> None:
+        responses.append(ended.response)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(collect)
+    trace.freeze()
+    return trace
+
+
+@contextmanager
+def _translated(stage: Stage) -> Iterator[None]:
+    """Turns the errors of aiodocker, aiohttp and the socket into ours, naming the stage."""
+    try:
+        yield
+    except DockerError as error:
+        if error.status == _UNREACHABLE:
+            raise _unavailable(stage, error.message) from error
+        raise RefusedError(error.status, error.message) from error
+    except TimeoutError:
+        # A TimeoutError is an OSError too, but the deadline around us is the one to judge it.
+        raise
+    except (aiohttp.ClientError, OSError) as error:
+        raise _unavailable(stage, str(error) or type(error).__name__) from error
+
+
+def _open(docker_host: str | None) -> Docker:
+    try:
+        return Docker(url=docker_host)
+    except (AssertionError, ValueError) as error:
+        # aiodocker asserts that there is an address: without one, no engine is installed here.
+        raise DockerError(_UNREACHABLE, str(error) or "no Docker socket was found") from error
+
+
+def _unavailable(stage: Stage, why: str) -> StepError:
+    return StepError(
+        stage,
+        ErrorKind.DOCKER_UNAVAILABLE,
+        f"the Docker Engine cannot be reached: {why}. Is Docker running? Try `docker info`, "
+        "and start it or set DOCKER_HOST.",
+    )

@@ -1,0 +1,84 @@
+"""The bridge network of Spaces' containers, without traffic between them."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.engine import Engine, RefusedError
+from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
+
+_LABEL = "io.spacedock.network"
+_CONFLICT = 409
+
+
+class Network:
+    """One bridge by its name, shared by all daemons of an engine: nobody on it can reach another anyway."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+
+    async def ensure(self) -> None:
+        """Make the network unless it is there; safe when several do it at once.
+
+        Raises StepError `start_failed` where the engine refuses, or has one of that name that is not ours.
+        """
+        try:
+            if not await self._exists():
+                await self._create()
+        except RefusedError as error:
+            message = f"the network {self.name} cannot be made: {error.message}. See `docker network ls`."
+            raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error
+
+    async def remove(self) -> None:
+        """Remove the network if it is ours and nobody is on it; never fails for that."""
+        try:
+            async with self._engine.call(Stage.START) as docker:
+                for network in await docker.networks.list(filters={"name": self.name, "label": _LABEL}):
+                    if network["Name"] == self.name:
+                        await (await docker.networks.get(network["Id"])).delete()
+        except (RefusedError, StepError) as error:
+            # Refused while another daemon's containers are on it: the last one to go removes it.
+            log.debug("network.kept", network=self.name, reason=str(error))
+
+    async def _exists(self) -> bool:
+        async with self._engine.call(Stage.START) as docker:
+            named = await docker.networks.list(filters={"name": self.name})
+        same = [network for network in named if network["Name"] == self.name]
+        if same and _LABEL not in (same[0].get("Labels") or {}):
+            raise RefusedError(_CONFLICT, "there is one of that name that Spacedock did not make")
+        return bool(same)
+
+    async def _create(self) -> None:
+        try:
+            async with self._engine.call(Stage.START) as docker:
+                await docker.networks.create(
+                    {
+                        "Name": self.name,
+                        "Driver": "bridge",
+                        "CheckDuplicate": True,
+                        "Labels": {_LABEL: "1"},
+                        "Options": {"com.docker.network.bridge.enable_icc": "false"},
+                    }
+                )
+        except RefusedError as error:
+            if error.status != _CONFLICT:
+                raise
+
+
+async def must_publish(engine: Engine) -> bool:
+    """Whether ports must be published because this host cannot reach the containers' addresses.
+
+    That is so for Docker Desktop, a rootless engine, and an engine that is not behind a local socket.
+    """
+    async with engine.call(Stage.START) as docker:
+        information = await docker.system.info()
+        local = docker.docker_host.startswith("unix://")
+    rootless = any("rootless" in option for option in information.get("SecurityOptions") or ())
+    desktop = "Docker Desktop" in str(information.get("OperatingSystem"))
+    return not local or rootless or desktop or not sys.platform.startswith("linux")

@@ -1,0 +1,43 @@
+"""Which container a lease asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+DEFAULT_PORT = 7860
+"""The port that Spaces listen on, unless they say otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A Space's container: the image by `reference` and `digest`, and how to run it.
+
+    `memory` (bytes), `cpus` and `start_timeout` (seconds) are None where the settings' own are right.
+    """
+
+    space: str
+    reference: str
+    digest: str
+    command: tuple[str, ...] | None = None
+    port: int = DEFAULT_PORT
+    env: Mapping[str, str] = field(default_factory=dict)
+    memory: int | None = None
+    cpus: float | None = None
+    start_timeout: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for specs that can share a container."""
+        parts = [
+            self.space,
+            self.digest,
+            self.command,
+            self.port,
+            sorted(self.env.items()),
+            self.memory,
+            self.cpus,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

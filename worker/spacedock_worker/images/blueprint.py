@@ -1,0 +1,107 @@
+"""What to build from a repository: whose Dockerfile, on which base, named how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.spec import DEFAULT_PORT
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.base import choose_base
+from spacedock_worker.images.context import BuildContext, pack
+from spacedock_worker.images.dockerfile import CA_NAME, Recipe, Step, dockerfile, dockerfile_text
+from spacedock_worker.images.front_matter import SpaceCard, read_card
+from spacedock_worker.images.repository import Repository
+from spacedock_worker.images.settings import ImageSettings
+
+_SDKS = ("gradio", "docker")
+_SLUG_LENGTH = 60
+_DIGEST_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A build before it runs; without `base` and `words` where the Space brings its own Dockerfile."""
+
+    tag: str
+    port: int
+    base: str | None
+    words: tuple[str, ...]
+    context: BuildContext
+
+
+def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
+    """The blueprint of the Space's image; blocks. `present` are the references of the images on this host.
+
+    The tag is made from the context's digest, so the same repository gives the same tag. Raises StepError:
+    `unsupported` for a kind of Space that has nothing to run here, `build_failed` for a wrong setting.
+    """
+    card = read_card(repository.text("README.md"))
+    sdk = _sdk(card, repository)
+    if sdk == "docker":
+        context = pack({}, repository, prefix="")
+        return Blueprint(_tag(name, context), card.app_port or DEFAULT_PORT, None, (), context)
+    base = choose_base(card.python_version, settings.base_images, present)
+    steps, ca = _steps(card, base, repository, settings)
+    extra = {"Dockerfile": dockerfile_text(steps).encode()} | ({CA_NAME: ca} if ca else {})
+    context = pack(extra, repository, prefix="app/")
+    return Blueprint(_tag(name, context), DEFAULT_PORT, base, tuple(step.words for step in steps), context)
+
+
+def _sdk(card: SpaceCard, repository: Repository) -> str:
+    app = card.app_file or "app.py"
+    sdk = card.sdk or ("docker" if "Dockerfile" in repository else "gradio")
+    if sdk not in _SDKS:
+        why = f"its sdk is '{sdk}', which has no API to call; Gradio and Docker Spaces can be run"
+    elif sdk == "docker" and "Dockerfile" not in repository:
+        why = "its sdk is docker, but the repository has no Dockerfile"
+    elif sdk == "gradio" and app not in repository:
+        why = f"the repository has no {app}; name the app by `app_file` in its README.md"
+    else:
+        return sdk
+    raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, f"this Space cannot be built: {why}.")
+
+
+def _steps(
+    card: SpaceCard, base: str, repository: Repository, settings: ImageSettings
+) -> tuple[tuple[Step, ...], bytes | None]:
+    ca = _ca(settings)
+    recipe = Recipe(
+        base=base,
+        sdk_version=card.sdk_version,
+        app_file=card.app_file or "app.py",
+        files={file.path for file in repository.files},
+        packages=_packages(repository.text("packages.txt")),
+        system_packages=settings.system_packages,
+        ca=ca is not None,
+        extra_index_url=settings.extra_index_url,
+    )
+    try:
+        return dockerfile(recipe), ca
+    except ValueError as error:
+        message = f"this Space cannot be built: {error}. Correct its README.md."
+        raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, message) from error
+
+
+def _ca(settings: ImageSettings) -> bytes | None:
+    if settings.ca_bundle is None:
+        return None
+    try:
+        return settings.ca_bundle.read_bytes()
+    except OSError as error:
+        message = (
+            f"the CA bundle {settings.ca_bundle} cannot be read ({error}). Correct the setting `ca_bundle`."
+        )
+        raise StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message) from error
+
+
+def _packages(text: str) -> tuple[str, ...]:
+    """The words of packages.txt, as HF's builder takes them, without comments."""
+    return tuple(word for line in text.splitlines() for word in line.split("#", 1)[0].split())
+
+
+def _tag(name: str, context: BuildContext) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_SLUG_LENGTH].strip("-") or "app"
+    return f"spacedock/space-{slug}:{context.digest[:_DIGEST_LENGTH]}"

@@ -1,0 +1,135 @@
+"""From a Space's card to the Dockerfile of an image like the Hub's own (pure)."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from spacedock_worker.images.pins import gradio_packages
+
+HOME = "/home/user"
+APP = f"{HOME}/app"
+CA_PATH = "/etc/ssl/certs/spacedock-ca.pem"
+CA_NAME = "spacedock-ca.pem"
+"""The name of the CA bundle in the build context."""
+
+_VENV = f"{HOME}/.venv"
+_ENVIRONMENT = {
+    "HOME": HOME,
+    "PATH": f"{_VENV}/bin:{HOME}/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "VIRTUAL_ENV": _VENV,
+    "LANG": "C.UTF-8",
+    "PYTHONUNBUFFERED": "1",
+    "SYSTEM": "spaces",
+    "GRADIO_SERVER_NAME": "0.0.0.0",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_ALLOW_FLAGGING": "never",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a Gradio Space's image is made of.
+
+    `files` are the paths in the repository; `packages` the words of its packages.txt; `ca` whether the build
+    context holds a CA bundle. `sdk_version` None means the newest Gradio.
+    """
+
+    base: str
+    sdk_version: str | None
+    app_file: str
+    files: Collection[str]
+    packages: tuple[str, ...] = ()
+    system_packages: tuple[str, ...] = ()
+    ca: bool = False
+    extra_index_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One instruction, and what it does in words for people."""
+
+    instruction: str
+    words: str
+
+
+def dockerfile(recipe: Recipe) -> tuple[Step, ...]:
+    """The instructions in the order that shares most: what all Spaces have first, the app's files last.
+
+    Raises ValueError where the Space's `sdk_version` is no version.
+    """
+    return (*_foundation(recipe), *_gradio(recipe), *_own_packages(recipe), *_app(recipe))
+
+
+def dockerfile_text(steps: tuple[Step, ...]) -> str:
+    """The Dockerfile itself."""
+    return "".join(f"{step.instruction}\n" for step in steps)
+
+
+def _foundation(recipe: Recipe) -> list[Step]:
+    """The base, Debian packages that Spaces count on, and a user like the Hub's."""
+    steps = [Step(f"FROM {recipe.base}", "taking the base image"), Step("USER root", "preparing")]
+    if recipe.system_packages:
+        steps.append(_apt(recipe.system_packages, "installing system packages"))
+    user = f"useradd --create-home --home-dir {HOME} --shell /bin/sh --non-unique --uid 1000 user"
+    steps.append(Step(f"RUN {user} && install -d -o 1000 -g 1000 {HOME} {APP}", "creating the user"))
+    steps.append(Step(f"ENV {_pairs(_ENVIRONMENT)}", "preparing"))
+    if recipe.ca:
+        trust = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), CA_PATH)
+        steps.append(Step(f"COPY {CA_NAME} {CA_PATH}", "adding the CA bundle"))
+        steps.append(Step(f"ENV {_pairs(trust)}", "preparing"))
+    return [*steps, Step("USER 1000", "preparing"), Step(f"WORKDIR {APP}", "preparing")]
+
+
+def _gradio(recipe: Recipe) -> list[Step]:
+    wanted = (*gradio_packages(recipe.sdk_version), "spaces")
+    words = f"installing Gradio {recipe.sdk_version or '(the newest)'}"
+    # A virtual environment of the user's: Debian's own Python refuses pip, and some apps call pip at start.
+    return [
+        Step(f"RUN python3 -m venv {_VENV}", "making a Python environment"),
+        Step(f"RUN {_pip(recipe, *wanted)}", words),
+    ]
+
+
+def _own_packages(recipe: Recipe) -> list[Step]:
+    steps: list[Step] = []
+    if recipe.packages:
+        steps.append(Step("USER root", "preparing"))
+        steps.append(_apt(recipe.packages, "installing packages.txt"))
+        steps.append(Step("USER 1000", "preparing"))
+    gradio = gradio_packages(recipe.sdk_version)[0]
+    for name, beside in (("pre-requirements.txt", ()), ("requirements.txt", (gradio,))):
+        if name in recipe.files:
+            steps.append(Step(f"COPY app/{name} /tmp/{name}", f"reading {name}"))
+            command = _pip(recipe, "-r", f"/tmp/{name}", *beside)
+            steps.append(Step(f"RUN {command}", f"installing {name}"))
+    return steps
+
+
+def _app(recipe: Recipe) -> list[Step]:
+    return [
+        Step(f"COPY --chown=1000:1000 app/ {APP}/", "copying the app"),
+        Step(f"CMD {json.dumps(['python', recipe.app_file])}", "finishing"),
+    ]
+
+
+def _apt(packages: tuple[str, ...], words: str) -> Step:
+    names = " ".join(shlex.quote(name) for name in packages)
+    return Step(
+        "RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "
+        f"-- {names} && rm -rf /var/lib/apt/lists/*",
+        words,
+    )
+
+
+def _pip(recipe: Recipe, *arguments: str) -> str:
+    options = ["--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"]
+    if recipe.extra_index_url:
+        options.append(f"--extra-index-url={recipe.extra_index_url}")
+    return f"python -m pip install {shlex.join([*options, *arguments])}"
+
+
+def _pairs(environment: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in environment.items())

@@ -1,0 +1,68 @@
+"""What a Space's README.md says about it, in its YAML front matter (pure)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import yaml
+
+_BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_LINE = re.compile(r"^([a-z_]+)[ \t]*:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceCard:
+    """The front matter as far as it matters for building; None is what was not said (or makes no sense).
+
+    The keys are those of the Hub's "Spaces Configuration Reference".
+    """
+
+    sdk: str | None = None
+    sdk_version: str | None = None
+    python_version: str | None = None
+    app_file: str | None = None
+    app_port: int | None = None
+    title: str | None = None
+
+
+def read_card(readme: str) -> SpaceCard:
+    """The card in the text of README.md; an empty one where there is no front matter."""
+    found = _BLOCK.match(readme)
+    fields = _fields(found.group(1)) if found else {}
+    sdk = fields.get("sdk")
+    return SpaceCard(
+        sdk=sdk.lower() if sdk else None,
+        sdk_version=fields.get("sdk_version"),
+        python_version=fields.get("python_version"),
+        app_file=fields.get("app_file"),
+        app_port=_port(fields.get("app_port")),
+        title=fields.get("title"),
+    )
+
+
+def _fields(block: str) -> dict[str, str]:
+    try:
+        # BaseLoader leaves every scalar a string: python_version 3.10 must not become the number 3.1.
+        loaded = yaml.load(block, Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
+        return _fields_by_line(block)
+    if not isinstance(loaded, dict):
+        return {}
+    return {str(k): v.strip() for k, v in loaded.items() if isinstance(v, str) and v.strip()}
+
+
+def _fields_by_line(block: str) -> dict[str, str]:
+    """The `key: value` lines of a block that is not YAML as a whole; the first of each key counts."""
+    fields: dict[str, str] = {}
+    for key, value in _LINE.findall(block):
+        if bare := value.strip("\"'"):
+            fields.setdefault(key, bare)
+    return fields
+
+
+def _port(text: str | None) -> int | None:
+    if text is None or not text.isascii() or not text.isdigit():
+        return None
+    port = int(text[:6])
+    return port if 1 <= port <= 65_535 else None

@@ -1,0 +1,35 @@
+"""What pip installs beside Gradio so that old versions still import (pure)."""
+
+from __future__ import annotations
+
+import re
+
+_VERSION = re.compile(r"\d+(?:\.\d+)*[0-9A-Za-z.+!-]*")
+
+# Releases of Gradio leave their dependencies open upwards, and later ones broke them. Each row was seen to
+# run (3.35.2, 3.50.2, 4.8.0, 4.44.1); from 5 on, versions run as they are.
+_PINS: tuple[tuple[tuple[int, int], tuple[str, ...]], ...] = (
+    (
+        (3, 40),
+        ("starlette<1", "pydantic<2", "huggingface_hub<1", "httpx<0.28", "numpy<2", "altair<6"),
+    ),
+    ((4, 0), ("starlette<1", "huggingface_hub<1")),
+    ((5, 0), ("starlette<1", "huggingface_hub<1", "pydantic<2.11")),
+)
+
+
+def gradio_packages(sdk_version: str | None) -> tuple[str, ...]:
+    """The requirement of Gradio in that version (None: the newest) and what it needs held back.
+
+    Raises ValueError where `sdk_version` is no version.
+    """
+    if sdk_version is None:
+        return ("gradio[oauth]",)
+    if not _VERSION.fullmatch(sdk_version):
+        raise ValueError(f"sdk_version {sdk_version!r} is no version")
+    numbers = [int(part) for part in re.findall(r"\d+", sdk_version)[:2]]
+    release = (numbers[0], numbers[1] if len(numbers) > 1 else 0)
+    held = next((pins for below, pins in _PINS if release < below), ())
+    # The extra for signing in with Hugging Face came with 4; pip warns where there is none.
+    gradio = "gradio" if release < (4, 0) else "gradio[oauth]"
+    return (f"{gradio}=={sdk_version}", *held)

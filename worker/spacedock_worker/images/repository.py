@@ -1,0 +1,172 @@
+"""A Space's repository as a list of files, from a directory of this host or from a tar that was sent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.errors import StepError
+
+MAX_ENTRIES = 10_000
+MAX_BYTES = 512 * 2**20
+
+_IGNORED = frozenset({".git", "__pycache__", ".venv"})
+_README_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFile:
+    """One regular file: `path` is relative, with forward slashes; `open` gives its `size` bytes."""
+
+    path: str
+    size: int
+    executable: bool
+    open: Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """The files in the order of their paths; `fingerprint` changes whenever the content may have."""
+
+    files: tuple[RepositoryFile, ...]
+    fingerprint: str
+
+    def __contains__(self, path: str) -> bool:
+        return any(file.path == path for file in self.files)
+
+    def text(self, path: str) -> str:
+        """The text of a small file (its first 1 MB); empty where there is no such file."""
+        for file in self.files:
+            if file.path == path:
+                with file.open() as content:
+                    return content.read(_README_BYTES).decode("utf-8", errors="replace")
+        return ""
+
+
+def read_repository(source: Path | bytes) -> Repository:
+    """The repository in a directory or a tar (bytes or file; plain or gzip); blocks, so call it in a thread.
+
+    Raises StepError: `repository_unavailable` where the directory is not there, `bad_input` where the tar
+    is broken, holds links, devices or paths that lead out, and where either is over the limits.
+    """
+    if isinstance(source, Path):
+        if not source.is_file():
+            return _from_directory(source)
+        _check(0, source.stat().st_size)
+        source = source.read_bytes()
+    return _from_tar(source)
+
+
+def _from_directory(root: Path) -> Repository:
+    if not root.is_dir():
+        raise StepError(
+            Stage.BUILD,
+            ErrorKind.REPOSITORY_UNAVAILABLE,
+            f"there is no directory {root} on the worker's host. Correct `repository` in the registry.",
+        )
+    stamp = hashlib.sha256(str(root).encode())
+    files, total = [], 0
+    for path in sorted(_walk(root)):
+        status = path.stat()
+        name, total = path.relative_to(root).as_posix(), total + status.st_size
+        stamp.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}\n".encode())
+        files.append(RepositoryFile(name, status.st_size, bool(status.st_mode & 0o100), _opener(path)))
+        _check(len(files), total)
+    return Repository(_by_path(files), stamp.hexdigest())
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    inside = root.resolve()
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in _IGNORED]
+        if Path(folder) == root / ".cache":
+            # huggingface_hub keeps its notes on a download there.
+            folders[:] = [name for name in folders if name != "huggingface"]
+        for name in names:
+            path = Path(folder, name)
+            if not path.resolve().is_relative_to(inside):
+                raise _refused(f"{path.relative_to(root)} is a link that leads out of the repository")
+            if path.is_file():
+                yield path
+
+
+def _opener(path: Path) -> Callable[[], IO[bytes]]:
+    return lambda: path.open("rb")
+
+
+def _from_tar(data: bytes) -> Repository:
+    plain = _inflated(data) if data.startswith(b"\x1f\x8b") else data
+    try:
+        with tarfile.open(fileobj=BytesIO(plain), mode="r:") as archive:
+            files = _members(archive, memoryview(plain))
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise _refused(f"it is not a whole tar archive ({error})") from error
+    return Repository(_by_path(files), hashlib.sha256(data).hexdigest())
+
+
+def _inflated(data: bytes) -> bytes:
+    try:
+        inflater = zlib.decompressobj(wbits=31)
+        plain = inflater.decompress(data, MAX_BYTES + MAX_ENTRIES * 1024)
+    except zlib.error as error:
+        raise _refused(f"it is not a whole tar archive ({error})") from error
+    if inflater.unconsumed_tail:
+        _check(0, MAX_BYTES + 1)
+    return plain
+
+
+def _members(archive: tarfile.TarFile, data: memoryview) -> list[RepositoryFile]:
+    files: list[RepositoryFile] = []
+    total = 0
+    for count, member in enumerate(archive, start=1):
+        total += member.size
+        _check(count, total)
+        path = _safe(member.name)
+        if member.isdir() or _IGNORED & set(path.parts):
+            continue
+        if not member.isreg() or member.issparse():
+            raise _refused(f"{member.name!r} is a link or a device; only files and directories are taken")
+        content = data[member.offset_data : member.offset_data + member.size]
+        if len(content) < member.size:
+            raise _refused(f"it ends in the middle of {member.name!r}")
+        files.append(RepositoryFile(str(path), member.size, bool(member.mode & 0o100), _reader(content)))
+    return files
+
+
+def _reader(content: memoryview) -> Callable[[], IO[bytes]]:
+    return lambda: BytesIO(content)
+
+
+def _safe(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        raise _refused(f"the path {name!r} leads out of the repository")
+    return path
+
+
+def _by_path(files: list[RepositoryFile]) -> tuple[RepositoryFile, ...]:
+    # A tar may name a file twice; as for tar itself, the last one counts.
+    return tuple(sorted({file.path: file for file in files}.values(), key=lambda file: file.path))
+
+
+def _check(entries: int, size: int) -> None:
+    if entries > MAX_ENTRIES:
+        raise _refused(f"it has more than {MAX_ENTRIES:,} entries")
+    if size > MAX_BYTES:
+        raise _refused(f"it is over {MAX_BYTES // 2**20} MB unpacked")
+
+
+def _refused(why: str) -> StepError:
+    return StepError(
+        Stage.BUILD,
+        ErrorKind.BAD_INPUT,
+        f"the Space's repository cannot be used: {why}. Correct it and send it again.",
+    )

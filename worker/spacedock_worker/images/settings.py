@@ -1,0 +1,30 @@
+"""The settings of pulling and building."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SYSTEM_PACKAGES = ("ffmpeg", "git", "libgl1", "libglib2.0-0", "libsm6", "libxext6")
+"""The Debian packages of HF's own image that Spaces count on (sound, video, OpenCV, pip's git+https)."""
+
+
+class ImageSettings(BaseModel):
+    """How images are made; immutable. Times are in seconds.
+
+    `base_images` maps a Python version ("3.11") to an image; `ca_bundle` is a PEM file that builds and
+    Spaces trust besides (a company's proxy); `extra_index_url` is another package index for pip;
+    `system_packages` are installed in every image that is built, before the Space's own packages.txt.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_images: dict[str, str] = Field(default_factory=dict)
+    ca_bundle: Path | None = None
+    extra_index_url: str | None = None
+    system_packages: tuple[str, ...] = SYSTEM_PACKAGES
+    pull_timeout: float = Field(default=1800.0, gt=0)
+    build_timeout: float = Field(default=1800.0, gt=0)
+    hub_endpoint: str | None = None
+    hub_token: str | None = Field(default=None, repr=False)

@@ -1,0 +1,43 @@
+"""What an image is made from, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spacedock_worker.containers.spec import DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceSource:
+    """Where a Space's image can come from; what is None is not available.
+
+    `docker_image` is present or pulled; `repository` is a directory or a tar of this host, or a tar that a
+    client sent (untrusted); `hub_id` names a Space on the Hub. `command` and `port` override the image's own.
+    """
+
+    name: str
+    docker_image: str | None = None
+    repository: Path | bytes | None = None
+    hub_id: str | None = None
+    command: tuple[str, ...] | None = None
+    port: int | None = None
+
+    @property
+    def buildable(self) -> bool:
+        """Whether there is a repository to build from."""
+        return self.repository is not None or self.hub_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is present on this host.
+
+    `digest` is the image registry's where the image was pulled, else the image's id (both `sha256:…`);
+    `command` is None where the image's own is right; `port` is the one that the app listens on.
+    """
+
+    reference: str
+    digest: str
+    command: tuple[str, ...] | None = None
+    port: int = DEFAULT_PORT

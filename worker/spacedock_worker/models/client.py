@@ -1,0 +1,117 @@
+"""The models as the chain asks them: one prompt in, one answer out, whatever endpoint it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import structlog
+from openai.types.chat import ChatCompletionMessageParam
+
+from spacedock.files import Payload
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.errors import StepError
+from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.models.failures import NotReadyError
+from spacedock_worker.models.messages import messages, refusal, without_thoughts
+from spacedock_worker.models.replies import Completion
+from spacedock_worker.models.session import Session
+
+_CLOSE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """What a model said, and which model it was; a stand-in says so in its name."""
+
+    text: str
+    model: str
+
+
+class Models:
+    """Asks language models; used within `async with`, by any number of jobs at once.
+
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._sessions: dict[ModelEndpoint, Session] = {}
+        # At its debug level the openai package logs whole requests, and so prompts.
+        logging.getLogger("openai").setLevel(logging.WARNING)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sessions, self._sessions = tuple(self._sessions.values()), {}
+        closing = asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(closing), _CLOSE_SECONDS)
+
+    async def answer(
+        self,
+        endpoint: ModelEndpoint,
+        prompt: str,
+        files: tuple[Payload, ...] = (),
+        instruction: str | None = None,
+        limit: float = 300.0,
+    ) -> ModelAnswer:
+        """Ask one model once. `limit` (seconds) bounds the answer; loading has the endpoint's own limit.
+
+        Raises StepError: stage `ready` with `model_unavailable` or `timeout`; stage `call` with
+        `bad_input` (files that it cannot take), `timeout`, `app_error`, `bad_output` (no words), or
+        `model_unavailable` (it broke off).
+        """
+        if reason := refusal(endpoint, (file.ref for file in files)):
+            raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, f"{reason}. Send it to a Space that takes it.")
+        session = self._session(endpoint)
+        model, completion = await _asked(session, messages(prompt, files, instruction), limit)
+        log.debug("model.answered", endpoint=endpoint.name, model=completion.model)
+        return ModelAnswer(_words(endpoint, completion), _honest(endpoint, completion.model or model))
+
+    def _session(self, endpoint: ModelEndpoint) -> Session:
+        if endpoint not in self._sessions:
+            self._sessions[endpoint] = Session(endpoint, self._clock)
+        return self._sessions[endpoint]
+
+
+async def _asked(
+    session: Session, chat: list[ChatCompletionMessageParam], limit: float
+) -> tuple[str, Completion]:
+    """Get ready and ask; once more where the model was unloaded in between."""
+    for _ in range(2):
+        model = await session.ready()
+        try:
+            return model, await session.ask(model, chat, limit)
+        except NotReadyError as error:
+            why = error.why
+            session.cool()
+    message = f"{session.endpoint.name} does not answer: {why}. Try again later, or see its log."
+    raise StepError(Stage.CALL, ErrorKind.MODEL_UNAVAILABLE, message)
+
+
+def _words(endpoint: ModelEndpoint, completion: Completion) -> str:
+    text = without_thoughts(completion.text)
+    if text:
+        return text
+    if completion.cut_off:
+        why = f"thought until its limit of {endpoint.max_tokens} tokens; raise its max_tokens"
+    else:
+        why = "gave an empty answer; put the prompt in other words"
+    raise StepError(Stage.CALL, ErrorKind.BAD_OUTPUT, f"{endpoint.name} {why}.")
+
+
+def _honest(endpoint: ModelEndpoint, model: str) -> str:
+    wanted = endpoint.stand_in_for
+    return f"{model} (stand-in for {wanted})" if wanted and wanted not in model else model

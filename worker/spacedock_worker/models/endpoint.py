@@ -1,0 +1,63 @@
+"""A language model's address: where it listens, which model it is asked for, and what it can take."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from spacedock.request import Tier
+
+Kind = Literal["text", "image"]
+
+
+class ModelEndpoint(BaseModel):
+    """An OpenAI-compatible endpoint; immutable.
+
+    `base_url` ends where `/models` and `/chat/completions` begin, mostly in `/v1`; `socket` is a unix
+    socket to connect through instead of its host. Without `model`, the first one that the endpoint lists
+    answers. `stand_in_for` is the model that this one replaces, said in every answer. Times are seconds:
+    `load_timeout` for a model that loads, `connect_timeout` for an endpoint that refuses connections.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    base_url: str
+    model: str | None = None
+    api_key: SecretStr | None = None
+    socket: Path | None = None
+    tier: Tier = Tier.FAST
+    accepts: frozenset[Kind] = frozenset({"text"})
+    load_timeout: float = Field(default=120.0, gt=0)
+    connect_timeout: float = Field(default=5.0, gt=0)
+    max_tokens: int = Field(default=512, gt=0)
+    stand_in_for: str | None = None
+
+    @model_validator(mode="after")
+    def _is_an_address(self) -> Self:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(
+                f"'{self.base_url}' is not a base URL: give one such as http://localhost:11434/v1"
+            )
+        if self.tier not in (Tier.FAST, Tier.DEFAULT):
+            raise ValueError(f"a model's tier is 'fast' or 'default', not '{self.tier}'")
+        return self
+
+    @property
+    def local(self) -> bool:
+        """Whether prompts stay on this machine or its private network: no proxy is used then."""
+        return self.socket is not None or _is_private(urlsplit(self.base_url).hostname or "")
+
+
+def _is_private(host: str) -> bool:
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host

@@ -1,0 +1,69 @@
+"""What a model is told: the prompt and the job's files as chat messages, and its words back as an answer."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+
+from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
+
+from spacedock.files import FileRef, Payload
+from spacedock_worker.models.endpoint import ModelEndpoint
+
+MAX_TEXT_BYTES = 32_768
+_TEXT_TYPES = frozenset({"application/json", "application/csv", "application/x-ndjson", "application/yaml"})
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+
+
+def refusal(endpoint: ModelEndpoint, files: Iterable[FileRef]) -> str | None:
+    """Why the endpoint cannot take these files, for people; None where it can take all of them."""
+    for ref in files:
+        if is_text(ref):
+            if ref.size > MAX_TEXT_BYTES:
+                return f"{ref.name} is {ref.size} bytes; a model takes text files of up to {MAX_TEXT_BYTES}"
+        elif not ref.media_type.startswith("image/"):
+            return f"{endpoint.name} cannot take {ref.media_type} ({ref.name})"
+        elif "image" not in endpoint.accepts:
+            return f"{endpoint.name} is a text model and cannot take an image ({ref.name})"
+    return None
+
+
+def is_text(ref: FileRef) -> bool:
+    """Whether a model can read the file as words."""
+    return ref.media_type.startswith("text/") or ref.media_type in _TEXT_TYPES
+
+
+def messages(
+    prompt: str, files: Iterable[Payload], instruction: str | None
+) -> list[ChatCompletionMessageParam]:
+    """The chat: the instruction as the system's words; text files inside the prompt, images as data URLs."""
+    chat: list[ChatCompletionMessageParam] = []
+    if instruction:
+        chat.append({"role": "system", "content": instruction})
+    files = tuple(files)
+    words = "\n\n".join([prompt, *(_quoted(file) for file in files if is_text(file.ref))]).strip()
+    pictures = [_picture(file) for file in files if not is_text(file.ref)]
+    if pictures:
+        chat.append({"role": "user", "content": [{"type": "text", "text": words}, *pictures]})
+    else:
+        chat.append({"role": "user", "content": words})
+    return chat
+
+
+def _quoted(file: Payload) -> str:
+    return f"File {file.ref.name}:\n```\n{file.data.decode(errors='replace')}\n```"
+
+
+def _picture(file: Payload) -> ChatCompletionContentPartParam:
+    data = base64.b64encode(file.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{file.ref.media_type};base64,{data}"}}
+
+
+def without_thoughts(text: str) -> str:
+    """The answer without what a thinking model says to itself; a thought that was cut off goes too."""
+    # Some chat templates open the thought in the prompt, so that the model only closes it.
+    before, closed, after = text.partition("</think>")
+    if closed and "<think>" not in before:
+        text = after
+    return _THOUGHT.sub("", text).strip()
