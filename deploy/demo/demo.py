@@ -65,7 +65,7 @@ ACTS = (
     Act("text", "I love this little ship, it is wonderful!", "sentiment", word="positive"),
     Act("text", "The food was awful and the service was slow.", "sentiment", word="negative"),
     Act("picture", space="sign-reader", file=FIXTURES / "sign.png", word="dock"),
-    Act("sound", space="transcriber", file=FIXTURES / "hello.wav", word="WORD"),
+    Act("sound", space="transcriber", file=FIXTURES / "hello.wav", word="hello world"),
     Act(
         "Space crashes, alternate answers",
         "What a lovely day!",

@@ -43,7 +43,7 @@ async def base(engine: Engine) -> str:
 @pytest.fixture
 def settings() -> ImageSettings:
     bundle = os.environ.get("SSL_CERT_FILE")
-    return ImageSettings(ca_bundle=Path(bundle) if bundle else None, system_packages=())
+    return ImageSettings(ca_bundle=Path(bundle) if bundle else None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.blueprint import Blueprint, draw
-from spacedock_worker.images.dockerfile import Recipe, dockerfile, dockerfile_text
+from spacedock_worker.images.dockerfile import CA_NAME, Recipe, dockerfile, dockerfile_text, trusting
 from spacedock_worker.images.pins import gradio_packages
 from spacedock_worker.images.progress import PullProgress, build_progress
 from spacedock_worker.images.repository import read_repository
@@ -131,3 +131,10 @@ def test_pull_progress_adds_layers_up_and_never_goes_back() -> None:
     assert layer("a", "Download complete") is None
     assert layer("b", "Downloading", 50, 100) == "pulling x:1 75%"
     assert layer("b", "Download complete") == "pulling x:1 100%"
+
+
+def test_a_spaces_own_dockerfile_trusts_the_ca_in_every_stage() -> None:
+    text = "FROM python:3.11 \\\n  AS build\nRUN pip install x\nFROM python:3.11\nCOPY . .\n"
+    lines = trusting(text).splitlines()
+    copies = [number for number, line in enumerate(lines) if line.startswith(f"COPY {CA_NAME}")]
+    assert copies == [2, 6]

@@ -11,7 +11,7 @@ from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.base import choose_base
 from spacedock_worker.images.context import BuildContext, pack
-from spacedock_worker.images.dockerfile import CA_NAME, Recipe, Step, dockerfile, dockerfile_text
+from spacedock_worker.images.dockerfile import CA_NAME, Recipe, Step, dockerfile, dockerfile_text, trusting
 from spacedock_worker.images.front_matter import SpaceCard, read_card
 from spacedock_worker.images.repository import Repository
 from spacedock_worker.images.settings import ImageSettings
@@ -41,13 +41,19 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
     card = read_card(repository.text("README.md"))
     sdk = _sdk(card, repository)
     if sdk == "docker":
-        context = pack({}, repository, prefix="")
+        context = pack(_own_dockerfile(repository, settings), repository, prefix="")
         return Blueprint(_tag(name, context), card.app_port or DEFAULT_PORT, None, (), context)
     base = choose_base(card.python_version, settings.base_images, present)
     steps, ca = _steps(card, base, repository, settings)
     extra = {"Dockerfile": dockerfile_text(steps).encode()} | ({CA_NAME: ca} if ca else {})
     context = pack(extra, repository, prefix="app/")
-    return Blueprint(_tag(name, context), DEFAULT_PORT, base, tuple(step.words for step in steps), context)
+    return Blueprint(
+        _tag(name, context),
+        DEFAULT_PORT,
+        base,
+        (*(step.words for step in steps), "naming the image"),
+        context,
+    )
 
 
 def _sdk(card: SpaceCard, repository: Repository) -> str:
@@ -83,6 +89,14 @@ def _steps(
     except ValueError as error:
         message = f"this Space cannot be built: {error}. Correct its README.md."
         raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, message) from error
+
+
+def _own_dockerfile(repository: Repository, settings: ImageSettings) -> dict[str, bytes]:
+    """What goes beside a Space's own Dockerfile: nothing, unless there is a CA that builds must trust."""
+    ca = _ca(settings)
+    if ca is None:
+        return {}
+    return {"Dockerfile": trusting(repository.text("Dockerfile")).encode(), CA_NAME: ca}
 
 
 def _ca(settings: ImageSettings) -> bytes | None:

@@ -24,7 +24,7 @@ class BuildContext:
 
 
 def pack(extra: Mapping[str, bytes], repository: Repository, prefix: str) -> BuildContext:
-    """The files of `extra` by their names, and the repository's below `prefix` ("app/", or ""); blocks.
+    """The files of `extra` by their names, and the repository's others below `prefix` ("app/" or ""); blocks.
 
     The same content gives the same bytes: no times, no owners, files in the order of their names.
     """
@@ -34,7 +34,8 @@ def pack(extra: Mapping[str, bytes], repository: Repository, prefix: str) -> Bui
             for name in sorted(extra):
                 archive.addfile(_entry(name, len(extra[name]), executable=False), BytesIO(extra[name]))
             for file in repository.files:
-                _add(archive, prefix, file)
+                if prefix + file.path not in extra:
+                    _add(archive, prefix, file)
         packed.seek(0)
         digest = hashlib.file_digest(packed, "sha256").hexdigest()
         packed.seek(0)

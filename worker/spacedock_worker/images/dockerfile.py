@@ -15,6 +15,7 @@ CA_PATH = "/etc/ssl/certs/spacedock-ca.pem"
 CA_NAME = "spacedock-ca.pem"
 """The name of the CA bundle in the build context."""
 
+_CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _VENV = f"{HOME}/.venv"
 _ENVIRONMENT = {
     "HOME": HOME,
@@ -77,10 +78,21 @@ def _foundation(recipe: Recipe) -> list[Step]:
     steps.append(Step(f"RUN {user} && install -d -o 1000 -g 1000 {HOME} {APP}", "creating the user"))
     steps.append(Step(f"ENV {_pairs(_ENVIRONMENT)}", "preparing"))
     if recipe.ca:
-        trust = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), CA_PATH)
-        steps.append(Step(f"COPY {CA_NAME} {CA_PATH}", "adding the CA bundle"))
-        steps.append(Step(f"ENV {_pairs(trust)}", "preparing"))
+        steps.extend(_TRUST)
     return [*steps, Step("USER 1000", "preparing"), Step(f"WORKDIR {APP}", "preparing")]
+
+
+def trusting(text: str) -> str:
+    """A Space's own Dockerfile, with the CA bundle in each of its stages: else its pip knows no proxy."""
+    lines: list[str] = []
+    in_from = False
+    for line in text.splitlines():
+        lines.append(line)
+        in_from = in_from or line.split(maxsplit=1)[:1] in (["FROM"], ["from"], ["From"])
+        if in_from and not line.rstrip().endswith("\\"):
+            lines.extend(step.instruction for step in _TRUST)
+            in_from = False
+    return "\n".join(lines) + "\n"
 
 
 def _gradio(recipe: Recipe) -> list[Step]:
@@ -133,3 +145,9 @@ def _pip(recipe: Recipe, *arguments: str) -> str:
 
 def _pairs(environment: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in environment.items())
+
+
+_TRUST = (
+    Step(f"COPY {CA_NAME} {CA_PATH}", "adding the CA bundle"),
+    Step(f"ENV {_pairs(dict.fromkeys(_CA_VARIABLES, CA_PATH))}", "preparing"),
+)

@@ -1,0 +1,58 @@
+"""Real daemons for acceptance tests: the real command, real signals, a state directory of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.acceptance.running import Daemon, registry
+
+StartDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture(scope="session")
+def clean_env() -> dict[str, str]:
+    """The environment without what would reach a daemon or client of the person who runs the tests."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("SPACEDOCK_")}
+
+
+@pytest.fixture(scope="session")
+def make_daemon(clean_env: Mapping[str, str]) -> Iterator[StartDaemon]:
+    """Start daemons; each is stopped, and its folder removed, at the end of the run."""
+    made: list[Daemon] = []
+
+    def make(start: bool = True, **settings: str) -> Daemon:
+        # Not pytest's own folders: their paths are too long for a unix socket.
+        folder = Path(tempfile.mkdtemp(prefix="sd-"))
+        (folder / "registry.yaml").write_text(yaml.safe_dump(registry()))
+        env = {
+            **clean_env,
+            "SPACEDOCK_REGISTRY": str(folder / "registry.yaml"),
+            "SPACEDOCK_LOOK_FOR_MODELS": "false",
+            "SPACEDOCK_SMOLLM__HUB": "false",
+            "SPACEDOCK_LOG_FORMAT": "json",
+            "XDG_STATE_HOME": str(folder / "client-state"),
+        }
+        env |= {f"SPACEDOCK_{name.upper()}": value for name, value in settings.items()}
+        daemon = Daemon(folder, env)
+        made.append(daemon)
+        if start:
+            daemon.start()
+        return daemon
+
+    yield make
+    for daemon in made:
+        if daemon.process is not None:
+            daemon.stop()
+        shutil.rmtree(daemon.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def daemon(make_daemon: StartDaemon) -> Daemon:
+    """The daemon that most tests share."""
+    return make_daemon()

@@ -1,0 +1,144 @@
+"""A real daemon on a state directory of its own, and the `spacedock` command pointed at it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SPACES = Path(__file__).parent.parent / "spaces"
+FIXTURES = SPACES / "fixtures"
+BIN = Path(sys.executable).parent
+START_SECONDS = 60.0
+STOP_SECONDS = 90.0
+OWNER_LABEL = "io.spacedock.owner"
+
+TEXT, IMAGE, AUDIO, FILE = "text", "image", "audio", "file"
+_KINDS = {
+    "sentiment": (TEXT, TEXT, "text_processing"),
+    "mood": (TEXT, TEXT, "text_processing"),
+    "summarise": (TEXT, TEXT, "summaries"),
+    "ocr": (IMAGE, TEXT, "image_processing"),
+    "transcribe": (AUDIO, TEXT, "audio_processing"),
+    "echo-file": (FILE, FILE, "files"),
+    "picture": (TEXT, IMAGE, "pictures"),
+    "docker-gradio": (TEXT, TEXT, "docker"),
+    "broken-import": (TEXT, TEXT, "text_processing"),
+    "broken-painter": (TEXT, IMAGE, "painting"),
+    "broken-build": (TEXT, TEXT, "broken"),
+    "broken-never-ready": (TEXT, TEXT, "broken"),
+    "broken-error": (TEXT, TEXT, "broken"),
+    "broken-hang": (TEXT, TEXT, "broken"),
+    "broken-memory": (TEXT, TEXT, "broken"),
+}
+_REPOSITORIES = {"broken-painter": "broken-import"}
+_LIMITS: dict[str, dict[str, Any]] = {
+    "broken-never-ready": {"start_timeout": 6.0},
+    "broken-memory": {"memory": 400 * 2**20},
+}
+
+
+def registry() -> dict[str, Any]:
+    """A registry of the test Spaces, as registry.yaml has it."""
+    spaces = {
+        name: {
+            "id": name,
+            "repository": str(SPACES / _REPOSITORIES.get(name, name)),
+            "category": category,
+            "input_type": takes,
+            "output_type": gives,
+            **_LIMITS.get(name, {}),
+        }
+        for name, (takes, gives, category) in _KINDS.items()
+    }
+    return {"spaces": spaces}
+
+
+@dataclass(slots=True)
+class Daemon:
+    """A running `spacedockd`, its folder, and the `spacedock` command pointed at it."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder}/run/redis.sock"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        lines = self.log.splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def start(self) -> None:
+        command = [str(BIN / "spacedockd")]
+        command += ["--state-dir", f"{self.folder}/state", "--runtime-dir", f"{self.folder}/run"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=self.env, stderr=log, start_new_session=True)
+        self.await_event("daemon.ready")
+
+    def await_event(self, name: str, count: int = 1) -> dict[str, Any]:
+        """Wait until the log has the event for the `count`-th time."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            found = [event for event in self.events if event.get("event") == name]
+            if len(found) >= count:
+                return found[count - 1]
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            # A log file offers nothing to wait on.
+            time.sleep(0.05)
+        raise AssertionError(f"no {count}. event {name} in the log:\n{self.log}")
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Stop the daemon and return its exit code; again is safe."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        return self.process.wait(STOP_SECONDS)
+
+    def spacedock(self, *arguments: str | Path, stdin: str = "", limit: float = 280) -> Ran:
+        """Run the `spacedock` command."""
+        command = [str(BIN / "spacedock"), *map(str, arguments)]
+        env = {**self.env, "SPACEDOCK_REDIS_URL": self.url}
+        done = subprocess.run(
+            command, env=env, input=stdin, capture_output=True, text=True, timeout=limit, check=False
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def containers(self) -> list[str]:
+        """The ids of this daemon's containers, running or not."""
+        owner = (self.folder / "state/instance-id").read_text().strip()
+        listed = subprocess.run(
+            ["docker", "ps", "-aq", "--filter", f"label={OWNER_LABEL}={owner}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return listed.stdout.split()
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Standard output as JSON."""
+        assert self.out, self.err
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
