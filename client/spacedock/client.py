@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from spacedock import control, records, submission, waiting, watching, wire
+from spacedock import control, records, submission, watching, wire
 from spacedock.connection import connect, told_as_ours
 from spacedock.errors import BadRequestError, ResultTimeoutError
 from spacedock.events import Event, JobStatus
@@ -22,6 +22,7 @@ from spacedock.repository import pack
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
+from spacedock.waiting import Waiting
 
 
 class Client:
@@ -35,6 +36,7 @@ class Client:
     def __init__(self, url: str | None = None) -> None:
         self.url = url or default_url(os.environ, os.getuid())
         self._redis = connect(self.url)
+        self._waiting = Waiting(self._redis)
         self.spaces = control.Spaces(self._redis, self.url)
 
     async def __aenter__(self) -> Self:
@@ -45,6 +47,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._waiting.aclose()
         await self._redis.aclose()
 
     async def submit(
@@ -99,7 +102,7 @@ class Client:
     async def results(self, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
         """Yield the results of these jobs as they end. Raises JobNotFoundError."""
         with told_as_ours(self.url):
-            async with aclosing(waiting.results(self._redis, job_ids)) as results:
+            async with aclosing(self._waiting.results(job_ids)) as results:
                 async for result in results:
                     yield result
 
@@ -154,9 +157,13 @@ def prepare(
     else:
         fields["space"] = space
     try:
-        return JobRequest(**fields), payloads
+        request = JobRequest(**fields)
+        wire.encode(request)
     except ValidationError as error:
         raise BadRequestError(wire.describe(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError("the prompt or an input cannot be written as JSON in UTF-8") from error
+    return request, payloads
 
 
 def is_directory(space: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -41,11 +41,9 @@ def answer(value: Awaitable[T] | T) -> Awaitable[T]:
 
 
 def redacted(url: str) -> str:
-    """The address without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+    """The address without its password, which stands before the host or among the options."""
+    bare = re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
+    return re.sub(r"(?<=//)([^/?:@]*):.*@", r"\1:***@", bare)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,11 @@ def media_type_of(name: str) -> str:
     return _NEWER_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
+def travelling_name(name: str) -> str:
+    """A file's name as it may travel: some that Linux allows are paths elsewhere, or are not Unicode."""
+    return name.encode("utf-8", "replace").decode().replace("\\", "_")[-255:]
+
+
 def payload_of(name: str, data: bytes, media_type: str | None = None) -> Payload:
     """Address `data` by its SHA-256."""
     digest = hashlib.sha256(data).hexdigest()
@@ -69,14 +75,19 @@ def read_payload(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
     (checked before reading).
     """
     try:
-        if path.is_dir():
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise FileUnreadableError(str(path), "is a directory")
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise FileTooLargeError(str(path), size, max_bytes)
-        return payload_of(path.name, path.read_bytes())
+        if not stat.S_ISREG(status.st_mode):
+            # A device or a pipe has no size to check, and may have no end.
+            raise FileUnreadableError(str(path), "is not a regular file")
+        if status.st_size > max_bytes:
+            raise FileTooLargeError(str(path), status.st_size, max_bytes)
+        return payload_of(travelling_name(path.name), path.read_bytes())
     except OSError as error:
         raise FileUnreadableError(str(path), error.strerror or str(error)) from error
+    except ValueError as error:
+        raise FileUnreadableError(repr(str(path)), f"is no path ({error})") from error
 
 
 def check_sizes(

@@ -17,14 +17,11 @@ KEEP_RESULT_S = 24 * 3600
 """How long a result, and the files that only it needs, are kept after the end."""
 
 RELEASE_FILES_LUA = f"""
-local function release_files(id, request, keep)
-  local refs = {{}}
-  for _, ref in ipairs(request.files or {{}}) do refs[#refs + 1] = ref end
-  if type(request.repository) == 'table' then refs[#refs + 1] = request.repository end
-  for _, ref in ipairs(refs) do
-    local users = '{keys.PAYLOAD_USERS}' .. ref.sha256
+local function release_files(id, digests, keep)
+  for digest in string.gmatch(digests or '', '%x+') do
+    local users = '{keys.PAYLOAD_USERS}' .. digest
     redis.call('SREM', users, id)
-    if redis.call('EXISTS', users) == 0 then redis.call('EXPIRE', '{keys.PAYLOAD}' .. ref.sha256, keep) end
+    if redis.call('EXISTS', users) == 0 then redis.call('EXPIRE', '{keys.PAYLOAD}' .. digest, keep) end
   end
 end
 """
@@ -40,7 +37,7 @@ if state == 'queued' then
   redis.call('EXPIRE', KEYS[1], ARGV[3])
   redis.call('ZREM', ARGV[4], ARGV[1])
   redis.call('DEL', KEYS[2], KEYS[3])
-  release_files(ARGV[1], cjson.decode(redis.call('HGET', KEYS[1], 'request')), ARGV[3])
+  release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), ARGV[3])
   redis.call('PUBLISH', ARGV[5], ARGV[1])
   return 'cancelled'
 end

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spacedock.errors import BadRequestError, FileTooLargeError, FileUnreadableError
-from spacedock.files import MAX_FILE_BYTES, Payload, payload_of
+from spacedock.files import MAX_FILE_BYTES, Payload, payload_of, travelling_name
 
 MEDIA_TYPE = "application/x-tar"
 
@@ -22,7 +22,10 @@ def pack(directory: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
     Raises FileUnreadableError where it is not a readable directory, BadRequestError where it is no Space,
     FileTooLargeError over `max_bytes`.
     """
-    directory = directory.expanduser()
+    try:
+        directory = directory.expanduser()
+    except RuntimeError as error:
+        raise FileUnreadableError(str(directory), "there is no such user") from error
     if not directory.is_dir():
         raise FileUnreadableError(str(directory), "is not a directory")
     if not any((directory / name).is_file() for name in ("README.md", "app.py", "Dockerfile")):
@@ -39,7 +42,7 @@ def pack(directory: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
     except OSError as error:
         raise FileUnreadableError(str(error.filename or directory), error.strerror or str(error)) from error
     name = (directory.resolve().name or "space") + ".tar"
-    return payload_of(name, buffer.getvalue(), MEDIA_TYPE)
+    return payload_of(travelling_name(name), buffer.getvalue(), MEDIA_TYPE)
 
 
 def _files(directory: Path) -> Iterator[Path]:

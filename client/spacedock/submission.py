@@ -41,9 +41,10 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
       redis.call('SADD', '{keys.PAYLOAD_USERS}' .. digest, id)
       redis.call('PERSIST', '{keys.PAYLOAD}' .. digest)
     end
-    redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted)
+    redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted,
+      'files', table.concat(digests, ' '))
     redis.call('SET', '{keys.ARQ_JOB}' .. id, string.format(ARGV[2], ms))
-    redis.call('ZADD', '{keys.QUEUE}', ms, id)
+    redis.call('ZADD', '{keys.QUEUE}', now[1] * 1000 + (now[2] + n) / 1000, id)
     answers[n] = 'new'
   end
 end
@@ -71,24 +72,31 @@ async def upload(redis: Redis, payloads: Iterable[Payload]) -> None:
         # GT never shortens: a file that unfinished jobs need has no end.
         await redis.expire(keys.payload(digest), UPLOAD_GRACE_S, gt=True)
         if not await redis.exists(keys.payload(digest)):
-            await redis.set(keys.payload(digest), payload.data, ex=UPLOAD_GRACE_S)
+            # NX: whoever stored the same file meanwhile may have a job that needs it without end.
+            await redis.set(keys.payload(digest), payload.data, ex=UPLOAD_GRACE_S, nx=True)
 
 
 async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
     """Make one job of each request, in order, and return their ids. The files must be uploaded.
 
-    Raises BadRequestError where a file is not there; the other jobs are submitted.
+    Raises BadRequestError where a request is no JSON (none is submitted then), or where a file is not
+    there (the other jobs are submitted).
     """
-    script = redis.register_script(_SUBMIT)
-    rows = [(job_id_of(request), request) for request in requests]
+    rows = [_row(job_id_of(request), request) for request in requests]
+    script, lacking = redis.register_script(_SUBMIT), 0
     for start in range(0, len(rows), _CHUNK):
-        chunk = [_row(job_id, request) for job_id, request in rows[start : start + _CHUNK]]
-        if b"missing" in await script(args=[json.dumps(chunk), _ARQ_JOB]):
-            raise BadRequestError(
-                "a file of the job is not stored (any more): submit it again with its files"
-            )
-    return [job_id for job_id, _ in rows]
+        answers = await script(args=[json.dumps(rows[start : start + _CHUNK]), _ARQ_JOB])
+        lacking += answers.count(b"missing")
+    if lacking:
+        raise BadRequestError(
+            f"{lacking} of {len(rows)} jobs: a file is not stored (any more); submit them again with it"
+        )
+    return [job_id for job_id, _, _ in rows]
 
 
 def _row(job_id: str, request: JobRequest) -> tuple[str, str, list[str]]:
-    return job_id, wire.encode(request).decode(), list(dict.fromkeys(ref.sha256 for ref in request.payloads))
+    try:
+        raw = wire.encode(request).decode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"the job's inputs cannot be written as JSON: {error}") from error
+    return job_id, raw, list(dict.fromkeys(ref.sha256 for ref in request.payloads))

@@ -7,68 +7,113 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 
 from spacedock import keys, records
 from spacedock.connection import OUTAGES
 from spacedock.result import JobResult
+from spacedock.subscription import messages
 
 LOOK_SECONDS = 5.0
+"""How soon a quiet wait looks by itself; twice as long each time that it found nothing."""
+
+_LONGEST_LOOK_SECONDS = 60.0
 _CHUNK = 500
 _PAUSE_SECONDS = 0.5
 
 
-async def results(redis: Redis, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
-    """Yield the result of each job as it ends, in the order of ending; survives outages of Redis.
+class Wait:
+    """The jobs that one caller waits for, and those of them that may have ended."""
 
-    Raises JobNotFoundError where a job does not exist.
-    """
-    open_ids = dict.fromkeys(job_ids)
-    async with aclosing(_endings(redis, open_ids)) as endings:
-        async for ended in endings:
-            for result in await _finished(redis, [job_id for job_id in ended if job_id in open_ids]):
-                del open_ids[result.id]
-                yield result
-            if not open_ids:
-                return
+    def __init__(self, job_ids: Iterable[str]) -> None:
+        self.open = dict.fromkeys(job_ids)
+        self._stirred: dict[str, None] = {}
+        self._stir = asyncio.Event()
+
+    def stir(self, job_ids: Iterable[str]) -> None:
+        """Say that these jobs may have ended."""
+        self._stirred.update(dict.fromkeys(job_id for job_id in job_ids if job_id in self.open))
+        if self._stirred:
+            self._stir.set()
+
+    async def next(self, seconds: float) -> list[str]:
+        """The jobs to look at: those that were announced, or all of them after so many quiet seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stir.wait()
+        self._stir.clear()
+        if not self._stirred:
+            return list(self.open)
+        stirred, self._stirred = self._stirred, {}
+        # A look at all of them may have found one before its announcement came.
+        return [job_id for job_id in stirred if job_id in self.open]
 
 
-async def _endings(redis: Redis, open_ids: dict[str, None]) -> AsyncGenerator[list[str]]:
-    """Lists of ids that have ended or may have: all of them first and at each look, else those announced."""
-    if not open_ids:
-        return
-    while True:
+class Waiting:
+    """Every wait of one client, over one subscription: a thousand callers cost one connection."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waits: set[Wait] = set()
+        self._listening: asyncio.Task[None] | None = None
+        self._subscribed = False
+
+    async def results(self, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
+        """Yield the result of each job as it ends, in the order of ending; survives outages of Redis.
+
+        Raises JobNotFoundError where a job does not exist.
+        """
+        wait = self._join(job_ids)
+        quiet = LOOK_SECONDS
         try:
-            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.subscribe(keys.DONE)
-                await _subscribed(pubsub)
-                yield list(open_ids)
-                while True:
-                    announced = await _announced(pubsub)
-                    yield announced or list(open_ids)
-        except OUTAGES:
+            while wait.open:
+                found = await self._look(wait, quiet)
+                quiet = LOOK_SECONDS if found else min(2 * quiet, _LONGEST_LOOK_SECONDS)
+                for result in found:
+                    del wait.open[result.id]
+                    yield result
+        finally:
+            self._waits.discard(wait)
+
+    async def aclose(self) -> None:
+        """End the subscription. Twice is safe."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+            self._listening = None
+
+    def _join(self, job_ids: Iterable[str]) -> Wait:
+        wait = Wait(job_ids)
+        self._waits.add(wait)
+        if self._listening is None or self._listening.done():
+            self._subscribed = False
+            self._listening = asyncio.create_task(self._listen())
+        if self._subscribed:
+            wait.stir(wait.open)
+        return wait
+
+    async def _listen(self) -> None:
+        """Tell the waits which jobs end; after a new subscription they look at all of theirs."""
+        while True:
+            with suppress(*OUTAGES):
+                async with aclosing(messages(self._redis, keys.DONE)) as heard:
+                    async for message in heard:
+                        self._subscribed = True
+                        for wait in self._waits:
+                            wait.stir(wait.open if message is None else [message.text])
+            self._subscribed = False
             await asyncio.sleep(_PAUSE_SECONDS)
 
-
-async def _subscribed(pubsub: PubSub) -> None:
-    """Wait until the server has confirmed: what ends from here on is announced to us."""
-    while not pubsub.subscribed:
-        await pubsub.get_message(timeout=1.0)
-
-
-async def _announced(pubsub: PubSub) -> list[str]:
-    """The ids announced next, several at once where they came together; none after a quiet while."""
-    message = await pubsub.get_message(timeout=LOOK_SECONDS)
-    ids: list[str] = []
-    while message is not None and len(ids) < _CHUNK:
-        ids.append(message["data"].decode())
-        message = await pubsub.get_message(timeout=0.0)
-    return ids
-
-
-async def _finished(redis: Redis, job_ids: list[str]) -> list[JobResult]:
-    found: list[JobResult] = []
-    for start in range(0, len(job_ids), _CHUNK):
-        with suppress(*OUTAGES):
-            found += await records.finished(redis, job_ids[start : start + _CHUNK])
-    return found
+    async def _look(self, wait: Wait, seconds: float) -> list[JobResult]:
+        """The results of those that were announced; of all that have ended after so many quiet seconds."""
+        job_ids = await wait.next(seconds)
+        if self._listening is not None and self._listening.done():
+            self._listening.result()
+        try:
+            found: list[JobResult] = []
+            for start in range(0, len(job_ids), _CHUNK):
+                found += await records.finished(self._redis, job_ids[start : start + _CHUNK])
+        except OUTAGES:
+            wait.stir(job_ids)
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return []
+        return found

@@ -13,8 +13,7 @@ import typer
 from spacedock.errors import SpacedockError
 from spacedock_worker.logs import configure
 from spacedockd import daemon, settings
-from spacedockd.model import cache_folder
-from spacedockd.model.fetch import Which, fetch_command
+from spacedockd.model.job import Which
 
 app = typer.Typer(
     name="spacedockd",
@@ -67,6 +66,10 @@ def fetch(
     ] = "auto",
 ) -> None:
     """Fetch the model of the system default ahead of its first use."""
+    # They bring huggingface_hub, which the daemon itself has no use for.
+    from spacedockd.model import cache_folder
+    from spacedockd.model.fetch import fetch_command
+
     raise typer.Exit(fetch_command(which, cache_folder(os.environ)))
 
 

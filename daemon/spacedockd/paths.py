@@ -37,8 +37,8 @@ def default_state_dir(env: Mapping[str, str], uid: int) -> Path:
 
 
 def default_config(env: Mapping[str, str], uid: int) -> Path:
-    """The configuration file that is read where none is named; it need not exist."""
-    if uid == 0:
+    """The configuration file that is read where none is named: the system's for root and under systemd."""
+    if uid == 0 or "STATE_DIRECTORY" in env:
         return SYSTEM_CONFIG
     home = Path(env.get("HOME", "/"))
     return Path(env.get("XDG_CONFIG_HOME", home / ".config")) / "spacedock/spacedockd.yaml"

@@ -1,4 +1,4 @@
-"""The daemon's configuration: defaults, then a YAML file, then SPACEDOCK_… variables."""
+"""The daemon's configuration: defaults, a YAML file, SPACEDOCK_… variables, options, each over the last."""
 
 from __future__ import annotations
 
@@ -84,6 +84,8 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
     fields = _from_file(path or paths.default_config(env, uid), must_exist=path is not None)
     _merge(fields, _from_environment(env))
     _merge(fields, options)
+    if "redis_url" not in fields and (url := _credential(env, "redis-url")):
+        fields["redis_url"] = url
     fields.setdefault("state_dir", paths.default_state_dir(env, uid))
     fields.setdefault("runtime_dir", runtime_dir(env, uid))
     state_dir = Path(fields["state_dir"]).absolute()
@@ -127,6 +129,14 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"{name} is not a value: {error}") from error
     return fields
+
+
+def _credential(env: Mapping[str, str], name: str) -> str | None:
+    """A secret that systemd hands over (LoadCredential), without its line end; None where there is none."""
+    folder = env.get("CREDENTIALS_DIRECTORY")
+    if not folder or not (path := Path(folder, name)).is_file():
+        return None
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:

@@ -18,8 +18,8 @@ from spacedock_worker.settings import WorkerSettings
 log = structlog.get_logger()
 
 START_SECONDS = 60.0
-CLEANUP_SECONDS = 30.0
-"""How long a drained worker may take to remove its containers."""
+CLEANUP_SECONDS = 45.0
+"""How long a drained worker may take to give jobs back and to remove its containers."""
 
 
 class WorkerDiedError(SpacedockError):
@@ -73,7 +73,7 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self._settings.drain_seconds * 2 + CLEANUP_SECONDS)
+            await asyncio.wait_for(process.wait(), self._settings.drain_seconds + CLEANUP_SECONDS)
         except TimeoutError:
             log.warning("worker.killed", pid=process.pid)
             process.kill()

@@ -80,7 +80,7 @@ ACTS = (
         tier="default",
         degraded=True,
     ),
-    Act("no Space asked for", "What is the capital of France?", tier="default", word="Paris"),
+    Act("no Space asked for", "What is the capital of France?", tier="default"),
 )
 
 

@@ -16,6 +16,7 @@ from aiodocker import Docker
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.body import OWNER_LABEL
 from spacedock_worker.containers.engine import Engine, RefusedError
+from spacedock_worker.containers.network import Network
 from spacedock_worker.containers.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
@@ -203,7 +204,7 @@ async def test_a_container_has_its_walls(engine, settings, spec) -> None:
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
     assert host["Memory"] == host["MemorySwap"] == settings.memory
     assert not host["PortBindings"]
-    assert host["NetworkMode"] == "spacedock"
+    assert host["NetworkMode"] == f"spacedock-{settings.instance_id}"
 
 
 async def test_containers_cannot_reach_each_other(engine, settings, spec) -> None:
@@ -377,3 +378,12 @@ async def test_what_the_engine_refuses_is_told_from_its_absence(engine) -> None:
         async with engine.call(Stage.START) as docker:
             await docker.containers.container("spacedock-no-such").show()
     assert caught.value.status == 404
+
+
+async def test_spaces_that_start_at_once_share_one_network(engine: Engine) -> None:
+    network = Network(engine, f"spacedock-test-{secrets.token_hex(4)}")
+    await asyncio.gather(*(network.ensure() for _ in range(8)))
+    async with engine.call(Stage.START) as docker:
+        named = await docker.networks.list(filters={"name": network.name})
+    await network.remove()
+    assert len(named) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import structlog
@@ -17,11 +18,14 @@ _CONFLICT = 409
 
 
 class Network:
-    """One bridge by its name, shared by all daemons of an engine: nobody on it can reach another anyway."""
+    """One daemon's bridge, by its name. Engines make two networks of one name when two ask at once, and then
+    refuse to use either: so each daemon has a name of its own, and one of its starts at a time looks.
+    """
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self.name = name
+        self._looking = asyncio.Lock()
 
     async def ensure(self) -> None:
         """Make the network unless it is there; safe when several do it at once.
@@ -29,8 +33,9 @@ class Network:
         Raises StepError `start_failed` where the engine refuses, or has one of that name that is not ours.
         """
         try:
-            if not await self._exists():
-                await self._create()
+            async with self._looking:
+                if not await self._exists():
+                    await self._create()
         except RefusedError as error:
             message = f"the network {self.name} cannot be made: {error.message}. See `docker network ls`."
             raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error
@@ -43,7 +48,7 @@ class Network:
                     if network["Name"] == self.name:
                         await (await docker.networks.get(network["Id"])).delete()
         except (RefusedError, StepError) as error:
-            # Refused while another daemon's containers are on it: the last one to go removes it.
+            # Refused while a container is on it that could not be removed: the next life tries again.
             log.debug("network.kept", network=self.name, reason=str(error))
 
     async def _exists(self) -> bool:

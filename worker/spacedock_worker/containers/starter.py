@@ -40,7 +40,7 @@ class Starter:
         self._engine = engine
         self._settings = settings
         self._token = token
-        self._network = Network(engine, settings.network)
+        self._network = Network(engine, settings.network or f"spacedock-{settings.instance_id}")
         self._names: set[str] = set()
         self._publish = settings.publish_ports
         self._clean = False
@@ -109,7 +109,7 @@ class Starter:
         except RefusedError as error:
             if error.status != _NOT_FOUND or "network" not in error.message:
                 raise
-            # Another daemon removed the network, which looked unused, between our look and our start.
+            # Somebody pruned unused networks between our look and our start.
             await self._network.ensure()
             await container.start()
 

@@ -19,12 +19,15 @@ def connection(endpoint: ModelEndpoint) -> httpx2.AsyncClient:
     Redirects are not followed: a prompt goes to the configured address or nowhere. Proxies and
     certificates of the environment count only for endpoints beyond the private network.
     """
-    trust_env = not endpoint.local
-    transport = httpx2.AsyncHTTPTransport(uds=str(endpoint.socket)) if endpoint.socket else None
+    # Reading all certificates holds the event loop for 50 ms: not where there is no TLS to check.
+    tls = not endpoint.base_url.lower().startswith("http:")
+    socket = str(endpoint.socket) if endpoint.socket else None
+    transport = httpx2.AsyncHTTPTransport(uds=socket, verify=tls) if socket else None
     return httpx2.AsyncClient(
         base_url=endpoint.base_url,
         transport=transport,
-        trust_env=trust_env,
+        trust_env=not endpoint.local,
+        verify=tls,
         timeout=httpx2.Timeout(None, connect=endpoint.connect_timeout),
         event_hooks={"request": [_sender(endpoint)]},
     )

@@ -1,4 +1,4 @@
-"""One job in a worker's hands: from its claim to its one result, or back into the queue."""
+"""One job in a worker's hands: from its claim to its one result."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from time import monotonic
 
 import structlog
+from redis.exceptions import RedisError
 
-from spacedock.connection import OUTAGES
+from spacedock import wire
 from spacedock.errors import WireError
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
-from spacedock_worker.queue.ledger import Begun, Ledger, readable_request
+from spacedock_worker.queue.ledger import Claimed, Ledger, readable_request
 from spacedock_worker.queue.teller import Tell, Teller
 
 log = structlog.get_logger()
@@ -24,6 +25,9 @@ MAX_TRIES = 5
 
 OUTAGE_SECONDS = 600.0
 _PAUSE_SECONDS = 0.2
+
+TROUBLE = (RedisError, OSError)
+"""Redis is away or refuses (out of memory, read-only while it fails over): later it may not."""
 
 Handler = Callable[["TakenJob", Tell], Awaitable[JobResult]]
 
@@ -37,93 +41,119 @@ class TakenJob:
     queued: float
 
 
+@dataclass(slots=True)
+class _Hold:
+    """A job that this worker has claimed; `work` is there while its handler runs."""
+
+    claimed: Claimed
+    since: float
+    cancelled: bool
+    work: asyncio.Task[JobResult] | None = None
+
+
 class JobRunner:
     """Runs claimed jobs with a handler and writes what comes of them."""
 
     def __init__(self, ledger: Ledger, handler: Handler) -> None:
         self._ledger, self._handler = ledger, handler
-        self._working: dict[str, asyncio.Task[JobResult]] = {}
-        self._cancelled: set[str] = set()
+        self._holds: dict[str, _Hold] = {}
+
+    def hold(self, claimed: Claimed) -> None:
+        """Take a claimed job in hand; `run` or `fail` comes next, and `drop` when all is over."""
+        self._holds[claimed.id] = _Hold(claimed, monotonic(), claimed.cancel_asked)
+
+    def drop(self, job_id: str) -> None:
+        """Forget a job."""
+        del self._holds[job_id]
 
     def cancel(self, job_id: str) -> None:
-        """Stop a job that runs here, at its user's wish; others are not ours and stay untouched."""
-        if work := self._working.get(job_id):
-            self._cancelled.add(job_id)
-            work.cancel()
+        """Stop a job that is held here, at its user's wish; others are not ours and stay untouched."""
+        if hold := self._holds.get(job_id):
+            hold.cancelled = True
+            if hold.work is not None:
+                hold.work.cancel()
 
     def abandon(self, job_id: str) -> None:
         """Stop a job whose lease was lost, unless it is ending anyway: somebody else may run it now."""
-        if work := self._working.get(job_id):
+        if (hold := self._holds.get(job_id)) and hold.work is not None:
             log.warning("job.lease_lost", job_id=job_id)
-            work.cancel()
+            hold.work.cancel()
 
     async def run(self, job_id: str, job_try: int) -> None:
-        """Run one claimed job. Only cancellation of the worker itself comes out of it."""
-        begun = await self._ledger.begin(job_id)
-        if begun is None:
-            return
-        started = monotonic()
-        result = await self._result_of(job_id, job_try, begun)
-        timings = result.timings.model_copy(
-            update={"queued": begun.queued, "total": begun.queued + monotonic() - started}
-        )
-        await self._write(result.model_copy(update={"timings": timings}))
-
-    async def _result_of(self, job_id: str, job_try: int, begun: Begun) -> JobResult:
-        if begun.cancel_asked:
-            return ended(job_id, JobState.CANCELLED)
-        if job_try > MAX_TRIES:
-            return ended(
-                job_id,
-                JobState.DEAD,
-                ErrorKind.WORKER_LOST,
-                f"the worker died {MAX_TRIES} times while it ran this job; see its log, then submit it again",
-            )
+        """Run a job that is held to its result. Only cancellation of the worker itself comes out of it."""
+        hold = self._holds[job_id]
         try:
-            request = readable_request(begun.request)
+            request = readable_request(hold.claimed.request)
         except WireError as error:
-            return ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
-        return await self._handle(TakenJob(job_id, request, begun.queued))
+            result = ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
+        else:
+            result = await self._result_of(hold, request, job_try)
+        await self._write(hold, result)
 
-    async def _handle(self, job: TakenJob) -> JobResult:
+    async def fail(self, job_id: str, message: str) -> None:
+        """End a job that is held because of a fault that is not its own."""
+        await self._write(self._holds[job_id], ended(job_id, JobState.FAILED, ErrorKind.INTERNAL, message))
+
+    async def _result_of(self, hold: _Hold, request: JobRequest, job_try: int) -> JobResult:
+        job_id = hold.claimed.id
+        if hold.cancelled:
+            return ended(job_id, JobState.CANCELLED, labels=request.labels)
+        if job_try > MAX_TRIES:
+            why = (
+                f"the worker died {MAX_TRIES} times while it ran this job; see its log, then submit it again"
+            )
+            return ended(job_id, JobState.DEAD, ErrorKind.WORKER_LOST, why, request.labels)
+        return await self._handle(hold, TakenJob(job_id, request, hold.claimed.queued))
+
+    async def _handle(self, hold: _Hold, job: TakenJob) -> JobResult:
         teller = Teller(self._ledger, job.id)
-        work = asyncio.ensure_future(self._handler(job, teller.tell))
-        self._working[job.id] = work
+        hold.work = asyncio.ensure_future(self._handler(job, teller.tell))
         try:
-            return await work
+            return await hold.work
         except asyncio.CancelledError:
-            if job.id in self._cancelled:
-                return ended(job.id, JobState.CANCELLED, labels=job.request.labels)
-            await asyncio.shield(self._release(job.id))
-            raise
+            if not hold.cancelled:
+                raise
+            return ended(job.id, JobState.CANCELLED, labels=job.request.labels)
         except Exception as error:
             # The job's boundary: a fault of ours is this job's outcome, not the worker's end.
             log.exception("job.fault", job_id=job.id)
             message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
             return ended(job.id, JobState.FAILED, ErrorKind.INTERNAL, message, job.request.labels)
         finally:
-            del self._working[job.id]
-            self._cancelled.discard(job.id)
+            hold.work = None
             await teller.close()
 
-    async def _release(self, job_id: str) -> None:
-        try:
-            await self._ledger.release(job_id)
-        except OUTAGES:
-            log.warning("job.release_failed", job_id=job_id)
-
-    async def _write(self, result: JobResult) -> None:
+    async def _write(self, hold: _Hold, result: JobResult) -> None:
         """Write the result, however long Redis is away; a job that nobody could record is run again."""
+        result, raw = on_the_wire(stamped(result, hold))
         give_up = monotonic() + OUTAGE_SECONDS
         while True:
             try:
-                written = await self._ledger.finish(result)
+                written = await self._ledger.finish(result, raw)
                 break
-            except OUTAGES:
+            except TROUBLE:
                 if monotonic() > give_up:
                     raise
                 await asyncio.sleep(_PAUSE_SECONDS)
         log.info("job.ended", job_id=result.id, state=result.state.value, written=written, **told(result))
+
+
+def stamped(result: JobResult, hold: _Hold) -> JobResult:
+    """The result with the times that only the queue knows."""
+    queued = hold.claimed.queued
+    times = {"queued": queued, "total": queued + monotonic() - hold.since}
+    return result.model_copy(update={"timings": result.timings.model_copy(update=times)})
+
+
+def on_the_wire(result: JobResult) -> tuple[JobResult, bytes]:
+    """The result and its bytes; a failure in its place where the app's answer cannot be written as JSON."""
+    try:
+        return result, wire.encode(result)
+    except (ValueError, RecursionError) as error:
+        why = f"the app's answer cannot be written as JSON ({type(error).__name__})"
+        failed = ended(result.id, JobState.FAILED, ErrorKind.BAD_OUTPUT, why, result.labels)
+        failed = failed.model_copy(update={"timings": result.timings})
+        return failed, wire.encode(failed)
 
 
 def told(result: JobResult) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The worker's side of a job in Redis: claiming, beginning, renewing, ending; each one atomic script."""
+"""The worker's side of a job in Redis: claiming, renewing, giving back, ending; each one atomic script."""
 
 from __future__ import annotations
 
@@ -20,68 +20,88 @@ LEASE_MS = 9_000
 RENEW_SECONDS = 3.0
 
 _CLAIM = f"""
-local claimed, page, free = {{}}, 100, tonumber(ARGV[3])
-for offset = 0, ARGV[2] - 1, page do
-  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', offset, page)
+local now = redis.call('TIME')
+-- Jobs of one submission are a microsecond apart, so that the last may seem to come from the future.
+local due = now[1] * 1000 + now[2] / 1000 + 1
+local seconds = now[1] .. '.' .. string.format('%06d', now[2])
+local claimed, page, free = {{}}, 100, tonumber(ARGV[2])
+local function waiting(id)
+  local job = '{keys.JOB}' .. id
+  if not string.find(id, '^[%w_-]+$') or redis.call('TYPE', job).ok ~= 'hash' then return nil end
+  local row = redis.call('HMGET', job, 'request', 'submitted', 'cancel', 'state')
+  if row[4] == 'queued' or row[4] == 'running' then return row end
+end
+for offset = 0, ARGV[1] - 1, page do
+  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', due, 'LIMIT', offset, page)
   for _, id in ipairs(ids) do
-    if redis.call('SET', '{keys.IN_PROGRESS}' .. id, ARGV[4], 'NX', 'PX', ARGV[5]) then
-      claimed[#claimed + 1] = id
-      if #claimed == free then return claimed end
+    if redis.call('SET', '{keys.IN_PROGRESS}' .. id, ARGV[3], 'NX', 'PX', ARGV[4]) then
+      local row = waiting(id)
+      if row then
+        redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', ARGV[3])
+        claimed[#claimed + 1] = {{id, row[1], row[2], row[3]}}
+        if #claimed == free then return {{seconds, claimed}} end
+      else
+        redis.call('ZREM', KEYS[1], id)
+        redis.call('DEL', '{keys.IN_PROGRESS}' .. id, '{keys.ARQ_JOB}' .. id, '{keys.arq_retry("")}' .. id)
+      end
     end
   end
   if #ids < page then break end
 end
-return claimed
+return {{seconds, claimed}}
 """
 
-_BEGIN = """
-local state = redis.call('HGET', KEYS[1], 'state')
-if state ~= 'queued' and state ~= 'running' then return false end
-redis.call('HSET', KEYS[1], 'state', 'running', 'worker', ARGV[1])
-local now = redis.call('TIME')
-local row = redis.call('HMGET', KEYS[1], 'request', 'submitted', 'cancel')
-return {row[1], row[2], now[1] .. '.' .. string.format('%06d', now[2]), row[3] or ''}
-"""
-
-_RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-if redis.call('HGET', KEYS[2], 'cancel') then return 2 end
-return 1
-"""
-
-_RELEASE = """
-local row = redis.call('HMGET', KEYS[1], 'state', 'worker')
+_OURS = """
+local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files')
 if row[1] ~= 'running' or row[2] ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('DECR', KEYS[2])
-return 1
 """
+"""Lua: the fence. `worker` is written by whoever claims the job, in one step with the lease."""
 
-_FINISH = (
-    RELEASE_FILES_LUA
+_RENEW = (
+    _OURS
     + """
-local row = redis.call('HMGET', KEYS[1], 'state', 'request', 'worker')
-if row[1] ~= 'running' or row[3] ~= ARGV[6] then return 0 end
-redis.call('HSET', KEYS[1], 'state', ARGV[2], 'result', ARGV[3])
-redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel')
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('ZREM', KEYS[2], ARGV[1])
-local readable, request = pcall(cjson.decode, row[2])
-if readable then release_files(ARGV[1], request, ARGV[4]) end
-redis.call('PUBLISH', ARGV[5], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return row[3] and 2 or 1
+"""
+)
+
+_RELEASE = (
+    _OURS
+    + f"""
+redis.call('HSET', KEYS[1], 'state', 'queued')
+redis.call('HDEL', KEYS[1], 'worker')
+redis.call('DEL', KEYS[2])
+if tonumber(redis.call('GET', KEYS[3]) or 0) > 0 then redis.call('DECR', KEYS[3]) end
+redis.call('PUBLISH', '{keys.WAKE}', '1')
 return 1
 """
 )
 
-
-_CLOSE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-if ARGV[2] == '1' then
-  redis.call('DEL', KEYS[2], KEYS[3])
-  redis.call('ZREM', KEYS[4], ARGV[3])
-end
+_TELL = (
+    _OURS
+    + """
+redis.call('HSET', KEYS[1], 'message', ARGV[2])
+redis.call('PUBLISH', KEYS[2], ARGV[3])
+return 1
 """
+)
+
+_FINISH = (
+    RELEASE_FILES_LUA
+    + _OURS
+    + f"""
+local id, keep = ARGV[2], ARGV[5]
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4])
+redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel')
+redis.call('EXPIRE', KEYS[1], keep)
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
+redis.call('ZREM', '{keys.QUEUE}', id)
+for n = 5, #KEYS do redis.call('EXPIRE', KEYS[n], keep, 'GT') end
+release_files(id, row[4], keep)
+redis.call('PUBLISH', '{keys.DONE}', id)
+return 1
+"""
+)
 
 
 class Lease(IntEnum):
@@ -93,9 +113,10 @@ class Lease(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A job that is ours to run: the raw request, seconds spent in the queue, and whether to stop at once."""
+class Claimed:
+    """A job that is ours to run: its raw request, seconds spent in the queue, and whether to stop at once."""
 
+    id: str
     request: bytes
     queued: float
     cancel_asked: bool
@@ -107,78 +128,78 @@ class Ledger:
     def __init__(self, redis: Redis, worker_id: str) -> None:
         self._redis, self.worker_id = redis, worker_id
         self._claim = redis.register_script(_CLAIM)
-        self._begin = redis.register_script(_BEGIN)
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
+        self._tell = redis.register_script(_TELL)
         self._finish = redis.register_script(_FINISH)
-        self._close = redis.register_script(_CLOSE)
 
-    async def claim(self, now_ms: int, read: int, free: int) -> list[str]:
-        """Take up to `free` of the `read` oldest jobs that nobody holds; each is ours for LEASE_MS."""
-        claimed = await self._claim(keys=[keys.QUEUE], args=[now_ms, read, free, self.worker_id, LEASE_MS])
-        return [job_id.decode() for job_id in claimed]
+    async def claim(self, read: int, free: int) -> list[Claimed]:
+        """Take up to `free` of the `read` oldest jobs that nobody holds; each is ours for LEASE_MS.
 
-    async def begin(self, job_id: str) -> Begun | None:
-        """Mark a claimed job as running; None where it has ended already."""
-        row = await self._begin(keys=[keys.job(job_id)], args=[self.worker_id])
-        if row is None:
-            return None
-        request, submitted, now, cancel = row
-        return Begun(request, max(0.0, float(now) - float(submitted)), bool(cancel))
+        What stands in the queue and is no unfinished job is removed from it.
+        """
+        now, rows = await self._claim(keys=[keys.QUEUE], args=[read, free, self.worker_id, LEASE_MS])
+        return [
+            Claimed(job_id.decode(), request or b"", _waited(submitted, now), cancel is not None)
+            for job_id, request, submitted, cancel in rows
+        ]
 
     async def renew(self, job_ids: list[str]) -> dict[str, Lease]:
-        """Keep our claims, and say this worker lives, in one round trip."""
+        """Keep our claims, and say this worker lives, in one round trip.
+
+        A claim that ran out while Redis was away is ours still where nobody else has taken the job.
+        """
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.set(keys.worker(self.worker_id), b"1", px=LEASE_MS)
             for job_id in job_ids:
                 await self._renew(
-                    keys=[keys.arq_in_progress(job_id), keys.job(job_id)],
+                    keys=[keys.job(job_id), keys.arq_in_progress(job_id)],
                     args=[self.worker_id, LEASE_MS],
                     client=pipe,
                 )
             answers = await pipe.execute()
         return {job_id: Lease(answer) for job_id, answer in zip(job_ids, answers[1:], strict=True)}
 
-    async def release(self, job_id: str) -> None:
-        """Give a running job back, uncounted: the worker is stopping, the job did nothing wrong."""
-        await self._release(keys=[keys.job(job_id), keys.arq_retry(job_id)], args=[self.worker_id])
+    async def release(self, job_id: str) -> bool:
+        """Give a running job back, uncounted: it did nothing wrong. False where it is not ours (any more)."""
+        released = await self._release(
+            keys=[keys.job(job_id), keys.arq_in_progress(job_id), keys.arq_retry(job_id)],
+            args=[self.worker_id],
+        )
+        return bool(released)
 
-    async def finish(self, result: JobResult, keep_s: int = KEEP_RESULT_S) -> bool:
-        """Write a job's result and announce it; False, and nothing written, where it is not ours any more."""
-        raw, uploads = wire.encode(result), [keys.payload(ref.sha256) for ref in result.output.files]
-        if uploads:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in uploads:
-                    pipe.expire(key, keep_s, gt=True)
-                await pipe.execute()
+    async def finish(self, result: JobResult, raw: bytes, keep_s: int = KEEP_RESULT_S) -> bool:
+        """Write a job's result (`raw` on the wire), announce it, and take the job off arq's books.
+
+        False, and nothing written, where the job is not ours any more.
+        """
+        job_id = result.id
+        uploads = [keys.payload(ref.sha256) for ref in result.output.files]
+        books = [keys.arq_in_progress(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
         written = await self._finish(
-            keys=[keys.job(result.id), keys.QUEUE],
-            args=[result.id, result.state.value, raw, keep_s, keys.DONE, self.worker_id],
+            keys=[keys.job(job_id), *books, *uploads],
+            args=[self.worker_id, job_id, result.state.value, raw, keep_s],
         )
         return bool(written)
 
-    async def close(self, job_id: str, done: bool) -> None:
-        """Give up our claim, never somebody else's; a job that is done leaves arq's books as well."""
-        await self._close(
-            keys=[
-                keys.arq_in_progress(job_id),
-                keys.arq_job(job_id),
-                keys.arq_retry(job_id),
-                keys.QUEUE,
-            ],
-            args=[self.worker_id, int(done), job_id],
-        )
-
     async def tell(self, event: Event) -> None:
-        """Announce progress to whoever watches, and keep the last message for `status`."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hset(keys.job(event.job_id), "message", event.message)
-            pipe.publish(keys.events(event.job_id), wire.encode(event))
-            await pipe.execute()
+        """Announce a job's progress to whoever watches, and keep the last message for `status`."""
+        await self._tell(
+            keys=[keys.job(event.job_id), keys.events(event.job_id)],
+            args=[self.worker_id, event.message, wire.encode(event)],
+        )
 
     async def leave(self) -> None:
         """Say that this worker is gone."""
         await self._redis.delete(keys.worker(self.worker_id))
+
+
+def _waited(submitted: bytes | None, now: bytes) -> float:
+    """Seconds in the queue; none where somebody else's rubbish stands for the time of submission."""
+    try:
+        return max(0.0, float(now) - float(submitted or now))
+    except ValueError:
+        return 0.0
 
 
 def readable_request(raw: bytes) -> JobRequest:

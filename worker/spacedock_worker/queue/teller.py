@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
+from redis.exceptions import RedisError
 
-from spacedock.connection import OUTAGES
 from spacedock.events import Event
 from spacedock.result import Stage
 from spacedock_worker.queue.ledger import Ledger
@@ -52,5 +52,5 @@ class Teller:
         while (event := await self._events.get()) is not None:
             try:
                 await self._ledger.tell(event)
-            except OUTAGES:
+            except (RedisError, OSError):
                 log.debug("event.lost", job_id=self._job_id)

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import uuid
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from time import time
 from typing import Any
@@ -18,10 +18,11 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 
 from spacedock import keys
-from spacedock.connection import CALL_SECONDS, CONNECT_SECONDS, OUTAGES
+from spacedock.connection import CALL_SECONDS, CONNECT_SECONDS
+from spacedock.subscription import messages
 from spacedock_worker.queue.control import ControlHandler, serve_controls
-from spacedock_worker.queue.job import Handler, JobRunner
-from spacedock_worker.queue.ledger import RENEW_SECONDS, Lease, Ledger, job_serializer
+from spacedock_worker.queue.job import TROUBLE, Handler, JobRunner
+from spacedock_worker.queue.ledger import RENEW_SECONDS, Claimed, Lease, Ledger, job_serializer
 
 log = structlog.get_logger()
 
@@ -31,14 +32,16 @@ POLL_SECONDS = 0.5
 READ_LIMIT = 1000
 _PAUSE_SECONDS = 0.5
 _DAY_SECONDS = 24 * 3600
+_BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
+_GIVE_BACK_SECONDS = 10.0
 
 
 class QueueWorker(Worker):
     """Takes jobs from Redis and runs each with `handler`, at most `max_jobs` at a time.
 
-    What differs from arq's own worker: it claims in one script and never leaks a slot when Redis goes away
-    meanwhile; it is woken by a notification and by each job that ends; its locks last 9 s and are renewed
-    every 3 s; results are written by our ledger; nothing is pickled.
+    What differs from arq's own worker: it claims many jobs in one script and never leaks a slot when Redis
+    goes away meanwhile; it is woken by a notification and by each job that ends; its locks last 9 s and are
+    renewed every 3 s; our ledger writes results and keeps arq's books; nothing is pickled.
     """
 
     def __init__(self, url: str, handler: Handler, controls: ControlHandler, max_jobs: int = 32) -> None:
@@ -73,6 +76,7 @@ class QueueWorker(Worker):
         self._runner = JobRunner(self._ledger, handler)
         self._controls = controls
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()
 
     async def main(self) -> None:
         """Take and run jobs until cancelled."""
@@ -84,7 +88,9 @@ class QueueWorker(Worker):
 
     async def drain(self, seconds: float) -> None:
         """Take no more jobs, let those that run end within `seconds`, and give the rest back to the queue."""
-        self.allow_pick_jobs = False
+        async with self._claiming:
+            # Not in the middle of a claim: what it brings must be among those that we wait for.
+            self.allow_pick_jobs = False
         running = list(self.tasks.values())
         log.info("worker.draining", jobs=len(running), seconds=seconds)
         if running:
@@ -97,7 +103,7 @@ class QueueWorker(Worker):
     async def close(self) -> None:
         """Leave Redis; stop the tasks of `main` first. Twice is safe."""
         if self._pool is not None:
-            with suppress(*OUTAGES):
+            with suppress(*TROUBLE):
                 await self._ledger.leave()
             await self.pool.aclose(close_connection_pool=True)
             self._pool = None
@@ -108,7 +114,7 @@ class QueueWorker(Worker):
         while True:
             try:
                 await work()
-            except OUTAGES as error:
+            except TROUBLE as error:
                 if not away:
                     log.warning("redis.away", loop=what, error=str(error) or type(error).__name__)
                 away = True
@@ -120,42 +126,62 @@ class QueueWorker(Worker):
 
     async def _take(self) -> None:
         self._wake.clear()
-        free = self.max_jobs - self.job_counter
-        if self.allow_pick_jobs and free > 0:
-            claimed = await self._ledger.claim(int(time() * 1000), self.queue_read_limit, free)
-            self._start(claimed)
+        async with self._claiming:
+            free = self.max_jobs - self.job_counter
+            if self.allow_pick_jobs and free > 0:
+                async with asyncio.timeout(RENEW_SECONDS):
+                    claims = await self._ledger.claim(self.queue_read_limit, free)
+                self._start(claims)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.poll_delay_s):
                 await self._wake.wait()
 
-    def _start(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
+    def _start(self, claims: list[Claimed]) -> None:
+        for claimed in claims:
+            if claimed.id in self.tasks:
+                # Our lease on it ran out while Redis was away; this claim has only renewed it.
+                continue
             self.job_counter += 1
-            task = self.loop.create_task(self.run_job(job_id, int(time() * 1000)), name=f"job {job_id}")
-            self.tasks[job_id] = task
-            task.add_done_callback(partial(self._ended, job_id))
+            self._runner.hold(claimed)
+            score = int(time() * 1000)
+            task = self.loop.create_task(self.run_job(claimed.id, score), name=f"job {claimed.id}")
+            self.tasks[claimed.id] = task
+            task.add_done_callback(partial(self._ended, claimed.id))
 
     def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
-        self.tasks.pop(job_id, None)
+        del self.tasks[job_id]
+        self._runner.drop(job_id)
         self.job_counter -= 1
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             # Its lease runs out by itself, and somebody takes the job up again.
             log.warning("job.lost_hold", job_id=job_id, error=type(error).__name__)
 
+    async def run_job(self, job_id: str, score: int) -> None:
+        """Run a claimed job as arq does; what arq stumbles over is the job's end, not an endless retry."""
+        try:
+            await super().run_job(job_id, score)
+        except TROUBLE:
+            raise
+        except Exception as error:
+            log.exception("job.fault", job_id=job_id)
+            await self._runner.fail(job_id, f"{_BAD_DEFINITION} ({type(error).__name__})")
+
     async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:
-        """Close a job in arq's books (overrides arq's, which would drop whosoever's lock)."""
-        await self._ledger.close(job_id, finish)
+        """Give back a job that was stopped; one that ended left arq's books with its result."""
+        if not finish:
+            await self._ledger.release(job_id)
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
-        """Close a job that arq found without a definition: it was cancelled between claim and start."""
-        await self._ledger.close(job_id, True)
+        """End a job whose definition arq did not find or could not read."""
+        await self._runner.fail(job_id, _BAD_DEFINITION)
 
-    async def _run_one(self, ctx: dict[str, Any]) -> None:
+    async def _run_one(self, ctx: dict[str, Any], *_: Any, **__: Any) -> None:
         await self._runner.run(ctx["job_id"], ctx["job_try"])
 
     async def _renew(self) -> None:
-        leases = await self._ledger.renew(list(self.tasks))
+        async with asyncio.timeout(RENEW_SECONDS):
+            leases = await self._ledger.renew(list(self.tasks))
         for job_id, lease in leases.items():
             if lease is Lease.CANCEL_ASKED:
                 self._runner.cancel(job_id)
@@ -164,15 +190,10 @@ class QueueWorker(Worker):
         await asyncio.sleep(RENEW_SECONDS)
 
     async def _listen(self) -> None:
-        async with self.pool.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(keys.WAKE, keys.CANCEL)
-            self._wake.set()
-            while True:
-                message = await pubsub.get_message(timeout=POLL_SECONDS * 10)
-                if message is None:
-                    await pubsub.ping()
-                elif message["channel"] == keys.CANCEL.encode():
-                    self._runner.cancel(message["data"].decode())
+        async with aclosing(messages(self.pool, keys.WAKE, keys.CANCEL)) as heard:
+            async for message in heard:
+                if message is not None and message.channel == keys.CANCEL:
+                    self._runner.cancel(message.text)
                 else:
                     self._wake.set()
 

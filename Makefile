@@ -1,0 +1,39 @@
+# `make demo` shows it, `make test` proves it; both set the machine up first (deploy/bootstrap.sh).
+
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Set this machine up: packages, Docker Engine, base image, model
+	@deploy/bootstrap.sh
+
+.PHONY: demo
+demo: setup ## Real prompts, real Spaces, and the chain stepping down to SmolLM
+	@$(BIN)/python deploy/demo/demo.py
+
+.PHONY: lint
+lint: setup ## ruff, mypy and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > .cache/imports.log || { cat .cache/imports.log; exit 1; }
+
+.PHONY: check
+check: lint ## lint, and the tests that need no Docker Engine
+	@$(BIN)/pytest -q tests/unit
+
+.PHONY: test
+test: lint ## Everything: unit, integration and acceptance tests on the real engine
+	@$(BIN)/pytest tests
+
+.PHONY: bench-queue
+bench-queue: setup ## Submit to result, bulk submission, jobs per second
+	@$(BIN)/python tests/benchmarks/bench_queue.py
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

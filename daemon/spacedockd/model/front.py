@@ -1,0 +1,131 @@
+"""The system default's socket: always there, with a model server behind it only while it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket as sockets
+import time
+from asyncio import StreamReader, StreamWriter, Task, TimerHandle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from spacedockd.model.child import ModelStartError
+from spacedockd.model.job import SmolLMSettings
+from spacedockd.model.keeper import ModelKeeper
+from spacedockd.model.relay import relay, unavailable
+
+DRAIN_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
+
+
+class ModelFront:
+    """An OpenAI-compatible endpoint on a unix socket (mode 0600) for this user's processes.
+
+    The first connection starts the model server, `smollm.idle_seconds` without any stop it, and the next one
+    heals its death. Where it cannot be started the answer is HTTP 503 with the reason. `folders` are looked
+    through for fetched models; the last one takes what is fetched. `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        socket: Path,
+        smollm: SmolLMSettings,
+        folders: Sequence[Path],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.socket = socket
+        self._idle_seconds = smollm.idle_seconds
+        self._keeper = ModelKeeper(socket.parent, smollm, folders, clock)
+        self._server: asyncio.Server | None = None
+        self._timer: TimerHandle | None = None
+        self._open: set[Task[None]] = set()
+
+    @property
+    def model(self) -> str | None:
+        """What the running model calls itself; None while no model server is ready."""
+        return self._keeper.child.model if self._keeper.child else None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the model server that is ready; None while there is none."""
+        return self._keeper.child.pid if self._keeper.child else None
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._open)
+
+    async def start(self) -> None:
+        """Listen; no model is loaded yet. Raises OSError where the socket cannot be made."""
+        if self._server is None:
+            self._server = await asyncio.start_unix_server(self._accept, sock=_bound(self.socket))
+
+    async def stop(self, drain: float = DRAIN_SECONDS) -> None:
+        """Take no more connections, give those that are open `drain` seconds, and stop the model server."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            self.socket.unlink(missing_ok=True)
+        if self._open:
+            await asyncio.wait(self._open, timeout=drain)
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._keeper.stop()
+
+    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.create_task(self._answer((reader, writer)))
+        self._open.add(task)
+        task.add_done_callback(lambda task: self._ended(task, writer))
+
+    def _ended(self, task: Task[None], writer: StreamWriter) -> None:
+        # However it ended; a task that is cancelled before it began has closed nothing.
+        writer.close()
+        self._open.discard(task)
+        self._wait_for_idle()
+
+    async def _answer(self, client: tuple[StreamReader, StreamWriter]) -> None:
+        try:
+            server = await self._connected()
+        except ModelStartError as error:
+            await unavailable(client, str(error), final=error.final)
+        else:
+            await relay(client, server)
+
+    async def _connected(self) -> tuple[StreamReader, StreamWriter]:
+        """A connection to the model server. Raises ModelStartError."""
+        for _ in range(2):
+            child = await self._keeper.running()
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    return await asyncio.open_unix_connection(child.job.socket)
+            except OSError:
+                # It died, and the news has not come yet; or it hangs.
+                self._keeper.lost(child)
+        raise ModelStartError("the model server takes no connections; the daemon's log may say why")
+
+    def _wait_for_idle(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
+
+    def _rest(self) -> None:
+        if self._keeper.starting or self._open:
+            self._wait_for_idle()
+        else:
+            self._keeper.rest()
+
+
+def _bound(path: Path) -> sockets.socket:
+    """A listening place that only this user may use, from its first moment."""
+    path.unlink(missing_ok=True)
+    bound = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except OSError:
+        bound.close()
+        raise
+    return bound
