@@ -18,7 +18,7 @@ def runtime_dir(env: Mapping[str, str], uid: int) -> Path:
         return SYSTEM_RUNTIME
     if xdg := env.get("XDG_RUNTIME_DIR"):
         return Path(xdg) / "spacedock"
-    return Path(env.get("HOME", "/")) / ".local/state/spacedock/run"
+    return Path(env.get("HOME") or "/") / ".local/state/spacedock/run"
 
 
 def default_url(env: Mapping[str, str], uid: int) -> str:

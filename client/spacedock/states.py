@@ -27,8 +27,16 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
     {
         JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
         # A running job that loses its worker is taken up again: the next worker finds it still running.
+        # A worker that stops gives back what it cannot finish.
         JobState.RUNNING: frozenset(
-            {JobState.RUNNING, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.DEAD}
+            {
+                JobState.RUNNING,
+                JobState.QUEUED,
+                JobState.SUCCEEDED,
+                JobState.FAILED,
+                JobState.CANCELLED,
+                JobState.DEAD,
+            }
         ),
         JobState.SUCCEEDED: frozenset(),
         JobState.FAILED: frozenset(),

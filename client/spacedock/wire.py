@@ -35,7 +35,8 @@ def decode(kind: type[Message], raw: bytes | str) -> Message:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        raise WireError(f"not a {kind.__name__}: {describe(error)}") from error
+        # Not "from error": a traceback would quote the values, and they may hold prompts.
+        raise WireError(f"not a {kind.__name__}: {describe(error)}") from None
 
 
 def describe(error: ValidationError) -> str:

@@ -32,16 +32,16 @@ def default_state_dir(env: Mapping[str, str], uid: int) -> Path:
         return Path(given)
     if uid == 0:
         return SYSTEM_STATE
-    home = Path(env.get("HOME", "/"))
-    return Path(env.get("XDG_STATE_HOME", home / ".local/state")) / "spacedock"
+    home = Path(env.get("HOME") or "/")
+    return Path(env.get("XDG_STATE_HOME") or home / ".local/state") / "spacedock"
 
 
 def default_config(env: Mapping[str, str], uid: int) -> Path:
     """The configuration file that is read where none is named: the system's for root and under systemd."""
     if uid == 0 or "STATE_DIRECTORY" in env:
         return SYSTEM_CONFIG
-    home = Path(env.get("HOME", "/"))
-    return Path(env.get("XDG_CONFIG_HOME", home / ".config")) / "spacedock/spacedockd.yaml"
+    home = Path(env.get("HOME") or "/")
+    return Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "spacedock/spacedockd.yaml"
 
 
 @contextmanager

@@ -80,17 +80,17 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
 
     Raises ConfigError. A file that is named must exist; the default one need not.
     """
-    path = config or (Path(env["SPACEDOCK_CONFIG"]) if "SPACEDOCK_CONFIG" in env else None)
+    path = config or (Path(named) if (named := env.get("SPACEDOCK_CONFIG")) else None)
     fields = _from_file(path or paths.default_config(env, uid), must_exist=path is not None)
     _merge(fields, _from_environment(env))
     _merge(fields, options)
+    # An empty value is none given: in a file, a key whose lines are all commented out.
+    fields = {key: value for key, value in fields.items() if value is not None}
+    _check_keys(fields)
     if "redis_url" not in fields and (url := _credential(env, "redis-url")):
         fields["redis_url"] = url
-    fields.setdefault("state_dir", paths.default_state_dir(env, uid))
-    fields.setdefault("runtime_dir", runtime_dir(env, uid))
-    state_dir = Path(fields["state_dir"]).absolute()
-    fields.update(state_dir=state_dir, runtime_dir=Path(fields["runtime_dir"]).absolute())
-    _check_keys(fields)
+    state_dir = _directory(fields, "state_dir", paths.default_state_dir(env, uid))
+    _directory(fields, "runtime_dir", runtime_dir(env, uid))
     paths.make_private(state_dir)
     _section(fields, "containers").setdefault("instance_id", paths.instance_id(state_dir))
     _section(fields, "images").setdefault("ca_bundle", _ca_bundle(env))
@@ -123,11 +123,12 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         *sections, key = name.removeprefix(PREFIX).lower().split("__")
         place = fields
         for section in sections:
-            place = place.setdefault(section, {})
+            place = _section(place, section)
         try:
             place[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{name} is not a value: {error}") from error
+        except yaml.YAMLError:
+            # The parser's own words quote the value, which may be a secret.
+            raise ConfigError(f"the value of {name} is not YAML: put it in quotes") from None
     return fields
 
 
@@ -148,10 +149,18 @@ def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 
 def _check_keys(fields: Mapping[str, Any]) -> None:
-    unknown = sorted(fields.keys() - DaemonSettings.model_fields.keys())
+    unknown = sorted(str(key) for key in fields.keys() - DaemonSettings.model_fields.keys())
     if unknown:
         known = ", ".join(sorted(DaemonSettings.model_fields))
         raise ConfigError(f"unknown configuration key '{unknown[0]}'. Known: {known}.")
+
+
+def _directory(fields: dict[str, Any], name: str, default: Path) -> Path:
+    given = fields.setdefault(name, default)
+    if not isinstance(given, str | Path):
+        raise ConfigError(f"'{name}' is not a path")
+    fields[name] = Path(given).absolute()
+    return Path(given).absolute()
 
 
 def _section(fields: dict[str, Any], name: str) -> dict[str, Any]:

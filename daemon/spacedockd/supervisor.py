@@ -22,7 +22,7 @@ class Child(Protocol):
     """A process that the daemon owns. start() returns once it works; stop() may be called twice."""
 
     async def start(self) -> None:
-        """Start and wait until it works. Raises SpacedockError."""
+        """Start and wait until it works. Raises SpacedockError, and OSError where no process can be made."""
         ...
 
     async def ended(self) -> object:
@@ -47,7 +47,7 @@ async def keep_alive(name: str, child: Child) -> None:
             pause = min(pause * 2, LONGEST_PAUSE)
             try:
                 await child.start()
-            except SpacedockError as error:
+            except (SpacedockError, OSError) as error:
                 log.warning("child.start_failed", child=name, error=str(error), restart_in=pause)
             else:
                 break

@@ -80,7 +80,7 @@ ACTS = (
         tier="default",
         degraded=True,
     ),
-    Act("no Space asked for", "What is the capital of France?", tier="default"),
+    Act("no Space asked for", "What colour is the sky on a clear day?", tier="default"),
 )
 
 

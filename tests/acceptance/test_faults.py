@@ -45,7 +45,7 @@ async def test_a_job_whose_worker_is_killed_is_answered_once_within_10_s_and_its
         own_time = (await client.run("a fine day", space="sentiment")).timings.total
         assert own_daemon.spacedock("spaces", "list").code == 0
         job_id = await client.submit("a fine boat", space="mood")
-        await until(client, job_id, "waiting for mood to answer")
+        await until(client, job_id, "waiting until it answers")
         worker = own_daemon.await_event("worker.started")["pid"]
         os.kill(worker, signal.SIGKILL)
         killed = time.monotonic()
@@ -62,7 +62,7 @@ async def test_a_queue_outlives_its_daemon(make_daemon: StartDaemon) -> None:
     daemon = make_daemon(drain_seconds="1")
     async with Client(daemon.url) as client:
         first = await client.submit("a fine boat", space="sentiment")
-        await until(client, first, "waiting for sentiment to answer")
+        await until(client, first, "waiting until it answers")
         assert daemon.process is not None
         # The daemon alone dies: its worker sees that and leaves, its Valkey stays for the next daemon.
         daemon.stop(signal.SIGKILL)

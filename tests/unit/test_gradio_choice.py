@@ -111,7 +111,7 @@ def test_a_tie_lists_the_candidates_with_their_parameters(components: App) -> No
 def test_nothing_that_fits_says_why_for_each_endpoint(usual: App) -> None:
     message = refusal(usual, "", file("a.wav"))
     assert "/infer(prompt: textbox, negative: textbox, seed: slider = default)" in message
-    assert "nothing takes a.wav (audio/x-wav)" in message
+    assert "nothing takes a.wav (audio/wav)" in message
 
 
 def test_files_go_by_their_media_type(components: App, media: App) -> None:

@@ -66,6 +66,7 @@ async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) 
             answered = await take(item, request, trace)
         except StepError as error:
             attempts.append(_attempt(item, error.stage, started, error))
+            tell(error.stage, item.name, f"no answer ({error.kind.value.replace('_', ' ')})")
             log.info(
                 "step.failed",
                 step=item.name,

@@ -130,7 +130,7 @@ def _why_not(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None) 
 
 def _misfit(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None) -> str | None:
     """Why an alternate cannot do it: what it takes and gives must be what the job has and wants."""
-    if chosen and not entry.gives & chosen.gives:
+    if chosen and UNKNOWN not in chosen.gives and not entry.gives & chosen.gives:
         return f"it gives {entry.output_type}, and {chosen.output_type} was asked for"
     foreign = kinds_of(request) - entry.takes
     if foreign and "file" not in entry.takes:

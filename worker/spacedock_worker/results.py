@@ -16,7 +16,10 @@ MAX_TEXT = 2**20
 
 
 def output_of(answer: AppAnswer) -> Output:
-    """The answer as the job's result has it. Raises StepError where its files are over the limits."""
+    """The answer as the job's result has it.
+
+    Raises StepError where its files are over the limits, or where it cannot be written as JSON.
+    """
     try:
         check_sizes(answer.files)
     except FileTooLargeError as error:
@@ -25,7 +28,13 @@ def output_of(answer: AppAnswer) -> Output:
     text = answer.text
     if text is not None and len(text) > MAX_TEXT:
         text = text[:MAX_TEXT] + f"\n[cut after {MAX_TEXT} of {len(answer.text or '')} characters]"
-    return Output(text=text, data=answer.data, files=tuple(payload.ref for payload in answer.files))
+    output = Output(text=text, data=answer.data, files=tuple(payload.ref for payload in answer.files))
+    try:
+        output.model_dump_json()
+    except (ValueError, RecursionError) as error:
+        message = f"the app's answer cannot be written as JSON ({type(error).__name__})"
+        raise StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, message) from error
+    return output
 
 
 async def store_files(redis: Redis, answer: AppAnswer) -> None:

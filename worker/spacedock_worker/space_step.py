@@ -37,7 +37,7 @@ class SpaceRunner:
     ) -> StepAnswer:
         """Answer a job with one Space. Raises StepError."""
         image = await self._image(entry, repository, trace)
-        trace.enter(Stage.START, "starting")
+        trace.stage = Stage.START
         spec = spec_of(entry, image)
         async with self._pool.lease(spec, self._probe, lambda text: trace.enter(Stage.READY, text)) as lease:
             trace.seconds["start"] = lease.start_seconds

@@ -40,3 +40,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(USAGE)
+    except OSError as error:
+        say(f"spacedock: {error}")
+        sys.exit(USAGE)

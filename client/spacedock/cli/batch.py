@@ -70,7 +70,7 @@ def batch(
         tier=tier,
         privacy=privacy,
     )
-    lines = read_lines(source, sys.stdin.read)
+    lines = read_lines(source, sys.stdin.buffer.read)
     made = make(source, lines, defaults)
     made.output, made.output_dir = output, output_dir
     identity = _identity(source, lines, defaults, output)
@@ -119,15 +119,28 @@ async def _batch(url: str | None, made: Batch, identity: str) -> Meter:
         async with Client(url) as client:
             await preflight.check(client, {request.space for request in left.values() if request.space})
             book = ledger.BatchLedger(ledger.state_dir(os.environ), identity)
-            try:
-                await _submit(client, made, left, book, meter)
-                await _collect(client, made, meter)
-            except asyncio.CancelledError:
-                meter.close()
-                say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
-                raise typer.Exit(INTERRUPTED) from None
+            # Opened before anything is submitted: a place that takes no results is told while it is cheap.
+            with _opened(made.output) as file:
+                await _carry_out(client, made, left, book, meter, file)
             book.finish()
         return meter
+
+
+async def _carry_out(
+    client: Client,
+    made: Batch,
+    left: dict[int, JobRequest],
+    book: ledger.BatchLedger,
+    meter: Meter,
+    file: TextIO,
+) -> None:
+    try:
+        await _submit(client, made, left, book, meter)
+        await _collect(client, made, meter, file)
+    except asyncio.CancelledError:
+        meter.close()
+        say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 async def _submit(
@@ -152,15 +165,14 @@ async def _submit(
         meter.submitted(len(chunk))
 
 
-async def _collect(client: Client, made: Batch, meter: Meter) -> None:
-    with _opened(made.output) as file:
-        async for result in client.results(list(made.numbers)):
-            number = made.numbers[result.id]
-            if made.output_dir is not None:
-                await save(client, result.output.files, made.output_dir / f"{number:05d}")
-            ledger.write_line(file, number, made.requests[number], result)
-            meter.add(result)
-        ledger.sync(file)
+async def _collect(client: Client, made: Batch, meter: Meter, file: TextIO) -> None:
+    async for result in client.results(list(made.numbers)):
+        number = made.numbers[result.id]
+        if made.output_dir is not None:
+            await save(client, result.output.files, made.output_dir / f"{number:05d}")
+        ledger.write_line(file, number, made.requests[number], result)
+        meter.add(result)
+    ledger.sync(file)
 
 
 @contextmanager
@@ -168,6 +180,12 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("a", encoding="utf-8") as file:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        opened = output.open("a", encoding="utf-8")
+    except OSError as error:
+        raise BadRequestError(
+            f"{output} cannot take results: {error.strerror}. Choose another -o."
+        ) from error
+    with opened as file:
         yield file

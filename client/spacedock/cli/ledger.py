@@ -8,11 +8,14 @@ import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
+
+_ROW = b'{"line": '
+"""How every line of a results file begins, also one that was torn in the middle."""
 
 
 class BatchLedger:
@@ -23,15 +26,15 @@ class BatchLedger:
     """
 
     def __init__(self, state_dir: Path, identity: str) -> None:
-        digest = hashlib.sha256(identity.encode()).hexdigest()
+        digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
         self._path = state_dir / f"{digest[:32]}.json"
-        self.resumed = self._path.exists()
-        if self.resumed:
-            self._id = str(json.loads(self._path.read_text())["id"])
-        else:
-            self._id = uuid.uuid4().hex
-            state_dir.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(json.dumps({"id": self._id}))
+        try:
+            known = _id_in(self._path)
+            self._id = known or _remember(self._path)
+        except OSError as error:
+            why = f"{state_dir} cannot keep what is unfinished ({error.strerror})"
+            raise BadRequestError(f"{why}: name another place with XDG_STATE_HOME") from error
+        self.resumed = known is not None
 
     def key(self, number: int, request: JobRequest) -> str:
         """The idempotency key of a line's job."""
@@ -42,10 +45,28 @@ class BatchLedger:
         self._path.unlink(missing_ok=True)
 
 
+def _id_in(path: Path) -> str | None:
+    """The id of an unfinished batch; None where none is remembered, or nothing that can be read."""
+    try:
+        return str(json.loads(path.read_bytes())["id"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(path: Path) -> str:
+    """Give a new batch its id and keep it, whole or not at all."""
+    batch_id = uuid.uuid4().hex
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{batch_id}")
+    draft.write_text(json.dumps({"id": batch_id}))
+    draft.replace(path)
+    return batch_id
+
+
 def state_dir(env: Mapping[str, str]) -> Path:
     """Where unfinished batches are remembered."""
-    home = Path(env.get("HOME", "/"))
-    return Path(env.get("XDG_STATE_HOME", home / ".local/state")) / "spacedock/batches"
+    home = Path(env.get("HOME") or "/")
+    return Path(env.get("XDG_STATE_HOME") or home / ".local/state") / "spacedock/batches"
 
 
 def fingerprint(request: JobRequest) -> str:
@@ -57,27 +78,36 @@ def fingerprint(request: JobRequest) -> str:
 def answered(path: Path) -> dict[int, str]:
     """The lines that a results file holds, by number, with what each asked; a torn last line is cut off.
 
-    Raises BadRequestError where the file holds something else: it is left as it is.
+    Raises BadRequestError where the file holds something else (it is left as it is) or cannot be used.
     """
     if not path.exists():
         return {}
+    try:
+        with path.open("rb+") as file:
+            return _rows_of(path, file)
+    except OSError as error:
+        raise BadRequestError(f"{path} cannot take results: {error.strerror or error}") from error
+
+
+def _rows_of(path: Path, file: BinaryIO) -> dict[int, str]:
     found: dict[int, str] = {}
-    with path.open("rb+") as file:
-        end = 0
-        for raw in file:
-            if not raw.endswith(b"\n"):
-                file.truncate(end)
-                break
-            end += len(raw)
-            found.update([_answered_line(path, raw)])
+    end = 0
+    for raw in file:
+        if not raw.endswith(b"\n") and (raw.startswith(_ROW) or _ROW.startswith(raw)):
+            file.truncate(end)
+            break
+        end += len(raw)
+        found.update([_answered_line(path, raw)])
     return found
 
 
 def _answered_line(path: Path, raw: bytes) -> tuple[int, str]:
     try:
+        if not raw.endswith(b"\n"):
+            raise ValueError("the last line is no result, torn or whole")
         row = json.loads(raw)
         return int(row["line"]), str(row["asked"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRequestError(f"{path} exists and holds no results of a batch: choose another -o") from error
 
 

@@ -37,13 +37,13 @@ class BadLinesError(BadRequestError):
         super().__init__(f"{source}: nothing was submitted. Mend these lines:\n  " + "\n  ".join(shown))
 
 
-def read_lines(source: str, stdin: Callable[[], str]) -> list[Line]:
+def read_lines(source: str, stdin: Callable[[], bytes]) -> list[Line]:
     """Read a batch: `source` is a .jsonl, .csv or .txt file, a directory, or `-` for standard input.
 
     Raises BadLinesError, FileUnreadableError, BadRequestError where there is nothing in it.
     """
     if source == "-":
-        lines = _parse("standard input", stdin())
+        lines = _parse("standard input", _decoded("standard input", stdin()))
     elif Path(source).is_dir():
         lines = _directory(Path(source))
     else:
@@ -55,11 +55,17 @@ def read_lines(source: str, stdin: Callable[[], str]) -> list[Line]:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileUnreadableError(str(path), f"is not UTF-8 text (byte {error.start})") from error
+        return _decoded(str(path), path.read_bytes())
     except OSError as error:
         raise FileUnreadableError(str(path), error.strerror or str(error)) from error
+
+
+def _decoded(source: str, raw: bytes) -> str:
+    """The text without a byte order mark, each of its lines ended by a line feed."""
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise FileUnreadableError(source, f"is not UTF-8 text (byte {error.start})") from error
 
 
 def _parse(source: str, text: str, suffix: str = "") -> list[Line]:
@@ -69,7 +75,7 @@ def _parse(source: str, text: str, suffix: str = "") -> list[Line]:
         return list(_jsonl(source, text))
     return [
         Line(number, fields={"prompt": line.strip()})
-        for number, line in enumerate(text.splitlines(), 1)
+        for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     ]
 
@@ -103,12 +109,16 @@ def _json_line(number: int, raw: str) -> Line:
         return Line(number, fields={"prompt": row})
     if not isinstance(row, dict):
         raise ValueError('not a prompt: give {"prompt": "…"} or a JSON string')
+    row = {key: value for key, value in row.items() if value is not None}
     files = _files(row.pop("files", None), row.pop("file", None))
     unknown = row.keys() - _FIELDS
     if unknown:
         raise ValueError(
             f"unknown key '{min(unknown)}'. Known: {', '.join(sorted(_FIELDS | {'file', 'files'}))}"
         )
+    for key, kind, what in (("space", str, "a string"), ("inputs", dict, "an object of inputs by name")):
+        if not isinstance(row.get(key, kind()), kind):
+            raise ValueError(f"'{key}' is not {what}")
     return Line(number, files, row)
 
 
@@ -122,9 +132,9 @@ def _files(many: Any, one: Any) -> tuple[str, ...]:
 
 def _csv(source: str, text: str) -> Iterator[Line]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    if not {"prompt", "file"} & set(reader.fieldnames or ()):
-        raise BadLinesError(source, ["line 1: the header names neither a 'prompt' nor a 'file' column"])
     try:
+        if not {"prompt", "file"} & set(reader.fieldnames or ()):
+            raise BadLinesError(source, ["line 1: the header names neither a 'prompt' nor a 'file' column"])
         for row in reader:
             yield _csv_line(source, reader.line_num, row)
     except csv.Error as error:

@@ -13,6 +13,9 @@ from spacedock.result import ErrorKind, JobResult
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_NAME_BYTES = 200
+"""Bytes of a saved file's name: file systems take 255, and a number may come to it."""
+
 
 def say(text: str) -> None:
     """One line of talk."""
@@ -76,14 +79,22 @@ def _write(directory: Path, name: str, data: bytes) -> Path:
 
 
 def file_name(name: str) -> str:
-    """A name that is safe to create here: no folders, no control characters, not hidden."""
-    return printable(Path(name).name).lstrip(".") or "file"
+    """A name that is safe to create here: no folders, nothing invisible, not hidden, not too long."""
+    seen = "".join(character if character.isprintable() else "_" for character in Path(name).name)
+    safe = Path(seen.lstrip(".") or "file")
+    suffix = _cut(safe.suffix, _NAME_BYTES // 4)
+    return _cut(safe.stem, _NAME_BYTES - len(suffix.encode())) + suffix
+
+
+def _cut(text: str, limit: int) -> str:
+    """The text's first characters, at most `limit` bytes of UTF-8."""
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 def _free(directory: Path, name: str, data: bytes) -> Path:
     path = directory / name
     number = 1
-    while path.exists() and path.read_bytes() != data:
+    while path.is_dir() or (path.exists() and path.read_bytes() != data):
         number += 1
         path = directory / f"{Path(name).stem}-{number}{Path(name).suffix}"
     return path

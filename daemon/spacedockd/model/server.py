@@ -85,9 +85,11 @@ def _server(job: ServerJob, path: str, label: str) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     # SmolLM3 would think aloud for longer than a fallback may take.
     params.enable_reasoning = 0
-    # What SmolLM2's card advises; a small model wanders at llama.cpp's own 0.8.
+    # What SmolLM2's card advises; a small model wanders at llama.cpp's own 0.8, and without a penalty it can
+    # fall into repeating one phrase until its limit.
     params.sampling.temp = 0.2
     params.sampling.top_p = 0.9
+    params.sampling.penalty_repeat = 1.1
     params.verbosity = _ERRORS_ONLY
     # No pages, and no endpoint that shows other jobs' prompts.
     params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False

@@ -133,7 +133,7 @@ class Pool:
         try:
             self._reassign()
             if not granted.done():
-                on_progress(f"waiting for a container of {spec.space}")
+                on_progress("waiting for room for its container")
             return await granted
         except BaseException:
             if granted.done() and not granted.cancelled() and granted.exception() is None:

@@ -73,14 +73,14 @@ class Starter:
         `out_of_memory`, `start_timeout`).
         """
         await self.clean()
-        on_progress(f"starting {spec.space}")
+        on_progress("starting its container")
         try:
             await self._start(container, spec)
         except RefusedError as error:
             message = f"the container of {spec.space} cannot be started: {error.message}. See `docker info`."
             raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error
         url = await container.address(self._network.name, spec.port)
-        on_progress(f"waiting for {spec.space} to answer")
+        on_progress("waiting until it answers")
         seconds = spec.start_timeout or self._settings.start_timeout
         await wait_ready(container, lambda: probe(url), seconds)
         log.info("container.ready", space=spec.space, container=container.name)

@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.request import SPACE_NAME
 from spacedock.wire import describe
 from spacedock_worker.registry.entry import SpaceEntry
 
@@ -60,7 +61,7 @@ class Registry:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._shelf = Shelf({}, {})
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
 
     def shelf(self) -> Shelf:
         """The registry as the file has it now."""
@@ -72,7 +73,9 @@ class Registry:
         return self._shelf
 
     def add(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
-        """Add or replace a Space. Raises BadRequestError where a field is unknown or wrong."""
+        """Add or replace a Space. Raises BadRequestError where its name, or a field, is unknown or wrong."""
+        if not SPACE_NAME.fullmatch(name):
+            raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
         try:
             entry = SpaceEntry.model_validate({"id": name, **fields})
         except ValidationError as error:
@@ -80,10 +83,15 @@ class Registry:
         row = {"id": entry.id, **entry.model_dump(mode="json", exclude_unset=True)}
 
         def put(document: dict[str, Any]) -> None:
-            document.setdefault("spaces", {})[name] = row
-            names = document.setdefault("categories", {}).setdefault(entry.category, [])
-            if name not in names:
-                names.append(name)
+            spaces, categories = _mapping(document, "spaces"), _mapping(document, "categories")
+            before = spaces.get(name)
+            if isinstance(before, dict) and before.get("category") != entry.category:
+                _withdraw(categories, name, before.get("category"))
+            spaces[name] = row
+            listed = categories.get(entry.category) or []
+            if not isinstance(listed, list):
+                raise BadRequestError(f"the category '{entry.category}' is not a list: mend the file first")
+            categories[entry.category] = listed if name in listed else [*listed, name]
 
         self._edit(put)
         return self.shelf().get(name)
@@ -93,12 +101,11 @@ class Registry:
         self.shelf().get(name)
 
         def drop(document: dict[str, Any]) -> None:
-            document.get("spaces", {}).pop(name, None)
-            for category, names in list(document.get("categories", {}).items()):
-                left = [other for other in names if other != name]
-                document["categories"][category] = left
-                if not left:
-                    del document["categories"][category]
+            spaces, categories = _mapping(document, "spaces"), _mapping(document, "categories")
+            for key in [key for key in spaces if str(key) == name]:
+                del spaces[key]
+            for category in list(categories):
+                _withdraw(categories, name, category)
 
         self._edit(drop)
 
@@ -114,6 +121,24 @@ class Registry:
                 yaml.safe_dump(document, file, sort_keys=False, allow_unicode=True)
             os.replace(file.name, self.path)
         self._stamp = None
+
+
+def _mapping(document: dict[str, Any], key: str) -> dict[Any, Any]:
+    """A part of the document to change in place; made where it is missing or empty."""
+    part = document[key] = document.get(key) or {}
+    if not isinstance(part, dict):
+        raise BadRequestError(f"'{key}' in the registry is not a mapping: mend the file first")
+    return part
+
+
+def _withdraw(categories: dict[Any, Any], name: str, category: Any) -> None:
+    """Take a name off a category's list; a category that has none left goes too."""
+    names = categories.get(category)
+    if not isinstance(names, list) or name not in names:
+        return
+    categories[category] = [other for other in names if other != name]
+    if not categories[category]:
+        del categories[category]
 
 
 def read_shelf(path: Path) -> Shelf:
@@ -174,12 +199,12 @@ def _load(path: Path) -> dict[str, Any]:
     return document
 
 
-def _stamp_of(path: Path) -> tuple[int, int]:
+def _stamp_of(path: Path) -> tuple[int, int, int]:
     try:
         stat = path.stat()
-    except FileNotFoundError:
-        return (0, 0)
-    return (stat.st_mtime_ns, stat.st_ino)
+    except OSError:
+        return (0, 0, 0)
+    return (stat.st_mtime_ns, stat.st_ino, stat.st_size)
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""What is a job and what is not, however it is asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from spacedock.client import prepare
+from spacedock.errors import BadRequestError
+from spacedock.files import payload_of
+from spacedock.request import JobRequest
+
+FILE = payload_of("a.txt", b"a").ref
+
+
+def refused(prompt: str = "hello", space: str | None = None, **fields: Any) -> str:
+    with pytest.raises(BadRequestError) as caught:
+        prepare(prompt, (), space, fields)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t ", "\u3000"])
+def test_a_blank_prompt_alone_is_no_job(prompt: str) -> None:
+    assert "give at least one of them" in refused(prompt)
+
+
+def test_a_file_stands_in_for_a_prompt() -> None:
+    assert JobRequest(files=(FILE,)).payloads == (FILE,)
+
+
+def test_inputs_stand_in_for_a_prompt() -> None:
+    assert JobRequest(inputs={"text": "hello"}).prompt == ""
+
+
+@pytest.mark.parametrize("name", ["a", "sentiment", "Ab.c_d-9", "user/space", "0x/1y"])
+def test_names_and_hub_ids_are_spaces(name: str) -> None:
+    assert JobRequest(prompt="x", space=name).space == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a b", "a/b/c", "/etc", "../x", "-rf", "a\n", "a/", "/a", "a/../b", "ä", "a;b", "https://x/y"],
+)
+def test_other_names_are_no_spaces(name: str) -> None:
+    with pytest.raises(ValidationError, match="is not a Space"):
+        JobRequest(prompt="x", space=name)
+
+
+@pytest.mark.parametrize("endpoint", ["predict", "", "http://x/predict"])
+def test_an_endpoint_starts_with_a_slash(endpoint: str) -> None:
+    assert "starts with '/'" in refused(endpoint=endpoint)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, 86_401, "soon", None])
+def test_a_timeout_is_some_seconds_and_no_more_than_a_day(timeout: object) -> None:
+    assert refused(timeout=timeout).startswith("timeout: ")
+
+
+def test_labels_are_few() -> None:
+    assert refused(labels={str(n): "x" for n in range(21)}).startswith("labels: ")
+
+
+def test_labels_are_short() -> None:
+    assert refused(labels={"team": "x" * 201}).startswith("labels.team: ")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201])
+def test_an_idempotency_key_has_a_length(key: str) -> None:
+    assert refused(idempotency_key=key).startswith("idempotency_key: ")
+
+
+def test_an_unknown_option_is_named() -> None:
+    assert "unknown option promt" in refused(promt="x")
+
+
+def test_a_request_cannot_be_changed() -> None:
+    request = JobRequest(prompt="x")
+    with pytest.raises(ValidationError, match="frozen"):
+        request.prompt = "y"
+
+
+@pytest.mark.parametrize("value", ["\ud800", object(), {"a": {1, object()}}, math.inf.__class__])
+def test_inputs_that_json_cannot_hold_are_refused(value: object) -> None:
+    assert "cannot be written as JSON" in refused(inputs={"a": value})
+
+
+def test_a_prompt_that_is_not_unicode_is_refused() -> None:
+    assert "cannot be written as JSON" in refused("\ud800")
+
+
+def test_inputs_that_are_nested_without_end_are_refused() -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    assert "cannot be written as JSON" in refused(inputs={"a": loop})
+
+
+def test_a_refusal_does_not_repeat_the_prompt() -> None:
+    assert "my secret" not in refused("my secret", timeout=-1)
+
+
+def test_a_directory_of_nobody_is_refused() -> None:
+    assert "there is no such user" in refused(space="~no-such-user-here/space")
