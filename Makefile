@@ -23,12 +23,16 @@ lint: setup ## ruff, mypy and the import contracts
 	@$(BIN)/lint-imports --no-cache > .cache/imports.log || { cat .cache/imports.log; exit 1; }
 
 .PHONY: check
-check: lint ## lint, and the tests that need no Docker Engine
+check: lint test-tools ## lint, and the tests that need no Docker Engine
 	@$(BIN)/pytest -q tests/unit
 
 .PHONY: test
-test: lint ## Everything: unit, integration and acceptance tests on the real engine
+test: lint test-tools ## Everything: unit, integration and acceptance tests on the real engine
 	@$(BIN)/pytest tests
+
+.PHONY: test-tools
+test-tools:
+	@deploy/test-tools.sh
 
 .PHONY: bench-queue
 bench-queue: setup ## Submit to result, bulk submission, jobs per second

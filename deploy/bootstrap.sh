@@ -97,6 +97,18 @@ ensure_venv() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
+# llama.cpp, which serves the system default, is linked against GNU's OpenMP; a bare Debian lacks it.
+ensure_llama_libraries() {
+  if .venv/bin/python -c 'import xllamacpp' 2>/dev/null; then
+    say "llama.cpp: already there"
+    return
+  fi
+  root_with_apt || fail "llama.cpp cannot be loaded: install libgomp1 (on Debian: sudo apt-get install libgomp1)"
+  say "llama.cpp: installing libgomp1"
+  apt_install libgomp1
+  quietly .venv/bin/python -c 'import xllamacpp'
+}
+
 engine_version() { timeout 10 docker version --format '{{.Server.Version}}' 2>/dev/null; }
 
 find_dockerd() { PATH=$PATH:/usr/sbin:/sbin command -v dockerd; }
@@ -183,7 +195,8 @@ command -v flock >/dev/null || fail "the command flock is missing: install util-
 take_lock
 check_python
 ensure_venv
+ensure_llama_libraries
 ensure_engine
 ensure_base_image
-.venv/bin/spacedockd model fetch
+say "model: $(.venv/bin/spacedockd model fetch stand-in 2>"$log" || { cat "$log" >&2; exit 1; })"
 say "ready"

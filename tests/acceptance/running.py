@@ -87,11 +87,12 @@ class Daemon:
             self.process = subprocess.Popen(command, env=self.env, stderr=log, start_new_session=True)
         self.await_event("daemon.ready")
 
-    def await_event(self, name: str, count: int = 1) -> dict[str, Any]:
-        """Wait until the log has the event for the `count`-th time."""
+    def await_event(self, name: str, count: int = 1, **fields: Any) -> dict[str, Any]:
+        """Wait until the log has the event, with these fields, for the `count`-th time."""
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
-            found = [event for event in self.events if event.get("event") == name]
+            wanted = {"event": name, **fields}.items()
+            found = [event for event in self.events if wanted <= event.items()]
             if len(found) >= count:
                 return found[count - 1]
             assert self.process is not None

@@ -54,8 +54,9 @@ async def test_a_job_whose_worker_is_killed_is_answered_once_within_10_s_and_its
     own_daemon.await_event("worker.started", count=2)
     assert result.state is JobState.SUCCEEDED
     assert seconds < TAKEN_UP_SECONDS + max(own_time, result.timings.start + result.timings.call)
-    written = [event for event in own_daemon.events if event.get("event") == "job.ended"]
-    assert [event["job_id"] for event in written].count(job_id) == 1
+    own_daemon.await_event("job.ended", job_id=job_id)
+    ended = [event["job_id"] for event in own_daemon.events if event["event"] == "job.ended"]
+    assert ended.count(job_id) == 1
 
 
 async def test_a_queue_outlives_its_daemon(make_daemon: StartDaemon) -> None:

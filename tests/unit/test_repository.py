@@ -112,5 +112,5 @@ def test_a_file_is_no_directory(space: Path) -> None:
 
 
 def test_a_space_over_the_limit_is_refused(space: Path) -> None:
-    with pytest.raises(FileTooLargeError, match="the Space .*space: "):
+    with pytest.raises(FileTooLargeError, match=r"the Space .*space: "):
         pack(space, max_bytes=16)

@@ -82,7 +82,7 @@ def test_a_request_cannot_be_changed() -> None:
         request.prompt = "y"
 
 
-@pytest.mark.parametrize("value", ["\ud800", object(), {"a": {1, object()}}, math.inf.__class__])
+@pytest.mark.parametrize("value", ["\ud800", object(), {"a": {1, object()}}, float])
 def test_inputs_that_json_cannot_hold_are_refused(value: object) -> None:
     assert "cannot be written as JSON" in refused(inputs={"a": value})
 

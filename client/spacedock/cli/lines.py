@@ -138,7 +138,7 @@ def _csv(source: str, text: str) -> Iterator[Line]:
         for row in reader:
             yield _csv_line(source, reader.line_num, row)
     except csv.Error as error:
-        raise BadLinesError(source, [f"line {reader.line_num}: {error}"]) from error
+        raise BadLinesError(source, [f"line {reader.reader.line_num}: {error}"]) from error
 
 
 def _csv_line(source: str, number: int, row: dict[str | Any, str | Any]) -> Line:

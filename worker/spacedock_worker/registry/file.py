@@ -24,6 +24,10 @@ log = structlog.get_logger()
 
 _TOP_KEYS = {"spaces", "categories"}
 
+# libyaml's are ten times as fast: a registry is read again between two jobs.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
@@ -118,7 +122,7 @@ class Registry:
             with tempfile.NamedTemporaryFile(
                 "w", dir=self.path.parent, prefix=".registry-", suffix=".yaml", delete=False
             ) as file:
-                yaml.safe_dump(document, file, sort_keys=False, allow_unicode=True)
+                yaml.dump(document, file, _DUMPER, sort_keys=False, allow_unicode=True)
             os.replace(file.name, self.path)
         self._stamp = None
 
@@ -187,7 +191,7 @@ def _categories(
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

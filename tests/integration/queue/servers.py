@@ -1,0 +1,62 @@
+"""A Valkey or Redis server that a test may stop, start and pause as it likes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+START_SECONDS = 10.0
+
+
+class Server:
+    """One server with an append-only file, on a unix socket in `folder`."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self._binary, self._folder = binary, folder
+        self._socket = folder / "redis.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{self._socket}"
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        command = [self._binary, "--port", "0", "--unixsocket", self._socket, "--dir", self._folder]
+        command += ["--save", "", "--appendonly", "yes", "--loglevel", "warning"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert time.monotonic() < end, "the server did not start"
+            # It is still opening its socket or loading its file, and has no way of telling that it has.
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Shut down in an orderly way; twice is safe."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=START_SECONDS)
+            self._process = None
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a pause."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def empty(self) -> None:
+        """Forget all keys."""
+        with redis.Redis(unix_socket_path=str(self._socket)) as client:
+            client.flushall()
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(unix_socket_path=str(self._socket)) as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False

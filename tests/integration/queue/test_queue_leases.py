@@ -1,0 +1,171 @@
+"""Leases: a job of a dead worker is taken up, and a worker that lost its lease writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from redis.asyncio import Redis
+from tests.integration.queue.process import BEGAN
+from tests.integration.queue.workers import Held, lapse, until, worker_process, working
+
+from spacedock import keys, wire
+from spacedock.client import Client
+from spacedock.connection import answer
+from spacedock.events import Event
+from spacedock.result import ErrorKind, JobResult, Stage
+from spacedock.states import JobState
+from spacedock_worker.queue.job import MAX_TRIES, ended
+from spacedock_worker.queue.ledger import Lease, Ledger
+
+
+async def began(redis: Redis) -> str:
+    """Wait until a worker's process has begun to run a job."""
+    taken = await answer(redis.brpop([BEGAN], timeout=15))
+    assert taken is not None
+    return taken[1].decode()
+
+
+async def test_a_job_whose_worker_is_killed_is_answered_once_within_10_s(
+    client: Client, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    async with worker_process(redis_url, tmp_path / "log") as process:
+        job_id = await client.submit("hang")
+        assert await began(redis) == job_id
+        held = Held()
+        held.go.set()
+        async with working(redis_url, held):
+            process.kill()
+            killed = time.monotonic()
+            result = await client.result(job_id, wait=15)
+            seconds = time.monotonic() - killed
+    assert result.state is JobState.SUCCEEDED
+    assert held.runs == [job_id]
+    assert seconds < 10
+
+
+async def test_a_job_that_kills_its_worker_five_times_is_dead(
+    client: Client, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    job_id = await client.submit("die", labels={"line": "7"})
+    for _ in range(MAX_TRIES):
+        async with worker_process(redis_url, tmp_path / "log") as process:
+            assert await began(redis) == job_id
+            await process.wait()
+        await lapse(redis, job_id)
+    held = Held()
+    async with working(redis_url, held):
+        result = await client.result(job_id, wait=5)
+    assert (result.state, held.runs, result.labels) == (JobState.DEAD, [], {"line": "7"})
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.WORKER_LOST
+
+
+async def test_a_worker_that_lost_its_lease_writes_no_result_and_takes_no_lease_away(
+    client: Client, redis: Redis
+) -> None:
+    job_id = await client.submit("prompt")
+    old, new = Ledger(redis, "old"), Ledger(redis, "new")
+    await old.claim(read=10, free=1)
+    await lapse(redis, job_id)
+    assert [job.id for job in await new.claim(read=10, free=1)] == [job_id]
+
+    assert not await written(old, ended(job_id, JobState.FAILED))
+    assert not await old.release(job_id)
+    assert (await old.renew([job_id]))[job_id] is Lease.LOST
+    await old.tell(Event(job_id=job_id, stage=Stage.CALL, name="old", message="still here"))
+
+    assert await redis.get(keys.arq_in_progress(job_id)) == b"new"
+    assert (await client.status(job_id)).message == ""
+    assert await written(new, ended(job_id, JobState.SUCCEEDED))
+    assert (await client.result(job_id)).state is JobState.SUCCEEDED
+
+
+async def written(ledger: Ledger, result: JobResult) -> bool:
+    """Write a result as a worker does; whether it was taken."""
+    return await ledger.finish(result, wire.encode(result))
+
+
+async def test_a_lease_that_ran_out_is_ours_again_where_nobody_took_the_job(
+    client: Client, redis: Redis
+) -> None:
+    job_id = await client.submit("prompt")
+    ledger = Ledger(redis, "only")
+    await ledger.claim(read=10, free=1)
+    await lapse(redis, job_id)
+    assert (await ledger.renew([job_id]))[job_id] is Lease.HELD
+    assert await Ledger(redis, "late").claim(read=10, free=1) == []
+
+
+async def test_a_worker_stops_a_job_that_somebody_else_has_taken(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    held, other = Held(), Ledger(redis, "other")
+    async with working(redis_url, held, max_jobs=1) as worker:
+        job_id = await client.submit("prompt")
+        await held.began.get()
+        await redis.delete(keys.arq_in_progress(job_id))
+        assert [job.id for job in await other.claim(read=10, free=1)] == [job_id]
+
+        async def idle() -> bool:
+            return not worker.tasks
+
+        await until(idle)
+    assert held.stopped == [job_id]
+    assert await redis.get(keys.arq_in_progress(job_id)) == b"other"
+    assert (await client.status(job_id)).state is JobState.RUNNING
+
+
+async def test_a_job_that_this_worker_still_runs_is_not_begun_a_second_time(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    held = Held()
+    async with working(redis_url, held) as worker:
+        job_id = await client.submit("prompt")
+        await held.began.get()
+        await lapse(redis, job_id)
+
+        async def leased() -> bool:
+            return await redis.get(keys.arq_in_progress(job_id)) == worker.worker_id.encode()
+
+        await until(leased)
+        held.go.set()
+        await client.result(job_id, wait=5)
+    assert held.runs == [job_id]
+
+
+async def test_draining_gives_jobs_back_uncounted_and_another_worker_runs_them(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    leaving = Held()
+    async with working(redis_url, leaving) as worker:
+        job_id = await client.submit("prompt")
+        await leaving.began.get()
+        await worker.drain(0.1)
+        assert (await client.status(job_id)).state is JobState.QUEUED
+        assert int(await redis.get(keys.arq_retry(job_id)) or 0) == 0
+        async with working(redis_url):
+            assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+    assert leaving.stopped == [job_id]
+
+
+async def test_draining_waits_for_the_jobs_that_end_in_time(client: Client, redis_url: str) -> None:
+    held = Held()
+    async with working(redis_url, held) as worker:
+        job_id = await client.submit("prompt")
+        await held.began.get()
+        draining = asyncio.create_task(worker.drain(10))
+        held.go.set()
+        await draining
+        assert (await client.status(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_draining_worker_takes_no_more_jobs(client: Client, redis_url: str) -> None:
+    held = Held()
+    async with working(redis_url, held) as worker:
+        await worker.drain(0.1)
+        job_id = await client.submit("prompt")
+        async with working(redis_url):
+            await client.result(job_id, wait=5)
+    assert held.runs == []

@@ -1,0 +1,109 @@
+"""Workers for the queue's tests: in this process with small handlers, or in processes that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from spacedock import keys
+from spacedock.control import Call, Reply
+from spacedock.result import JobResult, Output
+from spacedock.states import JobState
+from spacedock_worker.queue.control import ControlHandler
+from spacedock_worker.queue.job import Handler, TakenJob
+from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.worker import QueueWorker
+
+ROOT = Path(__file__).parents[3]
+DEADLINE_SECONDS = 15.0
+
+
+def succeeded(job: TakenJob) -> JobResult:
+    """The job's prompt as its answer."""
+    return JobResult(
+        id=job.id,
+        state=JobState.SUCCEEDED,
+        output=Output(text=job.request.prompt),
+        labels=job.request.labels,
+    )
+
+
+async def echo(job: TakenJob, tell: Tell) -> JobResult:
+    """A handler that answers at once."""
+    return succeeded(job)
+
+
+async def no_registry(call: Call, redis: Redis) -> Reply:
+    """A control handler that knows nothing."""
+    return Reply()
+
+
+class Held:
+    """A handler that says when a job has begun, and answers when it is let go."""
+
+    def __init__(self) -> None:
+        self.began: asyncio.Queue[str] = asyncio.Queue()
+        self.go = asyncio.Event()
+        self.runs: list[str] = []
+        self.stopped: list[str] = []
+
+    async def __call__(self, job: TakenJob, tell: Tell) -> JobResult:
+        self.runs.append(job.id)
+        self.began.put_nowait(job.id)
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.stopped.append(job.id)
+            raise
+        return succeeded(job)
+
+
+@asynccontextmanager
+async def working(
+    url: str, handler: Handler = echo, controls: ControlHandler = no_registry, max_jobs: int = 8
+) -> AsyncIterator[QueueWorker]:
+    """A worker that takes jobs until the block ends; a worker that fell over is the test's failure."""
+    worker = QueueWorker(url, handler, controls, max_jobs)
+    main = asyncio.create_task(worker.main())
+    try:
+        yield worker
+        assert not main.done(), f"the worker fell over: {main}"
+    finally:
+        jobs = list(worker.tasks.values())
+        for task in (main, *jobs):
+            task.cancel()
+        await asyncio.gather(main, *jobs, return_exceptions=True)
+        await worker.close()
+
+
+@asynccontextmanager
+async def worker_process(url: str, log: Path) -> AsyncIterator[Process]:
+    """A worker in a process of its own; what its handler does stands in the prompt, see `process.py`."""
+    command = [sys.executable, "-m", "tests.integration.queue.process", url]
+    with log.open("ab") as stderr:
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=stderr)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_SECONDS) -> None:
+    """Ask again and again: for what Redis, or a worker, has no way of announcing."""
+    async with asyncio.timeout(seconds):
+        while not await true():
+            await asyncio.sleep(0.02)
+
+
+async def lapse(redis: Redis, job_id: str) -> None:
+    """Let a job's lease run out now, instead of in some seconds."""
+    await redis.delete(keys.arq_in_progress(job_id))
+    await redis.publish(keys.WAKE, "1")

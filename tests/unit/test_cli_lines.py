@@ -1,0 +1,177 @@
+"""Reading batches: JSONL, CSV, text, directories and standard input, each line with its number."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacedock.cli.batch import make
+from spacedock.cli.lines import BadLinesError, Line, read_lines
+from spacedock.errors import BadRequestError, FileUnreadableError
+
+BOM = b"\xef\xbb\xbf"
+
+
+def read(folder: Path, name: str, content: str | bytes) -> list[Line]:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_lines(str(path), lambda: b"")
+
+
+def read_stdin(content: bytes) -> list[Line]:
+    return read_lines("-", lambda: content)
+
+
+def prompts(lines: list[Line]) -> list[tuple[int, Any]]:
+    return [(line.number, line.fields.get("prompt")) for line in lines]
+
+
+def problems(folder: Path, name: str, content: str | bytes) -> list[str]:
+    with pytest.raises(BadLinesError) as caught:
+        read(folder, name, content)
+    return caught.value.problems
+
+
+def test_jsonl_lines_are_objects_or_strings(tmp_path: Path) -> None:
+    lines = read(tmp_path, "a.jsonl", '{"prompt": "one", "space": "s"}\n\n"three"')
+    assert lines == [Line(1, (), {"prompt": "one", "space": "s"}), Line(3, (), {"prompt": "three"})]
+
+
+@pytest.mark.parametrize("key", ["file", "files"])
+def test_jsonl_names_files(tmp_path: Path, key: str) -> None:
+    assert read(tmp_path, "a.jsonl", json.dumps({key: "a.png"})) == [Line(1, ("a.png",), {})]
+
+
+def test_a_null_is_a_field_that_is_not_given(tmp_path: Path) -> None:
+    row = {"prompt": "x", "space": None, "inputs": None, "file": None, "timeout": None}
+    assert read(tmp_path, "a.jsonl", json.dumps(row)) == [Line(1, (), {"prompt": "x"})]
+
+
+def test_every_malformed_line_is_told_with_its_number(tmp_path: Path) -> None:
+    told = problems(tmp_path, "a.jsonl", '{"prompt": "fine"}\n{"prompt": \n\n[1]\n{"promt": "x"}\n7\n')
+    assert [line.split(":")[0] for line in told] == ["line 2", "line 4", "line 5", "line 6"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "not JSON"),
+        ("nul", "not JSON"),
+        ("[" * 100_000, "line 1"),
+        ("null", "not a prompt"),
+        ('{"promt": "x"}', "unknown key 'promt'. Known: category"),
+        ('{"repository": "/etc"}', "unknown key 'repository'"),
+        ('{"idempotency_key": "x"}', "unknown key 'idempotency_key'"),
+        ('{"prompt": "x", "files": [1]}', "'files' is not a list of paths"),
+        ('{"prompt": "x", "files": {"a": 1}}', "'files' is not a list of paths"),
+        ('{"prompt": "x", "space": 5}', "'space' is not a string"),
+        ('{"prompt": "x", "inputs": [1]}', "'inputs' is not an object"),
+        ('{"prompt": "x", "inputs": "a=b"}', "'inputs' is not an object"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_told(tmp_path: Path, line: str, words: str) -> None:
+    assert words in problems(tmp_path, "a.jsonl", line)[0]
+
+
+def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
+    with pytest.raises(BadLinesError, match="and 90 more"):
+        read(tmp_path, "a.jsonl", "{\n" * 100)
+
+
+def test_csv_columns_are_fields_a_file_and_inputs(tmp_path: Path) -> None:
+    lines = read(tmp_path, "a.csv", "prompt,file,timeout,steps\nhello,a.png,5,4\n,b.png,,\n")
+    assert lines == [
+        Line(2, ("a.png",), {"prompt": "hello", "timeout": "5", "inputs": {"steps": "4"}}),
+        Line(3, ("b.png",), {}),
+    ]
+
+
+def test_csv_cells_may_hold_commas_and_line_ends(tmp_path: Path) -> None:
+    assert prompts(read(tmp_path, "a.csv", 'prompt\n"a, b\nc"\nd\n')) == [(3, "a, b\nc"), (4, "d")]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("promt\nx\n", "line 1: the header names neither"),
+        ("", "line 1: the header names neither"),
+        ("prompt\nx,y\n", "line 2: more cells than the header"),
+        ('prompt\n"x\n', "line 2: unexpected end of data"),
+        ('prompt\n"x"y\n', "line 2: "),
+        ('"prompt\n', "line 1: unexpected end of data"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_told(tmp_path: Path, content: str, words: str) -> None:
+    assert problems(tmp_path, "a.csv", content)[0].startswith(words)
+
+
+def test_text_has_a_prompt_a_line(tmp_path: Path) -> None:
+    assert prompts(read(tmp_path, "a.txt", " one \n\ntwo")) == [(1, "one"), (3, "two")]
+
+
+def test_text_is_counted_as_an_editor_counts(tmp_path: Path) -> None:
+    text = "one\u2028still one\x0cand\x85one\ntwo\r\nthree"
+    assert prompts(read(tmp_path, "a.txt", text)) == [
+        (1, "one\u2028still one\x0cand\x85one"),
+        (2, "two"),
+        (3, "three"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.jsonl", b'{"prompt": "x"}'), ("a.csv", b"prompt\r\nx\r\n"), ("a.txt", b"x\r\n"), ("a", b'"x"')],
+)
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path: Path, name: str, content: bytes) -> None:
+    assert [prompt for _, prompt in prompts(read(tmp_path, name, BOM + content))] == ["x"]
+
+
+@pytest.mark.parametrize("content", [b'{"prompt": "x"}\n', b'"x"', b"x\n", BOM + b'{"prompt": "x"}'])
+def test_standard_input_is_jsonl_or_text(content: bytes) -> None:
+    assert prompts(read_stdin(content)) == [(1, "x")]
+
+
+def test_standard_input_that_is_no_text_is_told() -> None:
+    with pytest.raises(FileUnreadableError, match=r"standard input: is not UTF-8 text \(byte 1\)"):
+        read_stdin(b"x\xff")
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileUnreadableError, match=r"is not UTF-8 text \(byte 0\)"):
+        read(tmp_path, "a.jsonl", b"\xff\xfeh\0i\0")
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.jsonl", "\n\n"), ("a.txt", " \n"), ("a.csv", "prompt\n")])
+def test_a_batch_without_a_prompt_is_told(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(BadRequestError, match="there is no prompt in it"):
+        read(tmp_path, name, content)
+
+
+def test_a_directory_is_its_files_in_order(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", ".hidden"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+    lines = read_lines(str(tmp_path), lambda: b"")
+    assert lines == [Line(1, (f"{tmp_path}/a.png",)), Line(2, (f"{tmp_path}/b.png",))]
+
+
+def test_an_empty_directory_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadRequestError, match="there is no prompt in it"):
+        read_lines(str(tmp_path), lambda: b"")
+
+
+@given(st.binary(max_size=200), st.sampled_from([".jsonl", ".csv", ".txt", ""]))
+def test_no_bytes_whatever_end_in_anything_but_lines_or_an_error_of_ours(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_bytes(content)
+    with suppress(BadRequestError):
+        lines = read_lines(str(path), lambda: b"")
+        make(str(path), lines, {"prompt": "", "space": None, "inputs": {}, "batch": True})

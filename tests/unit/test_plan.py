@@ -1,0 +1,253 @@
+"""The chain of a job: each rule by itself, and what holds for every plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacedock.files import FileRef
+from spacedock.request import Fallback, JobRequest, Tier
+from spacedock_worker.plan import ModelOption, ModelStep, Plan, Skip, SpaceStep, kind_of, kinds_of, plan
+from spacedock_worker.registry.entry import SpaceEntry
+
+MEDIA = {
+    "image": "image/png",
+    "audio": "audio/wav",
+    "video": "video/mp4",
+    "text": "text/plain",
+    "file": "application/zip",
+}
+TYPES = ["text", "image", "audio", "text_and_image", "file", "unknown"]
+FAST = ModelOption("fast", Tier.FAST, frozenset({"text"}))
+LAST = ModelOption("smollm", Tier.DEFAULT, frozenset({"text"}))
+
+
+def space(name: str = "mood", takes: str = "text", gives: str = "text", **fields: Any) -> SpaceEntry:
+    return SpaceEntry(id=name, input_type=takes, output_type=gives, category="c", **fields)
+
+
+def request(*kinds: str, prompt: str = "hello", **fields: Any) -> JobRequest:
+    files = tuple(FileRef(name="f", sha256="0" * 64, size=1, media_type=MEDIA[kind]) for kind in kinds)
+    return JobRequest(prompt=prompt, files=files, inputs={"a": 1}, **fields)
+
+
+def skips(laid: Plan) -> dict[str, str]:
+    return {item.name: item.reason for item in laid.chain if isinstance(item, Skip)}
+
+
+def names(laid: Plan) -> list[str]:
+    return [step.name for step in laid.steps]
+
+
+CHOSEN = space("chosen")
+
+
+def test_the_order_is_chosen_alternates_tier_one_default() -> None:
+    laid = plan(request(), CHOSEN, [space("a"), space("b")], [LAST, FAST])
+    assert names(laid) == ["chosen", "a", "b", "fast", "smollm"]
+    assert [step.tier for step in laid.steps] == [Tier.HEAVY] * 3 + [Tier.FAST, Tier.DEFAULT]
+
+
+def test_every_step_has_its_reason() -> None:
+    laid = plan(request(), CHOSEN, [space("a")], [FAST, LAST])
+    assert [step.reason for step in laid.steps] == [
+        "the Space that was asked for",
+        "a Space of the category c",
+        "a Tier 1 model",
+        "the system default",
+    ]
+
+
+def test_without_a_space_models_answer() -> None:
+    assert names(plan(request(), None, [], [FAST, LAST])) == ["fast", "smollm"]
+
+
+def test_without_tier_one_that_is_said() -> None:
+    assert "no Tier 1 model is configured" in skips(plan(request(), None, [], [LAST]))["tier 1"]
+
+
+@pytest.mark.parametrize("tier", [Tier.FAST, Tier.DEFAULT])
+def test_spaces_are_skipped_where_a_models_tier_was_asked_for(tier: Tier) -> None:
+    laid = plan(request(tier=tier), CHOSEN, [space("a")], [FAST, LAST])
+    assert skips(laid)["chosen"] == f"the tier {tier.value} was asked for"
+
+
+def test_tier_one_is_skipped_where_the_default_was_asked_for() -> None:
+    assert names(plan(request(tier=Tier.DEFAULT), CHOSEN, [], [FAST, LAST])) == ["smollm"]
+
+
+def test_a_space_that_is_not_available_is_skipped_even_when_chosen() -> None:
+    laid = plan(request(), space("chosen", status="broken"), [], [LAST])
+    assert skips(laid)["chosen"] == "its status in the registry is 'broken'"
+
+
+def test_an_alternate_that_gives_something_else_is_skipped() -> None:
+    laid = plan(request(), space("chosen", gives="image"), [space("a")], [])
+    assert skips(laid)["a"] == "it gives text, and image was asked for"
+
+
+def test_an_alternate_of_an_undescribed_space_is_not_held_to_what_it_gives() -> None:
+    chosen = space("chosen", takes="unknown", gives="unknown")
+    assert names(plan(request(), chosen, [space("a")], [])) == ["chosen", "a"]
+
+
+def test_an_alternate_that_does_not_take_the_files_is_skipped() -> None:
+    laid = plan(request("image", "audio"), None, [space("a", takes="text_and_image")], [])
+    assert skips(laid)["a"] == "it does not take audio"
+
+
+def test_an_alternate_that_takes_any_file_is_tried() -> None:
+    assert names(plan(request("audio"), None, [space("a", takes="file")], [])) == ["a"]
+
+
+def test_an_alternate_that_needs_a_file_is_skipped_without_one() -> None:
+    laid = plan(request(), None, [space("a", takes="image")], [])
+    assert skips(laid)["a"] == "it needs image, and the job has no file"
+
+
+def test_the_chosen_space_is_tried_whatever_it_takes() -> None:
+    assert names(plan(request("audio"), space("chosen", takes="image"), [], [])) == ["chosen"]
+
+
+def test_a_model_that_does_not_take_the_files_is_skipped() -> None:
+    assert skips(plan(request("audio"), CHOSEN, [], [LAST]))["smollm"] == "the model does not take audio"
+
+
+def test_a_model_without_a_prompt_is_skipped() -> None:
+    assert skips(plan(request(prompt=" "), CHOSEN, [], [LAST]))["smollm"] == "the job has no prompt"
+
+
+def test_a_model_elsewhere_is_skipped_under_privacy() -> None:
+    laid = plan(request(privacy=True), CHOSEN, [], [replace(FAST, local=False), LAST])
+    assert "privacy was asked for" in skips(laid)["fast"]
+    assert names(laid) == ["chosen", "smollm"]
+
+
+def test_a_fallback_to_spaces_ends_before_models() -> None:
+    laid = plan(request(fallback=Fallback.SPACES), CHOSEN, [space("a")], [FAST, LAST])
+    assert names(laid) == ["chosen", "a"]
+
+
+def test_no_fallback_leaves_the_chosen_space() -> None:
+    laid = plan(request(fallback=Fallback.NONE), CHOSEN, [space("a")], [FAST, LAST])
+    assert names(laid) == ["chosen"]
+    assert skips(laid)["a"] == "no fallback was wanted"
+
+
+def test_no_fallback_does_not_replace_a_chosen_space_that_is_unavailable() -> None:
+    chosen = space("chosen", status="broken")
+    assert names(plan(request(fallback=Fallback.NONE), chosen, [space("a")], [FAST, LAST])) == []
+
+
+def test_no_fallback_in_a_category_leaves_the_first_that_fits() -> None:
+    spaces = [space("a", takes="image"), space("b"), space("c")]
+    assert names(plan(request(fallback=Fallback.NONE), None, spaces, [LAST])) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "degraded"),
+    [
+        (space(), False),
+        (None, False),
+        (space(gives="image"), True),
+        (space(takes="image"), True),
+        (space(takes="text_and_image"), True),
+        (space(takes="unknown", gives="unknown"), True),
+    ],
+)
+def test_words_are_degraded_where_not_just_words_were_asked_for(
+    chosen: SpaceEntry | None, degraded: bool
+) -> None:
+    last = plan(request(), chosen, [], [LAST]).steps[-1]
+    assert isinstance(last, ModelStep)
+    assert (last.degraded, last.stands_in_for) == (degraded, chosen)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "kind"),
+    [(media, kind) for kind, media in MEDIA.items()]
+    + [("application/json", "text"), ("", "file"), ("image", "image")],
+)
+def test_a_files_kind_is_known_by_its_media_type(media_type: str, kind: str) -> None:
+    assert kind_of(media_type) == kind
+
+
+spaces = st.builds(
+    lambda name, takes, gives, status: space(name, takes, gives, status=status),
+    st.sampled_from([f"space-{n}" for n in range(8)]),
+    st.sampled_from(TYPES),
+    st.sampled_from(TYPES),
+    st.sampled_from(["available", "available", "unavailable"]),
+)
+models = st.builds(
+    ModelOption,
+    st.sampled_from([f"model-{n}" for n in range(5)]),
+    st.sampled_from([Tier.FAST, Tier.DEFAULT]),
+    st.sets(st.sampled_from(list(MEDIA))).map(frozenset),
+    st.booleans(),
+)
+requests = st.builds(
+    lambda kinds, prompt, **fields: request(*kinds, prompt=prompt, **fields),
+    st.lists(st.sampled_from(list(MEDIA)), max_size=3),
+    st.sampled_from(["hello", " "]),
+    tier=st.sampled_from(Tier),
+    fallback=st.sampled_from(Fallback),
+    privacy=st.booleans(),
+)
+candidates = st.tuples(
+    st.none() | spaces.map(lambda entry: entry.model_copy(update={"id": "chosen"})),
+    st.lists(spaces, unique_by=lambda entry: entry.id, max_size=5),
+    st.lists(models, unique_by=lambda option: option.name, max_size=4),
+)
+Candidates = tuple[SpaceEntry | None, list[SpaceEntry], list[ModelOption]]
+
+
+@given(requests, candidates)
+def test_every_candidate_is_a_step_or_a_skip_exactly_once(asked: JobRequest, who: Candidates) -> None:
+    chosen, alternates, options = who
+    laid = [item.name for item in plan(asked, *who).chain if item.name != "tier 1"]
+    expected = [*(["chosen"] if chosen else []), *(e.id for e in alternates), *(o.name for o in options)]
+    assert sorted(laid) == sorted(expected)
+
+
+@given(requests, candidates)
+def test_tier_fast_never_asks_a_space(asked: JobRequest, who: Candidates) -> None:
+    fast = asked.model_copy(update={"tier": Tier.FAST})
+    assert not any(isinstance(step, SpaceStep) for step in plan(fast, *who).steps)
+
+
+@given(requests, candidates)
+def test_no_fallback_leaves_one_step_at_most(asked: JobRequest, who: Candidates) -> None:
+    alone = asked.model_copy(update={"fallback": Fallback.NONE})
+    assert len(plan(alone, *who).steps) <= 1
+
+
+@given(requests, candidates)
+def test_the_tiers_come_in_the_chains_order(asked: JobRequest, who: Candidates) -> None:
+    order = [Tier.HEAVY, Tier.FAST, Tier.DEFAULT]
+    tiers = [order.index(item.tier) for item in plan(asked, *who).chain]
+    assert tiers == sorted(tiers)
+
+
+@given(requests, candidates)
+def test_no_model_is_asked_that_does_not_take_the_files(asked: JobRequest, who: Candidates) -> None:
+    takes = {option.name: option.accepts for option in who[2]}
+    steps = [step for step in plan(asked, *who).steps if isinstance(step, ModelStep)]
+    assert all(kinds_of(asked) <= takes[step.name] for step in steps)
+
+
+@given(requests, candidates)
+def test_under_privacy_nothing_leaves_the_machine(asked: JobRequest, who: Candidates) -> None:
+    private = asked.model_copy(update={"privacy": True})
+    local = {option.name for option in who[2] if option.local}
+    steps = [step for step in plan(private, *who).steps if isinstance(step, ModelStep)]
+    assert {step.name for step in steps} <= local
+
+
+@given(requests, candidates)
+def test_every_reason_is_told(asked: JobRequest, who: Candidates) -> None:
+    assert all(item.reason for item in plan(asked, *who).chain)

@@ -1,0 +1,157 @@
+"""Adding, replacing and removing Spaces in registry.yaml, and the desk that does it for clients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spacedock.connection import connect
+from spacedock.control import Call, Op, Reply
+from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.files import payload_of
+from spacedock.submission import upload
+from spacedock_worker.registry.desk import RegistryDesk
+from spacedock_worker.registry.file import Registry
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry.yaml")
+
+
+@pytest.fixture
+def desk(registry: Registry, tmp_path: Path) -> RegistryDesk:
+    return RegistryDesk(registry, tmp_path / "repositories")
+
+
+def document(registry: Registry) -> Any:
+    return yaml.safe_load(registry.path.read_text(encoding="utf-8"))
+
+
+async def ask(desk: RegistryDesk, op: Op, url: str = "unix:///nowhere", **fields: Any) -> Reply:
+    async with connect(url) as redis:
+        return await desk.answer(Call(id="1", op=op, **fields), redis)
+
+
+def test_a_space_is_written_as_the_seed_has_it(registry: Registry) -> None:
+    registry.add("mood", {"category": "text", "port": 7860, "description": "größe"})
+    row = {"id": "mood", "category": "text", "port": 7860, "description": "größe"}
+    assert document(registry) == {"spaces": {"mood": row}, "categories": {"text": ["mood"]}}
+
+
+def test_replacing_a_space_lists_it_once(registry: Registry) -> None:
+    registry.add("mood", {"category": "text"})
+    registry.add("mood", {"category": "text", "port": 80})
+    assert document(registry)["categories"] == {"text": ["mood"]}
+
+
+def test_a_space_that_changes_its_category_leaves_the_old_one(registry: Registry) -> None:
+    registry.add("mood", {"category": "text"})
+    registry.add("clip", {"category": "text"})
+    registry.add("mood", {"category": "images"})
+    assert document(registry)["categories"] == {"text": ["clip"], "images": ["mood"]}
+
+
+@pytest.mark.parametrize("text", ["spaces:\ncategories:\n", "categories: {text: }\n", "spaces: {}\n"])
+def test_a_space_is_added_to_an_empty_skeleton(registry: Registry, text: str) -> None:
+    registry.path.write_text(text)
+    assert registry.add("mood", {"category": "text"}).id == "mood"
+
+
+@pytest.mark.parametrize("text", ["spaces: [a]\n", "categories: [a]\n", "categories: {text: mood}\n"])
+def test_a_registry_that_must_be_mended_first_is_left_as_it_is(registry: Registry, text: str) -> None:
+    registry.path.write_text(text)
+    with pytest.raises(BadRequestError, match="mend the file first"):
+        registry.add("mood", {"category": "text"})
+    assert registry.path.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "/etc", "a\n", "ä", ".hidden", "a/b/c"])
+def test_a_name_that_no_job_could_ask_for_is_refused(registry: Registry, name: str) -> None:
+    with pytest.raises(BadRequestError, match="cannot name a Space"):
+        registry.add(name, {})
+
+
+@pytest.mark.parametrize("fields", [{"colour": "blue"}, {"port": "x"}, {"memory": 1}, {"env": {"a": []}}])
+def test_a_wrong_field_is_refused_and_nothing_written(registry: Registry, fields: dict[str, Any]) -> None:
+    with pytest.raises(BadRequestError, match=f"Space 'mood': {next(iter(fields))}"):
+        registry.add("mood", fields)
+    assert not registry.path.exists()
+
+
+def test_what_was_written_by_hand_is_kept(registry: Registry) -> None:
+    registry.path.write_text("owner: me\nspaces: {old: {colour: blue}}\n")
+    registry.add("mood", {"category": "text"})
+    assert document(registry)["owner"] == "me"
+    assert document(registry)["spaces"]["old"] == {"colour": "blue"}
+
+
+def test_a_removed_space_leaves_its_categories(registry: Registry) -> None:
+    registry.add("mood", {"category": "text"})
+    registry.add("clip", {"category": "images"})
+    registry.remove("mood")
+    assert document(registry)["categories"] == {"images": ["clip"]}
+    assert list(registry.shelf().spaces) == ["clip"]
+
+
+def test_a_space_that_is_not_there_cannot_be_removed(registry: Registry) -> None:
+    with pytest.raises(SpaceNotFoundError):
+        registry.remove("mood")
+
+
+@pytest.mark.parametrize("field", ["repository", "id", "colour"])
+async def test_a_clients_path_is_refused(desk: RegistryDesk, registry: Registry, field: str) -> None:
+    reply = await ask(desk, Op.ADD, name="mood", entry={field: "/etc"})
+    assert reply.error == f"Space 'mood': unknown field {field}"
+    assert not registry.path.exists()
+
+
+async def test_a_clients_repository_is_kept_by_its_content(
+    desk: RegistryDesk, registry: Registry, redis_url: str, tmp_path: Path
+) -> None:
+    sent = payload_of("mood.tar", b"tar")
+    async with connect(redis_url) as redis:
+        await upload(redis, [sent])
+    reply = await ask(desk, Op.ADD, redis_url, name="mood", repository=sent.ref)
+    kept = tmp_path / "repositories" / f"{sent.ref.sha256}.tar"
+    assert (reply.error, kept.read_bytes()) == (None, b"tar")
+    assert registry.shelf().get("mood").repository == str(kept)
+
+
+async def test_a_repository_that_never_came_is_told(desk: RegistryDesk, redis_url: str) -> None:
+    reply = await ask(desk, Op.ADD, redis_url, name="mood", repository=payload_of("mood.tar", b"x").ref)
+    assert "is kept no longer" in (reply.error or "")
+
+
+@pytest.mark.parametrize("op", [Op.SHOW, Op.REMOVE])
+async def test_an_unknown_space_is_told_with_those_that_there_are(
+    desk: RegistryDesk, registry: Registry, op: Op
+) -> None:
+    registry.add("mood", {})
+    reply = await ask(desk, op, name="mod")
+    assert (reply.not_found, reply.known) == (True, ("mood",))
+
+
+@pytest.mark.parametrize("op", [Op.SHOW, Op.REMOVE, Op.ADD])
+async def test_a_call_without_a_name_is_told(desk: RegistryDesk, op: Op) -> None:
+    assert (await ask(desk, op)).error == "the call names no Space"
+
+
+async def test_the_list_has_the_spaces_and_the_warnings(desk: RegistryDesk, registry: Registry) -> None:
+    registry.path.write_text("spaces: {mood: {}, bad: {port: 0}}")
+    reply = await ask(desk, Op.LIST)
+    assert (list(reply.spaces), len(reply.warnings)) == (["mood"], 1)
+
+
+async def test_a_registry_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    desk = RegistryDesk(Registry(tmp_path / "file/registry.yaml"), tmp_path)
+    assert "cannot be written" in ((await ask(desk, Op.ADD, name="mood")).error or "")
+
+
+async def test_a_registry_of_other_shape_is_told_and_no_crash(desk: RegistryDesk, registry: Registry) -> None:
+    registry.path.write_text("spaces: [mood]")
+    assert "mend the file first" in ((await ask(desk, Op.ADD, name="mood")).error or "")

@@ -1,0 +1,214 @@
+"""registry.yaml: the seed's format, what is wrong in it, edits by hand, and writing it from many sides."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock_worker.registry.file import Registry, Shelf, read_shelf
+
+SEED = """\
+spaces:
+  clip-analysis:
+    id: clip-analysis
+    docker_image: registry.hf.space/openai-clip:latest
+    description: CLIP-based image analysis
+    category: image_processing
+    input_type: text_and_image
+    output_type: text
+    port: 7860
+    status: available
+
+categories:
+  image_processing:
+    - clip-analysis
+    - stable-diffusion
+"""
+"""The structure that this was asked for in, word for word."""
+
+ADDER = """
+import sys
+from pathlib import Path
+from spacedock_worker.registry.file import Registry
+registry = Registry(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.read(1)
+for n in range(50):
+    registry.add(f"{sys.argv[2]}-{n}", {"category": "many"})
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "registry.yaml"
+
+
+def read(path: Path, document: Any) -> Shelf:
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document), encoding="utf-8")
+    return read_shelf(path)
+
+
+def test_the_seeds_registry_loads_as_it_is(path: Path) -> None:
+    entry = read(path, SEED).get("clip-analysis")
+    assert entry.model_dump(exclude_unset=True) == yaml.safe_load(SEED)["spaces"]["clip-analysis"] | {
+        "repository": None
+    }
+    assert (entry.takes, entry.gives) == ({"text", "image"}, {"text"})
+
+
+def test_a_category_that_names_a_missing_space_is_a_warning(path: Path) -> None:
+    shelf = read(path, SEED)
+    assert shelf.warnings == ("categories.image_processing: no Space 'stable-diffusion'",)
+    assert [entry.id for entry in shelf.in_category("image_processing")] == ["clip-analysis"]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "spaces:\ncategories:\n", "{}"])
+def test_an_empty_registry_is_fine(path: Path, text: str) -> None:
+    assert read(path, text) == Shelf({}, {})
+
+
+def test_a_missing_registry_is_an_empty_one(path: Path) -> None:
+    assert Registry(path).shelf() == Shelf({}, {})
+
+
+@pytest.mark.parametrize(
+    ("row", "warning"),
+    [
+        ({"colour": "blue"}, "spaces.bad: colour: Extra inputs are not permitted"),
+        ({"port": 0}, "spaces.bad: port: "),
+        ({"port": "http"}, "spaces.bad: port: "),
+        ({"memory": 5}, "spaces.bad: memory: "),
+        ({"id": ""}, "spaces.bad: id: "),
+        ({"command": "sh -c x"}, "spaces.bad: command: "),
+        ([], "spaces.bad: not a mapping"),
+        (None, "spaces.bad: not a mapping"),
+    ],
+)
+def test_a_bad_entry_is_a_warning_and_the_rest_loads(path: Path, row: Any, warning: str) -> None:
+    shelf = read(path, {"spaces": {"good": {}, "bad": row}})
+    assert list(shelf.spaces) == ["good"]
+    assert shelf.warnings[0].startswith(warning)
+
+
+@pytest.mark.parametrize(
+    ("document", "warning"),
+    [
+        ({"spacs": {}, "spaces": {"good": {}}}, "unknown key 'spacs'"),
+        ({"spaces": {"good": {}}, "categories": []}, None),
+        ({"spaces": {"good": {}}, "categories": ["a"]}, "'categories' is not a mapping"),
+        ({"spaces": {"good": {}}, "categories": {"a": "good"}}, "categories.a: not a list"),
+        ({"spaces": {"good": {}}, "categories": {"a": None}}, "categories.a: not a list"),
+    ],
+)
+def test_a_bad_part_is_a_warning_and_the_rest_loads(path: Path, document: Any, warning: str | None) -> None:
+    shelf = read(path, document)
+    assert list(shelf.spaces) == ["good"]
+    assert [w[: len(warning or "")] for w in shelf.warnings] == ([warning] if warning else [])
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "just words", "spaces: [", "a: !!python/object:os.system {}", "\t"]
+)
+def test_a_file_that_is_no_registry_is_one_warning(path: Path, text: str) -> None:
+    shelf = read(path, text)
+    assert (shelf.spaces, len(shelf.warnings)) == ({}, 1)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: \x00"])
+def test_a_file_that_is_no_text_is_one_warning(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert len(read_shelf(path).warnings) == 1
+
+
+def test_a_relative_repository_is_beside_the_registry(path: Path) -> None:
+    shelf = read(path, {"spaces": {"a": {"repository": "spaces/a"}}})
+    assert shelf.get("a").repository == str(path.parent / "spaces/a")
+
+
+def test_a_name_that_yaml_reads_as_a_number_is_a_name(path: Path) -> None:
+    registry = Registry(path)
+    assert read(path, "spaces:\n  1: {}\n").get("1").id == "1"
+    registry.remove("1")
+    assert registry.shelf().spaces == {}
+
+
+def test_alternates_are_the_others_of_the_categories(path: Path) -> None:
+    spaces = {name: {"category": "x" if name < "c" else "y"} for name in "abcd"}
+    shelf = read(path, {"spaces": spaces, "categories": {"x": ["b", "d"], "z": ["a", "c"]}})
+    assert [entry.id for entry in shelf.alternates("a")] == ["c", "b", "d"]
+    assert [entry.id for entry in shelf.alternates("b")] == ["d", "a"]
+
+
+def test_an_unknown_space_is_told_with_those_that_there_are(path: Path) -> None:
+    with pytest.raises(SpaceNotFoundError, match=r"no Space 'x' in the registry\. Known: clip-analysis\."):
+        read(path, SEED).get("x")
+
+
+def test_an_edit_by_hand_is_picked_up(path: Path) -> None:
+    registry = Registry(path)
+    assert "new" not in registry.shelf().spaces
+    path.write_text("spaces: {new: {}}")
+    assert "new" in registry.shelf().spaces
+
+
+def test_a_registry_that_was_taken_away_is_empty_and_one_that_comes_back_is_read(path: Path) -> None:
+    registry = Registry(path)
+    registry.add("a", {})
+    path.rename(path.with_suffix(".away"))
+    assert not registry.shelf().spaces
+    path.with_suffix(".away").rename(path)
+    assert "a" in registry.shelf().spaces
+
+
+def test_the_edit_of_one_process_is_seen_by_another(path: Path) -> None:
+    mine, theirs = Registry(path), Registry(path)
+    mine.shelf()
+    theirs.add("a", {})
+    assert "a" in mine.shelf().spaces
+
+
+def test_two_processes_that_add_at_once_lose_nothing(path: Path) -> None:
+    run = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with ExitStack() as stack:
+        adders = [
+            stack.enter_context(run([sys.executable, "-c", ADDER, str(path), name]))
+            for name in ("one", "two")
+        ]
+        assert [adder.stdout.readline() for adder in adders] == [b"ready\n"] * 2
+        for adder in adders:
+            adder.stdin.write(b"!")
+            adder.stdin.flush()
+    shelf = read_shelf(path)
+    assert {f"{who}-{n}" for who in ("one", "two") for n in range(50)} == set(shelf.spaces)
+    assert set(shelf.categories["many"]) == set(shelf.spaces)
+    assert shelf.warnings == ()
+
+
+def test_a_reader_never_sees_half_a_file(path: Path) -> None:
+    registry = Registry(path)
+    registry.add("a", {})
+    before = path.open()
+    registry.add("b", {})
+    with before:
+        assert list(yaml.safe_load(before)["spaces"]) == ["a"]
+
+
+def test_nothing_is_left_beside_the_registry(path: Path) -> None:
+    Registry(path).add("a", {})
+    assert sorted(os.listdir(path.parent)) == ["registry.lock", "registry.yaml"]
+
+
+def test_a_broken_file_is_not_overwritten(path: Path) -> None:
+    path.write_text("spaces: [")
+    with pytest.raises(BadRequestError, match="cannot be read"):
+        Registry(path).add("a", {})
+    assert path.read_text() == "spaces: ["
