@@ -189,6 +189,16 @@ ensure_base_image() {
   fi
 }
 
+# An assignment of its own, because a failure inside say's argument would go unseen.
+ensure_model() {
+  local line
+  line=$(.venv/bin/spacedockd model fetch stand-in 2>"$log") || {
+    cat "$log" >&2
+    fail "the stand-in model could not be fetched; the reason is above"
+  }
+  say "model: $line"
+}
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 command -v flock >/dev/null || fail "the command flock is missing: install util-linux"
@@ -198,5 +208,5 @@ ensure_venv
 ensure_llama_libraries
 ensure_engine
 ensure_base_image
-say "model: $(.venv/bin/spacedockd model fetch stand-in 2>"$log" || { cat "$log" >&2; exit 1; })"
+ensure_model
 say "ready"

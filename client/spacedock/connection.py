@@ -12,12 +12,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from spacedock.deadlines import pool_of
 from spacedock.errors import BadRequestError, NotConnectedError
 
 T = TypeVar("T")
-
-CONNECT_SECONDS = 5.0
-CALL_SECONDS = 30.0
 
 OUTAGES = (RedisConnectionError, RedisTimeoutError, OSError)
 """What redis-py raises while the server is away; trying again later may help."""
@@ -29,10 +27,9 @@ def connect(url: str) -> Redis:
     Raises BadRequestError where the address is not one of these.
     """
     try:
-        redis = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CALL_SECONDS)
+        return Redis.from_pool(pool_of(url))
     except ValueError as error:
         raise BadRequestError(f"'{redacted(url)}' is not the address of a Redis: {error}") from error
-    return cast(Redis, redis)
 
 
 def answer(value: Awaitable[T] | T) -> Awaitable[T]:

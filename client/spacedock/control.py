@@ -89,11 +89,15 @@ class Spaces:
     ) -> Reply:
         call = Call(id=uuid.uuid4().hex, op=op, name=name, entry=entry or {}, repository=repository)
         with told_as_ours(self._url):
-            await answer(self._redis.lpush(keys.CONTROL, wire.encode(call)))
-            await self._redis.expire(keys.CONTROL, CALL_SECONDS)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.lpush(keys.CONTROL, wire.encode(call))
+                pipe.expire(keys.CONTROL, CALL_SECONDS)
+                await pipe.execute()
             raw = await answer(self._redis.brpop([keys.reply(call.id)], timeout=CALL_SECONDS))
-        if raw is None:
-            raise NoWorkerError(CALL_SECONDS)
+            if raw is None:
+                # Calls of others may have kept the list alive: this one must not be executed any more.
+                await answer(self._redis.lrem(keys.CONTROL, 0, wire.encode(call).decode()))
+                raise NoWorkerError(CALL_SECONDS)
         reply = wire.decode(Reply, raw[1])
         if reply.not_found:
             raise SpaceNotFoundError(name or "", reply.known)

@@ -28,6 +28,7 @@ class SyncClient:
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._url = url
+        self._closed = False
 
     def __enter__(self) -> Self:
         try:
@@ -47,6 +48,7 @@ class SyncClient:
             self._runner.run(self._stack.aclose())
         finally:
             self._runner.close()
+            self._closed = True
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -76,7 +78,9 @@ class SyncClient:
             while (result := self._wait(_next(stream))) is not None:
                 yield result
         finally:
-            self._wait(stream.aclose())
+            # A stream that outlives the client was closed with it.
+            if not self._closed:
+                self._wait(stream.aclose())
 
     def status(self, job_id: str) -> JobStatus:
         """Where a job stands; see `Client.status`."""

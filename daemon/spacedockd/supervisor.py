@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Protocol
 
@@ -34,16 +35,21 @@ class Child(Protocol):
         ...
 
 
-async def keep_alive(name: str, child: Child) -> None:
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def keep_alive(
+    name: str, child: Child, sleep: Sleep = asyncio.sleep, clock: Callable[[], float] = monotonic
+) -> None:
     """Watch a started child and start it again whenever it ends; runs until cancelled."""
-    pause, started = FIRST_PAUSE, monotonic()
+    pause, started = FIRST_PAUSE, clock()
     while True:
         code = await child.ended()
-        if monotonic() - started > STEADY_SECONDS:
+        if clock() - started > STEADY_SECONDS:
             pause = FIRST_PAUSE
         log.warning("child.died", child=name, code=code, restart_in=pause)
         while True:
-            await asyncio.sleep(pause)
+            await sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             try:
                 await child.start()
@@ -51,4 +57,4 @@ async def keep_alive(name: str, child: Child) -> None:
                 log.warning("child.start_failed", child=name, error=str(error), restart_in=pause)
             else:
                 break
-        started = monotonic()
+        started = clock()

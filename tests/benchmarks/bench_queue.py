@@ -1,4 +1,4 @@
-"""How fast the queue is: worker and client in processes of their own, over a Valkey that only they use."""
+"""How fast the queue is: `python -m tests.benchmarks.bench_queue`; client and worker are processes of their own."""
 
 from __future__ import annotations
 
@@ -7,98 +7,118 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
+from tests.integration.queue.servers import Server
+from tests.integration.queue.workers import ROOT, echo, no_registry, until
+
+from spacedock import keys
 from spacedock.client import Client
-from spacedock.errors import NotConnectedError, SpacedockError
-from spacedock.locate import socket_url
-from spacedock.result import JobResult
-from spacedock.states import JobState
+from spacedock.connection import connect
 from spacedock_worker.logs import configure
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
 from spacedock_worker.queue.worker import QueueWorker
 from spacedockd.valkey import server_binary
 
 ROUND_TRIPS = 500
 MANY = 10_000
-START_SECONDS = 20.0
-
-
-async def answer(job: TakenJob, tell: Tell) -> JobResult:
-    """A handler that costs nothing: what is left is the queue."""
-    return JobResult(id=job.id, state=JobState.SUCCEEDED)
-
-
-async def refuse(*_: object) -> object:
-    """No control calls here."""
-    raise SpacedockError("the benchmark's worker has no registry")
 
 
 async def work(url: str) -> None:
     """Take jobs until killed; the log is written as a daemon's worker writes it."""
     configure("json", "info")
-    await QueueWorker(url, answer, refuse).main()
+    await QueueWorker(url, echo, no_registry).main()
 
 
-@asynccontextmanager
-async def served() -> AsyncIterator[str]:
-    """The address of a Valkey with an append-only file, as the daemon runs it, and one worker on it."""
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of a server as the daemon runs it."""
     with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder, "redis.sock")
-        server = [server_binary(), "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", ""]
-        worker = [sys.executable, __file__, "--work", socket_url(socket)]
-        with subprocess.Popen([*server, "--appendonly", "yes"], stdout=subprocess.DEVNULL) as valkey:
-            try:
-                await answering(socket_url(socket))
-                with Path(folder, "log").open("wb") as log, subprocess.Popen(worker, stderr=log) as working:
-                    try:
-                        yield socket_url(socket)
-                    finally:
-                        working.terminate()
-            finally:
-                valkey.terminate()
+        server = Server(server_binary(), Path(folder))
+        server.start()
+        try:
+            yield server.url
+        finally:
+            server.stop()
 
 
-async def answering(url: str) -> None:
-    """Wait until the server answers; it has no way of telling by itself."""
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            try:
-                async with Client(url):
-                    return
-            except NotConnectedError:
-                await asyncio.sleep(0.02)
+@contextmanager
+def one_worker(url: str) -> Iterator[None]:
+    """A worker in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_queue", "--work", url]
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
-async def measure(url: str) -> None:
-    """Print one figure a line."""
+async def round_trips(url: str) -> float:
+    """Median seconds from submission to result, one job at a time."""
+    seconds = []
     async with Client(url) as client:
         await client.run("the worker is up and warm")
-        seconds = []
         for number in range(ROUND_TRIPS):
             began = perf_counter()
             await client.run(f"prompt {number}")
             seconds.append(perf_counter() - began)
-        print(f"submit to result, median of {ROUND_TRIPS}: {statistics.median(seconds) * 1000:.2f} ms")
+    return statistics.median(seconds)
+
+
+async def submission(url: str) -> float:
+    """Seconds to submit many jobs."""
+    async with Client(url) as client:
+        began = perf_counter()
+        await client.submit_many(f"prompt {number}" for number in range(MANY))
+        return perf_counter() - began
+
+
+async def drained(url: str) -> float:
+    """Seconds from the first of many waiting jobs that the worker takes to the last that it ends."""
+    async with connect(url) as redis:
+
+        async def begun() -> bool:
+            return bool(await redis.zcard(keys.QUEUE) < MANY)
+
+        async def empty() -> bool:
+            return bool(await redis.zcard(keys.QUEUE) == 0)
+
+        await until(begun)
+        began = perf_counter()
+        await until(empty, seconds=300)
+        return perf_counter() - began
+
+
+async def read_back(url: str) -> float:
+    """Seconds to submit many jobs and read all their results while the worker runs them."""
+    async with Client(url) as client:
         began = perf_counter()
         ids = await client.submit_many(f"prompt {number}" for number in range(MANY))
-        submitted = perf_counter()
-        print(f"submit_many of {MANY:,}: {submitted - began:.2f} s")
         async for _ in client.results(ids):
             pass
-        ended = perf_counter() - began
-        print(f"submitted, run and read back: {MANY / ended:,.0f} jobs/s ({ended:.2f} s)")
+        return perf_counter() - began
 
 
-async def main() -> None:
-    """Measure against a server and a worker of our own."""
-    async with served() as url:
-        await measure(url)
+def main() -> None:
+    """Measure, and print one figure a line."""
+    with served() as url:
+        say(f"submit_many of {MANY:,}: {asyncio.run(submission(url)):.2f} s")
+        with one_worker(url):
+            say(f"drained by one worker: {MANY / asyncio.run(drained(url)):,.0f} jobs/s")
+            say(f"submit to result, median of {ROUND_TRIPS}: {asyncio.run(round_trips(url)) * 1000:.2f} ms")
+            say(f"submitted, run and read back: {MANY / asyncio.run(read_back(url)):,.0f} jobs/s")
+
+
+def say(line: str) -> None:
+    """Print at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[2]) if "--work" in sys.argv else main())
+    if "--work" in sys.argv:
+        asyncio.run(work(sys.argv[2]))
+    else:
+        main()

@@ -83,9 +83,9 @@ async def working(
 
 
 @asynccontextmanager
-async def worker_process(url: str, log: Path) -> AsyncIterator[Process]:
-    """A worker in a process of its own; what its handler does stands in the prompt, see `process.py`."""
-    command = [sys.executable, "-m", "tests.integration.queue.process", url]
+async def worker_process(url: str, log: Path, lives: int = 0) -> AsyncIterator[Process]:
+    """A worker in a process of its own, or so many one after the other: see `process.py`."""
+    command = [sys.executable, "-m", "tests.integration.queue.process", url, str(lives)]
     with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=stderr)
     try:
@@ -99,7 +99,9 @@ async def worker_process(url: str, log: Path) -> AsyncIterator[Process]:
 async def until(true: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_SECONDS) -> None:
     """Ask again and again: for what Redis, or a worker, has no way of announcing."""
     async with asyncio.timeout(seconds):
-        while not await true():
+        while True:
+            if await true():
+                return
             await asyncio.sleep(0.02)
 
 

@@ -50,10 +50,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One instruction, and what it does in words for people."""
+    """One instruction, and what it does in words for people; no words where it takes no time."""
 
     instruction: str
-    words: str
+    words: str = ""
 
 
 def dockerfile(recipe: Recipe) -> tuple[Step, ...]:
@@ -71,15 +71,15 @@ def dockerfile_text(steps: tuple[Step, ...]) -> str:
 
 def _foundation(recipe: Recipe) -> list[Step]:
     """The base, Debian packages that Spaces count on, and a user like the Hub's."""
-    steps = [Step(f"FROM {recipe.base}", "taking the base image"), Step("USER root", "preparing")]
+    steps = [Step(f"FROM {recipe.base}", "taking the base image"), Step("USER root")]
     if recipe.system_packages:
         steps.append(_apt(recipe.system_packages, "installing system packages"))
     user = f"useradd --create-home --home-dir {HOME} --shell /bin/sh --non-unique --uid 1000 user"
     steps.append(Step(f"RUN {user} && install -d -o 1000 -g 1000 {HOME} {APP}", "creating the user"))
-    steps.append(Step(f"ENV {_pairs(_ENVIRONMENT)}", "preparing"))
+    steps.append(Step(f"ENV {_pairs(_ENVIRONMENT)}"))
     if recipe.ca:
         steps.extend(_TRUST)
-    return [*steps, Step("USER 1000", "preparing"), Step(f"WORKDIR {APP}", "preparing")]
+    return [*steps, Step("USER 1000"), Step(f"WORKDIR {APP}")]
 
 
 def trusting(text: str) -> str:
@@ -108,9 +108,9 @@ def _gradio(recipe: Recipe) -> list[Step]:
 def _own_packages(recipe: Recipe) -> list[Step]:
     steps: list[Step] = []
     if recipe.packages:
-        steps.append(Step("USER root", "preparing"))
+        steps.append(Step("USER root"))
         steps.append(_apt(recipe.packages, "installing packages.txt"))
-        steps.append(Step("USER 1000", "preparing"))
+        steps.append(Step("USER 1000"))
     gradio = gradio_packages(recipe.sdk_version)[0]
     for name, beside in (("pre-requirements.txt", ()), ("requirements.txt", (gradio,))):
         if name in recipe.files:
@@ -149,5 +149,5 @@ def _pairs(environment: dict[str, str]) -> str:
 
 _TRUST = (
     Step(f"COPY {CA_NAME} {CA_PATH}", "adding the CA bundle"),
-    Step(f"ENV {_pairs(dict.fromkeys(_CA_VARIABLES, CA_PATH))}", "preparing"),
+    Step(f"ENV {_pairs(dict.fromkeys(_CA_VARIABLES, CA_PATH))}"),
 )

@@ -40,11 +40,11 @@ class PullProgress:
 def build_progress(line: str, words: Sequence[str]) -> str | None:
     """The text for a line that begins a step ("step 5/11: installing requirements.txt"), else None.
 
-    `words` says what each of our own steps does; a step beyond them shows its instruction.
+    `words` says what each of our own steps does, or nothing; a step beyond them shows its instruction.
     """
     found = _STEP.match(line)
     if not found:
         return None
     number, total, instruction = int(found.group(1)), found.group(2), found.group(3).strip()
-    own = number <= len(words)
-    return f"step {number}/{total}: {words[number - 1] if own else instruction[:_INSTRUCTION]}"
+    text = words[number - 1] if number <= len(words) else instruction[:_INSTRUCTION]
+    return f"step {number}/{total}: {text}" if text else None

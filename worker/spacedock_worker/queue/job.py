@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from time import monotonic
 
 import structlog
-from redis.exceptions import RedisError
 
 from spacedock import wire
 from spacedock.errors import WireError
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
-from spacedock_worker.queue.ledger import Claimed, Ledger, readable_request
+from spacedock_worker.queue.ledger import TROUBLE, Claimed, Ledger, readable_request
 from spacedock_worker.queue.teller import Tell, Teller
 
 log = structlog.get_logger()
@@ -25,9 +24,6 @@ MAX_TRIES = 5
 
 OUTAGE_SECONDS = 600.0
 _PAUSE_SECONDS = 0.2
-
-TROUBLE = (RedisError, OSError)
-"""Redis is away or refuses (out of memory, read-only while it fails over): later it may not."""
 
 Handler = Callable[["TakenJob", Tell], Awaitable[JobResult]]
 

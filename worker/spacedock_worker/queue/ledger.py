@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from spacedock import keys, wire
 from spacedock.events import Event
 from spacedock.records import KEEP_RESULT_S, RELEASE_FILES_LUA
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
+
+TROUBLE = (RedisError, OSError)
+"""Redis is away or refuses (out of memory, read-only while it fails over): later it may not."""
 
 LEASE_MS = 9_000
 """How long a claim lasts without a sign of life from its worker."""

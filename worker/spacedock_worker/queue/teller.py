@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from redis.exceptions import RedisError
 
 from spacedock.events import Event
 from spacedock.result import Stage
-from spacedock_worker.queue.ledger import Ledger
+from spacedock_worker.queue.ledger import TROUBLE, Ledger
 
 log = structlog.get_logger()
 
@@ -52,5 +51,5 @@ class Teller:
         while (event := await self._events.get()) is not None:
             try:
                 await self._ledger.tell(event)
-            except (RedisError, OSError):
+            except TROUBLE:
                 log.debug("event.lost", job_id=self._job_id)

@@ -15,14 +15,13 @@ from typing import Any
 import structlog
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
-from redis.asyncio import ConnectionPool
 
 from spacedock import keys
-from spacedock.connection import CALL_SECONDS, CONNECT_SECONDS
+from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
 from spacedock_worker.queue.control import ControlHandler, serve_controls
-from spacedock_worker.queue.job import TROUBLE, Handler, JobRunner
-from spacedock_worker.queue.ledger import RENEW_SECONDS, Claimed, Lease, Ledger, job_serializer
+from spacedock_worker.queue.job import Handler, JobRunner
+from spacedock_worker.queue.ledger import RENEW_SECONDS, TROUBLE, Claimed, Lease, Ledger, job_serializer
 
 log = structlog.get_logger()
 
@@ -47,16 +46,7 @@ class QueueWorker(Worker):
     def __init__(self, url: str, handler: Handler, controls: ControlHandler, max_jobs: int = 32) -> None:
         # arq logs the arguments and results of jobs at INFO: they are not for any log.
         logging.getLogger("arq").setLevel(logging.ERROR)
-        redis = ArqRedis(
-            ConnectionPool.from_url(
-                url,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=CALL_SECONDS,
-                health_check_interval=30,
-            ),
-            job_serializer=job_serializer,
-            job_deserializer=json.loads,
-        )
+        redis = ArqRedis(pool_of(url), job_serializer=job_serializer, job_deserializer=json.loads)
         super().__init__(
             functions=[func(self._run_one, name=keys.FUNCTION, max_tries=2**31)],
             redis_pool=redis,
@@ -98,7 +88,7 @@ class QueueWorker(Worker):
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late, timeout=seconds)
+                await asyncio.wait(late, timeout=_GIVE_BACK_SECONDS)
 
     async def close(self) -> None:
         """Leave Redis; stop the tasks of `main` first. Twice is safe."""
@@ -162,6 +152,9 @@ class QueueWorker(Worker):
         try:
             await super().run_job(job_id, score)
         except TROUBLE:
+            # Where only a connection broke, somebody can go on at once; else when our lease has run out.
+            with suppress(*TROUBLE):
+                await self._ledger.release(job_id)
             raise
         except Exception as error:
             log.exception("job.fault", job_id=job_id)

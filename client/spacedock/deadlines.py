@@ -1,0 +1,70 @@
+"""Connections to Redis whose every call has a deadline, and can be cancelled at every moment.
+
+redis-py's own `socket_timeout` sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation
+that comes in the moment of success (python/cpython#86296): a task could not be stopped any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection
+
+CONNECT_SECONDS = 5.0
+CALL_SECONDS = 30.0
+_IDLE_SECONDS = 30
+"""A connection that was idle for so long is tried before it is used."""
+
+
+class _Deadlines(AbstractConnection):
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        async with asyncio.timeout(CALL_SECONDS):
+            await super().send_packed_command(command, check_health)
+
+    async def read_response(  # redis-py gave the parameter its name
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109
+        **options: Any,
+    ) -> Any:
+        if timeout is not None:
+            # Whoever gives a time wants None, not an error, when it is over: redis-py does that well.
+            return await super().read_response(disable_decoding, timeout, **options)
+        async with asyncio.timeout(CALL_SECONDS):
+            return await super().read_response(disable_decoding, **options)
+
+
+class _Tcp(_Deadlines, Connection):
+    pass
+
+
+class _Tls(_Deadlines, SSLConnection):
+    pass
+
+
+class _Unix(_Deadlines, UnixDomainSocketConnection):
+    pass
+
+
+_WITH_DEADLINES: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _Tcp,
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Unix,
+}
+
+
+def pool_of(url: str) -> ConnectionPool:
+    """Connections to `redis://`, `rediss://` or `unix://`; each opens at its first call.
+
+    Raises ValueError where the address is not one of these. Calls raise redis-py's errors, and TimeoutError.
+    """
+    pool = ConnectionPool.from_url(
+        url, socket_connect_timeout=CONNECT_SECONDS, health_check_interval=_IDLE_SECONDS
+    )
+    pool.connection_class = _WITH_DEADLINES[pool.connection_class]
+    return pool

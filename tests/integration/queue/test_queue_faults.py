@@ -1,0 +1,135 @@
+"""Faults and rubbish: each job ends with one result, the worker lives on, the queue is empty afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from tests.integration.queue.workers import echo, lapse, succeeded, until, worker_process, working
+
+from spacedock import keys
+from spacedock.client import Client
+from spacedock.result import ErrorKind, JobResult, Output
+from spacedock.states import JobState
+from spacedock_worker.queue.job import TakenJob
+from spacedock_worker.queue.ledger import Ledger
+from spacedock_worker.queue.teller import Tell
+
+
+async def kind_of_failure(client: Client, job_id: str) -> ErrorKind:
+    """Wait for the job's failure and say which it is."""
+    result = await client.result(job_id, wait=5)
+    assert result.state is JobState.FAILED
+    assert result.error is not None
+    return result.error.kind
+
+
+async def test_a_handler_that_raises_fails_its_job_and_nothing_else(client: Client, redis_url: str) -> None:
+    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+        if job.request.prompt == "raise":
+            raise ZeroDivisionError
+        return await echo(job, tell)
+
+    async with working(redis_url, handle):
+        job_id = await client.submit("raise")
+        assert await kind_of_failure(client, job_id) is ErrorKind.INTERNAL
+        assert (await client.run("next", wait=5)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("data", [object(), "\ud800", b"\xff"], ids=["object", "surrogate", "bytes"])
+async def test_an_answer_that_is_no_json_fails_its_job(client: Client, redis_url: str, data: object) -> None:
+    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+        return succeeded(job).model_copy(update={"output": Output(data=data)})
+
+    async with working(redis_url, handle):
+        job_id = await client.submit("prompt")
+        assert await kind_of_failure(client, job_id) is ErrorKind.BAD_OUTPUT
+
+
+@pytest.mark.parametrize(
+    "request_field",
+    ["", "no json", '{"v": 99, "prompt": "x"}', '{"v": 1, "prompt": 5}', b"\xff\xfe", '{"v": 1, "files": 5}'],
+    ids=["empty", "no-json", "unknown-version", "wrong-type", "no-text", "wrong-files"],
+)
+async def test_a_request_that_cannot_be_read_is_its_jobs_failure(
+    client: Client, redis_url: str, redis: Redis, request_field: str | bytes
+) -> None:
+    job_id = await client.submit("prompt")
+    await redis.hset(keys.job(job_id), "request", request_field)
+    async with working(redis_url):
+        assert await kind_of_failure(client, job_id) is ErrorKind.BAD_INPUT
+    assert await redis.zcard(keys.QUEUE) == 0
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [None, "no json", "[]", json.dumps({"t": "x", "f": keys.FUNCTION, "a": [], "k": {}, "et": 0})],
+    ids=["missing", "no-json", "a-list", "wrong-types"],
+)
+async def test_a_definition_that_arq_cannot_read_is_its_jobs_failure(
+    client: Client, redis_url: str, redis: Redis, definition: str | None
+) -> None:
+    job_id = await client.submit("prompt")
+    await redis.delete(keys.arq_job(job_id))
+    if definition is not None:
+        await redis.set(keys.arq_job(job_id), definition)
+    async with working(redis_url):
+        assert await kind_of_failure(client, job_id) is ErrorKind.INTERNAL
+    assert await redis.zcard(keys.QUEUE) == 0
+
+
+async def test_arguments_in_a_definition_are_ignored(client: Client, redis_url: str, redis: Redis) -> None:
+    job_id = await client.submit("prompt")
+    odd = {"t": None, "f": keys.FUNCTION, "a": [1, 2], "k": {"x": 3}, "et": 0}
+    await redis.set(keys.arq_job(job_id), json.dumps(odd))
+    async with working(redis_url):
+        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+
+
+async def test_what_is_no_job_is_removed_from_the_queue(client: Client, redis_url: str, redis: Redis) -> None:
+    await redis.zadd(keys.QUEUE, {"no-hash": 1, b"\xff\xfe": 2, "wrong-type": 3, "ended": 4, "half": 5})
+    await redis.set(keys.job("wrong-type"), "a string")
+    await redis.hset(keys.job("ended"), mapping={"state": "succeeded"})
+    await redis.hset(keys.job("half"), mapping={"request": "{}"})
+    async with working(redis_url):
+        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+    assert await redis.zcard(keys.QUEUE) == 0
+    assert [key async for key in redis.scan_iter("arq:*")] == []
+
+
+async def test_rubbish_on_the_channels_is_overheard(client: Client, redis_url: str, redis: Redis) -> None:
+    async with working(redis_url):
+        await client.run("both sides are subscribed")
+        for channel in (keys.WAKE, keys.CANCEL, keys.DONE):
+            await redis.publish(channel, b"\xff\xfe")
+        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+
+
+async def test_a_job_that_its_worker_dropped_is_still_in_the_queue(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    job_id = await client.submit("prompt")
+    await Ledger(redis, "gone").claim(read=10, free=1)
+    await lapse(redis, job_id)
+    async with working(redis_url):
+        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+async def test_no_prompt_stands_in_the_log(
+    client: Client, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    async with worker_process(redis_url, log):
+        await client.run("xyzzy is what I said", wait=15)
+        job_id = await client.submit("xyzzy again")
+        await redis.hset(keys.job(job_id), "request", '{"v": 1, "prompt": "xyzzy", "timeout": "xyzzy"}')
+        await client.result(job_id, wait=5)
+
+        async def logged() -> bool:
+            return log.read_text().count("job.ended") >= 2
+
+        await until(logged)
+    assert "xyzzy" not in log.read_text()

@@ -1,0 +1,101 @@
+"""Who may answer a job: the Space that it names, and those that stand beside it in the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spacedock.errors import SpaceNotFoundError
+from spacedock.files import payload_of
+from spacedock.request import JobRequest
+from spacedock_worker.host import candidates_for
+from spacedock_worker.model_step import instruction
+from spacedock_worker.plan import UNKNOWN, plan
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.space_step import call_of, source_of
+
+REPOSITORY = payload_of("mine.tar", b"tar", "application/x-tar").ref
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    registry = Registry(tmp_path / "registry.yaml")
+    for name, category in (("mood", "text"), ("tone", "text"), ("clip", "images")):
+        registry.add(name, {"category": category})
+    return registry
+
+
+def found(registry: Registry, **fields: Any) -> tuple[str | None, list[str]]:
+    candidates = candidates_for(JobRequest(prompt="x", **fields), registry)
+    chosen = candidates.chosen.id if candidates.chosen else None
+    return chosen, [entry.id for entry in candidates.alternates]
+
+
+def test_a_registered_space_has_the_others_of_its_category(registry: Registry) -> None:
+    assert found(registry, space="mood") == ("mood", ["tone"])
+
+
+def test_a_category_alone_has_its_spaces(registry: Registry) -> None:
+    assert found(registry, category="text") == (None, ["mood", "tone"])
+
+
+def test_an_unknown_category_has_none(registry: Registry) -> None:
+    assert found(registry, category="poems") == (None, [])
+
+
+def test_a_job_that_names_nothing_has_no_space(registry: Registry) -> None:
+    assert found(registry) == (None, [])
+
+
+def test_a_hub_id_needs_no_entry(registry: Registry) -> None:
+    chosen = candidates_for(JobRequest(prompt="x", space="user/space"), registry).chosen
+    assert chosen is not None
+    assert (chosen.id, chosen.hub_id, chosen.gives) == ("user/space", "user/space", {UNKNOWN})
+
+
+def test_a_hub_id_may_have_a_category_to_fall_back_to(registry: Registry) -> None:
+    assert found(registry, space="user/space", category="text") == ("user/space", ["mood", "tone"])
+
+
+def test_a_directory_may_have_a_category_to_fall_back_to(registry: Registry) -> None:
+    asked = JobRequest(prompt="x", repository=REPOSITORY, category="text")
+    candidates = candidates_for(asked, registry)
+    laid = plan(asked, candidates.chosen, candidates.alternates, [])
+    assert [step.name for step in laid.steps] == ["mine", "mood", "tone"]
+
+
+def test_an_unknown_name_is_told_with_those_that_there_are(registry: Registry) -> None:
+    with pytest.raises(SpaceNotFoundError, match=r"Known: clip, mood, tone\."):
+        found(registry, space="mod")
+
+
+def test_the_tar_that_a_job_brought_goes_before_the_entrys_repository() -> None:
+    entry = SpaceEntry(id="a", repository="/srv/a")
+    assert source_of(entry, b"tar").repository == b"tar"
+    assert source_of(entry, None).repository == Path("/srv/a")
+
+
+@pytest.mark.parametrize(("fields", "port"), [({}, None), ({"port": 7860}, 7860), ({"port": 80}, 80)])
+def test_a_port_counts_where_the_entry_names_one(fields: dict[str, Any], port: int | None) -> None:
+    assert source_of(SpaceEntry(id="a", **fields), None).port == port
+
+
+def test_what_the_job_says_goes_before_what_the_entry_says() -> None:
+    entry = SpaceEntry(id="a", endpoint="/entry", inputs={"steps": 4, "seed": 1})
+    request = JobRequest(prompt="x", endpoint="/job", inputs={"steps": 8})
+    call = call_of(entry, request, ())
+    assert (call.endpoint, call.inputs) == ("/job", {"steps": 8, "seed": 1})
+
+
+@pytest.mark.parametrize(
+    ("entry", "task"),
+    [
+        (SpaceEntry(id="a", description="Tells the mood"), "Tells the mood"),
+        (SpaceEntry(id="tell-mood"), "tell mood"),
+    ],
+)
+def test_a_model_is_told_what_the_space_would_have_done(entry: SpaceEntry, task: str) -> None:
+    assert f"You stand in for an application: {task}." in instruction(entry)

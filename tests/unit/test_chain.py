@@ -1,0 +1,147 @@
+"""Walking a plan: an attempt for every step, the first answer ends it, and cancellation passes through."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from structlog.testing import capture_logs
+
+from spacedock.request import JobRequest, Tier
+from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
+from spacedock_worker.adapters.base import AppAnswer
+from spacedock_worker.chain import Outcome, StepAnswer, Trace, walk
+from spacedock_worker.errors import StepError
+from spacedock_worker.plan import ModelStep, Plan, Skip, SpaceStep, Step
+from spacedock_worker.registry.entry import SpaceEntry
+
+REQUEST = JobRequest(prompt="my secret prompt")
+FIRST = SpaceStep(SpaceEntry(id="first"), "asked for")
+SECOND = SpaceStep(SpaceEntry(id="second"), "of its category")
+MODEL = ModelStep("smollm", Tier.DEFAULT, "the system default", degraded=True)
+SKIP = Skip(Tier.FAST, "tier 1", "there is none")
+
+
+@dataclass
+class Takes:
+    """Answers the steps of the given names; the others fail as told, or as crashed."""
+
+    answering: set[str] = field(default_factory=set)
+    errors: dict[str, BaseException] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+
+    async def __call__(self, step: Step, request: JobRequest, trace: Trace) -> StepAnswer:
+        self.taken.append(step.name)
+        trace.enter(Stage.CALL, "asking")
+        trace.seconds["call"] = 1.5
+        if step.name in self.answering:
+            by = AnsweredBy(tier=step.tier, kind=AnswerKind.SPACE, name=step.name)
+            return StepAnswer(AppAnswer("/predict", f"by {step.name}", None), by)
+        raise self.errors.get(step.name, StepError(Stage.READY, ErrorKind.CRASHED, f"{step.name} crashed"))
+
+
+async def walked(takes: Takes, *chain: Step | Skip) -> Outcome:
+    return await walk(Plan(chain), REQUEST, takes, lambda stage, name, message: None)
+
+
+async def test_the_first_answer_ends_the_walk() -> None:
+    takes = Takes({"first", "second"})
+    outcome = await walked(takes, FIRST, SECOND, MODEL)
+    assert takes.taken == ["first"]
+    assert outcome.answered is not None
+    assert outcome.answered.by.name == "first"
+
+
+async def test_every_step_before_the_answer_leaves_an_attempt_in_order() -> None:
+    outcome = await walked(Takes({"smollm"}), FIRST, SKIP, SECOND, MODEL)
+    assert [attempt.name for attempt in outcome.attempts] == ["first", "tier 1", "second", "smollm"]
+
+
+async def test_a_failed_step_says_how_far_it_came_and_why() -> None:
+    outcome = await walked(Takes({"second"}), FIRST, SECOND)
+    failed = outcome.attempts[0]
+    assert failed.error is not None
+    assert (failed.stage, failed.error.kind) == (Stage.READY, ErrorKind.CRASHED)
+    assert failed.error.message == "first crashed"
+
+
+async def test_a_skipped_step_is_recorded_with_its_reason_and_not_taken() -> None:
+    takes = Takes({"first"})
+    outcome = await walked(takes, SKIP, FIRST)
+    assert outcome.attempts[0].error is not None
+    assert (outcome.attempts[0].error.kind, outcome.attempts[0].error.message) == (
+        ErrorKind.SKIPPED,
+        "there is none",
+    )
+    assert takes.taken == ["first"]
+
+
+async def test_the_answering_attempt_has_the_stage_it_reached_and_no_error() -> None:
+    attempt = (await walked(Takes({"first"}), FIRST)).attempts[-1]
+    assert (attempt.stage, attempt.error) == (Stage.CALL, None)
+
+
+async def test_the_timings_are_the_answering_steps() -> None:
+    assert (await walked(Takes({"second"}), FIRST, SECOND)).timings.call == 1.5
+
+
+async def test_a_chain_that_nobody_answers_ends_without_an_answer() -> None:
+    outcome = await walked(Takes(), FIRST, SKIP, MODEL)
+    assert outcome.answered is None
+    assert len(outcome.attempts) == 3
+
+
+async def test_an_empty_chain_ends_without_an_answer() -> None:
+    assert await walked(Takes()) == Outcome((), (await walked(Takes())).timings)
+
+
+async def test_cancellation_passes_through_and_no_other_step_is_taken() -> None:
+    takes = Takes({"second"}, {"first": asyncio.CancelledError()})
+    with pytest.raises(asyncio.CancelledError):
+        await walked(takes, FIRST, SECOND)
+    assert takes.taken == ["first"]
+
+
+async def test_a_walk_that_is_cancelled_from_outside_stops_its_step() -> None:
+    entered, stopped = asyncio.Event(), asyncio.Event()
+
+    async def take(step: Step, request: JobRequest, trace: Trace) -> StepAnswer:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        raise AssertionError("it waited without end")
+
+    walking = asyncio.create_task(walk(Plan((FIRST, SECOND)), REQUEST, take, lambda *told: None))
+    await entered.wait()
+    walking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await walking
+    assert stopped.is_set()
+
+
+async def test_a_fault_of_our_own_is_not_taken_for_a_failed_step() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await walked(Takes({"second"}, {"first": ZeroDivisionError()}), FIRST, SECOND)
+
+
+async def test_progress_is_told_under_the_name_of_its_step() -> None:
+    told: list[tuple[Stage, str, str]] = []
+    await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
+    asked = [(stage, name) for stage, name, message in told if message == "asking"]
+    assert asked == [(Stage.CALL, "first"), (Stage.CALL, "second")]
+
+
+async def test_progress_holds_no_prompt() -> None:
+    told: list[tuple[Stage, str, str]] = []
+    await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
+    assert "secret" not in str(told)
+
+
+async def test_the_log_of_a_failed_step_holds_no_prompt() -> None:
+    with capture_logs() as logs:
+        await walked(Takes({"second"}), FIRST, SECOND)
+    assert [log["event"] for log in logs] == ["step.failed"]
+    assert "secret" not in str(logs)

@@ -1,0 +1,187 @@
+"""The daemon's configuration: which source goes before which, and what is wrong told by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spacedock.errors import SpacedockError
+from spacedockd.settings import ConfigError, DaemonSettings, load
+from spacedockd.worker_process import as_line
+
+USER = 1000
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return {"STATE_DIRECTORY": str(tmp_path / "state"), "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "spacedockd.yaml"
+
+
+def loaded(env: dict[str, str], config: Path | None = None, text: str = "", **options: Any) -> DaemonSettings:
+    if config is not None:
+        config.write_text(text, encoding="utf-8")
+    return load(config, options, env, USER)
+
+
+def refused(env: dict[str, str], config: Path | None = None, text: str = "", **options: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(env, config, text, **options)
+    return str(caught.value)
+
+
+def test_nothing_needs_to_be_configured(env: dict[str, str], tmp_path: Path) -> None:
+    settings = loaded({**env, "HOME": str(tmp_path)})
+    assert (settings.redis_url, settings.containers.max_containers) == (None, 3)
+    assert settings.state_dir == tmp_path / "state"
+
+
+def test_a_file_goes_before_the_defaults(env: dict[str, str], config: Path) -> None:
+    assert loaded(env, config, "max_jobs: 5\n").max_jobs == 5
+
+
+def test_a_variable_goes_before_the_file(env: dict[str, str], config: Path) -> None:
+    assert loaded({**env, "SPACEDOCK_MAX_JOBS": "6"}, config, "max_jobs: 5\n").max_jobs == 6
+
+
+def test_an_option_goes_before_the_variable(env: dict[str, str], config: Path) -> None:
+    settings = loaded({**env, "SPACEDOCK_MAX_JOBS": "6"}, config, "max_jobs: 5\n", max_jobs=7)
+    assert settings.max_jobs == 7
+
+
+def test_a_variable_changes_one_key_of_a_section(env: dict[str, str], config: Path) -> None:
+    env["SPACEDOCK_CONTAINERS__PIDS"] = "100"
+    containers = loaded(env, config, "containers: {pids: 64, memory: 134217728}\n").containers
+    assert (containers.pids, containers.memory) == (100, 134217728)
+
+
+def test_the_variables_file_is_read(env: dict[str, str], config: Path) -> None:
+    config.write_text("max_jobs: 5\n")
+    assert loaded({**env, "SPACEDOCK_CONFIG": str(config)}).max_jobs == 5
+
+
+def test_an_empty_variable_for_the_file_is_none(env: dict[str, str]) -> None:
+    assert loaded({**env, "SPACEDOCK_CONFIG": ""}).max_jobs == 32
+
+
+def test_a_file_that_is_named_must_exist(env: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: there is no such configuration file"):
+        load(tmp_path / "none.yaml", {}, env, USER)
+
+
+def test_the_file_of_the_variable_must_exist_too(env: dict[str, str], tmp_path: Path) -> None:
+    assert "no such configuration" in refused({**env, "SPACEDOCK_CONFIG": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# all of it is a comment\n", "containers:\n", "state_dir:\n", "images: {}\n"]
+)
+def test_keys_whose_values_are_commented_out_are_not_given(
+    env: dict[str, str], config: Path, text: str
+) -> None:
+    assert loaded(env, config, text) == loaded(env)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("max_job: 5\n", "'max_job'"),
+        ("containers: {memroy: 5}\n", "containers.memroy"),
+        ("smollm: {pth: x}\n", "smollm.pth"),
+        ("models: [{name: a, base_url: http://h/v1, key: x}]\n", "models.0.key"),
+        ("1: x\nfoo: y\n", "'1'"),
+    ],
+)
+def test_an_unknown_key_is_named(env: dict[str, str], config: Path, text: str, key: str) -> None:
+    assert key in refused(env, config, text)
+
+
+def test_an_unknown_variable_is_named_with_what_is_known(env: dict[str, str]) -> None:
+    said = refused({**env, "SPACEDOCK_MAX_JOB": "5"})
+    assert "'max_job'" in said
+    assert "max_jobs" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("max_jobs: many\n", "max_jobs"),
+        ("max_jobs: 0\n", "max_jobs"),
+        ("log_level: loud\n", "log_level"),
+        ("containers: {memory: 5}\n", "containers.memory"),
+        ("containers: [1]\n", "'containers'"),
+        ("state_dir: 5\n", "'state_dir'"),
+        ("runtime_dir: [a]\n", "'runtime_dir'"),
+        ("models: [{name: a, base_url: localhost}]\n", "models.0"),
+        ("default_model: {name: a, base_url: http://h, tier: heavy}\n", "default_model"),
+    ],
+)
+def test_a_bad_value_is_named(env: dict[str, str], config: Path, text: str, key: str) -> None:
+    assert key in refused(env, config, text)
+
+
+@pytest.mark.parametrize("text", ["- a\n", "just words\n", "a: [\n", "a: !!python/object:os.system x\n"])
+def test_a_file_that_is_no_configuration_is_named(env: dict[str, str], config: Path, text: str) -> None:
+    assert str(config) in refused(env, config, text)
+
+
+@pytest.mark.parametrize("clash", [["3", "100"], ["100", "3"]])
+def test_a_variable_that_is_both_value_and_section_is_told(env: dict[str, str], clash: list[str]) -> None:
+    names = ["SPACEDOCK_CONTAINERS", "SPACEDOCK_CONTAINERS__PIDS"]
+    both = zip(names if clash[0] == "3" else names[::-1], clash, strict=True)
+    assert "'containers' is not a section" in refused({**env, **dict(both)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SPACEDOCK_IMAGES__HUB_TOKEN", "[secret"), ("SPACEDOCK_SMOLLM__PATH", "'secret")]
+)
+def test_a_variables_value_is_not_repeated(env: dict[str, str], name: str, value: str) -> None:
+    said = refused({**env, name: value})
+    assert name in said
+    assert "secret" not in said
+
+
+def test_a_state_directory_that_cannot_be_made_is_told(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpacedockError, match="Name another directory"):
+        loaded(env, state_dir=tmp_path / "file/state")
+
+
+def test_the_state_directory_is_private(env: dict[str, str]) -> None:
+    assert loaded(env).state_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_directory_has_one_identity(env: dict[str, str]) -> None:
+    assert loaded(env).containers.instance_id == loaded(env).containers.instance_id
+
+
+def test_another_state_directory_has_another_identity(env: dict[str, str], tmp_path: Path) -> None:
+    other = loaded(env, state_dir=tmp_path / "other")
+    assert loaded(env).containers.instance_id != other.containers.instance_id
+
+
+def test_relative_directories_become_absolute(env: dict[str, str], config: Path) -> None:
+    assert loaded(env, config, "runtime_dir: run\n").runtime_dir == Path.cwd() / "run"
+
+
+def test_the_ca_bundle_of_the_machine_is_trusted(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    settings = loaded({**env, "SSL_CERT_FILE": "/no/such", "PIP_CERT": str(tmp_path / "ca.pem")})
+    assert settings.images.ca_bundle == tmp_path / "ca.pem"
+
+
+def test_a_redis_url_may_come_as_a_credential(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "redis-url").write_text("redis://:secret@h\n")
+    assert loaded({**env, "CREDENTIALS_DIRECTORY": str(tmp_path)}).redis_url == "redis://:secret@h"
+
+
+def test_the_workers_settings_survive_the_pipe(env: dict[str, str], config: Path) -> None:
+    text = "models: [{name: a, base_url: 'http://h/v1', api_key: secret, accepts: [text, image]}]\n"
+    worker = loaded(env, config, text).worker(None)
+    assert type(worker).model_validate_json(as_line(worker)) == worker

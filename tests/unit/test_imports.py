@@ -1,0 +1,79 @@
+"""What the client brings along: nothing of the worker, and next to nothing for --version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spacedock
+
+WORKERS = {
+    "arq",
+    "aiodocker",
+    "aiohttp",
+    "structlog",
+    "openai",
+    "yaml",
+    "huggingface_hub",
+    "spacedock_worker",
+}
+HEAVY = {"redis", "pydantic", "typer", "rich", "asyncio", *WORKERS}
+
+EVERYTHING = """
+import importlib, pkgutil, sys, spacedock
+for module in pkgutil.walk_packages(spacedock.__path__, "spacedock."):
+    importlib.import_module(module.name)
+for name in spacedock.__all__:
+    getattr(spacedock, name)
+"""
+VERSION = """
+import sys
+sys.argv = ["spacedock", "--version"]
+from spacedock.cli import main
+main()
+"""
+TELL = "\nprint(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+
+
+def imported(program: str) -> tuple[str, set[str]]:
+    ran = subprocess.run([sys.executable, "-c", program + TELL], capture_output=True, text=True, check=True)
+    return ran.stdout, set(ran.stderr.split())
+
+
+def test_the_whole_client_brings_nothing_of_the_worker() -> None:
+    assert not imported(EVERYTHING)[1] & WORKERS
+
+
+def test_importing_the_package_brings_neither_redis_nor_pydantic() -> None:
+    assert not imported("import sys, spacedock")[1] & HEAVY
+
+
+def test_the_version_is_told_without_redis_and_pydantic() -> None:
+    out, modules = imported(VERSION)
+    assert out.startswith("spacedock ")
+    assert not modules & HEAVY
+
+
+def test_the_command_itself_tells_its_version() -> None:
+    command = Path(sys.executable).parent / "spacedock"
+    ran = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert (ran.stdout.split()[0], ran.stderr) == ("spacedock", "")
+
+
+def test_the_command_ends_with_2_and_one_line_where_no_daemon_is(tmp_path: Path) -> None:
+    command = [Path(sys.executable).parent / "spacedock", "run", "x", "--redis", f"unix://{tmp_path}/no.sock"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", spacedock.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(spacedock, name).__name__ == name
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Klient'"):
+        _ = spacedock.Klient
