@@ -11,8 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from spacedock.errors import SpacedockError
-from spacedock_worker.logs import configure
-from spacedockd import daemon, settings
 from spacedockd.model.job import Which
 
 app = typer.Typer(
@@ -50,13 +48,13 @@ def serve(
         return
     given: dict[str, Any] = {"state_dir": state_dir, "runtime_dir": runtime_dir, "redis_url": redis_url}
     options = {key: value for key, value in given.items() if value is not None}
+    # Here, because they bring what only a running daemon needs, and --help has to be quick.
+    from spacedock_worker.logs import configure
+    from spacedockd import daemon, settings
+
     loaded = settings.load(config, options, os.environ, os.getuid())
     configure(loaded.log_format, loaded.log_level)
-    asyncio.run(_serve(loaded))
-
-
-async def _serve(loaded: settings.DaemonSettings) -> None:
-    await daemon.serve(loaded, os.environ, daemon.stop_on_signals())
+    asyncio.run(daemon.run(loaded, os.environ))
 
 
 @model.command("fetch")

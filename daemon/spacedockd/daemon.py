@@ -94,6 +94,11 @@ async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def run(settings: DaemonSettings, env: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    await serve(settings, env, stop_on_signals())
+
+
 def stop_on_signals() -> asyncio.Event:
     """An event that SIGTERM and Ctrl-C set."""
     stop = asyncio.Event()
