@@ -47,8 +47,8 @@ class EmbeddedValkey:
         paths.make_private(self.socket.parent)
         if len(str(self.socket)) > _LONGEST_SOCKET:
             raise ValkeyError(f"{self.socket} is too long for a unix socket: choose a shorter --runtime-dir")
-        if await self.answers():
-            log.info("valkey.attached", socket=str(self.socket))
+        if await self._is_listened_on():
+            await self._attach()
             return
         self.socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
@@ -96,6 +96,27 @@ class EmbeddedValkey:
                 return bool(await redis.ping())
         except (RedisError, OSError, TimeoutError):
             return False
+
+    async def _attach(self) -> None:
+        """Wait for a live server, which may be silent while it loads its file; never start a second beside it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                while not await self.answers():
+                    await asyncio.sleep(_LOOK_SECONDS)
+                log.info("valkey.attached", socket=str(self.socket))
+                return
+        raise ValkeyError(
+            f"a Valkey listens on {self.socket} but does not answer. Stop it, then start again."
+        )
+
+    async def _is_listened_on(self) -> bool:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                _, writer = await asyncio.open_unix_connection(str(self.socket))
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
 
     async def _until_it_answers(self) -> None:
         assert self._process is not None

@@ -14,13 +14,8 @@ from spacedock.request import Fallback, JobRequest, Tier
 from spacedock_worker.plan import ModelOption, ModelStep, Plan, Skip, SpaceStep, kind_of, kinds_of, plan
 from spacedock_worker.registry.entry import SpaceEntry
 
-MEDIA = {
-    "image": "image/png",
-    "audio": "audio/wav",
-    "video": "video/mp4",
-    "text": "text/plain",
-    "file": "application/zip",
-}
+MEDIA = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4", "text": "text/plain"}
+MEDIA |= {"file": "application/zip"}
 TYPES = ["text", "image", "audio", "text_and_image", "file", "unknown"]
 FAST = ModelOption("fast", Tier.FAST, frozenset({"text"}))
 LAST = ModelOption("smollm", Tier.DEFAULT, frozenset({"text"}))

@@ -155,3 +155,20 @@ async def test_a_registry_that_cannot_be_written_is_told(tmp_path: Path) -> None
 async def test_a_registry_of_other_shape_is_told_and_no_crash(desk: RegistryDesk, registry: Registry) -> None:
     registry.path.write_text("spaces: [mood]")
     assert "mend the file first" in ((await ask(desk, Op.ADD, name="mood")).error or "")
+
+
+def test_a_file_that_is_no_yaml_for_a_while_hides_no_space(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry.yaml")
+    registry.add("one", {})
+    registry.path.write_text("spaces: [", encoding="utf-8")
+    shelf = registry.shelf()
+    assert "one" in shelf.spaces
+    assert "cannot be read" in shelf.warnings[0]
+
+
+def test_an_edit_keeps_the_permissions_of_the_file(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry.yaml")
+    registry.add("one", {})
+    registry.path.chmod(0o640)
+    registry.add("two", {})
+    assert registry.path.stat().st_mode & 0o777 == 0o640

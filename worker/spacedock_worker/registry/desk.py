@@ -63,9 +63,16 @@ class RegistryDesk:
     async def _keep(self, ref: FileRef, redis: Redis) -> Path:
         data = await records.payload(redis, ref.sha256)
         path = (self._repositories / f"{ref.sha256}.tar").resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(path.write_bytes, data)
+        await asyncio.to_thread(_write_whole, path, data)
         return path
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that its name never stands for a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    part.replace(path)
 
 
 def _row(entry: SpaceEntry) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,22 @@ class Shelf:
         return tuple({entry.id: entry for entry in found if entry.id != name}.values())
 
 
+EMPTY = Shelf({}, {})
+
+
 class Registry:
     """The registry in one YAML file. A missing file is an empty one; a bad entry does not hide the rest."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._shelf = Shelf({}, {})
+        self._shelf = EMPTY
         self._stamp: tuple[int, int, int] | None = None
 
     def shelf(self) -> Shelf:
-        """The registry as the file has it now."""
+        """The registry as the file has it now; while the file is no YAML, as it was before, with a warning."""
         stamp = _stamp_of(self.path)
         if stamp != self._stamp:
-            self._stamp, self._shelf = stamp, read_shelf(self.path)
+            self._stamp, self._shelf = stamp, read_shelf(self.path, self._shelf)
             for warning in self._shelf.warnings:
                 log.warning("registry.entry_unreadable", path=str(self.path), reason=warning)
         return self._shelf
@@ -123,6 +127,7 @@ class Registry:
                 "w", dir=self.path.parent, prefix=".registry-", suffix=".yaml", delete=False
             ) as file:
                 yaml.dump(document, file, _DUMPER, sort_keys=False, allow_unicode=True)
+            os.chmod(file.name, _mode_of(self.path))
             os.replace(file.name, self.path)
         self._stamp = None
 
@@ -145,12 +150,12 @@ def _withdraw(categories: dict[Any, Any], name: str, category: Any) -> None:
         del categories[category]
 
 
-def read_shelf(path: Path) -> Shelf:
-    """Read a registry file; what is wrong in it becomes a warning."""
+def read_shelf(path: Path, before: Shelf = EMPTY) -> Shelf:
+    """Read a registry file; what is wrong in it becomes a warning; if it is no YAML, all is as before."""
     try:
         document = _load(path)
     except BadRequestError as error:
-        return Shelf({}, {}, (str(error),))
+        return replace(before, warnings=(str(error),))
     warnings = [f"unknown key '{key}'" for key in document if key not in _TOP_KEYS]
     spaces = dict(_entries(document.get("spaces") or {}, path.parent, warnings))
     categories = dict(_categories(document.get("categories") or {}, spaces, warnings))
@@ -205,10 +210,18 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _stamp_of(path: Path) -> tuple[int, int, int]:
     try:
-        stat = path.stat()
+        found = path.stat()
     except OSError:
         return (0, 0, 0)
-    return (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+    return (found.st_mtime_ns, found.st_ino, found.st_size)
+
+
+def _mode_of(path: Path) -> int:
+    """The permissions that an edit keeps; those of a new file where there is none yet."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return 0o644
 
 
 @contextmanager
