@@ -43,12 +43,18 @@ class EmbeddedValkey:
 
         Raises ValkeyError.
         """
+        self._process = None
         paths.make_private(self._directory)
         paths.make_private(self.socket.parent)
         if len(str(self.socket)) > _LONGEST_SOCKET:
             raise ValkeyError(f"{self.socket} is too long for a unix socket: choose a shorter --runtime-dir")
         if await self._is_listened_on():
-            await self._attach()
+            # Never a second server beside a live one: both would write to one append-only file.
+            if not await self._comes_to_answer():
+                raise ValkeyError(
+                    f"what listens on {self.socket} does not answer. Stop it, then start again."
+                )
+            log.info("valkey.attached", socket=str(self.socket))
             return
         self.socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
@@ -59,7 +65,11 @@ class EmbeddedValkey:
             # A session of its own: Ctrl-C in the terminal must reach the daemon only, which stops us last.
             start_new_session=True,
         )
-        await self._until_it_answers()
+        if not await self._comes_to_answer():
+            raise ValkeyError(
+                f"the embedded Valkey did not start; its log is {self._directory / 'valkey.log'}. "
+                "Or name a Redis of your own with redis_url."
+            )
         log.info("valkey.started", socket=str(self.socket), pid=self._process.pid)
 
     async def ended(self) -> None:
@@ -97,18 +107,6 @@ class EmbeddedValkey:
         except (RedisError, OSError, TimeoutError):
             return False
 
-    async def _attach(self) -> None:
-        """Wait for a live server, which may be silent while it loads its file; never start a second beside it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
-                while not await self.answers():
-                    await asyncio.sleep(_LOOK_SECONDS)
-                log.info("valkey.attached", socket=str(self.socket))
-                return
-        raise ValkeyError(
-            f"a Valkey listens on {self.socket} but does not answer. Stop it, then start again."
-        )
-
     async def _is_listened_on(self) -> bool:
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -118,18 +116,15 @@ class EmbeddedValkey:
         writer.close()
         return True
 
-    async def _until_it_answers(self) -> None:
-        assert self._process is not None
+    async def _comes_to_answer(self) -> bool:
+        """Whether the server answers in time: it may be loading its file."""
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                while self._process.returncode is None:
+                while self._process is None or self._process.returncode is None:
                     if await self.answers():
-                        return
+                        return True
                     await asyncio.sleep(_LOOK_SECONDS)
-        raise ValkeyError(
-            f"the embedded Valkey did not start; its log is {self._directory / 'valkey.log'}. "
-            "Or name a Redis of your own with redis_url."
-        )
+        return False
 
     def _configured(self) -> Path:
         path = self._directory / "valkey.conf"

@@ -1,4 +1,4 @@
-"""How fast the queue is: `python -m tests.benchmarks.bench_queue`; client and worker are processes of their own."""
+"""How fast the queue is, by `python -m tests.benchmarks.bench_queue`: client and worker are two processes."""
 
 from __future__ import annotations
 

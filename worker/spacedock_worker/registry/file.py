@@ -72,7 +72,7 @@ class Registry:
         self._stamp: tuple[int, int, int] | None = None
 
     def shelf(self) -> Shelf:
-        """The registry as the file has it now; while the file is no YAML, as it was before, with a warning."""
+        """The registry as the file has it now; while that is no YAML, as it was before, with a warning."""
         stamp = _stamp_of(self.path)
         if stamp != self._stamp:
             self._stamp, self._shelf = stamp, read_shelf(self.path, self._shelf)
