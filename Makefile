@@ -36,7 +36,7 @@ test-tools:
 
 .PHONY: bench-queue
 bench-queue: setup ## Submit to result, bulk submission, jobs per second
-	@$(BIN)/python tests/benchmarks/bench_queue.py
+	@$(BIN)/python -m tests.benchmarks.bench_queue
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches

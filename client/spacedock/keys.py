@@ -30,7 +30,7 @@ FUNCTION = "run"
 
 
 def job(job_id: str) -> str:
-    """Hash: request, state, submitted (s), cancel, message, result."""
+    """Hash: request, state, submitted (s), files (digests), worker (its holder), cancel, message, result."""
     return JOB + job_id
 
 

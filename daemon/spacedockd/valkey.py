@@ -23,6 +23,7 @@ log = structlog.get_logger()
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
+_WATCH_SECONDS = 1.0
 _LONGEST_SOCKET = 100
 
 
@@ -73,16 +74,14 @@ class EmbeddedValkey:
         log.info("valkey.started", socket=str(self.socket), pid=self._process.pid)
 
     async def ended(self) -> None:
-        """Return when the server no longer answers; a hiccup of a second does not count."""
+        """Return when the server has ended; one that is only silent has not."""
+        if self._process is not None:
+            await self._process.wait()
+            return
         while True:
-            if self._process is not None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._process.wait(), 1.0)
-                    return
-            else:
-                await asyncio.sleep(1.0)
-                if not await self.answers():
-                    return
+            await asyncio.sleep(_WATCH_SECONDS)
+            if not await self._is_listened_on():
+                return
 
     async def stop(self) -> None:
         """Shut the server down, its append-only file flushed."""
@@ -91,7 +90,8 @@ class EmbeddedValkey:
                 await redis.shutdown(nosave=True)
         if self._process is not None and self._process.returncode is None:
             try:
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()

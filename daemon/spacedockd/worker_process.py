@@ -73,7 +73,8 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self._settings.drain_seconds + CLEANUP_SECONDS)
+            async with asyncio.timeout(self._settings.drain_seconds + CLEANUP_SECONDS):
+                await process.wait()
         except TimeoutError:
             log.warning("worker.killed", pid=process.pid)
             process.kill()
