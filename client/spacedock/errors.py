@@ -69,6 +69,18 @@ class SpaceNotFoundError(SpacedockError):
         super().__init__(f"no Space '{name}' in the registry.{names} Add it with `spacedock spaces add`.")
 
 
+class CategoryNotFoundError(SpacedockError):
+    """The registry has no Space of that category."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        self.name, self.known = name, known
+        names = f"Categories: {', '.join(known)}." if known else "The registry is empty."
+        super().__init__(
+            f"no Space of the category '{name}' in the registry. {names} "
+            f"Add one with `spacedock spaces add NAME --category {name}`."
+        )
+
+
 class ResultTimeoutError(SpacedockError):
     """The job had not ended when the caller's wait was over. The job itself goes on."""
 

@@ -13,6 +13,7 @@ from tests.acceptance.running import Daemon
     ("arguments", "words"),
     [
         (["run", "hello", "--space", "sentimnt"], "no Space 'sentimnt' in the registry"),
+        (["run", "hello", "--category", "poems"], "no Space of the category 'poems'"),
         (["run", "hello", "--file", "/no/such/file"], "/no/such/file: No such file"),
         (["run", ""], "the prompt is empty"),
         (["run", "hello", "--input", "steps"], "NAME=VALUE"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spacedock.errors import SpaceNotFoundError
+from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError
 from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock_worker.host import candidates_for
@@ -42,8 +42,9 @@ def test_a_category_alone_has_its_spaces(registry: Registry) -> None:
     assert found(registry, category="text") == (None, ["mood", "tone"])
 
 
-def test_an_unknown_category_has_none(registry: Registry) -> None:
-    assert found(registry, category="poems") == (None, [])
+def test_an_unknown_category_names_those_that_there_are(registry: Registry) -> None:
+    with pytest.raises(CategoryNotFoundError, match="Categories: images, text"):
+        found(registry, category="poems")
 
 
 def test_a_job_that_names_nothing_has_no_space(registry: Registry) -> None:

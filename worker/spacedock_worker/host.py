@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from spacedock import records
-from spacedock.errors import SpaceNotFoundError, WireError
+from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError, WireError
 from spacedock.files import FileRef, Payload
 from spacedock.request import JobRequest, Tier
 from spacedock.result import ErrorKind, JobResult, Output, Stage
@@ -45,7 +45,7 @@ class Host:
             candidates = candidates_for(request, self._registry)
             files = tuple([await self._load(ref) for ref in request.files])
             repository = (await self._load(request.repository)).data if request.repository else None
-        except SpaceNotFoundError as error:
+        except (SpaceNotFoundError, CategoryNotFoundError) as error:
             return ended(job.id, JobState.FAILED, ErrorKind.SPACE_NOT_FOUND, str(error), request.labels)
         except WireError as error:
             return ended(job.id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error), request.labels)
@@ -74,7 +74,11 @@ class Host:
 
 
 def candidates_for(request: JobRequest, registry: Registry) -> Candidates:
-    """Look up who may answer. Raises SpaceNotFoundError for a name that is neither here nor a Hub id."""
+    """Look up who may answer.
+
+    Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a category
+    without a Space.
+    """
     shelf = registry.shelf()
     if request.repository is not None:
         name = request.repository.name.removesuffix(".tar")
@@ -94,7 +98,12 @@ def undescribed(name: str, hub_id: str | None = None) -> SpaceEntry:
 
 
 def _of_category(request: JobRequest, registry: Registry) -> tuple[SpaceEntry, ...]:
-    return registry.shelf().in_category(request.category) if request.category else ()
+    if not request.category:
+        return ()
+    found = registry.shelf().in_category(request.category)
+    if not found:
+        raise CategoryNotFoundError(request.category, registry.shelf().known_categories)
+    return found
 
 
 def result_of(job: TakenJob, outcome: Outcome) -> JobResult:

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from spacedock.cli import options, preflight
-from spacedock.cli.exits import FAILED, INTERRUPTED
+from spacedock.cli.exits import FAILED, INTERRUPTED, USAGE
 from spacedock.cli.printing import printable, save, say, show, write
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
 from spacedock.request import JobRequest, Tier
-from spacedock.result import JobResult
+from spacedock.result import ErrorKind, JobResult
 
 
 def run(
@@ -56,7 +56,13 @@ def run(
             names = ", ".join(ref.name for ref in result.output.files)
             say(f"the answer has files ({names}): save them with `spacedock result {result.id} -d DIR`")
     if not result.succeeded:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(exit_code(result))
+
+
+def exit_code(result: JobResult) -> int:
+    """The exit code of a job that failed: a name that is not in the registry is wrong usage."""
+    error = result.error
+    return USAGE if error and error.kind is ErrorKind.SPACE_NOT_FOUND else FAILED
 
 
 async def _run(

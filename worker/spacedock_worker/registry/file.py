@@ -51,6 +51,12 @@ class Shelf:
         naming = [name for name, entry in self.spaces.items() if entry.category == category]
         return tuple(self.spaces[name] for name in dict.fromkeys([*listed, *naming]))
 
+    @property
+    def known_categories(self) -> tuple[str, ...]:
+        """The categories that have a Space, sorted."""
+        listed = {category for category, names in self.categories.items() if names}
+        return tuple(sorted(listed | {entry.category for entry in self.spaces.values()}))
+
     def alternates(self, name: str) -> tuple[SpaceEntry, ...]:
         """The other Spaces of that Space's categories."""
         mine = [category for category, names in self.categories.items() if name in names]
