@@ -76,8 +76,8 @@ class Host:
 def candidates_for(request: JobRequest, registry: Registry) -> Candidates:
     """Look up who may answer.
 
-    Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a category
-    without a Space.
+    Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
+    category without a Space.
     """
     shelf = registry.shelf()
     if request.repository is not None:
