@@ -204,9 +204,16 @@ trap 'rm -f "$log"' EXIT
 command -v flock >/dev/null || fail "the command flock is missing: install util-linux"
 take_lock
 check_python
-ensure_venv
-ensure_llama_libraries
+# Packages on one side, engine and image on the other: neither needs the other, and both take a minute.
+(
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  ensure_venv
+  ensure_llama_libraries
+) &
+venv_job=$!
 ensure_engine
 ensure_base_image
+wait "$venv_job"
 ensure_model
 say "ready"
