@@ -266,7 +266,7 @@ async def test_a_cancelled_wait_for_the_app_leaves_nothing_behind(engine, settin
 
         async def use() -> None:
             def hear(text: str) -> None:
-                if "to answer" in text:
+                if "until it answers" in text:
                     waiting.set()
 
             async with pool.lease(spec("one"), never, hear):

@@ -33,9 +33,8 @@ class Network:
         Raises StepError `start_failed` where the engine refuses, or has one of that name that is not ours.
         """
         try:
-            async with self._looking:
-                if not await self._exists():
-                    await self._create()
+            # A start that is cancelled must not leave a network behind that `remove` has not seen.
+            await asyncio.shield(self._make())
         except RefusedError as error:
             message = f"the network {self.name} cannot be made: {error.message}. See `docker network ls`."
             raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error
@@ -43,13 +42,18 @@ class Network:
     async def remove(self) -> None:
         """Remove the network if it is ours and nobody is on it; never fails for that."""
         try:
-            async with self._engine.call(Stage.START) as docker:
+            async with self._looking, self._engine.call(Stage.START) as docker:
                 for network in await docker.networks.list(filters={"name": self.name, "label": _LABEL}):
                     if network["Name"] == self.name:
                         await (await docker.networks.get(network["Id"])).delete()
         except (RefusedError, StepError) as error:
             # Refused while a container is on it that could not be removed: the next life tries again.
             log.debug("network.kept", network=self.name, reason=str(error))
+
+    async def _make(self) -> None:
+        async with self._looking:
+            if not await self._exists():
+                await self._create()
 
     async def _exists(self) -> bool:
         async with self._engine.call(Stage.START) as docker:
