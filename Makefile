@@ -28,7 +28,7 @@ check: lint test-tools ## lint, and the tests that need no Docker Engine
 
 .PHONY: test
 test: lint test-tools ## Everything: unit, integration and acceptance tests on the real engine
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests --durations=10
 
 .PHONY: test-tools
 test-tools:
