@@ -1,0 +1,19 @@
+"""The entry of the `spacedockd` command: says what to install where only the thin client is."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+
+def main() -> None:
+    """Run the daemon's command, or exit with 2 and a message where its packages are missing."""
+    try:
+        cli = import_module("spacedockd.cli")
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"spacedockd: the package {error.name} is missing, because only the client is installed. "
+            "Install the daemon: pip install 'hf-spacedock[daemon,smollm]'\n"
+        )
+        sys.exit(2)
+    cli.main()
