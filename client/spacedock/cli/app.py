@@ -14,7 +14,8 @@ from spacedock.errors import SpacedockError
 app = typer.Typer(
     name="spacedock",
     help="Run Hugging Face Spaces on your own machines, as durable local batch jobs.\n\n"
-    "Exit codes: 0 all succeeded, 1 some failed, 2 wrong usage or no connection.",
+    "Exit codes: 0 all succeeded, 1 some failed, 2 wrong usage or no connection.\n\n"
+    "`spacedock --version` tells the version.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
