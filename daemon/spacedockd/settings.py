@@ -14,8 +14,9 @@ from spacedock.locate import SOCKET, runtime_dir, socket_url
 from spacedock.wire import describe
 from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.images import ImageSettings
+from spacedock_worker.logs import LogFormat, LogLevel
 from spacedock_worker.models import ModelEndpoint
-from spacedock_worker.settings import LogFormat, LogLevel, WorkerSettings
+from spacedock_worker.settings import WorkerSettings
 from spacedockd import paths
 from spacedockd.model.job import SmolLMSettings
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Literal
 
 import structlog
 
-from spacedock_worker.settings import LogFormat, LogLevel
+LogFormat = Literal["auto", "json", "pretty"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:

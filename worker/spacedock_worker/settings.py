@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.images import ImageSettings
+from spacedock_worker.logs import LogFormat, LogLevel
 from spacedock_worker.models import ModelEndpoint
-
-LogFormat = Literal["auto", "json", "pretty"]
-LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class WorkerSettings(BaseModel):
