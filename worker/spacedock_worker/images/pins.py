@@ -8,11 +8,11 @@ _VERSION = re.compile(r"\d+(?:\.\d+)*[0-9A-Za-z.+!-]*")
 
 # Releases of Gradio leave their dependencies open upwards, and later ones broke them. Each row was seen to
 # run (3.35.2, 3.50.2, 4.8.0, 4.44.1); from 5 on, versions run as they are.
+_OLD = ("starlette<1", "pydantic<2", "huggingface_hub<1", "httpx<0.28", "numpy<2", "altair<6")
 _PINS: tuple[tuple[tuple[int, int], tuple[str, ...]], ...] = (
-    (
-        (3, 40),
-        ("starlette<1", "pydantic<2", "huggingface_hub<1", "httpx<0.28", "numpy<2", "altair<6"),
-    ),
+    # Until 3.39 the client's version is open too; its serializers went with 0.7, and changed with 0.3.
+    ((3, 38), (*_OLD, "gradio_client<0.3")),
+    ((3, 40), (*_OLD, "gradio_client<0.7")),
     ((4, 0), ("starlette<1", "huggingface_hub<1")),
     ((5, 0), ("starlette<1", "huggingface_hub<1", "pydantic<2.11")),
 )
