@@ -27,8 +27,15 @@ check: lint test-tools ## lint, and the tests that need no Docker Engine
 	@$(BIN)/pytest -q tests/unit
 
 .PHONY: test
-test: lint test-tools ## Everything: unit, integration and acceptance tests on the real engine
-	@$(BIN)/pytest tests --durations=10
+test: setup test-tools ## Everything: lint, unit, integration and acceptance tests on the real engine
+	@$(BIN)/python -m tests.layers > .cache/layers.log 2>&1 & layers=$$!; \
+	$(MAKE) --no-print-directory lint && $(BIN)/pytest -q tests/unit || { kill $$layers; exit 1; }; \
+	wait $$layers || { cat .cache/layers.log; exit 1; }
+	@$(BIN)/pytest tests/integration tests/compat tests/acceptance --durations=10
+
+.PHONY: test-full
+test-full: setup ## Every test Space on every Gradio, beside gradio_client; writes docs/compatibility.md
+	@$(BIN)/pytest tests/compat --all-versions --timeout=900
 
 .PHONY: test-tools
 test-tools:
@@ -37,6 +44,10 @@ test-tools:
 .PHONY: bench-queue
 bench-queue: setup ## Submit to result, bulk submission, jobs per second
 	@$(BIN)/python -m tests.benchmarks.bench_queue
+
+.PHONY: bench-adapter
+bench-adapter: setup ## A call by HTTP alone, by the adapter, by gradio_client, on six versions of Gradio
+	@$(BIN)/python -m tests.benchmarks.bench_adapter
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches

@@ -15,6 +15,14 @@ from spacedockd.valkey import server_binary
 START_SECONDS = 10.0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-versions",
+        action="store_true",
+        help="run the compatibility cases on every Gradio, beside gradio_client, and write their table",
+    )
+
+
 @pytest.fixture(scope="session")
 def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a real Valkey server that only this test run uses."""

@@ -1,4 +1,4 @@
-"""What a job tells while it runs, and where it stands: never the prompt, never an output."""
+"""What a job tells while it runs, and where it stands: never the prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from spacedock.states import JobState
 
 
 class Event(BaseModel):
-    """One step of progress: which stage of whom (`name`), and a short message for people."""
+    """One step of progress: which stage of whom (`name`), and a short message for people.
+
+    `partial` is the answer's text as far as it is there (its end, at most 4,000 characters); None where it
+    has not grown, and always in privacy mode.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -17,6 +21,7 @@ class Event(BaseModel):
     stage: Stage
     name: str
     message: str
+    partial: str | None = None
 
 
 class JobStatus(BaseModel):

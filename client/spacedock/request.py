@@ -38,6 +38,7 @@ class JobRequest(BaseModel):
     `space` is a name in the registry or a Hub id (`user/space`); `repository` is a Space's directory,
     packed by the client as a tar payload. `inputs` override the endpoint's parameters by name.
     `timeout` bounds one execution of the call in seconds; preparing and starting have their own limits.
+    With `explain` the Space is started and asked which endpoint would take the call, and why; none is called.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -54,13 +55,14 @@ class JobRequest(BaseModel):
     privacy: bool = False
     performance_first: bool = False
     fallback: Fallback = Fallback.CHAIN
+    explain: bool = False
     timeout: float = Field(default=300.0, gt=0, le=86_400)
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
     labels: dict[str, Label] = Field(default_factory=dict, max_length=20)
 
     @model_validator(mode="after")
     def _is_a_job(self) -> Self:
-        if not self.prompt.strip() and not self.files and not self.inputs:
+        if not (self.prompt.strip() or self.files or self.inputs or self.endpoint or self.explain):
             raise ValueError("the prompt is empty and there is no file: give at least one of them")
         if self.space is not None and not SPACE_NAME.fullmatch(self.space):
             raise ValueError(f"'{self.space}' is not a Space: give a registry name or a Hub id (user/space)")

@@ -88,11 +88,15 @@ class AnsweredBy(_Value):
 
 
 class Output(_Value):
-    """The answer: `text` for people, `data` as the endpoint returned it, `files` by their content."""
+    """The answer: `text` for people, `data` as the endpoint returned it, `files` by their content.
+
+    `truncated` says that `text` is only the beginning of what there was.
+    """
 
     text: str | None = None
     data: Any = None
     files: tuple[FileRef, ...] = ()
+    truncated: bool = False
 
 
 class Timings(_Value):

@@ -35,9 +35,19 @@ _KINDS = {
     "broken-error": (TEXT, TEXT, "broken"),
     "broken-hang": (TEXT, TEXT, "broken"),
     "broken-memory": (TEXT, TEXT, "broken"),
+    "openapi-sentiment": (TEXT, TEXT, "apis"),
+    "command-count": (TEXT, TEXT, "programs"),
+    "g-auth": (TEXT, TEXT, "logins"),
+    "g-buttons": (TEXT, TEXT, "buttons"),
+    "g-generator": (TEXT, TEXT, "streams"),
+    "g-long": (TEXT, TEXT, "streams"),
+    "streamlit": (TEXT, TEXT, "pages"),
+    "static": (TEXT, TEXT, "pages"),
 }
 _REPOSITORIES = {"broken-painter": "broken-import"}
-_LIMITS: dict[str, dict[str, Any]] = {
+_MORE: dict[str, dict[str, Any]] = {
+    "command-count": {"adapter": "command"},
+    "g-auth": {"auth": {"username": "ada", "password": "lovelace"}},
     "broken-never-ready": {"start_timeout": 6.0},
     "broken-memory": {"memory": 400 * 2**20},
 }
@@ -52,7 +62,7 @@ def registry() -> dict[str, Any]:
             "category": category,
             "input_type": takes,
             "output_type": gives,
-            **_LIMITS.get(name, {}),
+            **_MORE.get(name, {}),
         }
         for name, (takes, gives, category) in _KINDS.items()
     }

@@ -15,6 +15,8 @@ from tests.acceptance.running import Daemon
         ("broken-error", "call", "app_error", "out of coffee"),
         ("broken-hang", "call", "timeout", "--timeout"),
         ("broken-memory", "call", "out_of_memory", "memory"),
+        ("streamlit", "build", "unsupported", "Streamlit"),
+        ("static", "build", "unsupported", "static page"),
     ],
 )
 def test_the_attempt_says_where_and_why(

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -53,16 +54,27 @@ def spec(base: str) -> Callable[..., ContainerSpec]:
     return make
 
 
-async def answers(url: str) -> bool:
+@dataclass
+class Page:
+    """A connection to a web server, which is nothing but its address."""
+
+    url: str
+    closed: bool = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def answers(url: str) -> Page | None:
     try:
         async with aiohttp.ClientSession() as session, session.get(url) as response:
-            return response.status == 200
+            return Page(url) if response.status == 200 else None
     except aiohttp.ClientError:
-        return False
+        return None
 
 
-async def never(url: str) -> bool:
-    return False
+async def never(url: str) -> Page | None:
+    return None
 
 
 def silent(text: str) -> None:
@@ -79,13 +91,13 @@ async def test_a_warm_container_serves_the_second_lease_at_once(engine, settings
     async with Pool(engine, settings) as pool:
         async with pool.lease(spec("one"), answers, silent) as lease:
             assert lease.start_seconds > 0
-            assert await answers(lease.base_url)
+            assert await answers(lease.app.url)
             assert await lease.explain() is None
-            first = lease.base_url
+            first = lease.app.url
         assert repr(pool) == "<Pool 1/3 containers: 0 busy, 1 idle, 0 stopping; 0 waiting>"
         began = asyncio.get_running_loop().time()
         async with pool.lease(spec("one"), answers, silent) as lease:
-            assert (lease.start_seconds, lease.base_url) == (0.0, first)
+            assert (lease.start_seconds, lease.app.url) == (0.0, first)
             assert asyncio.get_running_loop().time() - began < 0.5
     assert await ours(engine, settings.instance_id) == []
 
@@ -111,7 +123,7 @@ async def test_leases_of_one_space_wait_for_each_other_in_order(engine, settings
         async with pool.lease(spec("one"), answers, silent) as lease:
             busy += 1
             assert busy == 1
-            await answers(lease.base_url)
+            await answers(lease.app.url)
             served.append(number)
             busy -= 1
 
@@ -148,7 +160,7 @@ async def test_an_idle_container_that_died_is_started_anew(engine, settings, spe
             await docker.containers.container((await ours(engine, settings.instance_id))[0]).kill()
         async with pool.lease(spec("one"), answers, silent) as lease:
             assert lease.start_seconds > 0
-            assert await answers(lease.base_url)
+            assert await answers(lease.app.url)
 
 
 async def test_an_app_that_ends_is_a_crash_with_its_last_words(engine, settings, spec) -> None:
@@ -211,7 +223,7 @@ async def test_containers_cannot_reach_each_other(engine, settings, spec) -> Non
     async with AsyncExitStack() as leases, Pool(engine, settings) as pool:
         one = await leases.enter_async_context(pool.lease(spec("one"), answers, silent))
         await leases.enter_async_context(pool.lease(spec("two"), answers, silent))
-        code = f"import urllib.request; urllib.request.urlopen({one.base_url!r}, timeout=2)"
+        code = f"import urllib.request; urllib.request.urlopen({one.app.url!r}, timeout=2)"
         spy = spec("spy", ("python3", "-c", code))
         with pytest.raises(StepError, match="timed out"):
             async with pool.lease(spy, never, silent):
@@ -221,8 +233,8 @@ async def test_containers_cannot_reach_each_other(engine, settings, spec) -> Non
 async def test_published_ports_are_reached_at_the_loopback_address(engine, settings, spec) -> None:
     published = settings.model_copy(update={"publish_ports": True})
     async with Pool(engine, published) as pool, pool.lease(spec("one"), answers, silent) as lease:
-        assert lease.base_url.startswith("http://127.0.0.1:")
-        assert await answers(lease.base_url)
+        assert lease.app.url.startswith("http://127.0.0.1:")
+        assert await answers(lease.app.url)
 
 
 class Counting(Engine):
@@ -286,7 +298,7 @@ async def test_a_cancelled_waiter_does_not_take_the_room(engine, settings, spec)
 
         async def use(space: str) -> str:
             async with pool.lease(spec(space), answers, silent) as lease:
-                return lease.base_url
+                return lease.app.url
 
         async with pool.lease(spec("one"), answers, silent):
             gives_up, stays = asyncio.create_task(use("two")), asyncio.create_task(use("three"))
@@ -297,12 +309,17 @@ async def test_a_cancelled_waiter_does_not_take_the_room(engine, settings, spec)
         assert (await stays).startswith("http://")
 
 
-async def test_a_cancelled_call_does_not_leave_a_warm_container(engine, settings, spec) -> None:
+@pytest.mark.parametrize(("discarded", "left"), [(True, "0 idle"), (False, "1 idle")])
+async def test_a_cancelled_call_leaves_its_container_unless_it_is_discarded(
+    engine, settings, spec, discarded: bool, left: str
+) -> None:
     called = asyncio.Event()
     async with Pool(engine, settings) as pool:
 
         async def use() -> None:
-            async with pool.lease(spec("one"), answers, silent):
+            async with pool.lease(spec("one"), answers, silent) as lease:
+                if discarded:
+                    lease.discard()
                 called.set()
                 await asyncio.Event().wait()
 
@@ -310,7 +327,7 @@ async def test_a_cancelled_call_does_not_leave_a_warm_container(engine, settings
         await called.wait()
         user.cancel()
         await asyncio.wait({user})
-        assert "0 idle" in repr(pool)
+        assert left in repr(pool)
 
 
 async def test_closing_removes_what_is_in_use_and_turns_waiters_away(engine, settings, spec) -> None:

@@ -42,7 +42,7 @@ class Takes:
 
 
 async def walked(takes: Takes, *chain: Step | Skip) -> Outcome:
-    return await walk(Plan(chain), REQUEST, takes, lambda stage, name, message: None)
+    return await walk(Plan(chain), REQUEST, takes, lambda *told: None)
 
 
 async def test_the_first_answer_ends_the_walk() -> None:
@@ -128,14 +128,14 @@ async def test_a_fault_of_our_own_is_not_taken_for_a_failed_step() -> None:
 
 
 async def test_progress_is_told_under_the_name_of_its_step() -> None:
-    told: list[tuple[Stage, str, str]] = []
+    told: list[tuple[Stage, str, str, str | None]] = []
     await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
-    asked = [(stage, name) for stage, name, message in told if message == "asking"]
+    asked = [(stage, name) for stage, name, message, _ in told if message == "asking"]
     assert asked == [(Stage.CALL, "first"), (Stage.CALL, "second")]
 
 
 async def test_progress_holds_no_prompt() -> None:
-    told: list[tuple[Stage, str, str]] = []
+    told: list[tuple[Stage, str, str, str | None]] = []
     await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
     assert "secret" not in str(told)
 

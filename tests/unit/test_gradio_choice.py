@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.gradio_apps import app_of, chosen, file, filled, page, refusal
 
-from spacedock.files import Payload, payload_of
-from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.gradio.choice import choose
+from spacedock_worker.adapters.choice import choose
 from spacedock_worker.adapters.gradio.description import App, describe
-from spacedock_worker.adapters.gradio.placing import Upload
-from spacedock_worker.errors import StepError
+from spacedock_worker.adapters.placing import Upload
 
-DATA = Path(__file__).parent / "data" / "gradio"
+GO = {"api_name": "go", "inputs": [1], "outputs": [1]}
 
 
 @pytest.fixture(params=["5.50.0", "6.31.0"])
@@ -39,38 +35,12 @@ def components(version: str) -> App:
     return app_of("components", version)
 
 
-def app_of(name: str, version: str) -> App:
-    told = json.loads((DATA / f"{name}-{version}.json").read_text())
-    return describe(told["config"], told["info"])
-
-
-def file(name: str) -> Payload:
-    return payload_of(name, name.encode())
-
-
-def chosen(app: App, prompt: str = "", *files: Payload, endpoint: str | None = None, **inputs: Any) -> str:
-    return choose(app, AppCall(prompt, files, inputs, endpoint)).endpoint.name
-
-
-def filled(
-    app: App, endpoint: str | None, prompt: str = "", *files: Payload, **inputs: Any
-) -> tuple[Any, ...]:
-    return choose(app, AppCall(prompt, files, inputs, endpoint)).filling.data
-
-
-def refusal(app: App, prompt: str = "", *files: Payload, endpoint: str | None = None, **inputs: Any) -> str:
-    with pytest.raises(StepError) as caught:
-        choose(app, AppCall(prompt, files, inputs, endpoint))
-    assert (caught.value.stage, caught.value.kind) == (Stage.CALL, ErrorKind.BAD_INPUT)
-    return str(caught.value)
-
-
 def test_toggles_twins_lambdas_and_states_do_not_win(usual: App) -> None:
     assert chosen(usual, "a cat") == "/infer"
 
 
 def test_the_choice_can_be_explained(usual: App) -> None:
-    score = choose(usual, AppCall("a cat")).score
+    score = choose(usual.endpoints, AppCall("a cat")).score
     assert score is not None
     assert (score.no_chore, score.prompt_named, score.stateless) == (True, 2, True)
 
@@ -85,20 +55,48 @@ def test_a_hidden_endpoint_is_taken_only_by_name(media: App) -> None:
 
 
 def test_hidden_endpoints_serve_where_there_are_no_others() -> None:
-    box = {"id": 1, "type": "textbox"}
-    hidden = {"api_name": "go", "inputs": [1], "outputs": [1], "show_api": False}
-    assert chosen(describe({"components": [box], "dependencies": [hidden]}, None), "hi") == "/go"
+    assert chosen(page(GO | {"show_api": False}, Text="textbox"), "hi") == "/go"
+    assert chosen(page(GO | {"api_visibility": "private"}, Text="textbox"), "hi") == "/go"
+    assert chosen(page(GO | {"api_name": False}, Text="textbox"), "hi") == "/fn_index/0"
 
 
 def test_a_lambda_serves_where_it_is_alone() -> None:
-    box = {"id": 1, "type": "textbox"}
-    only = {"api_name": "lambda", "inputs": [1], "outputs": [1]}
-    assert chosen(describe({"components": [box], "dependencies": [only]}, None), "hi") == "/lambda"
+    assert chosen(page(GO | {"api_name": "lambda"}, Text="textbox"), "hi") == "/lambda"
 
 
 def test_an_app_without_inputs_fits_nothing() -> None:
-    app = describe({"dependencies": [{"api_name": "go"}]}, None)
-    assert "no endpoint that takes an input" in refusal(app, "hi")
+    assert "no endpoint that takes an input" in refusal(page({"api_name": "go"}), "hi")
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        ({"api_name": "clear_all"}, {"api_name": "work"}),
+        ({"targets": [[1, "change"]]}, {"targets": [[2, "click"]]}),
+        ({"targets": [[None, "load"]]}, {"targets": [[2, "click"]]}),
+        ({"inputs": [2]}, {"inputs": [1]}),
+        ({"inputs": [1, 4]}, {"inputs": [1]}),
+        ({"trigger_after": 3}, {}),
+        ({"inputs": [1, 3]}, {"inputs": [1]}),
+        ({"api_name": "one"}, {"api_name": "translate"}),
+    ],
+)
+@pytest.mark.parametrize("worse_first", [True, False])
+def test_the_better_of_two_is_taken_wherever_it_stands(
+    worse: dict[str, Any], better: dict[str, Any], worse_first: bool
+) -> None:
+    both = [GO | {"api_name": "good", "inputs": [1]} | better, GO | {"api_name": "bad"} | worse]
+    app = page(*both[:: -1 if worse_first else 1], Prompt="textbox", Other="textbox", S="state", P="image")
+    assert chosen(app, "hi") == "/" + str(both[0]["api_name"])
+
+
+def test_the_main_button_decides_between_equals() -> None:
+    button = {"id": 9, "type": "button", "props": {"variant": "primary", "value": "Do"}}
+    plain = GO | {"api_name": "one"}
+    main = GO | {"api_name": "two", "targets": [[9, "click"]]}
+    box = {"id": 1, "type": "textbox"}
+    app = describe({"components": [box, button], "dependencies": [plain, main]}, None)
+    assert chosen(app, "hi") == "/two"
 
 
 def test_a_tie_lists_the_candidates_with_their_parameters(components: App) -> None:
@@ -231,12 +229,13 @@ def test_choices_are_taken_by_value_or_label(media: App, given: Any, sent: list[
     [
         ("repeat", "often", "repeat takes a number"),
         ("repeat", "inf", "repeat takes a finite number"),
+        ("repeat", 10**400, "repeat takes"),
         ("strip", "perhaps", "strip takes true or false"),
         ("mark", "#", "mark takes one of !, ?, none"),
     ],
 )
 def test_a_value_that_its_component_does_not_take_is_refused(
-    components: App, name: str, given: str, why: str
+    components: App, name: str, given: Any, why: str
 ) -> None:
     assert why in refusal(components, "hi", endpoint="/style", **{name: given})
 
@@ -244,3 +243,14 @@ def test_a_value_that_its_component_does_not_take_is_refused(
 def test_values_come_from_strings(components: App) -> None:
     data = filled(components, "/style", "hi", case="LOWER", mark="?", repeat="2", strip="no")
     assert data == ("hi", "lower", "?", 2, False)
+
+
+@pytest.mark.parametrize("seed", [2**53 + 1, str(2**53 + 1), 2**64 - 1, -3])
+def test_a_large_number_keeps_all_its_digits(components: App, seed: Any) -> None:
+    assert filled(components, "/style", "hi", repeat=seed)[3] == int(seed)
+
+
+def test_a_long_list_of_candidates_is_cut() -> None:
+    many = [GO | {"api_name": f"work{n}" + "x" * n} for n in range(30)]
+    message = refusal(page(*many, Text="textbox"), "hi")
+    assert "and 18 more" in message

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import time
 from typing import Any
 
 import pytest
+from tests.unit.gradio_apps import app_of, endpoint_of, page, recorded
 
 from spacedock.result import ErrorKind
-from spacedock_worker.adapters.gradio.description import App, Endpoint, describe
+from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.errors import StepError
 
-DATA = Path(__file__).parent / "data" / "gradio"
 VERSIONS = ("5.50.0", "6.31.0")
-
-
-def recorded(name: str, version: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((DATA / f"{name}-{version}.json").read_text())
-    return loaded
-
-
-def app_of(name: str, version: str) -> App:
-    told = recorded(name, version)
-    return describe(told["config"], told["info"])
-
-
-def endpoint_of(app: App, name: str) -> Endpoint:
-    return next(endpoint for endpoint in app.endpoints if endpoint.name == name)
+BOX = {"id": 1, "type": "textbox"}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -55,11 +41,12 @@ def test_a_state_keeps_its_place_without_being_a_slot(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_hidden_endpoints_can_be_named_and_private_ones_are_not_there(version: str) -> None:
+def test_hidden_endpoints_are_described_and_not_visible(version: str) -> None:
     app = app_of("media", version)
     assert not endpoint_of(app, "/hidden").visible
-    assert not any("private" in endpoint.name for endpoint in app.endpoints)
-    assert not any(endpoint.name == "/False" for endpoint in app.endpoints)
+    [private] = [e for e in app.endpoints if "private" in e.name or "fn_index" in e.name]
+    assert not private.visible
+    assert not any("False" in endpoint.name for endpoint in app.endpoints)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -103,3 +90,78 @@ def test_a_description_that_is_not_gradios_is_bad_output(config: object) -> None
 def test_inputs_that_name_no_component_are_left_out() -> None:
     app = describe({"dependencies": [{"api_name": "x", "inputs": [7], "outputs": [8]}]}, None)
     assert (app.endpoints[0].slots, app.endpoints[0].outputs) == ((), (None,))
+
+
+def test_a_function_of_the_page_alone_and_a_cancel_are_left_out() -> None:
+    told: list[dict[str, Any]] = [
+        {"backend_fn": False},
+        {"types": {"cancel": True}},
+        {"api_name": "go", "inputs": [], "outputs": []},
+    ]
+    assert [e.name for e in page(*told).endpoints] == ["/go"]
+
+
+def test_what_calls_a_function_beside_sending_data_is_kept() -> None:
+    told = {
+        "id": 7,
+        "queue": False,
+        "batch": True,
+        "types": {"generator": True},
+        "inputs": [1],
+        "outputs": [1],
+    }
+    function = page(told | {"api_name": "go", "trigger_after": 3}, Text="textbox").functions["/go"]
+    assert (function.fn_index, function.queue, function.batch, function.generator) == (7, False, True, True)
+    assert (function.inputs, function.outputs, function.after) == ((1,), (1,), 3)
+
+
+@pytest.mark.parametrize("queued", [True, False, None])
+def test_an_app_has_a_queue_unless_it_says_no(queued: bool | None) -> None:
+    assert describe({"dependencies": [], "enable_queue": queued}, None).queued is (queued is not False)
+
+
+@pytest.mark.parametrize("properties", [3, True, "video", ["video"], {}, None])
+@pytest.mark.parametrize("where", ["api_info", "api_info_as_input"])
+def test_a_schema_of_the_wrong_shape_does_no_harm(where: str, properties: object) -> None:
+    box = BOX | {where: {"properties": properties}}
+    app = describe({"components": [box], "dependencies": [{"inputs": [1]}]}, None)
+    assert not app.endpoints[0].slots[0].wrapped
+
+
+def test_parameters_that_are_not_as_many_as_the_inputs_are_left_out() -> None:
+    config = {"components": [BOX], "dependencies": [{"api_name": "go", "inputs": [1]}]}
+    info = {"named_endpoints": {"/go": {"parameters": [{"parameter_name": n} for n in "ab"]}}}
+    assert describe(config, info).endpoints[0].slots[0].name == "input_0"
+
+
+def test_names_are_made_printable_and_short() -> None:
+    box = BOX | {"props": {"label": "a\x1b[31m\u202e" + "b" * 500}}
+    told = {"api_name": "x\n\x07" + "y" * 500, "inputs": [1], "outputs": [1]}
+    endpoint = describe({"components": [box], "dependencies": [told]}, None).endpoints[0]
+    assert "\x1b" not in str(endpoint)
+    assert "\x07" not in str(endpoint)
+    assert len(endpoint.slots[0].name) <= 100
+    assert len(endpoint.name) <= 100
+
+
+@pytest.mark.parametrize("most", [{"api_name": "a"}, {"inputs": [1], "outputs": [1]}])
+def test_a_large_description_is_read_in_no_time(most: dict[str, Any]) -> None:
+    dependencies = [most | ({"api_name": f"a{n}"} if n % 2 else {}) for n in range(1000)]
+    started = time.perf_counter()
+    describe({"components": [BOX], "dependencies": dependencies}, None)
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    "huge",
+    [
+        {"dependencies": [{}] * 100_000},
+        {"dependencies": [], "components": [BOX] * 100_000},
+        {"dependencies": [{"inputs": [1] * 100_000}]},
+        {"dependencies": [{"outputs": [1] * 100_000}]},
+    ],
+)
+def test_a_description_of_more_than_any_page_has_is_bad_output(huge: object) -> None:
+    with pytest.raises(StepError) as caught:
+        describe(huge, None)
+    assert caught.value.kind is ErrorKind.BAD_OUTPUT

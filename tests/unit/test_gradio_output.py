@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import time
 from typing import Any
 
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.gradio.output import MAX_FILES, Reading, read_outputs, safe_name
+from spacedock_worker.adapters.files import safe_name
+from spacedock_worker.adapters.gradio.output import MAX_FILES, Reading, read_outputs
 from spacedock_worker.errors import StepError
 
 
@@ -59,6 +62,112 @@ def test_no_path_or_url_of_the_container_is_left_in_the_data() -> None:
     assert [(f.path, f.name, f.media_type) for f in reading.files] == [
         ("/tmp/gradio/abc/cat.png", "my cat.png", "image/png")
     ]
+
+
+PNG = "data:image/png;base64," + base64.b64encode(b"PNG").decode()
+
+
+def old_file(name: str | None, **more: Any) -> dict[str, Any]:
+    """A file as Gradio 3 gives it."""
+    return {"name": name, "data": None, "is_file": True} | more
+
+
+@pytest.mark.parametrize("component", ["image", "plot", "gallery", "chatbot"])
+def test_a_picture_within_the_data_is_a_file(component: str) -> None:
+    reading = read(component, PNG)
+    assert reading.data == [{"file": "output.png", "index": 0}]
+    assert [(f.path, f.name, f.media_type, f.data) for f in reading.files] == [
+        ("", "output.png", "image/png", b"PNG")
+    ]
+
+
+@pytest.mark.parametrize("component", ["textbox", "markdown", "html", "code", "json", "label", "dataframe"])
+def test_words_that_look_like_a_picture_stay_words(component: str) -> None:
+    assert (read(component, PNG).data, read(component, PNG).files) == ([PNG], ())
+
+
+@pytest.mark.parametrize("tail", ["!", "abc", "=", "YQ==\n", "\u00fc"])
+def test_a_picture_that_is_no_base64_is_bad_output(tail: str) -> None:
+    with pytest.raises(StepError, match="base64"):
+        read("image", "data:image/png;base64," + tail)
+
+
+@pytest.mark.parametrize(
+    "url", ["data:image/png,plain", "data:;base64,YQ==", "data:image/png;charset=x;base64,YQ==", "data:"]
+)
+def test_a_data_url_of_another_kind_stays_a_text(url: str) -> None:
+    assert read("image", url).data == [url]
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "name"),
+    [
+        (old_file("/tmp/a/cat.png"), "/tmp/a/cat.png", "cat.png"),
+        (old_file("/tmp/a/x1.png", orig_name="my cat.png"), "/tmp/a/x1.png", "my cat.png"),
+        (old_file("cat.png", data=PNG, is_file=False), "", "output.png"),
+        (old_file(None, data=PNG, is_file=False, orig_name="cat.png"), "", "cat.png"),
+        (old_file("", data=PNG), "", "output.png"),
+    ],
+)
+def test_files_of_gradio_3_are_found(value: dict[str, Any], path: str, name: str) -> None:
+    reading = read("file", value)
+    assert [(f.path, f.name) for f in reading.files] == [(path, name)]
+    assert reading.data == [{"file": name, "index": 0}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        old_file(None),
+        old_file("", data=""),
+        {"name": "x", "data": None, "is_file": None},
+        {"name": 3, "data": None, "is_file": True},
+        {"name": "x", "is_file": "yes"},
+        {"path": "/tmp/a"},
+        {"path": "/tmp/a", "url": "x"},
+        {"path": "", "meta": {"_type": "gradio.FileData"}},
+        {"path": 3, "meta": {"_type": "gradio.FileData"}},
+        {"path": "/tmp/a", "meta": {"_type": "other"}},
+        {"path": "/tmp/a", "meta": "gradio.FileData"},
+    ],
+)
+def test_what_only_looks_like_a_file_stays_data(value: dict[str, Any]) -> None:
+    assert (read("json", value).files, read("json", value).data) == ((), [value])
+
+
+def test_a_gallery_of_gradio_3_pairs_files_with_captions() -> None:
+    reading = read("gallery", [[old_file("/t/a.png"), "red"], [old_file("/t/b.png"), None]])
+    assert [f.name for f in reading.files] == ["a.png", "b.png"]
+    assert reading.text is None
+
+
+def test_a_remote_file_of_gradio_3_is_passed_on() -> None:
+    reading = read("image", old_file("http://169.254.169.254/latest"))
+    assert (reading.files, reading.text) == ((), "http://169.254.169.254/latest")
+
+
+def test_an_empty_text_beside_others_is_left_out() -> None:
+    assert read_outputs(["textbox", "textbox"], ["", "a"]).text == "a"
+    assert read_outputs(["textbox", "textbox"], ["", ""]).text == ""
+    assert read_outputs(["textbox", "image"], ["", None]).text == ""
+    assert read_outputs(["image"], [None]).text is None
+    assert read_outputs([], []).text is None
+
+
+def test_a_plot_of_numbers_has_no_text() -> None:
+    assert read("plot", {"type": "plotly", "plot": "{}"}).text is None
+
+
+@pytest.mark.parametrize("component", ["json", "dataframe", "gallery", "chatbot"])
+def test_a_large_answer_is_read_in_no_time(component: str) -> None:
+    rows = [{"name": f"row {n}", "n": n} for n in range(20_000)]
+    started = time.perf_counter()
+    read(component, rows)
+    assert time.perf_counter() - started < 2
+
+
+def test_half_a_surrogate_pair_in_a_path_is_replaced() -> None:
+    assert read("file", file_data("/t/\ud800.png")).files[0].path == "/t/?.png"
 
 
 def test_files_in_galleries_lists_and_wrappers_are_found() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from spacedock.result import ErrorKind
@@ -9,6 +11,12 @@ from spacedock_worker.adapters.gradio.sse import EventBuffer
 from spacedock_worker.errors import StepError
 
 STREAM = 'data: {"n": 1}\r\n\r\n: comment\n\nevent: x\ndata: {"n":\ndata: "é"}\n\ndata: {"n": 3}\n\n'.encode()
+
+
+def fed(chunks: list[bytes]) -> list[Any]:
+    """The events of a stream that may have 100 bytes each."""
+    buffer = EventBuffer(100)
+    return [event for chunk in chunks for event in buffer.feed(chunk)]
 
 
 def events_of(*chunks: bytes) -> list[object]:
@@ -36,12 +44,27 @@ def test_events_are_the_same_wherever_the_stream_is_cut() -> None:
     ],
 )
 def test_streams_over_the_limit_or_without_json_are_bad_output(chunks: list[bytes]) -> None:
-    buffer = EventBuffer(100)
     with pytest.raises(StepError) as caught:
-        list(map(buffer.feed, chunks))
+        fed(chunks)
     assert caught.value.kind is ErrorKind.BAD_OUTPUT
 
 
 def test_nesting_beyond_the_parser_is_bad_output() -> None:
     with pytest.raises(StepError):
-        EventBuffer(10**6).feed(b"data: " + b"[" * 100_000 + b"\n\n")
+        list(EventBuffer(10**6).feed(b"data: " + b"[" * 100_000 + b"\n\n"))
+
+
+def test_events_before_a_broken_one_are_heard() -> None:
+    heard: list[object] = []
+    with pytest.raises(StepError):
+        heard.extend(EventBuffer(100).feed(b"data: 1\n\ndata: 2\n\ndata: {\n\n"))
+    assert heard == [1, 2]
+
+
+def test_comments_other_fields_and_empty_events_are_none() -> None:
+    assert events_of(b": ping\n\n", b"id: 7\nretry: 3\n\n", b"\n\n\n", b"data:1\n\n") == [1]
+
+
+def test_a_stream_of_many_small_events_has_an_end() -> None:
+    with pytest.raises(StepError, match="streamed over"):
+        fed([b": heartbeat\n\n"] * 10_000)

@@ -95,7 +95,7 @@ def test_a_docker_space_brings_its_own_dockerfile_and_port(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("sdk", ["streamlit", "static"])
 def test_a_space_without_an_api_is_unsupported(tmp_path: Path, sdk: str) -> None:
-    with pytest.raises(StepError, match=sdk) as caught:
+    with pytest.raises(StepError, match=rf"(?i){sdk}|static page") as caught:
         drawn(tmp_path, app_py="", README_md=f"---\nsdk: {sdk}\n---\n")
     assert caught.value.kind is ErrorKind.UNSUPPORTED
 

@@ -15,7 +15,7 @@ from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import StepError
-from spacedock_worker.results import MAX_TEXT, output_of, store_files
+from spacedock_worker.results import MAX_TEXT, as_given, output_of, store_files
 
 
 def answer(text: str | None = None, data: Any = None, files: tuple[Payload, ...] = ()) -> AppAnswer:
@@ -49,9 +49,8 @@ def test_text_at_the_limit_is_whole() -> None:
 
 
 def test_text_over_the_limit_is_cut_and_says_so() -> None:
-    text = output_of(answer("x" * (MAX_TEXT + 1))).text or ""
-    assert text.startswith("x" * MAX_TEXT + "\n[cut after")
-    assert f"of {MAX_TEXT + 1} characters]" in text
+    output = output_of(answer("x" * (MAX_TEXT + 1)))
+    assert (output.text, output.truncated) == ("x" * MAX_TEXT, True)
 
 
 def test_a_file_over_the_limit_is_refused() -> None:
@@ -128,3 +127,14 @@ def test_a_failure_without_attempts_has_no_error() -> None:
 
 def test_a_success_has_no_error_though_steps_failed_before() -> None:
     assert failed(ErrorKind.CRASHED).model_copy(update={"state": JobState.SUCCEEDED}).error is None
+
+
+def test_a_transcript_in_a_file_is_the_text_where_text_was_to_come() -> None:
+    told = answer(None, files=(payload_of("talk.srt.txt", "bonjour à tous".encode()),))
+    assert as_given(told, {"text"}).text == "bonjour à tous"
+    assert as_given(told, {"file"}) == told
+
+
+def test_words_beside_a_file_stay_the_text() -> None:
+    told = answer("two speakers", files=(payload_of("talk.txt", b"hello"),))
+    assert as_given(told, {"text"}) == told

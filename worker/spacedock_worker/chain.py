@@ -17,18 +17,23 @@ from spacedock_worker.plan import Plan, Skip, Step
 log = structlog.get_logger()
 
 
+TellStep = Callable[[Stage, str, str, str | None], None]
+"""Tells whoever watches: a stage of whom, a message, and the answer's text so far."""
+
+
 @dataclass(slots=True)
 class Trace:
     """What a step notes down as it goes: the stage that it is in, and seconds spent by kind."""
 
-    tell: Callable[[Stage, str], None]
+    tell: TellStep
+    name: str
     stage: Stage = Stage.PLAN
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def enter(self, stage: Stage, message: str) -> None:
-        """Go on to a stage and tell whoever watches."""
+    def enter(self, stage: Stage, message: str, partial: str | None = None) -> None:
+        """Go on to a stage and tell whoever watches; `partial` is the answer's text so far."""
         self.stage = stage
-        self.tell(stage, message)
+        self.tell(stage, self.name, message, partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,6 @@ class Outcome:
 
 
 TakeStep = Callable[[Step, JobRequest, Trace], Awaitable[StepAnswer]]
-TellStep = Callable[[Stage, str, str], None]
 
 
 async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) -> Outcome:
@@ -60,13 +64,13 @@ async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) 
         if isinstance(item, Skip):
             attempts.append(skipped(item))
             continue
-        trace = Trace(lambda stage, message, name=item.name: tell(stage, name, message))  # type: ignore[misc]
+        trace = Trace(tell, item.name)
         started = monotonic()
         try:
             answered = await take(item, request, trace)
         except StepError as error:
             attempts.append(_attempt(item, error.stage, started, error))
-            tell(error.stage, item.name, f"no answer ({error.kind.value.replace('_', ' ')})")
+            tell(error.stage, item.name, f"no answer ({error.kind.value.replace('_', ' ')})", None)
             log.info(
                 "step.failed",
                 step=item.name,

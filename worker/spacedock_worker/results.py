@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from redis.asyncio import Redis
 
 from spacedock import submission
@@ -12,7 +15,7 @@ from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import StepError
 
 MAX_TEXT = 2**20
-"""Characters of `output.text`; what is longer is cut, and says so (the data stay whole)."""
+"""Characters of `output.text`; what is longer is cut, and flagged (the data stay whole)."""
 
 
 def output_of(answer: AppAnswer) -> Output:
@@ -26,15 +29,30 @@ def output_of(answer: AppAnswer) -> Output:
         message = f"the app's answer is too large: {error}"
         raise StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, message) from error
     text = answer.text
-    if text is not None and len(text) > MAX_TEXT:
-        text = text[:MAX_TEXT] + f"\n[cut after {MAX_TEXT} of {len(answer.text or '')} characters]"
-    output = Output(text=text, data=answer.data, files=tuple(payload.ref for payload in answer.files))
+    long = text is not None and len(text) > MAX_TEXT
+    output = Output(
+        text=text[:MAX_TEXT] if text is not None else None,
+        data=answer.data,
+        files=tuple(payload.ref for payload in answer.files),
+        truncated=long or answer.truncated,
+    )
     try:
         output.model_dump_json()
     except (ValueError, RecursionError) as error:
         message = f"the app's answer cannot be written as JSON ({type(error).__name__})"
         raise StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, message) from error
     return output
+
+
+def as_given(answer: AppAnswer, gives: Collection[str]) -> AppAnswer:
+    """The answer in the light of the kinds that its Space gives, such as {"text"}.
+
+    Where text is given and there is none, but one file of text, such as a transcript, that is the text.
+    """
+    written = [file for file in answer.files if file.ref.media_type.startswith("text/")]
+    if "text" not in gives or answer.text or len(written) != 1:
+        return answer
+    return replace(answer, text=written[0].data.decode(errors="replace"))
 
 
 async def store_files(redis: Redis, answer: AppAnswer) -> None:

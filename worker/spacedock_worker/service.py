@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, suppress
 import structlog
 
 from spacedock.connection import connect
-from spacedock_worker.adapters.gradio import GradioAdapter
+from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.host import Host
 from spacedock_worker.images import Images
@@ -31,13 +32,13 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, ready: Callable[[
         stack.push_async_callback(redis.aclose)
         registry = Registry(settings.registry)
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
-        pool = await stack.enter_async_context(Pool(engine, settings.containers))
+        pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers))
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         host = Host(
             redis,
             registry,
-            SpaceRunner(Images(engine, settings.images), pool, GradioAdapter),
+            SpaceRunner(Images(engine, settings.images), pool, Opener()),
             ModelRunner(models, settings.models, local, settings.default_model),
         )
         desk = RegistryDesk(registry, settings.repositories)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from time import monotonic
+
+import structlog
 
 from spacedock.files import Payload
 from spacedock.request import JobRequest, Tier
 from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
+from spacedock_worker.adapters.command import answer_of, task_of
+from spacedock_worker.adapters.gradio.connecting import Login
+from spacedock_worker.adapters.openapi import Template
+from spacedock_worker.adapters.opening import Access, Kind, Opener
 from spacedock_worker.chain import StepAnswer, Trace
 from spacedock_worker.containers import ContainerSpec, Lease, Pool
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.results import as_given
 
-OpenAdapter = Callable[[str], AbstractAsyncContextManager[Adapter]]
+EARLY_SECONDS = 10.0
+
+log = structlog.get_logger()
 
 
 class SpaceRunner:
     """Runs the calls of jobs on Spaces of this host."""
 
-    def __init__(self, images: Images, pool: Pool, open_adapter: OpenAdapter) -> None:
-        self._images, self._pool, self._open_adapter = images, pool, open_adapter
+    def __init__(self, images: Images, pool: Pool[Adapter], opener: Opener) -> None:
+        self._images, self._pool, self._opener = images, pool, opener
 
     async def take(
         self,
@@ -38,13 +46,12 @@ class SpaceRunner:
         """Answer a job with one Space. Raises StepError."""
         image = await self._image(entry, repository, trace)
         trace.stage = Stage.START
-        spec = spec_of(entry, image)
-        async with self._pool.lease(spec, self._probe, lambda text: trace.enter(Stage.READY, text)) as lease:
-            trace.seconds["start"] = lease.start_seconds
-            trace.enter(Stage.CALL, "asking")
-            started = monotonic()
-            answer = await self._call(lease, call_of(entry, request, files), request.timeout, trace)
-            trace.seconds["call"] = monotonic() - started
+        spec, call = spec_of(entry, image), call_of(entry, request, files)
+        if entry.adapter == "command":
+            answer = await self._complete(spec, call, request, trace)
+        else:
+            answer = await self._lease(spec, access_of(entry), call, request, trace)
+        answer = as_given(answer, entry.gives)
         by = AnsweredBy(
             tier=Tier.HEAVY,
             kind=AnswerKind.SPACE,
@@ -60,52 +67,105 @@ class SpaceRunner:
         source = source_of(entry, repository)
         stage = Stage.BUILD if source.docker_image is None else Stage.PULL
         trace.stage = stage
-        image = await self._images.get(source, lambda text: trace.enter(stage, text))
+        image = await self._images.get(source, partial(trace.enter, stage))
         trace.seconds["prepare"] = monotonic() - started
         return image
 
-    async def _probe(self, base_url: str) -> bool:
-        async with self._open_adapter(base_url) as adapter:
-            return await adapter.is_ready()
+    async def _complete(
+        self, spec: ContainerSpec, call: AppCall, request: JobRequest, trace: Trace
+    ) -> AppAnswer:
+        """The answer of a program that runs once."""
+        if request.explain:
+            message = "this Space is a program that runs once: it has no endpoints."
+            raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, message)
+        task = task_of(call, request.timeout)
+        completed = await self._pool.complete(spec, task, partial(trace.enter, Stage.CALL))
+        trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
+        return answer_of(completed)
 
-    async def _call(self, lease: Lease, call: AppCall, limit: float, trace: Trace) -> AppAnswer:
+    async def _lease(
+        self, spec: ContainerSpec, access: Access, call: AppCall, request: JobRequest, trace: Trace
+    ) -> AppAnswer:
+        """The answer of an app that serves call after call.
+
+        An app that ends just after its start may do better the second time: Gradio 4 ends where its own page
+        takes long to come, as on a host that is starting much at once.
+        """
+        try:
+            return await self._leased(spec, access, call, request, trace)
+        except StepError as error:
+            early = trace.seconds["start"] > 0 and trace.seconds.get("call", EARLY_SECONDS) < EARLY_SECONDS
+            if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
+                raise
+            log.info("space.ended_early", space=spec.space)
+        return await self._leased(spec, access, call, request, trace)
+
+    async def _leased(
+        self, spec: ContainerSpec, access: Access, call: AppCall, request: JobRequest, trace: Trace
+    ) -> AppAnswer:
+        connect = self._opener.connect_to(spec.digest, access)
+        trace.seconds["start"] = 0.0
+        async with self._pool.lease(spec, connect, partial(trace.enter, Stage.READY)) as lease:
+            trace.seconds["start"] = lease.start_seconds
+            trace.enter(Stage.CALL, "asking")
+            started = monotonic()
+            try:
+                return await self._call(lease, call, request, trace)
+            finally:
+                trace.seconds["call"] = monotonic() - started
+
+    async def _call(
+        self, lease: Lease[Adapter], call: AppCall, request: JobRequest, trace: Trace
+    ) -> AppAnswer:
         """Call the app; whichever is first, its answer, its death or the job's timeout, decides."""
-        calling = asyncio.ensure_future(self._ask(lease.base_url, call, trace))
+        calling = asyncio.ensure_future(_ask(lease.app, call, request, trace))
         dying = asyncio.ensure_future(lease.wait_dead())
         try:
-            await asyncio.wait({calling, dying}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({calling, dying}, timeout=request.timeout, return_when=asyncio.FIRST_COMPLETED)
             if calling.done():
-                return await self._settled(lease, calling)
-            lease.discard()
+                return await _settled(lease, calling)
             if dying.done():
+                lease.discard()
                 raise dying.result()
-            raise StepError(
-                Stage.CALL,
-                ErrorKind.TIMEOUT,
-                f"no answer within {limit:g} s; its container was stopped. Give it longer with --timeout.",
-            )
-        except asyncio.CancelledError:
-            # The app goes on computing for a job that nobody wants: only its container's end stops it.
-            lease.discard()
-            raise
         finally:
-            for task in (calling, dying):
-                task.cancel()
-            await asyncio.gather(calling, dying, return_exceptions=True)
+            await _end(lease, calling, dying)
+        message = (
+            f"no answer within {request.timeout:g} s; the call was stopped. Give it longer with --timeout."
+        )
+        raise StepError(Stage.CALL, ErrorKind.TIMEOUT, message)
 
-    async def _settled(self, lease: Lease, calling: asyncio.Future[AppAnswer]) -> AppAnswer:
-        """The call's answer; a broken connection is explained by what became of the container."""
-        try:
-            return calling.result()
-        except StepError as error:
-            if error.kind is not ErrorKind.CRASHED:
-                raise
+
+async def _ask(app: Adapter, call: AppCall, request: JobRequest, trace: Trace) -> AppAnswer:
+    def hear(message: str, partial: str | None = None) -> None:
+        trace.enter(Stage.CALL, message, None if request.privacy else partial)
+
+    return await app.explain(call) if request.explain else await app.call(call, hear)
+
+
+async def _settled(lease: Lease[Adapter], calling: asyncio.Future[AppAnswer]) -> AppAnswer:
+    """The call's answer; a broken connection is explained by what became of the container."""
+    try:
+        return calling.result()
+    except StepError as error:
+        if error.kind is not ErrorKind.CRASHED:
+            raise
+        lease.discard()
+        raise await lease.explain() or error from error
+
+
+async def _end(
+    lease: Lease[Adapter], calling: asyncio.Future[AppAnswer], dying: asyncio.Future[StepError]
+) -> None:
+    """Cut the call off where it is not over; an app that may go on with it loses its container."""
+    ended = False
+    try:
+        for task in (calling, dying):
+            task.cancel()
+        await asyncio.gather(calling, dying, return_exceptions=True)
+        ended = not lease.app.abandoned
+    finally:
+        if not ended:
             lease.discard()
-            raise await lease.explain() or error from error
-
-    async def _ask(self, base_url: str, call: AppCall, trace: Trace) -> AppAnswer:
-        async with self._open_adapter(base_url) as adapter:
-            return await adapter.call(call, lambda text: trace.enter(Stage.CALL, text))
 
 
 def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
@@ -132,10 +192,23 @@ def spec_of(entry: SpaceEntry, image: Image) -> ContainerSpec:
         digest=image.digest,
         command=image.command,
         port=image.port,
+        base_path=image.base_path if entry.base_path is None else entry.base_path,
         env=entry.env,
         memory=entry.memory,
         start_timeout=entry.start_timeout,
     )
+
+
+def access_of(entry: SpaceEntry) -> Access:
+    """How to speak to the Space's app. Raises StepError where its entry cannot be meant so."""
+    login = Login(entry.auth.username, entry.auth.password) if entry.auth else None
+    kind: Kind = "auto" if entry.adapter == "command" else entry.adapter
+    try:
+        template = Template(**entry.operation.model_dump()) if entry.operation else None
+    except ValueError as error:
+        message = f"{error}. Correct `operation` in the registry entry of {entry.id}."
+        raise StepError(Stage.START, ErrorKind.BAD_INPUT, message) from error
+    return Access(kind, login, template, entry.direct)
 
 
 def call_of(entry: SpaceEntry, request: JobRequest, files: tuple[Payload, ...]) -> AppCall:

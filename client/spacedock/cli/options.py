@@ -66,7 +66,7 @@ def request_fields(
     """The fields of a request that options give. Raises BadRequestError."""
     fields: dict[str, Any] = {
         "category": category,
-        "inputs": dict(_pair(text) for text in inputs or ()),
+        "inputs": inputs_of(inputs),
         "endpoint": endpoint,
         "timeout": timeout,
         "tier": tier,
@@ -74,6 +74,11 @@ def request_fields(
         "fallback": Fallback.NONE if no_fallback else Fallback.CHAIN,
     }
     return fields
+
+
+def inputs_of(texts: list[str] | None) -> dict[str, str]:
+    """The values of --input by their names. Raises BadRequestError."""
+    return dict(_pair(text) for text in texts or ())
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,8 @@ import typer
 
 from spacedock.cli import options, preflight
 from spacedock.cli.exits import FAILED, INTERRUPTED, USAGE
-from spacedock.cli.printing import printable, save, say, show, write
+from spacedock.cli.printing import save, say, show, write
+from spacedock.cli.progress import progress_shown
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
 from spacedock.request import JobRequest, Tier
@@ -83,27 +83,11 @@ async def _run(
 
 async def follow(client: Client, job_id: str) -> JobResult:
     """Wait for a result, with the job's progress on a terminal. Ctrl-C leaves the job running."""
-    showing = asyncio.create_task(_show_progress(client, job_id))
     try:
-        return await client.result(job_id)
+        async with progress_shown(client, job_id):
+            return await client.result(job_id)
     except asyncio.CancelledError:
         say(
             f"the job goes on: `spacedock result {job_id}` waits for it, `spacedock cancel {job_id}` stops it"
         )
         raise typer.Exit(INTERRUPTED) from None
-    finally:
-        showing.cancel()
-        with suppress(asyncio.CancelledError):
-            await showing
-
-
-async def _show_progress(client: Client, job_id: str) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return
-    with console.status("waiting for a worker") as line:
-        async for event in client.watch(job_id):
-            line.update(escape(printable(f"{event.name}: {event.message}")))

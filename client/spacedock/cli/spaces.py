@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from spacedock.cli import options
+from spacedock.cli.endpoints import show_endpoints
 from spacedock.cli.printing import say, write
 from spacedock.client import Client
 from spacedock.control import Reply
@@ -63,9 +64,24 @@ def _table(spaces: dict[str, dict[str, Any]]) -> None:
 
 
 @app.command("show")
-def show(name: Name, redis: options.Redis = None) -> None:
-    """Show one Space's entry, as JSON."""
-    write(json_module.dumps(asyncio.run(_show(redis, name)), indent=2))
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A registry name, or with --endpoints a Hub id or ./directory.")
+    ],
+    endpoints: Annotated[
+        bool, typer.Option("--endpoints", help="Start it, and show which endpoint would be called, and why.")
+    ] = False,
+    prompt: Annotated[str, typer.Option(help="With --endpoints: for this prompt.")] = "",
+    file: options.Files = None,
+    inputs: options.Inputs = None,
+    json: options.Json = False,
+    redis: options.Redis = None,
+) -> None:
+    """Show one Space's entry, as JSON; or its endpoints, as they would be chosen."""
+    if endpoints:
+        show_endpoints(name, prompt, file, inputs, json=json, redis=redis)
+    else:
+        write(json_module.dumps(asyncio.run(_show(redis, name)), indent=2))
 
 
 async def _show(url: str | None, name: str) -> dict[str, Any]:

@@ -93,8 +93,8 @@ async def test_a_job_is_watched_to_its_end(client: Client, redis_url: str, redis
 
     async def handle(job: TakenJob, tell: Tell) -> JobResult:
         await go.wait()
-        tell(Stage.BUILD, "mood", "building")
-        tell(Stage.CALL, "mood", "calling")
+        tell(Stage.BUILD, "mood", "building", None)
+        tell(Stage.CALL, "mood", "calling", None)
         return await echo(job, tell)
 
     async with working(redis_url, handle):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from spacedock.files import Payload
 
-OnProgress = Callable[[str], None]
+
+class OnProgress(Protocol):
+    """Hears where a call stands, and its answer's text as far as the app has it (None: nothing new)."""
+
+    def __call__(self, message: str, partial: str | None = None) -> None:
+        """Hear it; returns at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +28,42 @@ class AppCall:
 
 @dataclass(frozen=True, slots=True)
 class AppAnswer:
-    """What the app answered: `text` for people, `data` as returned (JSON), `files` with their bytes."""
+    """What the app answered: `text` for people, `data` as returned (JSON), `files` with their bytes.
 
-    endpoint: str
+    `truncated` says that the text is only the beginning of what the app had to say.
+    """
+
+    endpoint: str | None
     text: str | None
     data: Any
     files: tuple[Payload, ...] = ()
+    truncated: bool = False
 
 
 class Adapter(Protocol):
-    """Speaks to one kind of running app at one base URL; used within `async with`."""
+    """Speaks to one running app for as long as it runs; any number of calls at a time."""
 
-    async def is_ready(self) -> bool:
-        """Whether the app answers as this kind of app; False while it does not (yet). Never raises."""
+    @property
+    def abandoned(self) -> bool:
+        """Whether the app may still be at work on a call that was cut off: only its end would stop it."""
         ...
 
     async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
-        """Call the app once; the caller bounds the time.
+        """Call the app once; the caller bounds the time, and by cancelling has the app stop if it can.
 
         Raises StepError of kind `bad_input` (no endpoint fits, an input is wrong; the message lists the
         candidates), `app_error` (the app said no), `crashed` (the connection broke) or `bad_output` (not
         understood, or over the limits).
         """
+        ...
+
+    async def explain(self, call: AppCall) -> AppAnswer:
+        """The choice of the endpoint for that call with its reasons, instead of calling it.
+
+        `text` is for people, `data` a row for each endpoint. Raises StepError as `call` does.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections; safe to call twice."""
         ...

@@ -5,5 +5,16 @@ from spacedock_worker.containers.lease import Lease
 from spacedock_worker.containers.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.containers.task import Captured, Completed, Task, TaskLimits
 
-__all__ = ["ContainerSettings", "ContainerSpec", "Engine", "Lease", "Pool"]
+__all__ = [
+    "Captured",
+    "Completed",
+    "ContainerSettings",
+    "ContainerSpec",
+    "Engine",
+    "Lease",
+    "Pool",
+    "Task",
+    "TaskLimits",
+]

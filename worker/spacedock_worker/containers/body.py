@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.containers.task import WORKSPACE
 
 OWNER_LABEL = "io.spacedock.owner"
 SPACE_LABEL = "io.spacedock.space"
@@ -50,6 +51,29 @@ def create_body(
     if publish:
         body["HostConfig"]["PortBindings"] = {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]}
     return body
+
+
+def task_body(
+    spec: ContainerSpec, limits: Limits, *, network: str, owner: str, env: Mapping[str, str]
+) -> dict[str, Any]:
+    """The body for a program that runs once: the same walls, no port, a workspace, and streams to attach to.
+
+    The task's `env` goes before the Space's. The workspace starts with what the image has at that place.
+    """
+    spec = replace(spec, env={**spec.env, **env})
+    body = create_body(spec, limits, network=network, owner=owner, publish=False)
+    del body["ExposedPorts"]
+    # Whatever it writes is read as it comes: a log would keep it once more, and slow it down.
+    body["HostConfig"]["LogConfig"] = {"Type": "none"}
+    return body | {
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": False,
+        "Volumes": {WORKSPACE: {}},
+    }
 
 
 def _host_config(limits: Limits, network: str) -> dict[str, Any]:

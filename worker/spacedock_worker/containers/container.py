@@ -24,6 +24,9 @@ REMOVE_SECONDS = 30.0
 _LOG_LINES = 10
 _POLL_SECONDS = 0.25
 _AWAY_SECONDS = 10.0
+KILLED = 137
+"""The exit code of a process that was killed by force, for want of memory too."""
+
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -73,11 +76,12 @@ class RunningContainer:
         if found is None:
             return StepError(stage, ErrorKind.CRASHED, "the container is gone: somebody removed it.")
         said = await self._last_words(stage)
-        if state.get("OOMKilled"):
+        if state.get("OOMKilled") or state.get("ExitCode") == KILLED:
             limit = found["HostConfig"]["Memory"] // 2**20
-            message = (
-                f"the app needed more than its {limit} MB of memory. Raise `memory` for this Space.{said}"
-            )
+            # The engine does not see every kill for want of memory, and nobody else kills what is ours.
+            sure = "" if state.get("OOMKilled") else "was killed, most likely because it "
+            message = f"the app {sure}needed more than its {limit} MB of memory."
+            message += f" Raise `memory` for this Space.{said}"
             return StepError(stage, ErrorKind.OUT_OF_MEMORY, message)
         return StepError(
             stage, ErrorKind.CRASHED, f"the app ended with exit code {state.get('ExitCode')}.{said}"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Generic
 
 from spacedock.result import Stage
 from spacedock_worker.containers.container import RunningContainer
+from spacedock_worker.containers.ready import App
 from spacedock_worker.errors import StepError
 
 
-class Lease:
-    """A running container with an app that answers at `base_url`, for one user at a time.
+class Lease(Generic[App]):
+    """A running container, for one user at a time; `app` is the connection to what answers in it.
 
     `start_seconds` is the time that starting it took, from creation to readiness: 0.0 where it was warm.
     """
 
-    def __init__(self, container: RunningContainer, base_url: str, start_seconds: float) -> None:
+    def __init__(self, container: RunningContainer, app: App, start_seconds: float) -> None:
         self._container = container
-        self.base_url = base_url
+        self.app = app
         self.start_seconds = start_seconds
         self.discarded = False
 

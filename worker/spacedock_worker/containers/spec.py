@@ -15,7 +15,8 @@ DEFAULT_PORT = 7860
 class ContainerSpec:
     """A Space's container: the image by `reference` and `digest`, and how to run it.
 
-    `memory` (bytes), `cpus` and `start_timeout` (seconds) are None where the settings' own are right.
+    The app answers at `port` below `base_path`, such as "/ui". `memory` (bytes), `cpus` and `start_timeout`
+    (seconds) are None where the settings' own are right.
     """
 
     space: str
@@ -23,6 +24,7 @@ class ContainerSpec:
     digest: str
     command: tuple[str, ...] | None = None
     port: int = DEFAULT_PORT
+    base_path: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     memory: int | None = None
     cpus: float | None = None
@@ -36,6 +38,7 @@ class ContainerSpec:
             self.digest,
             self.command,
             self.port,
+            self.base_path,
             sorted(self.env.items()),
             self.memory,
             self.cpus,

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.body import Limits, create_body
+from spacedock_worker.containers.body import Limits, create_body, task_body
+from spacedock_worker.containers.completion import Completion
 from spacedock_worker.containers.container import RunningContainer
 from spacedock_worker.containers.engine import Engine, RefusedError
 from spacedock_worker.containers.network import Network, must_publish
-from spacedock_worker.containers.ready import wait_ready
+from spacedock_worker.containers.ready import App, Connect, wait_ready
 from spacedock_worker.containers.reap import reap
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.containers.task import Completed, Task, TaskLimits
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
 
-Probe = Callable[[str], Awaitable[bool]]
 OnProgress = Callable[[str], None]
 
 _NOT_FOUND = 404
@@ -65,26 +67,49 @@ class Starter:
         return container
 
     async def run(
-        self, container: RunningContainer, spec: ContainerSpec, probe: Probe, on_progress: OnProgress
-    ) -> str:
-        """Start the container and return the app's base URL once `probe` says that it answers there.
+        self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App], on_progress: OnProgress
+    ) -> App:
+        """Start the container and return the connection to its app once that answers.
 
         Raises StepError at stage `start` (`start_failed`, `docker_unavailable`) or `ready` (`crashed`,
         `out_of_memory`, `start_timeout`).
         """
         await self.clean()
         on_progress("starting its container")
-        try:
+        with _explained(spec):
             await self._start(container, spec)
-        except RefusedError as error:
-            message = f"the container of {spec.space} cannot be started: {error.message}. See `docker info`."
-            raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error
         url = await container.address(self._network.name, spec.port)
         on_progress("waiting until it answers")
         seconds = spec.start_timeout or self._settings.start_timeout
-        await wait_ready(container, lambda: probe(url), seconds)
+        connection = await wait_ready(container, lambda: connect(url + spec.base_path), seconds)
         log.info("container.ready", space=spec.space, container=container.name)
-        return url
+        return connection
+
+    async def complete(
+        self,
+        container: RunningContainer,
+        spec: ContainerSpec,
+        task: Task,
+        limits: TaskLimits,
+        on_progress: OnProgress,
+    ) -> Completed:
+        """Run a program once, from the creation of its container to its collected output.
+
+        Raises StepError at stage `start` as `run` does, and at stage `call` or `output` as `Completion.run`.
+        """
+        await self.clean()
+        on_progress("starting its container")
+        body = task_body(
+            spec,
+            self._limits(spec),
+            network=self._network.name,
+            owner=self._settings.instance_id,
+            env=task.env,
+        )
+        completion = Completion(self._engine, container, task, limits)
+        with _explained(spec):
+            await self._network.ensure()
+            return await completion.run(body, lambda: self._go(container), on_progress)
 
     async def remove(self, container: RunningContainer) -> None:
         """Remove the container; where that fails, the next start tries again. Bounded, never raises."""
@@ -104,6 +129,9 @@ class Starter:
             publish=self._publish,
         )
         await container.create(body)
+        await self._go(container)
+
+    async def _go(self, container: RunningContainer) -> None:
         try:
             await container.start()
         except RefusedError as error:
@@ -120,3 +148,13 @@ class Starter:
             tmp_size=self._settings.tmp_size,
             cpus=spec.cpus or self._settings.cpus,
         )
+
+
+@contextmanager
+def _explained(spec: ContainerSpec) -> Iterator[None]:
+    """Says of what the engine refuses that it kept the Space from starting."""
+    try:
+        yield
+    except RefusedError as error:
+        message = f"the container of {spec.space} cannot be started: {error.message}. See `docker info`."
+        raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error

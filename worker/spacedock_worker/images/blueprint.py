@@ -16,7 +16,10 @@ from spacedock_worker.images.front_matter import SpaceCard, read_card
 from spacedock_worker.images.repository import Repository
 from spacedock_worker.images.settings import ImageSettings
 
-_SDKS = ("gradio", "docker")
+_NOTHING_TO_CALL = {
+    "streamlit": "it is a Streamlit app, whose page talks to its own server only: there is no API to call",
+    "static": "it is a static page: there is no server that could be asked",
+}
 _SLUG_LENGTH = 60
 _DIGEST_LENGTH = 12
 
@@ -30,6 +33,7 @@ class Blueprint:
     base: str | None
     words: tuple[str, ...]
     context: BuildContext
+    base_path: str = ""
 
 
 def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
@@ -42,7 +46,8 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
     sdk = _sdk(card, repository)
     if sdk == "docker":
         context = pack(_own_dockerfile(repository, settings), repository, prefix="")
-        return Blueprint(_tag(name, context), card.app_port or DEFAULT_PORT, None, (), context)
+        port = card.app_port or DEFAULT_PORT
+        return Blueprint(_tag(name, context), port, None, (), context, card.base_path or "")
     base = choose_base(card.python_version, settings.base_images, present)
     steps, ca = _steps(card, base, repository, settings)
     extra = {"Dockerfile": dockerfile_text(steps).encode()} | ({CA_NAME: ca} if ca else {})
@@ -53,14 +58,16 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
         base,
         (*(step.words for step in steps), "naming the image"),
         context,
+        card.base_path or "",
     )
 
 
 def _sdk(card: SpaceCard, repository: Repository) -> str:
     app = card.app_file or "app.py"
     sdk = card.sdk or ("docker" if "Dockerfile" in repository else "gradio")
-    if sdk not in _SDKS:
-        why = f"its sdk is '{sdk}', which has no API to call; Gradio and Docker Spaces can be run"
+    if sdk not in ("gradio", "docker"):
+        unknown = f"its sdk is '{sdk}', which is not known here; Gradio and Docker Spaces can be run"
+        why = _NOTHING_TO_CALL.get(sdk, unknown)
     elif sdk == "docker" and "Dockerfile" not in repository:
         why = "its sdk is docker, but the repository has no Dockerfile"
     elif sdk == "gradio" and app not in repository:

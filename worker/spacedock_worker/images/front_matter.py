@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 _BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_PATH = re.compile(r"((?:/[A-Za-z0-9._~-]+)*)/?")
 _LINE = re.compile(r"^([a-z_]+)[ \t]*:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 
@@ -23,6 +24,7 @@ class SpaceCard:
     python_version: str | None = None
     app_file: str | None = None
     app_port: int | None = None
+    base_path: str | None = None
     title: str | None = None
 
 
@@ -37,6 +39,7 @@ def read_card(readme: str) -> SpaceCard:
         python_version=fields.get("python_version"),
         app_file=fields.get("app_file"),
         app_port=_port(fields.get("app_port")),
+        base_path=_base_path(fields.get("base_path")),
         title=fields.get("title"),
     )
 
@@ -66,3 +69,9 @@ def _port(text: str | None) -> int | None:
         return None
     port = int(text[:6])
     return port if 1 <= port <= 65_535 else None
+
+
+def _base_path(text: str | None) -> str | None:
+    """The path that a Space opens at, without its last slash; None for the root, or where it is no path."""
+    found = _PATH.fullmatch(text or "")
+    return found[1] if found and found[1] else None

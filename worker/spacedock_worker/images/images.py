@@ -134,7 +134,7 @@ class Images:
                 found = await self._build(source, drawn, present, on_progress)
         finally:
             drawn.context.tar.close()
-        image = Image(drawn.tag, found["Id"], port=drawn.port)
+        image = Image(drawn.tag, found["Id"], port=drawn.port, base_path=drawn.base_path)
         _remember(self._built, repository.fingerprint, image)
         return image
 

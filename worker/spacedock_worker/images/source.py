@@ -34,10 +34,12 @@ class Image:
     """An image that is present on this host.
 
     `digest` is the image registry's where the image was pulled, else the image's id (both `sha256:…`);
-    `command` is None where the image's own is right; `port` is the one that the app listens on.
+    `command` is None where the image's own is right; the app listens on `port` and answers below
+    `base_path`.
     """
 
     reference: str
     digest: str
     command: tuple[str, ...] | None = None
     port: int = DEFAULT_PORT
+    base_path: str = ""

@@ -13,7 +13,9 @@ from spacedock_worker.queue.ledger import TROUBLE, Ledger
 
 log = structlog.get_logger()
 
-Tell = Callable[[Stage, str, str], None]
+
+Tell = Callable[[Stage, str, str, str | None], None]
+"""Announces a stage of whom, with a short message and the answer's text so far."""
 
 _WAITING = 100
 _CLOSE_SECONDS = 2.0
@@ -27,12 +29,13 @@ class Teller:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(_WAITING)
         self._sending: asyncio.Task[None] | None = None
 
-    def tell(self, stage: Stage, name: str, message: str) -> None:
-        """Announce a stage of whom, with a short message."""
+    def tell(self, stage: Stage, name: str, message: str, partial: str | None) -> None:
+        """Announce a stage of whom, with a short message and the answer's text so far."""
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
         if not self._events.full():
-            self._events.put_nowait(Event(job_id=self._job_id, stage=stage, name=name, message=message))
+            event = Event(job_id=self._job_id, stage=stage, name=name, message=message, partial=partial)
+            self._events.put_nowait(event)
 
     async def close(self) -> None:
         """Send what waits, but not for long: a job's end is more than its progress."""

@@ -15,7 +15,7 @@ from spacedock.files import FileRef
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 
-_CLIENT_FIELDS = frozenset(SpaceEntry.model_fields) - {"id", "repository"}
+_CLIENT_FIELDS = frozenset(SpaceEntry.model_fields) - {"id", "repository", "auth"}
 
 
 class RegistryDesk:
@@ -76,4 +76,5 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def _row(entry: SpaceEntry) -> dict[str, Any]:
-    return entry.model_dump(mode="json", exclude_none=True)
+    # A password stays on the host whose file it is in.
+    return entry.model_dump(mode="json", exclude_none=True, exclude={"auth": {"password"}})

@@ -1,116 +1,190 @@
-"""The adapter for Gradio apps: describe, choose, upload, call by the queue, read, download."""
+"""The adapter for Gradio apps, 3.35 to 6: describe, choose, upload, call, read, download."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+import asyncio
+import uuid
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
 
 import structlog
 
-from spacedock.files import MAX_FILE_BYTES, MAX_JOB_BYTES, Payload, media_type_of, payload_of
+from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer, AppCall, OnProgress
-from spacedock_worker.adapters.gradio.choice import choose
-from spacedock_worker.adapters.gradio.description import App, describe
-from spacedock_worker.adapters.gradio.faults import bad_output, crashed
-from spacedock_worker.adapters.gradio.http import AppHttp, RefusedError
-from spacedock_worker.adapters.gradio.kinds import UNKNOWN_MEDIA
-from spacedock_worker.adapters.gradio.output import MEDIA_TYPE, OutputFile, read_outputs
-from spacedock_worker.adapters.gradio.placing import with_uploaded
-from spacedock_worker.adapters.gradio.queue import transport_for
-from spacedock_worker.adapters.gradio.uploads import upload_all
+from spacedock_worker.adapters.explaining import explained
+from spacedock_worker.adapters.faults import app_error
+from spacedock_worker.adapters.gradio.description import App, Function
+from spacedock_worker.adapters.gradio.direct import Direct
+from spacedock_worker.adapters.gradio.downloads import downloaded
+from spacedock_worker.adapters.gradio.follow_up import follow_up
+from spacedock_worker.adapters.gradio.following import Follower
+from spacedock_worker.adapters.gradio.gate import Gate
+from spacedock_worker.adapters.gradio.memory import Memory
+from spacedock_worker.adapters.gradio.output import read_outputs
+from spacedock_worker.adapters.gradio.shortcut import (
+    SHORT_SECONDS,
+    has_no_queue,
+    may_be_direct,
+    says_enough,
+)
+from spacedock_worker.adapters.gradio.sse_queue import SseQueue
+from spacedock_worker.adapters.gradio.sse_stream import SseStream
+from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
+from spacedock_worker.adapters.gradio.uploads import Uploads
+from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
+from spacedock_worker.adapters.gradio.wire import WEBSOCKET
+from spacedock_worker.adapters.http import AppHttp, RefusedError
+from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.errors import StepError
-
-MAX_ANSWER_BYTES = 16 * 2**20
-READY_SECONDS = 2.0
-DESCRIBE_SECONDS = 30.0
 
 log = structlog.get_logger()
 
+QUEUES: dict[str, Callable[[AppHttp, str, int], Transport]] = {
+    WEBSOCKET: WebSocketQueue,
+    "sse": SseStream,
+    "sse_v1": SseQueue,
+    "sse_v2": SseQueue,
+    "sse_v2.1": SseQueue,
+    "sse_v3": SseQueue,
+}
+EDITING = frozenset({"sse_v2", "sse_v2.1", "sse_v3"})
+
+
+COMPARE_SECONDS = 5.0
+MOST_FOLLOW_UPS = 5
+
 
 class GradioAdapter:
-    """Calls one running Gradio app (5 or 6); use within `async with`.
+    """Calls one running Gradio app; `memory` is shared by all that run the same image.
 
-    Limits in bytes: `max_answer_bytes` for the JSON of one answer, `max_file_bytes` for one file of it,
-    `max_files_bytes` for all of them.
+    A short function that answers the same without the app's queue is called without it from then on: that
+    is learned by comparing once (unless `direct` is off), and given up where it fails or takes long.
     """
 
     def __init__(
         self,
-        base_url: str,
+        http: AppHttp,
+        app: App,
+        memory: Memory | None = None,
+        limits: Limits | None = None,
         *,
-        max_file_bytes: int = MAX_FILE_BYTES,
-        max_files_bytes: int = MAX_JOB_BYTES,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        direct: bool = True,
     ) -> None:
-        self.base_url = base_url
-        self._max_file, self._max_files, self._max_answer = max_file_bytes, max_files_bytes, max_answer_bytes
-        self._app: App | None = None
-
-    async def __aenter__(self) -> Self:
-        self._http = AppHttp(self.base_url)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._http.__aexit__(kind, error, trace)
-
-    async def is_ready(self) -> bool:
-        """Whether `/config` describes an app, within 2 s; False where anything else is there."""
-        try:
-            config = await self._http.get_json("/config", self._max_answer, READY_SECONDS)
-        except (StepError, RefusedError, TimeoutError):
-            return False
-        return isinstance(config, dict) and isinstance(config.get("dependencies"), list)
+        self.app = app
+        self._learns = direct
+        self.abandoned = False
+        self._http, self._memory, self._limits = http, memory or Memory(), limits or Limits()
+        self._queue = _queue_of(app, http, self._limits)
+        self._direct = Direct(http, app.prefix, self._limits.answer)
+        self._gate = Gate()
 
     async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
-        """Call the endpoint that fits; see `Adapter.call`. The caller bounds the time."""
-        app = await self._described()
-        transport = transport_for(app, self._http, self._max_answer)
-        choice = choose(app, call)
-        log.info("gradio.endpoint_chosen", endpoint=choice.endpoint.name, version=app.version)
-        uploaded = await upload_all(self._http, app.prefix, call.files)
-        data = with_uploaded(choice.filling.data, uploaded)
-        outputs = await transport.call(choice.endpoint.fn_index, data, on_progress)
-        reading = read_outputs(choice.endpoint.outputs, outputs)
-        files = await self._download(app.prefix, reading.files)
-        return AppAnswer(choice.endpoint.name, reading.text, reading.data, files)
+        """Call the endpoint that fits; see `Adapter.call`."""
+        choice = self._memory.choose(self.app.endpoints, call)
+        function = self.app.functions[choice.endpoint.name]
+        log.debug("gradio.endpoint_chosen", endpoint=choice.endpoint.name, version=self.app.version)
+        data = await Uploads(self._http, self.app, call.files).written(choice.endpoint, choice.filling.data)
+        proven = self._memory.direct.get(choice.endpoint.name) is True
+        async with self._gate.enter(direct=proven) as direct:
+            if direct and (answer := await self._directly(function, data, on_progress)):
+                return answer
+            started = monotonic()
+            answer = await self._as_the_page(function, data, on_progress)
+            seconds = monotonic() - started
+        await self._learn(function, data, answer, seconds)
+        return answer
 
-    async def _described(self) -> App:
-        if self._app is None:
-            try:
-                config = await self._http.get_json("/config", self._max_answer, DESCRIBE_SECONDS)
-                prefix = describe(config, None).prefix
-                self._app = describe(config, await self._info(prefix))
-            except RefusedError as error:
-                raise crashed(f"the app does not describe itself ({error}): see its log") from error
-            except TimeoutError as error:
-                raise crashed("the app took too long to describe itself: see its log") from error
-        return self._app
+    async def explain(self, call: AppCall) -> AppAnswer:
+        """See `Adapter.explain`."""
+        return explained(self.app.endpoints, call)
 
-    async def _info(self, prefix: str) -> Any:
-        # `/info` fails in apps whose components it cannot describe; `/config` is enough to call them.
+    async def aclose(self) -> None:
+        """See `Adapter.aclose`."""
+        await self._http.aclose()
+
+    async def _as_the_page(self, function: Function, data: list[Any], on_progress: OnProgress) -> AppAnswer:
         try:
-            return await self._http.get_json(f"{prefix}/info", self._max_answer, DESCRIBE_SECONDS)
+            return await self._asked(function, data, on_progress)
         except RefusedError as error:
-            log.info("gradio.info_refused", status=error.status)
+            raise app_error(f"the app refused the call ({error})") from error
+
+    async def _directly(
+        self, function: Function, data: list[Any], on_progress: OnProgress
+    ) -> AppAnswer | None:
+        """The answer without the queue; None, and never again, where the app refuses."""
+        started = monotonic()
+        try:
+            answer = await self._asked(function, data, on_progress, direct=True)
+        except RefusedError as error:
+            self._remember(function, same=False, why=str(error))
             return None
+        if monotonic() - started > SHORT_SECONDS:
+            self._remember(function, same=False, why="it takes long")
+        return answer
 
-    async def _download(self, prefix: str, files: Sequence[OutputFile]) -> tuple[Payload, ...]:
-        payloads: list[Payload] = []
-        left = self._max_files
-        for file in files:
-            payload = await self._fetch(prefix, file, min(self._max_file, left))
-            left -= payload.ref.size
-            payloads.append(payload)
-        return tuple(payloads)
+    async def _learn(self, function: Function, data: list[Any], answer: AppAnswer, seconds: float) -> None:
+        """Make the call once more without the queue, and remember whether it gave the same."""
+        known = function.endpoint.name in self._memory.direct
+        if (
+            known
+            or not self._learns
+            or not may_be_direct(self.app, function, seconds)
+            or not says_enough(answer.data)
+        ):
+            return
+        async with self._gate.enter(direct=True) as alone:
+            if not alone or function.endpoint.name in self._memory.direct:
+                return
+            try:
+                async with asyncio.timeout(COMPARE_SECONDS):
+                    again = await self._asked(function, data, _unheard, direct=True)
+            except (StepError, RefusedError, TimeoutError) as error:
+                self._remember(function, same=False, why=str(error))
+            else:
+                self._remember(function, same=again == answer, why="compared")
 
-    async def _fetch(self, prefix: str, file: OutputFile, max_bytes: int) -> Payload:
+    def _remember(self, function: Function, *, same: bool, why: str) -> None:
+        self._memory.direct[function.endpoint.name] = same
+        log.info("gradio.direct_learned", endpoint=function.endpoint.name, direct=same, why=why)
+
+    async def _asked(
+        self, function: Function, data: list[Any], on_progress: OnProgress, *, direct: bool = False
+    ) -> AppAnswer:
+        """The function's answer; where that is a conversation without one, what follows on the page."""
+        name, session = function.endpoint.name, uuid.uuid4().hex
+        posting = Posting(function.fn_index, data, session, function.batch)
+        outputs = await self._outputs(function, posting, on_progress, direct)
+        for _ in range(MOST_FOLLOW_UPS):
+            if (following := follow_up(self.app, function, data, outputs)) is None:
+                break
+            function, data = following
+            outputs = await self._outputs(function, Posting(function.fn_index, data, session), on_progress)
+        reading = read_outputs(function.endpoint.outputs, outputs)
+        files = await downloaded(self._http, self.app.prefix, reading.files, self._limits)
+        return AppAnswer(name, reading.text, reading.data, files)
+
+    async def _outputs(
+        self, function: Function, posting: Posting, on_progress: OnProgress, direct: bool = False
+    ) -> list[Any]:
+        transport = self._direct if direct or has_no_queue(self.app, function) else self._queue
+        edits = self.app.protocol in EDITING
+        follower = Follower(on_progress, function.endpoint.outputs, edits)
         try:
-            data, told = await self._http.download(f"{prefix}/file=", file.path, max_bytes)
-        except RefusedError as error:
-            raise bad_output(f"the app does not hand out its file {file.name} ({error})") from error
-        guesses = (media_type_of(file.name), file.media_type, told)
-        media = next((m for m in guesses if m and m != UNKNOWN_MEDIA and MEDIA_TYPE.fullmatch(m)), None)
-        return payload_of(file.name, data, media or UNKNOWN_MEDIA)
+            return await call_patiently(transport, posting, follower)
+        finally:
+            self.abandoned = self.abandoned or follower.at_work
+
+
+def _queue_of(app: App, http: AppHttp, limits: Limits) -> Transport:
+    if (maker := QUEUES.get(app.protocol)) is not None:
+        return maker(http, app.prefix, limits.answer)
+    message = (
+        f"the app runs Gradio {app.version} with the protocol '{app.protocol}', which is not known here. "
+        "Spacedock speaks Gradio 3.35 to 6."
+    )
+    raise StepError(Stage.READY, ErrorKind.UNSUPPORTED, message)
+
+
+def _unheard(message: str, partial: str | None = None) -> None:
+    pass

@@ -3,129 +3,69 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from spacedock_worker.adapters.gradio.faults import bad_output, shortened
+from spacedock_worker.adapters import kinds
+from spacedock_worker.adapters.endpoint import Endpoint, Slot
+from spacedock_worker.adapters.faults import bad_output, shortened
+from spacedock_worker.adapters.gradio.wire import (
+    WEBSOCKET,
+    Component,
+    Config,
+    Dependency,
+    Info,
+    Parameter,
+)
 
 MAX_NAME = 100
 PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*")
+NUMBERED = re.compile(r"^(.*?)_\d+$")
+# What a person does on purpose, by Gradio's names of events.
+PRESSED = frozenset({"click", "submit", "upload", "stop_recording"})
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One input that a caller may fill; `position` is its place in the queue's `data`.
+class Function:
+    """One function of the app: how to call it beside what to send. `queue` is None where the app decides.
 
-    `choices` are (label, value) pairs; `many` says that it takes a list; `accepts` are the file types that
-    it names (".pdf", "image"), empty for any; `wrapped` marks Gradio 5's {"video": file} shape.
+    `inputs` and `outputs` are the components of the page that it reads and writes, `after` is the function
+    whose end calls it.
     """
 
-    name: str
-    label: str
-    component: str
-    position: int
-    required: bool
-    default: Any = None
-    choices: tuple[tuple[str, Any], ...] = ()
-    custom: bool = False
-    many: bool = False
-    accepts: tuple[str, ...] = ()
-    wrapped: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.component}{'' if self.required else ' = default'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One function of the app. `width` is the length of `data`; `outputs` are component types by position,
-    None where a State stands, which no caller sees."""
-
-    name: str
+    endpoint: Endpoint
     fn_index: int
-    slots: tuple[Slot, ...]
-    width: int
-    outputs: tuple[str | None, ...]
-    visible: bool = True
-    stateful: bool = False
-    chained: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.name}({', '.join(map(str, self.slots))})"
+    queue: bool | None = None
+    generator: bool = False
+    batch: bool = False
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A running app: its version, the protocol of its queue, the prefix of its routes, its endpoints."""
+    """A running app: its version, the protocol of its queue ("ws", "sse", "sse_v1" …), the prefix of its
+    routes, and its functions by the names of their endpoints; `queued` says whether it has a queue at all."""
 
     version: str
     protocol: str
     prefix: str
-    endpoints: tuple[Endpoint, ...]
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Component(_Wire):
-    id: int
-    type: str
-    props: dict[str, Any] = Field(default_factory=dict)
-    skip_api: bool | None = None
-    api_info: dict[str, Any] = Field(default_factory=dict)
-    api_info_as_input: dict[str, Any] | None = None
+    queued: bool
+    functions: Mapping[str, Function]
 
     @property
-    def hidden(self) -> bool:
-        return self.type in ("state", "browserstate") if self.skip_api is None else self.skip_api
-
-
-class _Dependency(_Wire):
-    id: int | None = None
-    api_name: str | bool | None = None
-    inputs: list[int] = Field(default_factory=list)
-    outputs: list[int] = Field(default_factory=list)
-    backend_fn: bool = True
-    show_api: bool = True
-    api_visibility: str = "public"
-    trigger_after: int | None = None
-    types: dict[str, Any] = Field(default_factory=dict)
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What can be called."""
+        return tuple(function.endpoint for function in self.functions.values())
 
     @property
-    def callable(self) -> bool:
-        named = isinstance(self.api_name, str) and bool(self.api_name)
-        return named and self.backend_fn and self.api_visibility != "private" and not self.types.get("cancel")
-
-    @property
-    def visible(self) -> bool:
-        return self.show_api and self.api_visibility == "public"
-
-
-class _Config(_Wire):
-    version: str = "unknown"
-    protocol: str = "ws"
-    api_prefix: str = ""
-    components: list[_Component] = Field(default_factory=list)
-    dependencies: list[_Dependency]
-
-
-class _Parameter(_Wire):
-    parameter_name: str | None = None
-    parameter_has_default: bool = False
-    parameter_default: Any = None
-    type: Any = None
-
-
-class _EndpointInfo(_Wire):
-    parameters: list[_Parameter] = Field(default_factory=list)
-
-
-class _Info(_Wire):
-    named_endpoints: dict[str, _EndpointInfo] = Field(default_factory=dict)
+    def old_files(self) -> bool:
+        """Whether files go in and out in the shapes of Gradio 3."""
+        return self.protocol == WEBSOCKET
 
 
 def describe(config: object, info: object | None) -> App:
@@ -134,62 +74,125 @@ def describe(config: object, info: object | None) -> App:
     Raises StepError of kind `bad_output` where they are not what Gradio sends.
     """
     try:
-        known = _Config.model_validate(config)
-        told = _Info.model_validate(info) if info is not None else _Info()
+        known = Config.model_validate(config)
+        told = Info.model_validate(info) if info is not None else Info()
+        return _app(known, told)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise bad_output(f"the app's description is not Gradio's: {where}: {first['msg']}") from error
+    except RecursionError as error:
+        raise bad_output("the app's description is nested too deeply") from error
+
+
+def _app(known: Config, told: Info) -> App:
     components = {component.id: component for component in known.components}
-    endpoints = tuple(
-        _endpoint(index, dependency, components, told.named_endpoints)
+    found = [
+        (_function(index, dependency, components, told), dependency)
         for index, dependency in enumerate(known.dependencies)
         if dependency.callable
-    )
+    ]
+    functions = {function.endpoint.name: function for function in _with_twins(found)}
     prefix = known.api_prefix if PREFIX.fullmatch(known.api_prefix) else ""
-    return App(shortened(known.version, 40), shortened(known.protocol, 40), prefix, endpoints)
+    return App(
+        shortened(known.version, 40), shortened(known.protocol, 40), prefix, known.enable_queue, functions
+    )
+
+
+def _function(
+    index: int, dependency: Dependency, components: Mapping[int, Component], told: Info
+) -> Function:
+    fn_index = dependency.id if dependency.id is not None else index
+    named = dependency.name
+    name = f"/{named}" if named else f"/fn_index/{fn_index}"
+    info = told.named_endpoints.get(name) if named else told.unnamed_endpoints.get(str(fn_index))
+    endpoint = _endpoint(name, dependency, components, info.parameters if info else [])
+    generator = bool(dependency.types.get("generator") or dependency.types.get("continuous"))
+    return Function(
+        endpoint,
+        fn_index,
+        dependency.queue,
+        generator,
+        dependency.batch,
+        tuple(dependency.inputs),
+        tuple(dependency.outputs),
+        dependency.trigger_after,
+    )
 
 
 def _endpoint(
-    index: int,
-    dependency: _Dependency,
-    components: Mapping[int, _Component],
-    told: Mapping[str, _EndpointInfo],
+    name: str,
+    dependency: Dependency,
+    components: Mapping[int, Component],
+    rows: Sequence[Parameter],
 ) -> Endpoint:
-    name = f"/{dependency.api_name}"
     inputs = [components.get(i) for i in dependency.inputs]
     shown = [(place, c) for place, c in enumerate(inputs) if c is not None and not c.hidden]
     # `/info` lists the inputs without the States: only where the counts agree do its rows belong to ours.
-    rows = told[name].parameters if name in told else []
     parameters = rows if len(rows) == len(shown) else [None] * len(shown)
     slots = tuple(
         _slot(place, component, parameter)
         for (place, component), parameter in zip(shown, parameters, strict=True)
     )
+    events = [(components.get(i) if i is not None else None, event) for i, event in dependency.events]
+    buttons = [c for c, event in events if c is not None and c.type == "button" and event == "click"]
     return Endpoint(
-        name=name,
-        fn_index=dependency.id if dependency.id is not None else index,
+        name=shortened(name, MAX_NAME),
         slots=slots,
         width=len(inputs),
         outputs=tuple(_output(components.get(i)) for i in dependency.outputs),
         visible=dependency.visible,
         stateful=len(slots) < len(inputs),
         chained=dependency.trigger_after is not None,
+        trigger=shortened(buttons[0].text("value"), MAX_NAME) if buttons else "",
+        pressed=not events or any(event in PRESSED for _, event in events),
+        primary=any(c.props.get("variant") == "primary" for c in buttons),
     )
 
 
-def _output(component: _Component | None) -> str | None:
+def _with_twins(found: Sequence[tuple[Function, Dependency]]) -> list[Function]:
+    """The functions, each with the other that it repeats: one that is bound to a button and to the enter key.
+
+    Gradio numbers the second name; where there is no name, the second is called by the enter key in one of
+    its own inputs.
+    """
+    alike: dict[tuple[tuple[int, ...], tuple[int, ...]], dict[str, Function]] = {}
+    for function, _ in found:
+        alike.setdefault((function.inputs, function.outputs), {})[function.endpoint.name] = function
+    return [
+        replace(
+            function,
+            endpoint=replace(
+                function.endpoint,
+                twin=_twin(function, dependency, alike[function.inputs, function.outputs]),
+            ),
+        )
+        for function, dependency in found
+    ]
+
+
+def _twin(function: Function, dependency: Dependency, alike: Mapping[str, Function]) -> str | None:
+    name = function.endpoint.name
+    if (numbered := NUMBERED.match(name)) and numbered[1] in alike:
+        return numbered[1]
+    entered = any(i in dependency.inputs and event == "submit" for i, event in dependency.events)
+    if dependency.name or not entered:
+        return None
+    return next((other for other, beside in alike.items() if other != name and beside.endpoint.trigger), None)
+
+
+def _output(component: Component | None) -> str | None:
     return None if component is None or component.hidden else component.type
 
 
-def _slot(place: int, component: _Component, parameter: _Parameter | None) -> Slot:
+def _slot(place: int, component: Component, parameter: Parameter | None) -> Slot:
     props, schema = component.props, _schema(component, parameter)
-    label = shortened(str(props.get("label") or ""), MAX_NAME)
+    label = shortened(component.text("label"), MAX_NAME)
     required, default = _default(component, parameter)
     return Slot(
         name=shortened((parameter and parameter.parameter_name) or label or f"input_{place}", MAX_NAME),
         label=label,
-        component=component.type,
+        component=_kind(component),
         position=place,
         required=required,
         default=default,
@@ -197,21 +200,30 @@ def _slot(place: int, component: _Component, parameter: _Parameter | None) -> Sl
         custom=bool(props.get("allow_custom_value")),
         many=_takes_many(component),
         accepts=_strings(props.get("file_types")),
-        wrapped="video" in (schema.get("properties") or {}),
+        wrapped=_names(schema.get("properties"), "video"),
     )
 
 
-def _schema(component: _Component, parameter: _Parameter | None) -> Mapping[str, Any]:
+def _kind(component: Component) -> str:
+    # Gradio 3 has a mask beside the picture where one can draw on it.
+    return kinds.MASKED if component.props.get("tool") == "sketch" else component.type
+
+
+def _schema(component: Component, parameter: Parameter | None) -> Mapping[str, Any]:
     if parameter is not None and isinstance(parameter.type, dict):
         return parameter.type
-    return component.api_info_as_input or component.api_info
+    return component.api_info_as_input or component.api_info or {}
 
 
-def _default(component: _Component, parameter: _Parameter | None) -> tuple[bool, Any]:
+def _default(component: Component, parameter: Parameter | None) -> tuple[bool, Any]:
     if parameter is not None and parameter.parameter_has_default:
         return False, parameter.parameter_default
     value = component.props.get("value")
-    return value is None, value
+    if component.type == "chatbot":
+        # A conversation begins empty.
+        return False, value or []
+    # Where `/info` does not speak of defaults (before 4.20), an empty text is a text that nobody has given.
+    return value is None or (value == "" and component.type in kinds.TEXT), value
 
 
 def _choices(choices: object) -> tuple[tuple[str, Any], ...]:
@@ -221,9 +233,13 @@ def _choices(choices: object) -> tuple[tuple[str, Any], ...]:
     return tuple((str(label), value) for label, value in pairs)
 
 
-def _takes_many(component: _Component) -> bool:
+def _takes_many(component: Component) -> bool:
     several = component.props.get("file_count") in ("multiple", "directory")
     return several or component.type == "gallery" or bool(component.props.get("multiselect"))
+
+
+def _names(properties: object, name: str) -> bool:
+    return isinstance(properties, dict) and name in properties
 
 
 def _strings(value: object) -> tuple[str, ...]:

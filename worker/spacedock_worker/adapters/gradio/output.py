@@ -2,72 +2,90 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import binascii
+import mimetypes
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
-from spacedock_worker.adapters.gradio.faults import bad_output
+from spacedock_worker.adapters.faults import bad_output
+from spacedock_worker.adapters.files import encodable, safe_name, unique_name
+from spacedock_worker.adapters.gradio.text import joined
 
 MAX_DEPTH = 64
 MAX_FILES = 256
-MAX_FILE_NAME = 255
 MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128}")
+DATA_URL = re.compile(r"data:([a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128});base64,")
+# What these hold are words, even where they look like a file.
+WORDS = frozenset({"textbox", "markdown", "html", "code", "json", "label", "highlightedtext", "dataframe"})
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """A file that the app gave: its path there, a safe and unique name, and a media type if it told one."""
+    """A file that the app gave: its path there, or its bytes where they came along (Gradio 3's pictures);
+    a safe and unique name, and a media type if it told one."""
 
     path: str
     name: str
     media_type: str | None
+    data: bytes | None = None
 
 
 @dataclass(slots=True)
 class _Reader:
+    """Reads one output after another; `inline` says whether a data URL is a file in the present one."""
+
     files: list[OutputFile] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    inline: bool = False
 
     def read(self, value: Any, depth: int = 0) -> Any:
         """`value` with updates unwrapped and each file replaced by {"file": name, "index": n}."""
         if depth > MAX_DEPTH:
             raise bad_output(f"the app's answer is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, str):
-            return _encodable(value)
+            return self._string(value)
         if isinstance(value, list):
             return [self.read(item, depth + 1) for item in value]
         if not isinstance(value, dict):
             return value
         if value.get("__type__") == "update":
             return self.read(value.get("value"), depth + 1)
-        if _is_file(value):
-            return self._file(value)
-        return {_encodable(key): self.read(item, depth + 1) for key, item in value.items()}
+        if (path := _path(value)) is not None:
+            return self._file(path, value)
+        return {encodable(key): self.read(item, depth + 1) for key, item in value.items()}
 
-    def _file(self, value: dict[str, Any]) -> Any:
-        path = value["path"]
+    def _string(self, value: str) -> Any:
+        if not self.inline or not (found := DATA_URL.match(value)):
+            return encodable(value)
+        return self._inline(value, found, "output")
+
+    def _file(self, path: str, value: dict[str, Any]) -> Any:
+        if found := DATA_URL.match(path):
+            return self._inline(path, found, _told(value) or "output")
         # A remote picture is passed on as the app named it; the worker fetches from the app alone.
         if path.startswith(("http://", "https://", "data:")):
-            return {"url": _encodable(path)}
+            return {"url": encodable(path)}
+        media = value.get("mime_type")
+        known = isinstance(media, str) and MEDIA_TYPE.fullmatch(media)
+        return self._add(path, _told(value) or path, media if known else None)
+
+    def _inline(self, url: str, found: re.Match[str], name: str) -> Any:
+        try:
+            data = base64.b64decode(url[found.end() :], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise bad_output("the app's answer holds a file that is no base64") from error
+        suffix = "" if "." in name else mimetypes.guess_extension(found[1]) or ""
+        return self._add("", name + suffix, found[1], data)
+
+    def _add(self, path: str, name: str, media_type: str | None, data: bytes | None = None) -> Any:
         if len(self.files) >= MAX_FILES:
             raise bad_output(f"the app gave more than {MAX_FILES} files")
-        told, media = value.get("orig_name"), value.get("mime_type")
-        name = self._unique(safe_name(told if isinstance(told, str) and told else path))
-        known = isinstance(media, str) and MEDIA_TYPE.fullmatch(media)
-        self.files.append(OutputFile(path, name, media if known else None))
-        return {"file": name, "index": len(self.files) - 1}
-
-    def _unique(self, name: str) -> str:
-        stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
-        free, number = name, 1
-        while free in self.names:
-            number += 1
-            free = f"{stem[: MAX_FILE_NAME - len(suffix) - 8]}-{number}{suffix}"
-        self.names.add(free)
-        return free
+        unique = unique_name(safe_name(name), self.names)
+        self.files.append(OutputFile(encodable(path), unique, media_type, data))
+        return {"file": unique, "index": len(self.files) - 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,73 +98,33 @@ class Reading:
 
 
 def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Reading:
-    """Read what the queue brought; `components` are the outputs' types, None for a State.
+    """Read what the app brought; `components` are the outputs' types, None for a State.
 
     Raises StepError of kind `bad_output` where the counts differ or it is nested too deeply.
     """
     if len(components) != len(data):
         raise bad_output(f"the app gave {len(data)} outputs where its description names {len(components)}")
     reader = _Reader()
-    shown = [(kind, reader.read(v)) for kind, v in zip(components, data, strict=True) if kind is not None]
-    texts = [text for kind, value in shown if (text := _text(kind, value)) is not None]
-    return Reading("\n".join(texts) if texts else None, [v for _, v in shown], tuple(reader.files))
+    shown: list[tuple[str, Any]] = []
+    for kind, value in zip(components, data, strict=True):
+        if kind is not None:
+            reader.inline = kind not in WORDS
+            shown.append((kind, reader.read(value)))
+    return Reading(joined(shown), [value for _, value in shown], tuple(reader.files))
 
 
-def safe_name(name: str) -> str:
-    """A bare file name: no directories, no control characters, at most 255 characters, never empty."""
-    bare = re.split(r"[/\\]", _encodable(name))[-1]
-    kept = "".join(c for c in bare if c.isprintable()).strip()
-    if kept in ("", ".", ".."):
-        return "file"
-    suffix = PurePosixPath(kept).suffix[:20]
-    return kept if len(kept) <= MAX_FILE_NAME else kept[: MAX_FILE_NAME - len(suffix)] + suffix
-
-
-def _is_file(value: dict[str, Any]) -> bool:
+def _path(value: dict[str, Any]) -> str | None:
+    """The path (or data URL) of a file as Gradio 4 to 6 write it, and as Gradio 3 does; None for no file."""
     path, meta = value.get("path"), value.get("meta")
-    if not isinstance(path, str) or not path:
-        return False
     marked = isinstance(meta, dict) and meta.get("_type") == "gradio.FileData"
-    return marked or {"url", "orig_name"} <= value.keys()
+    if isinstance(path, str) and path and (marked or {"url", "orig_name"} <= value.keys()):
+        return path
+    name, data = value.get("name"), value.get("data")
+    if not isinstance(value.get("is_file"), bool) or not isinstance(name, str | None):
+        return None
+    return name if value["is_file"] and name else data if isinstance(data, str) and data else None
 
 
-def _encodable(text: str) -> str:
-    # JSON can carry half of a surrogate pair, which UTF-8 cannot.
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _text(component: str, value: Any) -> str | None:
-    match value:
-        case None | {"file": str(), "index": int()}:
-            return None
-        case str():
-            return value
-        case {"url": str(url)} if len(value) == 1:
-            return url
-        case {"label": label, **rest} if component == "label" and not rest.keys() - {"confidences"}:
-            return None if label is None else str(label)
-        case list() if component == "chatbot":
-            return _last_message(value)
-        case list() | dict() if not value or _only_files(value):
-            return None
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _last_message(messages: list[Any]) -> str | None:
-    """The newest words of a chat: Gradio 5's pairs and messages, Gradio 6's messages made of parts."""
-    match messages[-1:]:
-        case [{"content": str(text)}] | [[_, str(text)]]:
-            return text
-        case [{"content": list(parts)}]:
-            texts = [p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str)]
-            return "\n".join(texts) or None
-    return None
-
-
-def _only_files(value: list[Any] | dict[str, Any]) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(item, list | dict) and _only_files(item) for item in value)
-    if value.keys() == {"file", "index"}:
-        return True
-    media = {key: value[key] for key in ("image", "video") if isinstance(value.get(key), dict)}
-    return bool(media) and all(_only_files(item) for item in media.values())
+def _told(value: dict[str, Any]) -> str | None:
+    told = value.get("orig_name")
+    return told if isinstance(told, str) and told else None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from spacedock_worker.adapters.gradio.faults import bad_output
-from spacedock_worker.adapters.gradio.http import parsed
-
-# A generator that streams its answer sends it again and again before it is whole.
-STREAM_FACTOR = 16
+from spacedock_worker.adapters.faults import bad_output
+from spacedock_worker.adapters.http import STREAM_FACTOR, parsed
 
 
 class EventBuffer:
@@ -25,21 +23,19 @@ class EventBuffer:
         self._data: list[bytes] = []
         self._size = 0
 
-    def feed(self, chunk: bytes) -> list[Any]:
-        """The events that `chunk` completes, in order."""
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        """The events that `chunk` completes, in order; those before a broken one come before its error."""
         self._total += len(chunk)
         if self._total > STREAM_FACTOR * self._max:
             raise bad_output(f"the app streamed over {STREAM_FACTOR * self._max / 2**20:.0f} MB")
-        events = []
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             self._extend(end)
             event = self._take(bytes(self._line).rstrip(b"\r"))
             self._line.clear()
             if event is not None:
-                events.append(parsed(event))
+                yield parsed(event)
         self._extend(rest)
-        return events
 
     def _extend(self, part: bytes) -> None:
         self._line += part

@@ -1,0 +1,129 @@
+"""Real Spaces for tests: built, started in containers, and removed again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import threading
+from collections.abc import Coroutine, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.adapters.gradio.connecting import Login
+from spacedock_worker.adapters.opening import Access, Opener
+from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
+from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
+
+T = TypeVar("T")
+
+SPACES = Path(__file__).parent / "spaces"
+LOGINS = {"g-auth": Login("ada", "lovelace")}
+START_SECONDS = 600.0
+AHEAD = 2
+
+
+class Apps:
+    """Running Spaces by name and Gradio version, in an event loop of their own that outlives each test's."""
+
+    def __init__(self, copies: Path) -> None:
+        self._copies = copies
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._stack = AsyncExitStack()
+        self._starting: dict[tuple[str, str], asyncio.Task[tuple[str, AsyncExitStack]]] = {}
+        self._building: dict[str, asyncio.Lock] = {}
+        self._room = asyncio.Semaphore(AHEAD)
+        self._images, self._pool = self._do(self._open())
+
+    def url(self, name: str, sdk_version: str) -> str:
+        """The base URL of that Space on that Gradio, started if it is not running yet."""
+        return self._do(self._started(name, sdk_version))
+
+    def expect(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Start these in order, a few at a time, ahead of whoever asks; each must be ended by `end`."""
+        self._do(self._expected(tuple(wanted)))
+
+    def end(self, name: str, sdk_version: str) -> None:
+        """Remove the Space's container; the next that is expected starts."""
+        self._do(self._ended(name, sdk_version))
+
+    def build(self, name: str, sdk_version: str) -> None:
+        """Build that Space's image, and no more."""
+        self._do(self._image(name, sdk_version))
+
+    def close(self) -> None:
+        """Remove the containers."""
+        self._do(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=START_SECONDS)
+
+    async def _open(self) -> tuple[Images, Pool[Adapter]]:
+        engine = await self._stack.enter_async_context(Engine())
+        settings = ContainerSettings(
+            instance_id=f"apps-{os.getpid()}", network="spacedock-test-apps", max_containers=16
+        )
+        pool: Pool[Adapter] = await self._stack.enter_async_context(Pool(engine, settings))
+        ca = os.environ.get("SSL_CERT_FILE")
+        return Images(engine, ImageSettings(ca_bundle=Path(ca) if ca else None)), pool
+
+    async def _expected(self, wanted: Iterable[tuple[str, str]]) -> None:
+        for name, version in wanted:
+            self._starting[name, version] = asyncio.create_task(self._in_turn(name, version))
+
+    async def _in_turn(self, name: str, version: str) -> tuple[str, AsyncExitStack]:
+        await self._room.acquire()
+        return await self._start(name, version)
+
+    async def _started(self, name: str, version: str) -> str:
+        if (name, version) not in self._starting:
+            self._starting[name, version] = asyncio.create_task(self._start(name, version))
+        url, _ = await asyncio.shield(self._starting[name, version])
+        return url
+
+    async def _ended(self, name: str, version: str) -> None:
+        task = self._starting.pop((name, version))
+        try:
+            _, lease = await task
+            await lease.aclose()
+        finally:
+            self._room.release()
+
+    async def _image(self, name: str, version: str) -> Image:
+        repository = self._copies / f"{name}-{version}"
+        shutil.copytree(SPACES / name, repository, dirs_exist_ok=True)
+        card = repository / "README.md"
+        card.write_text(re.sub(r"(?m)^sdk_version: .*$", f"sdk_version: {version}", card.read_text()))
+        source = SpaceSource(name=f"{name}-test", repository=repository)
+        # Two builds at once would both install what the second finds done when it waits.
+        async with self._building.setdefault(version, asyncio.Lock()):
+            return await self._images.get(source, lambda _: None)
+
+    async def _start(self, name: str, version: str) -> tuple[str, AsyncExitStack]:
+        image = await self._image(name, version)
+        spec = ContainerSpec(
+            f"{name}-{version}",
+            image.reference,
+            image.digest,
+            image.command,
+            image.port,
+            base_path=image.base_path,
+        )
+        urls: list[str] = []
+        connect = Opener().connect_to(image.digest, Access(login=LOGINS.get(name)))
+
+        async def connect_here(base_url: str) -> Adapter | None:
+            urls[:] = [base_url]
+            return await connect(base_url)
+
+        stack = await self._stack.enter_async_context(AsyncExitStack())
+        await stack.enter_async_context(self._pool.lease(spec, connect_here, lambda _: None))
+        return urls[0], stack

@@ -1,0 +1,58 @@
+"""What can be called in a running app of whatever kind: endpoints, and the slots that they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One input that a caller may fill; `position` is its place in what is sent.
+
+    `component` is Gradio's name for what a person would see there. `choices` are (label, value) pairs;
+    `many` says that it takes a list; `accepts` are the file types that it names (".pdf", "image"), empty for
+    any; `wrapped` marks Gradio 5's {"video": file} shape.
+    """
+
+    name: str
+    label: str
+    component: str
+    position: int
+    required: bool
+    default: Any = None
+    choices: tuple[tuple[str, Any], ...] = ()
+    custom: bool = False
+    many: bool = False
+    accepts: tuple[str, ...] = ()
+    wrapped: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.component}{'' if self.required else ' = default'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One function of the app.
+
+    `width` is the length of what is sent; `outputs` are component types by position, None where a State
+    stands, which no caller sees. `trigger` has the words on the button that calls it, `pressed` says that a
+    person calls it on purpose (a click, the enter key) and not by the way (a change, a page that loads), and
+    `twin` names the endpoint that does the same.
+    """
+
+    name: str
+    slots: tuple[Slot, ...]
+    width: int
+    outputs: tuple[str | None, ...]
+    visible: bool = True
+    stateful: bool = False
+    chained: bool = False
+    trigger: str = ""
+    pressed: bool = True
+    primary: bool = False
+    twin: str | None = None
+
+    def __str__(self) -> str:
+        called = f' by "{self.trigger}"' if self.trigger else ""
+        return f"{self.name}({', '.join(map(str, self.slots))}){called}"

@@ -1,0 +1,66 @@
+"""What every way to call a Gradio function has in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from spacedock_worker.adapters.faults import app_error
+from spacedock_worker.adapters.gradio.following import Follower, QueueFullError
+from spacedock_worker.adapters.http import RefusedError
+
+SMALL_ANSWER_BYTES = 2**20
+FULL_QUEUE_WAITS = (1.0, 2.0, 4.0, 8.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One call of a function, `data` by position, in a session of its own; `batched` as a batch of one."""
+
+    fn_index: int
+    data: Sequence[Any]
+    session: str
+    batched: bool = False
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The call as JSON, as every version takes it."""
+        data = [[value] for value in self.data] if self.batched else list(self.data)
+        batched = {"batched": True} if self.batched else {}
+        return {"data": data, "fn_index": self.fn_index, "session_hash": self.session, **batched}
+
+
+class Transport(Protocol):
+    """One way to call a function of the app and wait for its whole output."""
+
+    async def call(self, posting: Posting, follower: Follower) -> list[Any]:
+        """The outputs by position. Raises QueueFullError, StepError (`app_error`, `crashed`, `bad_output`).
+
+        Cancelled, it has the app stop where the app can, and notes in `follower.stopped` that it did.
+        """
+        ...
+
+
+async def call_patiently(
+    transport: Transport, posting: Posting, follower: Follower, waits: Sequence[float] = FULL_QUEUE_WAITS
+) -> list[Any]:
+    """Call, and call again after each of `waits` (seconds) while the app's queue is full."""
+    for wait in waits:
+        try:
+            return await transport.call(posting, follower)
+        except QueueFullError:
+            follower.on_progress("the app's queue is full")
+            await asyncio.sleep(wait)
+    try:
+        return await transport.call(posting, follower)
+    except QueueFullError as error:
+        raise app_error("the app's queue is full: try again later") from error
+
+
+def refusal(error: RefusedError) -> Exception:
+    """An HTTP error where the app was to take a call."""
+    if error.status == 503 and "full" in error.detail.lower():
+        return QueueFullError()
+    return app_error(f"the app refused the call ({error})")

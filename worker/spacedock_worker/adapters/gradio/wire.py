@@ -1,0 +1,125 @@
+"""`/config` and `/info` as Gradio 3.35 to 6 send them, as far as they are used; both are untrusted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+WEBSOCKET = "ws"
+"""The protocol of Gradio 3, whose `/config` names none."""
+
+
+# Far above any page that people use, and low enough that reading one takes no time.
+MAX_COMPONENTS, MAX_FUNCTIONS, MAX_SLOTS = 20_000, 4_000, 500
+
+_FALSE = re.compile(r"[Ff]alse(_\d+)?")
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Component(_Wire):
+    """One component of the page."""
+
+    id: int
+    type: str
+    props: dict[str, Any] = Field(default_factory=dict)
+    skip_api: bool | None = None
+    api_info: dict[str, Any] | None = None
+    api_info_as_input: dict[str, Any] | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """Whether no caller sees it: a State."""
+        return self.type in ("state", "browserstate") if self.skip_api is None else self.skip_api
+
+    def text(self, prop: str) -> str:
+        """A property that people read; empty where it is none."""
+        value = self.props.get(prop)
+        return value if isinstance(value, str) else ""
+
+
+class Dependency(_Wire):
+    """One event of the page: what triggers it, and which components its function reads and writes."""
+
+    id: int | None = None
+    targets: list[Any] = Field(default_factory=list)
+    trigger: str | None = None
+    api_name: str | bool | None = None
+    inputs: list[int] = Field(default_factory=list, max_length=MAX_SLOTS)
+    outputs: list[int] = Field(default_factory=list, max_length=MAX_SLOTS)
+    backend_fn: bool = True
+    queue: bool | None = None
+    batch: bool = False
+    show_api: bool = True
+    api_visibility: str = "public"
+    trigger_after: int | None = None
+    types: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def callable(self) -> bool:
+        """Whether there is a function of the server's to call. The page calls what its API hides, too."""
+        return self.backend_fn and not self.types.get("cancel")
+
+    @property
+    def name(self) -> str | None:
+        """The name that the app gives it; False, or what some versions make of False, is none."""
+        name = self.api_name
+        return name if isinstance(name, str) and name and not _FALSE.fullmatch(name) else None
+
+    @property
+    def visible(self) -> bool:
+        """Whether the app shows it as part of its API. In Gradio 3 most events have no name."""
+        hidden = self.api_name is False or (bool(self.api_name) and self.name is None)
+        return self.show_api and self.api_visibility == "public" and not hidden
+
+    @property
+    def events(self) -> list[tuple[int | None, str]]:
+        """The components that trigger it (None: the page itself) with the event's name, such as "click"."""
+        pairs = [target if isinstance(target, list) else [target, self.trigger] for target in self.targets]
+        return [
+            (pair[0] if isinstance(pair[0], int) else None, str(pair[1] or ""))
+            for pair in pairs
+            if len(pair) == 2
+        ]
+
+
+class Config(_Wire):
+    """The page."""
+
+    version: str = "unknown"
+    protocol: str = WEBSOCKET
+    api_prefix: str = ""
+    enable_queue: bool = True
+    components: list[Component] = Field(default_factory=list, max_length=MAX_COMPONENTS)
+    dependencies: list[Dependency] = Field(max_length=MAX_FUNCTIONS)
+
+    @field_validator("enable_queue", mode="before")
+    @classmethod
+    def _queued_unless_said(cls, value: object) -> object:
+        return True if value is None else value
+
+
+class Parameter(_Wire):
+    """One parameter of an endpoint, as `/info` tells it."""
+
+    parameter_name: str | None = None
+    parameter_has_default: bool | None = None
+    parameter_default: Any = None
+    type: Any = None
+
+
+class EndpointInfo(_Wire):
+    """One endpoint, as `/info` tells it."""
+
+    parameters: list[Parameter] = Field(default_factory=list)
+
+
+class Info(_Wire):
+    """The page's API in its own words."""
+
+    named_endpoints: dict[str, EndpointInfo] = Field(default_factory=dict)
+    unnamed_endpoints: dict[str, EndpointInfo] = Field(default_factory=dict)

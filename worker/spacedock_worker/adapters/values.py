@@ -1,0 +1,103 @@
+"""Turning an input given by name, often a string of the command line, into what its component takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from spacedock_worker.adapters import kinds
+from spacedock_worker.adapters.endpoint import Slot
+
+YES = frozenset({"true", "yes", "on", "1"})
+NO = frozenset({"false", "no", "off", "0"})
+SHOWN_CHOICES = 20
+
+
+class CannotFillError(Exception):
+    """A slot cannot be filled; the message says which and what would do."""
+
+
+def value_for(slot: Slot, given: Any) -> Any:
+    """The value to send for `given`; None stays None, which is what an empty component sends.
+
+    Raises CannotFillError where it is not a number, a choice, or JSON, as the component needs.
+    """
+    if given is None:
+        return None
+    if slot.component in kinds.NUMBER:
+        return _number(slot, given)
+    if slot.component in kinds.YES_NO:
+        return _yes_no(slot, given)
+    if slot.component in kinds.CHOICE:
+        return _choices(slot, given)
+    if slot.component == kinds.MULTIMODAL and isinstance(given, str):
+        return {"text": given, "files": []}
+    if slot.component in kinds.TEXT:
+        return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return _structure(slot, given)
+
+
+def _number(slot: Slot, given: Any) -> int | float:
+    # A seed of 64 bits is more than a float can hold.
+    if re.fullmatch(r"[+-]?\d{1,100}", str(given)):
+        return int(given)
+    try:
+        number = float(given)
+    except (TypeError, ValueError, OverflowError):
+        raise CannotFillError(f"{slot.name} takes a number, not {given!r}") from None
+    if not math.isfinite(number):
+        raise CannotFillError(f"{slot.name} takes a finite number, not {given!r}")
+    return int(number) if number.is_integer() else number
+
+
+def _yes_no(slot: Slot, given: Any) -> bool:
+    word = str(given).lower()
+    if word not in YES | NO:
+        raise CannotFillError(f"{slot.name} takes true or false, not {given!r}")
+    return word in YES
+
+
+def _choices(slot: Slot, given: Any) -> Any:
+    many = slot.many or slot.component == "checkboxgroup"
+    if not many:
+        return _choice(slot, given)
+    return [_choice(slot, one) for one in _listed(given)]
+
+
+def _listed(given: Any) -> list[Any]:
+    if isinstance(given, list | tuple):
+        return list(given)
+    if isinstance(given, str) and given.lstrip().startswith("["):
+        try:
+            parsed = json.loads(given)
+        except ValueError:
+            return [given]
+        return parsed if isinstance(parsed, list) else [given]
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) and given else [given]
+
+
+def _choice(slot: Slot, given: Any) -> Any:
+    # A value is compared before a label, and as a string too: the command line has no other type.
+    for _, value in slot.choices:
+        if value == given or str(value) == str(given):
+            return value
+    for label, value in slot.choices:
+        if label.lower() == str(given).lower():
+            return value
+    if slot.custom or not slot.choices:
+        return given
+    names = ", ".join(str(value) for _, value in slot.choices[:SHOWN_CHOICES])
+    raise CannotFillError(f"{slot.name} takes one of {names}; not {given!r}")
+
+
+def _structure(slot: Slot, given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        if slot.component in kinds.JSON:
+            raise CannotFillError(f"{slot.name} takes JSON, and that is none: {given!r}") from None
+        return given
