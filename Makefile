@@ -16,7 +16,10 @@ demo: setup ## Real prompts, real Spaces, and the chain stepping down to SmolLM
 	@$(BIN)/python deploy/demo/demo.py
 
 .PHONY: lint
-lint: setup ## ruff, mypy and the import contracts
+lint: setup style ## ruff, mypy and the import contracts
+
+.PHONY: style
+style:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -29,7 +32,7 @@ check: lint test-tools ## lint, and the tests that need no Docker Engine
 .PHONY: test
 test: setup test-tools ## Everything: lint, unit, integration and acceptance tests on the real engine
 	@$(BIN)/python -m tests.layers > .cache/layers.log 2>&1 & layers=$$!; \
-	$(MAKE) --no-print-directory lint && $(BIN)/pytest -q tests/unit || { kill $$layers; exit 1; }; \
+	$(MAKE) --no-print-directory style && $(BIN)/pytest -q tests/unit || { kill $$layers; exit 1; }; \
 	wait $$layers || { cat .cache/layers.log; exit 1; }
 	@$(BIN)/pytest tests/integration tests/compat tests/acceptance --durations=10
 

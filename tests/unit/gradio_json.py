@@ -1,4 +1,4 @@
-"""What the fuzz tests of the Gradio adapter draw from: JSON of any shape, full of names that mean something."""
+"""What the fuzz tests draw from: JSON of any shape, full of names that mean something in Gradio."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ JSON = st.recursive(
 )
 
 fuzz = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=timedelta(seconds=1),
     derandomize=True,
     database=None,

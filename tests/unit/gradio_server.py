@@ -192,7 +192,7 @@ async def _end(script: Script, request: web.Request, send: Any, write: Any) -> N
                 await asyncio.sleep(0.005)
         case "growth":
             while True:
-                await send({"msg": "process_generating", "output": {"data": ["more"]}})
+                await send({"msg": "process_generating", "output": {"data": ["more" * 50]}})
                 await asyncio.sleep(0.001)
         case "flood":
             with suppress(ConnectionError):

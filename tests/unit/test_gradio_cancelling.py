@@ -11,6 +11,7 @@ import pytest
 from tests.unit.gradio_calls import SAY, connected
 from tests.unit.gradio_script import DONE, PROTOCOLS, STARTS, Reply, Script, config, speaking
 
+from spacedock_worker.adapters import http
 from spacedock_worker.adapters.gradio import GradioAdapter, Memory, sse_queue
 from spacedock_worker.errors import StepError
 
@@ -144,7 +145,10 @@ async def test_a_call_that_ended_leaves_nothing_behind(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_an_answer_that_is_refused_midway_may_go_on(protocol: str) -> None:
+async def test_an_answer_that_is_refused_midway_may_go_on(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "CLOSE_SECONDS", 0.1)
     script = speaking(protocol, STARTS, ending="growth")
     async with asyncio.timeout(5), connected(script, answer=1000) as adapter:
         with pytest.raises(StepError):

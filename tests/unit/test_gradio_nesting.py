@@ -14,6 +14,9 @@ from spacedock_worker.adapters.gradio.output import read_outputs
 from spacedock_worker.adapters.http import RefusedError, parsed
 from spacedock_worker.errors import StepError
 
+# Every frame of ours takes from what the parser leaves, so the last few levels matter.
+DEPTHS = (*range(460, 900, 40), *range(900, 1000, 2))
+
 
 def dropdown(**props: Any) -> dict[str, Any]:
     return {"dependencies": [{"inputs": [1]}], "components": [{"id": 1, "type": "dropdown", "props": props}]}
@@ -38,10 +41,10 @@ def listening() -> Follower:
 
 
 @pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("shape", ['{"detail":%s}', '{"error":%s}', "[%s]", '{"a":[%s]}'])
+@pytest.mark.parametrize("shape", ['{"detail":%s}', "[%s]", '{"a":[%s]}'])
 def test_nesting_near_the_interpreters_limit_is_read_or_refused(reading: str, shape: str) -> None:
     start, end = shape.split("%s")
-    for depth in range(100, 1000, 9):
+    for depth in DEPTHS:
         try:
             deep = parsed(start * depth + "1" + end * depth)
             READINGS[reading](deep)

@@ -148,7 +148,7 @@ async def test_a_call_that_is_never_answered_ends_when_its_caller_gives_up(proto
     script = speaking(protocol, STARTS, ending="heartbeats")
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(0.05):
                 await adapter.call(SAY, Heard())
         async with asyncio.timeout(5):
             await script.left.wait()
@@ -158,7 +158,7 @@ async def test_an_answer_that_never_stops_growing_ends_when_its_caller_gives_up(
     script = speaking(protocol, STARTS, ending="growth")
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(0.05):
                 await adapter.call(SAY, Heard())
         async with asyncio.timeout(5):
             await script.left.wait()

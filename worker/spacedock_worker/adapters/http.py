@@ -19,6 +19,7 @@ from spacedock_worker.adapters.faults import bad_output, crashed, shortened
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
+WORDS_DEPTH = 8
 CONNECTIONS = 64
 # A generator that streams its answer sends it again and again before it is whole.
 STREAM_FACTOR = 16
@@ -227,12 +228,15 @@ def _told(body: bytearray, content_type: str) -> Any:
         return body.decode(errors="replace") if content_type == "text/plain" else None
 
 
-def _words(told: Any) -> str:
+def _words(told: Any, depth: int = 0) -> str:
     """What a body says, by the names that frameworks give to it."""
-    if isinstance(told, dict):
+    if isinstance(told, dict) and depth < WORDS_DEPTH:
         named = [told[name] for name in ("detail", "error", "message") if name in told]
         if named:
-            return next((words for value in named if (words := _words(value))), "")
+            return next((words for value in named if (words := _words(value, depth + 1))), "")
     if told is None or isinstance(told, str):
         return told or ""
-    return json.dumps(told) if told else ""
+    try:
+        return json.dumps(told) if told else ""
+    except RecursionError:
+        return ""
