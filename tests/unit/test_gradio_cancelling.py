@@ -126,9 +126,10 @@ async def test_a_deadline_is_a_cancellation() -> None:
         assert not adapter.abandoned
 
 
-async def test_a_call_past_the_queue_may_go_on() -> None:
-    script = Script(holds={"/run/predict": asyncio.Event()})
-    async with connected(script, memory=Memory(direct={"/say": True})) as adapter:
+@pytest.mark.parametrize(("path", "direct"), [("/run/predict", True), ("/queue/join", False)])
+async def test_a_call_that_the_app_may_have_taken_may_go_on(path: str, direct: bool) -> None:
+    script = Script(holds={path: asyncio.Event()})
+    async with connected(script, memory=Memory(direct={"/say": direct})) as adapter:
         task = asyncio.create_task(adapter.call(SAY, Until("")))
         await script.reached.wait()
         task.cancel()

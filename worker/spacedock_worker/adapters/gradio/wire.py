@@ -34,7 +34,7 @@ class Component(_Wire):
     @property
     def hidden(self) -> bool:
         """Whether no caller sees it: a State."""
-        return self.type in ("state", "browserstate") if self.skip_api is None else self.skip_api
+        return self.type in ("state", "browserstate") or bool(self.skip_api)
 
     def text(self, prop: str) -> str:
         """A property that people read; empty where it is none."""
