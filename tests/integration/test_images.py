@@ -13,10 +13,11 @@ from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
-import aiohttp
 import pytest
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters.base import Adapter, AppCall
+from spacedock_worker.adapters.opening import Access, Opener
 from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
 from spacedock_worker.containers.engine import RefusedError
 from spacedock_worker.errors import StepError
@@ -80,14 +81,6 @@ def packed(folder: Path) -> bytes:
     return data.getvalue()
 
 
-async def answers(url: str) -> bool:
-    try:
-        async with aiohttp.ClientSession() as session, session.get(f"{url}/config") as response:
-            return response.status == 200 and "dependencies" in await response.json()
-    except aiohttp.ClientError:
-        return False
-
-
 @pytest.mark.timeout(900)
 async def test_a_gradio_space_is_built_reused_and_rebuilt_in_seconds(
     engine: Engine, settings: ImageSettings, name: str, tmp_path: Path
@@ -112,8 +105,11 @@ async def test_a_gradio_space_is_built_reused_and_rebuilt_in_seconds(
 
     own = ContainerSettings(instance_id=name, start_timeout=120)
     spec = ContainerSpec(name, second.reference, second.digest)
-    async with Pool(engine, own) as pool, pool.lease(spec, answers, silent) as lease:
-        assert await answers(lease.base_url)
+    connect = Opener().connect_to(second.digest, Access())
+    pool: Pool[Adapter]
+    async with Pool(engine, own) as pool, pool.lease(spec, connect, silent) as lease:
+        answer = await lease.app.call(AppCall("I love it"), lambda message, partial=None: None)
+    assert (answer.text or "").startswith("positive")
 
 
 async def test_a_docker_space_is_built_from_its_own_dockerfile(images, base, name, tmp_path) -> None:

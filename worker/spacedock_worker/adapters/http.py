@@ -216,9 +216,10 @@ async def _refusal(response: aiohttp.ClientResponse) -> RefusedError:
         if len(body) > ERROR_BODY_BYTES:
             break
     wait = response.headers.get("Retry-After", "")
-    return RefusedError(
-        response.status, _told(body, response.content_type), float(wait) if wait.isdecimal() else None
-    )
+    told = _told(body, response.content_type)
+    # The status in words, which some frameworks send for a body, says nothing.
+    said = None if told == response.reason else told
+    return RefusedError(response.status, said, float(wait) if wait.isdecimal() else None)
 
 
 def _told(body: bytearray, content_type: str) -> Any:
