@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.apps import Apps
@@ -39,8 +40,9 @@ def _has(space: str, version: str) -> bool:
 def apps(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
     """The Spaces of the tests that were chosen; each is there when its test begins."""
     running = Apps(tmp_path_factory.mktemp("compat"))
-    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    running.expect((p["space"], p["version"]) for p in params if "space" in p and "version" in p)
+    mine = [item for item in request.session.items if item.path.parent == Path(__file__).parent]
+    params = [item.callspec.params for item in mine if isinstance(item, pytest.Function)]
+    running.expect((p["space"], p["version"]) for p in params)
     yield running
     running.close()
 
