@@ -32,9 +32,10 @@ check: lint test-tools ## lint, and the tests that need no Docker Engine
 .PHONY: test
 test: setup test-tools ## Everything: lint, unit, integration and acceptance tests on the real engine
 	@$(BIN)/python -m tests.layers > .cache/layers.log 2>&1 & layers=$$!; \
-	$(MAKE) --no-print-directory style && $(BIN)/pytest -q tests/unit || { kill $$layers; exit 1; }; \
+	$(MAKE) --no-print-directory style && \
+	$(BIN)/pytest -q tests/unit tests/integration --ignore tests/integration/apps || { kill $$layers; exit 1; }; \
 	wait $$layers || { cat .cache/layers.log; exit 1; }
-	@$(BIN)/pytest tests/integration tests/compat tests/acceptance --durations=10
+	@$(BIN)/pytest tests/integration/apps tests/compat tests/acceptance --durations=10
 
 .PHONY: test-full
 test-full: setup ## Every test Space on every Gradio, beside gradio_client; writes docs/compatibility.md

@@ -17,6 +17,9 @@ from tests.compat.case import VERSIONS
 USUAL = ("6.31.0", "5.50.0", "3.50.2", "4.8.0")
 """One version of each protocol, and the two newest: those that `make test` runs on."""
 
+MODELS = {"sentiment": "6.31.0", "ocr": "6.31.0", "transcribe": "5.50.0", "summarise": "6.31.0"}
+"""Spaces with models of their own, whose packages take long to install too, and the version of each."""
+
 
 async def build(versions: tuple[str, ...]) -> None:
     """Build the smallest Space on each version, one after another: the machine has other work."""
@@ -25,6 +28,8 @@ async def build(versions: tuple[str, ...]) -> None:
         try:
             for version in versions:
                 await asyncio.to_thread(apps.build, "g-interface", version)
+            for name, version in MODELS.items():
+                await asyncio.to_thread(apps.build, name, version)
         finally:
             await asyncio.to_thread(apps.close)
 

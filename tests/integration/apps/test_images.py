@@ -24,7 +24,7 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
 from spacedock_worker.images.base import choose_base
 
-SENTIMENT = Path(__file__).parent.parent / "spaces" / "sentiment"
+SENTIMENT = Path(__file__).parents[2] / "spaces" / "sentiment"
 
 
 @pytest.fixture
