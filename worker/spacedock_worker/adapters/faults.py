@@ -29,11 +29,6 @@ def crashed(message: str) -> StepError:
     return StepError(Stage.CALL, ErrorKind.CRASHED, shortened(message))
 
 
-def unsupported(message: str) -> StepError:
-    """The app speaks something that this adapter does not."""
-    return StepError(Stage.CALL, ErrorKind.UNSUPPORTED, shortened(message))
-
-
 def bad_output(message: str) -> StepError:
     """The app answered, but not in a way that can be used."""
     return StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, shortened(message))
