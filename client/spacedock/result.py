@@ -38,6 +38,8 @@ class ErrorKind(StrEnum):
     START_TIMEOUT = "start_timeout"
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_DISK = "out_of_disk"
+    QUARANTINED = "quarantined"
     TIMEOUT = "timeout"
     APP_ERROR = "app_error"
     BAD_INPUT = "bad_input"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_MEMORY = 2 * 2**30
@@ -13,7 +15,14 @@ class ContainerSettings(BaseModel):
     `instance_id` marks what is ours: one value for each state directory, so that two daemons on one engine
     leave each other's containers alone; the network's name is made of it, unless `network` names one.
     `docker_host` is the engine's address (None: where the docker command looks). `publish_ports` None means:
-    only where a container's IP cannot be reached from here.
+    only where a container's IP cannot be reached from here. `state` is a folder of this host where the pool
+    notes what is warm and what it has learned; None: it notes nothing, and adopts nothing at its start.
+
+    All containers' limits together stay within `memory_budget` (None: the host's memory less
+    `memory_reserve`). An idle container is paused after `pause_seconds`, stopped after `idle_seconds` and
+    removed after `stopped_seconds`. `disk` bounds what one Space may write to its root and its cache
+    together. A waiter is overtaken for `patience_seconds` at most. With `keep_warm` a daemon that stops
+    leaves its idle containers, paused, to the next one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,5 +36,14 @@ class ContainerSettings(BaseModel):
     pids: int = Field(default=512, ge=16)
     tmp_size: int = Field(default=512 * 2**20, ge=2**20)
     start_timeout: float = Field(default=300.0, gt=0)
+    pause_seconds: float = Field(default=30.0, ge=0)
     idle_seconds: float = Field(default=600.0, ge=0)
+    stopped_seconds: float = Field(default=86_400.0, ge=0)
+    patience_seconds: float = Field(default=60.0, ge=0)
+    memory_budget: int | None = Field(default=None, ge=64 * 2**20)
+    memory_reserve: int = Field(default=2**30, ge=0)
+    disk: int = Field(default=20 * 2**30, ge=2**20)
+    runtime: str | None = None
+    keep_warm: bool = False
+    state: Path | None = None
     publish_ports: bool | None = None

@@ -6,9 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 DEFAULT_PORT = 7860
 """The port that Spaces listen on, unless they say otherwise."""
+
+Gpu = Literal["auto", "none"] | int | tuple[str, ...]
+"""The GPUs of a container: those that are there, none, so many, or those of these ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,9 @@ class ContainerSpec:
     """A Space's container: the image by `reference` and `digest`, and how to run it.
 
     The app answers at `port` below `base_path`, such as "/ui". `memory` (bytes), `cpus` and `start_timeout`
-    (seconds) are None where the settings' own are right.
+    (seconds) are None where the settings' own are right. `calls` is how many calls its app takes at once.
+    `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root; `cache` is
+    the path of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
     """
 
     space: str
@@ -29,6 +35,13 @@ class ContainerSpec:
     memory: int | None = None
     cpus: float | None = None
     start_timeout: float | None = None
+    calls: int = 1
+    sealed: bool = False
+    read_only: bool = False
+    cache: str | None = None
+    gpu: Gpu = "none"
+    runtime: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> str:
@@ -42,5 +55,11 @@ class ContainerSpec:
             sorted(self.env.items()),
             self.memory,
             self.cpus,
+            self.sealed,
+            self.read_only,
+            self.cache,
+            self.gpu,
+            self.runtime,
+            sorted(self.secrets.items()),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

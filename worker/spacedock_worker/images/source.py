@@ -35,7 +35,8 @@ class Image:
 
     `digest` is the image registry's where the image was pulled, else the image's id (both `sha256:…`);
     `command` is None where the image's own is right; the app listens on `port` and answers below
-    `base_path`.
+    `base_path`. `built` says that we made it from a repository; `cache` is where its app keeps what it
+    downloads.
     """
 
     reference: str
@@ -43,3 +44,5 @@ class Image:
     command: tuple[str, ...] | None = None
     port: int = DEFAULT_PORT
     base_path: str = ""
+    built: bool = False
+    cache: str | None = None
