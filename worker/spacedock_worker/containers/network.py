@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import structlog
 
@@ -78,16 +77,3 @@ class Network:
         except RefusedError as error:
             if error.status != _CONFLICT:
                 raise
-
-
-async def must_publish(engine: Engine) -> bool:
-    """Whether ports must be published because this host cannot reach the containers' addresses.
-
-    That is so for Docker Desktop, a rootless engine, and an engine that is not behind a local socket.
-    """
-    async with engine.call(Stage.START) as docker:
-        information = await docker.system.info()
-        local = docker.docker_host.startswith("unix://")
-    rootless = any("rootless" in option for option in information.get("SecurityOptions") or ())
-    desktop = "Docker Desktop" in str(information.get("OperatingSystem"))
-    return not local or rootless or desktop or not sys.platform.startswith("linux")
