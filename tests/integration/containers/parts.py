@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -46,10 +47,15 @@ def silent(text: str) -> None:
     pass
 
 
-async def ours(engine: Engine, owner: str) -> list[str]:
+async def listing(engine: Engine, owner: str) -> list[Any]:
+    """The owner's containers as the engine lists them."""
     filters = json.dumps({"label": [f"{OWNER_LABEL}={owner}"]})
     async with engine.call(Stage.START) as docker:
-        return [c.id for c in await docker.containers.list(all=True, filters=filters)]
+        return await docker.containers.list(all=True, filters=filters)
+
+
+async def ours(engine: Engine, owner: str) -> list[str]:
+    return [container.id for container in await listing(engine, owner)]
 
 
 async def states(engine: Engine, owner: str) -> dict[str, str]:
