@@ -61,7 +61,7 @@ async def test_a_writable_container_is_stopped_and_keeps_what_it_wrote(engine, s
 async def test_a_container_that_keeps_nothing_is_removed_rather_than_stopped(engine, settings, spec) -> None:
     tiers = settings.model_copy(update={"idle_seconds": 0.2, "stopped_seconds": 60.0})
     async with Pool(engine, tiers) as pool:
-        await use(pool, spec("sealed", sealed=True))
+        await use(pool, spec("private", private=True, sealed=True))
         await until(pool, engine, settings.instance_id)
         assert repr(pool) == "<Pool 0/3 containers: none; 0 waiting>"
 
@@ -181,9 +181,9 @@ def noted(settings: ContainerSettings, folder: Path) -> ContainerSettings:
 async def abandon(pool: Pool[Page]) -> None:
     """Leave the pool as a kill does: its containers stay, nothing is said."""
     pool._closed = True
-    assert pool._watching is not None
-    pool._watching.cancel()
-    await asyncio.gather(pool._watching, return_exceptions=True)
+    for watching in pool._watching:
+        watching.cancel()
+    await asyncio.gather(*pool._watching, return_exceptions=True)
     for place in pool._places:
         place.keep_warm()
         if place.app is not None:

@@ -40,6 +40,12 @@ class RunningContainer:
         self._pending: asyncio.Task[Any] | None = None
         self._removed = False
         self._stirred = asyncio.Event()
+        self._verdict: tuple[ErrorKind, str] | None = None
+
+    def condemn(self, kind: ErrorKind, message: str) -> None:
+        """This is why the container dies, whatever the engine will say of it; the caller ends it."""
+        self._verdict = (kind, message)
+        self.stir()
 
     def stir(self) -> None:
         """Have whoever waits for the container's death look at once: something may have happened to it."""
@@ -77,6 +83,15 @@ class RunningContainer:
         found = await self._inspect(Stage.START)
         return str(((found or {}).get("State") or {}).get("Status") or "gone")
 
+    async def words(self) -> str:
+        """What it said last, made safe to show; empty where it said nothing, or cannot be asked."""
+        said: list[str] = []
+        with suppress(RefusedError, StepError, TimeoutError):
+            async with self._engine.stream(Stage.CALL, seconds=10) as docker:
+                container = docker.containers.container(self.name)
+                said = await container.log(stdout=True, stderr=True, tail=_LOG_LINES * 5)
+        return last_words(said, _LOG_LINES)
+
     async def address(self, network: str, port: int) -> str:
         """The base URL of the app's port as this host reaches it, such as `http://172.18.0.2:7860`.
 
@@ -94,13 +109,16 @@ class RunningContainer:
 
     async def death(self, stage: Stage) -> StepError | None:
         """`out_of_memory` or `crashed`, with the last words, where the container does not run; else None."""
+        if self._verdict is not None:
+            return StepError(stage, *self._verdict)
         found = await self._inspect(stage)
         state = (found or {}).get("State") or {}
         if state.get("Running"):
             return None
         if found is None:
             return StepError(stage, ErrorKind.CRASHED, "the container is gone: somebody removed it.")
-        said = await self._last_words(stage)
+        words = await self.words()
+        said = f" Its last words:\n{words}" if words else " It said nothing."
         if state.get("OOMKilled") or state.get("ExitCode") == KILLED:
             limit = found["HostConfig"]["Memory"] // 2**20
             # The engine does not see every kill for want of memory, and nobody else kills what is ours.
@@ -198,12 +216,3 @@ class RunningContainer:
             if error.status == _NOT_FOUND:
                 return None
             raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}. Try `docker info`.") from error
-
-    async def _last_words(self, stage: Stage) -> str:
-        said: list[str] = []
-        with suppress(RefusedError, StepError, TimeoutError):
-            async with self._engine.stream(stage, seconds=10) as docker:
-                container = docker.containers.container(self.name)
-                said = await container.log(stdout=True, stderr=True, tail=_LOG_LINES * 5)
-        lines = last_words(said, _LOG_LINES)
-        return f" Its last words:\n{lines}" if lines else " It said nothing."

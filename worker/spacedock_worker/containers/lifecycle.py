@@ -59,6 +59,10 @@ class Lifecycle(Generic[App]):
         assert place.container is not None
         assert place.spec is not None
         start = self._profiles.start_seconds(place.key) or 0.0
+        if place.spec.private:
+            # What it holds is for no worker but this one.
+            self._cool(place, cooling(place.spec, self._settings, gpu=place.room.gpus > 0))
+            return
         note = Note(place.space, place.key, self._starter.config, place.room.memory, place.room.gpus, start)
         self.notes.write(place.container.name, note)
         self._cool(place, cooling(place.spec, self._settings, gpu=place.room.gpus > 0))
@@ -168,18 +172,36 @@ class Lifecycle(Generic[App]):
         assert waiting.connect is not None
         now = asyncio.get_running_loop().time
         began = now()
-        place.spec = waiting.spec
         if place.container is None or not await self._revived(place, waiting):
-            place.container, starts = self._starter.new(waiting.spec), True
-            place.app = await self._starter.run(place.container, waiting.spec, waiting.connect, tell)
+            starts = True
+            try:
+                await self._start(place, waiting, tell)
+            except StepError as error:
+                if not await self._to_be_tried_again(place, error):
+                    raise
+                tell("starting it again with a root that it can write")
+                await self._remove(place)
+                await self._start(place, waiting, tell)
         if starts:
             place.fresh = now() - began
             self._profiles.started(place.key, place.fresh)
+
+    async def _start(self, place: Place[App], waiting: Waiting[App], tell: OnProgress) -> None:
+        assert waiting.connect is not None
+        place.spec = self._starter.ground.as_started(waiting.spec)
+        place.container = self._starter.new(place.spec)
+        place.app = await self._starter.run(place.container, place.spec, waiting.connect, tell)
+
+    async def _to_be_tried_again(self, place: Place[App], error: StepError) -> bool:
+        assert place.container is not None
+        assert place.spec is not None
+        return await self._starter.blames_root(place.container, place.spec, error)
 
     async def _revived(self, place: Place[App], waiting: Waiting[App]) -> bool:
         assert place.container is not None
         assert waiting.connect is not None
         self.notes.drop(place.container.name)
+        place.spec = self._starter.ground.as_started(waiting.spec)
         try:
             place.app = await self._starter.revive(place.container, waiting.spec, waiting.connect, place.app)
         except StepError as error:

@@ -34,6 +34,10 @@ class Line(Generic[App]):
         """Go: with a place, with an error, or because the call was cancelled."""
         del self._calls[waiting.id]
 
+    def first(self, key: str) -> Waiting[App]:
+        """Who has waited longest for a container of that key; there must be one."""
+        return next(call for call in self if call.key == key)
+
     def wants(self, place: Place[App]) -> bool:
         """Whether anybody in the line wants a container of the place's Space."""
         return any(call.key == place.key for call in self._calls.values())

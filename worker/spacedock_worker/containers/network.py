@@ -1,4 +1,4 @@
-"""The bridge network of Spaces' containers, without traffic between them."""
+"""The bridge networks of Spaces' containers, without traffic between them; a sealed one has no way out."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _CONFLICT = 409
 class Network:
     """One daemon's bridge, by its name. Engines make two networks of one name when two ask at once, and then
     refuse to use either: so each daemon has a name of its own, and one of its starts at a time looks.
+
+    From a `sealed` one nothing can be reached but this host's own services that listen on the bridge's
+    address or on all; this host reaches its containers by their addresses, as ports cannot be published.
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, *, sealed: bool = False) -> None:
         self._engine = engine
-        self.name = name
+        self.name, self._sealed = name, sealed
         self._looking = asyncio.Lock()
 
     async def ensure(self) -> None:
@@ -60,6 +63,8 @@ class Network:
         same = [network for network in named if network["Name"] == self.name]
         if same and _LABEL not in (same[0].get("Labels") or {}):
             raise RefusedError(_CONFLICT, "there is one of that name that Spacedock did not make")
+        if same and bool(same[0].get("Internal")) is not self._sealed:
+            raise RefusedError(_CONFLICT, "there is one of that name that is not sealed as it should be")
         return bool(same)
 
     async def _create(self) -> None:
@@ -70,6 +75,7 @@ class Network:
                         "Name": self.name,
                         "Driver": "bridge",
                         "CheckDuplicate": True,
+                        "Internal": self._sealed,
                         "Labels": {_LABEL: "1"},
                         "Options": {"com.docker.network.bridge.enable_icc": "false"},
                     }

@@ -15,26 +15,28 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.assign import SlotState, assign
 from spacedock_worker.containers.container import REMOVE_SECONDS, START_SECONDS
+from spacedock_worker.containers.disk import DiskWatch
 from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.experience import Experience
 from spacedock_worker.containers.lease import Lease
 from spacedock_worker.containers.lifecycle import Hooks, Lifecycle
 from spacedock_worker.containers.line import Line
 from spacedock_worker.containers.place import OnProgress, Place, Waiting
 from spacedock_worker.containers.places import Places
-from spacedock_worker.containers.profiles import Profiles
-from spacedock_worker.containers.quarantine import Quarantine
 from spacedock_worker.containers.ready import App, Connect
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.starter import Starter
 from spacedock_worker.containers.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.watch import Watch
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, TryAgainError
 
 log = structlog.get_logger()
 
 _CLOSE_SECONDS = START_SECONDS + 3 * REMOVE_SECONDS
-_DEATHS = frozenset({ErrorKind.CRASHED, ErrorKind.OUT_OF_MEMORY, ErrorKind.OUT_OF_DISK})
+
+
+_APP_FAILED = frozenset({ErrorKind.CRASHED, ErrorKind.APP_ERROR, ErrorKind.BAD_OUTPUT})
 
 
 class Pool(Generic[App]):
@@ -48,14 +50,15 @@ class Pool(Generic[App]):
     def __init__(self, engine: Engine, settings: ContainerSettings) -> None:
         self._settings = settings
         self._starter = Starter(engine, settings)
-        self._profiles, self._quarantine = Profiles(), Quarantine()
+        self._learned = Experience()
         hooks: Hooks[App] = Hooks(self._reassign, self._failed, self._emptied)
-        self._lifecycle = Lifecycle(settings, self._starter, self._profiles, hooks)
+        self._lifecycle = Lifecycle(settings, self._starter, self._learned.profiles, hooks)
         self._places: Places[App] = Places()
         self._line: Line[App] = Line()
         self._numbers = itertools.count(1)
         self._watch = Watch(engine, settings.instance_id, self._ended)
-        self._watching: asyncio.Task[None] | None = None
+        self._disk = DiskWatch(engine, settings.instance_id, settings.disk, self._overwritten)
+        self._watching: tuple[asyncio.Task[None], ...] = ()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -66,7 +69,7 @@ class Pool(Generic[App]):
     async def __aenter__(self) -> Self:
         for survivor in await self._starter.survivors(self._lifecycle.notes):
             self._places.add(self._lifecycle.adopt(next(self._numbers), survivor))
-        self._watching = asyncio.create_task(self._watch.run())
+        self._watching = tuple(asyncio.create_task(w.run()) for w in (self._watch, self._disk))
         return self
 
     async def __aexit__(
@@ -102,19 +105,19 @@ class Pool(Generic[App]):
         cancels it.
         """
         place = await self._granted(await self._queued(spec, connect, on_progress))
-        began, keep = asyncio.get_running_loop().time(), False
+        began, keep = _now(), False
         assert place.container is not None
         assert place.app is not None
         lease = Lease(place.container, place.app, place.fresh)
         place.fresh = 0.0
-        overdue = self._look_again(self._profiles.start_seconds(place.key) or 0.0)
+        overdue = self._look_again(self._learned.profiles.start_seconds(place.key) or 0.0)
         try:
             yield lease
             keep = True
-            self._went_well(place, began)
+            self._learned.answered(place, _now() - began, _now())
         except StepError as error:
             keep = True
-            self._went_wrong(place, error)
+            await self._went_wrong(place, error, lease)
             raise
         except asyncio.CancelledError:
             keep = True
@@ -145,14 +148,14 @@ class Pool(Generic[App]):
     async def _queued(
         self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress
     ) -> Waiting[App]:
-        room = await self._starter.room_for(spec)
+        room = await self._starter.ground.room_for(spec)
         if self._closed:
             raise _stopping()
-        loop, number = asyncio.get_running_loop(), next(self._numbers)
+        number = next(self._numbers)
         # No two programs have a key in common: none waits for another that runs the same.
         key = spec.key if connect is not None else f"program-{number}"
-        self._quarantine.check(key, loop.time())
-        waiting = Waiting(number, key, spec, room, connect, on_progress, loop.time())
+        self._learned.quarantine.check(key, _now())
+        waiting = Waiting(number, key, spec, room, connect, on_progress, _now())
         self._line.join(waiting)
         return waiting
 
@@ -195,31 +198,28 @@ class Pool(Generic[App]):
     def _release(self, place: Place[App], *, keep: bool) -> None:
         """Give the call slot back. No await: nothing can cut it off."""
         place.calls -= 1
-        place.since = asyncio.get_running_loop().time()
+        place.since = _now()
         if not keep or place.state is SlotState.STOPPING:
             self._lifecycle.discard(place)
         elif place.calls == 0:
             self._lifecycle.rest(place)
         self._reassign()
 
-    def _went_well(self, place: Place[App], began: float) -> None:
-        now = asyncio.get_running_loop().time()
-        place.answered = True
-        self._quarantine.answered(place.key)
-        self._profiles.called(place.key, now - began, now)
-
-    def _went_wrong(self, place: Place[App], error: StepError) -> None:
-        if error.kind in _DEATHS and not place.answered:
-            self._quarantine.failed(place.key, place.space, error, asyncio.get_running_loop().time())
+    async def _went_wrong(self, place: Place[App], error: StepError, lease: Lease[App]) -> None:
+        self._learned.failed(place, error, _now())
+        assert place.container is not None
+        assert place.spec is not None
+        if error.kind in _APP_FAILED and await self._starter.blames_root(place.container, place.spec, error):
+            lease.discard()
+            raise TryAgainError(error) from error
 
     def _failed(self, place: Place[App], error: StepError) -> None:
         """No container could be brought up: everybody who waits for one of that Space hears why."""
         self._lifecycle.discard(place)
-        if SlotState.RUNNING in self._places.states(place.key):
-            self._profiles.stays_alone(place.key)
-            return
-        self._quarantine.failed(place.key, place.space, error, asyncio.get_running_loop().time())
-        self._line.fail(error, place.key)
+        others = SlotState.RUNNING in self._places.states(place.key)
+        self._learned.not_started(place, error, _now(), others=others)
+        if not others:
+            self._line.fail(error, place.key)
 
     def _emptied(self, place: Place[App]) -> None:
         self._places.drop(place)
@@ -232,19 +232,28 @@ class Pool(Generic[App]):
                 place.container.stir()
                 self._lifecycle.check(place)
 
+    def _overwritten(self, name: str, why: str) -> None:
+        """A container wrote more to the disk than it may."""
+        for place in self._places:
+            if place.container is not None and place.container.name == name:
+                place.container.condemn(ErrorKind.OUT_OF_DISK, why)
+                self._lifecycle.discard(place, at_once=True)
+
     def _reassign(self) -> None:
         """Carry out what `assign` decides for the present state; awaits nothing."""
         if self._closed:
             return
-        now, patience = asyncio.get_running_loop().time(), self._settings.patience_seconds
-        slots, paces = self._places.slots(self._profiles, now), self._places.paces(self._profiles, now)
+        now, patience = _now(), self._settings.patience_seconds
+        slots, paces = (
+            self._places.slots(self._learned.profiles, now),
+            self._places.paces(self._learned.profiles, now),
+        )
         waiters = [waiting.waiter(patience, now) for waiting in self._line]
-        decision = assign(slots, waiters, self._starter.limit, paces)
+        decision = assign(slots, waiters, self._starter.ground.limit, paces)
         for waiter, slot in decision.grants:
             self._grant(self._line[waiter], self._places[slot])
         for slot in decision.wakes:
-            place = self._places[slot]
-            self._bring_up(place, next(call for call in self._line if call.key == place.key))
+            self._bring_up(self._places[slot], self._line.first(self._places[slot].key))
         for waiter in decision.starts:
             self._start(self._line[waiter])
         for slot in decision.evictions:
@@ -269,7 +278,7 @@ class Pool(Generic[App]):
     def _grant(self, waiting: Waiting[App], place: Place[App]) -> None:
         self._lifecycle.use(place)
         place.calls += 1
-        place.since = asyncio.get_running_loop().time()
+        place.since = _now()
         waiting.granted.set_result(place)
 
     def _forget_starts(self) -> None:
@@ -290,11 +299,15 @@ class Pool(Generic[App]):
                 self._lifecycle.discard(place, at_once=True)
             else:
                 kept.append(left)
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for watching in self._watching:
+            watching.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
         await self._lifecycle.close(START_SECONDS + REMOVE_SECONDS)
         await self._starter.close(kept)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _stopping() -> StepError:

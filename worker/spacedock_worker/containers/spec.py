@@ -23,6 +23,7 @@ class ContainerSpec:
     (seconds) are None where the settings' own are right. `calls` is how many calls its app takes at once.
     `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root; `cache` is
     the path of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
+    `private` says that what it is asked is nobody else's: nothing of it may be logged, or outlive it.
     """
 
     space: str
@@ -37,6 +38,7 @@ class ContainerSpec:
     start_timeout: float | None = None
     calls: int = 1
     sealed: bool = False
+    private: bool = False
     read_only: bool = False
     cache: str | None = None
     gpu: Gpu = "none"
@@ -56,6 +58,7 @@ class ContainerSpec:
             self.memory,
             self.cpus,
             self.sealed,
+            self.private,
             self.read_only,
             self.cache,
             self.gpu,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import secrets
@@ -14,15 +13,14 @@ from importlib.metadata import version
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.assign import Room
-from spacedock_worker.containers.body import Limits, create_body, task_body
-from spacedock_worker.containers.capacity import Machine, budget, look, memory_of, room_of
+from spacedock_worker.containers.body import create_body, task_body
 from spacedock_worker.containers.completion import Completion
 from spacedock_worker.containers.container import RunningContainer
 from spacedock_worker.containers.engine import Engine, RefusedError
-from spacedock_worker.containers.network import Network
+from spacedock_worker.containers.ground import Ground
 from spacedock_worker.containers.ready import App, Connect, wait_ready
 from spacedock_worker.containers.reap import listed, reap
+from spacedock_worker.containers.roots import failed_write
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.task import Completed, Task, TaskLimits
@@ -58,22 +56,10 @@ class Starter:
         self._engine = engine
         self._settings = settings
         self._token = token
-        self._network = Network(engine, settings.network or f"spacedock-{settings.instance_id}")
+        self.ground = Ground(engine, settings)
         self._names: set[str] = set()
-        self._looking = asyncio.Lock()
-        self._machine: Machine | None = None
         self._clean = False
         self.config = config_of(settings)
-
-    @property
-    def limit(self) -> Room:
-        """What all containers may take together; without memory until the engine has been asked."""
-        memory = budget(self._machine, self._settings) if self._machine is not None else 0
-        return Room(self._settings.max_containers, memory)
-
-    async def room_for(self, spec: ContainerSpec) -> Room:
-        """What the Space's container takes. Raises StepError where this host never has so much."""
-        return room_of(spec, await self._look(), self._settings)
 
     async def survivors(self, notes: WarmNotes) -> list[Survivor]:
         """The idle containers that a worker of the same configuration left; all else of ours goes."""
@@ -100,7 +86,7 @@ class Starter:
         self._names.intersection_update(keep)
         self._clean = False
         await self.clean()
-        await self._network.remove()
+        await self.ground.leave()
 
     def new(self, spec: ContainerSpec) -> RunningContainer:
         """A container that does not exist yet, with a name of its own; `remove` it in the end."""
@@ -134,7 +120,7 @@ class Starter:
             if state == "paused":
                 await container.unpause()
             elif state == "exited":
-                await self._go(container)
+                await self._go(container, spec)
         if app is not None:
             return app
         return await self._connected(container, spec, connect)
@@ -153,17 +139,19 @@ class Starter:
         """
         await self.clean()
         on_progress("starting its container")
-        body = task_body(
-            spec,
-            self._limits(spec, await self._look()),
-            network=self._network.name,
-            owner=self._settings.instance_id,
-            env=task.env,
-        )
         completion = Completion(self._engine, container, task, limits)
         with _explained(spec):
-            await self._network.ensure()
-            return await completion.run(body, lambda: self._go(container), on_progress)
+            site = await self.ground.site(spec)
+            body = task_body(spec, await self.ground.limits(spec), site, task.env)
+            return await completion.run(body, lambda: self._go(container, spec), on_progress)
+
+    async def blames_root(self, container: RunningContainer, spec: ContainerSpec, error: StepError) -> bool:
+        """Whether the app failed because it could not write its root; if so, it can at the next start."""
+        if not spec.read_only or not (failed_write(str(error)) or failed_write(await container.words())):
+            return False
+        self.ground.roots.remember(spec.digest)
+        log.info("container.root_writable", space=spec.space, image=spec.digest)
+        return True
 
     async def remove(self, container: RunningContainer) -> None:
         """Remove the container; where that fails, the next start tries again. Bounded, never raises."""
@@ -172,52 +160,30 @@ class Starter:
         self._clean = self._clean and gone
 
     async def _start(self, container: RunningContainer, spec: ContainerSpec) -> None:
-        machine = await self._look()
-        publish = self._settings.publish_ports
-        await self._network.ensure()
-        body = create_body(
-            spec,
-            self._limits(spec, machine),
-            network=self._network.name,
-            owner=self._settings.instance_id,
-            publish=not machine.reachable if publish is None else publish,
-        )
-        await container.create(body)
-        await self._go(container)
+        site = await self.ground.site(spec)
+        await container.create(create_body(spec, await self.ground.limits(spec), site))
+        if spec.cache is not None and not spec.private:
+            await self.ground.caches.hand_over(container.name, spec.cache)
+        await self._go(container, spec)
 
     async def _connected(
         self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App]
     ) -> App:
-        url = await container.address(self._network.name, spec.port)
+        url = await container.address(self.ground.network(spec).name, spec.port)
         seconds = spec.start_timeout or self._settings.start_timeout
         connection = await wait_ready(container, lambda: connect(url + spec.base_path), seconds)
         log.info("container.ready", space=spec.space, container=container.name)
         return connection
 
-    async def _go(self, container: RunningContainer) -> None:
+    async def _go(self, container: RunningContainer, spec: ContainerSpec) -> None:
         try:
             await container.start()
         except RefusedError as error:
             if error.status != _NOT_FOUND or "network" not in error.message:
                 raise
             # Somebody pruned unused networks between our look and our start.
-            await self._network.ensure()
+            await self.ground.network(spec).ensure()
             await container.start()
-
-    def _limits(self, spec: ContainerSpec, machine: Machine) -> Limits:
-        return Limits(
-            memory=memory_of(spec, machine, self._settings),
-            pids=self._settings.pids,
-            tmp_size=self._settings.tmp_size,
-            cpus=spec.cpus or self._settings.cpus,
-        )
-
-    async def _look(self) -> Machine:
-        # One at a time, in the order of asking: who came first is to be first in line.
-        async with self._looking:
-            if self._machine is None:
-                self._machine = await look(self._engine)
-        return self._machine
 
     def _known(self, name: str) -> RunningContainer:
         self._names.add(name)

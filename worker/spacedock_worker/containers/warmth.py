@@ -52,5 +52,5 @@ def leaving(spec: ContainerSpec, settings: ContainerSettings) -> Warmth:
     as models that it downloaded. Where it cannot write there, and where nothing of a private call may stay,
     nothing is worth keeping.
     """
-    worth = not spec.read_only and not spec.sealed and settings.stopped_seconds > 0
+    worth = not spec.read_only and not spec.private and settings.stopped_seconds > 0
     return Warmth.STOPPED if worth else Warmth.GONE
