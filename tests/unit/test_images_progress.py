@@ -27,7 +27,10 @@ def test_a_known_image_is_told_in_bytes_and_layers() -> None:
     assert not progress.begun
     assert progress.read(item(A, "Already exists")) == "pulling x:1 50% of 1.2 GB, 1 of 2 layers"
     assert progress.begun
-    assert progress.read(item(B, "Downloading", 300_000_000, 1)) == "pulling x:1 75% of 1.2 GB, 1 of 2 layers"
+    assert (
+        progress.read(item(B, "Downloading", 300_000_000, 600_000_000))
+        == "pulling x:1 75% of 1.2 GB, 1 of 2 layers"
+    )
     assert progress.read(item(B, "Download complete")) == (
         "pulling x:1 100% of 1.2 GB, 1 of 2 layers, unpacking"
     )
@@ -49,6 +52,15 @@ def test_a_second_attempt_does_not_go_back() -> None:
     assert progress.read(item(B, "Downloading", 90, 100)) is not None
     assert progress.read(item(A, "Already exists")) is None
     assert progress.read(item(B, "Downloading", 10, 100)) is None
+
+
+def test_a_layer_that_goes_on_after_a_break_counts_from_there() -> None:
+    progress = PullProgress("x:1", known(a=100))
+    assert progress.read(item(A, "Downloading", 40, 100)) == "pulling x:1 40% of 100 bytes, 0 of 1 layers"
+    # What engines say when the connection breaks, and then of the rest.
+    assert progress.read(item(A, "Downloading", 100, 100)) is None
+    assert progress.read(item(A, "Retrying in 5 seconds")) is None
+    assert progress.read(item(A, "Downloading", 6, 60)) == "pulling x:1 46% of 100 bytes, 0 of 1 layers"
 
 
 STATUSES = ["Pulling fs layer", "Waiting", "Downloading", "Download complete", "Extracting", "Pull complete"]

@@ -60,9 +60,7 @@ class PullProgress:
     def _take(self, layer: str, status: str, detail: object) -> None:
         # What the engine says of a layer's extraction counts other bytes than those of its download.
         if status == "Downloading" and isinstance(detail, Mapping):
-            self._sizes[layer] = self._sizes.get(layer) or _whole(detail.get("total"))
-            current = min(_whole(detail.get("current")), self._sizes[layer])
-            self._loaded[layer] = max(current, self._loaded.get(layer, 0))
+            self._load(layer, _whole(detail.get("current")), _whole(detail.get("total")))
         elif status in _LOADED:
             self._sizes.setdefault(layer, 0)
             self._loaded[layer] = self._sizes[layer]
@@ -70,6 +68,14 @@ class PullProgress:
             self._sizes.setdefault(layer, 0)
         if status in _THERE:
             self._there.add(layer)
+
+    def _load(self, layer: str, current: int, total: int) -> None:
+        size = self._sizes[layer] = self._sizes.get(layer) or total
+        # A layer whose connection breaks is said to be all there; a whole one is confirmed by another word.
+        if current < total:
+            # What is loaded after a break counts from there.
+            loaded = min(max(size - total, 0) + current, size)
+            self._loaded[layer] = max(loaded, self._loaded.get(layer, 0))
 
     def _now(self) -> tuple[int, int, bool]:
         """Percent, layers that are there, and whether all is loaded; none of them less than before."""
