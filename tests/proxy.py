@@ -21,6 +21,7 @@ class Proxy:
         self.refusing = False
         self._upstream = upstream
         self._writers: set[asyncio.StreamWriter] = set()
+        self._quiet = asyncio.Event()
         self._waiting: list[tuple[int, asyncio.Event]] = []
 
     async def reached(self, count: int) -> None:
@@ -28,6 +29,10 @@ class Proxy:
         event = asyncio.Event()
         self._waiting.append((self.handed_on + count, event))
         await event.wait()
+
+    async def quiet(self) -> None:
+        """Wait until no connection is open."""
+        await self._quiet.wait()
 
     def cut(self) -> None:
         """Break every connection, without a word."""
@@ -40,6 +45,7 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers.add(writer)
+        self._quiet.clear()
         with suppress(OSError):
             there, back = await self._connect()
             self._writers.add(back)
@@ -63,6 +69,8 @@ class Proxy:
         finally:
             self._writers.discard(writer)
             writer.close()
+            if not self._writers:
+                self._quiet.set()
 
     def _count(self, size: int) -> None:
         self.handed_on += size

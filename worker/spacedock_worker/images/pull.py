@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -19,7 +19,7 @@ from spacedock_worker.images.reference import Reference
 log = structlog.get_logger()
 
 _NOT_FOUND = 404
-_PAUSES = (1.0, 3.0, 10.0, 30.0)
+PAUSES = (1.0, 3.0, 10.0, 30.0)
 """Seconds before each new attempt of a pull that was interrupted."""
 
 _BROKEN = ("eof", "reset", "timeout", "timed out", "refused", "broken pipe", "closed", "unreachable")
@@ -38,7 +38,11 @@ async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any
 
 
 class Pull:
-    """Pulls one image. What an interrupted attempt has finished is there for the next one."""
+    """Pulls one image.
+
+    An engine goes on by itself with a layer where the connection to the image registry broke, for about a
+    minute. What it has when its own connection to us breaks, it drops; but after its restart, it has it.
+    """
 
     def __init__(
         self,
@@ -47,8 +51,10 @@ class Pull:
         manifest: Manifest | None,
         own: Credentials | None,
         hear: Callable[[str], None],
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
         self._engine, self._reference, self._own, self._hear = engine, reference, own, hear
+        self._pauses = pauses
         self._progress = PullProgress(str(reference), manifest)
 
     async def run(self, seconds: float) -> dict[str, Any]:
@@ -60,7 +66,7 @@ class Pull:
         self._hear(f"pulling {self._reference}")
         try:
             async with asyncio.timeout(seconds) as deadline:
-                for pause in _PAUSES:
+                for pause in self._pauses:
                     try:
                         return await self._attempt(seconds)
                     except StepError as error:
