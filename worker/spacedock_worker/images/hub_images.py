@@ -109,7 +109,11 @@ class HubImages:
             return await self._present(reference)
         if has_latest:
             return described(latest, await self._pulls.get(latest, hear))
-        tags, commit = await self._pulls.tags(latest), await sha()
+        commit = await sha()
+        if commit is None and (here := await self._present(reference)) is not None:
+            # Nobody knows which of its tags is the newest: no reason to load another one.
+            return here
+        tags = await self._pulls.tags(latest)
         tag = choose_tag(tags, commit)
         if tag is None:
             raise _no_tag(reference, tags)
