@@ -60,6 +60,18 @@ async def test_an_image_is_pulled_with_progress_and_known_by_its_digest(images: 
     assert (image.built, image.cache) == (False, "/data/hf")
 
 
+async def test_who_keeps_account_of_pulls_is_told_of_each_once(engine: Engine, pushed: str) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def tell(reference: str, digest: str) -> None:
+        told.append((reference, digest))
+
+    images = Images(engine, ImageSettings(), tell)
+    for _ in range(2):
+        image = await images.get(SpaceSource("space", docker_image=pushed), silent)
+    assert told == [(pushed, image.digest)]
+
+
 async def test_an_image_that_is_present_is_not_pulled_again(images: Images, pushed: str) -> None:
     await images.get(SpaceSource("space", docker_image=pushed), silent)
     said: list[str] = []

@@ -115,7 +115,7 @@ class Builds:
 
     async def _pull_base(self, base: str, hear: Hear) -> None:
         try:
-            await self._pulls.get(base, hear)
+            await self._pulls.base(base, hear)
         except StepError as error:
             if error.kind is not ErrorKind.PULL_FAILED:
                 raise

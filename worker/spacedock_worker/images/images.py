@@ -15,7 +15,7 @@ from spacedock_worker.images.builds import Builds
 from spacedock_worker.images.described import BUILT_PREFIX, described, digest_of
 from spacedock_worker.images.hub_images import HubImages
 from spacedock_worker.images.pull import inspect
-from spacedock_worker.images.pulls import Pulls
+from spacedock_worker.images.pulls import Pulled, Pulls
 from spacedock_worker.images.reference import parse_reference
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.sharing import Hear, Shared
@@ -25,11 +25,14 @@ log = structlog.get_logger()
 
 
 class Images:
-    """The images of Spaces on this host; one get per image at a time, however many wait for it."""
+    """The images of Spaces on this host; one get per image at a time, however many wait for it.
 
-    def __init__(self, engine: Engine, settings: ImageSettings) -> None:
+    `pulled` hears of every image that is pulled for a Space.
+    """
+
+    def __init__(self, engine: Engine, settings: ImageSettings, pulled: Pulled | None = None) -> None:
         self._engine = engine
-        self._pulls = Pulls(engine, settings)
+        self._pulls = Pulls(engine, settings, pulled)
         self._builds = Builds(engine, settings, self._pulls)
         self._hub = HubImages(engine, settings, self._pulls)
         self._shared: Shared[Image] = Shared()

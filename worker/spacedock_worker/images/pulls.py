@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.credentials import Keyring
+from spacedock_worker.images.described import digest_of
 from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.preflight import Preflight
 from spacedock_worker.images.pull import Pull, inspect
@@ -19,14 +21,17 @@ from spacedock_worker.images.sharing import Hear, Shared
 
 log = structlog.get_logger()
 
+Pulled = Callable[[str, str], Awaitable[None]]
+"""Hears the reference and the digest of an image that was pulled for a Space."""
+
 _PULL_AGAIN_SECONDS = 600.0
 
 
 class Pulls:
     """Pulls each image once at a time; a pull that failed is not tried again for 10 minutes."""
 
-    def __init__(self, engine: Engine, settings: ImageSettings) -> None:
-        self._engine, self._settings = engine, settings
+    def __init__(self, engine: Engine, settings: ImageSettings, pulled: Pulled | None = None) -> None:
+        self._engine, self._settings, self._pulled = engine, settings, pulled
         self._keyring = Keyring(settings)
         self._preflight = Preflight(engine, settings)
         self._shared: Shared[dict[str, Any]] = Shared()
@@ -37,15 +42,22 @@ class Pulls:
 
         Raises StepError at stage `pull`: `pull_failed`, `out_of_disk` or `docker_unavailable`.
         """
-        found = await inspect(self._engine, name, Stage.PULL)
-        return await self.pull(name, hear) if found is None else found
+        return await self._get(name, hear, self._pulled)
 
-    async def pull(self, name: str, hear: Hear) -> dict[str, Any]:
-        """Pull the image whether or not it is there; errors are those of `get`."""
+    async def base(self, name: str, hear: Hear) -> dict[str, Any]:
+        """The same of an image that others are built on: of its pull nobody is told."""
+        return await self._get(name, hear, None)
+
+    async def _get(self, name: str, hear: Hear, pulled: Pulled | None) -> dict[str, Any]:
+        if (found := await inspect(self._engine, name, Stage.PULL)) is not None:
+            return found
         reference = parse_reference(name)
         if (failure := self._failed.get(str(reference))) is not None:
             raise failure.with_traceback(None)
-        return await self._shared.run(str(reference), lambda tell: self._pull(reference, tell), hear)
+        found = await self._shared.run(str(reference), lambda tell: self._pull(reference, tell), hear)
+        if pulled is not None:
+            await pulled(name, digest_of(name, found))
+        return found
 
     async def offered(self, name: str) -> bool | None:
         """Whether the image's registry has it; None where it cannot be asked.
