@@ -116,6 +116,20 @@ async def test_what_was_pulled_before_is_taken_where_the_registry_is_away(
     docker("image", "rm", "--force", image.reference)
 
 
+async def test_a_locked_digest_is_pulled_from_the_hub(engine, settings, hub, registry, name) -> None:
+    hub.add(f"me/{name}", NEW, {}, subdomain=f"me-{name}", sdk="docker")
+    put(f"{registry}/me-{name}:latest")
+    first = await Images(engine, settings).get(by_id(name), silent)
+    docker("image", "rm", "--force", first.reference)
+    put(f"{registry}/me-{name}:latest")
+    locked = by_id(name, digest=first.digest, revision=NEW)
+    image = await Images(engine, settings).get(locked, silent)
+    assert (image.id, image.digest) == (first.id, first.digest)
+    # Known by its digest alone, it still has a name to run it by.
+    assert await Images(engine, away(settings, hub_registry=NOWHERE)).get(locked, silent) == image
+    docker("image", "rm", "--force", first.id)
+
+
 async def test_an_image_of_another_commit_only_is_not_taken(engine, settings, hub, registry, name) -> None:
     hub.add(f"me/{name}", NEW, space(), subdomain=f"me-{name}", sdk="docker")
     put(f"{registry}/me-{name}:cpu-{OLD[:7]}")

@@ -78,12 +78,26 @@ class HubImages:
         self._chosen.put(name, image)
         return image
 
+    async def pinned(self, hub_id: str, digest: str) -> str | None:
+        """The name by which the Hub's image registry has the Space's image of that digest; None without."""
+        if not self._settings.pull_hub_images:
+            return None
+        name = str(self._reference(hub_id, await self._about(hub_id)).pinned(digest))
+        try:
+            return name if await self._pulls.offered(name) else None
+        except StepError as error:
+            log.info("image.not_at_the_hub", hub_id=hub_id, image=name, reason=str(error))
+            return None
+
+    def _reference(self, hub_id: str, space: HubSpace | None) -> Reference:
+        subdomain = (space.subdomain if space else None) or subdomain_of(hub_id)
+        return Reference(self._settings.hub_registry, subdomain)
+
     async def _find(self, hub_id: str, hear: Hear) -> Image | None:
         space = await self._about(hub_id)
         if space and space.card.sdk in _NO_IMAGE:
             return None
-        subdomain = (space.subdomain if space else None) or subdomain_of(hub_id)
-        reference = Reference(self._settings.hub_registry, subdomain)
+        reference = self._reference(hub_id, space)
 
         async def sha() -> str | None:
             return space.sha if space else None

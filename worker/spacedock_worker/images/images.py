@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -14,6 +16,7 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.builds import Builds
 from spacedock_worker.images.described import BUILT_PREFIX, described, digest_of
 from spacedock_worker.images.hub_images import HubImages
+from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulled, Pulls
 from spacedock_worker.images.reference import parse_reference
@@ -36,6 +39,7 @@ class Images:
         self._builds = Builds(engine, settings, self._pulls)
         self._hub = HubImages(engine, settings, self._pulls)
         self._shared: Shared[Image] = Shared()
+        self._names: Memory[str] = Memory()
 
     async def get(self, source: SpaceSource, on_progress: Hear) -> Image:
         """The Space's image, present on this host when this returns; `on_progress` hears what is done.
@@ -86,18 +90,37 @@ class Images:
 
     async def _locked(self, source: SpaceSource, digest: str, hear: Hear) -> Image:
         """The image of that digest and no other, from this host or from its image registry."""
-        if source.docker_image is not None:
-            for name in (source.docker_image, str(parse_reference(source.docker_image).pinned(digest))):
-                found = await inspect(self._engine, name, Stage.PULL)
-                if found is not None and digest in (digest_of(name, found), found["Id"]):
-                    return described(name, found)
-        if (found := await inspect(self._engine, digest, Stage.PULL)) is not None:
-            # By its id: an image that was built here, or came in a bundle.
-            return described(next(iter(found.get("RepoTags") or ()), digest), found)
-        if source.docker_image is None or source.docker_image.startswith(BUILT_PREFIX):
+        named = source.docker_image
+        if (here := await self._here(named, digest)) is not None:
+            return here
+        if named is not None:
+            pinned = None if named.startswith(BUILT_PREFIX) else str(parse_reference(named).pinned(digest))
+        else:
+            pinned = await self._hub.pinned(source.hub_id, digest) if source.hub_id else None
+        if pinned is None:
             raise _not_here(source.name, digest)
-        pinned = str(parse_reference(source.docker_image).pinned(digest))
         return described(pinned, await self._pulls.get(pinned, hear))
+
+    async def _here(self, named: str | None, digest: str) -> Image | None:
+        """The image of that digest or id on this host, whatever its name; `named` is looked at first."""
+        for name in (named, self._names.get(digest), digest):
+            found = await inspect(self._engine, name, Stage.PULL) if name else None
+            if name and found is not None and digest in (digest_of(name, found), found["Id"]):
+                return described(name if name != digest else _name_of(found), found)
+        async with self._engine.call(Stage.PULL) as docker:
+            listed = await docker.images.list()
+        known = (name for image in listed for name in image.get("RepoDigests") or ())
+        name = next((name for name in known if name.endswith(f"@{digest}")), None)
+        if name is None or (found := await inspect(self._engine, name, Stage.PULL)) is None:
+            return None
+        self._names.put(digest, name)
+        return described(name, found)
+
+
+def _name_of(found: Mapping[str, Any]) -> str:
+    """A name of an image that is known by its id; an image that came in a bundle may have none but that."""
+    names = (*(found.get("RepoTags") or ()), *(found.get("RepoDigests") or ()), found["Id"])
+    return str(names[0])
 
 
 def _not_here(name: str, digest: str) -> StepError:
