@@ -8,8 +8,6 @@ import socket
 import subprocess
 import tarfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +16,17 @@ START_SECONDS = 20.0
 
 
 class ImageRegistry:
-    """A registry that can be killed and started again at the same address; `extra` is YAML for its config."""
+    """A registry that can be killed and started again at the same address.
 
-    def __init__(self, folder: Path, extra: str = "") -> None:
-        self.address = free_address()
-        self._config = folder / "config.yml"
+    `extra` is YAML for its configuration, `http` for the section of that name.
+    """
+
+    def __init__(self, folder: Path, extra: str = "", *, host: str = "127.0.0.1", http: str = "") -> None:
+        self.address = free_address(host)
+        self._config = folder / f"{self.address}.yml"
         self._config.write_text(
             f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\n"
-            f"http: {{addr: '{self.address}'}}\n{extra}"
+            f"http: {{addr: '{self.address}', {http}}}\n{extra}"
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -33,7 +34,7 @@ class ImageRegistry:
         """Returns once it answers."""
         command = ["docker-registry", "serve", str(self._config)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _wait_for(f"http://{self.address}/v2/")
+        _wait_for(self.address)
 
     def kill(self) -> None:
         """As a crash would; safe to call twice."""
@@ -44,9 +45,11 @@ class ImageRegistry:
 
 
 @contextmanager
-def image_registry(folder: Path, extra: str = "") -> Iterator[str]:
+def image_registry(
+    folder: Path, extra: str = "", *, host: str = "127.0.0.1", http: str = ""
+) -> Iterator[str]:
     """Runs a registry with its files in `folder`, and gives its address."""
-    registry = ImageRegistry(folder, extra)
+    registry = ImageRegistry(folder, extra, host=host, http=http)
     try:
         registry.start()
         yield registry.address
@@ -54,11 +57,11 @@ def image_registry(folder: Path, extra: str = "") -> Iterator[str]:
         registry.kill()
 
 
-def free_address() -> str:
-    """An address on loopback that nobody listens at."""
+def free_address(host: str = "127.0.0.1") -> str:
+    """An address of this machine that nobody listens at."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
+        free.bind((host, 0))
+        return f"{host}:{free.getsockname()[1]}"
 
 
 def docker(*arguments: str, stdin: bytes = b"", config: Path | None = None) -> str:
@@ -101,16 +104,14 @@ def _packed(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _wait_for(url: str) -> None:
+def _wait_for(address: str) -> None:
+    host, _, port = address.partition(":")
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except urllib.error.HTTPError:
-            # It listens, and wants a login.
+            socket.create_connection((host, int(port)), timeout=1).close()
             return
         except OSError:
             # A registry that starts has no way of telling when it listens.
             time.sleep(0.05)
-    raise TimeoutError(f"no image registry at {url}")
+    raise TimeoutError(f"no image registry at {address}")

@@ -188,13 +188,13 @@ async def test_pulling_from_the_hub_can_be_turned_off(engine, settings, hub, reg
 async def test_a_locked_commit_is_built_and_no_other(engine, settings, hub, name, tmp_path: Path) -> None:
     hub.add(f"me/{name}", OLD, space("old"), sdk="docker")
     hub.add(f"me/{name}", NEW, space("new"), sdk="docker")
-    scratch = settings.model_copy(update={"scratch": tmp_path})
+    scratch = settings.model_copy(update={"scratch": tmp_path / "scratch"})
     images = Images(engine, scratch)
     newest = await images.get(by_id(name), silent)
     locked = await images.get(by_id(name, revision=OLD), silent)
     assert (newest.revision, locked.revision) == (NEW, OLD)
     assert newest.id != locked.id
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path / "scratch") == []
     offline = Images(engine, away(settings, hub_registry=NOWHERE))
     assert await offline.get(by_id(name, revision=OLD), silent) == locked
     assert await offline.get(by_id(name, digest=locked.digest), silent) == locked

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from tests.image_registry import docker, image_registry, put
 from tests.served import served
+from tests.token_server import self_signed
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.preflight import Preflight
+from spacedock_worker.images.reference import parse_reference
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +178,27 @@ async def test_where_the_registry_cannot_be_asked_the_engine_decides(
             await Images(engine, ImageSettings()).get(SpaceSource("space", f"{address}/odd:1"), said.append)
     assert caught.value.kind is ErrorKind.PULL_FAILED
     assert said == [f"pulling {address}/odd:1"]
+
+
+async def test_elsewhere_a_registry_is_asked_by_tls_that_the_ca_bundle_trusts(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Asked at the address of Docker's bridge: on loopback there is no TLS."""
+    async with engine.call(Stage.PULL) as client:
+        bridge = await (await client.networks.get("bridge")).show()
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    host = bridge["IPAM"]["Config"][0]["Gateway"]
+    self_signed(key, certificate, f"IP:{host}")
+    tls = f"tls: {{certificate: '{certificate}', key: '{key}'}}"
+    with image_registry(tmp_path) as loopback, image_registry(tmp_path, host=host, http=tls) as address:
+        put(f"{loopback}/x:1")
+        reference = parse_reference(f"{address}/x:1")
+        trusting = Preflight(engine, ImageSettings(ca_bundle=certificate))
+        found = await trusting.check(reference, None)
+        assert found is not None
+        assert found.size > 2**20
+        with pytest.raises(StepError, match="has the tags 1"):
+            await trusting.check(reference.tagged("2"), None)
+        assert await Preflight(engine, ImageSettings()).check(reference, None) is None
+        missing = Preflight(engine, ImageSettings(ca_bundle=tmp_path / "none.pem"))
+        assert await missing.check(reference, None) is None

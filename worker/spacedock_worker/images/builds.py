@@ -50,10 +50,11 @@ class Builds:
         if source.revision and (locked := await self._earlier(hub_id, source.revision)) is not None:
             return locked
         hear(f"fetching {hub_id} from the Hub")
+        scratch = self._settings.scratch
+        if scratch is not None:
+            await asyncio.to_thread(scratch.mkdir, parents=True, exist_ok=True)
         # The download cannot be cancelled, so it may still write when its folder goes.
-        with TemporaryDirectory(
-            prefix="spacedock-", dir=self._settings.scratch, ignore_cleanup_errors=True
-        ) as folder:
+        with TemporaryDirectory(prefix="spacedock-", dir=scratch, ignore_cleanup_errors=True) as folder:
             try:
                 revision = source.revision or (await about(hub_id, self._settings)).sha
                 await fetch(hub_id, revision, Path(folder), self._settings)
