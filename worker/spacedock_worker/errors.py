@@ -7,8 +7,11 @@ from spacedock.result import ErrorKind, Stage
 
 
 class StepError(SpacedockError):
-    """A step gave no answer. `stage` says how far it came, `kind` why; the message is for people."""
+    """A step gave no answer. `stage` says how far it came, `kind` why; the message is for people.
 
-    def __init__(self, stage: Stage, kind: ErrorKind, message: str) -> None:
-        self.stage, self.kind = stage, kind
+    `ours` says that the message quotes neither the app nor the engine: in privacy mode it may be told.
+    """
+
+    def __init__(self, stage: Stage, kind: ErrorKind, message: str, *, ours: bool = False) -> None:
+        self.stage, self.kind, self.ours = stage, kind, ours
         super().__init__(message)
