@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from spacedock import control, records, submission, watching, wire
 from spacedock.connection import connect, told_as_ours
-from spacedock.errors import BadRequestError, ResultTimeoutError
+from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus
 from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
 from spacedock.held import Held
@@ -106,10 +106,18 @@ class Client:
         except TimeoutError as error:
             raise ResultTimeoutError(job_id, wait or 0.0) from error
         if result.privacy and not keep:
+            await self._take(result)
+        return result
+
+    async def _take(self, result: JobResult) -> None:
+        """Take a result's files over, then delete the job. Raises ResultDeletedError."""
+        try:
             for ref in result.output.files:
                 self._held.add(ref.sha256, await self.fetch(ref))
-            await self.forget(job_id)
-        return result
+        except WireError as error:
+            # Another reader was faster; half an answer is none.
+            raise ResultDeletedError((result.id,)) from error
+        await self.forget(result.id)
 
     async def results(self, job_ids: Iterable[str], *, keep: bool = False) -> AsyncGenerator[JobResult]:
         """Yield the results of these jobs as they end.

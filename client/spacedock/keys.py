@@ -25,6 +25,9 @@ CANCEL = PREFIX + "cancel"
 CONTROL = PREFIX + "control"
 """List of control calls (registry and the like), taken by any worker."""
 
+SCRUB = PREFIX + "scrub"
+"""String that is there when a private job was deleted: the server's file on disk still has its prompt."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 

@@ -36,11 +36,12 @@ end
 Those of a private job, which no other job can need, go at once.
 """
 
-END_LUA = """
+END_LUA = f"""
 local function ended(job, keep, keep_private)
   if redis.call('HEXISTS', job, 'private') == 1 then
     keep = keep_private
     redis.call('HDEL', job, 'request', 'message')
+    redis.call('SET', '{keys.SCRUB}', '1')
   end
   redis.call('EXPIRE', job, keep)
   return keep
@@ -81,6 +82,7 @@ end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'state', row[3], 'submitted', row[4] or '0', 'deleted', '1')
 redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('SET', '{keys.SCRUB}', '1')
 return 1
 """
 
@@ -93,13 +95,11 @@ async def status(redis: Redis, job_id: str) -> JobStatus:
     state, submitted, message, deleted = await answer(redis.hmget(keys.job(job_id), fields))
     if state is None:
         raise JobNotFoundError(job_id)
-    if deleted is not None:
-        message = DELETED
     return JobStatus(
         id=job_id,
         state=JobState(state.decode()),
         submitted=float(submitted),
-        message=message.decode() if message else "",
+        message=DELETED if deleted else message.decode() if message else "",
     )
 
 
