@@ -104,7 +104,7 @@ def _host_config(limits: Limits, network: str) -> dict[str, Any]:
 
 
 def _environment(spec: ContainerSpec, limits: Limits) -> Mapping[str, str]:
-    """The Hub's environment, less what only makes sense there; the Space's own entries win.
+    """The Hub's environment, less what only makes sense there; the Space's own entries win, its secrets last.
 
     SPACE_ID stays unset: with SYSTEM=spaces it makes Gradio close its /run routes.
     """
@@ -118,4 +118,4 @@ def _environment(spec: ContainerSpec, limits: Limits) -> Mapping[str, str]:
     }
     if limits.cpus is not None:
         environment["CPU_CORES"] = str(max(1, math.floor(limits.cpus)))
-    return environment | dict(spec.env)
+    return environment | dict(spec.env) | dict(spec.secrets)
