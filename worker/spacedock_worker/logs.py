@@ -51,7 +51,7 @@ def without_values(
     info = event.pop("exc_info", None)
     error = info[1] if isinstance(info, tuple) else sys.exc_info()[1] if info is True else info
     if isinstance(error, BaseException):
-        event["exception"] = list(_places(error))
+        event["exception"] = "\n".join(_places(error))
     return event
 
 
