@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -14,9 +15,10 @@ from pydantic import ValidationError
 
 from spacedock import control, records, submission, watching, wire
 from spacedock.connection import connect, told_as_ours
-from spacedock.errors import BadRequestError, ResultTimeoutError
+from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus
-from spacedock.files import Payload, check_sizes, read_payload
+from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
+from spacedock.held import Held
 from spacedock.locate import default_url
 from spacedock.repository import pack
 from spacedock.request import JobRequest
@@ -37,6 +39,7 @@ class Client:
         self.url = url or default_url(os.environ, os.getuid())
         self._redis = connect(self.url)
         self._waiting = Waiting(self._redis)
+        self._held = Held(MAX_JOB_BYTES)
         self.spaces = control.Spaces(self._redis, self.url)
 
     async def __aenter__(self) -> Self:
@@ -84,27 +87,59 @@ class Client:
         with told_as_ours(self.url):
             await submission.upload(self._redis, listed)
 
-    async def run(self, prompt: str = "", *, wait: float | None = None, **options: Any) -> JobResult:
-        """Submit one job and wait for its result; `wait` bounds the waiting in seconds. See `submit`."""
-        return await self.result(await self.submit(prompt, **options), wait=wait)
+    async def run(
+        self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
+    ) -> JobResult:
+        """Submit one job and wait for its result, as `submit` and `result` do."""
+        return await self.result(await self.submit(prompt, **options), wait=wait, keep=keep)
 
-    async def result(self, job_id: str, *, wait: float | None = None) -> JobResult:
+    async def result(self, job_id: str, *, wait: float | None = None, keep: bool = False) -> JobResult:
         """Wait for a job's result, at most `wait` seconds.
 
-        Raises JobNotFoundError, ResultTimeoutError (the job goes on).
+        A job in privacy mode is deleted once it is read, unless `keep`: its result is in your hands only.
+        This client holds the result's files for `fetch` then, those of the last results up to 256 MB.
+        Raises JobNotFoundError, ResultDeletedError, ResultTimeoutError (the job goes on).
         """
         try:
-            async with asyncio.timeout(wait), aclosing(self.results([job_id])) as results:
-                return await anext(results)
+            async with asyncio.timeout(wait), aclosing(self.results([job_id], keep=True)) as results:
+                result = await anext(results)
         except TimeoutError as error:
             raise ResultTimeoutError(job_id, wait or 0.0) from error
+        if result.privacy and not keep:
+            await self._take(result)
+        return result
 
-    async def results(self, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
-        """Yield the results of these jobs as they end. Raises JobNotFoundError."""
+    async def _take(self, result: JobResult) -> None:
+        """Take a result's files over, then delete the job. Raises ResultDeletedError."""
+        try:
+            for ref in result.output.files:
+                self._held.add(ref.sha256, await self.fetch(ref))
+        except WireError as error:
+            # Another reader was faster; half an answer is none.
+            raise ResultDeletedError((result.id,)) from error
+        await self.forget(result.id)
+
+    async def results(self, job_ids: Iterable[str], *, keep: bool = False) -> AsyncGenerator[JobResult]:
+        """Yield the results of these jobs as they end.
+
+        A job in privacy mode is deleted, unless `keep`, when the next result is asked for: fetch its files
+        before that. The one at which a loop was left stays. Raises JobNotFoundError, and ResultDeletedError
+        after all other results.
+        """
         with told_as_ours(self.url):
             async with aclosing(self._waiting.results(job_ids)) as results:
                 async for result in results:
                     yield result
+                    if result.privacy and not keep:
+                        await records.forget(self._redis, [result.id])
+
+    async def forget(self, *job_ids: str) -> int:
+        """Delete jobs that have ended: their records, results and private files; returns how many there were.
+
+        Reading does it by itself in privacy mode; this is for whoever read with `keep`.
+        """
+        with told_as_ours(self.url):
+            return await records.forget(self._redis, job_ids)
 
     async def watch(self, job_id: str) -> AsyncGenerator[Event]:
         """Yield a job's progress until it ends."""
@@ -126,10 +161,16 @@ class Client:
         with told_as_ours(self.url):
             return await records.cancel(self._redis, job_id)
 
-    async def fetch(self, sha256: str) -> bytes:
-        """The bytes of a file of a result (`FileRef.sha256`). Raises WireError where it is kept no longer."""
+    async def fetch(self, file: FileRef | str) -> bytes:
+        """The bytes of a file of a result, by its `FileRef` or its `sha256` (not in privacy mode).
+
+        Raises WireError where it is kept no longer.
+        """
+        digest, place = (file, file) if isinstance(file, str) else (file.sha256, file.place)
+        if (held := self._held.get(digest)) is not None:
+            return held
         with told_as_ours(self.url):
-            return await records.payload(self._redis, sha256)
+            return await records.payload(self._redis, place)
 
     async def workers(self) -> int:
         """How many workers are alive."""
@@ -163,7 +204,15 @@ def prepare(
         raise BadRequestError(wire.describe(error)) from error
     except (ValueError, RecursionError) as error:
         raise BadRequestError("the prompt or an input cannot be written as JSON in UTF-8") from error
-    return request, payloads
+    return _apart(request, payloads) if request.privacy else (request, payloads)
+
+
+def _apart(request: JobRequest, payloads: list[Payload]) -> tuple[JobRequest, list[Payload]]:
+    """The request and its payloads, its files in a vault of its own; a Space's repository is no secret."""
+    count = len(request.files)
+    files = set_apart(payloads[:count], uuid.uuid4().hex)
+    request = request.model_copy(update={"files": tuple(payload.ref for payload in files)})
+    return request, [*files, *payloads[count:]]
 
 
 def is_directory(space: str) -> bool:

@@ -57,7 +57,21 @@ class JobNotFoundError(SpacedockError):
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        super().__init__(f"no job {job_id}. Results are kept for 24 hours after the job ended.")
+        super().__init__(
+            f"no job {job_id}. Results are kept for 24 hours after the job ended, an hour in privacy mode."
+        )
+
+
+class ResultDeletedError(SpacedockError):
+    """The jobs were deleted after their results had been read, as jobs in privacy mode are."""
+
+    def __init__(self, job_ids: tuple[str, ...]) -> None:
+        self.job_ids = job_ids
+        more = f" and {len(job_ids) - 1} more" if len(job_ids) > 1 else ""
+        super().__init__(
+            f"the result of job {job_ids[0]}{more} was deleted after it was read. Submit the prompt again "
+            "for another answer; with --keep a result stays."
+        )
 
 
 class SpaceNotFoundError(SpacedockError):

@@ -6,7 +6,7 @@ import hashlib
 import mimetypes
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,7 +32,10 @@ _NEWER_TYPES = {
 
 
 class FileRef(BaseModel):
-    """A file by its content: `sha256` names the payload in Redis, `name` is only a name, never a path."""
+    """A file by its content: `sha256` is its digest, `name` is only a name, never a path.
+
+    `vault` sets the payload of a private job apart: it is stored for that job alone, and deleted with it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -40,6 +43,12 @@ class FileRef(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0)
     media_type: str = "application/octet-stream"
+    vault: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
+
+    @property
+    def place(self) -> str:
+        """What names the payload in Redis: the digest, which all jobs share, or the digest in its vault."""
+        return f"{self.sha256}.{self.vault}" if self.vault else self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,11 @@ def payload_of(name: str, data: bytes, media_type: str | None = None) -> Payload
     digest = hashlib.sha256(data).hexdigest()
     ref = FileRef(name=name, sha256=digest, size=len(data), media_type=media_type or media_type_of(name))
     return Payload(ref, data)
+
+
+def set_apart(payloads: Iterable[Payload], vault: str) -> tuple[Payload, ...]:
+    """The payloads as a private job has them: no other job shares them."""
+    return tuple(replace(p, ref=p.ref.model_copy(update={"vault": vault})) for p in payloads)
 
 
 def read_payload(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:

@@ -25,23 +25,30 @@ CANCEL = PREFIX + "cancel"
 CONTROL = PREFIX + "control"
 """List of control calls (registry and the like), taken by any worker."""
 
+SCRUB = PREFIX + "scrub"
+"""String that is there when a private job was deleted: the server's file on disk still has its prompt."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 
 
 def job(job_id: str) -> str:
-    """Hash: request, state, submitted (s), files (digests), worker (its holder), cancel, message, result."""
+    """Hash: request, state, submitted (s), files (places), worker (its holder), cancel, message, result,
+    outputs (places).
+
+    Of a job in privacy mode also `private`; once it is deleted, state, submitted and `deleted` are left.
+    """
     return JOB + job_id
 
 
-def payload(sha256: str) -> str:
-    """String: the bytes of a file."""
-    return PAYLOAD + sha256
+def payload(place: str) -> str:
+    """String: the bytes of a file; `place` is `FileRef.place`."""
+    return PAYLOAD + place
 
 
-def payload_users(sha256: str) -> str:
+def payload_users(place: str) -> str:
     """Set: the ids of the unfinished jobs that need the file."""
-    return PAYLOAD_USERS + sha256
+    return PAYLOAD_USERS + place
 
 
 def events(job_id: str) -> str:

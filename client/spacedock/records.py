@@ -16,28 +16,51 @@ from spacedock.states import JobState
 KEEP_RESULT_S = 24 * 3600
 """How long a result, and the files that only it needs, are kept after the end."""
 
+KEEP_PRIVATE_S = 3600
+"""How long a result in privacy mode is kept that nobody reads."""
+
 RELEASE_FILES_LUA = f"""
 local function release_files(id, digests, keep)
-  for digest in string.gmatch(digests or '', '%x+') do
-    local users = '{keys.PAYLOAD_USERS}' .. digest
+  for digest in string.gmatch(digests or '', '%S+') do
+    local users, payload = '{keys.PAYLOAD_USERS}' .. digest, '{keys.PAYLOAD}' .. digest
     redis.call('SREM', users, id)
-    if redis.call('EXISTS', users) == 0 then redis.call('EXPIRE', '{keys.PAYLOAD}' .. digest, keep) end
+    if redis.call('EXISTS', users) == 0 then
+      if string.find(digest, '.', 1, true) then redis.call('DEL', payload)
+      else redis.call('EXPIRE', payload, keep) end
+    end
   end
 end
 """
-"""Lua: a job that ended needs its files no longer; those that no other job needs get their last hours."""
+"""Lua: a job that ended needs its files no longer; those that no other job needs get their last hours.
+
+Those of a private job, which no other job can need, go at once.
+"""
+
+END_LUA = f"""
+local function ended(job, keep, keep_private)
+  if redis.call('HEXISTS', job, 'private') == 1 then
+    keep = keep_private
+    redis.call('HDEL', job, 'request', 'message')
+    redis.call('SET', '{keys.SCRUB}', '1')
+  end
+  redis.call('EXPIRE', job, keep)
+  return keep
+end
+"""
+"""Lua: a job that ended is kept for so many seconds; nobody needs the prompt of a private one any more."""
 
 _CANCEL = (
     RELEASE_FILES_LUA
+    + END_LUA
     + """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return false end
 if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'result', ARGV[2])
-  redis.call('EXPIRE', KEYS[1], ARGV[3])
+  local keep = ended(KEYS[1], ARGV[3], ARGV[7])
   redis.call('ZREM', ARGV[4], ARGV[1])
   redis.call('DEL', KEYS[2], KEYS[3])
-  release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), ARGV[3])
+  release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
   redis.call('PUBLISH', ARGV[5], ARGV[1])
   return 'cancelled'
 end
@@ -50,36 +73,70 @@ return state
 )
 
 
+_FORGET = f"""
+local row = redis.call('HMGET', KEYS[1], 'result', 'outputs', 'state', 'submitted')
+if not row[1] or not row[3] then return 0 end
+for place in string.gmatch(row[2] or '', '%S+') do
+  if string.find(place, '.', 1, true) then redis.call('DEL', '{keys.PAYLOAD}' .. place) end
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'state', row[3], 'submitted', row[4] or '0', 'deleted', '1')
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('SET', '{keys.SCRUB}', '1')
+return 1
+"""
+
+DELETED = "deleted after it was read"
+
+
 async def status(redis: Redis, job_id: str) -> JobStatus:
     """Where the job stands. Raises JobNotFoundError."""
-    fields = ["state", "submitted", "message"]
-    state, submitted, message = await answer(redis.hmget(keys.job(job_id), fields))
+    fields = ["state", "submitted", "message", "deleted"]
+    state, submitted, message, deleted = await answer(redis.hmget(keys.job(job_id), fields))
     if state is None:
         raise JobNotFoundError(job_id)
     return JobStatus(
         id=job_id,
         state=JobState(state.decode()),
         submitted=float(submitted),
-        message=message.decode() if message else "",
+        message=DELETED if deleted else message.decode() if message else "",
     )
 
 
-async def finished(redis: Redis, job_ids: Sequence[str]) -> list[JobResult]:
-    """The results of those jobs that have ended, in the given order.
+async def finished(redis: Redis, job_ids: Sequence[str]) -> tuple[list[JobResult], list[str]]:
+    """The results of those jobs that have ended, in the given order; and the jobs that were deleted.
 
     Raises JobNotFoundError for the first that does not exist, WireError where a result cannot be read.
     """
     async with redis.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
-            pipe.hmget(keys.job(job_id), ["state", "result"])
+            pipe.hmget(keys.job(job_id), ["state", "result", "private", "deleted"])
         rows = await pipe.execute()
-    results = []
-    for job_id, (state, result) in zip(job_ids, rows, strict=True):
+    results, gone = [], []
+    for job_id, (state, raw, private, deleted) in zip(job_ids, rows, strict=True):
         if state is None:
             raise JobNotFoundError(job_id)
-        if result is not None:
-            results.append(wire.decode(JobResult, result))
-    return results
+        if deleted is not None:
+            gone.append(job_id)
+        elif raw is not None:
+            result = wire.decode(JobResult, raw)
+            # The record knows it of every job, also of one that ended before anybody read its request.
+            results.append(result.model_copy(update={"privacy": private is not None}))
+    return results, gone
+
+
+async def forget(redis: Redis, job_ids: Sequence[str]) -> int:
+    """Delete jobs that have ended: their records, results and private files. Returns how many were there.
+
+    What is left says for a day that there was a job, how it ended, and that it is deleted: a job that is
+    submitted again under the same idempotency key in that time does not run twice. A job that has not ended
+    stays as it is.
+    """
+    script = redis.register_script(_FORGET)
+    async with redis.pipeline(transaction=False) as pipe:
+        for job_id in job_ids:
+            await script(keys=[keys.job(job_id)], args=[KEEP_RESULT_S], client=pipe)
+        return sum(await pipe.execute())
 
 
 async def cancel(redis: Redis, job_id: str) -> JobState:
@@ -90,16 +147,27 @@ async def cancel(redis: Redis, job_id: str) -> JobState:
     never_ran = JobResult(id=job_id, state=JobState.CANCELLED)
     reply = await redis.register_script(_CANCEL)(
         keys=[keys.job(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)],
-        args=[job_id, wire.encode(never_ran), KEEP_RESULT_S, keys.QUEUE, keys.DONE, keys.CANCEL],
+        args=[
+            job_id,
+            wire.encode(never_ran),
+            KEEP_RESULT_S,
+            keys.QUEUE,
+            keys.DONE,
+            keys.CANCEL,
+            KEEP_PRIVATE_S,
+        ],
     )
     if reply is None:
         raise JobNotFoundError(job_id)
     return JobState(reply.decode())
 
 
-async def payload(redis: Redis, sha256: str) -> bytes:
-    """The bytes of a file. Raises WireError where it is kept no longer."""
-    data = await redis.get(keys.payload(sha256))
+async def payload(redis: Redis, place: str) -> bytes:
+    """The bytes of a file (`FileRef.place`). Raises WireError where it is kept no longer."""
+    data = await redis.get(keys.payload(place))
     if data is None:
-        raise WireError(f"file {sha256[:12]} is kept no longer: files live 24 hours after their job ended")
+        raise WireError(
+            f"file {place[:12]} is kept no longer: files live 24 hours after their job ended, "
+            "in privacy mode until its result is read"
+        )
     return bytes(data)

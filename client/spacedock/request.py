@@ -38,7 +38,9 @@ class JobRequest(BaseModel):
     `space` is a name in the registry or a Hub id (`user/space`); `repository` is a Space's directory,
     packed by the client as a tar payload. `inputs` override the endpoint's parameters by name.
     `timeout` bounds one execution of the call in seconds; preparing and starting have their own limits.
-    With `explain` the Space is started and asked which endpoint would take the call, and why; none is called.
+    With `privacy` the Space runs without a way out, only local models may answer, and the job is deleted once
+    its result is read. With `explain` the Space is started and asked which endpoint would take the call, and
+    why; none is called.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -74,3 +76,8 @@ class JobRequest(BaseModel):
     def payloads(self) -> tuple[FileRef, ...]:
         """Every payload that the job needs: its files and, where given, the Space's repository."""
         return (*self.files, self.repository) if self.repository else self.files
+
+    @property
+    def set_apart(self) -> bool:
+        """Whether no other job shares a file with this one, as privacy asks for."""
+        return all(ref.vault for ref in self.files)

@@ -112,12 +112,16 @@ class Timings(_Value):
 
 
 class JobResult(_Value):
-    """How a job ended; written once. `degraded` where the answer is not of the kind that was asked for."""
+    """How a job ended; written once. `degraded` where the answer is not of the kind that was asked for.
+
+    `privacy` says that the job was in privacy mode: its result is deleted once it is read.
+    """
 
     id: str
     state: JobState
     answered_by: AnsweredBy | None = None
     degraded: bool = False
+    privacy: bool = False
     output: Output = Output()
     attempts: tuple[Attempt, ...] = ()
     timings: Timings = Timings()

@@ -17,6 +17,9 @@ from spacedock.request import JobRequest
 UPLOAD_GRACE_S = 3600
 """How long an uploaded file waits for the job that needs it."""
 
+PRIVATE_GRACE_S = 600
+"""How long a private job's uploaded file waits for its job."""
+
 _CHUNK = 250
 """Jobs per script: enough to make the round trip cheap, few enough not to hold up the server."""
 
@@ -29,11 +32,20 @@ local function missing(digests)
     if redis.call('EXISTS', '{keys.PAYLOAD}' .. digest) == 0 then return true end
   end
 end
+local function drop(digests)
+  for _, digest in ipairs(digests) do
+    local shared = not string.find(digest, '.', 1, true)
+    if not shared and redis.call('EXISTS', '{keys.PAYLOAD_USERS}' .. digest) == 0 then
+      redis.call('DEL', '{keys.PAYLOAD}' .. digest)
+    end
+  end
+end
 local answers = {{}}
 for n, job in ipairs(cjson.decode(ARGV[1])) do
   local id, request, digests = job[1], job[2], job[3]
   if redis.call('EXISTS', '{keys.JOB}' .. id) == 1 then
     answers[n] = 'known'
+    drop(digests)
   elseif missing(digests) then
     answers[n] = 'missing'
   else
@@ -43,6 +55,7 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
     end
     redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted,
       'files', table.concat(digests, ' '))
+    if job[4] then redis.call('HSET', '{keys.JOB}' .. id, 'private', '1') end
     redis.call('SET', '{keys.ARQ_JOB}' .. id, string.format(ARGV[2], ms))
     redis.call('ZADD', '{keys.QUEUE}', now[1] * 1000 + (now[2] + n) / 1000, id)
     answers[n] = 'new'
@@ -66,21 +79,22 @@ def job_id_of(request: JobRequest) -> str:
 
 async def upload(redis: Redis, payloads: Iterable[Payload]) -> None:
     """Store the files that Redis does not hold yet; each content once, whatever its names."""
-    distinct = {payload.ref.sha256: payload for payload in payloads}
-    for digest, payload in distinct.items():
+    distinct = {payload.ref.place: payload for payload in payloads}
+    for place, payload in distinct.items():
+        grace = PRIVATE_GRACE_S if payload.ref.vault else UPLOAD_GRACE_S
         # One at a time: a pipeline of them would hold every file in memory twice.
         # GT never shortens: a file that unfinished jobs need has no end.
-        await redis.expire(keys.payload(digest), UPLOAD_GRACE_S, gt=True)
-        if not await redis.exists(keys.payload(digest)):
+        await redis.expire(keys.payload(place), grace, gt=True)
+        if not await redis.exists(keys.payload(place)):
             # NX: whoever stored the same file meanwhile may have a job that needs it without end.
-            await redis.set(keys.payload(digest), payload.data, ex=UPLOAD_GRACE_S, nx=True)
+            await redis.set(keys.payload(place), payload.data, ex=grace, nx=True)
 
 
 async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
     """Make one job of each request, in order, and return their ids. The files must be uploaded.
 
-    Raises BadRequestError where a request is no JSON (none is submitted then), or where a file is not
-    there (the other jobs are submitted).
+    Raises BadRequestError where a request is no JSON or shares what is private (none is submitted then), or
+    where a file is not there (the other jobs are submitted).
     """
     rows = [_row(job_id_of(request), request) for request in requests]
     script, lacking = redis.register_script(_SUBMIT), 0
@@ -91,12 +105,15 @@ async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
         raise BadRequestError(
             f"{lacking} of {len(rows)} jobs: a file is not stored (any more); submit them again with it"
         )
-    return [job_id for job_id, _, _ in rows]
+    return [job_id for job_id, *_ in rows]
 
 
-def _row(job_id: str, request: JobRequest) -> tuple[str, str, list[str]]:
+def _row(job_id: str, request: JobRequest) -> tuple[str, str, list[str], bool]:
+    if request.privacy and not request.set_apart:
+        raise BadRequestError("a file of a private job would be shared: see spacedock.files.set_apart")
     try:
         raw = wire.encode(request).decode()
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"the job's inputs cannot be written as JSON: {error}") from error
-    return job_id, raw, list(dict.fromkeys(ref.sha256 for ref in request.payloads))
+    places = list(dict.fromkeys(ref.place for ref in request.payloads))
+    return job_id, raw, places, request.privacy

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from spacedock.client import Client
 from spacedock.events import JobStatus
+from spacedock.files import FileRef
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -63,17 +64,19 @@ class SyncClient:
         """Submit many jobs and return their ids, in order; see `Client.submit_many`."""
         return self._wait(self._client.submit_many(requests))
 
-    def run(self, prompt: str = "", *, wait: float | None = None, **options: Any) -> JobResult:
+    def run(
+        self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
+    ) -> JobResult:
         """Submit one job and wait for its result; see `Client.run`."""
-        return self._wait(self._client.run(prompt, wait=wait, **options))
+        return self._wait(self._client.run(prompt, wait=wait, keep=keep, **options))
 
-    def result(self, job_id: str, *, wait: float | None = None) -> JobResult:
+    def result(self, job_id: str, *, wait: float | None = None, keep: bool = False) -> JobResult:
         """Wait for a job's result; see `Client.result`."""
-        return self._wait(self._client.result(job_id, wait=wait))
+        return self._wait(self._client.result(job_id, wait=wait, keep=keep))
 
-    def results(self, job_ids: Iterable[str]) -> Iterator[JobResult]:
+    def results(self, job_ids: Iterable[str], *, keep: bool = False) -> Iterator[JobResult]:
         """Yield the results of these jobs as they end; see `Client.results`."""
-        stream = self._client.results(job_ids)
+        stream = self._client.results(job_ids, keep=keep)
         try:
             while (result := self._wait(_next(stream))) is not None:
                 yield result
@@ -90,9 +93,13 @@ class SyncClient:
         """Cancel a job; see `Client.cancel`."""
         return self._wait(self._client.cancel(job_id))
 
-    def fetch(self, sha256: str) -> bytes:
+    def forget(self, *job_ids: str) -> int:
+        """Delete jobs that have ended; see `Client.forget`."""
+        return self._wait(self._client.forget(*job_ids))
+
+    def fetch(self, file: FileRef | str) -> bytes:
         """The bytes of a file of a result; see `Client.fetch`."""
-        return self._wait(self._client.fetch(sha256))
+        return self._wait(self._client.fetch(file))
 
 
 async def _next(stream: AsyncGenerator[JobResult]) -> JobResult | None:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from spacedock import keys, records
 from spacedock.connection import OUTAGES
+from spacedock.errors import ResultDeletedError
 from spacedock.result import JobResult
 from spacedock.subscription import messages
 
@@ -60,19 +61,26 @@ class Waiting:
     async def results(self, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
         """Yield the result of each job as it ends, in the order of ending; survives outages of Redis.
 
-        Raises JobNotFoundError where a job does not exist.
+        Raises JobNotFoundError where a job does not exist; and ResultDeletedError, after the results of all
+        others, where somebody has read a private job's result before.
         """
         wait = self._join(job_ids)
         quiet = LOOK_SECONDS
+        deleted: list[str] = []
         try:
             while wait.open:
-                found = await self._look(wait, quiet)
+                found, gone = await self._look(wait, quiet)
                 quiet = LOOK_SECONDS if found else min(2 * quiet, _LONGEST_LOOK_SECONDS)
+                for job_id in gone:
+                    del wait.open[job_id]
+                deleted += gone
                 for result in found:
                     del wait.open[result.id]
                     yield result
         finally:
             self._waits.discard(wait)
+        if deleted:
+            raise ResultDeletedError(tuple(deleted))
 
     async def aclose(self) -> None:
         """End the subscription. Twice is safe."""
@@ -103,17 +111,23 @@ class Waiting:
             self._subscribed = False
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _look(self, wait: Wait, seconds: float) -> list[JobResult]:
-        """The results of those that were announced; of all that have ended after so many quiet seconds."""
+    async def _look(self, wait: Wait, seconds: float) -> tuple[list[JobResult], list[str]]:
+        """The results of those that were announced; of all that have ended after so many quiet seconds.
+
+        And the jobs among them that were deleted.
+        """
         job_ids = await wait.next(seconds)
         if self._listening is not None and self._listening.done():
             self._listening.result()
         try:
             found: list[JobResult] = []
+            gone: list[str] = []
             for start in range(0, len(job_ids), _CHUNK):
-                found += await records.finished(self._redis, job_ids[start : start + _CHUNK])
+                ended, deleted = await records.finished(self._redis, job_ids[start : start + _CHUNK])
+                found += ended
+                gone += deleted
         except OUTAGES:
             wait.stir(job_ids)
             await asyncio.sleep(_PAUSE_SECONDS)
-            return []
-        return found
+            return [], []
+        return found, gone

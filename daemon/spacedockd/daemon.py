@@ -18,6 +18,7 @@ from spacedock_worker.models import ModelEndpoint
 from spacedockd import paths
 from spacedockd.model import ModelFront, cache_folder
 from spacedockd.notify import Notifier
+from spacedockd.scrub import scrub
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, keep_alive
 from spacedockd.valkey import EmbeddedValkey
@@ -38,6 +39,7 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.
             if settings.redis_url is None:
                 valkey = EmbeddedValkey(settings.socket, settings.state_dir)
                 await children.enter_async_context(alive("valkey", valkey))
+                await children.enter_async_context(running(scrub(socket_url(settings.socket))))
             default = await children.enter_async_context(system_default(settings, env))
             worker = WorkerProcess(settings.worker(default))
             await children.enter_async_context(alive("worker", worker))

@@ -71,6 +71,7 @@ class EmbeddedValkey:
                 f"the embedded Valkey did not start; its log is {self._directory / 'valkey.log'}. "
                 "Or name a Redis of your own with redis_url."
             )
+        await self._quieten()
         log.info("valkey.started", socket=str(self.socket), pid=self._process.pid)
 
     async def ended(self) -> None:
@@ -107,6 +108,13 @@ class EmbeddedValkey:
         except (RedisError, OSError, TimeoutError):
             return False
 
+    async def _quieten(self) -> None:
+        """Have Valkey keep no beginnings of large calls either; an older server does not know of it."""
+        async with connect(socket_url(self.socket)) as redis:
+            for setting in ("commandlog-request-larger-than", "commandlog-reply-larger-than"):
+                with suppress(RedisError, OSError):
+                    await redis.config_set(setting, -1)
+
     async def _is_listened_on(self) -> bool:
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -137,6 +145,8 @@ class EmbeddedValkey:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": '""',
+            # It would show the beginnings of long calls, and calls have prompts.
+            "slowlog-log-slower-than": -1,
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }

@@ -102,8 +102,16 @@ def test_a_space_that_is_not_there_cannot_be_removed(registry: Registry) -> None
         registry.remove("mood")
 
 
-@pytest.mark.parametrize("field", ["repository", "id", "colour"])
-async def test_a_clients_path_is_refused(desk: RegistryDesk, registry: Registry, field: str) -> None:
+@pytest.mark.parametrize("field", ["repository", "auth", "secrets", "runtime", "writable_root"])
+async def test_what_is_the_hosts_own_cannot_be_set_by_a_client(desk: RegistryDesk, field: str) -> None:
+    reply = await ask(desk, Op.ADD, name="mood", entry={field: "/etc"})
+    assert reply.error == f"Space 'mood': {field} can only be set in the registry's file on the host"
+
+
+@pytest.mark.parametrize("field", ["id", "colour"])
+async def test_an_unknown_field_of_a_client_is_refused(
+    desk: RegistryDesk, registry: Registry, field: str
+) -> None:
     reply = await ask(desk, Op.ADD, name="mood", entry={field: "/etc"})
     assert reply.error == f"Space 'mood': unknown field {field}"
     assert not registry.path.exists()

@@ -13,6 +13,7 @@ from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import StepError
 from spacedock_worker.plan import Plan, Skip, Step
+from spacedock_worker.privacy import discreet, withheld
 
 log = structlog.get_logger()
 
@@ -58,18 +59,24 @@ TakeStep = Callable[[Step, JobRequest, Trace], Awaitable[StepAnswer]]
 
 
 async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) -> Outcome:
-    """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded."""
+    """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded.
+
+    In privacy mode neither events nor attempts say what an app said.
+    """
+    progress = discreet(tell) if request.privacy else tell
     attempts: list[Attempt] = []
     for item in plan.chain:
         if isinstance(item, Skip):
             attempts.append(skipped(item))
             continue
-        trace = Trace(tell, item.name)
+        trace = Trace(progress, item.name)
         started = monotonic()
         try:
             answered = await take(item, request, trace)
         except StepError as error:
-            attempts.append(_attempt(item, error.stage, started, error))
+            said = withheld(error) if request.privacy else str(error)
+            failure = AttemptError(kind=error.kind, message=said)
+            attempts.append(_attempt(item, error.stage, started, failure))
             tell(error.stage, item.name, f"no answer ({error.kind.value.replace('_', ' ')})", None)
             log.info(
                 "step.failed",
@@ -90,11 +97,11 @@ def skipped(skip: Skip) -> Attempt:
     return Attempt(tier=skip.tier, name=skip.name, stage=Stage.PLAN, error=error)
 
 
-def _attempt(step: Step, stage: Stage, started: float, error: StepError | None = None) -> Attempt:
+def _attempt(step: Step, stage: Stage, started: float, error: AttemptError | None = None) -> Attempt:
     return Attempt(
         tier=step.tier,
         name=step.name,
         stage=stage,
-        error=AttemptError(kind=error.kind, message=str(error)) if error else None,
+        error=error,
         seconds=monotonic() - started,
     )

@@ -7,10 +7,13 @@ from spacedock.result import ErrorKind, Stage
 
 
 class StepError(SpacedockError):
-    """A step gave no answer. `stage` says how far it came, `kind` why; the message is for people."""
+    """A step gave no answer. `stage` says how far it came, `kind` why; the message is for people.
 
-    def __init__(self, stage: Stage, kind: ErrorKind, message: str) -> None:
-        self.stage, self.kind = stage, kind
+    `ours` says that the message quotes neither the app nor the engine: in privacy mode it may be told.
+    """
+
+    def __init__(self, stage: Stage, kind: ErrorKind, message: str, *, ours: bool = False) -> None:
+        self.stage, self.kind, self.ours = stage, kind, ours
         super().__init__(message)
 
 
@@ -18,4 +21,4 @@ class TryAgainError(StepError):
     """A step failed for a reason that has been put right since: the same may work at a second try."""
 
     def __init__(self, error: StepError) -> None:
-        super().__init__(error.stage, error.kind, str(error))
+        super().__init__(error.stage, error.kind, str(error), ours=error.ours)

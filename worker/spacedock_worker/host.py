@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 
@@ -19,7 +19,7 @@ from spacedock_worker.queue.job import TakenJob, ended
 from spacedock_worker.queue.teller import Tell
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.results import output_of, store_files
+from spacedock_worker.results import apart, output_of, store_files
 from spacedock_worker.space_step import SpaceRunner
 
 
@@ -63,6 +63,8 @@ class Host:
                 answer = await self._models.take(step, endpoints[step.name], request, files, trace)
             trace.stage = Stage.OUTPUT
             output_of(answer.answer)
+            if request.privacy:
+                answer = replace(answer, answer=apart(answer.answer, job.id))
             await store_files(self._redis, answer.answer)
             return answer
 
@@ -70,7 +72,7 @@ class Host:
         return result_of(job, await walk(laid, request, take, tell))
 
     async def _load(self, ref: FileRef) -> Payload:
-        return Payload(ref, await records.payload(self._redis, ref.sha256))
+        return Payload(ref, await records.payload(self._redis, ref.place))
 
 
 def candidates_for(request: JobRequest, registry: Registry) -> Candidates:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Literal
 
 import structlog
@@ -19,11 +21,12 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
+        without_values,
     ]
     ending: list[structlog.types.Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)]
         if pretty
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        else [structlog.processors.JSONRenderer(default=str)]
     )
     structlog.configure(
         processors=[*shared, *ending],
@@ -34,9 +37,42 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_strip, *ending])
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _first_line], processors=[_strip, *ending]
+        )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def without_values(
+    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Turn an exception into where it was and of which type: its words and variables may hold prompts."""
+    info = event.pop("exc_info", None)
+    error = info[1] if isinstance(info, tuple) else sys.exc_info()[1] if info is True else info
+    if isinstance(error, BaseException):
+        event["exception"] = "\n".join(_places(error))
+    return event
+
+
+def _places(error: BaseException) -> Iterator[str]:
+    """The error, what is in it and what it came from: for each its type, and its frames, innermost first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = ", ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    yield f"{type(error).__name__}: {where}"
+    for inner in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield from _places(inner)
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _places(before)
+
+
+def _first_line(
+    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Only the first line of what others log: asyncio's next ones quote a task's exception."""
+    event["event"] = str(event["event"]).partition("\n")[0]
+    return event
 
 
 def _strip(

@@ -54,7 +54,7 @@ class ModelRunner:
 
 def option_of(endpoint: ModelEndpoint) -> ModelOption:
     """What the plan needs to know of an endpoint. Text files are read to every model."""
-    return ModelOption(endpoint.name, endpoint.tier, frozenset(endpoint.accepts), endpoint.local)
+    return ModelOption(endpoint.name, endpoint.tier, frozenset(endpoint.accepts), endpoint.private)
 
 
 def instruction(entry: SpaceEntry) -> str:

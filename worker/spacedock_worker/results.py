@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from spacedock import submission
 from spacedock.errors import FileTooLargeError
-from spacedock.files import check_sizes
+from spacedock.files import check_sizes, set_apart
 from spacedock.result import ErrorKind, Output, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import StepError
@@ -53,6 +53,11 @@ def as_given(answer: AppAnswer, gives: Collection[str]) -> AppAnswer:
     if "text" not in gives or answer.text or len(written) != 1:
         return answer
     return replace(answer, text=written[0].data.decode(errors="replace"))
+
+
+def apart(answer: AppAnswer, job_id: str) -> AppAnswer:
+    """The answer with its files in its job's vault, as privacy asks for."""
+    return replace(answer, files=set_apart(answer.files, job_id))
 
 
 async def store_files(redis: Redis, answer: AppAnswer) -> None:

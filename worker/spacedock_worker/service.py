@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
@@ -19,6 +20,7 @@ from spacedock_worker.models import LocalModels, Models
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
 
@@ -35,10 +37,11 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, ready: Callable[[
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers))
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
+        secrets = Secrets(settings.secrets, os.environ)
         host = Host(
             redis,
             registry,
-            SpaceRunner(Images(engine, settings.images), pool, Opener()),
+            SpaceRunner(Images(engine, settings.images), pool, Opener(), secrets),
             ModelRunner(models, settings.models, local, settings.default_model),
         )
         desk = RegistryDesk(registry, settings.repositories)

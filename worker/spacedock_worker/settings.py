@@ -16,7 +16,8 @@ class WorkerSettings(BaseModel):
     """A worker's settings; immutable. Times are in seconds.
 
     `models` are the Tier 1 endpoints (where there is none, the usual local addresses are looked at unless
-    `look_for_models` is off); `default_model` is the system default, the chain's last step.
+    `look_for_models` is off); `default_model` is the system default, the chain's last step. `secrets` is the
+    folder of the Spaces' secrets: SPACE/NAME.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +25,7 @@ class WorkerSettings(BaseModel):
     redis_url: str
     registry: Path
     repositories: Path
+    secrets: Path | None = None
     max_jobs: int = Field(default=32, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0)
     images: ImageSettings = ImageSettings()

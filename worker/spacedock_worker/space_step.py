@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -17,12 +19,13 @@ from spacedock_worker.adapters.command import answer_of, task_of
 from spacedock_worker.adapters.gradio.connecting import Login
 from spacedock_worker.adapters.openapi import Template
 from spacedock_worker.adapters.opening import Access, Kind, Opener
-from spacedock_worker.chain import StepAnswer, Trace
+from spacedock_worker.chain import StepAnswer, TellStep, Trace
 from spacedock_worker.containers import ContainerSpec, Lease, Pool
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, TryAgainError
 from spacedock_worker.images import Image, Images, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.results import as_given
+from spacedock_worker.secrets import Secrets, masked
 
 EARLY_SECONDS = 10.0
 
@@ -32,8 +35,11 @@ log = structlog.get_logger()
 class SpaceRunner:
     """Runs the calls of jobs on Spaces of this host."""
 
-    def __init__(self, images: Images, pool: Pool[Adapter], opener: Opener) -> None:
+    def __init__(
+        self, images: Images, pool: Pool[Adapter], opener: Opener, secrets: Secrets | None = None
+    ) -> None:
         self._images, self._pool, self._opener = images, pool, opener
+        self._secrets = secrets or Secrets(None, {})
 
     async def take(
         self,
@@ -46,11 +52,11 @@ class SpaceRunner:
         """Answer a job with one Space. Raises StepError."""
         image = await self._image(entry, repository, trace)
         trace.stage = Stage.START
-        spec, call = spec_of(entry, image), call_of(entry, request, files)
-        if entry.adapter == "command":
-            answer = await self._complete(spec, call, request, trace)
-        else:
-            answer = await self._lease(spec, access_of(entry), call, request, trace)
+        spec = spec_of(entry, image, await self._secrets.of(entry), private=request.privacy)
+        if spec.secrets:
+            trace.tell = partial(_tell_masked, trace.tell, spec.secrets)
+        with unquoted(spec.secrets):
+            answer = await self._ask(entry, spec, call_of(entry, request, files), request, trace)
         answer = as_given(answer, entry.gives)
         by = AnsweredBy(
             tier=Tier.HEAVY,
@@ -61,6 +67,13 @@ class SpaceRunner:
             endpoint=answer.endpoint,
         )
         return StepAnswer(answer, by)
+
+    async def _ask(
+        self, entry: SpaceEntry, spec: ContainerSpec, call: AppCall, request: JobRequest, trace: Trace
+    ) -> AppAnswer:
+        if entry.adapter == "command":
+            return await self._complete(spec, call, request, trace)
+        return await self._lease(spec, access_of(entry), call, request, trace)
 
     async def _image(self, entry: SpaceEntry, repository: bytes | None, trace: Trace) -> Image:
         started = monotonic()
@@ -78,7 +91,7 @@ class SpaceRunner:
         if request.explain:
             message = "this Space is a program that runs once: it has no endpoints."
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, message)
-        task = task_of(call, request.timeout)
+        task = task_of(call, request.timeout, private=request.privacy)
         completed = await self._pool.complete(spec, task, partial(trace.enter, Stage.CALL))
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
         return answer_of(completed)
@@ -93,6 +106,8 @@ class SpaceRunner:
         """
         try:
             return await self._leased(spec, access, call, request, trace)
+        except TryAgainError as error:
+            log.info("space.tried_again", space=spec.space, kind=error.kind)
         except StepError as error:
             early = trace.seconds["start"] > 0 and trace.seconds.get("call", EARLY_SECONDS) < EARLY_SECONDS
             if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
@@ -184,7 +199,28 @@ def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
     )
 
 
-def spec_of(entry: SpaceEntry, image: Image) -> ContainerSpec:
+def _tell_masked(
+    tell: TellStep, secrets: Mapping[str, str], stage: Stage, name: str, message: str, growing: str | None
+) -> None:
+    """Announces what an app says without the secrets that it was given."""
+    tell(stage, name, masked(message, secrets), None if growing is None else masked(growing, secrets))
+
+
+@contextmanager
+def unquoted(secrets: Mapping[str, str]) -> Iterator[None]:
+    """Takes the values of secrets out of the errors of a step."""
+    try:
+        yield
+    except StepError as error:
+        clean = masked(str(error), secrets)
+        if clean == str(error):
+            raise
+        raise StepError(error.stage, error.kind, clean) from None
+
+
+def spec_of(
+    entry: SpaceEntry, image: Image, secrets: Mapping[str, str] | None = None, *, private: bool = False
+) -> ContainerSpec:
     """What to run for the Space."""
     return ContainerSpec(
         space=entry.id,
@@ -195,7 +231,17 @@ def spec_of(entry: SpaceEntry, image: Image) -> ContainerSpec:
         base_path=image.base_path if entry.base_path is None else entry.base_path,
         env=entry.env,
         memory=entry.memory,
+        cpus=entry.cpus,
         start_timeout=entry.start_timeout,
+        calls=entry.calls,
+        private=private,
+        sealed=private or not entry.network,
+        # An image that needs to write there is found out, and remembered.
+        read_only=not entry.writable_root,
+        cache=image.cache if entry.cache else None,
+        gpu=entry.gpu,
+        runtime=entry.runtime,
+        secrets=secrets or {},
     )
 
 

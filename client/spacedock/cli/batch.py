@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +15,15 @@ import typer
 
 from spacedock.cli import ledger, options, preflight
 from spacedock.cli.exits import FAILED, INTERRUPTED
+from spacedock.cli.handing import forget, say_files_left
 from spacedock.cli.lines import BadLinesError, Line, read_lines
 from spacedock.cli.meter import Meter
 from spacedock.cli.printing import save, say
 from spacedock.client import Client, prepare
-from spacedock.errors import BadRequestError
-from spacedock.files import Payload
+from spacedock.errors import BadRequestError, ResultDeletedError
+from spacedock.files import Payload, set_apart
 from spacedock.request import JobRequest, Tier
+from spacedock.result import JobResult
 
 _CHUNK = 250
 
@@ -35,6 +37,7 @@ class Batch:
     repository: Payload | None
     output: Path | None
     output_dir: Path | None
+    keep: bool = False
     numbers: dict[str, int] = field(default_factory=dict)
 
 
@@ -57,6 +60,7 @@ def batch(
     tier: options.TierOption = Tier.AUTO,
     privacy: options.Privacy = False,
     output_dir: options.OutputDir = None,
+    keep: options.Keep = False,
     redis: options.Redis = None,
 ) -> None:
     """Run many prompts. Ctrl-C stops watching only: run the same command again to pick up."""
@@ -72,7 +76,7 @@ def batch(
     )
     lines = read_lines(source, sys.stdin.buffer.read)
     made = make(source, lines, defaults)
-    made.output, made.output_dir = output, output_dir
+    made.output, made.output_dir, made.keep = output, output_dir, keep
     identity = _identity(source, lines, defaults, output)
     meter = asyncio.run(_batch(redis, made, identity))
     meter.summarise(output)
@@ -119,6 +123,7 @@ async def _batch(url: str | None, made: Batch, identity: str) -> Meter:
         async with Client(url) as client:
             await preflight.check(client, {request.space for request in left.values() if request.space})
             book = ledger.BatchLedger(ledger.state_dir(os.environ), identity)
+            await _forget_written(client, made, left, book)
             # Opened before anything is submitted: a place that takes no results is told while it is cheap.
             with _opened(made.output) as file:
                 await _carry_out(client, made, left, book, meter, file)
@@ -158,21 +163,56 @@ async def _submit(
             await client.store([made.repository])
         for number in chunk:
             if made.files[number]:
-                _, payloads = prepare("", made.files[number], None, {})
-                await client.store(payloads)
+                await client.store(_payloads(made.files[number], left[number]))
         ids = await client.submit_many(requests)
         made.numbers.update(zip(ids, chunk, strict=True))
         meter.submitted(len(chunk))
 
 
+def _payloads(files: tuple[str, ...], request: JobRequest) -> Sequence[Payload]:
+    """A line's files as its request names them."""
+    _, payloads = prepare("", files, None, {})
+    vault = request.files[0].vault
+    return set_apart(payloads, vault) if vault else payloads
+
+
+async def _forget_written(
+    client: Client, made: Batch, left: dict[int, JobRequest], book: ledger.BatchLedger
+) -> None:
+    """Delete the private jobs whose lines an earlier run wrote, but had no time to delete."""
+    written = [number for number, request in made.requests.items() if number not in left and request.privacy]
+    if not book.resumed or made.keep:
+        return
+    for start in range(0, len(written), _CHUNK):
+        chunk = written[start : start + _CHUNK]
+        await client.forget(*(book.job_id(number, made.requests[number]) for number in chunk))
+
+
 async def _collect(client: Client, made: Batch, meter: Meter, file: TextIO) -> None:
-    async for result in client.results(list(made.numbers)):
-        number = made.numbers[result.id]
-        if made.output_dir is not None:
-            await save(client, result.output.files, made.output_dir / f"{number:05d}")
-        ledger.write_line(file, number, made.requests[number], result)
-        meter.add(result)
+    try:
+        async for result in client.results(list(made.numbers), keep=True):
+            number = made.numbers[result.id]
+            if made.output_dir is not None:
+                await save(client, result.output.files, made.output_dir / f"{number:05d}")
+            ledger.write_line(file, number, made.requests[number], result)
+            meter.add(result)
+            if result.privacy and not made.keep:
+                await _let_go(client, made, file, result)
+    except ResultDeletedError as error:
+        lost = ", ".join(str(number) for number in sorted(made.numbers[job_id] for job_id in error.job_ids))
+        say(f"lines {lost}: somebody else read and so deleted their results. The same command asks again.")
+        meter.lose(len(error.job_ids))
     ledger.sync(file)
+
+
+async def _let_go(client: Client, made: Batch, file: TextIO, result: JobResult) -> None:
+    """Delete a private job whose line is written, unless its files are still only with us."""
+    if result.output.files and made.output_dir is None:
+        say_files_left(result)
+        return
+    # What is deleted here cannot be had again.
+    ledger.sync(file)
+    await forget(client, result.id)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import typer
 
 from spacedock.cli import options, preflight
 from spacedock.cli.exits import FAILED
+from spacedock.cli.handing import follow
 from spacedock.cli.printing import say, show_failure, write
-from spacedock.cli.run import follow
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
 from spacedock.request import Fallback, JobRequest, Tier

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spacedock.cli import options
 from spacedock.cli.exits import FAILED
-from spacedock.cli.printing import save, say, show, write
-from spacedock.cli.run import follow
+from spacedock.cli.handing import Handing
+from spacedock.cli.printing import say, write
 from spacedock.client import Client
 from spacedock.events import JobStatus
 from spacedock.result import JobResult
@@ -37,25 +36,21 @@ async def _status(url: str | None, job_id: str) -> JobStatus:
 
 
 def result(
-    job: Job, json: options.Json = False, output_dir: options.OutputDir = None, redis: options.Redis = None
+    job: Job,
+    json: options.Json = False,
+    output_dir: options.OutputDir = None,
+    keep: options.Keep = False,
+    redis: options.Redis = None,
 ) -> None:
     """Wait for a job's answer and print it."""
-    found = asyncio.run(_result(redis, job, output_dir))
-    if json:
-        write(found.model_dump_json(indent=2))
-    else:
-        show(found)
+    found = asyncio.run(_result(redis, job, Handing(json, output_dir, keep)))
     if not found.succeeded:
         raise typer.Exit(FAILED)
 
 
-async def _result(url: str | None, job_id: str, output_dir: Path | None) -> JobResult:
+async def _result(url: str | None, job_id: str, handing: Handing) -> JobResult:
     async with Client(url) as client:
-        found = await follow(client, job_id)
-        if output_dir is not None:
-            for path in await save(client, found.output.files, output_dir):
-                say(f"saved {path}")
-        return found
+        return await handing.over(client, job_id)
 
 
 def cancel(job: Job, redis: options.Redis = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import BinaryIO, TextIO
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
+from spacedock.submission import job_id_of
 
+_CONTROL = re.compile(r"[\x7f-\x9f]")
 _ROW = b'{"line": '
 """How every line of a results file begins, also one that was torn in the middle."""
 
@@ -39,6 +42,10 @@ class BatchLedger:
     def key(self, number: int, request: JobRequest) -> str:
         """The idempotency key of a line's job."""
         return f"{self._id}:{number}:{fingerprint(request)}"
+
+    def job_id(self, number: int, request: JobRequest) -> str:
+        """The id of a line's job."""
+        return job_id_of(request.model_copy(update={"idempotency_key": self.key(number, request)}))
 
     def finish(self) -> None:
         """Forget the batch: every line of it is answered and written."""
@@ -70,8 +77,8 @@ def state_dir(env: Mapping[str, str]) -> Path:
 
 
 def fingerprint(request: JobRequest) -> str:
-    """What a request asks, in 16 hex digits; its idempotency key does not count."""
-    body = request.model_dump_json(exclude={"idempotency_key"})
+    """What a request asks, in 16 hex digits; its idempotency key and where its files lie do not count."""
+    body = request.model_dump_json(exclude={"idempotency_key": True, "files": {"__all__": {"vault"}}})
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
@@ -119,8 +126,13 @@ def write_line(file: TextIO, number: int, request: JobRequest, result: JobResult
         "prompt": request.prompt,
         **result.model_dump(mode="json"),
     }
-    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    file.write(_CONTROL.sub(_escaped, json.dumps(row, ensure_ascii=False)) + "\n")
     file.flush()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A character as JSON may write it instead: terminals obey those between 7F and 9F, too."""
+    return f"\\u{ord(found[0]):04x}"
 
 
 def sync(file: TextIO) -> None:

@@ -78,6 +78,11 @@ class Meter:
         failed = f", {self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, description=f"running{failed}")
 
+    def lose(self, count: int) -> None:
+        """Note results that somebody else took."""
+        self.came += count
+        self.failed += count
+
     def summarise(self, output: Path | None) -> None:
         """Say how it went."""
         seconds = monotonic() - self._started

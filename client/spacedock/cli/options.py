@@ -46,7 +46,17 @@ TierOption = Annotated[
     Tier,
     typer.Option("--tier", help="heavy: Spaces; fast: Tier 1 models; default: SmolLM.", show_default=True),
 ]
-Privacy = Annotated[bool, typer.Option("--privacy", help="Only what runs on this machine may answer.")]
+Privacy = Annotated[
+    bool,
+    typer.Option(
+        "--privacy",
+        "--privacy-mode",
+        help="Sealed from the network, only local models, nothing logged, deleted once it is read.",
+    ),
+]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Keep the result of a job in privacy mode after it is read.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", "-d", metavar="DIR", help="Where to save the answer's files.")

@@ -68,9 +68,7 @@ def show_attempts(result: JobResult) -> None:
 
 async def save(client: Client, files: tuple[FileRef, ...], directory: Path) -> list[Path]:
     """Save a result's files; a name that is taken by another content gets a number."""
-    return [
-        await asyncio.to_thread(_write, directory, ref.name, await client.fetch(ref.sha256)) for ref in files
-    ]
+    return [await asyncio.to_thread(_write, directory, ref.name, await client.fetch(ref)) for ref in files]
 
 
 def _write(directory: Path, name: str, data: bytes) -> Path:

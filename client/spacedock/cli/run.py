@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spacedock.cli import options, preflight
-from spacedock.cli.exits import FAILED, INTERRUPTED, USAGE
-from spacedock.cli.printing import save, say, show, write
-from spacedock.cli.progress import progress_shown
+from spacedock.cli.exits import FAILED, USAGE
+from spacedock.cli.handing import Handing
+from spacedock.cli.printing import write
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
 from spacedock.request import JobRequest, Tier
@@ -31,6 +30,7 @@ def run(
     privacy: options.Privacy = False,
     json: options.Json = False,
     output_dir: options.OutputDir = None,
+    keep: options.Keep = False,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and do not wait.")] = False,
     redis: options.Redis = None,
 ) -> None:
@@ -45,17 +45,9 @@ def run(
         privacy=privacy,
     )
     request, payloads = prepare(prompt, file or (), space, fields)
-    result = asyncio.run(_run(redis, request, payloads, detach, output_dir))
-    if result is None:
-        return
-    if json:
-        write(result.model_dump_json(indent=2))
-    else:
-        show(result)
-        if result.output.files and output_dir is None:
-            names = ", ".join(ref.name for ref in result.output.files)
-            say(f"the answer has files ({names}): save them with `spacedock result {result.id} -d DIR`")
-    if not result.succeeded:
+    handing = None if detach else Handing(json, output_dir, keep)
+    result = asyncio.run(_run(redis, request, payloads, handing))
+    if result is not None and not result.succeeded:
         raise typer.Exit(exit_code(result))
 
 
@@ -66,28 +58,12 @@ def exit_code(result: JobResult) -> int:
 
 
 async def _run(
-    url: str | None, request: JobRequest, payloads: list[Payload], detach: bool, output_dir: Path | None
+    url: str | None, request: JobRequest, payloads: list[Payload], handing: Handing | None
 ) -> JobResult | None:
     async with Client(url) as client:
         await preflight.check(client, {request.space} if request.space else set())
         job_id = await client.submit_prepared(request, payloads)
-        if detach:
+        if handing is None:
             write(job_id)
             return None
-        result = await follow(client, job_id)
-        if output_dir is not None:
-            for path in await save(client, result.output.files, output_dir):
-                say(f"saved {path}")
-        return result
-
-
-async def follow(client: Client, job_id: str) -> JobResult:
-    """Wait for a result, with the job's progress on a terminal. Ctrl-C leaves the job running."""
-    try:
-        async with progress_shown(client, job_id):
-            return await client.result(job_id)
-    except asyncio.CancelledError:
-        say(
-            f"the job goes on: `spacedock result {job_id}` waits for it, `spacedock cancel {job_id}` stops it"
-        )
-        raise typer.Exit(INTERRUPTED) from None
+        return await handing.over(client, job_id)

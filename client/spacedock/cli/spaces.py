@@ -11,7 +11,7 @@ import typer
 
 from spacedock.cli import options
 from spacedock.cli.endpoints import show_endpoints
-from spacedock.cli.printing import say, write
+from spacedock.cli.printing import printable, say, write
 from spacedock.client import Client
 from spacedock.control import Reply
 from spacedock.errors import BadRequestError
@@ -45,6 +45,7 @@ def _table(spaces: dict[str, dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("name", "category", "takes", "gives", "from", "description"):
@@ -59,8 +60,8 @@ def _table(spaces: dict[str, dict[str, Any]]) -> None:
             origin,
             entry["description"],
         )
-        table.add_row(*(str(cell) for cell in row))
-    Console().print(table, markup=False)
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
+    Console().print(table)
 
 
 @app.command("show")

@@ -49,6 +49,10 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def files(self) -> list[Path]:
+        """The files in which it keeps its keys."""
+        return [path for path in (self._folder / "appendonlydir").iterdir() if path.is_file()]
+
     def empty(self) -> None:
         """Forget all keys."""
         with redis.Redis(unix_socket_path=str(self._socket)) as client:

@@ -26,12 +26,13 @@ _ERROR_LINES = 20
 _STDERR_CHARS = 2000
 
 
-def task_of(call: AppCall, timeout: float = 300.0) -> Task:
+def task_of(call: AppCall, timeout: float = 300.0, *, private: bool = False) -> Task:
     """The run that answers a call, in at most `timeout` seconds.
 
     The prompt is in stdin and input.txt, the files are in input/, the inputs in inputs.json; the variables
     SPACEDOCK_PROMPT_FILE, …_INPUT_DIR, …_OUTPUT_DIR and …_OUTPUT_FILE say where; SPACEDOCK_INPUTS holds the
-    inputs where they are short enough (32 KB of JSON). Raises StepError `bad_input` where the call names an
+    inputs where they are short enough (32 KB of JSON) and not `private`: the engine shows a container's
+    variables to whoever asks it. Raises StepError `bad_input` where the call names an
     endpoint.
     """
     if call.endpoint is not None:
@@ -45,7 +46,7 @@ def task_of(call: AppCall, timeout: float = 300.0) -> Task:
         "SPACEDOCK_OUTPUT_DIR": f"{WORKSPACE}/{OUTPUT_FOLDER}",
         "SPACEDOCK_OUTPUT_FILE": f"{WORKSPACE}/{OUTPUT_TEXT}",
     }
-    if len(inputs) <= _ENV_BYTES:
+    if len(inputs) <= _ENV_BYTES and not private:
         env["SPACEDOCK_INPUTS"] = inputs
     files = {INPUT_TEXT: prompt, INPUTS_FILE: inputs.encode(), **_input_files(call.files)}
     return Task(stdin=prompt, files=files, env=env, timeout=timeout)

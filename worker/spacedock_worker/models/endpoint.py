@@ -55,6 +55,11 @@ class ModelEndpoint(BaseModel):
         """Whether prompts stay on this machine or its private network: no proxy is used then."""
         return self.socket is not None or _is_private(urlsplit(self.base_url).hostname or "")
 
+    @property
+    def private(self) -> bool:
+        """Whether the model may be asked in privacy mode: local, and none of Ollama's cloud."""
+        return self.local and not (self.model or "").endswith(("-cloud", ":cloud"))
+
 
 def _is_private(host: str) -> bool:
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):

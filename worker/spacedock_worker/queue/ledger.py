@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from spacedock import keys, wire
 from spacedock.events import Event
-from spacedock.records import KEEP_RESULT_S, RELEASE_FILES_LUA
+from spacedock.records import END_LUA, KEEP_PRIVATE_S, KEEP_RESULT_S, RELEASE_FILES_LUA
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 
@@ -92,12 +92,13 @@ return 1
 
 _FINISH = (
     RELEASE_FILES_LUA
+    + END_LUA
     + _OURS
     + f"""
-local id, keep = ARGV[2], ARGV[5]
-redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4])
+local id = ARGV[2]
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[7])
 redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel')
-redis.call('EXPIRE', KEYS[1], keep)
+local keep = ended(KEYS[1], ARGV[5], ARGV[6])
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', '{keys.QUEUE}', id)
 for n = 5, #KEYS do redis.call('EXPIRE', KEYS[n], keep, 'GT') end
@@ -172,17 +173,25 @@ class Ledger:
         )
         return bool(released)
 
-    async def finish(self, result: JobResult, raw: bytes, keep_s: int = KEEP_RESULT_S) -> bool:
+    async def finish(self, result: JobResult, raw: bytes) -> bool:
         """Write a job's result (`raw` on the wire), announce it, and take the job off arq's books.
 
         False, and nothing written, where the job is not ours any more.
         """
         job_id = result.id
-        uploads = [keys.payload(ref.sha256) for ref in result.output.files]
+        places = [ref.place for ref in result.output.files]
         books = [keys.arq_in_progress(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
         written = await self._finish(
-            keys=[keys.job(job_id), *books, *uploads],
-            args=[self.worker_id, job_id, result.state.value, raw, keep_s],
+            keys=[keys.job(job_id), *books, *map(keys.payload, places)],
+            args=[
+                self.worker_id,
+                job_id,
+                result.state.value,
+                raw,
+                KEEP_RESULT_S,
+                KEEP_PRIVATE_S,
+                " ".join(places),
+            ],
         )
         return bool(written)
 

@@ -15,7 +15,40 @@ from spacedock.files import FileRef
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 
-_CLIENT_FIELDS = frozenset(SpaceEntry.model_fields) - {"id", "repository", "auth"}
+_CLIENT_FIELDS = frozenset(
+    {
+        "docker_image",
+        "hub_id",
+        "description",
+        "category",
+        "input_type",
+        "output_type",
+        "port",
+        "status",
+        "command",
+        "base_path",
+        "adapter",
+        "operation",
+        "direct",
+        "endpoint",
+        "inputs",
+        "env",
+        "start_timeout",
+        "memory",
+        "cpus",
+        "gpu",
+        "calls",
+        "network",
+        "cache",
+    }
+)
+"""What a client may say of a Space: what it is, how it is spoken to, and what it needs.
+
+Whoever may submit jobs may run any Space, so that asking for memory or a GPU gives nothing away; `network`
+and `cache` can only take from a Space. Kept to this host's file: what names things of this host
+(`repository`, `auth`, `secrets`), and what would lower a wall that the host put up (`runtime`,
+`writable_root`).
+"""
 
 
 class RegistryDesk:
@@ -55,13 +88,17 @@ class RegistryDesk:
         """The new entry. A path that a client names is refused: its repository travels as a payload."""
         refused = call.entry.keys() - _CLIENT_FIELDS
         if refused:
+            kept = sorted(refused & SpaceEntry.model_fields.keys() - {"id"})
+            if kept:
+                why = f"{', '.join(kept)} can only be set in the registry's file on the host"
+                raise BadRequestError(f"Space '{call.name}': {why}")
             raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
         if call.repository is None:
             return call.entry
         return {**call.entry, "repository": str(await self._keep(call.repository, redis))}
 
     async def _keep(self, ref: FileRef, redis: Redis) -> Path:
-        data = await records.payload(redis, ref.sha256)
+        data = await records.payload(redis, ref.place)
         path = (self._repositories / f"{ref.sha256}.tar").resolve()
         await asyncio.to_thread(_write_whole, path, data)
         return path
@@ -76,5 +113,6 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def _row(entry: SpaceEntry) -> dict[str, Any]:
-    # A password stays on the host whose file it is in.
-    return entry.model_dump(mode="json", exclude_none=True, exclude={"auth": {"password"}})
+    # A password, and where secrets are, stay on the host whose file it is in.
+    row = entry.model_dump(mode="json", exclude_none=True, exclude={"auth": {"password"}, "secrets": True})
+    return {**row, "secrets": sorted(entry.secrets)} if entry.secrets else row

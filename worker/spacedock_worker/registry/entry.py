@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def _bytes(value: Any) -> Any:
+    """A size such as "4GB" or "1.5 GiB" in bytes; both are powers of 1024, as in Docker."""
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+
+
+def _ids(value: Any) -> Any:
+    """A list of GPUs as strings: YAML reads an index as a number."""
+    return tuple(str(item) for item in value) if isinstance(value, list) else value
+
+
+def _named(value: Any) -> Any:
+    """A list of secrets' names as a mapping: all from the Space's folder."""
+    return {str(name): {} for name in value} if isinstance(value, list) else value
+
+
+Size = Annotated[int, BeforeValidator(_bytes)]
+GpuId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:._-]+$")]
+Gpus = Annotated[
+    Literal["auto", "none"]
+    | Annotated[int, Field(strict=True, ge=1)]
+    | Annotated[tuple[GpuId, ...], Field(min_length=1)],
+    BeforeValidator(_ids),
+]
+SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Auth(BaseModel):
@@ -32,6 +64,27 @@ class Operation(BaseModel):
     response: str | None = None
 
 
+class SecretSource(BaseModel):
+    """Where a secret is: in a file of this host, a variable of the daemon, or a credential of systemd's.
+
+    Without any, in the Space's folder of secrets, under the secret's name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Path | None = None
+    env: str | None = None
+    credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Self:
+        if len(self.model_fields_set) > 1:
+            raise ValueError("give one of file, env and credential")
+        if self.file is not None and not self.file.is_absolute():
+            raise ValueError(f"'{self.file}' is not an absolute path")
+        return self
+
+
 class SpaceEntry(BaseModel):
     """A row of registry.yaml's `spaces`; immutable.
 
@@ -39,7 +92,12 @@ class SpaceEntry(BaseModel):
     of this host, or a tar that the worker stored), else from the Hub's `hub_id`. The types join
     kinds (text, image, audio, video, file, json) with `_and_`, as the seed has them. `base_path` is where the
     app answers, if not at the root; `adapter` how it is spoken to: "command" for a program that runs once per
-    job and ends, `operation` for an API that must be told how; else that is found out. `memory` is in bytes.
+    job and ends, `operation` for an API that must be told how; else that is found out.
+
+    `memory` is in bytes, or a size such as "4GB". `gpu` is "none", "auto" (all there are), a count or a list
+    of ids; `calls` how many calls the app takes at once; `runtime` the OCI runtime. `writable_root` None:
+    that is found out. Without `network` the Space is always sealed, without `cache` it has no cache volume.
+    `secrets` become variables of its container.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,7 +121,15 @@ class SpaceEntry(BaseModel):
     endpoint: str | None = None
     inputs: dict[str, Any] = Field(default_factory=dict)
     env: dict[str, str] = Field(default_factory=dict)
-    memory: int | None = Field(default=None, ge=64 * 2**20)
+    memory: Size | None = Field(default=None, ge=64 * 2**20)
+    cpus: float | None = Field(default=None, gt=0)
+    gpu: Gpus = "none"
+    calls: int = Field(default=1, ge=1, le=64)
+    runtime: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    writable_root: bool | None = None
+    network: bool = True
+    cache: bool = True
+    secrets: Annotated[dict[SecretName, SecretSource], BeforeValidator(_named)] = Field(default_factory=dict)
     start_timeout: float | None = Field(default=None, gt=0)
 
     @property

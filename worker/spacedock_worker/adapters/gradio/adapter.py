@@ -117,7 +117,7 @@ class GradioAdapter:
         try:
             answer = await self._asked(function, data, on_progress, direct=True)
         except RefusedError as error:
-            self._remember(function, same=False, why=str(error))
+            self._remember(function, same=False, why=f"refused with HTTP {error.status}")
             return None
         if monotonic() - started > SHORT_SECONDS:
             self._remember(function, same=False, why="it takes long")
@@ -140,7 +140,8 @@ class GradioAdapter:
                 async with asyncio.timeout(COMPARE_SECONDS):
                     again = await self._asked(function, data, _unheard, direct=True)
             except (StepError, RefusedError, TimeoutError) as error:
-                self._remember(function, same=False, why=str(error))
+                # Its words may quote the call, which no log may.
+                self._remember(function, same=False, why=type(error).__name__)
             else:
                 self._remember(function, same=again == answer, why="compared")
 
