@@ -88,6 +88,7 @@ async def test_a_gradio_space_is_built_reused_and_rebuilt_in_seconds(
     folder = shutil.copytree(SENTIMENT, tmp_path / "space")
     heard: list[str] = []
     first = await Images(engine, settings).get(SpaceSource(name, repository=folder), heard.append)
+    assert (first.built, first.cache) == (True, "/home/user/.cache")
     assert any("installing Gradio" in text for text in heard)
     assert first.digest.startswith("sha256:")
 
