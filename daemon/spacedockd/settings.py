@@ -32,7 +32,8 @@ class ConfigError(SpacedockError):
 class DaemonSettings(BaseModel):
     """Everything that can be configured; nothing needs to be. Times are in seconds.
 
-    Without `redis_url` the daemon runs a Valkey of its own. `registry` is registry.yaml's place.
+    Without `redis_url` the daemon runs a Valkey of its own. `registry` is registry.yaml's place,
+    `lock` that of the lock file (None: spacedock.lock beside it, if it is there).
     `default_model` replaces the SmolLM server that the daemon would run.
     """
 
@@ -42,6 +43,7 @@ class DaemonSettings(BaseModel):
     state_dir: Path
     runtime_dir: Path
     registry: Path | None = None
+    lock: Path | None = None
     max_jobs: int = Field(default=32, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0)
     images: ImageSettings = ImageSettings()
@@ -64,6 +66,8 @@ class DaemonSettings(BaseModel):
             redis_url=self.redis_url or socket_url(self.socket),
             registry=self.registry or self.state_dir / "registry.yaml",
             repositories=self.state_dir / "repositories",
+            state=self.state_dir,
+            lock=self.lock,
             max_jobs=self.max_jobs,
             drain_seconds=self.drain_seconds,
             images=self.images,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -19,12 +20,16 @@ from spacedock_worker.adapters.openapi import Template
 from spacedock_worker.adapters.opening import Access, Kind, Opener
 from spacedock_worker.chain import StepAnswer, Trace
 from spacedock_worker.containers import ContainerSpec, Lease, Pool
+from spacedock_worker.containers.ready import Connect
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.results import as_given
+from spacedock_worker.upkeep.care import Care
 
 EARLY_SECONDS = 10.0
+
+Connecting = Callable[[], Connect[Adapter]]
 
 log = structlog.get_logger()
 
@@ -32,8 +37,9 @@ log = structlog.get_logger()
 class SpaceRunner:
     """Runs the calls of jobs on Spaces of this host."""
 
-    def __init__(self, images: Images, pool: Pool[Adapter], opener: Opener) -> None:
+    def __init__(self, images: Images, pool: Pool[Adapter], opener: Opener, care: Care | None = None) -> None:
         self._images, self._pool, self._opener = images, pool, opener
+        self._care = care or Care()
 
     async def take(
         self,
@@ -50,7 +56,8 @@ class SpaceRunner:
         if entry.adapter == "command":
             answer = await self._complete(spec, call, request, trace)
         else:
-            answer = await self._lease(spec, access_of(entry), call, request, trace)
+            connect = self._connecting(entry, image, listed=repository is None)
+            answer = await self._lease(spec, connect, call, request, trace)
         answer = as_given(answer, entry.gives)
         by = AnsweredBy(
             tier=Tier.HEAVY,
@@ -64,10 +71,13 @@ class SpaceRunner:
 
     async def _image(self, entry: SpaceEntry, repository: bytes | None, trace: Trace) -> Image:
         started = monotonic()
-        source = source_of(entry, repository)
+        source, listed = source_of(entry, repository), repository is None
         stage = Stage.BUILD if source.docker_image is None else Stage.PULL
         trace.stage = stage
+        if listed:
+            source = self._care.source(source)
         image = await self._images.get(source, partial(trace.enter, stage))
+        await self._care.used(image, entry.id, stage, listed=listed)
         trace.seconds["prepare"] = monotonic() - started
         return image
 
@@ -83,8 +93,18 @@ class SpaceRunner:
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
         return answer_of(completed)
 
+    def _connecting(self, entry: SpaceEntry, image: Image, *, listed: bool) -> Connecting:
+        """What makes the connections to apps of the image; each start of one gets its own."""
+        access = access_of(entry)
+
+        def connecting() -> Connect[Adapter]:
+            connect = self._opener.connect_to(image.digest, access)
+            return self._care.watched(connect, image, entry.id, listed=listed)
+
+        return connecting
+
     async def _lease(
-        self, spec: ContainerSpec, access: Access, call: AppCall, request: JobRequest, trace: Trace
+        self, spec: ContainerSpec, connect: Connecting, call: AppCall, request: JobRequest, trace: Trace
     ) -> AppAnswer:
         """The answer of an app that serves call after call.
 
@@ -92,20 +112,19 @@ class SpaceRunner:
         takes long to come, as on a host that is starting much at once.
         """
         try:
-            return await self._leased(spec, access, call, request, trace)
+            return await self._leased(spec, connect, call, request, trace)
         except StepError as error:
             early = trace.seconds["start"] > 0 and trace.seconds.get("call", EARLY_SECONDS) < EARLY_SECONDS
             if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
                 raise
             log.info("space.ended_early", space=spec.space)
-        return await self._leased(spec, access, call, request, trace)
+        return await self._leased(spec, connect, call, request, trace)
 
     async def _leased(
-        self, spec: ContainerSpec, access: Access, call: AppCall, request: JobRequest, trace: Trace
+        self, spec: ContainerSpec, connect: Connecting, call: AppCall, request: JobRequest, trace: Trace
     ) -> AppAnswer:
-        connect = self._opener.connect_to(spec.digest, access)
         trace.seconds["start"] = 0.0
-        async with self._pool.lease(spec, connect, partial(trace.enter, Stage.READY)) as lease:
+        async with self._pool.lease(spec, connect(), partial(trace.enter, Stage.READY)) as lease:
             trace.seconds["start"] = lease.start_seconds
             trace.enter(Stage.CALL, "asking")
             started = monotonic()

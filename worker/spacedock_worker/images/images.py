@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 _T = TypeVar("_T")
 
 OnProgress = Callable[[str], None]
+Pulled = Callable[[str, str], Awaitable[None]]
+"""Hears the reference and the digest of an image that was pulled."""
 
 _REMEMBERED = 1024
 _PULL_AGAIN_SECONDS = 600.0
@@ -39,10 +41,14 @@ _BARE = frozenset({(), ("python",), ("python3",), ("bash",), ("/bin/bash",), ("s
 
 
 class Images:
-    """The images of Spaces on this host; one get per image at a time, however many wait for it."""
+    """The images of Spaces on this host; one get per image at a time, however many wait for it.
 
-    def __init__(self, engine: Engine, settings: ImageSettings) -> None:
+    `pulled` hears of every image that is pulled for a Space.
+    """
+
+    def __init__(self, engine: Engine, settings: ImageSettings, pulled: Pulled | None = None) -> None:
         self._engine = engine
+        self._told_pulled = pulled
         self._settings = settings
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -89,6 +95,8 @@ class Images:
         found = await inspect(self._engine, reference, Stage.PULL)
         if found is None:
             found = await self._pulled(reference, on_progress)
+            if self._told_pulled is not None:
+                await self._told_pulled(reference, described(reference, found).digest)
         return described(reference, found)
 
     async def _pulled(self, reference: str, on_progress: OnProgress) -> dict[str, Any]:

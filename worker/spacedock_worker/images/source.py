@@ -14,6 +14,7 @@ class SpaceSource:
 
     `docker_image` is present or pulled; `repository` is a directory or a tar of this host, or a tar that a
     client sent (untrusted); `hub_id` names a Space on the Hub. `command` and `port` override the image's own.
+    `revision` (the Hub's commit) and `digest` (the image's) say which one exactly it must be.
     """
 
     name: str
@@ -22,6 +23,8 @@ class SpaceSource:
     hub_id: str | None = None
     command: tuple[str, ...] | None = None
     port: int | None = None
+    revision: str | None = None
+    digest: str | None = None
 
     @property
     def buildable(self) -> bool:
@@ -36,7 +39,7 @@ class Image:
     `digest` is the image registry's where the image was pulled, else the image's id (both `sha256:…`);
     `command` is None where the image's own is right; the app listens on `port` and answers below
     `base_path`. `built` says that we made it from a repository; `cache` is where its app keeps what it
-    downloads.
+    downloads; `revision` is the commit on the Hub that it was made from.
     """
 
     reference: str
@@ -46,3 +49,4 @@ class Image:
     base_path: str = ""
     built: bool = False
     cache: str | None = None
+    revision: str | None = None
