@@ -11,6 +11,7 @@ import typer
 
 from spacedock.cli import options
 from spacedock.cli.amounts import age, size
+from spacedock.cli.bundling import bundle, unbundle
 from spacedock.cli.endpoints import show_endpoints
 from spacedock.cli.locking import lock
 from spacedock.cli.printing import say, write
@@ -168,3 +169,5 @@ async def _remove(url: str | None, name: str) -> dict[str, Any]:
 
 
 app.command("lock")(lock)
+app.command("bundle")(bundle)
+app.command("unbundle")(unbundle)

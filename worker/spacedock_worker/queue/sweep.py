@@ -27,9 +27,7 @@ for _, key in ipairs(KEYS) do
     age = math.min(age, seconds - (tonumber(row[2]) or 0) - (total or 0))
     if age >= tonumber(ARGV[1]) then
       count = count + 1
-      for _, field in ipairs(redis.call('HKEYS', key)) do
-        bytes = bytes + #field + redis.call('HSTRLEN', key, field)
-      end
+      bytes = bytes + redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0)
       if ARGV[2] == '0' then redis.call('DEL', key) end
     end
   end
@@ -47,7 +45,8 @@ for _, key in ipairs(KEYS) do
     -- Whoever has just uploaded the file, or found it there, is about to submit a job that needs it.
     if redis.call('OBJECT', 'IDLETIME', key) >= tonumber(ARGV[3]) then
       count = count + 1
-      bytes = bytes + redis.call('STRLEN', key)
+      -- Not STRLEN: that would count as a use, and a dry run must change nothing.
+      bytes = bytes + redis.call('MEMORY', 'USAGE', key)
       if ARGV[2] == '0' then redis.call('DEL', key) end
     end
   end
@@ -62,7 +61,7 @@ IDLE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many things went, and their bytes."""
+    """How many things went, and the bytes that Redis held for them."""
 
     count: int = 0
     bytes: int = 0

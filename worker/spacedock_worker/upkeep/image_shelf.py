@@ -86,12 +86,15 @@ class ImageShelf:
         used = self._last_uses(images)
         running = {container.image for container in await self._stock.containers()}
         listed = current(self._named(images), self._by_space(images), used)
-        kept = {*self._locked(), *self._notes.bundled().values()}
+        # Images of bundles cannot be had again, so they stay as long as their Space does.
+        bundled, locked = set(self._notes.bundled().values()), self._locked()
         return [
             Candidate(
                 id=image.id,
                 last_used=used[image.id],
-                held=image.id in running or bool(kept.intersection({image.id, *image.digests})),
+                held=image.id in running
+                or not {image.id, *image.digests}.isdisjoint(locked)
+                or (image.id in bundled and image.id in listed),
                 listed=image.id in listed,
             )
             for image in images

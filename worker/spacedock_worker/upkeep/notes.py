@@ -46,6 +46,8 @@ class ImageNotes:
     now: Callable[[], float]
     _notes: dict[str, ImageNote] = field(default_factory=dict)
     _written: dict[str, ImageNote] = field(default_factory=dict)
+    _stamp: int = 0
+    _from_bundles: Mapping[str, ImageNote] = field(default_factory=dict)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -54,8 +56,8 @@ class ImageNotes:
         self._written = dict(self._notes)
 
     def all(self) -> tuple[ImageNote, ...]:
-        """Every note."""
-        return tuple(self._notes.values())
+        """Every note, and one for each image that came in a bundle."""
+        return (*self._notes.values(), *self._bundled().values())
 
     def endpoints(self, digest: str) -> tuple[str, ...] | None:
         """What the app of that image can do; None where it has not run here."""
@@ -81,8 +83,21 @@ class ImageNotes:
 
     def bundled(self) -> Mapping[str, str]:
         """The ids of images that came in bundles, by the digest that they had where they came from."""
-        rows = _read(self.folder / BUNDLED_FILE)
-        return {digest: str(image) for digest, image in rows.items()}
+        return {digest: note.digest for digest, note in self._bundled().items()}
+
+    def add_bundled(self, reference: str, digest: str, image: str) -> None:
+        """Note an image that came in a bundle, from a process of its own; blocks. Raises OSError."""
+        note = ImageNote(reference, image, last_used=self.now(), pulled=True)
+        write_whole(self.folder / BUNDLED_FILE, {**_read(self.folder / BUNDLED_FILE), digest: asdict(note)})
+
+    def _bundled(self) -> Mapping[str, ImageNote]:
+        path = self.folder / BUNDLED_FILE
+        stamp = path.stat().st_mtime_ns if path.exists() else 0
+        if stamp != self._stamp:
+            rows = {digest: _note(row) for digest, row in _read(path).items()}
+            self._stamp = stamp
+            self._from_bundles = {digest: note for digest, note in rows.items() if note is not None}
+        return self._from_bundles
 
     def _of(self, reference: str, digest: str) -> ImageNote:
         return self._notes.get(f"{reference} {digest}") or ImageNote(reference, digest)
