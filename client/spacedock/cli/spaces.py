@@ -53,7 +53,7 @@ def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]])
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("name", "state", "category", "takes", "gives", "image", "cache", "from", "description"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("image", "cache"))
     for name, entry in sorted(spaces.items()):
         origin = entry.get("docker_image") or entry.get("hub_id") or "repository"
         here = status.get(name, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from spacedock_worker.space_step import source_of
 from spacedock_worker.upkeep.bundle_file import BundleWriter
 from spacedock_worker.upkeep.bundle_manifest import IMAGES, VERSION, BundledImage, BundledSpace, Manifest
 from spacedock_worker.upkeep.care import Care
-from spacedock_worker.upkeep.image_shelf import BUILT_PREFIX
 from spacedock_worker.upkeep.stock import Stock
 from spacedock_worker.upkeep.transfer import Transfer
 
 _CHUNK = 2**20
+_PREFIX = "spacedock/bundled-"
 
 Meter = Callable[[str], Callable[[int], None]]
 """Makes, for a name, what hears how many of its bytes are done."""
@@ -64,7 +65,8 @@ class Bundler:
         reference = image.reference
         if "@" in reference:
             # A digest is not carried by what the engine saves: it needs a name there.
-            reference = f"{BUILT_PREFIX}{entry.id.lower()}:{image.digest[-12:]}"
+            slug = re.sub(r"[^a-z0-9]+", "-", entry.id.lower()).strip("-") or "space"
+            reference = f"{_PREFIX}{slug}:{image.digest[-12:]}"
         return image, BundledImage(id=found["Id"], reference=reference, digest=image.digest)
 
     async def _space(

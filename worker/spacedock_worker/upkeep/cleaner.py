@@ -25,6 +25,9 @@ from spacedock_worker.upkeep.stock import Stock, StockContainer, StockVolume
 
 log = structlog.get_logger()
 
+RECENT_SECONDS = 600.0
+"""How long an image stays after its use, even where room is needed: its container may be about to start."""
+
 _ENDED = frozenset({"exited", "dead", "created"})
 
 
@@ -32,8 +35,8 @@ _ENDED = frozenset({"exited", "dead", "created"})
 class Order:
     """What to clean up: nothing that was needed within `older_than` seconds.
 
-    Images go where `images` asks for all that nothing uses; `need` bytes of images must become free besides,
-    in whatever way that can be had.
+    Images go where `images` asks for all that nothing uses; `need` bytes of images must become free besides:
+    for that, an image may go that was used RECENT_SECONDS ago.
     """
 
     older_than: float
@@ -84,7 +87,7 @@ class Cleaner:
             if order.images or order.need:
                 tell("looking at images")
                 async with _told(report, "images"):
-                    await self._shelf.clean(report, before, unused=order.images, need=order.need, tell=tell)
+                    await self._images(report, order, before, tell)
         return report
 
     async def remove_space(self, space: str, report: Report) -> None:
@@ -99,6 +102,13 @@ class Cleaner:
             for cache in await self._stock.caches():
                 if cache.space == space:
                     await self._remove_cache(report, cache)
+
+    async def _images(self, report: Report, order: Order, before: float, tell: OnProgress) -> None:
+        if order.images:
+            await self._shelf.clean(report, before, None, tell)
+        if order.need:
+            recent = self._clock() - min(order.older_than, RECENT_SECONDS)
+            await self._shelf.clean(report, recent, order.need, tell)
 
     async def _containers(self, report: Report, before: float) -> None:
         held = self._holder.held() if self._holder is not None else frozenset[str]()

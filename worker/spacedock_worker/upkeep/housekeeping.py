@@ -41,7 +41,7 @@ class Housekeeper:
         while True:
             try:
                 await self.once()
-            except (*TROUBLE, RefusedError, StepError) as error:
+            except TROUBLE as error:
                 log.warning("housekeeping.put_off", reason=str(error) or type(error).__name__)
             except Exception:
                 # The task's boundary: a fault of ours here must not end the worker.
@@ -49,7 +49,7 @@ class Housekeeper:
             await asyncio.sleep(every)
 
     async def once(self) -> Report:
-        """Clean up once, and log what was freed. Raises RefusedError, StepError, redis-py's errors."""
+        """Clean up once, and log what was freed. Raises redis-py's errors."""
         order = Order(older_than=KEEP_RESULT_S, need=await self._need())
         report = await self._cleaner.clean(order, self._redis, _unheard)
         for reason in report.left:
@@ -60,11 +60,14 @@ class Housekeeper:
         return report
 
     async def _need(self) -> int:
-        """The bytes of images that are too many."""
-        if self._budget is not None:
-            return max(0, await self._shelf.bytes() - self._budget)
-        place = await self._stock.disk()
-        return await asyncio.to_thread(_over, place)
+        """The bytes of images that are too many; 0 while the engine cannot be asked."""
+        try:
+            if self._budget is not None:
+                return max(0, await self._shelf.bytes() - self._budget)
+            return await asyncio.to_thread(_over, await self._stock.disk())
+        except (RefusedError, StepError) as error:
+            log.warning("housekeeping.images_unknown", reason=str(error))
+            return 0
 
 
 def _over(place: str) -> int:

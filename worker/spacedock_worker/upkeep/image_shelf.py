@@ -42,19 +42,14 @@ class ImageShelf:
         found = {name: sizes[max(ids, key=used.__getitem__)] for name, ids in self._by_space(images).items()}
         return found | {name: sizes[image] for name, image in self._named(images).items() if image}
 
-    async def clean(
-        self, report: Report, before: float, *, unused: bool, need: int, tell: OnProgress
-    ) -> None:
-        """Remove images that nothing has used since `before`: with `unused` all that nothing needs, and as
-        many as free `need` bytes.
+    async def clean(self, report: Report, before: float, need: int | None, tell: OnProgress) -> None:
+        """Remove images that nothing has used since `before`: as many as free `need` bytes, or (None) all
+        that no container and no Space of the registry uses.
         """
         images = await self._stock.images()
-        candidates = await self._candidates(images)
         layers = await self._stock.layers(images)
-        candidates = [one for one in candidates if one.id in layers]
-        chosen = list(unneeded(candidates, before)) if unused else []
-        if need:
-            chosen = list(dict.fromkeys([*chosen, *to_free(candidates, layers, need, before)]))
+        candidates = [one for one in await self._candidates(images) if one.id in layers]
+        chosen = unneeded(candidates, before) if need is None else to_free(candidates, layers, need, before)
         await self._remove(report, {image.id: image for image in images}, layers, chosen, tell)
 
     async def _remove(
@@ -107,8 +102,9 @@ class ImageShelf:
         The label is inherited by what others build on an image of ours, so their names are looked at too.
         """
         notes = [note for note in self._notes.all() if _same(note, image)]
-        if image.built_for is not None:
-            return bool(notes and image.tags) and all(tag.startswith(BUILT_PREFIX) for tag in image.tags)
+        built = image.built_for is not None and all(tag.startswith(BUILT_PREFIX) for tag in image.tags)
+        if built and notes and image.tags:
+            return True
         pulled = {normal(note.reference) for note in notes if note.pulled}
         return bool(pulled) and all(normal(tag) in pulled for tag in image.tags)
 
