@@ -42,6 +42,12 @@ def spacedock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     return Command(monkeypatch, capsys, tmp_path)
 
 
+def test_a_bundle_is_made_where_the_daemon_is(spacedock: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spacedockd.bundling", None)
+    assert "on the host that runs spacedockd" in spacedock("spaces", "bundle", "out.tar", "mood")
+    assert "install the daemon" in spacedock("spaces", "unbundle", "in.tar")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -86,6 +86,11 @@ def test_a_lock_that_cannot_be_read_stops_its_host(tmp_path: Path, text: str) ->
         LockFile(tmp_path / "l").get("mood")
 
 
+def test_a_lock_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="it is not there"):
+        LockFile(tmp_path / "l", required=True).get("mood")
+
+
 def test_the_file_has_one_order_whatever_was_locked_first(tmp_path: Path) -> None:
     one = joined({"spaces": {"a": {"digest": "1"}}}, {"version": 1, "spaces": {"b": {"digest": "2"}}})
     two = joined({"spaces": {"b": {"digest": "2"}}}, {"version": 1, "spaces": {"a": {"digest": "1"}}})

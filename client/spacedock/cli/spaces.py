@@ -52,20 +52,17 @@ def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]])
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "state", "category", "takes", "gives", "image", "cache", "from", "description"):
+    for column in ("name", "state", "category", "takes -> gives", "image", "cache", "description"):
         table.add_column(column, overflow="fold", no_wrap=column in ("image", "cache"))
     for name, entry in sorted(spaces.items()):
-        origin = entry.get("docker_image") or entry.get("hub_id") or "repository"
         here = status.get(name, {})
         row = (
             name,
             state(here),
             entry["category"],
-            entry["input_type"],
-            entry["output_type"],
+            f"{entry['input_type']} -> {entry['output_type']}",
             size(here.get("image_bytes")),
             size(here.get("cache_bytes")),
-            origin,
             entry["description"],
         )
         table.add_row(*(str(cell) for cell in row))

@@ -46,9 +46,9 @@ class Bundler:
         """
         await self._transfer.tidy()
         entries = [self._registry.shelf().get(name) for name in dict.fromkeys(names)]
-        found = [await self._image(entry, tell) for entry in entries]
-        images = {bundled.id: bundled for _, bundled in found}
         with BundleWriter(out) as writer:
+            found = [await self._image(entry, tell) for entry in entries]
+            images = {bundled.id: bundled for _, bundled in found}
             async with self._transfer.saved([_saved_name(image, b) for image, b in found]) as chunks:
                 await writer.add(IMAGES, chunks, self._meter("images"))
             spaces = [

@@ -64,7 +64,7 @@ class Keeping:
 def keeping(settings: WorkerSettings, engine: Engine, registry: Registry, holder: Holder | None) -> Keeping:
     """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds."""
     notes = ImageNotes(settings.state_dir, time.time)
-    lock = LockFile(settings.lock_file)
+    lock = LockFile(settings.lock_file, required=settings.lock is not None)
     stock = Stock(engine, settings.containers.instance_id)
     shelf = ImageShelf(stock, registry, notes, lock.digests)
     scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)

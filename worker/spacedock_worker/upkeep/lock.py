@@ -51,10 +51,14 @@ class LockDocument(BaseModel):
 
 @dataclass(slots=True)
 class LockFile:
-    """The lock of this host, read again when the file changes; without a file, nothing is locked."""
+    """The lock of this host, read again when the file changes.
+
+    Without a file nothing is locked, unless it is `required`.
+    """
 
     path: Path
-    _stamp: tuple[int, int, int] = (0, 0, 0)
+    required: bool = False
+    _stamp: tuple[int, int, int] = (-1, 0, 0)
     _spaces: Mapping[str, LockedSpace] = field(default_factory=dict)
     _broken: str | None = None
 
@@ -79,7 +83,7 @@ class LockFile:
         try:
             self._spaces = read_lock(self.path.read_text(encoding="utf-8")).spaces
         except FileNotFoundError:
-            return
+            self._broken = "it is not there" if self.required else None
         except (OSError, ValueError) as error:
             self._broken = str(error)
 
