@@ -428,6 +428,7 @@ async def test_a_locked_space_runs_exactly_that_image(host: Host, redis: Redis, 
         assert (row["image"], row["digest"], row["commit"]) == (image.reference, image.digest, None)
         host.kept.lock.path.write_text(json.dumps(reply.data))
         assert (await run(host, name, pool))[0] == "HELLO!"
-        (host.state / "spaces" / name / "main.py").write_text("print('other')")
-        with pytest.raises(StepError, match=f"locked to the image .*spaces lock {name}"):
+        away = {**row, "digest": "sha256:" + "0" * 64}
+        host.kept.lock.path.write_text(json.dumps({**reply.data, "spaces": {name: away}}))
+        with pytest.raises(StepError, match="is locked to the image .*0000.*bundle"):
             await run(host, name, pool)
