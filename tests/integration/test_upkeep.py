@@ -430,5 +430,5 @@ async def test_a_locked_space_runs_exactly_that_image(host: Host, redis: Redis, 
         assert (await run(host, name, pool))[0] == "HELLO!"
         away = {**row, "digest": "sha256:" + "0" * 64}
         host.kept.lock.path.write_text(json.dumps({**reply.data, "spaces": {name: away}}))
-        with pytest.raises(StepError, match="is locked to the image .*0000.*bundle"):
+        with pytest.raises(StepError, match=r"is locked to the image .*0000.*bundle"):
             await run(host, name, pool)
