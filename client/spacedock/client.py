@@ -40,7 +40,8 @@ class Client:
         self._redis = connect(self.url)
         self._waiting = Waiting(self._redis)
         self._held = Held(MAX_JOB_BYTES)
-        self.spaces = control.Spaces(self._redis, self.url)
+        self._caller = control.Caller(self._redis, self.url)
+        self.spaces = control.Spaces(self._caller, self._redis, self.url)
 
     async def __aenter__(self) -> Self:
         with told_as_ours(self.url):
@@ -171,6 +172,23 @@ class Client:
             return held
         with told_as_ours(self.url):
             return await records.payload(self._redis, place)
+
+    async def cleanup(
+        self,
+        *,
+        dry_run: bool = False,
+        images: bool = False,
+        older_than: float = records.KEEP_RESULT_S,
+        on_progress: control.OnProgress | None = None,
+    ) -> dict[str, Any]:
+        """Have a worker free what its host needs no longer; returns what that was, in counts and bytes.
+
+        Nothing younger than `older_than` seconds goes, and images only with `images`; see
+        docs/operations.md. With `dry_run` nothing goes at all. Raises NoWorkerError, BadRequestError.
+        """
+        return await control.cleanup(
+            self._caller, dry_run=dry_run, images=images, older_than=older_than, on_progress=on_progress
+        )
 
     async def workers(self) -> int:
         """How many workers are alive."""

@@ -1,8 +1,9 @@
-"""Calls to a worker that are not jobs: the registry's list, show, add and remove."""
+"""Calls to a worker that are not jobs: the registry, cleaning up, locking; short ones and long ones."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -17,18 +18,31 @@ from spacedock.files import FileRef, Payload
 CALL_SECONDS = 5
 """How long a call waits for a worker; an unanswered call expires with it."""
 
+WORKING_SECONDS = 1.0
+"""How often a worker that is not done yet says so."""
+
+SILENCE_SECONDS = 20
+"""How long a worker that has taken a call may be silent before it is given up."""
+
+OnProgress = Callable[[str], None]
+
 
 class Op(StrEnum):
-    """What is asked of the registry."""
+    """What is asked of a worker."""
 
     LIST = "list"
     SHOW = "show"
     ADD = "add"
     REMOVE = "remove"
+    CLEANUP = "cleanup"
+    LOCK = "lock"
 
 
 class Call(BaseModel):
-    """A control call: `entry` has the fields of registry.yaml, `repository` a packed Space."""
+    """A control call: `entry` has the fields of registry.yaml, `repository` a packed Space.
+
+    `options` are the operation's own, such as `dry_run`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -37,10 +51,15 @@ class Call(BaseModel):
     name: str | None = None
     entry: dict[str, Any] = Field(default_factory=dict)
     repository: FileRef | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Reply(BaseModel):
-    """The answer: entries by name, or what was wrong; `known` are the names that there are."""
+    """The answer: entries by name, or what was wrong; `known` are the names that there are.
+
+    `data` is what an operation gives besides entries. `working` marks a reply that is not the last: what
+    the worker is doing, in words (they may be empty).
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,21 +68,70 @@ class Reply(BaseModel):
     not_found: bool = False
     known: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    data: dict[str, Any] = Field(default_factory=dict)
+    working: str | None = None
 
 
-class Spaces:
-    """The registry of the host whose worker answers. Every method raises NoWorkerError after 5 s."""
+class Caller:
+    """Puts calls to whichever worker is first to take them."""
 
     def __init__(self, redis: Redis, url: str) -> None:
         self._redis, self._url = redis, url
 
-    async def list(self) -> Reply:
-        """All Spaces, and warnings about entries that cannot be read."""
-        return await self._call(Op.LIST)
+    async def ask(self, call: Call, on_progress: OnProgress | None = None) -> Reply:
+        """The final reply to the call; `on_progress` hears what a worker says that is still at work.
+
+        Raises NoWorkerError where no worker takes it within 5 s, or the one that did falls silent;
+        SpaceNotFoundError; BadRequestError with what was wrong.
+        """
+        with told_as_ours(self._url):
+            reply = await self._answered(call, on_progress)
+        if reply.not_found:
+            raise SpaceNotFoundError(call.name or "", reply.known)
+        if reply.error is not None:
+            raise BadRequestError(reply.error)
+        return reply
+
+    async def _answered(self, call: Call, on_progress: OnProgress | None) -> Reply:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.lpush(keys.CONTROL, wire.encode(call))
+            pipe.expire(keys.CONTROL, CALL_SECONDS)
+            await pipe.execute()
+        seconds = CALL_SECONDS
+        while (raw := await answer(self._redis.brpop([keys.reply(call.id)], timeout=seconds))) is not None:
+            reply = wire.decode(Reply, raw[1])
+            if reply.working is None:
+                return reply
+            if on_progress is not None and reply.working:
+                on_progress(reply.working)
+            seconds = SILENCE_SECONDS
+        # Calls of others may have kept the list alive: this one must not be executed any more.
+        await answer(self._redis.lrem(keys.CONTROL, 0, wire.encode(call).decode()))
+        raise NoWorkerError(seconds)
+
+
+class Spaces:
+    """The Spaces of the host whose worker answers. Every method raises NoWorkerError after 5 s of silence."""
+
+    def __init__(self, caller: Caller, redis: Redis, url: str) -> None:
+        self._caller, self._redis, self._url = caller, redis, url
+
+    async def list(self, *, status: bool = False) -> Reply:
+        """All Spaces, and warnings about entries that cannot be read.
+
+        With `status`, `data["status"]` says for each what is there of it on the host: its state, its
+        containers, and the bytes of its image and its cache.
+        """
+        return await self._call(Op.LIST, options={"status": status})
 
     async def show(self, name: str) -> dict[str, Any]:
         """One Space's entry. Raises SpaceNotFoundError."""
         return (await self._call(Op.SHOW, name)).spaces[name]
+
+    async def status(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """One Space's entry, and what is there of it (see `list`). Raises SpaceNotFoundError."""
+        reply = await self._call(Op.SHOW, name, options={"status": True})
+        return reply.spaces[name], reply.data.get("status", {}).get(name, {})
 
     async def add(
         self, name: str, entry: dict[str, Any], repository: Payload | None = None
@@ -76,9 +144,20 @@ class Spaces:
             ref = repository.ref
         return (await self._call(Op.ADD, name, entry, ref)).spaces[name]
 
-    async def remove(self, name: str) -> None:
-        """Remove a Space. Raises SpaceNotFoundError."""
-        await self._call(Op.REMOVE, name)
+    async def remove(self, name: str) -> dict[str, Any]:
+        """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
+        return (await self._call(Op.REMOVE, name)).data
+
+    async def lock(
+        self, names: Iterable[str], *, start: bool = False, on_progress: OnProgress | None = None
+    ) -> dict[str, Any]:
+        """The lock of these Spaces (all, where none is named); gets their images where they are not there.
+
+        With `start`, Spaces that have never run are started, so that their endpoints are known. Raises
+        SpaceNotFoundError.
+        """
+        options = {"names": list(names), "start": start}
+        return (await self._call(Op.LOCK, options=options, on_progress=on_progress)).data
 
     async def _call(
         self,
@@ -86,24 +165,32 @@ class Spaces:
         name: str | None = None,
         entry: dict[str, Any] | None = None,
         repository: FileRef | None = None,
+        options: dict[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Reply:
-        call = Call(id=uuid.uuid4().hex, op=op, name=name, entry=entry or {}, repository=repository)
-        with told_as_ours(self._url):
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.lpush(keys.CONTROL, wire.encode(call))
-                pipe.expire(keys.CONTROL, CALL_SECONDS)
-                await pipe.execute()
-            raw = await answer(self._redis.brpop([keys.reply(call.id)], timeout=CALL_SECONDS))
-            if raw is None:
-                # Calls of others may have kept the list alive: this one must not be executed any more.
-                await answer(self._redis.lrem(keys.CONTROL, 0, wire.encode(call).decode()))
-                raise NoWorkerError(CALL_SECONDS)
-        reply = wire.decode(Reply, raw[1])
-        if reply.not_found:
-            raise SpaceNotFoundError(name or "", reply.known)
-        if reply.error is not None:
-            raise BadRequestError(reply.error)
-        return reply
+        call = Call(
+            id=uuid.uuid4().hex,
+            op=op,
+            name=name,
+            entry=entry or {},
+            repository=repository,
+            options=options or {},
+        )
+        return await self._caller.ask(call, on_progress)
+
+
+async def cleanup(
+    caller: Caller,
+    *,
+    dry_run: bool,
+    images: bool,
+    older_than: float,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Have the worker free what is older than `older_than` seconds; returns its report."""
+    options = {"dry_run": dry_run, "images": images, "older_than": older_than}
+    call = Call(id=uuid.uuid4().hex, op=Op.CLEANUP, options=options)
+    return (await caller.ask(call, on_progress)).data
 
 
 async def workers(redis: Redis) -> int:

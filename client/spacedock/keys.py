@@ -23,7 +23,7 @@ CANCEL = PREFIX + "cancel"
 """Channel: a running job shall stop; the message is its id."""
 
 CONTROL = PREFIX + "control"
-"""List of control calls (registry and the like), taken by any worker."""
+"""List of control calls (registry, cleanup and the like), taken by any worker."""
 
 SCRUB = PREFIX + "scrub"
 """String that is there when a private job was deleted: the server's file on disk still has its prompt."""
@@ -57,7 +57,7 @@ def events(job_id: str) -> str:
 
 
 def reply(call_id: str) -> str:
-    """List of one: the answer to a control call."""
+    """List: the answers to a control call; all but the last say that the worker is still at it."""
     return f"{PREFIX}reply:{call_id}"
 
 

@@ -1,4 +1,4 @@
-"""The `spacedockd` command: the daemon in the foreground, and fetching its model ahead."""
+"""The `spacedockd` command: the daemon in the foreground, fetching its model ahead, bundles of Spaces."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ def serve(
     ] = None,
 ) -> None:
     """Serve until stopped."""
-    if context.invoked_subcommand is not None:
-        return
     given: dict[str, Any] = {"state_dir": state_dir, "runtime_dir": runtime_dir, "redis_url": redis_url}
     options = {key: value for key, value in given.items() if value is not None}
+    if context.invoked_subcommand is not None:
+        context.obj = {"config": config, "options": options}
+        return
     # Here, because they bring what only a running daemon needs, and --help has to be quick.
     from spacedock_worker.logs import configure
     from spacedockd import daemon, settings
@@ -71,6 +72,30 @@ def fetch(
 
     configure("auto", "warning")
     raise typer.Exit(fetch_command(which, cache_folder(os.environ)))
+
+
+@app.command("bundle")
+def bundle(
+    context: typer.Context,
+    out: Annotated[Path, typer.Argument(metavar="OUT.tar", help="The file to write.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Spaces of the registry.")],
+) -> None:
+    """Write Spaces with their images, repositories and caches to a file, for a host without a network."""
+    # It brings the engine's client.
+    from spacedockd.bundling import bundle_command
+
+    bundle_command(out, names, **context.obj)
+
+
+@app.command("unbundle")
+def unbundle(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="IN.tar", help="A bundle.")],
+) -> None:
+    """Take the Spaces of a bundle into this host; the bundle is checked before anything is changed."""
+    from spacedockd.bundling import unbundle_command
+
+    unbundle_command(file, **context.obj)
 
 
 def main() -> None:

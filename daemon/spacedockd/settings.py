@@ -33,7 +33,8 @@ class DaemonSettings(BaseModel):
     """Everything that can be configured; nothing needs to be. Times are in seconds.
 
     Without `redis_url` the daemon runs a Valkey of its own. `registry` is registry.yaml's place,
-    `secrets_dir` that of the Spaces' secrets (SPACE/NAME; default: `secrets` in `state_dir`).
+    `secrets_dir` that of the Spaces' secrets (SPACE/NAME; default: `secrets` in `state_dir`), `lock` that of
+    the lock file (None: spacedock.lock beside the registry, if it is there).
     `default_model` replaces the SmolLM server that the daemon would run.
     """
 
@@ -44,6 +45,7 @@ class DaemonSettings(BaseModel):
     runtime_dir: Path
     registry: Path | None = None
     secrets_dir: Path | None = None
+    lock: Path | None = None
     max_jobs: int = Field(default=32, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0)
     images: ImageSettings = ImageSettings()
@@ -67,10 +69,14 @@ class DaemonSettings(BaseModel):
             registry=self.registry or self.state_dir / "registry.yaml",
             repositories=self.state_dir / "repositories",
             secrets=self.secrets_dir or self.state_dir / "secrets",
+            state=self.state_dir,
+            lock=self.lock,
             max_jobs=self.max_jobs,
             drain_seconds=self.drain_seconds,
-            images=self.images,
-            containers=self.containers,
+            images=self.images.model_copy(
+                update={"scratch": self.images.scratch or self.state_dir / "downloads"}
+            ),
+            containers=self.containers.model_copy(update={"state": self.state_dir / "containers"}),
             models=self.models,
             look_for_models=self.look_for_models,
             default_model=self.default_model or default_model,

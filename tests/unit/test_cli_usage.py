@@ -42,6 +42,12 @@ def spacedock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     return Command(monkeypatch, capsys, tmp_path)
 
 
+def test_a_bundle_is_made_where_the_daemon_is(spacedock: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spacedockd.bundling", None)
+    assert "on the host that runs spacedockd" in spacedock("spaces", "bundle", "out.tar", "mood")
+    assert "install the daemon" in spacedock("spaces", "unbundle", "in.tar")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -50,6 +56,9 @@ def spacedock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         ("result", "j"),
         ("cancel", "j"),
         ("spaces", "list"),
+        ("spaces", "lock"),
+        ("cleanup",),
+        ("cleanup", "--dry-run", "--images", "--json"),
         ("spaces", "show", "mood"),
         ("spaces", "remove", "mood"),
         ("spaces", "add", "mood", "--image", "mood:1"),

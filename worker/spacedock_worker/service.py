@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
@@ -13,16 +14,17 @@ from spacedock.connection import connect
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.desks import Desks
 from spacedock_worker.host import Host
 from spacedock_worker.images import Images
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.models import LocalModels, Models
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
+from spacedock_worker.upkeep.keeping import keeping
 
 log = structlog.get_logger()
 
@@ -32,21 +34,38 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, ready: Callable[[
     async with AsyncExitStack() as stack:
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
+        if settings.images.scratch is not None:
+            # What a killed worker was downloading.
+            await asyncio.to_thread(shutil.rmtree, settings.images.scratch, ignore_errors=True)
         registry = Registry(settings.registry)
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers))
+        kept = keeping(settings, engine, registry, pool.holding)
+        images, opener = Images(engine, settings.images, kept.notes.pulled), Opener()
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)
         host = Host(
             redis,
             registry,
-            SpaceRunner(Images(engine, settings.images), pool, Opener(), secrets),
+            SpaceRunner(images, pool, opener, kept.care, secrets),
             ModelRunner(models, settings.models, local, settings.default_model),
         )
-        desk = RegistryDesk(registry, settings.repositories)
-        worker = QueueWorker(settings.redis_url, host.handle, desk.answer, settings.max_jobs)
+        desks = Desks(kept.desks(images, pool, opener))
+        worker = QueueWorker(settings.redis_url, host.handle, desks.answer, settings.max_jobs)
+        await stack.enter_async_context(_running(kept.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Background work that lives as long as the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _work(

@@ -10,10 +10,14 @@ from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.images import ImageSettings
 from spacedock_worker.logs import LogFormat, LogLevel
 from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.upkeep.lock import LOCK_NAME
 
 
 class WorkerSettings(BaseModel):
     """A worker's settings; immutable. Times are in seconds.
+
+    `state` is where it keeps its notes and short-lived files (None: beside `repositories`); `lock` the lock
+    file (None: spacedock.lock beside the registry, if it is there).
 
     `models` are the Tier 1 endpoints (where there is none, the usual local addresses are looked at unless
     `look_for_models` is off); `default_model` is the system default, the chain's last step. `secrets` is the
@@ -26,6 +30,8 @@ class WorkerSettings(BaseModel):
     registry: Path
     repositories: Path
     secrets: Path | None = None
+    state: Path | None = None
+    lock: Path | None = None
     max_jobs: int = Field(default=32, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0)
     images: ImageSettings = ImageSettings()
@@ -35,3 +41,13 @@ class WorkerSettings(BaseModel):
     default_model: ModelEndpoint | None = None
     log_format: LogFormat = "auto"
     log_level: LogLevel = "info"
+
+    @property
+    def state_dir(self) -> Path:
+        """Where notes and short-lived files are."""
+        return self.state or self.repositories.parent
+
+    @property
+    def lock_file(self) -> Path:
+        """Where the lock file is, if there is one."""
+        return self.lock or self.registry.parent / LOCK_NAME

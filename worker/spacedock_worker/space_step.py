@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,17 @@ from spacedock_worker.adapters.openapi import Template
 from spacedock_worker.adapters.opening import Access, Kind, Opener
 from spacedock_worker.chain import StepAnswer, TellStep, Trace
 from spacedock_worker.containers import ContainerSpec, Lease, Pool
+from spacedock_worker.containers.ready import Connect
 from spacedock_worker.errors import StepError, TryAgainError
 from spacedock_worker.images import Image, Images, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.results import as_given
 from spacedock_worker.secrets import Secrets, masked
+from spacedock_worker.upkeep.care import Care
 
 EARLY_SECONDS = 10.0
+
+Connecting = Callable[[], Connect[Adapter]]
 
 log = structlog.get_logger()
 
@@ -36,10 +40,15 @@ class SpaceRunner:
     """Runs the calls of jobs on Spaces of this host."""
 
     def __init__(
-        self, images: Images, pool: Pool[Adapter], opener: Opener, secrets: Secrets | None = None
+        self,
+        images: Images,
+        pool: Pool[Adapter],
+        opener: Opener,
+        care: Care | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._images, self._pool, self._opener = images, pool, opener
-        self._secrets = secrets or Secrets(None, {})
+        self._care, self._secrets = care or Care(), secrets or Secrets(None, {})
 
     async def take(
         self,
@@ -53,10 +62,15 @@ class SpaceRunner:
         image = await self._image(entry, repository, trace)
         trace.stage = Stage.START
         spec = spec_of(entry, image, await self._secrets.of(entry), private=request.privacy)
+        call = call_of(entry, request, files)
         if spec.secrets:
             trace.tell = partial(_tell_masked, trace.tell, spec.secrets)
         with unquoted(spec.secrets):
-            answer = await self._ask(entry, spec, call_of(entry, request, files), request, trace)
+            if entry.adapter == "command":
+                answer = await self._complete(spec, call, request, trace)
+            else:
+                connect = self._connecting(entry, image, listed=repository is None)
+                answer = await self._lease(spec, connect, call, request, trace)
         answer = as_given(answer, entry.gives)
         by = AnsweredBy(
             tier=Tier.HEAVY,
@@ -68,19 +82,15 @@ class SpaceRunner:
         )
         return StepAnswer(answer, by)
 
-    async def _ask(
-        self, entry: SpaceEntry, spec: ContainerSpec, call: AppCall, request: JobRequest, trace: Trace
-    ) -> AppAnswer:
-        if entry.adapter == "command":
-            return await self._complete(spec, call, request, trace)
-        return await self._lease(spec, access_of(entry), call, request, trace)
-
     async def _image(self, entry: SpaceEntry, repository: bytes | None, trace: Trace) -> Image:
         started = monotonic()
-        source = source_of(entry, repository)
+        source, listed = source_of(entry, repository), repository is None
         stage = Stage.BUILD if source.docker_image is None else Stage.PULL
         trace.stage = stage
+        if listed:
+            source = self._care.source(source)
         image = await self._images.get(source, partial(trace.enter, stage))
+        await self._care.used(image, entry.id, stage, listed=listed)
         trace.seconds["prepare"] = monotonic() - started
         return image
 
@@ -96,8 +106,18 @@ class SpaceRunner:
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
         return answer_of(completed)
 
+    def _connecting(self, entry: SpaceEntry, image: Image, *, listed: bool) -> Connecting:
+        """What makes the connections to apps of the image; each start of one gets its own."""
+        access = access_of(entry)
+
+        def connecting() -> Connect[Adapter]:
+            connect = self._opener.connect_to(image.digest, access)
+            return self._care.watched(connect, image, entry.id, listed=listed)
+
+        return connecting
+
     async def _lease(
-        self, spec: ContainerSpec, access: Access, call: AppCall, request: JobRequest, trace: Trace
+        self, spec: ContainerSpec, connect: Connecting, call: AppCall, request: JobRequest, trace: Trace
     ) -> AppAnswer:
         """The answer of an app that serves call after call.
 
@@ -105,7 +125,7 @@ class SpaceRunner:
         takes long to come, as on a host that is starting much at once.
         """
         try:
-            return await self._leased(spec, access, call, request, trace)
+            return await self._leased(spec, connect, call, request, trace)
         except TryAgainError as error:
             log.info("space.tried_again", space=spec.space, kind=error.kind)
         except StepError as error:
@@ -113,14 +133,13 @@ class SpaceRunner:
             if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
                 raise
             log.info("space.ended_early", space=spec.space)
-        return await self._leased(spec, access, call, request, trace)
+        return await self._leased(spec, connect, call, request, trace)
 
     async def _leased(
-        self, spec: ContainerSpec, access: Access, call: AppCall, request: JobRequest, trace: Trace
+        self, spec: ContainerSpec, connect: Connecting, call: AppCall, request: JobRequest, trace: Trace
     ) -> AppAnswer:
-        connect = self._opener.connect_to(spec.digest, access)
         trace.seconds["start"] = 0.0
-        async with self._pool.lease(spec, connect, partial(trace.enter, Stage.READY)) as lease:
+        async with self._pool.lease(spec, connect(), partial(trace.enter, Stage.READY)) as lease:
             trace.seconds["start"] = lease.start_seconds
             trace.enter(Stage.CALL, "asking")
             started = monotonic()

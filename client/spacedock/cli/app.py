@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from spacedock.cli import batch, jobs, run, spaces
+from spacedock.cli import batch, cleanup, jobs, run, spaces
 from spacedock.cli.exits import INTERRUPTED, USAGE
 from spacedock.cli.printing import say
 from spacedock.errors import SpacedockError
@@ -26,6 +26,7 @@ app.command("batch")(batch.batch)
 app.command("status")(jobs.status)
 app.command("result")(jobs.result)
 app.command("cancel")(jobs.cancel)
+app.command("cleanup")(cleanup.cleanup)
 app.add_typer(spaces.app, name="spaces")
 
 

@@ -1,4 +1,4 @@
-"""`spacedock spaces list|show|add|remove`: the registry of the host that answers."""
+"""`spacedock spaces …`: the registry of the host that answers, and what is there of each Space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from spacedock.cli import options
+from spacedock.cli.amounts import age, size
+from spacedock.cli.bundling import bundle, unbundle
 from spacedock.cli.endpoints import show_endpoints
+from spacedock.cli.locking import lock
 from spacedock.cli.printing import printable, say, write
 from spacedock.client import Client
 from spacedock.control import Reply
@@ -28,40 +31,50 @@ def list_spaces(json: options.Json = False, redis: options.Redis = None) -> None
     reply = asyncio.run(_list(redis))
     for warning in reply.warnings:
         say(f"registry: {warning}")
+    status = reply.data.get("status", {})
     if json:
-        write(json_module.dumps(reply.spaces, indent=2))
+        rows = {name: {**entry, "here": status.get(name)} for name, entry in reply.spaces.items()}
+        write(json_module.dumps(rows, indent=2))
     elif not reply.spaces:
         say("the registry is empty: add a Space with `spacedock spaces add NAME --dir ./space`")
     else:
-        _table(reply.spaces)
+        _table(reply.spaces, status)
 
 
 async def _list(url: str | None) -> Reply:
     async with Client(url) as client:
-        return await client.spaces.list()
+        return await client.spaces.list(status=True)
 
 
-def _table(spaces: dict[str, dict[str, Any]]) -> None:
+def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "category", "takes", "gives", "from", "description"):
-        table.add_column(column, overflow="fold")
+    for column in ("name", "state", "category", "takes -> gives", "image", "cache", "description"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("image", "cache"))
     for name, entry in sorted(spaces.items()):
-        origin = entry.get("docker_image") or entry.get("hub_id") or "repository"
+        here = status.get(name, {})
         row = (
             name,
+            state(here),
             entry["category"],
-            entry["input_type"],
-            entry["output_type"],
-            origin,
+            f"{entry['input_type']} -> {entry['output_type']}",
+            size(here.get("image_bytes")),
+            size(here.get("cache_bytes")),
             entry["description"],
         )
         table.add_row(*(Text(printable(str(cell))) for cell in row))
     Console().print(table)
+
+
+def state(here: dict[str, Any]) -> str:
+    """A Space's state for people; a dash where the engine could not be asked."""
+    if here.get("quarantined_for") is not None:
+        return f"quarantined, {age(here['quarantined_for'])} to go"
+    return str(here.get("state", "-"))
 
 
 @app.command("show")
@@ -78,7 +91,7 @@ def show(
     json: options.Json = False,
     redis: options.Redis = None,
 ) -> None:
-    """Show one Space's entry, as JSON; or its endpoints, as they would be chosen."""
+    """Show one Space's entry and what is there of it, as JSON; or its endpoints, as they would be chosen."""
     if endpoints:
         show_endpoints(name, prompt, file, inputs, json=json, redis=redis)
     else:
@@ -87,7 +100,8 @@ def show(
 
 async def _show(url: str | None, name: str) -> dict[str, Any]:
     async with Client(url) as client:
-        return await client.spaces.show(name)
+        entry, here = await client.spaces.status(name)
+        return {**entry, "here": here or None}
 
 
 @app.command("add")
@@ -137,11 +151,21 @@ async def _add(url: str | None, name: str, entry: dict[str, Any], directory: Pat
 
 @app.command("remove")
 def remove(name: Name, redis: options.Redis = None) -> None:
-    """Remove a Space from the registry."""
-    asyncio.run(_remove(redis, name))
+    """Remove a Space from the registry, with its containers and its cache."""
+    report = asyncio.run(_remove(redis, name))
     say(f"removed {name}")
+    for item in report.get("items", ()):
+        what = "its cache" if item["kind"] == "caches" else f"container {item['name']}"
+        say(f"removed {what}, {size(item['bytes'])}")
+    for reason in report.get("left", ()):
+        say(f"left: {reason}")
 
 
-async def _remove(url: str | None, name: str) -> None:
+async def _remove(url: str | None, name: str) -> dict[str, Any]:
     async with Client(url) as client:
-        await client.spaces.remove(name)
+        return await client.spaces.remove(name)
+
+
+app.command("lock")(lock)
+app.command("bundle")(bundle)
+app.command("unbundle")(unbundle)

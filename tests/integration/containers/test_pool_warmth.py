@@ -181,9 +181,7 @@ def noted(settings: ContainerSettings, folder: Path) -> ContainerSettings:
 async def abandon(pool: Pool[Page]) -> None:
     """Leave the pool as a kill does: its containers stay, nothing is said."""
     pool._closed = True
-    for watching in pool._watching:
-        watching.cancel()
-    await asyncio.gather(*pool._watching, return_exceptions=True)
+    await pool._sentry.stop()
     for place in pool._places:
         place.keep_warm()
         if place.app is not None:

@@ -8,12 +8,13 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import echo, until, working
 
-from spacedock import control, keys
+from spacedock import control, keys, wire
 from spacedock.client import Client
 from spacedock.connection import answer
-from spacedock.control import Call, Op, Reply
+from spacedock.control import Call, OnProgress, Op, Reply
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.states import JobState
+from spacedock_worker.queue import control as queue_control
 
 
 class Desk:
@@ -23,7 +24,7 @@ class Desk:
         self.calls: list[Call] = []
         self._reply = reply
 
-    async def __call__(self, call: Call, redis: Redis) -> Reply:
+    async def __call__(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
         self.calls.append(call)
         return self._reply
 
@@ -77,7 +78,7 @@ async def test_rubbish_on_the_list_is_dropped_and_the_next_call_is_answered(
 async def test_a_fault_while_answering_a_call_does_not_stop_the_worker(
     client: Client, redis_url: str
 ) -> None:
-    async def broken(call: Call, redis: Redis) -> Reply:
+    async def broken(call: Call, redis: Redis, tell: OnProgress) -> Reply:
         raise ZeroDivisionError
 
     async with working(redis_url, echo, broken):
@@ -92,3 +93,55 @@ async def test_workers_that_live_are_counted(client: Client, redis_url: str) -> 
         await client.run("prompt", wait=5)
         assert await client.workers() == 1
     assert await client.workers() == 0
+
+
+async def test_a_long_call_is_waited_for_as_long_as_its_worker_is_heard(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "CALL_SECONDS", 1)
+    monkeypatch.setattr(control, "SILENCE_SECONDS", 1)
+    monkeypatch.setattr(queue_control, "WORKING_SECONDS", 0.1)
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    go = asyncio.Event()
+
+    async def long(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        tell("bundling 1 of 2")
+        await go.wait()
+        return Reply(data={"freed": 1})
+
+    async with working(redis_url, echo, long):
+        asking = asyncio.create_task(client.cleanup(on_progress=heard.put_nowait))
+        assert await heard.get() == "bundling 1 of 2"
+        await asyncio.wait({asking}, timeout=1.5)
+        assert not asking.done()
+        go.set()
+        assert await asking == {"freed": 1}
+
+
+async def test_a_worker_that_falls_silent_is_given_up(
+    client: Client, redis_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SILENCE_SECONDS", 1)
+    asking = asyncio.create_task(client.cleanup())
+    _, raw = await answer(redis.brpop([keys.CONTROL], timeout=5))
+    call = wire.decode(Call, raw)
+    await answer(redis.lpush(keys.reply(call.id), wire.encode(Reply(working="at it"))))
+    with pytest.raises(NoWorkerError, match="within 1 s"):
+        await asking
+
+
+async def test_a_long_call_does_not_hold_up_a_short_one(client: Client, redis_url: str) -> None:
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def handle(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        if call.op is Op.CLEANUP:
+            began.set()
+            await go.wait()
+        return Reply()
+
+    async with working(redis_url, echo, handle):
+        asking = asyncio.create_task(client.cleanup())
+        await began.wait()
+        assert await client.spaces.list() == Reply()
+        go.set()
+        await asking

@@ -12,7 +12,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from spacedock import keys
-from spacedock.control import Call, Reply
+from spacedock.control import Call, OnProgress, Reply
 from spacedock.result import JobResult, Output
 from spacedock.states import JobState
 from spacedock_worker.queue.control import ControlHandler
@@ -39,7 +39,7 @@ async def echo(job: TakenJob, tell: Tell) -> JobResult:
     return succeeded(job)
 
 
-async def no_registry(call: Call, redis: Redis) -> Reply:
+async def no_registry(call: Call, redis: Redis, tell: OnProgress) -> Reply:
     """A control handler that knows nothing."""
     return Reply()
 

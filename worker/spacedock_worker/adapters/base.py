@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from spacedock.files import Payload
+from spacedock_worker.adapters.endpoint import Endpoint
 
 
 class OnProgress(Protocol):
@@ -46,6 +47,11 @@ class Adapter(Protocol):
     @property
     def abandoned(self) -> bool:
         """Whether the app may still be at work on a call that was cut off: only its end would stop it."""
+        ...
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What can be called in the app, as it described itself."""
         ...
 
     async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:

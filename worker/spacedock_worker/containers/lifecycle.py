@@ -177,7 +177,7 @@ class Lifecycle(Generic[App]):
             try:
                 await self._start(place, waiting, tell)
             except StepError as error:
-                if not await self._to_be_tried_again(place, error):
+                if place.spec is None or not self._starter.blames_root(place.spec, str(error)):
                     raise
                 tell("starting it again with a root that it can write")
                 await self._remove(place)
@@ -191,11 +191,6 @@ class Lifecycle(Generic[App]):
         place.spec = self._starter.ground.as_started(waiting.spec)
         place.container = self._starter.new(place.spec)
         place.app = await self._starter.run(place.container, place.spec, waiting.connect, tell)
-
-    async def _to_be_tried_again(self, place: Place[App], error: StepError) -> bool:
-        assert place.container is not None
-        assert place.spec is not None
-        return await self._starter.blames_root(place.container, place.spec, error)
 
     async def _revived(self, place: Place[App], waiting: Waiting[App]) -> bool:
         assert place.container is not None

@@ -15,20 +15,20 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.assign import SlotState, assign
 from spacedock_worker.containers.container import REMOVE_SECONDS, START_SECONDS
-from spacedock_worker.containers.disk import DiskWatch
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.containers.experience import Experience
+from spacedock_worker.containers.holding import Holding
 from spacedock_worker.containers.lease import Lease
 from spacedock_worker.containers.lifecycle import Hooks, Lifecycle
 from spacedock_worker.containers.line import Line
 from spacedock_worker.containers.place import OnProgress, Place, Waiting
 from spacedock_worker.containers.places import Places
 from spacedock_worker.containers.ready import App, Connect
+from spacedock_worker.containers.sentry import Sentry
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.starter import Starter
 from spacedock_worker.containers.task import Completed, Task, TaskLimits
-from spacedock_worker.containers.watch import Watch
 from spacedock_worker.errors import StepError, TryAgainError
 
 log = structlog.get_logger()
@@ -55,10 +55,9 @@ class Pool(Generic[App]):
         self._lifecycle = Lifecycle(settings, self._starter, self._learned.profiles, hooks)
         self._places: Places[App] = Places()
         self._line: Line[App] = Line()
+        self.holding = Holding(self._places, self._lifecycle, self._learned.quarantine, self._starter)
         self._numbers = itertools.count(1)
-        self._watch = Watch(engine, settings.instance_id, self._ended)
-        self._disk = DiskWatch(engine, settings.instance_id, settings.disk, self._overwritten)
-        self._watching: tuple[asyncio.Task[None], ...] = ()
+        self._sentry = Sentry(engine, settings, self._places, self._lifecycle)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -69,7 +68,7 @@ class Pool(Generic[App]):
     async def __aenter__(self) -> Self:
         for survivor in await self._starter.survivors(self._lifecycle.notes):
             self._places.add(self._lifecycle.adopt(next(self._numbers), survivor))
-        self._watching = tuple(asyncio.create_task(w.run()) for w in (self._watch, self._disk))
+        self._sentry.start()
         return self
 
     async def __aexit__(
@@ -134,16 +133,20 @@ class Pool(Generic[App]):
         Waits fairly for room as a lease does. Raises StepError; a program that fails is no error here: see
         `Completed.exit_code`.
         """
+        spec = self._starter.ground.as_started(spec)
         place = await self._granted(await self._queued(spec, None, on_progress))
         try:
             if place.state is SlotState.STOPPING:
                 raise _stopping()
             place.container = self._starter.new(spec)
-            return await self._starter.complete(
-                place.container, spec, task, limits or TaskLimits(), on_progress
-            )
+            limits = limits or TaskLimits()
+            completed = await self._starter.complete(place.container, spec, task, limits, on_progress)
         finally:
             self._release(place, keep=False)
+        if completed.exit_code != 0 and self._starter.blames_root(spec, completed.stderr.text):
+            # Only once: the second time its root can be written.
+            return await self.complete(spec, task, on_progress, limits)
+        return completed
 
     async def _queued(
         self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress
@@ -209,7 +212,9 @@ class Pool(Generic[App]):
         self._learned.failed(place, error, _now())
         assert place.container is not None
         assert place.spec is not None
-        if error.kind in _APP_FAILED and await self._starter.blames_root(place.container, place.spec, error):
+        if not place.spec.read_only or error.kind not in _APP_FAILED:
+            return
+        if self._starter.blames_root(place.spec, f"{error}\n{await place.container.words()}"):
             lease.discard()
             raise TryAgainError(error) from error
 
@@ -224,20 +229,6 @@ class Pool(Generic[App]):
     def _emptied(self, place: Place[App]) -> None:
         self._places.drop(place)
         self._reassign()
-
-    def _ended(self, name: str | None) -> None:
-        """A container ended, or (None) any may have."""
-        for place in self._places:
-            if place.container is not None and name in (None, place.container.name):
-                place.container.stir()
-                self._lifecycle.check(place)
-
-    def _overwritten(self, name: str, why: str) -> None:
-        """A container wrote more to the disk than it may."""
-        for place in self._places:
-            if place.container is not None and place.container.name == name:
-                place.container.condemn(ErrorKind.OUT_OF_DISK, why)
-                self._lifecycle.discard(place, at_once=True)
 
     def _reassign(self) -> None:
         """Carry out what `assign` decides for the present state; awaits nothing."""
@@ -299,9 +290,7 @@ class Pool(Generic[App]):
                 self._lifecycle.discard(place, at_once=True)
             else:
                 kept.append(left)
-        for watching in self._watching:
-            watching.cancel()
-        await asyncio.gather(*self._watching, return_exceptions=True)
+        await self._sentry.stop()
         await self._lifecycle.close(START_SECONDS + REMOVE_SECONDS)
         await self._starter.close(kept)
 

@@ -61,6 +61,11 @@ class Starter:
         self._clean = False
         self.config = config_of(settings)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The containers that are ours, whether they exist yet, still, or not."""
+        return frozenset(self._names)
+
     async def survivors(self, notes: WarmNotes) -> list[Survivor]:
         """The idle containers that a worker of the same configuration left; all else of ours goes."""
         noted = {name: note for name, note in notes.read().items() if note.config == self.config}
@@ -145,9 +150,9 @@ class Starter:
             body = task_body(spec, await self.ground.limits(spec), site, task.env)
             return await completion.run(body, lambda: self._go(container, spec), on_progress)
 
-    async def blames_root(self, container: RunningContainer, spec: ContainerSpec, error: StepError) -> bool:
-        """Whether the app failed because it could not write its root; if so, it can at the next start."""
-        if not spec.read_only or not (failed_write(str(error)) or failed_write(await container.words())):
+    def blames_root(self, spec: ContainerSpec, said: str) -> bool:
+        """Whether an app that said that failed to write its root; if so, it can from the next start on."""
+        if not spec.read_only or not failed_write(said):
             return False
         self.ground.roots.remember(spec.digest)
         log.info("container.root_writable", space=spec.space, image=spec.digest)

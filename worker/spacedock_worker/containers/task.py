@@ -50,6 +50,11 @@ class Captured:
     data: bytes = b""
     truncated: bool = False
 
+    @property
+    def text(self) -> str:
+        """The data as text; what is no UTF-8 is replaced."""
+        return self.data.decode("utf-8", "replace")
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:

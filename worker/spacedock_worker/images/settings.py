@@ -15,6 +15,7 @@ class ImageSettings(BaseModel):
 
     `base_images` maps a Python version ("3.11") to an image; `ca_bundle` is a PEM file that builds and
     Spaces trust besides (a company's proxy); `extra_index_url` is another package index for pip;
+    images together may take `image_budget` bytes (None: as long as the engine's disk is not nearly full);
     `system_packages` are installed in every image that is built, before the Space's own packages.txt.
 
     With `pull_hub_images` a Space that is known by its Hub id alone is asked for at `hub_registry`, where the
@@ -32,6 +33,7 @@ class ImageSettings(BaseModel):
     system_packages: tuple[str, ...] = SYSTEM_PACKAGES
     pull_timeout: float = Field(default=1800.0, gt=0)
     build_timeout: float = Field(default=1800.0, gt=0)
+    image_budget: int | None = Field(default=None, ge=0)
     hub_endpoint: str | None = None
     hub_token: str | None = Field(default=None, repr=False)
     hub_registry: str = "registry.hf.space"

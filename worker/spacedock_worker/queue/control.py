@@ -1,21 +1,26 @@
-"""Answering control calls: whoever of the workers is first takes a call and pushes its reply."""
+"""Answering control calls: whoever of the workers is first takes a call and pushes its replies."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 from redis.asyncio import Redis
 
 from spacedock import keys, wire
 from spacedock.connection import answer
-from spacedock.control import CALL_SECONDS, Call, Reply
+from spacedock.control import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Reply
 from spacedock.errors import WireError
 from spacedock_worker.queue.ledger import TROUBLE
 
 log = structlog.get_logger()
 
-ControlHandler = Callable[[Call, Redis], Awaitable[Reply]]
+ControlHandler = Callable[[Call, Redis, OnProgress], Awaitable[Reply]]
+
+AT_ONCE = 4
+"""How many calls a worker answers at once: a long one must not keep the short ones waiting."""
 
 _WAIT_SECONDS = 5
 
@@ -30,16 +35,54 @@ async def serve_controls(redis: Redis, handle: ControlHandler) -> None:
     except WireError as error:
         log.warning("control.unreadable", error=str(error))
         return
-    reply = await _reply(call, redis, handle)
+    said = _Said()
+    async with _heard(redis, call, said):
+        reply = await _reply(call, redis, handle, said)
+    await _push(redis, call, reply)
+
+
+class _Said:
+    """What a handler said last; a new thing is told soon, the rest is left out."""
+
+    def __init__(self) -> None:
+        self.message = ""
+
+    def __call__(self, message: str) -> None:
+        self.message = message
+
+
+@asynccontextmanager
+async def _heard(redis: Redis, call: Call, said: _Said) -> AsyncIterator[None]:
+    """Within the block the caller hears that somebody is at work for it."""
+    telling = asyncio.create_task(_tell(redis, call, said))
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell(redis: Redis, call: Call, said: _Said) -> None:
+    while True:
+        await asyncio.sleep(WORKING_SECONDS)
+        message, said.message = said.message, ""
+        try:
+            await _push(redis, call, Reply(working=message))
+        except TROUBLE as error:
+            # The caller hears the next one; where Redis stays away, it has lost its own connection too.
+            log.debug("control.not_told", op=call.op.value, error=type(error).__name__)
+
+
+async def _push(redis: Redis, call: Call, reply: Reply) -> None:
     async with redis.pipeline(transaction=True) as pipe:
         pipe.lpush(keys.reply(call.id), wire.encode(reply))
-        pipe.expire(keys.reply(call.id), CALL_SECONDS * 2)
+        pipe.expire(keys.reply(call.id), SILENCE_SECONDS)
         await pipe.execute()
 
 
-async def _reply(call: Call, redis: Redis, handle: ControlHandler) -> Reply:
+async def _reply(call: Call, redis: Redis, handle: ControlHandler, said: _Said) -> Reply:
     try:
-        return await handle(call, redis)
+        return await handle(call, redis, said)
     except TROUBLE:
         raise
     except Exception as error:

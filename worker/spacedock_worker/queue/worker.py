@@ -19,7 +19,7 @@ from arq.worker import Worker, func
 from spacedock import keys
 from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
-from spacedock_worker.queue.control import ControlHandler, serve_controls
+from spacedock_worker.queue.control import AT_ONCE, ControlHandler, serve_controls
 from spacedock_worker.queue.job import Handler, JobRunner
 from spacedock_worker.queue.ledger import RENEW_SECONDS, TROUBLE, Claimed, Lease, Ledger, job_serializer
 
@@ -74,7 +74,8 @@ class QueueWorker(Worker):
             tasks.create_task(self._forever("queue", self._take))
             tasks.create_task(self._forever("leases", self._renew))
             tasks.create_task(self._forever("notifications", self._listen))
-            tasks.create_task(self._forever("control", self._serve))
+            for _ in range(AT_ONCE):
+                tasks.create_task(self._forever("control", self._serve))
 
     async def drain(self, seconds: float) -> None:
         """Take no more jobs, let those that run end within `seconds`, and give the rest back to the queue."""

@@ -12,6 +12,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer, AppCall, OnProgress
+from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.explaining import explained
 from spacedock_worker.adapters.faults import app_error
 from spacedock_worker.adapters.gradio.description import App, Function
@@ -78,6 +79,11 @@ class GradioAdapter:
         self._queue = _queue_of(app, http, self._limits)
         self._direct = Direct(http, app.prefix, self._limits.answer)
         self._gate = Gate()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """See `Adapter.endpoints`."""
+        return tuple(self.app.endpoints)
 
     async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
         """Call the endpoint that fits; see `Adapter.call`."""

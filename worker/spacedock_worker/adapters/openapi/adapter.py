@@ -49,18 +49,18 @@ class OpenApiAdapter:
         self._http, self._limits = http, limits or Limits()
         self._pointer = template.response if template else None
         self._builds: dict[str, Build] = {}
-        self._endpoints: tuple[Endpoint, ...] = ()
+        self.endpoints: tuple[Endpoint, ...] = ()
         if template is not None:
-            self._endpoints = (template.endpoint,)
+            self.endpoints = (template.endpoint,)
             self._builds[template.path] = template.request
             return
         for operation in describe(document):
-            self._endpoints += (operation.endpoint,)
+            self.endpoints += (operation.endpoint,)
             self._builds[operation.endpoint.name] = partial(build, operation)
 
     async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
         """Call the operation that fits; see `Adapter.call`. The caller bounds the time."""
-        choice = choose(self._endpoints, call)
+        choice = choose(self.endpoints, call)
         log.info("openapi.endpoint_chosen", endpoint=choice.endpoint.name)
         request = self._builds[choice.endpoint.name](choice.filling.data, call.files)
         on_progress("running")
@@ -78,7 +78,7 @@ class OpenApiAdapter:
 
     async def explain(self, call: AppCall) -> AppAnswer:
         """The choice of the operation with its reasons; see `Adapter.explain`."""
-        return explained(self._endpoints, call)
+        return explained(self.endpoints, call)
 
     async def aclose(self) -> None:
         """Close the connections; safe to call twice."""

@@ -1,0 +1,35 @@
+"""Bytes and times as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+from spacedock.errors import BadRequestError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of an age such as "24h", "90m", "7d" or "30" (seconds). Raises BadRequestError."""
+    found = _AGE.fullmatch(text.strip().lower())
+    if found is None:
+        raise BadRequestError(f"'{text}' is no age: write 24h, 90m, 7d or seconds")
+    return float(found.group(1)) * _UNITS[found.group(2) or "s"]
+
+
+def size(count: float | None) -> str:
+    """Bytes for people, in powers of 1000 as Docker has them; a dash where there are none to tell."""
+    if count is None:
+        return "-"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+
+
+def age(seconds: float) -> str:
+    """A stretch of time for people, to the second."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,119 @@
+"""`bundle` and `unbundle`: on the host itself, since they read and write files that their user names."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from spacedock.control import OnProgress
+from spacedock.errors import SpacedockError
+from spacedock_worker.containers import Engine
+from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.images import Images
+from spacedock_worker.logs import configure
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.upkeep.bundle import Bundler
+from spacedock_worker.upkeep.bundle_manifest import Manifest
+from spacedock_worker.upkeep.keeping import keeping
+from spacedock_worker.upkeep.transfer import Transfer
+from spacedock_worker.upkeep.unbundle import Unbundler
+from spacedockd import settings
+from spacedockd.settings import DaemonSettings
+
+_SAY_SECONDS = 2.0
+
+
+def bundle_command(
+    out: Path, names: Sequence[str], config: Path | None = None, options: Mapping[str, Any] | None = None
+) -> None:
+    """Write these Spaces of this host to `out`. Raises SpacedockError."""
+    loaded = settings.load(config, options or {}, os.environ, os.getuid())
+    manifest = _run(loaded, lambda: bundle(loaded, out, names, _say))
+    _say(f"bundled {_names(manifest)} in {out} ({out.stat().st_size / 1e6:,.1f} MB)")
+
+
+def unbundle_command(
+    path: Path, config: Path | None = None, options: Mapping[str, Any] | None = None
+) -> None:
+    """Take the Spaces of a bundle into this host. Raises SpacedockError."""
+    loaded = settings.load(config, options or {}, os.environ, os.getuid())
+    manifest = _run(loaded, lambda: unbundle(loaded, path, _say))
+    _say(f"took in {_names(manifest)}")
+
+
+async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: OnProgress) -> Manifest:
+    """Bundle Spaces; see `Bundler.bundle`."""
+    told = loaded.worker(None)
+    registry, owner = Registry(told.registry), loaded.containers.instance_id
+    async with Engine(loaded.containers.docker_host) as engine:
+        kept = keeping(told, engine, registry, None)
+        images = Images(engine, loaded.images, kept.notes.pulled)
+        transfer = Transfer(engine, owner)
+        bundler = Bundler(registry, images, kept.care, kept.stock, transfer, _meter(tell))
+        return await bundler.bundle(out, names, tell)
+
+
+async def unbundle(loaded: DaemonSettings, path: Path, tell: OnProgress) -> Manifest:
+    """Take a bundle in; see `Unbundler.unbundle`."""
+    told = loaded.worker(None)
+    registry, owner = Registry(told.registry), loaded.containers.instance_id
+    async with Engine(loaded.containers.docker_host) as engine:
+        notes = keeping(told, engine, registry, None).notes
+        transfer = Transfer(engine, owner)
+        unbundler = Unbundler(registry, told.repositories, notes, transfer, owner, _meter(tell))
+        return await unbundler.unbundle(path, tell)
+
+
+def _run(loaded: DaemonSettings, work: Callable[[], Any]) -> Manifest:
+    configure(loaded.log_format, "warning")
+    try:
+        with _alone(loaded.state_dir):
+            manifest: Manifest = asyncio.run(work())
+            return manifest
+    except RefusedError as error:
+        raise SpacedockError(f"{error}. Try `docker info`.") from error
+    except OSError as error:
+        raise SpacedockError(f"{error.filename or 'the bundle'}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _alone(state_dir: Path) -> Iterator[None]:
+    """One bundle at a time: each removes the helpers that a killed one left."""
+    with (state_dir / "bundle.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SpacedockError("another bundle or unbundle is at work here: wait for its end") from None
+        yield
+
+
+def _meter(tell: OnProgress) -> Callable[[str], Callable[[int], None]]:
+    """Says now and then how far each thing is."""
+
+    def made(what: str) -> Callable[[int], None]:
+        last = time.monotonic()
+
+        def hear(count: int) -> None:
+            nonlocal last
+            if (now := time.monotonic()) - last >= _SAY_SECONDS:
+                last = now
+                tell(f"{what}: {count / 1e6:,.0f} MB")
+
+        return hear
+
+    return made
+
+
+def _names(manifest: Manifest) -> str:
+    return ", ".join(space.name for space in manifest.spaces)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

@@ -1,0 +1,434 @@
+"""Cleaning up, keeping house, locking and bundling, on a real engine: what is not ours survives all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from spacedock.connection import connect
+from spacedock.control import Call, Op, Reply
+from spacedock.request import JobRequest
+from spacedock.result import Stage
+from spacedock_worker.adapters.opening import Opener
+from spacedock_worker.chain import Trace
+from spacedock_worker.containers import ContainerSettings, Engine, Pool
+from spacedock_worker.containers.body import OWNER_LABEL, SPACE_LABEL
+from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.containers.volumes import volume_labels, volume_name
+from spacedock_worker.errors import StepError
+from spacedock_worker.images import Image, Images, ImageSettings
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.space_step import SpaceRunner, source_of
+from spacedock_worker.upkeep.cleaner import Order
+from spacedock_worker.upkeep.keeping import Keeping, keeping
+from spacedock_worker.upkeep.stock import HELPER_LABEL
+from spacedock_worker.upkeep.transfer import Transfer
+
+DATA = 300_000
+
+
+def silent(message: str) -> None:
+    pass
+
+
+@dataclass
+class Host:
+    """One daemon's state on the engine that all share."""
+
+    state: Path
+    engine: Engine
+    settings: WorkerSettings
+    registry: Registry
+    kept: Keeping
+    images: Images
+
+    @property
+    def owner(self) -> str:
+        return self.settings.containers.instance_id
+
+    async def space(self, name: str, *, listed: bool = True) -> Image:
+        """A small program as a Space, built and used; its image alone has DATA bytes that no other has."""
+        repository = self.state / "spaces" / name
+        await asyncio.to_thread(_program, repository)
+        fields = {"repository": str(repository), "adapter": "command"}
+        entry = self.registry.add(name, fields)
+        image = await self.images.get(source_of(entry, None), silent)
+        await self.kept.notes.used(image.reference, image.digest, name)
+        if not listed:
+            self.registry.remove(name)
+        return image
+
+    async def cache(self, space: str, image: Image, data: bytes) -> str:
+        """The Space's cache volume with one file in it."""
+        volume, labels = volume_name(self.owner, space), volume_labels(self.owner, space)
+        await Transfer(self.engine, self.owner).write(volume, labels, image.reference, iter([_tar(data)]))
+        return volume
+
+    async def container(self, image: Image, labels: dict[str, str], *, start: bool = False) -> str:
+        body: dict[str, Any] = {"Image": image.reference, "Cmd": ["sleep", "600"], "Labels": labels}
+        async with self.engine.call(Stage.START) as docker:
+            container = await docker.containers.create(body)
+            if start:
+                await container.start()
+        return container.id
+
+    async def clean(self, redis: Redis, **order: Any) -> dict[str, Any]:
+        return (await self.kept.cleaner.clean(Order(0, **order), redis, silent)).told()
+
+    async def has(self, path: str) -> bool:
+        try:
+            async with self.engine.call(Stage.START) as docker:
+                await docker._query_json(path)
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+
+def _program(repository: Path) -> None:
+    repository.mkdir(parents=True)
+    (repository / "README.md").write_text("---\nsdk: docker\n---\n")
+    (repository / "main.py").write_text("import sys\nprint(sys.stdin.read().strip().upper() + '!')\n")
+    (repository / "data").write_bytes(os.urandom(DATA))
+    dockerfile = 'FROM spacedock/python:3.11\nCOPY data main.py /\nCMD ["python3", "/main.py"]\n'
+    (repository / "Dockerfile").write_text(dockerfile)
+
+
+def _tar(data: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("weights.bin")
+        entry.size, entry.uid, entry.gid = len(data), 1000, 1000
+        archive.addfile(entry, io.BytesIO(data))
+    return packed.getvalue()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    async with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def name() -> str:
+    return f"up-{secrets.token_hex(4)}"
+
+
+def host_in(state: Path, engine: Engine, owner: str, budget: int | None = None) -> Host:
+    state.mkdir()
+    (state / "instance-id").write_text(owner)
+    ca = os.environ.get("SSL_CERT_FILE")
+    images = ImageSettings(ca_bundle=Path(ca) if ca else None, image_budget=budget)
+    settings = WorkerSettings(
+        redis_url="unix:///nowhere",
+        registry=state / "registry.yaml",
+        repositories=state / "repositories",
+        state=state,
+        images=images,
+        containers=ContainerSettings(instance_id=owner),
+    )
+    registry = Registry(settings.registry)
+    kept = keeping(settings, engine, registry, None)
+    return Host(state, engine, settings, registry, kept, Images(engine, images, kept.notes.pulled))
+
+
+@pytest.fixture
+async def host(tmp_path: Path, engine: Engine, name: str) -> AsyncIterator[Host]:
+    host = host_in(tmp_path / "host", engine, f"test-{name}")
+    yield host
+    await remove_all(engine, name)
+
+
+async def remove_all(engine: Engine, name: str) -> None:
+    """Remove whatever the test has made, ours and the foreign: all of it has the name in it."""
+    async with engine.call(Stage.START) as docker:
+        for row in await docker._query_json("containers/json", params={"all": 1}):
+            if name in str(row["Labels"]):
+                await docker.containers.container(row["Id"]).delete(force=True)
+        for row in (await docker.volumes.list())["Volumes"] or ():
+            if name in row["Name"]:
+                async with docker._query(f"volumes/{row['Name']}", method="DELETE"):
+                    pass
+        for row in await docker.images.list():
+            for tag in row["RepoTags"] or ():
+                if name in tag:
+                    await docker.images.delete(tag, force=True)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with connect(redis_url) as redis:
+        yield redis
+
+
+async def test_a_clean_up_frees_exactly_what_it_says_and_nothing_of_others(
+    host: Host, redis: Redis, name: str, engine: Engine
+) -> None:
+    listed, gone = await host.space(f"{name}-listed"), await host.space(f"{name}-gone", listed=False)
+    caches = [
+        await host.cache(space, listed, os.urandom(50_000)) for space in (f"{name}-listed", f"{name}-gone")
+    ]
+    ended = await host.container(listed, {OWNER_LABEL: host.owner, SPACE_LABEL: f"{name}-listed"})
+    running = await host.container(listed, {OWNER_LABEL: host.owner}, start=True)
+    other = host_in(host.state.parent / "other", engine, f"test-{name}-2")
+    theirs = await other.space(f"{name}-theirs", listed=False)
+    foreign = [
+        await other.cache(f"{name}-gone", listed, b"other daemon's"),
+        f"spacedock-{host.owner}-foreign",
+    ]
+    async with engine.call(Stage.START) as docker:
+        await docker.volumes.create({"Name": foreign[1]})  # type: ignore[no-untyped-call]
+    strangers = [
+        await host.container(listed, {OWNER_LABEL: other.owner}),
+        await host.container(listed, {"name": name}),
+    ]
+    leftover = host.state / "scratch"
+    leftover.mkdir()
+    (leftover / "part").write_bytes(b"12345")
+
+    planned = await host.clean(redis, dry_run=True, images=True)
+    assert planned["dry_run"]
+    assert {item["kind"]: item["name"] for item in planned["items"]} == {
+        "scratch": "part",
+        "containers": (await named(engine, ended)),
+        "caches": f"{name}-gone",
+        "images": gone.reference,
+    }
+    assert planned["kinds"]["scratch"] == {"count": 1, "bytes": 5}
+    assert 50_000 <= planned["kinds"]["caches"]["bytes"] < 80_000
+    # Its own files, and not the base that it shares.
+    assert DATA < planned["kinds"]["images"]["bytes"] < DATA + 10_000
+    assert await host.has(f"containers/{ended}/json")
+    assert await host.has(f"images/{gone.reference}/json")
+
+    assert await host.clean(redis, images=True) == planned | {"dry_run": False}
+    assert not await host.has(f"containers/{ended}/json")
+    assert not await host.has(f"volumes/{caches[1]}")
+    assert not await host.has(f"images/{gone.reference}/json")
+    assert not os.listdir(leftover)
+    kept = [f"volumes/{volume}" for volume in (caches[0], *foreign)]
+    kept += [f"containers/{container}/json" for container in (running, *strangers)]
+    kept += [f"images/{image.reference}/json" for image in (listed, theirs)]
+    assert [path for path in kept if not await host.has(path)] == []
+    assert (await host.clean(redis, images=True))["bytes"] == 0
+
+
+async def named(engine: Engine, container: str) -> str:
+    async with engine.call(Stage.START) as docker:
+        found = await docker.containers.container(container).show()
+    return str(found["Name"]).removeprefix("/")
+
+
+async def test_what_was_needed_lately_stays(host: Host, redis: Redis, name: str) -> None:
+    image = await host.space(name, listed=False)
+    await host.cache(name, image, b"weights")
+    await host.container(image, {OWNER_LABEL: host.owner})
+    report = await host.kept.cleaner.clean(Order(3600, images=True), redis, silent)
+    assert (report.freed, report.left) == ([], [])
+
+
+async def test_the_budget_takes_the_least_recently_used_and_leaves_what_runs_or_is_locked(
+    host: Host, redis: Redis, name: str
+) -> None:
+    spaces = [f"{name}-{number}" for number in range(4)]
+    images = [await host.space(space) for space in spaces]
+    await host.container(images[0], {OWNER_LABEL: host.owner}, start=True)
+    host.kept.lock.path.write_text(
+        f'{{"version": 1, "spaces": {{"x": {{"image": "x", "digest": "{images[1].digest}"}}}}}}'
+    )
+    shelf = host.kept.shelf
+    assert await shelf.bytes() > 4 * DATA
+    report = await host.kept.cleaner.clean(Order(0, need=DATA // 2), redis, silent)
+    assert [item.name for item in report.freed if item.kind == "images"] == [images[2].reference]
+    report = await host.kept.cleaner.clean(Order(0, need=2**50), redis, silent)
+    assert [item.name for item in report.freed if item.kind == "images"] == [images[3].reference]
+
+
+async def test_the_housekeeper_keeps_to_the_budget(host: Host, redis: Redis, name: str) -> None:
+    image = await host.space(name)
+    budget = host.kept.housekeeper(redis)
+    budget._budget = 0
+    # What is in use just now stays, whatever the budget.
+    assert (await budget.once()).freed == []
+    notes = host.kept.notes
+    notes.now = lambda: time.time() - 1000
+    await notes.used(image.reference, image.digest, name)
+    assert [item.name for item in (await budget.once()).freed] == [image.reference]
+    assert notes.all() == ()
+
+
+async def answer(host: Host, redis: Redis, op: Op, pool: Pool[Any], **call: Any) -> Reply:
+    desks = host.kept.desks(host.images, pool, Opener())
+    return await desks[op](Call(id="1", op=op, **call), redis, silent)
+
+
+async def test_a_space_is_shown_with_what_is_here_and_goes_with_it(
+    host: Host, redis: Redis, name: str, engine: Engine
+) -> None:
+    image = await host.space(name)
+    host.registry.add(f"{name}-none", {"docker_image": f"127.0.0.1:9/{name}:1"})
+    volume = await host.cache(name, image, os.urandom(50_000))
+    container = await host.container(image, {OWNER_LABEL: host.owner, SPACE_LABEL: name}, start=True)
+    pool: Pool[Any] = Pool(engine, host.settings.containers)
+    plain = await answer(host, redis, Op.LIST, pool)
+    assert plain.data == {}
+    shown = (await answer(host, redis, Op.LIST, pool, options={"status": True})).data["status"]
+    assert shown[name]["state"] == "running"
+    assert shown[name]["containers"] == {"running": 1}
+    assert shown[name]["cache_bytes"] >= 50_000
+    assert shown[name]["image_bytes"] > DATA
+    assert shown[f"{name}-none"]["state"] == "not here"
+    removed = await answer(host, redis, Op.REMOVE, pool, name=name)
+    assert [item["kind"] for item in removed.data["items"]] == ["containers", "caches"]
+    assert removed.data["left"] == []
+    assert not await host.has(f"containers/{container}/json")
+    assert not await host.has(f"volumes/{volume}")
+
+
+async def run(host: Host, name: str, pool: Pool[Any]) -> tuple[str | None, list[str]]:
+    """The Space's answer to "hello", and what was done for it."""
+    heard: list[str] = []
+    trace = Trace(lambda stage, step, message, partial: heard.append(message), name)
+    runner = SpaceRunner(host.images, pool, Opener(), host.kept.care)
+    entry = host.registry.shelf().get(name)
+    answer = await runner.take(entry, JobRequest(prompt="hello", space=name), (), None, trace)
+    return answer.answer.text, heard
+
+
+def can_cut() -> bool:
+    """Whether a process can be started here that has no network."""
+    try:
+        return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+async def spacedockd(host: Host, *words: str, cut: bool = False) -> asyncio.subprocess.Process:
+    """The daemon's command in a process of its own; `cut` leaves it no network at all."""
+    alone = ["unshare", "--net"] if cut else []
+    env = {key: value for key, value in os.environ.items() if not key.startswith("SPACEDOCK_")}
+    return await asyncio.create_subprocess_exec(
+        *alone,
+        sys.executable,
+        "-c",
+        "from spacedockd.entry import main; main()",
+        "--state-dir",
+        str(host.state),
+        *words,
+        env=env,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def bundled(host: Host, out: Path, name: str) -> None:
+    made = await spacedockd(host, "bundle", str(out), name)
+    _, said = await made.communicate()
+    assert made.returncode == 0, said
+    assert f"bundled {name}".encode() in said
+
+
+async def test_a_bundle_that_is_killed_leaves_nothing_under_its_name(host: Host, name: str) -> None:
+    await host.space(name)
+    out, part = host.state.parent / "spaces.tar", host.state.parent / "spaces.tar.part"
+    killed = await spacedockd(host, "bundle", str(out), name)
+    # The command tells of its progress only now and then.
+    await until(lambda: part.exists() and part.stat().st_size > 2**20)
+    killed.send_signal(signal.SIGKILL)
+    await killed.wait()
+    assert not out.exists()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Look again and again: for what has no way of telling."""
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - files wake nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_a_bundle_brings_spaces_to_a_host_without_a_network(
+    host: Host, redis: Redis, name: str, engine: Engine
+) -> None:
+    image = await host.space(name)
+    weights = os.urandom(50_000)
+    volume = await host.cache(name, image, weights)
+    folder = host.state.parent
+    out = folder / "spaces.tar"
+    # What a bundle leaves that was killed.
+    (folder / "spaces.tar.part").write_bytes(b"half")
+    helper = await host.container(image, {HELPER_LABEL: host.owner})
+    await bundled(host, out, name)
+    assert not await host.has(f"containers/{helper}/json")
+    assert [path for path in os.listdir(folder) if "spaces" in path] == ["spaces.tar"]
+    host.registry.remove(name)
+    await host.clean(redis, images=True)
+    shutil.rmtree(host.state / "spaces")
+    assert not await host.has(f"images/{image.reference}/json")
+    assert not await host.has(f"volumes/{volume}")
+
+    there = host_in(folder / "there", engine, f"test-{name}-there")
+    taken = await spacedockd(there, "unbundle", str(out), cut=can_cut())
+    _, said = await taken.communicate()
+    assert taken.returncode == 0, said
+    async with Pool[Any](engine, there.settings.containers) as pool:
+        text, heard = await run(there, name, pool)
+        assert text == "HELLO!"
+        assert not [message for message in heard if "pull" in message or "step" in message]
+        lock = (await answer(there, redis, Op.LOCK, pool)).data["spaces"]
+        assert lock[name]["digest"] == image.digest
+    assert await cached(there, name, image) == (1000, weights)
+    # What a bundle brought stays while its Space does, and goes like any other when it does not.
+    assert (await there.clean(redis, need=2**50))["kinds"]["images"]["count"] == 0
+    there.registry.remove(name)
+    assert (await there.clean(redis, images=True))["kinds"]["images"]["count"] == 1
+
+
+async def cached(host: Host, space: str, image: Image) -> tuple[int, bytes]:
+    """The owner and the bytes of the one file in a Space's cache."""
+    volume = volume_name(host.owner, space)
+    async with Transfer(host.engine, host.owner).read(volume, image.reference) as chunks:
+        packed = b"".join([chunk async for chunk in chunks])
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        (found,) = [member for member in archive if member.isfile()]
+        return found.uid, archive.extractfile(found).read()  # type: ignore[union-attr]
+
+
+async def test_a_broken_bundle_changes_nothing(host: Host, name: str) -> None:
+    path = host.state.parent / "broken.tar"
+    path.write_bytes(b"no tar")
+    taken = await spacedockd(host, "unbundle", str(path))
+    _, said = await taken.communicate()
+    assert taken.returncode == 2
+    assert b"Nothing was changed" in said
+    assert not host.settings.registry.exists()
+
+
+async def test_a_locked_space_runs_exactly_that_image(host: Host, redis: Redis, name: str) -> None:
+    image = await host.space(name)
+    async with Pool[Any](host.engine, host.settings.containers) as pool:
+        reply = await answer(host, redis, Op.LOCK, pool, options={"names": [name]})
+        row = reply.data["spaces"][name]
+        assert (row["image"], row["digest"], row["commit"]) == (image.reference, image.digest, None)
+        host.kept.lock.path.write_text(json.dumps(reply.data))
+        assert (await run(host, name, pool))[0] == "HELLO!"
+        away = {**row, "digest": "sha256:" + "0" * 64}
+        host.kept.lock.path.write_text(json.dumps({**reply.data, "spaces": {name: away}}))
+        with pytest.raises(StepError, match=r"is locked to the image .*0000.*bundle"):
+            await run(host, name, pool)

@@ -1,0 +1,31 @@
+"""Who answers which control call: a table from operations to the desks that know them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from redis.asyncio import Redis
+
+from spacedock.control import Call, OnProgress, Op, Reply
+from spacedock.errors import SpacedockError, SpaceNotFoundError
+
+Desk = Callable[[Call, Redis, OnProgress], Awaitable[Reply]]
+
+
+class Desks:
+    """Sends each call to its desk; what is wrong with it becomes the reply's error."""
+
+    def __init__(self, table: Mapping[Op, Desk]) -> None:
+        self._table = dict(table)
+
+    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        """The reply of the desk that knows the operation."""
+        desk = self._table.get(call.op)
+        if desk is None:
+            return Reply(error=f"this worker does not know '{call.op.value}'. Is it an older version?")
+        try:
+            return await desk(call, redis, tell)
+        except SpaceNotFoundError as error:
+            return Reply(not_found=True, known=error.known)
+        except SpacedockError as error:
+            return Reply(error=str(error))

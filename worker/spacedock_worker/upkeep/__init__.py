@@ -1,0 +1,1 @@
+"""Looking after what a host keeps: cleaning up, locking, bundling, and saying what is there."""

@@ -1,0 +1,72 @@
+"""All that looks after a host, put together from what the worker has."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from spacedock.control import Op
+from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.adapters.opening import Opener
+from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.containers.status import Holder
+from spacedock_worker.desks import Desk
+from spacedock_worker.images import Images
+from spacedock_worker.registry.desk import RegistryDesk
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.upkeep.care import Care
+from spacedock_worker.upkeep.cleaner import Cleaner
+from spacedock_worker.upkeep.cleanup_desk import CleanupDesk
+from spacedock_worker.upkeep.housekeeping import Housekeeper
+from spacedock_worker.upkeep.image_shelf import ImageShelf
+from spacedock_worker.upkeep.lock import LockFile
+from spacedock_worker.upkeep.lock_desk import LockDesk
+from spacedock_worker.upkeep.notes import ImageNotes
+from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
+from spacedock_worker.upkeep.spaces_desk import SpacesDesk
+from spacedock_worker.upkeep.stock import Stock
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What a worker needs of it: the notes and the lock for its jobs, the clean-up, and the desks."""
+
+    settings: WorkerSettings
+    registry: Registry
+    notes: ImageNotes
+    lock: LockFile
+    stock: Stock
+    shelf: ImageShelf
+    cleaner: Cleaner
+    holder: Holder | None
+
+    @property
+    def care(self) -> Care:
+        """What jobs do beside their use of images."""
+        return Care(self.notes, self.lock)
+
+    def housekeeper(self, redis: Redis) -> Housekeeper:
+        """The clean-up by the clock."""
+        return Housekeeper(self.cleaner, self.shelf, self.stock, redis, self.settings.images.image_budget)
+
+    def desks(self, images: Images, pool: Pool[Adapter], opener: Opener) -> dict[Op, Desk]:
+        """Who answers which control call."""
+        registry = RegistryDesk(self.registry, self.settings.repositories)
+        spaces = SpacesDesk(registry, self.stock, self.shelf, self.cleaner, self.holder).answer
+        lock = LockDesk(self.registry, images, pool, opener, self.notes).answer
+        table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
+        return table | {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
+
+
+def keeping(settings: WorkerSettings, engine: Engine, registry: Registry, holder: Holder | None) -> Keeping:
+    """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds."""
+    notes = ImageNotes(settings.state_dir, time.time)
+    lock = LockFile(settings.lock_file, required=settings.lock is not None)
+    stock = Stock(engine, settings.containers.instance_id)
+    shelf = ImageShelf(stock, registry, notes, lock.digests)
+    scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)
+    cleaner = Cleaner(stock, registry, notes, shelf, scratch, holder)
+    return Keeping(settings, registry, notes, lock, stock, shelf, cleaner, holder)
