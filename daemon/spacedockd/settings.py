@@ -97,7 +97,10 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
     _directory(fields, "runtime_dir", runtime_dir(env, uid))
     paths.make_private(state_dir)
     _section(fields, "containers").setdefault("instance_id", paths.instance_id(state_dir))
-    _section(fields, "images").setdefault("ca_bundle", _ca_bundle(env))
+    images = _section(fields, "images")
+    images.setdefault("ca_bundle", _ca_bundle(env))
+    images.setdefault("docker_config", _docker_config(env))
+    images.setdefault("hub_token", env.get("HF_TOKEN") or _credential(env, "hf-token"))
     try:
         return DaemonSettings.model_validate(fields)
     except ValidationError as error:
@@ -178,3 +181,10 @@ def _ca_bundle(env: Mapping[str, str]) -> Path | None:
     """The CA file that this machine's own programs are told to trust, as behind a company's proxy."""
     named = (Path(env[variable]) for variable in _CA_VARIABLES if env.get(variable))
     return next((path for path in named if path.is_file()), None)
+
+
+def _docker_config(env: Mapping[str, str]) -> Path | None:
+    """The folder where `docker login` of this user keeps its logins."""
+    if named := env.get("DOCKER_CONFIG"):
+        return Path(named)
+    return Path(env["HOME"], ".docker") if env.get("HOME") else None

@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
-import io
-import socket
-import subprocess
-import tarfile
-import time
-import urllib.request
+import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from tests.image_registry import docker, image_registry, put
+from tests.served import served
+from tests.token_server import self_signed
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
-
-START_SECONDS = 20.0
-SPACES = Path(__file__).parent.parent / "spaces"
+from spacedock_worker.images.preflight import Preflight
+from spacedock_worker.images.reference import parse_reference
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an image registry on loopback, which engines trust without TLS."""
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    config = folder / "config.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: '{address}'}}\n"
-    )
-    with subprocess.Popen(
-        ["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            _wait_for(f"http://{address}/v2/")
-            yield address
-        finally:
-            process.terminate()
+    with image_registry(tmp_path_factory.mktemp("registry")) as address:
+        yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pushed(registry: str) -> Iterator[str]:
     """A small image that is in the registry and not on this host."""
-    reference = f"{registry}/user-space:latest"
-    docker("import", "--change", "LABEL io.spacedock.test=pull", "-", reference, stdin=_tree())
-    docker("push", "--quiet", reference)
-    docker("image", "rm", reference)
+    reference = f"{registry}/user-space-{secrets.token_hex(4)}:latest"
+    put(reference, changes=["LABEL io.spacedock.test=pull", "ENV HF_HOME=/data/hf"])
     yield reference
     docker("image", "rm", "--force", reference)
 
 
 @pytest.fixture
-async def images() -> AsyncIterator[Images]:
+async def engine() -> AsyncIterator[Engine]:
     async with Engine() as engine:
-        yield Images(engine, ImageSettings())
+        yield engine
+
+
+@pytest.fixture
+def images(engine: Engine) -> Images:
+    return Images(engine, ImageSettings())
+
+
+def silent(text: str) -> None:
+    pass
 
 
 async def test_an_image_is_pulled_with_progress_and_known_by_its_digest(images: Images, pushed: str) -> None:
@@ -65,50 +57,148 @@ async def test_an_image_is_pulled_with_progress_and_known_by_its_digest(images: 
     image = await images.get(SpaceSource("space", docker_image=pushed), said.append)
     assert image.reference == pushed
     assert image.digest.startswith("sha256:")
-    assert any("pulling" in text for text in said)
+    assert said[0] == f"pulling {pushed}"
+    assert said[-1] == f"pulling {pushed} 100% of 1.0 MB, 1 of 1 layers"
     # An image without a command of its own is a Gradio Space's: the Hub starts it with its app.
     assert image.command == ("python", "app.py")
+    assert (image.built, image.cache) == (False, "/data/hf")
+
+
+async def test_who_keeps_account_of_pulls_is_told_of_each_once(engine: Engine, pushed: str) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def tell(reference: str, digest: str) -> None:
+        told.append((reference, digest))
+
+    images = Images(engine, ImageSettings(), tell)
+    for _ in range(2):
+        image = await images.get(SpaceSource("space", docker_image=pushed), silent)
+    assert told == [(pushed, image.digest)]
 
 
 async def test_an_image_that_is_present_is_not_pulled_again(images: Images, pushed: str) -> None:
-    await images.get(SpaceSource("space", docker_image=pushed), lambda _: None)
+    await images.get(SpaceSource("space", docker_image=pushed), silent)
     said: list[str] = []
     await images.get(SpaceSource("space", docker_image=pushed), said.append)
     assert said == []
+
+
+async def test_many_spaces_that_want_an_image_get_one_pull_and_all_hear_of_it(
+    images: Images, pushed: str
+) -> None:
+    heard: list[list[str]] = [[] for _ in range(4)]
+    sources = [SpaceSource(f"space-{number}", docker_image=pushed) for number in range(4)]
+    sources[3] = SpaceSource("other", docker_image=pushed, hub_id="somebody/other")
+    async with asyncio.TaskGroup() as jobs:
+        for source, said in zip(sources, heard, strict=True):
+            jobs.create_task(images.get(source, said.append))
+    for said in heard:
+        assert said.count(f"pulling {pushed}") == 1
+        assert said[-1].endswith("1 of 1 layers")
 
 
 async def test_an_image_that_the_registry_lacks_is_an_error_that_names_it(
     images: Images, registry: str
 ) -> None:
     missing = f"{registry}/no-such-space:latest"
+    said: list[str] = []
     with pytest.raises(StepError) as caught:
-        await images.get(SpaceSource("space", docker_image=missing), lambda _: None)
+        await images.get(SpaceSource("space", docker_image=missing), said.append)
     assert (caught.value.stage, caught.value.kind) == (Stage.PULL, ErrorKind.PULL_FAILED)
     assert missing in str(caught.value)
+    # The engine was not even asked.
+    assert said == []
 
 
-def docker(*arguments: str, stdin: bytes = b"") -> None:
-    subprocess.run(["docker", *arguments], input=stdin, check=True, capture_output=True)
+async def test_a_tag_that_is_needed_is_named(images: Images, pushed: str) -> None:
+    with pytest.raises(StepError, match="It has the tags latest: name one of them"):
+        await images.get(SpaceSource("space", pushed.replace(":latest", ":v2")), silent)
 
 
-def _tree() -> bytes:
-    """A root filesystem of one file, large enough for the engine to report progress."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        content = bytes(range(256)) * 4096
-        info = tarfile.TarInfo("home/user/app/app.py")
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+async def test_a_digest_is_pulled_and_run_and_no_other(images: Images, pushed: str) -> None:
+    first = await images.get(SpaceSource("space", docker_image=pushed), silent)
+    put(pushed)
+    locked = SpaceSource("space", docker_image=pushed, digest=first.digest)
+    image = await images.get(locked, silent)
+    name = pushed.removesuffix(":latest")
+    assert (image.reference, image.digest, image.id) == (f"{name}@{first.digest}", first.digest, first.id)
+    newest = await images.get(SpaceSource("space", docker_image=pushed), silent)
+    assert newest.id != first.id
+    assert (await images.get(locked, silent)).id == first.id
+    by_id = await images.get(SpaceSource("space", docker_image=pushed, digest=first.id), silent)
+    assert by_id.id == first.id
+    docker("image", "rm", "--force", first.id)
 
 
-def _wait_for(url: str) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            # A registry that starts has no way of telling when it listens.
-            time.sleep(0.05)
-    raise TimeoutError(f"no image registry at {url}")
+async def test_a_digest_that_is_nowhere_is_not_replaced_by_a_build(images: Images, pushed: str) -> None:
+    digest = f"sha256:{'0' * 64}"
+    locked = SpaceSource("space", docker_image=pushed, hub_id="somebody/space", digest=digest)
+    with pytest.raises(StepError, match=digest) as caught:
+        await images.get(locked, silent)
+    assert caught.value.kind is ErrorKind.PULL_FAILED
+
+
+async def test_an_image_that_does_not_fit_on_the_disk_is_not_begun(images: Images) -> None:
+    """Its image registry is a double: a real one would have to hold what does not fit."""
+    layer = {"digest": f"sha256:{'a' * 64}", "size": 10**17}
+
+    async def manifest(request: web.Request) -> web.Response:
+        return web.json_response({"schemaVersion": 2, "layers": [layer], "config": layer})
+
+    async with served(manifest) as address:
+        said: list[str] = []
+        with pytest.raises(StepError, match=r"needs about 200000000\.0 GB .* free") as caught:
+            await images.get(SpaceSource("space", f"{address}/huge:1"), said.append)
+    assert (caught.value.stage, caught.value.kind) == (Stage.PULL, ErrorKind.OUT_OF_DISK)
+    assert said == []
+
+
+@pytest.mark.parametrize("answer", ["page", "endless", "redirect", "error"])
+async def test_where_the_registry_cannot_be_asked_the_engine_decides(
+    engine: Engine, registry: str, answer: str
+) -> None:
+    """Servers that are no image registry, or behave like none, in front of what the engine may still pull."""
+
+    async def odd(request: web.Request) -> web.StreamResponse:
+        if answer == "page":
+            return web.Response(status=404, text="<html>nothing here</html>")
+        if answer == "redirect":
+            raise web.HTTPFound("http://127.0.0.1:9/")
+        if answer == "error":
+            return web.Response(status=500)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(200):
+            await response.write(b" " * 2**16)
+        return response
+
+    async with served(odd) as address:
+        said: list[str] = []
+        with pytest.raises(StepError, match="cannot be pulled") as caught:
+            await Images(engine, ImageSettings()).get(SpaceSource("space", f"{address}/odd:1"), said.append)
+    assert caught.value.kind is ErrorKind.PULL_FAILED
+    assert said == [f"pulling {address}/odd:1"]
+
+
+async def test_elsewhere_a_registry_is_asked_by_tls_that_the_ca_bundle_trusts(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Asked at the address of Docker's bridge: on loopback there is no TLS."""
+    async with engine.call(Stage.PULL) as client:
+        bridge = await (await client.networks.get("bridge")).show()
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    host = bridge["IPAM"]["Config"][0]["Gateway"]
+    self_signed(key, certificate, f"IP:{host}")
+    tls = f"tls: {{certificate: '{certificate}', key: '{key}'}}"
+    with image_registry(tmp_path) as loopback, image_registry(tmp_path, host=host, http=tls) as address:
+        put(f"{loopback}/x:1")
+        reference = parse_reference(f"{address}/x:1")
+        trusting = Preflight(engine, ImageSettings(ca_bundle=certificate))
+        found = await trusting.check(reference, None)
+        assert found is not None
+        assert found.size > 2**20
+        with pytest.raises(StepError, match="has the tags 1"):
+            await trusting.check(reference.tagged("2"), None)
+        assert await Preflight(engine, ImageSettings()).check(reference, None) is None
+        missing = Preflight(engine, ImageSettings(ca_bundle=tmp_path / "none.pem"))
+        assert await missing.check(reference, None) is None

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock_worker.containers.body import Limits, create_body, task_body
+from spacedock_worker.containers.body import Limits, Site, create_body, task_body
 from spacedock_worker.containers.spec import ContainerSpec
 
 SPEC = ContainerSpec("count", "spacedock/space-count:1", "sha256:1", env={"MODEL": "small", "A": "space"})
 LIMITS = Limits(memory=2 * 2**30, pids=512, tmp_size=2**29)
+SITE = Site("me", "spacedock")
 
 
 def app() -> dict[str, Any]:
-    return create_body(SPEC, LIMITS, network="spacedock", owner="me", publish=False)
+    return create_body(SPEC, LIMITS, SITE)
 
 
 def task() -> dict[str, Any]:
-    return task_body(SPEC, LIMITS, network="spacedock", owner="me", env={"A": "task"})
+    return task_body(SPEC, LIMITS, SITE, {"A": "task"})
 
 
 def test_the_walls_are_those_of_an_app() -> None:

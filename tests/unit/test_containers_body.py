@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock_worker.containers.body import Limits, create_body
+from spacedock_worker.containers.body import Limits, Site, create_body
 from spacedock_worker.containers.spec import ContainerSpec
 
 SPEC = ContainerSpec("mood", "spacedock/space-mood:1", "sha256:1", env={"MODEL": "small"})
@@ -12,7 +12,7 @@ LIMITS = Limits(memory=2 * 2**30, pids=512, tmp_size=2**29)
 
 
 def body(spec: ContainerSpec = SPEC, limits: Limits = LIMITS, *, publish: bool = False) -> dict[str, Any]:
-    return create_body(spec, limits, network="spacedock", owner="me", publish=publish)
+    return create_body(spec, limits, Site("me", "spacedock", publish=publish))
 
 
 def test_the_walls_are_up() -> None:

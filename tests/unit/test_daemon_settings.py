@@ -176,6 +176,15 @@ def test_the_ca_bundle_of_the_machine_is_trusted(env: dict[str, str], tmp_path: 
     assert settings.images.ca_bundle == tmp_path / "ca.pem"
 
 
+def test_the_logins_of_the_machine_are_used(env: dict[str, str], tmp_path: Path) -> None:
+    images = loaded({**env, "HOME": "/home/me", "HF_TOKEN": "hf_secret"}).images
+    assert (images.docker_config, images.hub_token) == (Path("/home/me/.docker"), "hf_secret")
+    assert "hf_secret" not in repr(images)
+    (tmp_path / "hf-token").write_text("hf_other\n")
+    images = loaded({**env, "DOCKER_CONFIG": "/etc/docker", "CREDENTIALS_DIRECTORY": str(tmp_path)}).images
+    assert (images.docker_config, images.hub_token) == (Path("/etc/docker"), "hf_other")
+
+
 def test_a_redis_url_may_come_as_a_credential(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "redis-url").write_text("redis://:secret@h\n")
     assert loaded({**env, "CREDENTIALS_DIRECTORY": str(tmp_path)}).redis_url == "redis://:secret@h"

@@ -11,7 +11,6 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.blueprint import Blueprint, draw
 from spacedock_worker.images.dockerfile import CA_NAME, Recipe, dockerfile, dockerfile_text, trusting
 from spacedock_worker.images.pins import gradio_packages
-from spacedock_worker.images.progress import PullProgress, build_progress
 from spacedock_worker.images.repository import read_repository
 from spacedock_worker.images.settings import ImageSettings
 
@@ -47,6 +46,8 @@ def test_the_image_is_like_the_hubs() -> None:
         "WORKDIR /home/user/app",
         "SYSTEM=spaces",
         "GRADIO_NUM_PORTS=1",
+        # A volume that is mounted there takes the folder's owner.
+        "install -d -o 1000 -g 1000 /home/user /home/user/app /home/user/.cache",
     ):
         assert part in made
     assert made.rindex("USER 1000") > made.rindex("USER root")
@@ -110,27 +111,6 @@ def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     settings = ImageSettings(ca_bundle=tmp_path / "none.pem")
     with pytest.raises(StepError, match="ca_bundle"):
         draw("x", read_repository(tmp_path), settings, ())
-
-
-def test_build_progress_names_the_step() -> None:
-    assert build_progress("Step 2/3 : RUN a\n", ["taking", "installing"]) == "step 2/3: installing"
-    assert build_progress("Step 3/3 : LABEL a=b\n", ["taking", "installing"]) == "step 3/3: LABEL a=b"
-    assert build_progress(" ---> Running in 1\n", []) is None
-
-
-def test_pull_progress_adds_layers_up_and_never_goes_back() -> None:
-    progress = PullProgress("x:1")
-
-    def layer(name: str, status: str, current: int = 0, total: int = 0) -> str | None:
-        return progress.read(
-            {"id": name, "status": status, "progressDetail": {"current": current, "total": total}}
-        )
-
-    assert layer("a", "Downloading", 50, 100) == "pulling x:1 50%"
-    assert layer("b", "Downloading", 0, 100) is None
-    assert layer("a", "Download complete") is None
-    assert layer("b", "Downloading", 50, 100) == "pulling x:1 75%"
-    assert layer("b", "Download complete") == "pulling x:1 100%"
 
 
 def test_a_spaces_own_dockerfile_trusts_the_ca_in_every_stage() -> None:

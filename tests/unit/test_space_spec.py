@@ -78,8 +78,9 @@ def test_a_private_job_has_a_sealed_container_of_its_own() -> None:
     assert private.key not in {spec().key, spec(network=False).key}
 
 
-def test_the_root_of_a_pulled_image_can_be_written() -> None:
-    assert not spec(Image("mood:latest", "sha256:1")).read_only
+def test_the_root_of_every_image_is_read_only_at_first() -> None:
+    for built in (True, False):
+        assert spec(Image("mood:latest", "sha256:1", built=built)).read_only
 
 
 def test_secrets_go_on_and_are_not_shown() -> None:

@@ -15,3 +15,10 @@ class StepError(SpacedockError):
     def __init__(self, stage: Stage, kind: ErrorKind, message: str, *, ours: bool = False) -> None:
         self.stage, self.kind, self.ours = stage, kind, ours
         super().__init__(message)
+
+
+class TryAgainError(StepError):
+    """A step failed for a reason that has been put right since: the same may work at a second try."""
+
+    def __init__(self, error: StepError) -> None:
+        super().__init__(error.stage, error.kind, str(error), ours=error.ours)

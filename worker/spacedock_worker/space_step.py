@@ -21,7 +21,7 @@ from spacedock_worker.adapters.openapi import Template
 from spacedock_worker.adapters.opening import Access, Kind, Opener
 from spacedock_worker.chain import StepAnswer, TellStep, Trace
 from spacedock_worker.containers import ContainerSpec, Lease, Pool
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, TryAgainError
 from spacedock_worker.images import Image, Images, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.results import as_given
@@ -106,6 +106,8 @@ class SpaceRunner:
         """
         try:
             return await self._leased(spec, access, call, request, trace)
+        except TryAgainError as error:
+            log.info("space.tried_again", space=spec.space, kind=error.kind)
         except StepError as error:
             early = trace.seconds["start"] > 0 and trace.seconds.get("call", EARLY_SECONDS) < EARLY_SECONDS
             if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
@@ -234,8 +236,8 @@ def spec_of(
         calls=entry.calls,
         private=private,
         sealed=private or not entry.network,
-        # What pulled images write to their root is their makers' affair.
-        read_only=image.built and not entry.writable_root,
+        # An image that needs to write there is found out, and remembered.
+        read_only=not entry.writable_root,
         cache=image.cache if entry.cache else None,
         gpu=entry.gpu,
         runtime=entry.runtime,

@@ -88,6 +88,7 @@ async def test_a_gradio_space_is_built_reused_and_rebuilt_in_seconds(
     folder = shutil.copytree(SENTIMENT, tmp_path / "space")
     heard: list[str] = []
     first = await Images(engine, settings).get(SpaceSource(name, repository=folder), heard.append)
+    assert (first.built, first.cache) == (True, "/home/user/.cache")
     assert any("installing Gradio" in text for text in heard)
     assert first.digest.startswith("sha256:")
 
@@ -129,11 +130,13 @@ async def test_the_sources_own_command_and_port_win(images, base, name, tmp_path
 
 async def test_many_who_want_an_image_get_one_build(images, base, name, tmp_path) -> None:
     source = SpaceSource(name, repository=docker_space(tmp_path, base, "RUN echo once"))
-    heard: list[str] = []
+    heard: list[list[str]] = [[] for _ in range(5)]
     async with asyncio.TaskGroup() as users:
-        got = [users.create_task(images.get(source, heard.append)) for _ in range(5)]
+        got = [users.create_task(images.get(source, texts.append)) for texts in heard]
     assert len({task.result() for task in got}) == 1
-    assert sum(text.startswith("step 1/") for text in heard) == 1
+    # Each hears of the one build: had there been more, some would hear of steps that are done already.
+    assert all(texts == heard[0] for texts in heard)
+    assert sum(text.startswith("step 1/") for text in heard[0]) == 1
 
 
 async def test_a_failed_build_says_its_last_words(images, base, name, tmp_path) -> None:

@@ -21,6 +21,8 @@ SILENCE_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
 WORDS_DEPTH = 8
 CONNECTIONS = 64
+# Uvicorn closes a connection that was idle for 5 s: one that is used just then breaks the call.
+KEEP_SECONDS = 4.0
 # A generator that streams its answer sends it again and again before it is whole.
 STREAM_FACTOR = 16
 ERROR_BODY_BYTES = 2**18
@@ -56,7 +58,7 @@ class AppHttp:
         self._session = aiohttp.ClientSession(
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_SECONDS),
             trace_configs=[_no_redirects()],
         )
 

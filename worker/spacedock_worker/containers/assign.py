@@ -2,80 +2,239 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
 class SlotState(StrEnum):
-    """What a container slot is doing. Every state counts against the limit."""
+    """What a container slot is doing; a stopped container takes no room, every other does.
 
-    BUSY = "busy"
-    IDLE = "idle"
+    An asleep one is paused, or was found at our start: it can take calls some milliseconds after it is woken.
+    """
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ASLEEP = "asleep"
     STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What containers take, or may take together: containers, bytes of memory, GPUs."""
+
+    containers: int = 1
+    memory: int = 0
+    gpus: int = 0
+
+    def __add__(self, other: Room) -> Room:
+        return Room(self.containers + other.containers, self.memory + other.memory, self.gpus + other.gpus)
+
+    def __sub__(self, other: Room) -> Room:
+        return Room(self.containers - other.containers, self.memory - other.memory, self.gpus - other.gpus)
+
+    def holds(self, other: Room) -> bool:
+        """Whether there is at least as much of everything here as in `other`."""
+        return self.containers >= other.containers and self.memory >= other.memory and self.gpus >= other.gpus
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A container (busy while it starts); among idle ones, the least `used` was used longest ago."""
+    """A container: `calls` of its `capacity` are under way; `cost` is what losing it would cost (seconds)."""
 
     id: int
     key: str
     state: SlotState
-    used: int = 0
+    room: Room = Room()
+    calls: int = 0
+    capacity: int = 1
+    cost: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether it could be given up at once."""
+        return self.state is SlotState.ASLEEP or (self.state is SlotState.RUNNING and self.calls == 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A lease that waits for a container of `key`."""
+    """A call that waits for a container of `key`; an `urgent` one was overtaken for long enough."""
 
     id: int
     key: str
+    room: Room = Room()
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What was measured of a Space: seconds to start a container, and that a call takes."""
+
+    start: float
+    call: float
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`grants` pairs waiters with idle slots, `starts` are waiters that may start a container in a new slot,
-    `evictions` are idle slots to close so that a later decision can start one."""
+    """`grants` pairs waiters with running slots; `wakes` are sleeping or stopped slots to bring up, `starts`
+    the waiters for whose key to start a container, `evictions` the idle slots to give up."""
 
     grants: tuple[tuple[int, int], ...] = ()
+    wakes: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
     evictions: tuple[int, ...] = ()
 
 
-def assign(slots: Iterable[Slot], waiters: Sequence[Waiter], limit: int) -> Decision:
-    """Decide for the waiters, the longest waiting first, with at most `limit` slots at any time.
+def assign(
+    slots: Iterable[Slot], waiters: Sequence[Waiter], limit: Room, paces: Mapping[str, Pace] | None = None
+) -> Decision:
+    """Decide for the waiters, the longest waiting first, within `limit` at any time.
 
-    A Space has one container: whoever wants it while it is busy waits for it. Who comes first gets the room
-    that there is, so nobody is passed over for ever; the idle container that was used least recently is
-    closed where room is needed, and a busy one never.
+    A free call slot of a running container goes before waking one, that before starting one; one container of
+    a Space starts at a time. Where there is no room, the idle containers that are cheapest to lose and that
+    nobody waits for are given up. Who waits for room is overtaken by calls of Spaces that run already, until
+    it is urgent; nobody else gets room before it.
     """
-    slots = tuple(slots)
-    wanted = {waiter.key for waiter in waiters}
-    taken = {slot.key for slot in slots if slot.state is SlotState.BUSY}
-    # In the order in which they would be closed: those that nobody here waits for first.
-    resting = sorted(
-        (slot for slot in slots if slot.state is SlotState.IDLE),
-        key=lambda slot: (slot.key in wanted, slot.used),
-    )
-    idle = {slot.key: slot for slot in resting}
-    room = limit - len(slots)
-    coming = sum(slot.state is SlotState.STOPPING for slot in slots)
-    grants: list[tuple[int, int]] = []
-    starts: list[int] = []
-    evictions: list[int] = []
+    table = _Table(slots, waiters, limit)
     for waiter in waiters:
-        if waiter.key in taken:
-            continue
-        taken.add(waiter.key)
-        if waiter.key in idle:
-            grants.append((waiter.id, idle.pop(waiter.key).id))
-        elif room > 0:
-            room -= 1
-            starts.append(waiter.id)
-        elif coming > 0:
-            # A slot that is closing already is this waiter's.
-            coming -= 1
-        elif idle:
-            evictions.append(idle.pop(next(iter(idle))).id)
-    return Decision(tuple(grants), tuple(starts), tuple(evictions))
+        table.serve(waiter)
+    table.replicate(paces or {})
+    return table.decision
+
+
+class _Table:
+    """The slots while a decision is made; what is decided counts at once."""
+
+    def __init__(self, slots: Iterable[Slot], waiters: Sequence[Waiter], limit: Room) -> None:
+        self.slots = {slot.id: slot for slot in slots}
+        taken = [slot for slot in self.slots.values() if slot.state is not SlotState.STOPPED]
+        # Below zero where room is promised that is only just being left.
+        self.free = limit - _sum(taken)
+        self.leaving = _sum(slot for slot in taken if slot.state is SlotState.STOPPING)
+        self.protected = _wanted(self.slots.values(), waiters)
+        self.coming = {slot.key for slot in taken if slot.state is SlotState.STARTING}
+        self.withheld: set[int] = set()
+        self.unserved: list[Waiter] = []
+        self.blocked = False
+        self._grants: list[tuple[int, int]] = []
+        self._wakes: list[int] = []
+        self._starts: list[int] = []
+        self._evictions: list[int] = []
+
+    @property
+    def decision(self) -> Decision:
+        """What has been decided."""
+        return Decision(tuple(self._grants), tuple(self._wakes), tuple(self._starts), tuple(self._evictions))
+
+    def serve(self, waiter: Waiter) -> None:
+        """Give the waiter a call slot or have a container brought up for it, else let it wait."""
+        mine = [slot for slot in self.slots.values() if slot.key == waiter.key]
+        running = [slot for slot in mine if slot.state is SlotState.RUNNING and slot.id not in self.withheld]
+        free = [slot for slot in running if slot.calls < slot.capacity]
+        asleep = [slot for slot in mine if slot.state is SlotState.ASLEEP]
+        if free:
+            # The busiest first: the others may become idle, and go to sleep.
+            self._grant(waiter, max(free, key=lambda slot: (slot.calls, slot.cost)))
+        elif waiter.key in self.coming:
+            self.unserved.append(waiter)
+        elif asleep:
+            self._wake(max(asleep, key=lambda slot: slot.cost))
+        elif running:
+            self.unserved.append(waiter)
+        elif not self.blocked:
+            self._bring_up(waiter, [slot for slot in mine if slot.state is SlotState.STOPPED])
+
+    def replicate(self, paces: Mapping[str, Pace]) -> None:
+        """Start one more container of the Space that alone is waited for, where waiting would take longer."""
+        keys = {waiter.key for waiter in self.unserved}
+        if self.blocked or len(keys) != 1 or (key := keys.pop()) in self.coming or key not in paces:
+            return
+        first, pace = self.unserved[0], paces[key]
+        places = sum(slot.capacity for slot in self.slots.values() if slot.key == key and _up(slot))
+        wait = len(self.unserved) * pace.call / max(1, places)
+        if wait > pace.start and self.free.holds(first.room):
+            self._start(first)
+
+    def _bring_up(self, waiter: Waiter, stopped: list[Slot]) -> None:
+        """Start or restart a container in free room; else make room, which a later decision finds free."""
+        if self.free.holds(waiter.room):
+            if stopped:
+                self.free -= waiter.room
+                self._wake(stopped[0])
+            else:
+                self._start(waiter)
+        elif self._make_room(waiter):
+            self.free -= waiter.room
+            self.coming.add(waiter.key)
+        else:
+            # Nobody behind this waiter may take the room that it waits for.
+            self.blocked = True
+
+    def _make_room(self, waiter: Waiter) -> bool:
+        """Whether what is leaving already, and what is now made to leave, will be enough."""
+        victims: list[Slot] = []
+        coming = self.free + self.leaving
+        for slot in self._victims(waiter):
+            if coming.holds(waiter.room):
+                break
+            victims.append(slot)
+            coming += slot.room
+        enough = coming.holds(waiter.room)
+        if enough or waiter.urgent:
+            for slot in victims:
+                self._give_up(slot)
+        return enough and all(slot.idle for slot in victims)
+
+    def _victims(self, waiter: Waiter) -> list[Slot]:
+        """What may go for the waiter, the cheapest first; for an urgent one also what others want or use."""
+        idle = [slot for slot in self.slots.values() if slot.idle and slot.id not in self.withheld]
+        spare = sorted((s for s in idle if s.id not in self.protected), key=lambda slot: (slot.cost, slot.id))
+        if not waiter.urgent:
+            return spare
+        wanted = sorted((s for s in idle if s.id in self.protected), key=lambda slot: (slot.cost, slot.id))
+        # By age, so that the next decision waits for the same ones to become idle.
+        busy = [s for s in self.slots.values() if s.state is SlotState.RUNNING and s.calls > 0]
+        return spare + wanted + sorted(busy, key=lambda slot: slot.id)
+
+    def _give_up(self, slot: Slot) -> None:
+        """Evict an idle slot; a busy one gets no more calls, so that it will be idle."""
+        self.withheld.add(slot.id)
+        if slot.idle:
+            self.slots[slot.id] = replace(slot, state=SlotState.STOPPING)
+            self.leaving += slot.room
+            self._evictions.append(slot.id)
+
+    def _grant(self, waiter: Waiter, slot: Slot) -> None:
+        self.slots[slot.id] = replace(slot, calls=slot.calls + 1)
+        self._grants.append((waiter.id, slot.id))
+
+    def _wake(self, slot: Slot) -> None:
+        self.slots[slot.id] = replace(slot, state=SlotState.STARTING)
+        self.coming.add(slot.key)
+        self._wakes.append(slot.id)
+
+    def _start(self, waiter: Waiter) -> None:
+        self.free -= waiter.room
+        self.coming.add(waiter.key)
+        self._starts.append(waiter.id)
+
+
+def _up(slot: Slot) -> bool:
+    return slot.state in (SlotState.RUNNING, SlotState.STARTING)
+
+
+def _sum(slots: Iterable[Slot]) -> Room:
+    return sum((slot.room for slot in slots), Room(containers=0))
+
+
+def _wanted(slots: Iterable[Slot], waiters: Sequence[Waiter]) -> frozenset[int]:
+    """The idle slots that waiters of their own Space will use: as many as they need, the dearest first."""
+    calls = Counter(waiter.key for waiter in waiters)
+    wanted: set[int] = set()
+    for slot in sorted(slots, key=lambda slot: -slot.cost):
+        if slot.idle and calls[slot.key] > 0:
+            calls[slot.key] -= slot.capacity
+            wanted.add(slot.id)
+    return frozenset(wanted)

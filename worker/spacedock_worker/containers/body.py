@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spacedock_worker.containers.environment import environment
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.task import WORKSPACE
 
@@ -16,6 +16,7 @@ SPACE_LABEL = "io.spacedock.space"
 _USER = "1000:1000"
 # No more than engines without CAP_SYS_RESOURCE (in a container themselves) can hand on.
 _OPEN_FILES = 4096
+_SMALL = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +29,53 @@ class Limits:
     cpus: float | None = None
 
 
-def create_body(
-    spec: ContainerSpec, limits: Limits, *, network: str, owner: str, publish: bool
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the container stands: whose it is, on which network, and what it is given of this host.
+
+    With `publish` its port is reachable at 127.0.0.1, on a port that the engine chooses. `cache` names the
+    volume for `spec.cache`; `gpus` are device requests.
+    """
+
+    owner: str
+    network: str
+    publish: bool = False
+    cache: str | None = None
+    gpus: tuple[Mapping[str, Any], ...] = ()
+    runtime: str | None = None
+
+
+def create_body(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, Any]:
     """The body of `POST /containers/create` for the Space's container.
 
     The walls follow the CIS Docker Benchmark (5.x), OWASP's Docker cheat sheet and the restricted profile of
-    Kubernetes. With `publish` the port is reachable at 127.0.0.1 on a port that the engine chooses.
+    Kubernetes: docs/security.md names the rule for each.
     """
     port = f"{spec.port}/tcp"
+    variables = environment(spec, limits.memory, limits.cpus)
     body: dict[str, Any] = {
         "Image": spec.reference,
         "User": _USER,
-        "Env": [f"{name}={value}" for name, value in _environment(spec, limits).items()],
-        "Labels": {OWNER_LABEL: owner, SPACE_LABEL: spec.space},
+        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Labels": {OWNER_LABEL: site.owner, SPACE_LABEL: spec.space},
         "ExposedPorts": {port: {}},
-        "HostConfig": _host_config(limits, network),
+        "HostConfig": _host_config(spec, limits, site),
     }
     if spec.command is not None:
         # The image's entry point would get our command as its arguments.
         body |= {"Entrypoint": [], "Cmd": list(spec.command)}
-    if publish:
+    if site.publish:
         body["HostConfig"]["PortBindings"] = {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]}
     return body
 
 
-def task_body(
-    spec: ContainerSpec, limits: Limits, *, network: str, owner: str, env: Mapping[str, str]
-) -> dict[str, Any]:
+def task_body(spec: ContainerSpec, limits: Limits, site: Site, env: Mapping[str, str]) -> dict[str, Any]:
     """The body for a program that runs once: the same walls, no port, a workspace, and streams to attach to.
 
     The task's `env` goes before the Space's. The workspace starts with what the image has at that place.
     """
     spec = replace(spec, env={**spec.env, **env})
-    body = create_body(spec, limits, network=network, owner=owner, publish=False)
+    body = create_body(spec, limits, replace(site, publish=False))
     del body["ExposedPorts"]
     # Whatever it writes is read as it comes: a log would keep it once more, and slow it down.
     body["HostConfig"]["LogConfig"] = {"Type": "none"}
@@ -76,9 +90,9 @@ def task_body(
     }
 
 
-def _host_config(limits: Limits, network: str) -> dict[str, Any]:
+def _host_config(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "NetworkMode": network,
+        "NetworkMode": site.network,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "Privileged": False,
@@ -92,30 +106,39 @@ def _host_config(limits: Limits, network: str) -> dict[str, Any]:
             {"Name": "nofile", "Soft": _OPEN_FILES, "Hard": _OPEN_FILES},
             {"Name": "core", "Soft": 0, "Hard": 0},
         ],
-        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={limits.tmp_size}"},
+        "ReadonlyRootfs": spec.read_only,
+        "Tmpfs": _tmpfs(spec, limits),
         "Init": True,
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}},
+        "LogConfig": _log(spec),
     }
     if limits.cpus is not None:
         config["NanoCpus"] = int(limits.cpus * 1e9)
+    if spec.cache is not None and site.cache is not None:
+        config["Mounts"] = [_cache(spec.cache, site.cache, read_only=spec.private)]
+    if site.gpus:
+        config["DeviceRequests"] = [dict(request) for request in site.gpus]
+    if runtime := spec.runtime or site.runtime:
+        config["Runtime"] = runtime
     return config
 
 
-def _environment(spec: ContainerSpec, limits: Limits) -> Mapping[str, str]:
-    """The Hub's environment, less what only makes sense there; the Space's own entries win, its secrets last.
+def _tmpfs(spec: ContainerSpec, limits: Limits) -> dict[str, str]:
+    """What can be written in memory: /tmp, and with a read-only root what Debian's own programs need."""
+    sizes = {"/tmp": limits.tmp_size}
+    if spec.read_only:
+        sizes |= {"/var/tmp": _SMALL, "/run": _SMALL}
+    return {path: f"rw,nosuid,nodev,exec,mode=1777,size={size}" for path, size in sizes.items()}
 
-    SPACE_ID stays unset: with SYSTEM=spaces it makes Gradio close its /run routes.
-    """
-    environment = {
-        "GRADIO_SERVER_NAME": "0.0.0.0",
-        "GRADIO_SERVER_PORT": str(spec.port),
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "SPACES_ZERO_GPU": "false",
-        "MEMORY": f"{max(1, limits.memory // 2**30)}Gi",
-    }
-    if limits.cpus is not None:
-        environment["CPU_CORES"] = str(max(1, math.floor(limits.cpus)))
-    return environment | dict(spec.env) | dict(spec.secrets)
+
+def _log(spec: ContainerSpec) -> dict[str, Any]:
+    if spec.private:
+        # What an app prints may be what it was asked.
+        return {"Type": "none"}
+    return {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
+
+
+def _cache(path: str, volume: str, *, read_only: bool) -> dict[str, Any]:
+    """The Space's cache. A private container must leave nothing there for one that has a way out."""
+    return {"Type": "volume", "Source": volume, "Target": path, "ReadOnly": read_only}

@@ -22,7 +22,7 @@ START_SECONDS = 60.0
 REMOVE_SECONDS = 30.0
 
 _LOG_LINES = 10
-_POLL_SECONDS = 0.25
+_LOOK_SECONDS = 2.0
 _AWAY_SECONDS = 10.0
 KILLED = 137
 """The exit code of a process that was killed by force, for want of memory too."""
@@ -39,6 +39,17 @@ class RunningContainer:
         self.name = name
         self._pending: asyncio.Task[Any] | None = None
         self._removed = False
+        self._stirred = asyncio.Event()
+        self._verdict: tuple[ErrorKind, str] | None = None
+
+    def condemn(self, kind: ErrorKind, message: str) -> None:
+        """This is why the container dies, whatever the engine will say of it; the caller ends it."""
+        self._verdict = (kind, message)
+        self.stir()
+
+    def stir(self) -> None:
+        """Have whoever waits for the container's death look at once: something may have happened to it."""
+        self._stirred.set()
 
     async def create(self, body: dict[str, Any]) -> None:
         """Create the container from Docker's create body.
@@ -51,6 +62,35 @@ class RunningContainer:
     async def start(self) -> None:
         """Start the container; raises as `create` does."""
         await self._to_its_end(self._start())
+
+    async def pause(self) -> None:
+        """Freeze its processes; raises as `create` does."""
+        await self._to_its_end(self._tell("pause"))
+
+    async def unpause(self) -> None:
+        """Let its processes go on; raises as `create` does."""
+        await self._to_its_end(self._tell("unpause"))
+
+    async def stop(self) -> None:
+        """End its processes at once, and keep its root; raises as `create` does."""
+        await self._to_its_end(self._stop())
+
+    async def state(self) -> str:
+        """Docker's word for it, such as "running", "paused" or "exited"; "gone" where there is none.
+
+        Raises StepError `docker_unavailable`.
+        """
+        found = await self._inspect(Stage.START)
+        return str(((found or {}).get("State") or {}).get("Status") or "gone")
+
+    async def words(self) -> str:
+        """What it said last, made safe to show; empty where it said nothing, or cannot be asked."""
+        said: list[str] = []
+        with suppress(RefusedError, StepError, TimeoutError):
+            async with self._engine.stream(Stage.CALL, seconds=10) as docker:
+                container = docker.containers.container(self.name)
+                said = await container.log(stdout=True, stderr=True, tail=_LOG_LINES * 5)
+        return last_words(said, _LOG_LINES)
 
     async def address(self, network: str, port: int) -> str:
         """The base URL of the app's port as this host reaches it, such as `http://172.18.0.2:7860`.
@@ -69,13 +109,16 @@ class RunningContainer:
 
     async def death(self, stage: Stage) -> StepError | None:
         """`out_of_memory` or `crashed`, with the last words, where the container does not run; else None."""
+        if self._verdict is not None:
+            return StepError(stage, *self._verdict)
         found = await self._inspect(stage)
         state = (found or {}).get("State") or {}
         if state.get("Running"):
             return None
         if found is None:
             return StepError(stage, ErrorKind.CRASHED, "the container is gone: somebody removed it.")
-        said = await self._last_words(stage)
+        words = await self.words()
+        said = f" Its last words:\n{words}" if words else " It said nothing."
         if state.get("OOMKilled") or state.get("ExitCode") == KILLED:
             limit = found["HostConfig"]["Memory"] // 2**20
             # The engine does not see every kill for want of memory, and nobody else kills what is ours.
@@ -90,12 +133,14 @@ class RunningContainer:
     async def wait_dead(self, stage: Stage) -> StepError:
         """Return when the container has died, with the reason as `death` gives it.
 
-        Asks again and again rather than by the engine's `wait`, whose pending calls use its connections up.
-        Returns `docker_unavailable` where the engine stays away for 10 s: containers may outlive its restart.
+        Looks when it is stirred, and every 2 s besides: events can be lost, and the engine's own `wait` uses
+        its connections up. Returns `docker_unavailable` where the engine stays away for 10 s: containers may
+        outlive its restart.
         """
         now = asyncio.get_running_loop().time
         seen = now()
         while True:
+            self._stirred.clear()
             try:
                 if (death := await self.death(stage)) is not None:
                     return death
@@ -103,7 +148,9 @@ class RunningContainer:
             except StepError as unavailable:
                 if now() - seen > _AWAY_SECONDS:
                     return unavailable
-            await asyncio.sleep(_POLL_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._stirred.wait()
 
     async def remove(self) -> bool:
         """Kill and remove the container; True once it is gone. Idempotent, bounded, never raises.
@@ -136,6 +183,21 @@ class RunningContainer:
         async with self._engine.call(Stage.START, START_SECONDS) as docker:
             await docker.containers.container(self.name).start()
 
+    async def _stop(self) -> None:
+        if await self.state() == "paused":
+            # The engine kills no frozen processes.
+            await self._tell("unpause")
+        await self._tell("kill")
+        async with self._engine.call(Stage.START) as docker:
+            await docker.containers.container(self.name).wait()
+
+    async def _tell(self, word: str) -> None:
+        async with (
+            self._engine.call(Stage.START) as docker,
+            docker._query(f"containers/{self.name}/{word}", method="POST") as response,
+        ):
+            await response.read()
+
     async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Await work that a cancellation must not cut off: the engine would go on with it behind our back."""
         if self._removed:
@@ -154,12 +216,3 @@ class RunningContainer:
             if error.status == _NOT_FOUND:
                 return None
             raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}. Try `docker info`.") from error
-
-    async def _last_words(self, stage: Stage) -> str:
-        said: list[str] = []
-        with suppress(RefusedError, StepError, TimeoutError):
-            async with self._engine.stream(stage, seconds=10) as docker:
-                container = docker.containers.container(self.name)
-                said = await container.log(stdout=True, stderr=True, tail=_LOG_LINES * 5)
-        lines = last_words(said, _LOG_LINES)
-        return f" Its last words:\n{lines}" if lines else " It said nothing."

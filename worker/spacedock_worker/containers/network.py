@@ -1,9 +1,8 @@
-"""The bridge network of Spaces' containers, without traffic between them."""
+"""The bridge networks of Spaces' containers, without traffic between them; a sealed one has no way out."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import structlog
 
@@ -20,11 +19,14 @@ _CONFLICT = 409
 class Network:
     """One daemon's bridge, by its name. Engines make two networks of one name when two ask at once, and then
     refuse to use either: so each daemon has a name of its own, and one of its starts at a time looks.
+
+    From a `sealed` one nothing can be reached but this host's own services that listen on the bridge's
+    address or on all; this host reaches its containers by their addresses, as ports cannot be published.
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, *, sealed: bool = False) -> None:
         self._engine = engine
-        self.name = name
+        self.name, self._sealed = name, sealed
         self._looking = asyncio.Lock()
 
     async def ensure(self) -> None:
@@ -61,6 +63,8 @@ class Network:
         same = [network for network in named if network["Name"] == self.name]
         if same and _LABEL not in (same[0].get("Labels") or {}):
             raise RefusedError(_CONFLICT, "there is one of that name that Spacedock did not make")
+        if same and bool(same[0].get("Internal")) is not self._sealed:
+            raise RefusedError(_CONFLICT, "there is one of that name that is not sealed as it should be")
         return bool(same)
 
     async def _create(self) -> None:
@@ -71,6 +75,7 @@ class Network:
                         "Name": self.name,
                         "Driver": "bridge",
                         "CheckDuplicate": True,
+                        "Internal": self._sealed,
                         "Labels": {_LABEL: "1"},
                         "Options": {"com.docker.network.bridge.enable_icc": "false"},
                     }
@@ -78,16 +83,3 @@ class Network:
         except RefusedError as error:
             if error.status != _CONFLICT:
                 raise
-
-
-async def must_publish(engine: Engine) -> bool:
-    """Whether ports must be published because this host cannot reach the containers' addresses.
-
-    That is so for Docker Desktop, a rootless engine, and an engine that is not behind a local socket.
-    """
-    async with engine.call(Stage.START) as docker:
-        information = await docker.system.info()
-        local = docker.docker_host.startswith("unix://")
-    rootless = any("rootless" in option for option in information.get("SecurityOptions") or ())
-    desktop = "Docker Desktop" in str(information.get("OperatingSystem"))
-    return not local or rootless or desktop or not sys.platform.startswith("linux")

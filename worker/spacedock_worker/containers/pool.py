@@ -1,82 +1,75 @@
-"""The warm pool: running containers of Spaces, leased to one call at a time."""
+"""The warm pool: running containers of Spaces, leased to calls."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Generic, Self
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.assign import Slot, SlotState, Waiter, assign
-from spacedock_worker.containers.container import REMOVE_SECONDS, START_SECONDS, RunningContainer
+from spacedock_worker.containers.assign import SlotState, assign
+from spacedock_worker.containers.container import REMOVE_SECONDS, START_SECONDS
+from spacedock_worker.containers.disk import DiskWatch
 from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.experience import Experience
 from spacedock_worker.containers.lease import Lease
+from spacedock_worker.containers.lifecycle import Hooks, Lifecycle
+from spacedock_worker.containers.line import Line
+from spacedock_worker.containers.place import OnProgress, Place, Waiting
+from spacedock_worker.containers.places import Places
 from spacedock_worker.containers.ready import App, Connect
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.containers.starter import OnProgress, Starter
+from spacedock_worker.containers.starter import Starter
 from spacedock_worker.containers.task import Completed, Task, TaskLimits
-from spacedock_worker.errors import StepError
+from spacedock_worker.containers.watch import Watch
+from spacedock_worker.errors import StepError, TryAgainError
 
 log = structlog.get_logger()
 
 _CLOSE_SECONDS = START_SECONDS + 3 * REMOVE_SECONDS
 
 
-@dataclass(slots=True, eq=False)
-class _Place(Generic[App]):
-    """One container slot. `container` is there once it was begun, `app` once that has answered."""
-
-    id: int
-    key: str
-    state: SlotState = SlotState.BUSY
-    used: int = 0
-    container: RunningContainer | None = None
-    app: App | None = None
-    expiry: asyncio.TimerHandle | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting(Generic[App]):
-    """A lease in the queue; `granted` becomes the place that it gets."""
-
-    id: int
-    key: str
-    granted: asyncio.Future[_Place[App]]
+_APP_FAILED = frozenset({ErrorKind.CRASHED, ErrorKind.APP_ERROR, ErrorKind.BAD_OUTPUT})
 
 
 class Pool(Generic[App]):
-    """At most `max_containers` containers on this host, one for each Space; used within `async with`.
+    """The Spaces' containers of this host, within its limits; used within `async with`.
 
-    Entering removes what an earlier life with the same instance id left behind; leaving removes every
-    container, whatever happens. The engine may be absent: a lease then fails, the pool does not.
+    Entering adopts what an earlier life with the same instance id left warm, and removes what else it left;
+    leaving removes every container, whatever happens, unless the settings say to keep them warm. The engine
+    may be absent: a lease then fails, the pool does not.
     """
 
     def __init__(self, engine: Engine, settings: ContainerSettings) -> None:
         self._settings = settings
         self._starter = Starter(engine, settings)
-        self._places: dict[int, _Place[App]] = {}
-        self._waiting: dict[int, _Waiting[App]] = {}
+        self._learned = Experience()
+        hooks: Hooks[App] = Hooks(self._reassign, self._failed, self._emptied)
+        self._lifecycle = Lifecycle(settings, self._starter, self._learned.profiles, hooks)
+        self._places: Places[App] = Places()
+        self._line: Line[App] = Line()
         self._numbers = itertools.count(1)
-        # Not a TaskGroup: a cancellation must not cut removals off.
-        self._removals: set[asyncio.Task[None]] = set()
+        self._watch = Watch(engine, settings.instance_id, self._ended)
+        self._disk = DiskWatch(engine, settings.instance_id, settings.disk, self._overwritten)
+        self._watching: tuple[asyncio.Task[None], ...] = ()
         self._closed = False
 
     def __repr__(self) -> str:
-        states = Counter(place.state for place in self._places.values())
-        counts = ", ".join(f"{states[state]} {state}" for state in SlotState)
+        counts = ", ".join(f"{count} {word}" for word, count in self._places.counts().items()) or "none"
         limit = self._settings.max_containers
-        return f"<Pool {len(self._places)}/{limit} containers: {counts}; {len(self._waiting)} waiting>"
+        return f"<Pool {self._places.taken}/{limit} containers: {counts}; {len(self._line)} waiting>"
 
     async def __aenter__(self) -> Self:
-        await self._starter.clean()
+        for survivor in await self._starter.survivors(self._lifecycle.notes):
+            self._places.add(self._lifecycle.adopt(next(self._numbers), survivor))
+        self._watching = tuple(asyncio.create_task(w.run()) for w in (self._watch, self._disk))
         return self
 
     async def __aexit__(
@@ -85,13 +78,9 @@ class Pool(Generic[App]):
         await self.close()
 
     async def close(self) -> None:
-        """Remove every container; leases that are still open lose theirs. Bounded, safe to call twice."""
+        """Remove the containers; leases that are still open lose theirs. Bounded, safe to call twice."""
         self._closed = True
-        for waiting in self._waiting.values():
-            if not waiting.granted.done():
-                waiting.granted.set_exception(_stopping())
-        for place in tuple(self._places.values()):
-            self._discard(place)
+        self._line.fail(_stopping())
         closing = asyncio.create_task(self._finish())
         try:
             await asyncio.shield(closing)
@@ -100,15 +89,14 @@ class Pool(Generic[App]):
             raise
 
     async def settled(self) -> None:
-        """Return once no container is being removed; bounded as removals are."""
-        while self._removals:
-            await asyncio.wait(tuple(self._removals))
+        """Return once no container is being started, cooled or removed; bounded as those are."""
+        await self._lifecycle.settled()
 
     @asynccontextmanager
     async def lease(
         self, spec: ContainerSpec, connect: Connect[App], on_progress: OnProgress
     ) -> AsyncIterator[Lease[App]]:
-        """A running container of the Space, for this block alone; waits in order of arrival for room.
+        """A call slot of a running container of the Space, for this block; waits fairly for room.
 
         `connect` connects to the app; the connection is kept as long as the container. After the block the
         container stays warm, unless the lease was discarded, or the block ended by an error that is neither a
@@ -116,29 +104,37 @@ class Pool(Generic[App]):
         `start` or `ready` where it cannot be started; the wait for room has no limit of its own, the caller
         cancels it.
         """
-        place = await self._place_for(spec.key, on_progress)
-        keep = False
+        place = await self._granted(await self._queued(spec, connect, on_progress))
+        began, keep = _now(), False
+        assert place.container is not None
+        assert place.app is not None
+        lease = Lease(place.container, place.app, place.fresh)
+        place.fresh = 0.0
+        overdue = self._look_again(self._learned.profiles.start_seconds(place.key) or 0.0)
         try:
-            lease = await self._lease(place, spec, connect, on_progress)
-            try:
-                yield lease
-                keep = not lease.discarded
-            except (StepError, asyncio.CancelledError):
-                keep = not lease.discarded
-                raise
+            yield lease
+            keep = True
+            self._learned.answered(place, _now() - began, _now())
+        except StepError as error:
+            keep = True
+            await self._went_wrong(place, error, lease)
+            raise
+        except asyncio.CancelledError:
+            keep = True
+            raise
         finally:
-            self._release(place, keep=keep)
+            overdue.cancel()
+            self._release(place, keep=keep and not lease.discarded)
 
     async def complete(
         self, spec: ContainerSpec, task: Task, on_progress: OnProgress, limits: TaskLimits | None = None
     ) -> Completed:
         """Run the Space's program once in a container of its own, which is gone soon after, in any case.
 
-        Waits in order of arrival for room as a lease does. Raises StepError; a program that fails is no
-        error here: see `Completed.exit_code`.
+        Waits fairly for room as a lease does. Raises StepError; a program that fails is no error here: see
+        `Completed.exit_code`.
         """
-        # No two tasks have a key in common: none waits for another that runs the same program.
-        place = await self._place_for(f"task-{next(self._numbers)}", on_progress)
+        place = await self._granted(await self._queued(spec, None, on_progress))
         try:
             if place.state is SlotState.STOPPING:
                 raise _stopping()
@@ -149,105 +145,169 @@ class Pool(Generic[App]):
         finally:
             self._release(place, keep=False)
 
-    async def _place_for(self, key: str, on_progress: OnProgress) -> _Place[App]:
+    async def _queued(
+        self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress
+    ) -> Waiting[App]:
+        room = await self._starter.ground.room_for(spec)
         if self._closed:
             raise _stopping()
-        granted: asyncio.Future[_Place[App]] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(next(self._numbers), key, granted)
-        self._waiting[waiting.id] = waiting
+        number = next(self._numbers)
+        # No two programs have a key in common: none waits for another that runs the same.
+        key = spec.key if connect is not None else f"program-{number}"
+        self._learned.quarantine.check(key, _now())
+        waiting = Waiting(number, key, spec, room, connect, on_progress, _now())
+        self._line.join(waiting)
+        return waiting
+
+    async def _granted(self, waiting: Waiting[App]) -> Place[App]:
+        """The place that the call gets, its container seen alive."""
+        overtaken = self._look_again(self._settings.patience_seconds)
         try:
-            self._reassign()
-            if not granted.done():
-                on_progress("waiting for room for its container")
-            return await granted
+            while True:
+                if self._closed:
+                    raise _stopping()
+                self._reassign()
+                if not waiting.granted.done():
+                    waiting.tell_why(self._places.states(waiting.key))
+                place = await waiting.granted
+                if waiting.connect is None or not await self._died(place):
+                    return place
+                waiting.granted = asyncio.get_running_loop().create_future()
         except BaseException:
+            granted = waiting.granted
             if granted.done() and not granted.cancelled() and granted.exception() is None:
                 self._release(granted.result(), keep=True)
             raise
         finally:
-            self._waiting.pop(waiting.id, None)
+            overtaken.cancel()
+            self._line.leave(waiting)
+            self._forget_starts()
 
-    async def _lease(
-        self, place: _Place[App], spec: ContainerSpec, connect: Connect[App], on_progress: OnProgress
-    ) -> Lease[App]:
-        if place.container is not None and place.app is not None:
-            if (death := await place.container.death(Stage.READY)) is None:
-                return Lease(place.container, place.app, start_seconds=0.0)
-            log.info("container.died_idle", space=spec.space, container=place.container.name, kind=death.kind)
-            await self._remove(place)
-        if place.state is SlotState.STOPPING:
-            raise _stopping()
-        now = asyncio.get_running_loop().time
-        began = now()
-        place.container = self._starter.new(spec)
-        place.app = await self._starter.run(place.container, spec, connect, on_progress)
-        return Lease(place.container, place.app, start_seconds=now() - began)
+    async def _died(self, place: Place[App]) -> bool:
+        """Whether the container died while nobody used it; its place is given back then."""
+        if place.container is None:
+            return True
+        death = await place.container.death(Stage.READY)
+        if death is None and place.state is SlotState.RUNNING:
+            return False
+        log.info("container.died_idle", space=place.space, kind=death and death.kind)
+        self._lifecycle.discard(place, at_once=True)
+        self._release(place, keep=False)
+        return True
 
-    def _release(self, place: _Place[App], *, keep: bool) -> None:
-        """Give the place back: warm for the next, or to be emptied. No await: nothing can cut it off."""
-        if place.state is SlotState.STOPPING:
-            return
-        if keep and place.app is not None:
-            place.state, place.used = SlotState.IDLE, next(self._numbers)
-            loop = asyncio.get_running_loop()
-            place.expiry = loop.call_later(self._settings.idle_seconds, self._expire, place)
-        else:
-            self._discard(place)
+    def _release(self, place: Place[App], *, keep: bool) -> None:
+        """Give the call slot back. No await: nothing can cut it off."""
+        place.calls -= 1
+        place.since = _now()
+        if not keep or place.state is SlotState.STOPPING:
+            self._lifecycle.discard(place)
+        elif place.calls == 0:
+            self._lifecycle.rest(place)
         self._reassign()
 
-    def _expire(self, place: _Place[App]) -> None:
-        if place.state is SlotState.IDLE:
-            self._discard(place)
+    async def _went_wrong(self, place: Place[App], error: StepError, lease: Lease[App]) -> None:
+        self._learned.failed(place, error, _now())
+        assert place.container is not None
+        assert place.spec is not None
+        if error.kind in _APP_FAILED and await self._starter.blames_root(place.container, place.spec, error):
+            lease.discard()
+            raise TryAgainError(error) from error
 
-    def _discard(self, place: _Place[App]) -> None:
-        """Begin to remove the place's container; the place counts until it is gone."""
-        if place.state is SlotState.STOPPING:
-            return
-        place.state = SlotState.STOPPING
-        if place.expiry is not None:
-            place.expiry.cancel()
-        removal = asyncio.create_task(self._empty(place))
-        self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
+    def _failed(self, place: Place[App], error: StepError) -> None:
+        """No container could be brought up: everybody who waits for one of that Space hears why."""
+        self._lifecycle.discard(place)
+        others = SlotState.RUNNING in self._places.states(place.key)
+        self._learned.not_started(place, error, _now(), others=others)
+        if not others:
+            self._line.fail(error, place.key)
 
-    async def _empty(self, place: _Place[App]) -> None:
-        await self._remove(place)
-        del self._places[place.id]
+    def _emptied(self, place: Place[App]) -> None:
+        self._places.drop(place)
         self._reassign()
 
-    async def _remove(self, place: _Place[App]) -> None:
-        app, place.app = place.app, None
-        if app is not None:
-            await app.aclose()
-        if place.container is not None:
-            await self._starter.remove(place.container)
+    def _ended(self, name: str | None) -> None:
+        """A container ended, or (None) any may have."""
+        for place in self._places:
+            if place.container is not None and name in (None, place.container.name):
+                place.container.stir()
+                self._lifecycle.check(place)
+
+    def _overwritten(self, name: str, why: str) -> None:
+        """A container wrote more to the disk than it may."""
+        for place in self._places:
+            if place.container is not None and place.container.name == name:
+                place.container.condemn(ErrorKind.OUT_OF_DISK, why)
+                self._lifecycle.discard(place, at_once=True)
 
     def _reassign(self) -> None:
         """Carry out what `assign` decides for the present state; awaits nothing."""
         if self._closed:
             return
-        slots = [Slot(place.id, place.key, place.state, place.used) for place in self._places.values()]
-        waiting = [Waiter(w.id, w.key) for w in self._waiting.values() if not w.granted.done()]
-        decision = assign(slots, waiting, self._settings.max_containers)
+        now, patience = _now(), self._settings.patience_seconds
+        slots, paces = (
+            self._places.slots(self._learned.profiles, now),
+            self._places.paces(self._learned.profiles, now),
+        )
+        waiters = [waiting.waiter(patience, now) for waiting in self._line]
+        decision = assign(slots, waiters, self._starter.ground.limit, paces)
         for waiter, slot in decision.grants:
-            self._grant(self._waiting[waiter], self._places[slot])
+            self._grant(self._line[waiter], self._places[slot])
+        for slot in decision.wakes:
+            self._bring_up(self._places[slot], self._line.first(self._places[slot].key))
         for waiter in decision.starts:
-            place: _Place[App] = _Place(next(self._numbers), self._waiting[waiter].key)
-            self._places[place.id] = place
-            self._grant(self._waiting[waiter], place)
+            self._start(self._line[waiter])
         for slot in decision.evictions:
-            self._discard(self._places[slot])
+            self._lifecycle.give_up(self._places[slot])
+        for place in self._places.stopped_beyond(self._settings.max_containers):
+            self._lifecycle.discard(place)
 
-    def _grant(self, waiting: _Waiting[App], place: _Place[App]) -> None:
-        place.state = SlotState.BUSY
-        if place.expiry is not None:
-            place.expiry.cancel()
+    def _start(self, waiting: Waiting[App]) -> None:
+        spec = waiting.spec
+        place: Place[App] = Place(
+            next(self._numbers), waiting.key, spec.space, waiting.room, SlotState.RUNNING, spec.calls
+        )
+        self._places.add(place)
+        if waiting.connect is None:
+            self._grant(waiting, place)
+        else:
+            self._bring_up(place, waiting)
+
+    def _bring_up(self, place: Place[App], waiting: Waiting[App]) -> None:
+        self._lifecycle.bring_up(place, waiting, partial(self._line.tell, place.key))
+
+    def _grant(self, waiting: Waiting[App], place: Place[App]) -> None:
+        self._lifecycle.use(place)
+        place.calls += 1
+        place.since = _now()
         waiting.granted.set_result(place)
 
+    def _forget_starts(self) -> None:
+        """End the start of a container that nobody waits for any more."""
+        for place in self._places:
+            abandoned = place.state is SlotState.STARTING and not self._line.wants(place)
+            if abandoned and place.app is None and SlotState.RUNNING not in self._places.states(place.key):
+                self._lifecycle.discard(place)
+
+    def _look_again(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._reassign)
+
     async def _finish(self) -> None:
-        if self._removals:
-            await asyncio.wait(tuple(self._removals), timeout=START_SECONDS + REMOVE_SECONDS)
-        await self._starter.close()
+        kept: list[str] = []
+        for place in self._places:
+            left = await self._lifecycle.leave(place) if self._settings.keep_warm else None
+            if left is None:
+                self._lifecycle.discard(place, at_once=True)
+            else:
+                kept.append(left)
+        for watching in self._watching:
+            watching.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        await self._lifecycle.close(START_SECONDS + REMOVE_SECONDS)
+        await self._starter.close(kept)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _stopping() -> StepError:

@@ -1,4 +1,4 @@
-"""Removing the containers that an earlier life of this daemon left behind."""
+"""Finding and removing what an earlier life of this instance left on the engine."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from spacedock_worker.errors import StepError
 log = structlog.get_logger()
 
 
+async def listed(engine: Engine, owner: str) -> dict[str, str] | None:
+    """The containers labelled as `owner`'s: Docker's word for the state by name; None without the engine."""
+    try:
+        async with engine.call(Stage.START) as docker:
+            filters = json.dumps({"label": [f"{OWNER_LABEL}={owner}"]})
+            found = await docker.containers.list(all=True, filters=filters)
+    except (RefusedError, StepError) as error:
+        log.warning("containers.not_listed", reason=str(error))
+        return None
+    return {c["Names"][0].removeprefix("/"): str(c["State"]) for c in found if c["Names"]}
+
+
 async def reap(engine: Engine, owner: str, keep: Collection[str] = ()) -> bool:
     """Remove the containers labelled as `owner`'s, except those named in `keep`; never touches another's.
 
     Returns whether the engine answered and all of them are gone; never raises for the engine.
     """
-    try:
-        async with engine.call(Stage.START) as docker:
-            filters = json.dumps({"label": [f"{OWNER_LABEL}={owner}"]})
-            listed = await docker.containers.list(all=True, filters=filters)
-    except (RefusedError, StepError) as error:
-        log.warning("containers.not_reaped", reason=str(error))
+    found = await listed(engine, owner)
+    if found is None:
         return False
-    names = [container["Names"][0].removeprefix("/") for container in listed if container["Names"]]
-    gone = [await RunningContainer(engine, name).remove() for name in names if name not in keep]
+    gone = [await RunningContainer(engine, name).remove() for name in found if name not in keep]
     if gone:
         log.info("containers.reaped", count=len(gone))
     return all(gone)

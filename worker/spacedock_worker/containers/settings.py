@@ -22,7 +22,8 @@ class ContainerSettings(BaseModel):
     `memory_reserve`). An idle container is paused after `pause_seconds`, stopped after `idle_seconds` and
     removed after `stopped_seconds`. `disk` bounds what one Space may write to its root and its cache
     together. A waiter is overtaken for `patience_seconds` at most. With `keep_warm` a daemon that stops
-    leaves its idle containers, paused, to the next one.
+    leaves its idle containers, paused, to the next one. A GPU with less than `gpu_free` bytes free is given
+    to nobody; `runtime` is the OCI runtime of Spaces that name none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class ContainerSettings(BaseModel):
     patience_seconds: float = Field(default=60.0, ge=0)
     memory_budget: int | None = Field(default=None, ge=64 * 2**20)
     memory_reserve: int = Field(default=2**30, ge=0)
+    gpu_free: int = Field(default=2 * 2**30, ge=0)
     disk: int = Field(default=20 * 2**30, ge=2**20)
     runtime: str | None = None
     keep_warm: bool = False

@@ -21,9 +21,9 @@ class ContainerSpec:
 
     The app answers at `port` below `base_path`, such as "/ui". `memory` (bytes), `cpus` and `start_timeout`
     (seconds) are None where the settings' own are right. `calls` is how many calls its app takes at once.
-    `private` says that what it is asked is nobody else's: nothing of it may be logged, or outlive it.
     `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root; `cache` is
     the path of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
+    `private` says that what it is asked is nobody else's: nothing of it may be logged, or outlive it.
     """
 
     space: str
@@ -37,8 +37,8 @@ class ContainerSpec:
     cpus: float | None = None
     start_timeout: float | None = None
     calls: int = 1
-    private: bool = False
     sealed: bool = False
+    private: bool = False
     read_only: bool = False
     cache: str | None = None
     gpu: Gpu = "none"
@@ -57,8 +57,8 @@ class ContainerSpec:
             sorted(self.env.items()),
             self.memory,
             self.cpus,
-            self.private,
             self.sealed,
+            self.private,
             self.read_only,
             self.cache,
             self.gpu,

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.body import Limits, create_body, task_body
+from spacedock_worker.containers.body import create_body, task_body
 from spacedock_worker.containers.completion import Completion
 from spacedock_worker.containers.container import RunningContainer
 from spacedock_worker.containers.engine import Engine, RefusedError
-from spacedock_worker.containers.network import Network, must_publish
+from spacedock_worker.containers.ground import Ground
 from spacedock_worker.containers.ready import App, Connect, wait_ready
-from spacedock_worker.containers.reap import reap
+from spacedock_worker.containers.reap import listed, reap
+from spacedock_worker.containers.roots import failed_write
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.task import Completed, Task, TaskLimits
+from spacedock_worker.containers.warm_notes import Note, WarmNotes
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
@@ -28,6 +33,15 @@ OnProgress = Callable[[str], None]
 
 _NOT_FOUND = 404
 _NAME_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """An idle container that an earlier worker left: `stopped`, or running (paused or not)."""
+
+    container: RunningContainer
+    note: Note
+    stopped: bool
 
 
 class Starter:
@@ -42,29 +56,42 @@ class Starter:
         self._engine = engine
         self._settings = settings
         self._token = token
-        self._network = Network(engine, settings.network or f"spacedock-{settings.instance_id}")
+        self.ground = Ground(engine, settings)
         self._names: set[str] = set()
-        self._publish = settings.publish_ports
         self._clean = False
+        self.config = config_of(settings)
+
+    async def survivors(self, notes: WarmNotes) -> list[Survivor]:
+        """The idle containers that a worker of the same configuration left; all else of ours goes."""
+        noted = {name: note for name, note in notes.read().items() if note.config == self.config}
+        found = await listed(self._engine, self._settings.instance_id) or {}
+        left = [
+            Survivor(self._known(name), note, stopped=found[name] == "exited")
+            for name, note in noted.items()
+            if found.get(name) in ("running", "paused", "exited")
+        ]
+        await self.clean()
+        return left
 
     async def clean(self) -> None:
         """Remove what is ours and unknown here: from an earlier life, or where a removal failed."""
         if not self._clean:
             self._clean = await reap(self._engine, self._settings.instance_id, self._names)
 
-    async def close(self) -> None:
-        """Remove all that is ours, and the network if nobody else is on it; never raises for the engine."""
-        self._names.clear()
+    async def close(self, keep: Collection[str]) -> None:
+        """Remove all that is ours but the containers to `keep`, and the network if nobody is left on it.
+
+        Never raises for the engine.
+        """
+        self._names.intersection_update(keep)
         self._clean = False
         await self.clean()
-        await self._network.remove()
+        await self.ground.leave()
 
     def new(self, spec: ContainerSpec) -> RunningContainer:
         """A container that does not exist yet, with a name of its own; `remove` it in the end."""
         slug = re.sub(r"[^a-z0-9]+", "-", spec.space.lower()).strip("-")[:_NAME_LENGTH]
-        container = RunningContainer(self._engine, f"spacedock-{slug or 'space'}-{self._token()}")
-        self._names.add(container.name)
-        return container
+        return self._known(f"spacedock-{slug or 'space'}-{self._token()}")
 
     async def run(
         self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App], on_progress: OnProgress
@@ -78,12 +105,25 @@ class Starter:
         on_progress("starting its container")
         with _explained(spec):
             await self._start(container, spec)
-        url = await container.address(self._network.name, spec.port)
         on_progress("waiting until it answers")
-        seconds = spec.start_timeout or self._settings.start_timeout
-        connection = await wait_ready(container, lambda: connect(url + spec.base_path), seconds)
-        log.info("container.ready", space=spec.space, container=container.name)
-        return connection
+        return await self._connected(container, spec, connect)
+
+    async def revive(
+        self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App], app: App | None
+    ) -> App:
+        """Have a paused, stopped or adopted container answer again; `app` is the connection, if it was kept.
+
+        Raises StepError where it does not, as `run` does.
+        """
+        with _explained(spec):
+            state = await container.state()
+            if state == "paused":
+                await container.unpause()
+            elif state == "exited":
+                await self._go(container, spec)
+        if app is not None:
+            return app
+        return await self._connected(container, spec, connect)
 
     async def complete(
         self,
@@ -99,17 +139,19 @@ class Starter:
         """
         await self.clean()
         on_progress("starting its container")
-        body = task_body(
-            spec,
-            self._limits(spec),
-            network=self._network.name,
-            owner=self._settings.instance_id,
-            env=task.env,
-        )
         completion = Completion(self._engine, container, task, limits)
         with _explained(spec):
-            await self._network.ensure()
-            return await completion.run(body, lambda: self._go(container), on_progress)
+            site = await self.ground.site(spec)
+            body = task_body(spec, await self.ground.limits(spec), site, task.env)
+            return await completion.run(body, lambda: self._go(container, spec), on_progress)
+
+    async def blames_root(self, container: RunningContainer, spec: ContainerSpec, error: StepError) -> bool:
+        """Whether the app failed because it could not write its root; if so, it can at the next start."""
+        if not spec.read_only or not (failed_write(str(error)) or failed_write(await container.words())):
+            return False
+        self.ground.roots.remember(spec.digest)
+        log.info("container.root_writable", space=spec.space, image=spec.digest)
+        return True
 
     async def remove(self, container: RunningContainer) -> None:
         """Remove the container; where that fails, the next start tries again. Bounded, never raises."""
@@ -118,36 +160,40 @@ class Starter:
         self._clean = self._clean and gone
 
     async def _start(self, container: RunningContainer, spec: ContainerSpec) -> None:
-        if self._publish is None:
-            self._publish = await must_publish(self._engine)
-        await self._network.ensure()
-        body = create_body(
-            spec,
-            self._limits(spec),
-            network=self._network.name,
-            owner=self._settings.instance_id,
-            publish=self._publish,
-        )
-        await container.create(body)
-        await self._go(container)
+        site = await self.ground.site(spec)
+        await container.create(create_body(spec, await self.ground.limits(spec), site))
+        if spec.cache is not None and not spec.private:
+            await self.ground.caches.hand_over(container.name, spec.cache)
+        await self._go(container, spec)
 
-    async def _go(self, container: RunningContainer) -> None:
+    async def _connected(
+        self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App]
+    ) -> App:
+        url = await container.address(self.ground.network(spec).name, spec.port)
+        seconds = spec.start_timeout or self._settings.start_timeout
+        connection = await wait_ready(container, lambda: connect(url + spec.base_path), seconds)
+        log.info("container.ready", space=spec.space, container=container.name)
+        return connection
+
+    async def _go(self, container: RunningContainer, spec: ContainerSpec) -> None:
         try:
             await container.start()
         except RefusedError as error:
             if error.status != _NOT_FOUND or "network" not in error.message:
                 raise
             # Somebody pruned unused networks between our look and our start.
-            await self._network.ensure()
+            await self.ground.network(spec).ensure()
             await container.start()
 
-    def _limits(self, spec: ContainerSpec) -> Limits:
-        return Limits(
-            memory=spec.memory or self._settings.memory,
-            pids=self._settings.pids,
-            tmp_size=self._settings.tmp_size,
-            cpus=spec.cpus or self._settings.cpus,
-        )
+    def _known(self, name: str) -> RunningContainer:
+        self._names.add(name)
+        return RunningContainer(self._engine, name)
+
+
+def config_of(settings: ContainerSettings) -> str:
+    """The same for settings, and releases of ours, by which the same containers are made."""
+    made_by = f"{version('hf-spacedock')} {settings.model_dump_json(exclude={'state', 'docker_host'})}"
+    return hashlib.sha256(made_by.encode()).hexdigest()
 
 
 @contextmanager

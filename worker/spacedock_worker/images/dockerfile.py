@@ -75,7 +75,10 @@ def _foundation(recipe: Recipe) -> list[Step]:
     if recipe.system_packages:
         steps.append(_apt(recipe.system_packages, "installing system packages"))
     user = f"useradd --create-home --home-dir {HOME} --shell /bin/sh --non-unique --uid 1000 user"
-    steps.append(Step(f"RUN {user} && install -d -o 1000 -g 1000 {HOME} {APP}", "creating the user"))
+    # A volume that is mounted on a folder of the image takes its owner.
+    steps.append(
+        Step(f"RUN {user} && install -d -o 1000 -g 1000 {HOME} {APP} {HOME}/.cache", "creating the user")
+    )
     steps.append(Step(f"ENV {_pairs(_ENVIRONMENT)}"))
     if recipe.ca:
         steps.extend(_TRUST)

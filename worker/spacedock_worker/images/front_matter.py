@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -31,7 +32,11 @@ class SpaceCard:
 def read_card(readme: str) -> SpaceCard:
     """The card in the text of README.md; an empty one where there is no front matter."""
     found = _BLOCK.match(readme)
-    fields = _fields(found.group(1)) if found else {}
+    return card_of(_fields(found.group(1)) if found else {})
+
+
+def card_of(fields: Mapping[str, str]) -> SpaceCard:
+    """The card of these fields; what makes no sense in them counts as not said."""
     sdk = fields.get("sdk")
     return SpaceCard(
         sdk=sdk.lower() if sdk else None,

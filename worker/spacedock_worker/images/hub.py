@@ -1,28 +1,64 @@
-"""Fetching a Space's repository from the Hub."""
+"""What the Hub says of a Space, and fetching its repository."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
+from spacedock_worker.images.front_matter import SpaceCard, card_of
 from spacedock_worker.images.settings import ImageSettings
 
+_ABOUT_SECONDS = 5.0
 
-async def fetch(hub_id: str, folder: Path, settings: ImageSettings) -> None:
-    """Download the Space's repository into `folder`, within the build's time limit.
+
+@dataclass(frozen=True, slots=True)
+class HubSpace:
+    """A Space as the Hub knows it; None is what it did not say."""
+
+    sha: str | None = None
+    subdomain: str | None = None
+    card: SpaceCard = field(default_factory=SpaceCard)
+
+
+async def about(hub_id: str, settings: ImageSettings) -> HubSpace:
+    """What the Hub says of the Space, asked once and for 5 s at most. Raises StepError as `fetch` does."""
+    async with _translated(hub_id, _ABOUT_SECONDS):
+        return await asyncio.to_thread(_about, hub_id, settings)
+
+
+async def fetch(hub_id: str, revision: str | None, folder: Path, settings: ImageSettings) -> None:
+    """Download the Space's repository at `revision` (None: the newest), within the build's time limit.
 
     Raises StepError `repository_unavailable` where the Hub cannot be reached or does not have it.
     """
+    async with _translated(hub_id, settings.build_timeout):
+        await asyncio.to_thread(_download, hub_id, revision, folder, settings)
+
+
+_ACCESS = "Check the id, and give a token (HF_TOKEN) for a private Space."
+_COMMIT = "Lock the Space again, to run the commit that it has now."
+_NETWORK = (
+    "Check that this host reaches the Hub (HF_ENDPOINT names another), or give the Space a `repository`."
+)
+
+
+@asynccontextmanager
+async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(settings.build_timeout):
-            await asyncio.to_thread(_download, hub_id, folder, settings)
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError as error:
-        raise _unavailable(hub_id, f"no answer within {settings.build_timeout:g} s", _NETWORK) from error
+        raise _unavailable(hub_id, f"no answer within {seconds:g} s", _NETWORK) from error
+    except RevisionNotFoundError as error:
+        raise _unavailable(hub_id, "the Hub does not have the commit that is locked", _COMMIT) from error
     except (RepositoryNotFoundError, GatedRepoError) as error:
         raise _unavailable(hub_id, "the Hub has no such Space, or it is private", _ACCESS) from error
     except Exception as error:
@@ -31,16 +67,21 @@ async def fetch(hub_id: str, folder: Path, settings: ImageSettings) -> None:
         raise _unavailable(hub_id, why, _NETWORK) from error
 
 
-_ACCESS = "Check the id, and give a token (HF_TOKEN) for a private Space."
-_NETWORK = (
-    "Check that this host reaches the Hub (HF_ENDPOINT names another), or give the Space a `repository`."
-)
+def _about(hub_id: str, settings: ImageSettings) -> HubSpace:
+    api = HfApi(endpoint=settings.hub_endpoint, token=settings.hub_token or False)
+    found = api.space_info(hub_id, timeout=_ABOUT_SECONDS)
+    said = vars(found.card_data) if found.card_data else {}
+    fields = {key: str(value) for key, value in said.items() if value is not None} | (
+        {"sdk": found.sdk} if found.sdk else {}
+    )
+    return HubSpace(found.sha, found.subdomain, card_of(fields))
 
 
-def _download(hub_id: str, folder: Path, settings: ImageSettings) -> None:
+def _download(hub_id: str, revision: str | None, folder: Path, settings: ImageSettings) -> None:
     snapshot_download(
         repo_id=hub_id,
         repo_type="space",
+        revision=revision,
         local_dir=folder,
         endpoint=settings.hub_endpoint,
         token=settings.hub_token or False,

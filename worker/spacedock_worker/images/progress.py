@@ -6,35 +6,95 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spacedock_worker.images.manifest import Manifest
+from spacedock_worker.images.room import in_words
+
 _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_LAYER = re.compile(r"[0-9a-f]{12}")
 _INSTRUCTION = 60
+_SHORT = len("sha256:") + 12
+_MAX_LAYERS = 1000
+_LOADED = frozenset(
+    {"Verifying Checksum", "Download complete", "Extracting", "Pull complete", "Already exists"}
+)
+_THERE = frozenset({"Pull complete", "Already exists"})
 
 
 class PullProgress:
-    """Adds up the layers of one pull; `read` gives a new text only when the percentage has changed."""
+    """Adds up the layers of one image over all attempts to pull it; what it tells never goes back.
 
-    def __init__(self, reference: str) -> None:
+    `manifest` gives the layers beforehand, if it is known; else they become known as they are loaded.
+    """
+
+    def __init__(self, reference: str, manifest: Manifest | None = None) -> None:
         self._reference = reference
-        self._layers: dict[str, tuple[int, int]] = {}
-        self._percent = -1
+        layers = manifest.layers if manifest else {}
+        self._sizes = {digest[len("sha256:") : _SHORT]: size for digest, size in layers.items()}
+        self._loaded: dict[str, int] = {}
+        self._there: set[str] = set()
+        self._told = (-1, -1, False)
+        self._total_known = manifest is not None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the engine has begun with any layer."""
+        return bool(self._loaded or self._there)
 
     def read(self, item: Mapping[str, Any]) -> str | None:
-        """The text after this item of the stream, such as "pulling x 45%"; None where nothing changed."""
+        """The text after this item of the stream; None where nothing has changed for people.
+
+        Such as "pulling x 45% of 1.2 GB, 3 of 9 layers", at the end with ", unpacking".
+        """
         layer, status = item.get("id"), item.get("status")
-        detail = item.get("progressDetail") or {}
-        if isinstance(layer, str) and status == "Downloading" and detail.get("total"):
-            self._layers[layer] = (int(detail.get("current") or 0), int(detail["total"]))
-        elif isinstance(layer, str) and status == "Download complete" and layer in self._layers:
-            self._layers[layer] = (self._layers[layer][1],) * 2
-        done, total = (
-            (sum(sizes) for sizes in zip(*self._layers.values(), strict=True)) if self._layers else (0, 0)
-        )
-        percent = done * 100 // total if total else 0
-        if percent <= self._percent:
-            # Layers become known while others are loading: the number must not go back for that.
+        if not isinstance(layer, str) or not isinstance(status, str) or not _LAYER.fullmatch(layer):
             return None
-        self._percent = percent
-        return f"pulling {self._reference} {percent}%"
+        if len(self._sizes) >= _MAX_LAYERS and layer not in self._sizes:
+            return None
+        self._take(layer, status, item.get("progressDetail"))
+        now = self._now()
+        if now == self._told:
+            return None
+        self._told = now
+        return self._words(*now)
+
+    def _take(self, layer: str, status: str, detail: object) -> None:
+        # What the engine says of a layer's extraction counts other bytes than those of its download.
+        if status == "Downloading" and isinstance(detail, Mapping):
+            self._load(layer, _whole(detail.get("current")), _whole(detail.get("total")))
+        elif status in _LOADED:
+            self._sizes.setdefault(layer, 0)
+            self._loaded[layer] = self._sizes[layer]
+        elif status in ("Pulling fs layer", "Waiting"):
+            self._sizes.setdefault(layer, 0)
+        if status in _THERE:
+            self._there.add(layer)
+
+    def _load(self, layer: str, current: int, total: int) -> None:
+        size = self._sizes[layer] = self._sizes.get(layer) or total
+        # A layer whose connection breaks is said to be all there; a whole one is confirmed by another word.
+        if current < total:
+            # What is loaded after a break counts from there.
+            loaded = min(max(size - total, 0) + current, size)
+            self._loaded[layer] = max(loaded, self._loaded.get(layer, 0))
+
+    def _now(self) -> tuple[int, int, bool]:
+        """Percent, layers that are there, and whether all is loaded; none of them less than before."""
+        total, loaded = sum(self._sizes.values()), sum(self._loaded.values())
+        percent = loaded * 100 // total if total else 0
+        unpacking = bool(self._loaded) and len(self._loaded) == len(self._sizes) and loaded == total
+        percent = max(100 if unpacking else percent, self._told[0])
+        return percent, len(self._there), unpacking or self._told[2]
+
+    def _words(self, percent: int, there: int, unpacking: bool) -> str:
+        text = f"pulling {self._reference} {percent}%"
+        if self._total_known:
+            text += f" of {in_words(sum(self._sizes.values()))}"
+        text += f", {there} of {len(self._sizes)} layers"
+        return text + (", unpacking" if unpacking and there < len(self._sizes) else "")
+
+
+def _whole(value: object) -> int:
+    return max(value, 0) if isinstance(value, int) else 0
 
 
 def build_progress(line: str, words: Sequence[str]) -> str | None:

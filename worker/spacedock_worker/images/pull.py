@@ -1,8 +1,9 @@
-"""Looking at images that are present, and pulling those that are not."""
+"""One pull of an image by the engine, tried again where it is interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -10,11 +11,19 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.engine import Engine, RefusedError
 from spacedock_worker.errors import StepError
+from spacedock_worker.images.credentials import Credentials
+from spacedock_worker.images.manifest import Manifest
 from spacedock_worker.images.progress import PullProgress
+from spacedock_worker.images.reference import Reference
 
 log = structlog.get_logger()
 
 _NOT_FOUND = 404
+PAUSES = (1.0, 3.0, 10.0, 30.0)
+"""Seconds before each new attempt of a pull that was interrupted."""
+
+_BROKEN = ("eof", "reset", "timeout", "timed out", "refused", "broken pipe", "closed", "unreachable")
+"""What the engine says of a connection that broke; other words mean that no new attempt would help."""
 
 
 async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any] | None:
@@ -28,32 +37,76 @@ async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any
         raise StepError(stage, ErrorKind.PULL_FAILED, f"{reference} cannot be looked at: {error}.") from error
 
 
-async def pull(
-    engine: Engine, reference: str, seconds: float, on_progress: Callable[[str], None]
-) -> dict[str, Any]:
-    """Pull the image and return what the engine knows of it.
+class Pull:
+    """Pulls one image.
 
-    Raises StepError `pull_failed` at stage `pull`, with what to do, where it is not there after `seconds`.
+    An engine goes on by itself with a layer where the connection to the image registry broke, for about a
+    minute. What it has when its own connection to us breaks, it drops; but after its restart, it has it.
     """
-    on_progress(f"pulling {reference}")
-    progress = PullProgress(reference)
-    try:
-        async with engine.stream(Stage.PULL, seconds) as docker:
-            async for item in docker.images.pull(reference, stream=True):
-                if text := progress.read(item):
-                    on_progress(text)
-    except TimeoutError as error:
-        raise _failed(reference, f"not there after {seconds:g} s") from error
-    except RefusedError as error:
-        raise _failed(reference, error.message) from error
-    # aiodocker ends a stream quietly where the connection broke, so only a look tells that all went well.
-    if (found := await inspect(engine, reference, Stage.PULL)) is None:
-        raise _failed(reference, "the Docker Engine ended the pull without saying why")
-    log.info("image.pulled", image=reference)
-    return found
+
+    def __init__(
+        self,
+        engine: Engine,
+        reference: Reference,
+        manifest: Manifest | None,
+        own: Credentials | None,
+        hear: Callable[[str], None],
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        self._engine, self._reference, self._own, self._hear = engine, reference, own, hear
+        self._pauses = pauses
+        self._progress = PullProgress(str(reference), manifest)
+
+    async def run(self, seconds: float) -> dict[str, Any]:
+        """Pull, and return what the engine knows of the image.
+
+        Raises StepError at stage `pull`: `pull_failed`, with what to do, where it is not there after
+        `seconds`, `docker_unavailable` where there is no engine.
+        """
+        self._hear(f"pulling {self._reference}")
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                for pause in self._pauses:
+                    try:
+                        return await self._attempt(seconds)
+                    except StepError as error:
+                        if not self._interrupted(error):
+                            raise
+                        log.info("image.pull_interrupted", image=str(self._reference), reason=str(error))
+                    self._hear(f"pulling {self._reference} was interrupted: trying again")
+                    await asyncio.sleep(pause)
+                return await self._attempt(seconds)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise _failed(self._reference, f"not there after {seconds:g} s") from error
+
+    async def _attempt(self, seconds: float) -> dict[str, Any]:
+        auth = self._own.for_engine() if self._own else None
+        try:
+            async with self._engine.stream(Stage.PULL, seconds) as docker:
+                async for item in docker.images.pull(str(self._reference), auth=auth, stream=True):
+                    if text := self._progress.read(item):
+                        self._hear(text)
+        except RefusedError as error:
+            raise _failed(self._reference, error.message) from error
+        # aiodocker ends a stream quietly where the connection broke, so only a look tells that all went well.
+        if (found := await inspect(self._engine, str(self._reference), Stage.PULL)) is None:
+            raise _failed(
+                self._reference, "the Docker Engine closed the connection in the middle of the pull"
+            )
+        log.info("image.pulled", image=str(self._reference))
+        return found
+
+    def _interrupted(self, error: StepError) -> bool:
+        """Whether the pull was on its way and the connection broke, the engine's or the image registry's."""
+        if not self._progress.begun:
+            return False
+        words = str(error).lower()
+        return error.kind is ErrorKind.DOCKER_UNAVAILABLE or any(word in words for word in _BROKEN)
 
 
-def _failed(reference: str, why: str) -> StepError:
+def _failed(reference: Reference, why: str) -> StepError:
     return StepError(
         Stage.PULL,
         ErrorKind.PULL_FAILED,

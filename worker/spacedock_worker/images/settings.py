@@ -16,6 +16,12 @@ class ImageSettings(BaseModel):
     `base_images` maps a Python version ("3.11") to an image; `ca_bundle` is a PEM file that builds and
     Spaces trust besides (a company's proxy); `extra_index_url` is another package index for pip;
     `system_packages` are installed in every image that is built, before the Space's own packages.txt.
+
+    With `pull_hub_images` a Space that is known by its Hub id alone is asked for at `hub_registry`, where the
+    Hub keeps the images of Spaces, before it is built. `hub_token` is the login at the Hub and there,
+    `docker_config` the folder of Docker's config.json with the logins elsewhere (None: there are none).
+    `scratch` is a folder for what is being downloaded (None: the system's), for whoever starts the worker
+    to empty.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,3 +34,7 @@ class ImageSettings(BaseModel):
     build_timeout: float = Field(default=1800.0, gt=0)
     hub_endpoint: str | None = None
     hub_token: str | None = Field(default=None, repr=False)
+    hub_registry: str = "registry.hf.space"
+    pull_hub_images: bool = True
+    docker_config: Path | None = None
+    scratch: Path | None = None

@@ -14,6 +14,9 @@ class SpaceSource:
 
     `docker_image` is present or pulled; `repository` is a directory or a tar of this host, or a tar that a
     client sent (untrusted); `hub_id` names a Space on the Hub. `command` and `port` override the image's own.
+
+    A locked Space has `digest`, the image to run (the image registry's digest, or the image's id) and no
+    other, or `revision`, the commit of the Hub's repository to build. A repository goes before a revision.
     """
 
     name: str
@@ -22,6 +25,8 @@ class SpaceSource:
     hub_id: str | None = None
     command: tuple[str, ...] | None = None
     port: int | None = None
+    revision: str | None = None
+    digest: str | None = None
 
     @property
     def buildable(self) -> bool:
@@ -36,7 +41,8 @@ class Image:
     `digest` is the image registry's where the image was pulled, else the image's id (both `sha256:…`);
     `command` is None where the image's own is right; the app listens on `port` and answers below
     `base_path`. `built` says that we made it from a repository; `cache` is where its app keeps what it
-    downloads.
+    downloads. `revision` is the commit of the Hub's repository that it was built from, as far as that is
+    known (at least 7 hex digits). `id` is the engine's id of it, which it keeps where it is saved and loaded.
     """
 
     reference: str
@@ -46,3 +52,5 @@ class Image:
     base_path: str = ""
     built: bool = False
     cache: str | None = None
+    revision: str | None = None
+    id: str = ""

@@ -19,8 +19,9 @@ class ModelEndpoint(BaseModel):
 
     `base_url` ends where `/models` and `/chat/completions` begin, mostly in `/v1`; `socket` is a unix
     socket to connect through instead of its host. Without `model`, the first one that the endpoint lists
-    answers. `stand_in_for` is the model that this one replaces, said in every answer. Times are seconds:
-    `load_timeout` for a model that loads, `connect_timeout` for an endpoint that refuses connections.
+    answers. `parallel` is how many prompts it is asked at once. `stand_in_for` is the model that this one
+    replaces, said in every answer. Times are seconds: `load_timeout` for a model that loads,
+    `connect_timeout` for an endpoint that refuses connections.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +36,7 @@ class ModelEndpoint(BaseModel):
     load_timeout: float = Field(default=120.0, gt=0)
     connect_timeout: float = Field(default=5.0, gt=0)
     max_tokens: int = Field(default=512, gt=0)
+    parallel: int = Field(default=4, ge=1)
     stand_in_for: str | None = None
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ class Session:
         self._warm_until = 0.0
         self._why = "it does not answer"
         self._opening = asyncio.Lock()
+        self._free = asyncio.Semaphore(endpoint.parallel)
         self._api = openai.AsyncOpenAI(
             api_key="unused",
             base_url=endpoint.base_url,
@@ -73,12 +74,13 @@ class Session:
         self._warm_until = 0.0
 
     async def ask(self, model: str, chat: list[ChatCompletionMessageParam], limit: float) -> Completion:
-        """One chat completion within `limit` seconds.
+        """One chat completion within `limit` seconds, once the endpoint is free for it.
 
         Raises NotReadyError where the model was unloaded meanwhile, else StepError (stage `call`).
         """
         try:
-            async with asyncio.timeout(limit):
+            # A local model answers one after another: what waits in its queue would use its time up.
+            async with self._free, asyncio.timeout(limit):
                 completion = await self._chat(Stage.CALL, model, chat, self.endpoint.max_tokens)
         except TimeoutError as error:
             message = (

@@ -1,0 +1,120 @@
+"""What the pool knows and plans: profiles, quarantine, how containers cool, and the notes on this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.assign import Room
+from spacedock_worker.containers.capacity import Machine, memory_of, room_of
+from spacedock_worker.containers.profiles import HALF_LIFE, Profiles
+from spacedock_worker.containers.quarantine import Quarantine
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.containers.warm_notes import Note, WarmNotes
+from spacedock_worker.containers.warmth import Step, Warmth, cooling
+from spacedock_worker.errors import StepError
+
+SETTINGS = ContainerSettings(instance_id="test", pause_seconds=30, idle_seconds=600, stopped_seconds=3600)
+SPEC = ContainerSpec("one", "image", "sha256:one")
+GB = 2**30
+
+
+def test_losing_a_container_costs_its_start_times_its_recent_use() -> None:
+    profiles = Profiles()
+    profiles.started("slow", 60.0)
+    profiles.started("quick", 2.0)
+    profiles.called("quick", 0.1, now=0.0)
+    assert profiles.cost("slow", 0.0) == 0.0
+    profiles.called("slow", 0.1, now=0.0)
+    assert profiles.cost("slow", 0.0) > profiles.cost("quick", 0.0)
+    for _ in range(40):
+        profiles.called("quick", 0.1, now=5 * HALF_LIFE)
+    assert profiles.cost("slow", 5 * HALF_LIFE) < profiles.cost("quick", 5 * HALF_LIFE)
+
+
+def test_a_pace_needs_a_measured_start_and_counts_the_call_under_way() -> None:
+    profiles = Profiles()
+    assert profiles.pace("one", under_way=9.0) is None
+    profiles.started("one", 2.0)
+    profiles.called("one", 1.0, now=0.0)
+    pace = profiles.pace("one", under_way=9.0)
+    assert pace is not None
+    assert (pace.start, pace.call) == (2.0, 9.0)
+    profiles.stays_alone("one")
+    assert profiles.pace("one", under_way=9.0) is None
+
+
+def failure(kind: ErrorKind = ErrorKind.CRASHED) -> StepError:
+    return StepError(Stage.READY, kind, "the app ended")
+
+
+def test_a_quarantine_grows_with_each_failure_in_a_row() -> None:
+    quarantine = Quarantine()
+    pauses = []
+    now = 0.0
+    for _ in range(10):
+        quarantine.failed("key", "one", failure(), now)
+        pauses.append(quarantine.resting(now).get("one", (0.0, ""))[0])
+        now += 1000.0
+    assert pauses == [0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0, 600.0]
+
+
+def test_a_quarantined_space_is_refused_with_the_reason_until_its_time_is_over() -> None:
+    quarantine = Quarantine()
+    for _ in range(2):
+        quarantine.failed("key", "one", failure(), 0.0)
+    with pytest.raises(StepError, match=r"one failed 2 times .* for 10 s.*the app ended") as caught:
+        quarantine.check("key", 0.0)
+    assert caught.value.kind is ErrorKind.QUARANTINED
+    quarantine.check("key", 10.0)
+    quarantine.check("other", 0.0)
+    quarantine.answered("key")
+    quarantine.failed("key", "one", failure(), 0.0)
+    quarantine.check("key", 0.0)
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED])
+def test_a_space_is_not_blamed_for_what_is_not_its_fault(kind: ErrorKind) -> None:
+    quarantine = Quarantine()
+    for _ in range(5):
+        quarantine.failed("key", "one", failure(kind), 0.0)
+    quarantine.check("key", 0.0)
+
+
+def test_a_writable_container_cools_in_every_tier() -> None:
+    expected = (Step(30, Warmth.PAUSED), Step(600, Warmth.STOPPED), Step(4200, Warmth.GONE))
+    assert cooling(SPEC, SETTINGS, gpu=False) == expected
+
+
+def test_a_gpu_is_not_paused_and_what_keeps_nothing_is_not_stopped() -> None:
+    assert cooling(SPEC, SETTINGS, gpu=True)[0] == Step(600, Warmth.STOPPED)
+    read_only = ContainerSpec("one", "image", "sha256:one", read_only=True)
+    assert cooling(read_only, SETTINGS, gpu=False) == (Step(30, Warmth.PAUSED), Step(600, Warmth.GONE))
+
+
+def test_a_small_machine_still_runs_one_usual_space() -> None:
+    small = Machine(memory=2 * GB, reachable=True)
+    assert memory_of(SPEC, small, SETTINGS) == GB
+    assert room_of(SPEC, small, SETTINGS) == Room(1, GB)
+    assert room_of(SPEC, Machine(16 * GB, reachable=True), SETTINGS) == Room(1, 2 * GB)
+
+
+def test_notes_are_kept_until_they_are_dropped(tmp_path: Path) -> None:
+    notes, note = WarmNotes(tmp_path / "warm"), Note("one", "key", "config", GB, 0, 2.5)
+    assert notes.read() == {}
+    notes.write("spacedock-one", note)
+    (tmp_path / "warm" / "spacedock-broken").write_text("{")
+    (tmp_path / "warm" / "spacedock-later").write_text('{"version": 99}')
+    assert notes.read() == {"spacedock-one": note}
+    notes.drop("spacedock-one")
+    notes.drop("spacedock-one")
+    assert notes.read() == {}
+
+
+def test_without_a_folder_nothing_is_noted() -> None:
+    notes = WarmNotes(None)
+    notes.write("spacedock-one", Note("one", "key", "config", GB, 0, 2.5))
+    assert notes.read() == {}

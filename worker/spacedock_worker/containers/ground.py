@@ -1,0 +1,99 @@
+"""What a container is given of this host: a network, a cache, GPUs, and its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.assign import Room
+from spacedock_worker.containers.body import Limits, Site
+from spacedock_worker.containers.capacity import Machine, budget, look, memory_of, room_of
+from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.gpu import choose, devices, requests
+from spacedock_worker.containers.network import Network
+from spacedock_worker.containers.roots import Roots
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.containers.volumes import Caches
+from spacedock_worker.errors import StepError
+
+
+class Ground:
+    """One daemon's networks and caches, and the machine that they are on."""
+
+    def __init__(self, engine: Engine, settings: ContainerSettings) -> None:
+        self._engine, self._settings = engine, settings
+        name = settings.network or f"spacedock-{settings.instance_id}"
+        self._open, self._sealed = Network(engine, name), Network(engine, f"{name}-sealed", sealed=True)
+        self._looking = asyncio.Lock()
+        self._machine: Machine | None = None
+        self.caches = Caches(engine, settings.instance_id)
+        self.roots = Roots(settings.state)
+
+    @property
+    def limit(self) -> Room:
+        """What all containers may take together; nothing but containers until the engine has been asked."""
+        machine = self._machine
+        memory = budget(machine, self._settings) if machine is not None else 0
+        return Room(self._settings.max_containers, memory, machine.gpus if machine is not None else 0)
+
+    async def room_for(self, spec: ContainerSpec) -> Room:
+        """What the Space's container takes. Raises StepError where this host never has so much."""
+        return room_of(spec, await self._look(), self._settings)
+
+    def network(self, spec: ContainerSpec) -> Network:
+        """The network that the Space's container is on."""
+        return self._sealed if spec.sealed else self._open
+
+    def as_started(self, spec: ContainerSpec) -> ContainerSpec:
+        """The container as it is made here: with a root that it can write where it was found to need one."""
+        return replace(spec, read_only=spec.read_only and not self.roots.writable(spec.digest))
+
+    async def limits(self, spec: ContainerSpec) -> Limits:
+        """What the container may use. Raises StepError."""
+        return Limits(
+            memory=memory_of(spec, await self._look(), self._settings),
+            pids=self._settings.pids,
+            tmp_size=self._settings.tmp_size,
+            cpus=spec.cpus or self._settings.cpus,
+        )
+
+    async def site(self, spec: ContainerSpec) -> Site:
+        """Where the container stands: its network and its cache are there when this returns.
+
+        Raises StepError where they cannot be, or where its GPUs are not free; RefusedError.
+        """
+        network, publish = self.network(spec), await self._publishes()
+        if publish and spec.sealed:
+            message = (
+                f"{spec.space} cannot be sealed here: this engine's containers are reached by published "
+                "ports only, and a sealed network has none. Run it on a host with an engine of its own."
+            )
+            raise StepError(Stage.START, ErrorKind.UNSUPPORTED, message)
+        await network.ensure()
+        present = await asyncio.to_thread(devices) if spec.gpu != "none" else ()
+        return Site(
+            owner=self._settings.instance_id,
+            network=network.name,
+            publish=publish,
+            cache=await self.caches.ensure(spec.space) if spec.cache is not None else None,
+            gpus=requests(choose(spec.gpu, present, self._settings.gpu_free, spec.space)),
+            runtime=self._settings.runtime,
+        )
+
+    async def leave(self) -> None:
+        """Remove the networks, if nobody is left on them; never fails for the engine."""
+        for network in (self._open, self._sealed):
+            await network.remove()
+
+    async def _publishes(self) -> bool:
+        machine, wanted = await self._look(), self._settings.publish_ports
+        return not machine.reachable if wanted is None else wanted
+
+    async def _look(self) -> Machine:
+        # One at a time, in the order of asking: who came first is to be first in line.
+        async with self._looking:
+            if self._machine is None:
+                self._machine = await look(self._engine)
+        return self._machine

@@ -1,0 +1,91 @@
+"""One container slot of the pool, and one call that waits for one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Generic
+
+from spacedock_worker.containers.assign import Room, Slot, SlotState, Waiter
+from spacedock_worker.containers.container import RunningContainer
+from spacedock_worker.containers.profiles import Profiles
+from spacedock_worker.containers.ready import App, Connect
+from spacedock_worker.containers.spec import ContainerSpec
+
+OnProgress = Callable[[str], None]
+
+
+@dataclass(slots=True, eq=False)
+class Place(Generic[App]):
+    """A container slot. `container` is there once it was begun, `app` once that has answered.
+
+    `fresh` are the seconds that its start took, until a call has heard of it; `since` is the time of the last
+    grant or release; `answered` says that a call went well, `emptying` that its removal has begun. `work` is
+    what is being done to the container, `cooler` what will be.
+    """
+
+    id: int
+    key: str
+    space: str
+    room: Room
+    state: SlotState
+    capacity: int = 1
+    calls: int = 0
+    spec: ContainerSpec | None = None
+    container: RunningContainer | None = None
+    app: App | None = None
+    fresh: float = 0.0
+    since: float = 0.0
+    answered: bool = False
+    emptying: bool = False
+    work: asyncio.Task[None] | None = None
+    cooler: asyncio.TimerHandle | None = None
+
+    def slot(self, profiles: Profiles, now: float) -> Slot:
+        """The place as the decision sees it."""
+        cost = profiles.cost(self.key, now)
+        return Slot(self.id, self.key, self.state, self.room, self.calls, self.capacity, cost)
+
+    @property
+    def word(self) -> str:
+        """Its state in one word, for people."""
+        if self.state is SlotState.RUNNING:
+            return "busy" if self.calls else "idle"
+        return self.state.value
+
+    def keep_warm(self) -> None:
+        """No more cooling: it is in use, or going."""
+        if self.cooler is not None:
+            self.cooler.cancel()
+            self.cooler = None
+
+
+@dataclass(slots=True, eq=False)
+class Waiting(Generic[App]):
+    """A call in the queue; `granted` becomes the place that it gets.
+
+    `connect` is None for a program that runs once: it needs a place, not an app.
+    """
+
+    id: int
+    key: str
+    spec: ContainerSpec
+    room: Room
+    connect: Connect[App] | None
+    tell: OnProgress
+    since: float
+    granted: asyncio.Future[Place[App]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def waiter(self, patience: float, now: float) -> Waiter:
+        """The call as the decision sees it."""
+        return Waiter(self.id, self.key, self.room, urgent=now - self.since >= patience)
+
+    def tell_why(self, states: Collection[SlotState]) -> None:
+        """Say what the call waits for, where its Space's containers do that; a start tells of itself."""
+        if SlotState.RUNNING in states:
+            self.tell("waiting for the calls before it")
+        elif SlotState.STARTING not in states:
+            self.tell("waiting for room for its container")

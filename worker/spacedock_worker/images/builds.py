@@ -1,0 +1,161 @@
+"""Images that are built here, from a repository that was sent, of this host, or of the Hub."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.engine import Engine
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.blueprint import Blueprint, draw
+from spacedock_worker.images.build import build
+from spacedock_worker.images.described import HUB_LABEL, REVISION_LABEL, described, is_built, labels_of
+from spacedock_worker.images.hub import about, fetch
+from spacedock_worker.images.memory import Memory
+from spacedock_worker.images.pull import inspect
+from spacedock_worker.images.pulls import Pulls
+from spacedock_worker.images.repository import Repository, read_repository
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.sharing import Hear
+from spacedock_worker.images.source import Image, SpaceSource
+
+log = structlog.get_logger()
+
+
+class Builds:
+    """Builds images, and knows those that were built: the same repository gives the same image."""
+
+    def __init__(self, engine: Engine, settings: ImageSettings, pulls: Pulls) -> None:
+        self._engine, self._settings, self._pulls = engine, settings, pulls
+        self._built: Memory[Image] = Memory()
+
+    async def from_repository(self, source: SpaceSource, place: Path | bytes, hear: Hear) -> Image:
+        """The image of a repository of this host, or of a tar. Raises StepError as `Images.get` does."""
+        repository = await asyncio.to_thread(read_repository, place)
+        return await self._from(source, repository, None, hear)
+
+    async def from_hub(self, source: SpaceSource, hub_id: str, hear: Hear) -> Image:
+        """The image of a Space of the Hub, at the locked commit if there is one.
+
+        Where the Hub cannot be reached, the newest image that was built from it before.
+        """
+        if (known := await self.known(hub_id, source.revision)) is not None:
+            return known
+        if source.revision and (locked := await self._earlier(hub_id, source.revision)) is not None:
+            return locked
+        hear(f"fetching {hub_id} from the Hub")
+        scratch = self._settings.scratch
+        if scratch is not None:
+            await asyncio.to_thread(scratch.mkdir, parents=True, exist_ok=True)
+        # The download cannot be cancelled, so it may still write when its folder goes.
+        with TemporaryDirectory(prefix="spacedock-", dir=scratch, ignore_cleanup_errors=True) as folder:
+            try:
+                revision = source.revision or (await about(hub_id, self._settings)).sha
+                await fetch(hub_id, revision, Path(folder), self._settings)
+            except StepError as error:
+                if (earlier := await self._earlier(hub_id, source.revision)) is None:
+                    raise
+                log.warning(
+                    "image.hub_unreachable", space=source.name, image=earlier.reference, reason=str(error)
+                )
+                return earlier
+            repository = await asyncio.to_thread(read_repository, Path(folder))
+            image = await self._from(source, repository, revision, hear)
+        self._built.put(_hub_key(hub_id, source.revision), image)
+        return image
+
+    async def known(self, hub_id: str, revision: str | None) -> Image | None:
+        """The image that this process has built of that Space, if it is still on this host."""
+        return await self._known(_hub_key(hub_id, revision))
+
+    async def _from(
+        self, source: SpaceSource, repository: Repository, revision: str | None, hear: Hear
+    ) -> Image:
+        if (known := await self._known(repository.fingerprint)) is not None:
+            return replace(known, revision=revision or known.revision)
+        present = await self._present()
+        drawn = await asyncio.to_thread(draw, source.name, repository, self._settings, present)
+        try:
+            found = await inspect(self._engine, drawn.tag, Stage.BUILD)
+            if found is None:
+                found = await self._build(source, drawn, revision, present, hear)
+        finally:
+            drawn.context.tar.close()
+        image = described(drawn.tag, found)
+        image = replace(
+            image, port=drawn.port, base_path=drawn.base_path, revision=revision or image.revision
+        )
+        self._built.put(repository.fingerprint, image)
+        return image
+
+    async def _build(
+        self,
+        source: SpaceSource,
+        drawn: Blueprint,
+        revision: str | None,
+        present: frozenset[str],
+        hear: Hear,
+    ) -> dict[str, Any]:
+        if drawn.base is not None and drawn.base not in present:
+            await self._pull_base(drawn.base, hear)
+        return await build(
+            self._engine,
+            drawn.context,
+            tag=drawn.tag,
+            labels=labels_of(source.name, source.hub_id, revision, drawn.port, drawn.base_path),
+            words=drawn.words,
+            seconds=self._settings.build_timeout,
+            on_progress=hear,
+        )
+
+    async def _pull_base(self, base: str, hear: Hear) -> None:
+        try:
+            await self._pulls.base(base, hear)
+        except StepError as error:
+            if error.kind is not ErrorKind.PULL_FAILED:
+                raise
+            message = (
+                f"the base image {base} is not here and cannot be pulled. Set `base_images` to one that can, "
+                f"or make `spacedock/python` with the script in deploy/. ({error})"
+            )
+            raise StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message) from error
+
+    async def _known(self, key: str) -> Image | None:
+        """The image that was built for `key` in this process, if it is still the one on this host."""
+        image = self._built.get(key)
+        if image is None:
+            return None
+        found = await inspect(self._engine, image.reference, Stage.BUILD)
+        return image if found is not None and found["Id"] == image.id else None
+
+    async def _present(self) -> frozenset[str]:
+        async with self._engine.call(Stage.BUILD) as docker:
+            listed = await docker.images.list()
+        return frozenset(tag for image in listed for tag in image.get("RepoTags") or ())
+
+    async def _earlier(self, hub_id: str, revision: str | None) -> Image | None:
+        """The newest image that was ever built here from that Space of the Hub, of that commit if given."""
+        labels = [f"{HUB_LABEL}={hub_id}"] + ([f"{REVISION_LABEL}={revision}"] if revision else [])
+        async with self._engine.call(Stage.BUILD) as docker:
+            listed = await docker.images.list(filters={"label": labels})
+        named = [
+            (int(image["Created"]), tag)
+            for image in listed
+            for tag in image.get("RepoTags") or ()
+            if is_built(tag, image)
+        ]
+        if not named:
+            return None
+        tag = max(named)[1]
+        found = await inspect(self._engine, tag, Stage.BUILD)
+        return described(tag, found) if found is not None else None
+
+
+def _hub_key(hub_id: str, revision: str | None) -> str:
+    return f"hub:{hub_id}@{revision or ''}"

@@ -1,0 +1,184 @@
+"""The images that the Hub itself keeps of its Spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.spec import DEFAULT_PORT
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.described import described
+from spacedock_worker.images.hub import HubSpace, about
+from spacedock_worker.images.memory import Memory
+from spacedock_worker.images.pull import inspect
+from spacedock_worker.images.pulls import Pulls
+from spacedock_worker.images.reference import Reference, parse_reference
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.sharing import Hear
+from spacedock_worker.images.source import Image
+from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
+
+log = structlog.get_logger()
+
+_ASK_AGAIN_SECONDS = 600.0
+_NO_IMAGE = frozenset({"static", "streamlit"})
+"""The kinds of Spaces whose image is of no use here: nothing in it could be called."""
+
+
+class HubImages:
+    """Images of Spaces by the Hub's own image registry; that there is none is remembered for 10 minutes."""
+
+    def __init__(self, engine: Engine, settings: ImageSettings, pulls: Pulls) -> None:
+        self._engine, self._settings, self._pulls = engine, settings, pulls
+        self._chosen: Memory[Image] = Memory()
+        self._none: Memory[bool] = Memory(_ASK_AGAIN_SECONDS)
+
+    def keeps(self, name: str) -> bool:
+        """Whether `name` is an image of a Space there, of which the tag is ours to choose."""
+        reference = parse_reference(name)
+        own = reference.registry == self._settings.hub_registry
+        return own and reference.digest is None and reference.tag in (None, "latest")
+
+    async def find(self, hub_id: str, hear: Hear) -> Image | None:
+        """The image of a Space that is known by its Hub id alone; None where it has to be built."""
+        if not self._settings.pull_hub_images or self._none.get(hub_id):
+            return None
+        if (known := await self._known(hub_id)) is not None:
+            return known
+        image = await self._find(hub_id, hear)
+        if image is None:
+            self._none.put(hub_id, True)
+        else:
+            self._chosen.put(hub_id, image)
+        return image
+
+    async def get(self, name: str, hub_id: str | None, hear: Hear) -> Image:
+        """The image `name`, which `keeps` says is one; `hub_id` is its Space, where that is known.
+
+        Raises StepError at stage `pull` as `Pulls.get` does.
+        """
+        if (known := await self._known(name)) is not None:
+            return known
+        reference = parse_reference(name)
+
+        async def sha() -> str | None:
+            space = await self._about(hub_id) if hub_id else None
+            return space.sha if space else None
+
+        image = await self._tagged(reference, sha, hear)
+        if image is None:
+            # Its image registry cannot be asked from here, but the engine may reach it.
+            found = await self._pulls.get(str(reference), hear)
+            image = described(str(reference), found)
+        self._chosen.put(name, image)
+        return image
+
+    async def pinned(self, hub_id: str, digest: str) -> str | None:
+        """The name by which the Hub's image registry has the Space's image of that digest; None without."""
+        if not self._settings.pull_hub_images:
+            return None
+        name = str(self._reference(hub_id, await self._about(hub_id)).pinned(digest))
+        try:
+            return name if await self._pulls.offered(name) else None
+        except StepError as error:
+            log.info("image.not_at_the_hub", hub_id=hub_id, image=name, reason=str(error))
+            return None
+
+    def _reference(self, hub_id: str, space: HubSpace | None) -> Reference:
+        subdomain = (space.subdomain if space else None) or subdomain_of(hub_id)
+        return Reference(self._settings.hub_registry, subdomain)
+
+    async def _find(self, hub_id: str, hear: Hear) -> Image | None:
+        space = await self._about(hub_id)
+        if space and space.card.sdk in _NO_IMAGE:
+            return None
+        reference = self._reference(hub_id, space)
+
+        async def sha() -> str | None:
+            return space.sha if space else None
+
+        try:
+            image = await self._tagged(reference, sha, hear)
+        except StepError as error:
+            if error.kind is not ErrorKind.PULL_FAILED:
+                raise
+            log.info("image.not_at_the_hub", hub_id=hub_id, image=str(reference), reason=str(error))
+            return None
+        return _like_the_card(image, space) if image and space else image
+
+    async def _tagged(
+        self, reference: Reference, sha: Callable[[], Awaitable[str | None]], hear: Hear
+    ) -> Image | None:
+        """The image by the right tag; None where its image registry cannot be asked, and none is here."""
+        latest = str(reference.tagged("latest"))
+        if (found := await inspect(self._engine, latest, Stage.PULL)) is not None:
+            return described(latest, found)
+        has_latest = await self._pulls.offered(latest)
+        if has_latest is None:
+            return await self._present(reference)
+        if has_latest:
+            return described(latest, await self._pulls.get(latest, hear))
+        commit = await sha()
+        if commit is None and (here := await self._present(reference)) is not None:
+            # Nobody knows which of its tags is the newest: no reason to load another one.
+            return here
+        tags = await self._pulls.tags(latest)
+        tag = choose_tag(tags, commit)
+        if tag is None:
+            raise _no_tag(reference, tags)
+        name = str(reference.tagged(tag))
+        image = described(name, await self._pulls.get(name, hear))
+        return replace(image, revision=revision_of(tag, commit))
+
+    async def _present(self, reference: Reference) -> Image | None:
+        """The newest image of that name on this host, whatever its tag."""
+        plain = str(replace(reference, tag=None))
+        async with self._engine.call(Stage.PULL) as docker:
+            listed: list[dict[str, Any]] = await docker.images.list(filters={"reference": [plain]})
+        tags = [(int(image["Created"]), tag) for image in listed for tag in image.get("RepoTags") or ()]
+        if not tags:
+            return None
+        name = max(tags)[1]
+        found = await inspect(self._engine, name, Stage.PULL)
+        if found is None:
+            return None
+        return replace(described(name, found), revision=revision_of(parse_reference(name).tag, None))
+
+    async def _known(self, key: str) -> Image | None:
+        """The image that was chosen before in this process, if it is still on this host."""
+        image = self._chosen.get(key)
+        if image is None:
+            return None
+        found = await inspect(self._engine, image.reference, Stage.PULL)
+        return image if found is not None and found["Id"] == image.id else None
+
+    async def _about(self, hub_id: str) -> HubSpace | None:
+        try:
+            return await about(hub_id, self._settings)
+        except StepError as error:
+            log.info("image.hub_silent", hub_id=hub_id, reason=str(error))
+            return None
+
+
+def _like_the_card(image: Image, space: HubSpace) -> Image:
+    """The image as the Space's README.md says how to run it, where the image itself does not."""
+    card = space.card
+    command = image.command
+    if command is not None and card.app_file:
+        command = ("python", card.app_file)
+    port = card.app_port if card.sdk == "docker" and card.app_port else DEFAULT_PORT
+    return replace(image, command=command, port=port, base_path=card.base_path or "")
+
+
+def _no_tag(reference: Reference, tags: tuple[str, ...]) -> StepError:
+    why = "no image of it" if not tags else "an image of another commit only"
+    message = (
+        f"image {reference} cannot be pulled: the Hub keeps {why}. Give the Space a `hub_id` or "
+        "`repository` to build it from, or name a tag."
+    )
+    return StepError(Stage.PULL, ErrorKind.PULL_FAILED, message)

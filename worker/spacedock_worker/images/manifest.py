@@ -1,0 +1,73 @@
+"""What an image registry says of an image: its layers and their sizes (pure)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MAX_LAYERS = 1000
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image of one platform: the sizes of its layers by their digests, in bytes as they are downloaded."""
+
+    layers: Mapping[str, int]
+
+    @property
+    def size(self) -> int:
+        """The bytes of the whole download; layers that this host has already are counted too."""
+        return sum(self.layers.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What an engine runs, in the words of image registries ("linux", "amd64")."""
+
+    os: str = "linux"
+    architecture: str = "amd64"
+
+
+def platform_of(info: Mapping[str, Any]) -> Platform:
+    """The platform of the engine that gave this answer to `GET /info`."""
+    machine = str(info.get("Architecture") or "x86_64")
+    return Platform(str(info.get("OSType") or "linux"), _ARCHITECTURES.get(machine, machine))
+
+
+def read_manifest(content: bytes, platform: Platform) -> Manifest | str | None:
+    """A manifest; or of an index the digest of the manifest for `platform`; None where it is neither.
+
+    Follows the OCI Image Format 1.1 and Docker's Image Manifest V2, Schema 2.
+    """
+    try:
+        document = json.loads(content)
+        if isinstance(document.get("manifests"), list):
+            return _chosen(document["manifests"], platform)
+        layers = {str(layer["digest"]): int(layer["size"]) for layer in document["layers"][:_MAX_LAYERS]}
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return None
+    sound = all(_DIGEST.fullmatch(digest) and size >= 0 for digest, size in layers.items())
+    return Manifest(layers) if sound else None
+
+
+def _chosen(manifests: list[Any], platform: Platform) -> str | None:
+    for manifest in manifests:
+        said = manifest.get("platform") or {}
+        if (said.get("os"), said.get("architecture")) == (platform.os, platform.architecture):
+            digest = str(manifest["digest"])
+            return digest if _DIGEST.fullmatch(digest) else None
+    return None

@@ -1,0 +1,84 @@
+"""Images by their names: present on this host, or pulled from their image registry."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.engine import Engine
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.credentials import Keyring
+from spacedock_worker.images.described import digest_of
+from spacedock_worker.images.memory import Memory
+from spacedock_worker.images.preflight import Preflight
+from spacedock_worker.images.pull import Pull, inspect
+from spacedock_worker.images.reference import Reference, parse_reference
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.sharing import Hear, Shared
+
+log = structlog.get_logger()
+
+Pulled = Callable[[str, str], Awaitable[None]]
+"""Hears the reference and the digest of an image that was pulled for a Space."""
+
+_PULL_AGAIN_SECONDS = 600.0
+
+
+class Pulls:
+    """Pulls each image once at a time; a pull that failed is not tried again for 10 minutes."""
+
+    def __init__(self, engine: Engine, settings: ImageSettings, pulled: Pulled | None = None) -> None:
+        self._engine, self._settings, self._pulled = engine, settings, pulled
+        self._keyring = Keyring(settings)
+        self._preflight = Preflight(engine, settings)
+        self._shared: Shared[dict[str, Any]] = Shared()
+        self._failed: Memory[StepError] = Memory(_PULL_AGAIN_SECONDS)
+
+    async def get(self, name: str, hear: Hear) -> dict[str, Any]:
+        """What the engine knows of the image `name`, which is there when this returns.
+
+        Raises StepError at stage `pull`: `pull_failed`, `out_of_disk` or `docker_unavailable`.
+        """
+        return await self._get(name, hear, self._pulled)
+
+    async def base(self, name: str, hear: Hear) -> dict[str, Any]:
+        """The same of an image that others are built on: of its pull nobody is told."""
+        return await self._get(name, hear, None)
+
+    async def _get(self, name: str, hear: Hear, pulled: Pulled | None) -> dict[str, Any]:
+        if (found := await inspect(self._engine, name, Stage.PULL)) is not None:
+            return found
+        reference = parse_reference(name)
+        if (failure := self._failed.get(str(reference))) is not None:
+            raise failure.with_traceback(None)
+        found = await self._shared.run(str(reference), lambda tell: self._pull(reference, tell), hear)
+        if pulled is not None:
+            await pulled(name, digest_of(name, found))
+        return found
+
+    async def offered(self, name: str) -> bool | None:
+        """Whether the image's registry has it; None where it cannot be asked.
+
+        Raises StepError `pull_failed` where it refuses to say.
+        """
+        reference = parse_reference(name)
+        return await self._preflight.offered(reference, await self._keyring.find(reference.registry))
+
+    async def tags(self, name: str) -> tuple[str, ...]:
+        """The tags of the image that its registry tells of."""
+        reference = parse_reference(name)
+        return await self._preflight.tags(reference, await self._keyring.find(reference.registry))
+
+    async def _pull(self, reference: Reference, hear: Hear) -> dict[str, Any]:
+        try:
+            own = await self._keyring.find(reference.registry)
+            manifest = await self._preflight.check(reference, own)
+            pull = Pull(self._engine, reference, manifest, own, hear)
+            return await pull.run(self._settings.pull_timeout)
+        except StepError as error:
+            if error.kind is ErrorKind.PULL_FAILED:
+                self._failed.put(str(reference), error)
+            raise

@@ -1,0 +1,65 @@
+"""Names of images, as Docker reads them (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+DOCKER_HUB = "docker.io"
+
+_HUB_HOST = "registry-1.docker.io"
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image at an image registry: `registry` is a host (and port), `name` a path; `digest` is `sha256:…`.
+
+    Where there is neither tag nor digest, Docker takes the tag `latest`.
+    """
+
+    registry: str
+    name: str
+    tag: str | None = None
+    digest: str | None = None
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.registry}/{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def wanted(self) -> str:
+        """What is asked for at the image registry: a digest or a tag."""
+        return self.digest or self.tag or "latest"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the image registry is on this machine: Docker speaks to those without TLS."""
+        return self.registry.startswith(_LOOPBACK)
+
+    @property
+    def base_url(self) -> str:
+        """Where the image registry's HTTP API is."""
+        host = _HUB_HOST if self.registry == DOCKER_HUB else self.registry
+        return f"{'http' if self.loopback else 'https'}://{host}/v2"
+
+    def tagged(self, tag: str) -> Reference:
+        """The same image by that tag."""
+        return replace(self, tag=tag, digest=None)
+
+    def pinned(self, digest: str) -> Reference:
+        """The same image by that digest alone."""
+        return replace(self, tag=None, digest=digest)
+
+
+def parse_reference(text: str) -> Reference:
+    """The parts of an image's name: `alpine` is `docker.io/library/alpine`, as Docker has it."""
+    rest, _, digest = text.partition("@")
+    first, slash, path = rest.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        registry = DOCKER_HUB if first == "index.docker.io" else first
+    else:
+        registry, path = DOCKER_HUB, rest
+    name, _, tag = path.partition(":")
+    if registry == DOCKER_HUB and "/" not in name:
+        name = f"library/{name}"
+    return Reference(registry, name, tag or None, digest or None)
