@@ -6,12 +6,13 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
 from spacedock import control, records, submission, watching, wire
 from spacedock.connection import connect, told_as_ours
@@ -40,6 +41,7 @@ class Client:
         self._redis = connect(self.url)
         self._waiting = Waiting(self._redis)
         self._held = Held(MAX_JOB_BYTES)
+        self._read: list[str] = []
         self._caller = control.Caller(self._redis, self.url)
         self.spaces = control.Spaces(self._caller, self._redis, self.url)
 
@@ -52,6 +54,8 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._waiting.aclose()
+        if self._read:
+            await self._delete()
         await self._redis.aclose()
 
     async def submit(
@@ -118,7 +122,19 @@ class Client:
         except WireError as error:
             # Another reader was faster; half an answer is none.
             raise ResultDeletedError((result.id,)) from error
-        await self.forget(result.id)
+        await self._delete(result.id)
+
+    async def _delete(self, job_id: str | None = None) -> None:
+        """Delete a job that was read, and those whose turn came while Redis was away.
+
+        An outage just then does not take the result from who read it: the job is deleted later, at the
+        latest when its hour is over.
+        """
+        if job_id is not None:
+            self._read.append(job_id)
+        with suppress(RedisError, OSError):
+            await records.forget(self._redis, self._read)
+            self._read.clear()
 
     async def results(self, job_ids: Iterable[str], *, keep: bool = False) -> AsyncGenerator[JobResult]:
         """Yield the results of these jobs as they end.
@@ -132,7 +148,7 @@ class Client:
                 async for result in results:
                     yield result
                     if result.privacy and not keep:
-                        await records.forget(self._redis, [result.id])
+                        await self._delete(result.id)
 
     async def forget(self, *job_ids: str) -> int:
         """Delete jobs that have ended: their records, results and private files; returns how many there were.

@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,7 +105,7 @@ class Seen:
 
 
 async def output(*command: str) -> bytes:
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL)
     said, _ = await process.communicate()
     return said
 
@@ -157,8 +158,8 @@ async def working(server: Server, folder: Path, spaces: dict[str, Any]) -> Async
             sys.executable,
             "-m",
             "spacedock_worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdin=PIPE,
+            stdout=PIPE,
             stderr=log,
         )
     assert process.stdin is not None

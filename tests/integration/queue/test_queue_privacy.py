@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.dumping import dump
+from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, echo, working
 
 from spacedock import keys, submission
 from spacedock.client import Client, prepare
+from spacedock.connection import connect
 from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.files import payload_of, set_apart
 from spacedock.records import DELETED, KEEP_PRIVATE_S
@@ -183,6 +185,24 @@ async def test_a_job_that_has_not_ended_cannot_be_deleted(client: Client) -> Non
     job_id = await client.submit(MARKER, privacy=True)
     assert await client.forget(job_id) == 0
     assert (await client.status(job_id)).state is JobState.QUEUED
+
+
+async def test_an_outage_at_the_deletion_takes_no_result_away(own_server: Server) -> None:
+    async with Client(own_server.url) as client:
+        async with working(own_server.url):
+            job_id = await client.submit(MARKER, privacy=True)
+            results = client.results([job_id, await client.submit("another", privacy=True)])
+            first = await anext(results)
+        own_server.stop()
+        looking = asyncio.create_task(anext(results))
+        # The deletion of the first has failed by the time that the second is looked for.
+        await asyncio.sleep(0)
+        await asyncio.to_thread(own_server.start)
+        second = await looking
+        await results.aclose()
+    async with connect(own_server.url) as redis:
+        assert await redis.hget(keys.job(first.id), "deleted") == b"1"
+        assert await redis.hget(keys.job(second.id), "deleted") is None
 
 
 @pytest.mark.usefixtures("worker")
