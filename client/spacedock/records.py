@@ -166,8 +166,19 @@ async def payload(redis: Redis, place: str) -> bytes:
     """The bytes of a file (`FileRef.place`). Raises WireError where it is kept no longer."""
     data = await redis.get(keys.payload(place))
     if data is None:
-        raise WireError(
-            f"file {place[:12]} is kept no longer: files live 24 hours after their job ended, "
-            "in privacy mode until its result is read"
-        )
+        raise _gone(place)
     return bytes(data)
+
+
+async def check_payloads(redis: Redis, places: Sequence[str]) -> None:
+    """See that the files are there without reading them. Raises WireError for the first that is not."""
+    for place in places:
+        if not await answer(redis.exists(keys.payload(place))):
+            raise _gone(place)
+
+
+def _gone(place: str) -> WireError:
+    return WireError(
+        f"file {place[:12]} is kept no longer: files live 24 hours after their job ended, "
+        "in privacy mode until its result is read"
+    )

@@ -46,7 +46,7 @@ class DaemonSettings(BaseModel):
     registry: Path | None = None
     secrets_dir: Path | None = None
     lock: Path | None = None
-    max_jobs: int = Field(default=32, ge=1)
+    max_jobs: int = Field(default=128, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0)
     images: ImageSettings = ImageSettings()
     containers: ContainerSettings

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 
 from spacedock.connection import connect
 from spacedock.control import Call, Op, Reply
+from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import Stage
 from spacedock_worker.adapters.opening import Opener
@@ -46,6 +47,10 @@ DATA = 300_000
 
 def silent(message: str) -> None:
     pass
+
+
+async def no_files() -> tuple[Payload, ...]:
+    return ()
 
 
 @dataclass
@@ -309,7 +314,7 @@ async def run(host: Host, name: str, pool: Pool[Any]) -> tuple[str | None, list[
     trace = Trace(lambda stage, step, message, partial: heard.append(message), name)
     runner = SpaceRunner(host.images, pool, Opener(), host.kept.care)
     entry = host.registry.shelf().get(name)
-    answer = await runner.take(entry, JobRequest(prompt="hello", space=name), (), None, trace)
+    answer = await runner.take(entry, JobRequest(prompt="hello", space=name), no_files, None, trace)
     return answer.answer.text, heard
 
 

@@ -67,7 +67,7 @@ def test_the_variables_file_is_read(env: dict[str, str], config: Path) -> None:
 
 
 def test_an_empty_variable_for_the_file_is_none(env: dict[str, str]) -> None:
-    assert loaded({**env, "SPACEDOCK_CONFIG": ""}).max_jobs == 32
+    assert loaded({**env, "SPACEDOCK_CONFIG": ""}).max_jobs == 128
 
 
 def test_a_file_that_is_named_must_exist(env: dict[str, str], tmp_path: Path) -> None:

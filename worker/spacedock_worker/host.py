@@ -13,6 +13,7 @@ from spacedock.request import JobRequest, Tier
 from spacedock.result import ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
 from spacedock_worker.chain import Outcome, StepAnswer, Trace, walk
+from spacedock_worker.errors import StepError
 from spacedock_worker.model_step import ModelRunner, option_of
 from spacedock_worker.plan import UNKNOWN, SpaceStep, Step, plan
 from spacedock_worker.queue.job import TakenJob, ended
@@ -43,7 +44,7 @@ class Host:
         request = job.request
         try:
             candidates = candidates_for(request, self._registry)
-            files = tuple([await self._load(ref) for ref in request.files])
+            await records.check_payloads(self._redis, [ref.place for ref in request.files])
             repository = (await self._load(request.repository)).data if request.repository else None
         except (SpaceNotFoundError, CategoryNotFoundError) as error:
             return ended(job.id, JobState.FAILED, ErrorKind.SPACE_NOT_FOUND, str(error), request.labels)
@@ -55,12 +56,19 @@ class Host:
         endpoints = await self._models.endpoints()
         options = [option_of(endpoint) for endpoint in endpoints.values()]
 
+        async def load() -> tuple[Payload, ...]:
+            # Only when they are needed: a hundred jobs that wait for room would hold all of theirs.
+            try:
+                return tuple([await self._load(ref) for ref in request.files])
+            except WireError as error:
+                raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, str(error), ours=True) from error
+
         async def take(step: Step, request: JobRequest, trace: Trace) -> StepAnswer:
             if isinstance(step, SpaceStep):
                 mine = repository if step.entry is candidates.chosen else None
-                answer = await self._spaces.take(step.entry, request, files, mine, trace)
+                answer = await self._spaces.take(step.entry, request, load, mine, trace)
             else:
-                answer = await self._models.take(step, endpoints[step.name], request, files, trace)
+                answer = await self._models.take(step, endpoints[step.name], request, await load(), trace)
             trace.stage = Stage.OUTPUT
             output_of(answer.answer)
             if request.privacy:

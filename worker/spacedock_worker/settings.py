@@ -32,7 +32,7 @@ class WorkerSettings(BaseModel):
     secrets: Path | None = None
     state: Path | None = None
     lock: Path | None = None
-    max_jobs: int = Field(default=32, ge=1)
+    max_jobs: int = Field(default=128, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0)
     images: ImageSettings = ImageSettings()
     containers: ContainerSettings

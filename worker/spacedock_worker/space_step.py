@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,10 @@ from spacedock_worker.upkeep.care import Care
 
 EARLY_SECONDS = 10.0
 
+Load = Callable[[], Awaitable[tuple[Payload, ...]]]
+"""Gives a job's files when they are needed."""
+
+Calling = Callable[[], Awaitable[AppCall]]
 Connecting = Callable[[], Connect[Adapter]]
 
 log = structlog.get_logger()
@@ -54,23 +58,26 @@ class SpaceRunner:
         self,
         entry: SpaceEntry,
         request: JobRequest,
-        files: tuple[Payload, ...],
+        load: Load,
         repository: bytes | None,
         trace: Trace,
     ) -> StepAnswer:
-        """Answer a job with one Space. Raises StepError."""
+        """Answer a job with one Space; `load` gives the job's files. Raises StepError."""
         image = await self._image(entry, repository, trace)
         trace.stage = Stage.START
         spec = spec_of(entry, image, await self._secrets.of(entry), private=request.privacy)
-        call = call_of(entry, request, files)
+
+        async def calling() -> AppCall:
+            return call_of(entry, request, await load())
+
         if spec.secrets:
             trace.tell = partial(_tell_masked, trace.tell, spec.secrets)
         with unquoted(spec.secrets):
             if entry.adapter == "command":
-                answer = await self._complete(spec, call, request, trace)
+                answer = await self._complete(spec, calling, request, trace)
             else:
                 connect = self._connecting(entry, image, listed=repository is None)
-                answer = await self._lease(spec, connect, call, request, trace)
+                answer = await self._lease(spec, connect, calling, request, trace)
         answer = as_given(answer, entry.gives)
         by = AnsweredBy(
             tier=Tier.HEAVY,
@@ -95,13 +102,13 @@ class SpaceRunner:
         return image
 
     async def _complete(
-        self, spec: ContainerSpec, call: AppCall, request: JobRequest, trace: Trace
+        self, spec: ContainerSpec, calling: Calling, request: JobRequest, trace: Trace
     ) -> AppAnswer:
         """The answer of a program that runs once."""
         if request.explain:
             message = "this Space is a program that runs once: it has no endpoints."
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, message)
-        task = task_of(call, request.timeout, private=request.privacy)
+        task = task_of(await calling(), request.timeout, private=request.privacy)
         completed = await self._pool.complete(spec, task, partial(trace.enter, Stage.CALL))
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
         return answer_of(completed)
@@ -117,7 +124,7 @@ class SpaceRunner:
         return connecting
 
     async def _lease(
-        self, spec: ContainerSpec, connect: Connecting, call: AppCall, request: JobRequest, trace: Trace
+        self, spec: ContainerSpec, connect: Connecting, calling: Calling, request: JobRequest, trace: Trace
     ) -> AppAnswer:
         """The answer of an app that serves call after call.
 
@@ -125,7 +132,7 @@ class SpaceRunner:
         takes long to come, as on a host that is starting much at once.
         """
         try:
-            return await self._leased(spec, connect, call, request, trace)
+            return await self._leased(spec, connect, calling, request, trace)
         except TryAgainError as error:
             log.info("space.tried_again", space=spec.space, kind=error.kind)
         except StepError as error:
@@ -133,15 +140,16 @@ class SpaceRunner:
             if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
                 raise
             log.info("space.ended_early", space=spec.space)
-        return await self._leased(spec, connect, call, request, trace)
+        return await self._leased(spec, connect, calling, request, trace)
 
     async def _leased(
-        self, spec: ContainerSpec, connect: Connecting, call: AppCall, request: JobRequest, trace: Trace
+        self, spec: ContainerSpec, connect: Connecting, calling: Calling, request: JobRequest, trace: Trace
     ) -> AppAnswer:
         trace.seconds["start"] = 0.0
         async with self._pool.lease(spec, connect(), partial(trace.enter, Stage.READY)) as lease:
             trace.seconds["start"] = lease.start_seconds
             trace.enter(Stage.CALL, "asking")
+            call = await calling()
             started = monotonic()
             try:
                 return await self._call(lease, call, request, trace)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.apps import SPACES, Apps
 
+from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppCall
@@ -32,6 +33,10 @@ HEAR_SECONDS = 60.0
 ENDED = "the call has ended"
 # Each function of the Space beats ten times a second while it works.
 STOP_SECONDS, STILL_BEATS = 2.0, 5
+
+
+async def no_files() -> tuple[Payload, ...]:
+    return ()
 
 
 class Hearing:
@@ -177,7 +182,7 @@ class Runner:
 
     async def _take(self, endpoint: str, seconds: float, trace: Trace) -> object:
         request = JobRequest(prompt="word", endpoint=endpoint, timeout=seconds)
-        return await self._runner.take(self._entry, request, (), None, trace)
+        return await self._runner.take(self._entry, request, no_files, None, trace)
 
 
 @pytest.fixture
