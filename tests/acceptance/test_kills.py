@@ -1,0 +1,181 @@
+"""A worker that is killed again and again under load leaves nothing behind, and loses no job."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiodocker import Docker
+from tests.acceptance.running import OWNER_LABEL, SPACES
+
+from spacedock import Client
+from spacedock_worker.containers import ContainerSettings
+from spacedock_worker.images import ImageSettings
+from spacedock_worker.settings import WorkerSettings
+from spacedockd.worker_process import WorkerProcess
+
+ROUNDS, MANY_ROUNDS = 5, 50
+CLEAN_SECONDS = 10.0
+JOBS_AHEAD = 12
+NAMES = ("one", "two", "three", "four")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    return MANY_ROUNDS if request.config.getoption("--all-versions") else ROUNDS
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> WorkerSettings:
+    """A worker with four Spaces that serve and one that runs once per job, for two containers at a time."""
+    serving = {"repository": str(SPACES / "openapi-sentiment"), "category": "kills"}
+    once = {"repository": str(SPACES / "command-shout"), "category": "programs", "adapter": "command"}
+    spaces = {name: {"id": name, **serving} for name in NAMES} | {"once": {"id": "once", **once}}
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump({"spaces": spaces}))
+    ca = os.environ.get("SSL_CERT_FILE")
+    return WorkerSettings(
+        redis_url=redis_url,
+        registry=tmp_path / "registry.yaml",
+        repositories=tmp_path / "repositories",
+        state=tmp_path,
+        images=ImageSettings(ca_bundle=Path(ca) if ca else None, scratch=tmp_path / "downloads"),
+        containers=ContainerSettings(
+            instance_id=f"test-{secrets.token_hex(6)}",
+            max_containers=2,
+            memory=256 * 2**20,
+            state=tmp_path / "containers",
+        ),
+        drain_seconds=5.0,
+        look_for_models=False,
+    )
+
+
+class Left:
+    """What there is of this worker on the engine and on this host."""
+
+    def __init__(self, docker: Docker, settings: WorkerSettings) -> None:
+        self._docker, self._settings = docker, settings
+
+    async def containers(self) -> dict[str, str]:
+        """The names of its containers, and their states."""
+        filters = json.dumps({"label": [f"{OWNER_LABEL}={self._settings.containers.instance_id}"]})
+        found = await self._docker.containers.list(all=True, filters=filters)
+        return {c["Names"][0].removeprefix("/"): c["State"] for c in found}
+
+    async def networks(self) -> set[str]:
+        """The names of its networks."""
+        wanted = self._settings.containers.instance_id
+        return {n["Name"] for n in await self._docker.networks.list() if wanted in n["Name"]}
+
+    async def loose_volumes(self) -> set[str]:
+        """The volumes on the engine that no container uses, but for caches."""
+        filters = {"dangling": ["true"]}
+        found: dict[str, Any] = await self._docker._query_json(
+            "volumes", params={"filters": json.dumps(filters)}
+        )
+        return {v["Name"] for v in found["Volumes"] or () if "-cache-" not in v["Name"]}
+
+    def notes(self) -> set[str]:
+        """The containers that were idle when somebody last wrote it down."""
+        folder = self._settings.containers.state
+        assert folder is not None
+        return {path.name for path in (folder / "warm").glob("spacedock-*")}
+
+    def files(self) -> list[Path]:
+        """Files that ought not to outlive a worker."""
+        folder = self._settings.images.scratch
+        assert folder is not None
+        return [*folder.rglob("*"), *Path("/tmp").glob("spacedock-*")]
+
+
+@asynccontextmanager
+async def load(client: Client, dice: random.Random, submitted: list[str]) -> AsyncIterator[None]:
+    """Jobs for Spaces at random, always some ahead of the worker."""
+
+    async def submit() -> None:
+        while True:
+            ended = 0
+            for number in range(JOBS_AHEAD):
+                space = dice.choice((*NAMES, "once"))
+                submitted.append(await client.submit(f"a fine day {number}", space=space, fallback="none"))
+            async for _ in client.results(submitted[-JOBS_AHEAD:], keep=True):
+                ended += 1
+                if ended > JOBS_AHEAD // 2:
+                    break
+
+    submitting = asyncio.create_task(submit())
+    try:
+        yield
+    finally:
+        submitting.cancel()
+        await asyncio.gather(submitting, return_exceptions=True)
+
+
+@pytest.mark.timeout(1200)
+async def test_a_worker_killed_at_random_moments_leaves_nothing_and_loses_no_job(
+    settings: WorkerSettings, rounds: int
+) -> None:
+    dice, submitted = random.Random(9), []
+    async with Docker() as docker, Client(settings.redis_url) as client:
+        left = Left(docker, settings)
+        worker = WorkerProcess(settings)
+        await worker.start()
+        try:
+            # The image is built before the first kill.
+            await client.run("a fine day", space="one", fallback="none")
+            volumes, files = await left.loose_volumes(), left.files()
+            async with load(client, dice, submitted):
+                for _ in range(rounds):
+                    await asyncio.sleep(dice.uniform(0.1, 3.0))
+                    worker = await killed_and_replaced(worker, left, settings)
+                    assert await left.networks() <= network_names(settings)
+                    assert left.files() == files
+            results = [result async for result in client.results(submitted)]
+            assert {result.state.value for result in results} == {"succeeded"}
+            assert len(results) == len(submitted)
+        finally:
+            await worker.stop()
+        assert await left.containers() == {}
+        assert await left.networks() == set()
+        assert await left.loose_volumes() <= volumes
+        await remove_caches(docker, settings)
+
+
+async def killed_and_replaced(worker: WorkerProcess, left: Left, settings: WorkerSettings) -> WorkerProcess:
+    """Kill the worker, start the next, and see within 10 s that only what was idle has stayed."""
+    assert worker._process is not None
+    worker._process.send_signal(signal.SIGKILL)
+    await worker.ended()
+    before, idle = await left.containers(), left.notes()
+    following = WorkerProcess(settings)
+    await following.start()
+    async with asyncio.timeout(CLEAN_SECONDS):
+        # The engine has no word for "all has been removed".
+        while (before.keys() & (await left.containers()).keys()) - idle:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return following
+
+
+def network_names(settings: WorkerSettings) -> set[str]:
+    """The networks that a worker may have while it runs."""
+    name = f"spacedock-{settings.containers.instance_id}"
+    return {name, f"{name}-sealed"}
+
+
+async def remove_caches(docker: Docker, settings: WorkerSettings) -> None:
+    """Remove the Spaces' caches, which outlive their daemon by intention."""
+    filters = json.dumps({"label": [f"{OWNER_LABEL}={settings.containers.instance_id}"]})
+    found: dict[str, Any] = await docker._query_json("volumes", params={"filters": filters})
+    for volume in found["Volumes"] or ():
+        async with docker._query(f"volumes/{volume['Name']}", method="DELETE"):
+            pass
