@@ -38,8 +38,8 @@ test: setup test-tools ## Everything: lint, unit, integration and acceptance tes
 	@$(BIN)/pytest tests/integration/apps tests/compat tests/acceptance --durations=10
 
 .PHONY: test-full
-test-full: setup ## Every test Space on every Gradio, beside gradio_client; writes docs/compatibility.md
-	@$(BIN)/pytest tests/compat --all-versions --timeout=900
+test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills of a worker
+	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py --all-versions --timeout=1200
 
 .PHONY: test-tools
 test-tools:
@@ -52,6 +52,10 @@ bench-queue: setup ## Submit to result, bulk submission, jobs per second
 .PHONY: bench-adapter
 bench-adapter: setup ## A call by HTTP alone, by the adapter, by gradio_client, on six versions of Gradio
 	@$(BIN)/python -m tests.benchmarks.bench_adapter
+
+.PHONY: bench-pool
+bench-pool: setup ## Interleaved prompts beside `docker run` for each, and what warm and paused calls cost
+	@$(BIN)/python -m tests.benchmarks.bench_pool
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches

@@ -13,11 +13,12 @@ from spacedock.states import JobState
 
 
 class Stage(StrEnum):
-    """How far an attempt came."""
+    """How far an attempt came. At `wait` nothing is done for it: others use what it needs."""
 
     PLAN = "plan"
     PULL = "pull"
     BUILD = "build"
+    WAIT = "wait"
     START = "start"
     READY = "ready"
     CALL = "call"

@@ -122,7 +122,7 @@ async def load(client: Client, dice: random.Random, submitted: list[str]) -> Asy
 
 
 @pytest.mark.timeout(1200)
-async def test_a_worker_killed_at_random_moments_leaves_nothing_and_loses_no_job(
+async def test_a_worker_killed_at_random_moments_leaves_nothing_and_ends_every_job(
     settings: WorkerSettings, rounds: int
 ) -> None:
     dice, submitted = random.Random(9), []
@@ -141,7 +141,8 @@ async def test_a_worker_killed_at_random_moments_leaves_nothing_and_loses_no_job
                     assert await left.networks() <= network_names(settings)
                     assert left.files() == files
             results = [result async for result in client.results(submitted)]
-            assert {result.state.value for result in results} == {"succeeded"}
+            # Whoever was at work in five deaths is held to be their cause.
+            assert {result.state.value for result in results} <= {"succeeded", "dead"}
             assert len(results) == len(submitted)
         finally:
             await worker.stop()

@@ -13,6 +13,7 @@ _STAGES = {
     Stage.PLAN: "planning",
     Stage.PULL: "getting its image",
     Stage.BUILD: "getting its image",
+    Stage.WAIT: "waiting for its turn",
     Stage.START: "starting its container",
     Stage.READY: "getting its container ready",
     Stage.CALL: "asking",

@@ -20,7 +20,7 @@ from spacedock_worker.adapters.gradio.connecting import Login
 from spacedock_worker.adapters.openapi import Template
 from spacedock_worker.adapters.opening import Access, Kind, Opener
 from spacedock_worker.chain import StepAnswer, TellStep, Trace
-from spacedock_worker.containers import ContainerSpec, Lease, Pool
+from spacedock_worker.containers import WAITING_FOR_CALLS, WAITING_FOR_ROOM, ContainerSpec, Lease, Pool
 from spacedock_worker.containers.ready import Connect
 from spacedock_worker.errors import StepError, TryAgainError
 from spacedock_worker.images import Image, Images, SpaceSource
@@ -109,7 +109,7 @@ class SpaceRunner:
             message = "this Space is a program that runs once: it has no endpoints."
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, message)
         task = task_of(await calling(), request.timeout, private=request.privacy)
-        completed = await self._pool.complete(spec, task, partial(trace.enter, Stage.CALL))
+        completed = await self._pool.complete(spec, task, partial(_follow, trace, Stage.CALL))
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
         return answer_of(completed)
 
@@ -146,7 +146,7 @@ class SpaceRunner:
         self, spec: ContainerSpec, connect: Connecting, calling: Calling, request: JobRequest, trace: Trace
     ) -> AppAnswer:
         trace.seconds["start"] = 0.0
-        async with self._pool.lease(spec, connect(), partial(trace.enter, Stage.READY)) as lease:
+        async with self._pool.lease(spec, connect(), partial(_follow, trace, Stage.READY)) as lease:
             trace.seconds["start"] = lease.start_seconds
             trace.enter(Stage.CALL, "asking")
             call = await calling()
@@ -224,6 +224,11 @@ def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
         command=entry.command,
         port=entry.port if "port" in entry.model_fields_set else None,
     )
+
+
+def _follow(trace: Trace, stage: Stage, message: str) -> None:
+    """Announces what the pool does, or that it waits."""
+    trace.enter(Stage.WAIT if message in (WAITING_FOR_CALLS, WAITING_FOR_ROOM) else stage, message)
 
 
 def _tell_masked(

@@ -15,6 +15,9 @@ from spacedock_worker.containers.spec import ContainerSpec
 
 OnProgress = Callable[[str], None]
 
+WAITING_FOR_CALLS = "waiting for the calls before it"
+WAITING_FOR_ROOM = "waiting for room for its container"
+
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[App]):
@@ -86,6 +89,6 @@ class Waiting(Generic[App]):
     def tell_why(self, states: Collection[SlotState]) -> None:
         """Say what the call waits for, where its Space's containers do that; a start tells of itself."""
         if SlotState.RUNNING in states:
-            self.tell("waiting for the calls before it")
+            self.tell(WAITING_FOR_CALLS)
         elif SlotState.STARTING not in states:
-            self.tell("waiting for room for its container")
+            self.tell(WAITING_FOR_ROOM)

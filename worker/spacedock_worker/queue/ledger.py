@@ -13,7 +13,7 @@ from spacedock import keys, wire
 from spacedock.events import Event
 from spacedock.records import END_LUA, KEEP_PRIVATE_S, KEEP_RESULT_S, RELEASE_FILES_LUA
 from spacedock.request import JobRequest
-from spacedock.result import JobResult
+from spacedock.result import JobResult, Stage
 
 TROUBLE = (RedisError, OSError)
 """Redis is away or refuses (out of memory, read-only while it fails over): later it may not."""
@@ -32,7 +32,7 @@ local claimed, page, free = {{}}, 100, tonumber(ARGV[2])
 local function waiting(id)
   local job = '{keys.JOB}' .. id
   if not string.find(id, '^[%w_-]+$') or redis.call('TYPE', job).ok ~= 'hash' then return nil end
-  local row = redis.call('HMGET', job, 'request', 'submitted', 'cancel', 'state')
+  local row = redis.call('HMGET', job, 'request', 'submitted', 'cancel', 'state', 'waits')
   if row[4] == 'queued' or row[4] == 'running' then return row end
 end
 for offset = 0, ARGV[1] - 1, page do
@@ -41,6 +41,10 @@ for offset = 0, ARGV[1] - 1, page do
     if redis.call('SET', '{keys.IN_PROGRESS}' .. id, ARGV[3], 'NX', 'PX', ARGV[4]) then
       local row = waiting(id)
       if row then
+        local tries = '{keys.arq_retry("")}' .. id
+        -- A job for which nothing was done did not kill its worker: arq counts this try, and not that one.
+        if row[5] and tonumber(redis.call('GET', tries) or 0) > 0 then redis.call('DECR', tries) end
+        redis.call('HDEL', '{keys.JOB}' .. id, 'waits')
         redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', ARGV[3])
         claimed[#claimed + 1] = {{id, row[1], row[2], row[3]}}
         if #claimed == free then return {{seconds, claimed}} end
@@ -85,6 +89,7 @@ _TELL = (
     _OURS
     + """
 redis.call('HSET', KEYS[1], 'message', ARGV[2])
+if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'waits', '1') else redis.call('HDEL', KEYS[1], 'waits') end
 redis.call('PUBLISH', KEYS[2], ARGV[3])
 return 1
 """
@@ -97,7 +102,7 @@ _FINISH = (
     + f"""
 local id = ARGV[2]
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[7])
-redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel')
+redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits')
 local keep = ended(KEYS[1], ARGV[5], ARGV[6])
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', '{keys.QUEUE}', id)
@@ -199,7 +204,7 @@ class Ledger:
         """Announce a job's progress to whoever watches, and keep the last message for `status`."""
         await self._tell(
             keys=[keys.job(event.job_id), keys.events(event.job_id)],
-            args=[self.worker_id, event.message, wire.encode(event)],
+            args=[self.worker_id, event.message, wire.encode(event), int(event.stage is Stage.WAIT)],
         )
 
     async def leave(self) -> None:
