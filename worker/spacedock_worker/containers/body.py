@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from spacedock_worker.containers.environment import environment
@@ -16,7 +17,15 @@ SPACE_LABEL = "io.spacedock.space"
 _USER = "1000:1000"
 # No more than engines without CAP_SYS_RESOURCE (in a container themselves) can hand on.
 _OPEN_FILES = 4096
-_SMALL = 64 * 2**20
+_SHARED_MEMORY = 64 * 2**20
+_VAR_TMP = 64 * 2**20
+# Nobody listens there. An engine's own resolver may ask the host's, which is a way out (CVE-2024-29018).
+_NO_RESOLVER = "127.0.0.1"
+# Folders of the engine, of ours, and of programs.
+_NO_CACHE = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", WORKSPACE)
+# A volume there would go on showing an app that its image has since replaced.
+_NO_CACHE_ITSELF = ("/", "/tmp", "/var", "/var/tmp", "/run", "/opt", "/srv", "/home", "/root")
+_APPS = ("/app", "/code", "/home/user", "/home/user/app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +43,25 @@ class Site:
     """Where the container stands: whose it is, on which network, and what it is given of this host.
 
     With `publish` its port is reachable at 127.0.0.1, on a port that the engine chooses. `cache` names the
-    volume for `spec.cache`; `gpus` are device requests.
+    volume to mount at `spec.cache`; `gpus` are the ids of its GPUs; `runtime` is the OCI runtime of Spaces
+    that name none.
     """
 
     owner: str
     network: str
     publish: bool = False
     cache: str | None = None
-    gpus: tuple[Mapping[str, Any], ...] = ()
+    gpus: tuple[str, ...] = ()
     runtime: str | None = None
 
 
 def create_body(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, Any]:
     """The body of `POST /containers/create` for the Space's container.
 
-    The walls follow the CIS Docker Benchmark (5.x), OWASP's Docker cheat sheet and the restricted profile of
-    Kubernetes: docs/security.md names the rule for each.
+    docs/security.md names the rule behind each setting, of the CIS Docker Benchmark, OWASP and Kubernetes.
     """
     port = f"{spec.port}/tcp"
-    variables = environment(spec, limits.memory, limits.cpus)
+    variables = environment(spec, limits.memory, limits.cpus, gpu=bool(site.gpus))
     body: dict[str, Any] = {
         "Image": spec.reference,
         "User": _USER,
@@ -90,6 +99,23 @@ def task_body(spec: ContainerSpec, limits: Limits, site: Site, env: Mapping[str,
     }
 
 
+def cache_path(path: str | None) -> str | None:
+    """Where a cache volume can be mounted for an image that keeps its downloads at `path`; None: nowhere.
+
+    The path is the image's word: one that is not absolute, or where a volume would hide what the app is made
+    of, or what is ours or the engine's, is not taken.
+    """
+    if path is None or not path.startswith("/") or "\0" in path:
+        return None
+    found = PurePosixPath(path)
+    folder = "/" + str(found).lstrip("/")
+    if ".." in found.parts or folder in (*_NO_CACHE_ITSELF, *_APPS):
+        return None
+    if any(folder == below or folder.startswith(f"{below}/") for below in _NO_CACHE):
+        return None
+    return folder
+
+
 def _host_config(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, Any]:
     config: dict[str, Any] = {
         "NetworkMode": site.network,
@@ -97,6 +123,8 @@ def _host_config(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, A
         "SecurityOpt": ["no-new-privileges"],
         "Privileged": False,
         "IpcMode": "private",
+        "CgroupnsMode": "private",
+        "ReadonlyRootfs": spec.read_only,
         "Memory": limits.memory,
         # As much as the memory: no swap besides.
         "MemorySwap": limits.memory,
@@ -106,8 +134,8 @@ def _host_config(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, A
             {"Name": "nofile", "Soft": _OPEN_FILES, "Hard": _OPEN_FILES},
             {"Name": "core", "Soft": 0, "Hard": 0},
         ],
-        "ReadonlyRootfs": spec.read_only,
         "Tmpfs": _tmpfs(spec, limits),
+        "ShmSize": _SHARED_MEMORY,
         "Init": True,
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
@@ -115,30 +143,38 @@ def _host_config(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, A
     }
     if limits.cpus is not None:
         config["NanoCpus"] = int(limits.cpus * 1e9)
-    if spec.cache is not None and site.cache is not None:
-        config["Mounts"] = [_cache(spec.cache, site.cache, read_only=spec.private)]
+    if spec.sealed:
+        config |= {"Dns": [_NO_RESOLVER], "DnsOptions": ["timeout:1", "attempts:1"]}
+    return config | _given(spec, site)
+
+
+def _given(spec: ContainerSpec, site: Site) -> dict[str, Any]:
+    """What the container has of this host, where there is anything."""
+    config: dict[str, Any] = {}
+    path = cache_path(spec.cache)
+    if site.cache is not None and path is not None:
+        # What a private container was asked must not wait there for one that has a way out.
+        mount = {"Type": "volume", "Source": site.cache, "Target": path, "ReadOnly": spec.private}
+        config["Mounts"] = [mount]
     if site.gpus:
-        config["DeviceRequests"] = [dict(request) for request in site.gpus]
+        request = {"Driver": "nvidia", "DeviceIDs": list(site.gpus), "Capabilities": [["gpu"]]}
+        config["DeviceRequests"] = [request]
     if runtime := spec.runtime or site.runtime:
         config["Runtime"] = runtime
     return config
 
 
 def _tmpfs(spec: ContainerSpec, limits: Limits) -> dict[str, str]:
-    """What can be written in memory: /tmp, and with a read-only root what Debian's own programs need."""
-    sizes = {"/tmp": limits.tmp_size}
+    """Folders in memory. /run is not among them: a tmpfs hides what images have made there for their user."""
+    options = "rw,nosuid,nodev,exec,mode=1777"
+    folders = {"/tmp": f"{options},size={limits.tmp_size}"}
     if spec.read_only:
-        sizes |= {"/var/tmp": _SMALL, "/run": _SMALL}
-    return {path: f"rw,nosuid,nodev,exec,mode=1777,size={size}" for path, size in sizes.items()}
+        folders["/var/tmp"] = f"{options},size={_VAR_TMP}"
+    return folders
 
 
 def _log(spec: ContainerSpec) -> dict[str, Any]:
     if spec.private:
-        # What an app prints may be what it was asked.
+        # What the app prints may be what it was asked.
         return {"Type": "none"}
     return {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
-
-
-def _cache(path: str, volume: str, *, read_only: bool) -> dict[str, Any]:
-    """The Space's cache. A private container must leave nothing there for one that has a way out."""
-    return {"Type": "volume", "Source": volume, "Target": path, "ReadOnly": read_only}

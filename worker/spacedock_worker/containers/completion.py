@@ -55,9 +55,18 @@ class Completion:
         """What the program left when it ended, whatever its exit code; `start` starts the container.
 
         Raises RefusedError until the start, StepError after it: at stage `call` (`timeout`, `out_of_memory`,
-        `crashed` where the container is gone, `bad_output` where it never stops writing) or `output`, and
-        `docker_unavailable`.
+        `crashed` where the container is gone, `bad_output` where it never stops writing, `out_of_disk`)
+        or `output`, and `docker_unavailable`.
         """
+        try:
+            return await self._run(body, start, on_progress)
+        except StepError as error:
+            # Of a container that we killed, what was seen of it first is not why.
+            if (verdict := self._container.verdict(error.stage)) is not None:
+                raise verdict from error
+            raise
+
+    async def _run(self, body: dict[str, Any], start: Start, on_progress: OnProgress) -> Completed:
         now = asyncio.get_running_loop().time
         began = now()
         await self._container.create(body)

@@ -47,6 +47,10 @@ class RunningContainer:
         self._verdict = (kind, message)
         self.stir()
 
+    def verdict(self, stage: Stage) -> StepError | None:
+        """Why the container was condemned; None where it was not."""
+        return StepError(stage, *self._verdict) if self._verdict is not None else None
+
     def stir(self) -> None:
         """Have whoever waits for the container's death look at once: something may have happened to it."""
         self._stirred.set()
@@ -109,8 +113,8 @@ class RunningContainer:
 
     async def death(self, stage: Stage) -> StepError | None:
         """`out_of_memory` or `crashed`, with the last words, where the container does not run; else None."""
-        if self._verdict is not None:
-            return StepError(stage, *self._verdict)
+        if (verdict := self.verdict(stage)) is not None:
+            return verdict
         found = await self._inspect(stage)
         state = (found or {}).get("State") or {}
         if state.get("Running"):

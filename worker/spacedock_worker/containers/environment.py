@@ -1,14 +1,13 @@
-"""The environment variables of a Space's container (pure)."""
+"""The environment of a Space's container (pure)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from spacedock_worker.containers.spec import ContainerSpec
 
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-# What usual libraries would write below the home or the working directory, and only for as long as they run.
+# Libraries that write where they are installed or below HOME otherwise. None of these places holds what an
+# image may bring with it, as HF_HOME, XDG_CACHE_HOME, XDG_CONFIG_HOME and XDG_DATA_HOME may.
 _WRITERS = {
     "GRADIO_TEMP_DIR": "/tmp/gradio",
     "GRADIO_EXAMPLES_CACHE": "/tmp/gradio-examples",
@@ -17,14 +16,14 @@ _WRITERS = {
     "TRITON_CACHE_DIR": "/tmp/triton",
     "TORCHINDUCTOR_CACHE_DIR": "/tmp/torchinductor",
     "YOLO_CONFIG_DIR": "/tmp/ultralytics",
-    "XDG_CONFIG_HOME": "/tmp/config",
-    "XDG_DATA_HOME": "/tmp/data",
-    "PYTHONDONTWRITEBYTECODE": "1",
 }
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
-def environment(spec: ContainerSpec, memory: int, cpus: float | None) -> Mapping[str, str]:
-    """The Hub's environment, less what only makes sense there; the Space's own entries win, its secrets last.
+def environment(
+    spec: ContainerSpec, memory: int, cpus: float | None = None, *, gpu: bool = False
+) -> dict[str, str]:
+    """The Hub's environment, less what only makes sense there; the Space's own entries win, its secrets most.
 
     `memory` is in bytes. SPACE_ID stays unset: with SYSTEM=spaces it makes Gradio close its /run routes.
     """
@@ -42,4 +41,11 @@ def environment(spec: ContainerSpec, memory: int, cpus: float | None) -> Mapping
         variables |= _WRITERS
     if spec.sealed:
         variables |= _OFFLINE
-    return variables | dict(spec.env) | dict(spec.secrets)
+    if spec.private:
+        # Code that came with weights is copied there before it is imported, and their cache is read-only.
+        variables["HF_MODULES_CACHE"] = "/tmp/hf-modules"
+    variables |= {**spec.env, **spec.secrets}
+    if not gpu:
+        # CUDA images ask for every GPU: where the engine's default runtime is NVIDIA's, they would get them.
+        variables["NVIDIA_VISIBLE_DEVICES"] = "void"
+    return variables

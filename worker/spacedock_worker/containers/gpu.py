@@ -1,96 +1,122 @@
-"""GPUs: which there are, and which of them a container gets."""
+"""This host's GPUs: which there are (by NVML, where it is installed), and which a Space gets."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.spec import Gpu
 from spacedock_worker.errors import StepError
 
+log = structlog.get_logger()
+
 _LIBRARY = "libnvidia-ml.so.1"
-_UUID_LENGTH = 96
+_UUID_BYTES = 96
+_ADVICE = "See `nvidia-smi`, or set `gpu: none` for this Space."
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU of this host: its id as the driver names it, bytes of memory in all, and free now."""
+    """A GPU by its uuid; `total` and `free` are bytes of its memory, now."""
 
-    id: str
+    index: int
+    uuid: str
     total: int
     free: int
+
+
+def choose(wanted: Gpu, present: Sequence[Device], min_free: int = 0) -> tuple[str, ...]:
+    """The uuids of the GPUs for a container: of those with `min_free` bytes free, the freest first (pure).
+
+    "auto" takes what there is, or nothing. Ids are uuids or indices. Raises StepError at stage `start`:
+    `unsupported` where this host does not have them, `start_failed` where they are too full now.
+    """
+    free = sorted((d for d in present if d.free >= min_free), key=lambda d: (-d.free, d.index))
+    if wanted == "none":
+        return ()
+    if wanted == "auto":
+        return tuple(device.uuid for device in free)
+    if isinstance(wanted, int):
+        return _count(wanted, present, free)
+    return _named(tuple(wanted), present, free)
+
+
+def devices() -> tuple[Device, ...]:
+    """The GPUs of this host, by NVML; none where that is not installed, or answers with an error. Blocks."""
+    try:
+        library = ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return ()
+    return devices_of(library)
+
+
+def devices_of(nvml: Any) -> tuple[Device, ...]:
+    """The GPUs that a loaded NVML tells of."""
+    if nvml.nvmlInit_v2() != 0:
+        log.info("gpu.no_driver")
+        return ()
+    try:
+        return tuple(_devices(nvml))
+    finally:
+        nvml.nvmlShutdown()
 
 
 class _Memory(ctypes.Structure):
     """NVML's nvmlMemory_t."""
 
-    _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
-
-
-def devices() -> tuple[Device, ...]:
-    """The GPUs that NVIDIA's management library (NVML) knows; none where it is absent. Blocks shortly."""
-    try:
-        nvml = ctypes.CDLL(_LIBRARY)
-    except OSError:
-        return ()
-    if nvml.nvmlInit_v2() != 0:
-        return ()
-    try:
-        count = ctypes.c_uint()
-        nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
-        found = (_device(nvml, index) for index in range(count.value))
-        return tuple(device for device in found if device is not None)
-    finally:
-        nvml.nvmlShutdown()
-
-
-def _device(nvml: ctypes.CDLL, index: int) -> Device | None:
-    handle, memory = ctypes.c_void_p(), _Memory()
-    uuid = ctypes.create_string_buffer(_UUID_LENGTH)
-    failed = (
-        nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle))
-        or nvml.nvmlDeviceGetUUID(handle, uuid, _UUID_LENGTH)
-        or nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory))
+    _fields_ = (
+        ("total", ctypes.c_ulonglong),
+        ("free", ctypes.c_ulonglong),
+        ("used", ctypes.c_ulonglong),
     )
-    return None if failed else Device(uuid.value.decode(), memory.total, memory.free)
 
 
-def choose(wanted: Gpu, present: Sequence[Device], min_free: int, space: str) -> tuple[str, ...]:
-    """The ids of the GPUs that a container gets: of those with `min_free` bytes free, those with most.
-
-    "auto" gets one if there is one that is free. Raises StepError `start_failed` where what the Space asks
-    for by count or id is not there, or is not free.
-    """
-    if wanted == "none":
-        return ()
-    ready = sorted((device for device in present if device.free >= min_free), key=lambda d: -d.free)
-    if wanted == "auto":
-        return tuple(device.id for device in ready[:1])
-    if isinstance(wanted, int):
-        enough = [device.id for device in ready[:wanted]]
-        if len(enough) == wanted:
-            return tuple(enough)
-        raise _refused(space, f"{wanted} GPU{'s' if wanted > 1 else ''}", present, len(ready), min_free)
-    missing = [id for id in wanted if id not in {device.id for device in ready}]
-    if missing:
-        raise _refused(space, f"the GPU {missing[0]}", present, len(ready), min_free)
-    return wanted
+def _devices(nvml: Any) -> Iterator[Device]:
+    count = ctypes.c_uint()
+    if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
+        return
+    for index in range(count.value):
+        handle, uuid, memory = ctypes.c_void_p(), ctypes.create_string_buffer(_UUID_BYTES), _Memory()
+        asked = (
+            nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle)),
+            nvml.nvmlDeviceGetUUID(handle, uuid, ctypes.c_uint(_UUID_BYTES)),
+            nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)),
+        )
+        if any(asked):
+            log.warning("gpu.not_asked", index=index, codes=asked)
+            continue
+        yield Device(index, uuid.value.decode("ascii", "replace"), memory.total, memory.free)
 
 
-def requests(ids: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
-    """Docker's device requests for those GPUs."""
-    if not ids:
-        return ()
-    return ({"Driver": "nvidia", "DeviceIDs": list(ids), "Capabilities": [["gpu"]]},)
+def _count(wanted: int, present: Sequence[Device], free: Sequence[Device]) -> tuple[str, ...]:
+    if wanted > len(present):
+        there = f"has {len(present)}" if present else "has none"
+        raise _refused(ErrorKind.UNSUPPORTED, f"the Space needs {_gpus(wanted)}, and this host {there}")
+    if wanted > len(free):
+        message = f"{len(free)} of {len(present)} have the memory free"
+        raise _refused(ErrorKind.START_FAILED, f"the Space needs {_gpus(wanted)}, and only {message}")
+    return tuple(device.uuid for device in free[:wanted])
 
 
-def _refused(space: str, wanted: str, present: Sequence[Device], free: int, min_free: int) -> StepError:
-    if not present:
-        there = "this host has none (NVIDIA's libnvidia-ml.so.1 names no device)"
-    else:
-        there = f"of this host's {len(present)} only {free} have {min_free / 2**30:.1f} GB of memory free"
-    message = f"{space} needs {wanted}, but {there}. Set `gpu: none` for it, or run it on another host."
-    return StepError(Stage.START, ErrorKind.START_FAILED, message)
+def _named(wanted: tuple[str, ...], present: Sequence[Device], free: Sequence[Device]) -> tuple[str, ...]:
+    known = {name: device for device in present for name in (device.uuid, str(device.index))}
+    if missing := [name for name in wanted if name not in known]:
+        message = f"the Space needs the GPU {', '.join(missing)}, which this host does not have"
+        raise _refused(ErrorKind.UNSUPPORTED, message)
+    if full := [name for name in wanted if known[name] not in free]:
+        message = f"the Space needs the GPU {', '.join(full)}, whose memory is in use"
+        raise _refused(ErrorKind.START_FAILED, message)
+    return tuple(dict.fromkeys(known[name].uuid for name in wanted))
+
+
+def _gpus(count: int) -> str:
+    return "a GPU" if count == 1 else f"{count} GPUs"
+
+
+def _refused(kind: ErrorKind, message: str) -> StepError:
+    return StepError(Stage.START, kind, f"{message}. {_ADVICE}")

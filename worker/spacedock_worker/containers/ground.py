@@ -10,9 +10,9 @@ from spacedock_worker.containers.assign import Room
 from spacedock_worker.containers.body import Limits, Site
 from spacedock_worker.containers.capacity import Machine, budget, look, memory_of, room_of
 from spacedock_worker.containers.engine import Engine
-from spacedock_worker.containers.gpu import choose, devices, requests
+from spacedock_worker.containers.gpu import choose, devices
 from spacedock_worker.containers.network import Network
-from spacedock_worker.containers.roots import Roots
+from spacedock_worker.containers.readonly import Roots
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.volumes import Caches
@@ -20,15 +20,18 @@ from spacedock_worker.errors import StepError
 
 
 class Ground:
-    """One daemon's networks and caches, and the machine that they are on."""
+    """One daemon's networks and caches, and the machine that they are on.
 
-    def __init__(self, engine: Engine, settings: ContainerSettings) -> None:
+    `names` are the containers that are in use, by which no clean-up takes them for left.
+    """
+
+    def __init__(self, engine: Engine, settings: ContainerSettings, names: set[str]) -> None:
         self._engine, self._settings = engine, settings
         name = settings.network or f"spacedock-{settings.instance_id}"
         self._open, self._sealed = Network(engine, name), Network(engine, f"{name}-sealed", sealed=True)
         self._looking = asyncio.Lock()
         self._machine: Machine | None = None
-        self.caches = Caches(engine, settings.instance_id)
+        self.caches = Caches(engine, settings.instance_id, names)
         self.roots = Roots(settings.state)
 
     @property
@@ -48,7 +51,7 @@ class Ground:
 
     def as_started(self, spec: ContainerSpec) -> ContainerSpec:
         """The container as it is made here: with a root that it can write where it was found to need one."""
-        return replace(spec, read_only=spec.read_only and not self.roots.writable(spec.digest))
+        return replace(spec, read_only=spec.read_only and self.roots.read_only(spec.digest))
 
     async def limits(self, spec: ContainerSpec) -> Limits:
         """What the container may use. Raises StepError."""
@@ -77,8 +80,8 @@ class Ground:
             owner=self._settings.instance_id,
             network=network.name,
             publish=publish,
-            cache=await self.caches.ensure(spec.space) if spec.cache is not None else None,
-            gpus=requests(choose(spec.gpu, present, self._settings.gpu_free, spec.space)),
+            cache=await self.caches.ensure(spec),
+            gpus=choose(spec.gpu, present, self._settings.gpu_free),
             runtime=self._settings.runtime,
         )
 

@@ -1,8 +1,11 @@
-"""The bridge networks of Spaces' containers, without traffic between them; a sealed one has no way out."""
+"""The two bridge networks of Spaces' containers, with and without a way out; none between containers."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
 
 import structlog
 
@@ -17,22 +20,23 @@ _CONFLICT = 409
 
 
 class Network:
-    """One daemon's bridge, by its name. Engines make two networks of one name when two ask at once, and then
-    refuse to use either: so each daemon has a name of its own, and one of its starts at a time looks.
+    """One daemon's bridge, by its name; `sealed` ones have no way out, and no way in by published ports.
 
-    From a `sealed` one nothing can be reached but this host's own services that listen on the bridge's
-    address or on all; this host reaches its containers by their addresses, as ports cannot be published.
+    Engines make two networks of one name when two ask at once, and then refuse to use either: so each daemon
+    has names of its own, and one of its starts at a time looks.
     """
 
     def __init__(self, engine: Engine, name: str, *, sealed: bool = False) -> None:
         self._engine = engine
-        self.name, self._sealed = name, sealed
+        self.name = name
+        self._sealed = sealed
         self._looking = asyncio.Lock()
 
     async def ensure(self) -> None:
         """Make the network unless it is there; safe when several do it at once.
 
-        Raises StepError `start_failed` where the engine refuses, or has one of that name that is not ours.
+        Raises StepError `start_failed` where the engine refuses, or has one of that name that is not ours or
+        not sealed as ours is.
         """
         try:
             # A start that is cancelled must not leave a network behind that `remove` has not seen.
@@ -64,22 +68,41 @@ class Network:
         if same and _LABEL not in (same[0].get("Labels") or {}):
             raise RefusedError(_CONFLICT, "there is one of that name that Spacedock did not make")
         if same and bool(same[0].get("Internal")) is not self._sealed:
-            raise RefusedError(_CONFLICT, "there is one of that name that is not sealed as it should be")
+            wall = "has a way out" if self._sealed else "has no way out"
+            raise RefusedError(_CONFLICT, f"there is one of that name that {wall}; remove it")
         return bool(same)
 
     async def _create(self) -> None:
         try:
             async with self._engine.call(Stage.START) as docker:
-                await docker.networks.create(
-                    {
-                        "Name": self.name,
-                        "Driver": "bridge",
-                        "CheckDuplicate": True,
-                        "Internal": self._sealed,
-                        "Labels": {_LABEL: "1"},
-                        "Options": {"com.docker.network.bridge.enable_icc": "false"},
-                    }
-                )
+                made = await docker.networks.create(network_body(self.name, sealed=self._sealed))
+                if self._sealed:
+                    # The engine knows which addresses are free: made once to learn them, and once to keep.
+                    pool = (await made.show())["IPAM"]["Config"][0]
+                    await made.delete()
+                    await docker.networks.create(network_body(self.name, sealed=True, pool=pool))
         except RefusedError as error:
             if error.status != _CONFLICT:
                 raise
+
+
+def network_body(name: str, *, sealed: bool, pool: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The body of `POST /networks/create` (pure); `pool` is the engine's choice of addresses.
+
+    With a pool, the containers' default route leads to an address of it that nobody has. Engines before 25
+    have it lead to this host, all of whose addresses a sealed container reached by it.
+    """
+    body: dict[str, Any] = {
+        "Name": name,
+        "Driver": "bridge",
+        "CheckDuplicate": True,
+        "Internal": sealed,
+        "EnableIPv6": False,
+        "Labels": {_LABEL: "1"},
+        "Options": {"com.docker.network.bridge.enable_icc": "false"},
+    }
+    if pool is not None:
+        nobody = str(ip_network(pool["Subnet"])[-2])
+        addresses = {"Subnet": pool["Subnet"], "Gateway": pool["Gateway"]}
+        body["IPAM"] = {"Config": [{**addresses, "AuxiliaryAddresses": {"DefaultGatewayIPv4": nobody}}]}
+    return body

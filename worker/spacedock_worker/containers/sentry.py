@@ -6,7 +6,8 @@ import asyncio
 from typing import Generic
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers.disk import DiskWatch
+from spacedock_worker.containers.assign import SlotState
+from spacedock_worker.containers.disk import DiskWatch, can_grow, too_much
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.containers.lifecycle import Lifecycle
 from spacedock_worker.containers.places import Places
@@ -21,11 +22,10 @@ class Sentry(Generic[App]):
     def __init__(
         self, engine: Engine, settings: ContainerSettings, places: Places[App], lifecycle: Lifecycle[App]
     ) -> None:
-        self._places, self._lifecycle = places, lifecycle
-        owner = settings.instance_id
+        self._places, self._lifecycle, self._disk = places, lifecycle, settings.disk
         self._watches = (
-            Watch(engine, owner, self._ended),
-            DiskWatch(engine, owner, settings.disk, self._overwritten),
+            Watch(engine, settings.instance_id, self._ended),
+            DiskWatch(engine, settings.disk, self._writers, self._overwritten),
         )
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -47,9 +47,19 @@ class Sentry(Generic[App]):
                 place.container.stir()
                 self._lifecycle.check(place)
 
-    def _overwritten(self, name: str, why: str) -> None:
+    def _writers(self) -> list[str]:
+        """The containers that can write to the disk now."""
+        return [
+            place.container.name
+            for place in self._places
+            if place.container is not None
+            and place.state not in (SlotState.ASLEEP, SlotState.STOPPED)
+            and (place.spec is None or can_grow(place.spec))
+        ]
+
+    def _overwritten(self, name: str, used: int) -> None:
         """A container wrote more to the disk than it may."""
         for place in self._places:
             if place.container is not None and place.container.name == name:
-                place.container.condemn(ErrorKind.OUT_OF_DISK, why)
+                place.container.condemn(ErrorKind.OUT_OF_DISK, too_much(used, self._disk))
                 self._lifecycle.discard(place, at_once=True)

@@ -18,9 +18,9 @@ from spacedock_worker.containers.completion import Completion
 from spacedock_worker.containers.container import RunningContainer
 from spacedock_worker.containers.engine import Engine, RefusedError
 from spacedock_worker.containers.ground import Ground
+from spacedock_worker.containers.readonly import tells_refused_write
 from spacedock_worker.containers.ready import App, Connect, wait_ready
 from spacedock_worker.containers.reap import listed, reap
-from spacedock_worker.containers.roots import failed_write
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.task import Completed, Task, TaskLimits
@@ -56,8 +56,8 @@ class Starter:
         self._engine = engine
         self._settings = settings
         self._token = token
-        self.ground = Ground(engine, settings)
         self._names: set[str] = set()
+        self.ground = Ground(engine, settings, self._names)
         self._clean = False
         self.config = config_of(settings)
 
@@ -152,9 +152,9 @@ class Starter:
 
     def blames_root(self, spec: ContainerSpec, said: str) -> bool:
         """Whether an app that said that failed to write its root; if so, it can from the next start on."""
-        if not spec.read_only or not failed_write(said):
+        if not spec.read_only or not tells_refused_write(said):
             return False
-        self.ground.roots.remember(spec.digest)
+        self.ground.roots.remember_writable(spec.digest)
         log.info("container.root_writable", space=spec.space, image=spec.digest)
         return True
 
@@ -167,8 +167,6 @@ class Starter:
     async def _start(self, container: RunningContainer, spec: ContainerSpec) -> None:
         site = await self.ground.site(spec)
         await container.create(create_body(spec, await self.ground.limits(spec), site))
-        if spec.cache is not None and not spec.private:
-            await self.ground.caches.hand_over(container.name, spec.cache)
         await self._go(container, spec)
 
     async def _connected(

@@ -1,0 +1,175 @@
+"""What containers are given of this host, on the real engine: networks, caches, GPUs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.integration.containers.parts import answers, listing, silent
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, Task
+from spacedock_worker.containers.body import Limits, Site, create_body
+from spacedock_worker.containers.container import RunningContainer
+from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.containers.ground import Ground
+from spacedock_worker.containers.network import Network
+from spacedock_worker.containers.volumes import Caches
+from spacedock_worker.errors import StepError
+
+CACHE = "/home/user/.cache/huggingface"
+
+
+@pytest.fixture
+async def caches(engine: Engine, settings: ContainerSettings) -> AsyncIterator[Caches]:
+    caches = Caches(engine, settings.instance_id, set())
+    yield caches
+    for space in await caches.sizes():
+        await caches.remove(space)
+
+
+@pytest.fixture
+async def pool(engine: Engine, settings: ContainerSettings, caches: Caches) -> AsyncIterator[Pool]:
+    async with Pool(engine, settings) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def ground(engine: Engine, settings: ContainerSettings) -> AsyncIterator[Ground]:
+    ground = Ground(engine, settings, set())
+    yield ground
+    await ground.leave()
+
+
+@pytest.fixture
+def shell(spec: Callable[..., ContainerSpec]) -> Callable[..., ContainerSpec]:
+    """A shell's command, in a container with a cache."""
+
+    def make(command: str, space: str = "mood", **more: object) -> ContainerSpec:
+        return spec(space, ("sh", "-c", command), **{"cache": CACHE, "read_only": True, **more})
+
+    return make
+
+
+async def run(pool: Pool, spec: ContainerSpec) -> Completed:
+    return await pool.complete(spec, Task(timeout=60), silent)
+
+
+async def test_a_cache_outlives_its_container_also_under_a_read_only_root(pool, caches, shell) -> None:
+    assert (await run(pool, shell(f"echo kept > {CACHE}/weights"))).exit_code == 0
+    assert (await run(pool, shell(f"cat {CACHE}/weights"))).stdout.data == b"kept\n"
+    assert await caches.sizes() == {"mood": 4096}
+
+
+async def test_no_space_sees_anothers_cache(pool, caches, shell) -> None:
+    await run(pool, shell(f"echo kept > {CACHE}/weights"))
+    assert (await run(pool, shell(f"ls {CACHE}", space="another"))).stdout.data == b""
+
+
+async def test_a_private_container_can_only_read_its_cache(pool, caches, shell) -> None:
+    await run(pool, shell(f"echo kept > {CACHE}/weights"))
+    private = shell(f"cat {CACHE}/weights; echo asked > {CACHE}/asked", private=True)
+    completed = await run(pool, private)
+    assert completed.stdout.data == b"kept\n"
+    assert b"Read-only file system" in completed.stderr.data
+
+
+async def test_what_the_image_has_there_is_in_a_new_cache(pool, caches, shell) -> None:
+    listed = await run(pool, shell("ls /srv/x /var/lib/dpkg", cache="/var/lib/dpkg"))
+    assert b"status" in listed.stdout.data
+    # It is the app's from then on.
+    assert (await run(pool, shell("touch /var/lib/dpkg/mine", cache="/var/lib/dpkg"))).exit_code == 0
+
+
+async def test_a_cache_in_use_stays(pool, caches, spec) -> None:
+    async with pool.lease(spec("mood", cache=CACHE), answers, silent):
+        with pytest.raises(RefusedError, match="in use"):
+            await caches.remove("mood")
+    await pool.close()
+    assert await caches.remove("mood") is True
+    assert await caches.remove("mood") is False
+    assert await caches.sizes() == {}
+
+
+async def test_a_cache_that_somebody_removed_is_made_again(engine, pool, caches, shell) -> None:
+    keep = shell(f"echo kept > {CACHE}/weights")
+    await run(pool, keep)
+    await pool.settled()
+    await caches.remove("mood")
+    assert (await run(pool, keep)).exit_code == 0
+    assert await caches.sizes() == {"mood": 4096}
+
+
+async def test_making_a_cache_leaves_no_container(engine, settings, caches, shell) -> None:
+    assert await caches.ensure(shell("true")) == await caches.ensure(shell("true"))
+    assert await listing(engine, settings.instance_id) == []
+
+
+async def test_a_program_that_cannot_write_its_root_runs_again_with_one_that_it_can(pool, shell) -> None:
+    stubborn = shell("touch /var/tmp/x && mkdir /var/lib/x || exit 3", cache=None)
+    completed = await run(pool, stubborn)
+    # The second time, only its user keeps it from that.
+    assert (completed.exit_code, b"Permission denied" in completed.stderr.data) == (3, True)
+    assert not pool._starter.ground.roots.read_only(stubborn.digest)
+
+
+async def networks(engine: Engine, names: set[str]) -> dict[str, Any]:
+    async with engine.call(Stage.CALL) as docker:
+        return {n["Name"]: n for n in await docker.networks.list() if n["Name"] in names}
+
+
+async def test_each_daemon_has_a_network_with_and_one_without_a_way_out(engine, ground, spec) -> None:
+    names = {(await ground.site(spec("one", sealed=sealed))).network for sealed in (False, True)}
+    found = await networks(engine, names)
+    assert {name.endswith("-sealed"): network["Internal"] for name, network in found.items()} == {
+        False: False,
+        True: True,
+    }
+    assert all(n["Options"] == {"com.docker.network.bridge.enable_icc": "false"} for n in found.values())
+    await ground.leave()
+    assert await networks(engine, names) == {}
+
+
+async def test_a_network_with_a_way_out_is_not_taken_for_a_sealed_one(engine: Engine) -> None:
+    name = f"spacedock-test-{secrets.token_hex(4)}"
+    way_out, impostor = Network(engine, name), Network(engine, name, sealed=True)
+    await way_out.ensure()
+    try:
+        with pytest.raises(StepError, match="has a way out") as caught:
+            await impostor.ensure()
+        assert caught.value.kind is ErrorKind.START_FAILED
+    finally:
+        await way_out.remove()
+
+
+async def test_a_sealed_app_whose_port_must_be_published_is_refused(engine, settings, spec) -> None:
+    ground = Ground(engine, settings.model_copy(update={"publish_ports": True}), set())
+    with pytest.raises(StepError, match="cannot be sealed here") as caught:
+        await ground.site(spec("one", sealed=True))
+    assert (caught.value.stage, caught.value.kind) == (Stage.START, ErrorKind.UNSUPPORTED)
+
+
+async def test_what_a_private_app_prints_is_kept_in_no_log(engine, settings, pool, spec) -> None:
+    async with pool.lease(spec("one", private=True), answers, silent):
+        [container] = await listing(engine, settings.instance_id)
+        assert (await container.show())["HostConfig"]["LogConfig"]["Type"] == "none"
+
+
+async def test_gpus_that_the_engine_cannot_give_are_refused(engine, settings, spec) -> None:
+    container = RunningContainer(engine, f"spacedock-{settings.instance_id}")
+    site = Site(settings.instance_id, "none", gpus=("GPU-none",))
+    await container.create(create_body(spec("one"), Limits(2**28, 64, 2**24), site))
+    try:
+        with pytest.raises(RefusedError, match=r"could not select device driver|nvidia"):
+            await container.start()
+    finally:
+        await container.remove()
+
+
+async def test_gpus_that_are_not_there_are_refused(ground: Ground, spec) -> None:
+    with pytest.raises(StepError, match="GPU-none, which this host does not have") as caught:
+        await ground.site(replace(spec("one"), gpu=("GPU-none",)))
+    assert (caught.value.stage, caught.value.kind) == (Stage.START, ErrorKind.UNSUPPORTED)

@@ -1,0 +1,82 @@
+"""Which images run with a read-only root: all, but those that were seen to need theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
+
+_VERSION = 1
+_REMEMBERED = 1024
+# C's words are Python's, Go's, Rust's, Java's, PHP's and .NET's too; Node says EROFS first.
+_REFUSED_WRITES = re.compile(
+    r"read-only file ?system"
+    r"|\bEROFS\b"
+    r"|\berrno[ =:]+30\b"
+    r"|\bos error 30\b"
+    r"|ReadOnlyFileSystemException"
+    r"|attempt to write a readonly database"
+    r"|\bnot (?:a )?writ(?:e)?able\b",
+    re.IGNORECASE,
+)
+
+
+def tells_refused_write(text: str) -> bool:
+    """Whether a program says that it could not write to a read-only root (pure).
+
+    A Space that only says so gains a writable root: one wall of many, and its disk stays bounded.
+    """
+    return _REFUSED_WRITES.search(text) is not None
+
+
+class Roots:
+    """Remembers by digest the images that need a writable root, in a file of `state` (None: only meanwhile).
+
+    Never raises: what cannot be read or written costs one more failed start, no more.
+    """
+
+    def __init__(self, state: Path | None) -> None:
+        self._file = state / "writable-roots.json" if state is not None else None
+        self._writable = dict.fromkeys(_read(self._file)) if self._file is not None else {}
+
+    def read_only(self, digest: str, wanted: bool | None = None) -> bool:
+        """Whether the image's root is to be read-only; `wanted` is the word of the Space's entry."""
+        return digest not in self._writable if wanted is None else wanted
+
+    def remember_writable(self, digest: str) -> None:
+        """The image with that digest needs its root; of too many, those told first are forgotten."""
+        if digest in self._writable:
+            return
+        self._writable[digest] = None
+        while len(self._writable) > _REMEMBERED:
+            del self._writable[next(iter(self._writable))]
+        if self._file is not None:
+            _write(self._file, list(self._writable))
+
+
+def _read(file: Path) -> list[str]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["version"] != _VERSION:
+            return []
+        return [digest for digest in found["digests"] if isinstance(digest, str)][-_REMEMBERED:]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("roots.not_read", reason=str(error))
+        return []
+
+
+def _write(file: Path, digests: list[str]) -> None:
+    part = file.with_name(f".{file.name}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps({"version": _VERSION, "digests": digests}), encoding="utf-8")
+        os.replace(part, file)
+    except OSError as error:
+        log.warning("roots.not_written", reason=str(error))
