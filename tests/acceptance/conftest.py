@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -47,9 +46,7 @@ def make_daemon(clean_env: Mapping[str, str]) -> Iterator[StartDaemon]:
 
     yield make
     for daemon in made:
-        if daemon.process is not None:
-            daemon.stop()
-        shutil.rmtree(daemon.folder, ignore_errors=True)
+        daemon.remove()
 
 
 @pytest.fixture(scope="session")

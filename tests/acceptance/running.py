@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,23 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(signum)
         return self.process.wait(STOP_SECONDS)
+
+    def remove(self) -> None:
+        """Stop the daemon, and remove its folder and the caches that outlive it by intention."""
+        if self.process is not None:
+            self.stop()
+        identity = self.folder / "state" / "instance-id"
+        if identity.exists():
+            label = f"label={OWNER_LABEL}={identity.read_text().strip()}"
+            listed = subprocess.run(
+                ["docker", "volume", "ls", "--quiet", "--filter", label],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            if names := listed.stdout.split():
+                subprocess.run(["docker", "volume", "rm", *names], stdout=subprocess.DEVNULL, check=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def spacedock(self, *arguments: str | Path, stdin: str = "", limit: float = 280) -> Ran:
         """Run the `spacedock` command."""

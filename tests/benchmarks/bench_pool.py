@@ -71,8 +71,7 @@ def daemon() -> Iterator[Daemon]:
         served.start()
         yield served
     finally:
-        served.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        served.remove()
 
 
 async def ask_each(url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,9 @@ from spacedock.errors import BadRequestError
 from spacedock.repository import pack
 
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
+
+_WHOLE = ("name", "state", "image", "cache")
+_PIPE_WIDTH = 240
 
 Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
 
@@ -54,7 +58,7 @@ def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]])
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("name", "state", "category", "takes -> gives", "image", "cache", "description"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("image", "cache"))
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for name, entry in sorted(spaces.items()):
         here = status.get(name, {})
         row = (
@@ -67,7 +71,8 @@ def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]])
             entry["description"],
         )
         table.add_row(*(Text(printable(str(cell))) for cell in row))
-    Console().print(table)
+    # A pipe has no width: what reads it wants each Space on one line.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def state(here: dict[str, Any]) -> str:
