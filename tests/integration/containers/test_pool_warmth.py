@@ -58,6 +58,42 @@ async def test_a_writable_container_is_stopped_and_keeps_what_it_wrote(engine, s
     assert await ours(engine, settings.instance_id) == []
 
 
+async def test_a_stopped_container_is_removed_in_the_end_also_one_that_made_room(
+    engine, settings, spec
+) -> None:
+    one = settings.model_copy(update={"max_containers": 1, "stopped_seconds": 1.0})
+    async with Pool(engine, one) as pool:
+        await use(pool, spec("first"))
+        await use(pool, spec("second"))
+        assert sorted((await states(engine, settings.instance_id)).values()) == ["exited", "running"]
+        await until(pool, engine, settings.instance_id, "running")
+
+
+async def test_a_container_that_dies_while_it_sleeps_is_started_anew(engine, settings, spec) -> None:
+    async with Pool(engine, settings.model_copy(update={"pause_seconds": 0.1})) as pool:
+        await use(pool, spec("one"))
+        await until(pool, engine, settings.instance_id, "paused")
+        # Nobody hears of it: the pool is asked before the engine tells.
+        await pool._sentry.stop()
+        async with engine.call(Stage.START) as docker:
+            container = docker.containers.container((await ours(engine, settings.instance_id))[0])
+            await container.unpause()
+            await container.kill()
+        assert await use(pool, spec("one")) > 0
+
+
+async def test_a_place_that_is_given_up_twice_is_not_used_again(engine, settings, spec) -> None:
+    one = settings.model_copy(update={"max_containers": 1, "stopped_seconds": 60.0})
+    async with Pool(engine, one) as pool:
+        await use(pool, spec("one"))
+        [place] = pool._places
+        pool._lifecycle.give_up(place)
+        pool._lifecycle.discard(place)
+        assert await use(pool, spec("one")) > 0
+        await pool.settled()
+        assert len(await ours(engine, settings.instance_id)) == 1
+
+
 async def test_a_container_that_keeps_nothing_is_removed_rather_than_stopped(engine, settings, spec) -> None:
     tiers = settings.model_copy(update={"idle_seconds": 0.2, "stopped_seconds": 60.0})
     async with Pool(engine, tiers) as pool:
@@ -227,6 +263,14 @@ async def test_a_daemon_that_keeps_containers_warm_leaves_them_paused(
         assert await use(pool, spec("idle")) == 0.0
     async with Pool(engine, noted(settings, tmp_path)):
         assert await ours(engine, settings.instance_id) == []
+
+
+async def test_a_private_container_is_left_to_nobody(engine, settings, spec, tmp_path) -> None:
+    keeps = noted(settings, tmp_path).model_copy(update={"keep_warm": True})
+    async with Pool(engine, keeps) as pool:
+        await use(pool, spec("private", private=True, sealed=True))
+        assert list(tmp_path.rglob("spacedock-*")) == []
+    assert await ours(engine, settings.instance_id) == []
 
 
 async def test_two_daemons_on_one_engine_leave_each_other_alone(engine, settings, spec) -> None:

@@ -112,7 +112,8 @@ class Lifecycle(Generic[App]):
     async def leave(self, place: Place[App]) -> str | None:
         """Leave an idle container to the next worker, paused; its name, None where it cannot be left."""
         container, app = place.container, place.app
-        if container is None or not place.slot(self._profiles, 0.0).idle:
+        private = place.spec is not None and place.spec.private
+        if container is None or private or not place.slot(self._profiles, 0.0).idle:
             return None
         place.keep_warm()
         if place.work is not None:
@@ -252,8 +253,10 @@ class Lifecycle(Generic[App]):
             log.info("container.not_stopped", space=place.space, reason=str(error))
             self.discard(place)
             return
-        place.state = SlotState.STOPPED
-        self._hooks.changed()
+        if not place.emptying:
+            place.state, place.since = SlotState.STOPPED, asyncio.get_running_loop().time()
+            self._cool(place, (Step(self._settings.stopped_seconds, Warmth.GONE),))
+            self._hooks.changed()
 
     async def _empty(self, place: Place[App]) -> None:
         await self._remove(place)

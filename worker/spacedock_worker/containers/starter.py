@@ -122,6 +122,8 @@ class Starter:
         """
         with _explained(spec):
             state = await container.state()
+            if app is not None and state not in ("running", "paused"):
+                raise StepError(Stage.READY, ErrorKind.CRASHED, "the app ended while nobody used it.")
             if state == "paused":
                 await container.unpause()
             elif state == "exited":

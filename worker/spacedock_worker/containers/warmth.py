@@ -31,18 +31,14 @@ class Step:
 
 
 def cooling(spec: ContainerSpec, settings: ContainerSettings, *, gpu: bool) -> Sequence[Step]:
-    """The steps for a container, the first to come first.
+    """The steps for a container, the first to come first, until it gives up its room.
 
     Pausing does not free a GPU, nor is it safe under a driver: such containers skip it.
     """
     steps = []
     if not gpu and settings.pause_seconds < settings.idle_seconds:
         steps.append(Step(settings.pause_seconds, Warmth.PAUSED))
-    left = leaving(spec, settings)
-    steps.append(Step(settings.idle_seconds, left))
-    if left is Warmth.STOPPED:
-        steps.append(Step(settings.idle_seconds + settings.stopped_seconds, Warmth.GONE))
-    return tuple(steps)
+    return (*steps, Step(settings.idle_seconds, leaving(spec, settings)))
 
 
 def leaving(spec: ContainerSpec, settings: ContainerSettings) -> Warmth:
