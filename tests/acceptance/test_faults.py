@@ -60,7 +60,7 @@ async def test_a_job_whose_worker_is_killed_is_answered_once_within_10_s_and_its
 
 
 async def test_a_queue_outlives_its_daemon(make_daemon: StartDaemon) -> None:
-    daemon = make_daemon(drain_seconds="1")
+    daemon = make_daemon()
     async with Client(daemon.url) as client:
         first = await client.submit("a fine boat", space="sentiment")
         await until(client, first, "waiting until it answers")

@@ -8,7 +8,7 @@ import signal
 import sys
 
 from spacedock_worker.logs import configure
-from spacedock_worker.service import serve
+from spacedock_worker.service import Stop, serve
 from spacedock_worker.settings import WorkerSettings
 
 READY_LINE = "ready"
@@ -16,7 +16,7 @@ READY_LINE = "ready"
 
 async def run(settings: WorkerSettings) -> None:
     """Serve until a signal asks to stop, or standard input ends because the daemon died."""
-    stop = asyncio.Event()
+    stop = Stop()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
@@ -41,10 +41,10 @@ def _say_ready() -> None:
     sys.stdout.flush()
 
 
-async def _until_end(stdin: asyncio.StreamReader, stop: asyncio.Event) -> None:
+async def _until_end(stdin: asyncio.StreamReader, stop: Stop) -> None:
     while await stdin.read(4096):
         pass
-    stop.set()
+    stop.orphan()
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import structlog
 from spacedock.connection import connect
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.opening import Opener
+from spacedock_worker.alone import alone
 from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.desks import Desks
 from spacedock_worker.host import Host
@@ -29,9 +30,24 @@ from spacedock_worker.upkeep.keeping import keeping
 log = structlog.get_logger()
 
 
-async def serve(settings: WorkerSettings, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Take jobs until `stop`; then drain, and leave no container behind. `ready` is called once open."""
+class Stop(asyncio.Event):
+    """Is set to stop a worker; one that is `orphaned` must not take its time, as the next is waiting."""
+
+    orphaned = False
+
+    def orphan(self) -> None:
+        """Stop, because the daemon is gone."""
+        self.orphaned = True
+        self.set()
+
+
+async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None]) -> None:
+    """Take jobs until `stop`; then drain, and leave no container behind. `ready` is called once open.
+
+    Raises AnotherWorkerError where another worker uses the state directory, and does not end.
+    """
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(alone(settings.state_dir / "worker.lock"))
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         if settings.images.scratch is not None:
@@ -68,9 +84,7 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _work(
-    worker: QueueWorker, stop: asyncio.Event, ready: Callable[[], None], drain_seconds: float
-) -> None:
+async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drain_seconds: float) -> None:
     working = asyncio.ensure_future(worker.main())
     stopping = asyncio.ensure_future(stop.wait())
     try:
@@ -79,7 +93,7 @@ async def _work(
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
-        await worker.drain(drain_seconds)
+        await worker.drain(0.0 if stop.orphaned else drain_seconds)
     finally:
         for task in (working, stopping):
             task.cancel()
