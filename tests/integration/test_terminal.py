@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tests.integration.queue.workers import working
 
 from spacedock.client import Client
-from spacedock.control import Call, Reply
+from spacedock.control import Call, OnProgress, Reply
 from spacedock.files import payload_of
 from spacedock.request import Tier
 from spacedock.result import (
@@ -74,7 +74,7 @@ async def hostile_app(job: TakenJob, tell: Tell) -> JobResult:
     )
 
 
-async def hostile_registry(call: Call, redis: Redis) -> Reply:
+async def hostile_registry(call: Call, redis: Redis, tell: OnProgress) -> Reply:
     kinds = {"category": HOSTILE, "input_type": HOSTILE, "output_type": HOSTILE, "description": HOSTILE}
     return Reply(spaces={HOSTILE: kinds, "s": kinds}, warnings=(HOSTILE,))
 

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from types import TracebackType
 from typing import Generic, Self
 
 import structlog
@@ -71,9 +70,7 @@ class Pool(Generic[App]):
         self._sentry.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -210,11 +207,10 @@ class Pool(Generic[App]):
 
     async def _went_wrong(self, place: Place[App], error: StepError, lease: Lease[App]) -> None:
         self._learned.failed(place, error, _now())
-        assert place.container is not None
-        assert place.spec is not None
-        if not place.spec.read_only or error.kind not in _APP_FAILED:
+        container, spec = place.container, place.spec
+        if container is None or spec is None or not spec.read_only or error.kind not in _APP_FAILED:
             return
-        if self._starter.blames_root(place.spec, f"{error}\n{await place.container.words()}"):
+        if self._starter.blames_root(spec, f"{error}\n{await container.words()}"):
             lease.discard()
             raise TryAgainError(error) from error
 
