@@ -176,7 +176,8 @@ class Pool(Generic[App]):
         except BaseException:
             granted = waiting.granted
             if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self._release(granted.result(), keep=True)
+                # A program's place has nothing in it yet that could be kept.
+                self._release(granted.result(), keep=waiting.connect is not None)
             raise
         finally:
             overtaken.cancel()

@@ -1,0 +1,67 @@
+"""What happens to containers while something else happens to the calls that want them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiodocker import Docker
+from tests.integration.containers.parts import Page, answers, ours, silent
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.engine import CALL_SECONDS, Engine
+from spacedock_worker.containers.pool import Pool
+from spacedock_worker.containers.task import Task
+from spacedock_worker.errors import StepError, TryAgainError
+
+
+class Gate(Engine):
+    """A real engine; the first call that `holds` picks waits until the gate is `open`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds: Callable[[Stage, float], bool] = lambda stage, seconds: False
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def call(self, stage: Stage, seconds: float = CALL_SECONDS) -> AsyncIterator[Docker]:
+        async with super().call(stage, seconds) as docker:
+            if not self.reached.is_set() and self.holds(stage, seconds):
+                self.reached.set()
+                await self.open.wait()
+            yield docker
+
+
+async def use(pool: Pool[Page], spec: object) -> float:
+    """Lease a container once; the seconds that its start took."""
+    async with pool.lease(spec, answers, silent) as lease:  # type: ignore[arg-type]
+        return lease.start_seconds
+
+
+async def until(pool: Pool[Page], words: str) -> None:
+    """Wait until the pool says so of itself."""
+    async with asyncio.timeout(10):
+        while words not in repr(pool):  # noqa: ASYNC110
+            # The pool tells nobody of its states.
+            await asyncio.sleep(0.02)
+    await pool.settled()
+
+
+async def test_a_program_cancelled_as_its_room_comes_gives_the_room_back(engine, settings, spec) -> None:
+    async with Pool(engine, settings.model_copy(update={"max_containers": 1})) as pool:
+        async with pool.lease(spec("one"), answers, silent):
+            program = asyncio.create_task(pool.complete(spec("program", ("true",)), Task(), silent))
+            await asyncio.sleep(0)
+            grant = pool._grant
+
+            def granted(*what: object) -> None:
+                grant(*what)  # type: ignore[arg-type]
+                program.cancel()
+
+            pool._grant = granted  # type: ignore[method-assign]
+        with pytest.raises(asyncio.CancelledError):
+            await program
+        await pool.settled()
+        assert repr(pool) == "<Pool 0/1 containers: none; 0 waiting>"
