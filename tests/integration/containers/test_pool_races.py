@@ -65,3 +65,19 @@ async def test_a_program_cancelled_as_its_room_comes_gives_the_room_back(engine,
             await program
         await pool.settled()
         assert repr(pool) == "<Pool 0/1 containers: none; 0 waiting>"
+
+
+async def test_a_container_that_is_given_up_while_a_call_looks_at_it_stays_for_the_others(
+    settings, spec
+) -> None:
+    async with Gate() as engine, Pool(engine, settings) as pool:
+        shared = spec("one", calls=2)
+        async with pool.lease(shared, answers, silent) as lease:
+            engine.holds = lambda stage, seconds: stage is Stage.READY
+            late = asyncio.create_task(use(pool, shared))
+            await engine.reached.wait()
+            await pool.holding.forget("one")
+            engine.open.set()
+            assert await late > 0
+            await pool.settled()
+            assert await answers(lease.app.url)

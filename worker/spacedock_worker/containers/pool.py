@@ -185,14 +185,15 @@ class Pool(Generic[App]):
             self._forget_starts()
 
     async def _died(self, place: Place[App]) -> bool:
-        """Whether the container died while nobody used it; its place is given back then."""
+        """Whether the container has died, or is given up, since the grant; its place is given back then."""
         if place.container is None:
             return True
         death = await place.container.death(Stage.READY)
         if death is None and place.state is SlotState.RUNNING:
             return False
-        log.info("container.died_idle", space=place.space, kind=death and death.kind)
-        self._lifecycle.discard(place, at_once=True)
+        if death is not None:
+            log.info("container.died_idle", space=place.space, kind=death.kind)
+            self._lifecycle.discard(place, at_once=True)
         self._release(place, keep=False)
         return True
 
