@@ -81,3 +81,27 @@ async def test_a_container_that_is_given_up_while_a_call_looks_at_it_stays_for_t
             assert await late > 0
             await pool.settled()
             assert await answers(lease.app.url)
+
+
+async def test_a_removal_that_is_cut_off_with_its_start_is_done_in_the_end(settings, spec) -> None:
+    async with (
+        Gate() as engine,
+        Pool(engine, settings.model_copy(update={"pause_seconds": 0.1})) as pool,
+    ):
+        await use(pool, spec("one"))
+        await until(pool, "1 asleep")
+        # Nobody hears of its death: the call that wakes it is the first to see.
+        await pool._sentry.stop()
+        async with engine.call(Stage.START) as docker:
+            container = docker.containers.container((await ours(engine, settings.instance_id))[0])
+            await container.unpause()
+            await container.kill()
+        # It asks for the state first, and then has it removed.
+        calls = iter((False, True))
+        engine.holds = lambda stage, seconds: next(calls, False)
+        user = asyncio.create_task(use(pool, spec("one")))
+        await engine.reached.wait()
+        user.cancel()
+        await asyncio.wait({user})
+        await pool.settled()
+        assert await ours(engine, settings.instance_id) == []

@@ -264,9 +264,10 @@ class Lifecycle(Generic[App]):
 
     async def _remove(self, place: Place[App]) -> None:
         await self._hang_up(place)
-        container, place.container = place.container, None
-        if container is not None:
-            await self._starter.remove(container)
+        if place.container is not None:
+            await self._starter.remove(place.container)
+            # Not before: a start that is cut off in here leaves the rest to `_empty`.
+            place.container = None
 
     async def _hang_up(self, place: Place[App]) -> None:
         app, place.app = place.app, None
