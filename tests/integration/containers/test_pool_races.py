@@ -105,3 +105,25 @@ async def test_a_removal_that_is_cut_off_with_its_start_is_done_in_the_end(setti
         await asyncio.wait({user})
         await pool.settled()
         assert await ours(engine, settings.instance_id) == []
+
+
+async def test_a_second_container_that_came_too_late_stays_warm(engine, settings, spec) -> None:
+    ready = asyncio.Event()
+
+    async def late(url: str) -> Page | None:
+        return await answers(url) if ready.is_set() else None
+
+    async def second(pool: Pool[Page]) -> None:
+        async with pool.lease(spec("one"), late, silent):
+            pass
+
+    async with Pool(engine, settings) as pool:
+        async with pool.lease(spec("one"), answers, silent):
+            user = asyncio.create_task(second(pool))
+            async with asyncio.timeout(10):
+                while "1 starting" not in repr(pool):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        await user
+        ready.set()
+        await pool.settled()
+        assert repr(pool) == "<Pool 2/3 containers: 2 idle; 0 waiting>"

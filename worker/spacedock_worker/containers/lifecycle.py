@@ -164,7 +164,7 @@ class Lifecycle(Generic[App]):
             self._hooks.failed(place, StepError(Stage.START, ErrorKind.INTERNAL, message))
         else:
             if place.state is SlotState.STARTING:
-                place.state = SlotState.RUNNING
+                place.state, place.since = SlotState.RUNNING, asyncio.get_running_loop().time()
                 self._hooks.changed()
                 if place.state is SlotState.RUNNING and place.calls == 0:
                     self.rest(place)
