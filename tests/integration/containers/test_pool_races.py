@@ -127,3 +127,17 @@ async def test_a_second_container_that_came_too_late_stays_warm(engine, settings
         ready.set()
         await pool.settled()
         assert repr(pool) == "<Pool 2/3 containers: 2 idle; 0 waiting>"
+
+
+async def test_a_read_only_container_that_slept_is_still_known_as_one(engine, settings, spec) -> None:
+    async with Pool(engine, settings.model_copy(update={"pause_seconds": 0.1})) as pool:
+        await use(pool, spec("one", read_only=True))
+        await until(pool, "1 asleep")
+        # Another container of the image, such as a private one, has found that it writes its root.
+        refused = StepError(Stage.CALL, ErrorKind.APP_ERROR, "[Errno 30] Read-only file system: '/x'")
+        with pytest.raises(StepError):
+            async with pool.lease(spec("one", read_only=True, private=True), answers, silent):
+                raise refused
+        with pytest.raises(TryAgainError):
+            async with pool.lease(spec("one", read_only=True), answers, silent):
+                raise refused

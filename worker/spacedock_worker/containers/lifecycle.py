@@ -197,7 +197,8 @@ class Lifecycle(Generic[App]):
         assert place.container is not None
         assert waiting.connect is not None
         self.notes.drop(place.container.name)
-        place.spec = self._starter.ground.as_started(waiting.spec)
+        # One of ours keeps the root that it was made with, whatever was learned meanwhile.
+        place.spec = place.spec or self._starter.ground.as_started(waiting.spec)
         try:
             place.app = await self._starter.revive(place.container, waiting.spec, waiting.connect, place.app)
         except StepError as error:
