@@ -241,6 +241,22 @@ async def test_idle_containers_of_a_killed_worker_are_adopted(engine, settings, 
     assert await ours(engine, settings.instance_id) == []
 
 
+async def test_an_adopted_container_has_as_many_call_slots_as_its_space(
+    engine, settings, spec, tmp_path
+) -> None:
+    first: Pool[Page] = Pool(engine, noted(settings, tmp_path))
+    await first.__aenter__()
+    shared = spec("one", calls=2)
+    await use(first, shared)
+    await abandon(first)
+    async with (
+        Pool(engine, noted(settings, tmp_path)) as second,
+        second.lease(shared, answers, silent) as one,
+        second.lease(shared, answers, silent) as two,
+    ):
+        assert one.app.url == two.app.url
+
+
 async def test_containers_of_another_configuration_are_not_adopted(engine, settings, spec, tmp_path) -> None:
     first: Pool[Page] = Pool(engine, noted(settings, tmp_path))
     await first.__aenter__()
