@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.assign import Room
+from spacedock_worker.containers.assign import Room, SlotState
 from spacedock_worker.containers.capacity import Machine, memory_of, room_of
+from spacedock_worker.containers.experience import Experience
+from spacedock_worker.containers.place import Place
 from spacedock_worker.containers.profiles import HALF_LIFE, Profiles
 from spacedock_worker.containers.quarantine import Quarantine
 from spacedock_worker.containers.settings import ContainerSettings
@@ -82,6 +85,16 @@ def test_a_space_is_not_blamed_for_what_is_not_its_fault(kind: ErrorKind) -> Non
     for _ in range(5):
         quarantine.failed("key", "one", failure(kind), 0.0)
     quarantine.check("key", 0.0)
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED])
+def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind: ErrorKind) -> None:
+    learned, place = Experience(), Place[Any](1, "key", "one", Room(), SlotState.STARTING)
+    learned.profiles.started("key", 2.0)
+    learned.not_started(place, failure(kind), 0.0, others=True)
+    assert learned.profiles.pace("key", under_way=9.0) is not None
+    learned.not_started(place, failure(), 0.0, others=True)
+    assert learned.profiles.pace("key", under_way=9.0) is None
 
 
 def test_a_writable_container_is_paused_and_then_stopped() -> None:

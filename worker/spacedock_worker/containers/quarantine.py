@@ -10,8 +10,10 @@ from spacedock_worker.errors import StepError
 
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
+BLAMELESS = frozenset({ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED})
+"""Kinds of errors that are no Space's fault."""
+
 _REMEMBERED = 1024
-_BLAMELESS = frozenset({ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Quarantine:
 
     def failed(self, key: str, space: str, error: StepError, now: float) -> None:
         """A container of that key ended, or did not start, without having answered a call."""
-        if error.kind in _BLAMELESS:
+        if error.kind in BLAMELESS:
             return
         before = self._records.pop(key, None)
         failures = 1 + (before.failures if before else 0)
