@@ -141,3 +141,31 @@ async def test_a_read_only_container_that_slept_is_still_known_as_one(engine, se
         with pytest.raises(TryAgainError):
             async with pool.lease(spec("one", read_only=True), answers, silent):
                 raise refused
+
+
+async def test_a_second_container_that_fails_costs_nothing_while_the_first_one_sleeps(
+    engine, settings, spec
+) -> None:
+    fails, asked = asyncio.Event(), asyncio.Event()
+
+    async def breaks(url: str) -> Page | None:
+        asked.set()
+        await fails.wait()
+        raise StepError(Stage.READY, ErrorKind.UNSUPPORTED, "nothing to call")
+
+    async def second(pool: Pool[Page]) -> None:
+        async with pool.lease(spec("one"), breaks, silent):
+            pass
+
+    async with Pool(engine, settings.model_copy(update={"pause_seconds": 0.1})) as pool:
+        async with pool.lease(spec("one"), answers, silent):
+            user = asyncio.create_task(second(pool))
+            await asked.wait()
+        await user
+        async with asyncio.timeout(10):
+            while "1 asleep" not in repr(pool):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        late = asyncio.create_task(use(pool, spec("one")))
+        await asyncio.sleep(0)
+        fails.set()
+        assert await late == 0.0

@@ -219,7 +219,8 @@ class Pool(Generic[App]):
     def _failed(self, place: Place[App], error: StepError) -> None:
         """No container could be brought up: everybody who waits for one of that Space hears why."""
         self._lifecycle.discard(place)
-        others = SlotState.RUNNING in self._places.states(place.key)
+        # One that sleeps serves as well: the next decision wakes it.
+        others = bool({SlotState.RUNNING, SlotState.ASLEEP} & self._places.states(place.key))
         self._learned.not_started(place, error, _now(), others=others)
         if not others:
             self._line.fail(error, place.key)
