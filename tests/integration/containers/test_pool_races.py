@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from aiodocker import Docker
 from tests.integration.containers.parts import Page, answers, ours, silent
@@ -169,3 +170,30 @@ async def test_a_second_container_that_fails_costs_nothing_while_the_first_one_s
         await asyncio.sleep(0)
         fails.set()
         assert await late == 0.0
+
+
+async def test_an_adopted_container_that_runs_is_watched_before_it_is_used(
+    engine, settings, spec, tmp_path
+) -> None:
+    noted = settings.model_copy(update={"state": tmp_path, "disk": 2**20})
+    writes = "import http.server, os, threading, time\n"
+    writes += "def fill():\n    while not os.path.exists('/tmp/go'): time.sleep(0.05)\n"
+    writes += "    open('/var/tmp/full', 'wb').write(b'x' * 2**22)\n"
+    writes += "threading.Thread(target=fill).start(); os.chdir('/tmp')\n"
+    writes += "class Go(http.server.SimpleHTTPRequestHandler):\n"
+    writes += "    def do_POST(self): open('/tmp/go', 'w'); self.send_response(204); self.end_headers()\n"
+    writes += "http.server.test(Go, port=7860)"
+    first: Pool[Page] = Pool(engine, noted)
+    await first.__aenter__()
+    async with first.lease(spec("one", ("python3", "-c", writes)), answers, silent) as lease:
+        url = lease.app.url
+    # As a kill leaves it.
+    first._closed = True
+    await first._sentry.stop()
+    for place in first._places:
+        place.keep_warm()
+    async with Pool(engine, noted) as pool:
+        assert repr(pool) == "<Pool 1/3 containers: 1 asleep; 0 waiting>"
+        async with aiohttp.ClientSession() as session, session.post(url):
+            pass
+        await until(pool, "0/3 containers: none")

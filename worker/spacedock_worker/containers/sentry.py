@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Generic
+from typing import Any, Generic
 
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.assign import SlotState
 from spacedock_worker.containers.disk import DiskWatch, can_grow, too_much
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.containers.lifecycle import Lifecycle
+from spacedock_worker.containers.place import Place
 from spacedock_worker.containers.places import Places
 from spacedock_worker.containers.ready import App
 from spacedock_worker.containers.settings import ContainerSettings
@@ -52,9 +53,7 @@ class Sentry(Generic[App]):
         return [
             place.container.name
             for place in self._places
-            if place.container is not None
-            and place.state not in (SlotState.ASLEEP, SlotState.STOPPED)
-            and (place.spec is None or can_grow(place.spec))
+            if place.container is not None and _can_write(place)
         ]
 
     def _overwritten(self, name: str, used: int) -> None:
@@ -63,3 +62,10 @@ class Sentry(Generic[App]):
             if place.container is not None and place.container.name == name:
                 place.container.condemn(ErrorKind.OUT_OF_DISK, too_much(used, self._disk))
                 self._lifecycle.discard(place, at_once=True)
+
+
+def _can_write(place: Place[Any]) -> bool:
+    if place.spec is None:
+        # An earlier worker's, which may sleep in name only: nobody has paused it.
+        return place.state is not SlotState.STOPPED
+    return place.state not in (SlotState.ASLEEP, SlotState.STOPPED) and can_grow(place.spec)
