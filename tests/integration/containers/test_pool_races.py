@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -12,6 +13,7 @@ from aiodocker import Docker
 from tests.integration.containers.parts import Page, answers, ours, silent
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.capacity import look
 from spacedock_worker.containers.engine import CALL_SECONDS, Engine
 from spacedock_worker.containers.pool import Pool
 from spacedock_worker.containers.task import Task
@@ -197,3 +199,13 @@ async def test_an_adopted_container_that_runs_is_watched_before_it_is_used(
         async with aiohttp.ClientSession() as session, session.post(url):
             pass
         await until(pool, "0/3 containers: none")
+
+
+async def test_a_container_that_may_use_a_gpu_is_never_paused(engine, settings, spec) -> None:
+    async with Pool(engine, settings.model_copy(update={"pause_seconds": 0.1})) as pool:
+        # As on a host that has one; the engine is asked for none, as none is there.
+        pool._starter.ground._machine = replace(await look(engine), gpus=1)
+        await use(pool, spec("one", gpu="auto"))
+        [place] = pool._places
+        assert place.cooler is not None
+        assert place.cooler.when() == place.since + settings.idle_seconds

@@ -53,6 +53,11 @@ class Ground:
         """The container as it is made here: with a root that it can write where it was found to need one."""
         return replace(spec, read_only=spec.read_only and self.roots.read_only(spec.digest))
 
+    def has_gpu(self, spec: ContainerSpec | None) -> bool:
+        """Whether the container may have a GPU; one of an earlier worker (None) may, where there are any."""
+        present = self._machine is not None and self._machine.gpus > 0
+        return present and (spec is None or spec.gpu != "none")
+
     async def limits(self, spec: ContainerSpec) -> Limits:
         """What the container may use. Raises StepError."""
         return Limits(

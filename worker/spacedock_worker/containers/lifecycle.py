@@ -59,13 +59,12 @@ class Lifecycle(Generic[App]):
         assert place.container is not None
         assert place.spec is not None
         start = self._profiles.start_seconds(place.key) or 0.0
+        self._cool(place, cooling(place.spec, self._settings, gpu=self._has_gpu(place)))
         if place.spec.private:
             # What it holds is for no worker but this one.
-            self._cool(place, cooling(place.spec, self._settings, gpu=place.room.gpus > 0))
             return
         note = Note(place.space, place.key, self._starter.config, place.room.memory, place.room.gpus, start)
         self.notes.write(place.container.name, note)
-        self._cool(place, cooling(place.spec, self._settings, gpu=place.room.gpus > 0))
 
     def use(self, place: Place[App]) -> None:
         """A call uses the container: it does not cool, and is nothing to adopt."""
@@ -110,7 +109,10 @@ class Lifecycle(Generic[App]):
             self._do(place, self._check(place))
 
     async def leave(self, place: Place[App]) -> str | None:
-        """Leave an idle container to the next worker, paused; its name, None where it cannot be left."""
+        """Leave an idle container to the next worker, paused but for one with a GPU.
+
+        Returns its name, None where it cannot be left.
+        """
         container, app = place.container, place.app
         private = place.spec is not None and place.spec.private
         if container is None or private or not place.slot(self._profiles, 0.0).idle:
@@ -121,7 +123,7 @@ class Lifecycle(Generic[App]):
         if app is not None:
             await app.aclose()
         try:
-            if await container.state() == "running":
+            if await container.state() == "running" and not self._has_gpu(place):
                 await container.pause()
         except (RefusedError, StepError):
             return None
@@ -269,6 +271,9 @@ class Lifecycle(Generic[App]):
             await self._starter.remove(place.container)
             # Not before: a start that is cut off in here leaves the rest to `_empty`.
             place.container = None
+
+    def _has_gpu(self, place: Place[App]) -> bool:
+        return place.room.gpus > 0 or self._starter.ground.has_gpu(place.spec)
 
     async def _hang_up(self, place: Place[App]) -> None:
         app, place.app = place.app, None
