@@ -80,11 +80,11 @@ def test_only_idle_containers_are_given_up_and_only_free_call_slots_given(table)
 
 
 @given(tables())
-def test_one_container_of_a_space_is_brought_up_at_a_time(table) -> None:
+def test_one_container_of_a_space_is_started_and_one_woken_at_a_time(table) -> None:
     slots, waiters, limit = table
     decision = assign(slots, waiters, limit, PACES)
     after = apply(decision, slots, waiters)
-    starting = Counter(slot.key for slot in after if slot.state is STARTING)
+    starting = Counter((slot.key, slot.waking) for slot in after if slot.state is STARTING)
     assert all(count == 1 for count in starting.values())
 
 
@@ -127,7 +127,7 @@ def apply(decision: Decision, slots: list[Slot], waiters: list[Waiter]) -> list[
     for _, given_slot in decision.grants:
         table[given_slot] = replace(table[given_slot], calls=table[given_slot].calls + 1)
     for woken in decision.wakes:
-        table[woken] = replace(table[woken], state=STARTING)
+        table[woken] = replace(table[woken], state=STARTING, waking=table[woken].state is ASLEEP)
     for evicted in decision.evictions:
         table[evicted] = replace(table[evicted], state=STOPPING)
     keys = {waiting.id: waiting for waiting in waiters}
@@ -155,6 +155,13 @@ def test_a_free_call_slot_goes_before_waking_and_that_before_starting() -> None:
     assert both == Decision(grants=((10, 2),))
     assert assign([sleeping], [waiter(10, "a")], Room(3, 9)) == Decision(wakes=(1,))
     assert assign([], [waiter(10, "a")], Room(3, 9)) == Decision(starts=(10,))
+
+
+def test_a_sleeping_container_is_woken_beside_one_that_is_being_started() -> None:
+    sleeping, starting = slot(1, "a", ASLEEP), slot(2, "a", STARTING)
+    two = [waiter(10, "a"), waiter(11, "a")]
+    assert assign([sleeping, starting], two, Room(3, 9)) == Decision(wakes=(1,))
+    assert assign([sleeping, replace(starting, waking=True)], two, Room(3, 9)) == Decision()
 
 
 def test_however_many_wait_one_container_is_started() -> None:

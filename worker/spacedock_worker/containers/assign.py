@@ -42,7 +42,10 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A container: `calls` of its `capacity` are under way; `cost` is what losing it would cost (seconds)."""
+    """A container: `calls` of its `capacity` are under way; `cost` is what losing it would cost (seconds).
+
+    `waking` says of a starting one that it was asleep, and is there in a moment.
+    """
 
     id: int
     key: str
@@ -51,6 +54,7 @@ class Slot:
     calls: int = 0
     capacity: int = 1
     cost: float = 0.0
+    waking: bool = False
 
     @property
     def idle(self) -> bool:
@@ -115,6 +119,7 @@ class _Table:
         self.leaving = _sum(slot for slot in taken if slot.state is SlotState.STOPPING)
         self.protected = _wanted(self.slots.values(), waiters)
         self.coming = {slot.key for slot in taken if slot.state is SlotState.STARTING}
+        self.waking = {slot.key for slot in taken if slot.state is SlotState.STARTING and slot.waking}
         self.withheld: set[int] = set()
         self.unserved: list[Waiter] = []
         self.blocked = False
@@ -137,11 +142,10 @@ class _Table:
         if free:
             # The busiest first: the others may become idle, and go to sleep.
             self._grant(waiter, max(free, key=lambda slot: (slot.calls, slot.cost)))
-        elif waiter.key in self.coming:
-            self.unserved.append(waiter)
-        elif asleep:
+        elif asleep and waiter.key not in self.waking:
+            # Also beside one that is being started: that may take minutes.
             self._wake(max(asleep, key=lambda slot: slot.cost))
-        elif running:
+        elif waiter.key in self.coming or running:
             self.unserved.append(waiter)
         elif not self.blocked:
             self._bring_up(waiter, [slot for slot in mine if slot.state is SlotState.STOPPED])
@@ -213,6 +217,7 @@ class _Table:
     def _wake(self, slot: Slot) -> None:
         self.slots[slot.id] = replace(slot, state=SlotState.STARTING)
         self.coming.add(slot.key)
+        self.waking.add(slot.key)
         self._wakes.append(slot.id)
 
     def _start(self, waiter: Waiter) -> None:

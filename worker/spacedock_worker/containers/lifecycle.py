@@ -50,6 +50,7 @@ class Lifecycle(Generic[App]):
     def bring_up(self, place: Place[App], waiting: Waiting[App], tell: OnProgress) -> None:
         """Have the place's container run and its app answer: woken, started again, or made."""
         starts = place.container is None or place.state is SlotState.STOPPED
+        place.waking = place.state is SlotState.ASLEEP
         place.state, place.capacity = SlotState.STARTING, waiting.spec.calls
         place.keep_warm()
         self._do(place, self._bring_up(place, waiting, tell, starts=starts))

@@ -24,8 +24,9 @@ class Place(Generic[App]):
     """A container slot. `container` is there once it was begun, `app` once that has answered.
 
     `fresh` are the seconds that its start took, until a call has heard of it; `since` is the time of the last
-    grant or release; `answered` says that a call went well, `emptying` that its removal has begun. `work` is
-    what is being done to the container, `cooler` what will be.
+    grant or release. `waking` says that it was asleep when it was last brought up, `answered` that a call
+    went well, `emptying` that its removal has begun. `work` is what is being done to the container, `cooler`
+    what will be.
     """
 
     id: int
@@ -40,6 +41,7 @@ class Place(Generic[App]):
     app: App | None = None
     fresh: float = 0.0
     since: float = 0.0
+    waking: bool = False
     answered: bool = False
     emptying: bool = False
     work: asyncio.Task[None] | None = None
@@ -48,7 +50,7 @@ class Place(Generic[App]):
     def slot(self, profiles: Profiles, now: float) -> Slot:
         """The place as the decision sees it."""
         cost = profiles.cost(self.key, now)
-        return Slot(self.id, self.key, self.state, self.room, self.calls, self.capacity, cost)
+        return Slot(self.id, self.key, self.state, self.room, self.calls, self.capacity, cost, self.waking)
 
     @property
     def word(self) -> str:

@@ -219,8 +219,8 @@ class Pool(Generic[App]):
     def _failed(self, place: Place[App], error: StepError) -> None:
         """No container could be brought up: everybody who waits for one of that Space hears why."""
         self._lifecycle.discard(place)
-        # One that sleeps serves as well: the next decision wakes it.
-        others = bool({SlotState.RUNNING, SlotState.ASLEEP} & self._places.states(place.key))
+        # One that sleeps, or is being woken, serves as well.
+        others = bool(self._places.states(place.key) - {SlotState.STOPPING, SlotState.STOPPED})
         self._learned.not_started(place, error, _now(), others=others)
         if not others:
             self._line.fail(error, place.key)
