@@ -33,8 +33,6 @@ from spacedock_worker.errors import StepError, TryAgainError
 log = structlog.get_logger()
 
 _CLOSE_SECONDS = START_SECONDS + 3 * REMOVE_SECONDS
-
-
 _APP_FAILED = frozenset({ErrorKind.CRASHED, ErrorKind.APP_ERROR, ErrorKind.BAD_OUTPUT})
 
 
@@ -176,7 +174,7 @@ class Pool(Generic[App]):
         except BaseException:
             granted = waiting.granted
             if granted.done() and not granted.cancelled() and granted.exception() is None:
-                # A program's place has nothing in it yet that could be kept.
+                # A program's place is still empty.
                 self._release(granted.result(), keep=waiting.connect is not None)
             raise
         finally:
