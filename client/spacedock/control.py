@@ -36,6 +36,13 @@ class Op(StrEnum):
     REMOVE = "remove"
     CLEANUP = "cleanup"
     LOCK = "lock"
+    SEARCH = "search"
+    ABOUT = "about"
+    RECOMMEND = "recommend"
+    VALIDATE = "validate"
+    PROFILE = "profile"
+    PLAN = "plan"
+    TIERS = "tiers"
 
 
 class Call(BaseModel):

@@ -6,12 +6,27 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tests.acceptance.running import Daemon, registry
 
 StartDaemon = Callable[..., Daemon]
+
+_LAST_LINES = 60
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show with a failure what the daemons said last."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for name, value in getattr(item, "funcargs", {}).items():
+        if isinstance(value, Daemon) and (value.folder / "log").exists():
+            report.sections.append((f"log of {name}", "\n".join(value.log.splitlines()[-_LAST_LINES:])))
 
 
 @pytest.fixture(scope="session")

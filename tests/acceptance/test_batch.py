@@ -46,7 +46,7 @@ def test_a_directory_is_a_batch_of_its_files(daemon: Daemon, tmp_path: Path) -> 
     for number in range(2):
         (folder / f"{number}.png").write_bytes((FIXTURES / "sign.png").read_bytes())
     ran = daemon.spacedock("batch", folder, "--space", "ocr")
-    assert ran.code == 0, ran.err
+    assert ran.code == 0, ran.out
     assert ran.out.lower().count("space dock") >= 2
 
 

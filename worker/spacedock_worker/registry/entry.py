@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -85,6 +86,21 @@ class SecretSource(BaseModel):
         return self
 
 
+class Verdict(BaseModel):
+    """What a validation of the Space on this host came to: of which image (`digest`), and when (`at`, UTC).
+
+    `deep` says that it was started and called; else `works` only means that nothing speaks against it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    works: bool
+    reason: str
+    at: datetime
+    digest: str | None = None
+    deep: bool = False
+
+
 class SpaceEntry(BaseModel):
     """A row of registry.yaml's `spaces`; immutable.
 
@@ -98,6 +114,12 @@ class SpaceEntry(BaseModel):
     of ids; `calls` how many calls the app takes at once; `runtime` the OCI runtime. `writable_root` None:
     that is found out. Without `network` the Space is always sealed, without `cache` it has no cache volume.
     `secrets` become variables of its container.
+
+    `revision` pins a commit of the Hub's repository, `subdomain` the name that its image has there,
+    `platform` the image's ("linux/amd64"). `alternates` are the registry's names of Spaces that stand in for
+    it first. What the Hub said when it was asked: `hardware`, `tags` and `likes`; `confidence` (0 to 1) is
+    that of a category which was inferred (None: a person gave it). `verified` is "never" until it was
+    validated here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -131,6 +153,15 @@ class SpaceEntry(BaseModel):
     cache: bool = True
     secrets: Annotated[dict[SecretName, SecretSource], BeforeValidator(_named)] = Field(default_factory=dict)
     start_timeout: float | None = Field(default=None, gt=0)
+    revision: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    subdomain: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    platform: str | None = Field(default=None, pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")
+    alternates: tuple[str, ...] = ()
+    hardware: str | None = None
+    tags: tuple[str, ...] = ()
+    likes: int | None = Field(default=None, ge=0)
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    verified: Literal["never"] | Verdict = "never"
 
     @property
     def takes(self) -> frozenset[str]:
