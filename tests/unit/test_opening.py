@@ -65,6 +65,28 @@ async def test_a_document_with_paths_is_an_api() -> None:
     assert await opened(routes, Access(kind="openapi")) is OpenApiAdapter
 
 
+async def test_gradio_that_is_not_all_there_is_no_api() -> None:
+    """Under load its document may answer before `/config` and its page do."""
+    asked = 0
+
+    def late() -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.json_response(CONFIG) if asked > 1 else web.Response(status=502)
+
+    document = {"/openapi.json": lambda: web.json_response(DOCUMENT)}
+    assert await opened(PAGE | document | {"/config": late}) is None
+    assert await opened(PAGE | document | {"/config": late}) is GradioAdapter
+
+
+async def test_an_api_whose_config_is_something_else_stays_an_api() -> None:
+    routes = PAGE | {
+        "/openapi.json": lambda: web.json_response(DOCUMENT),
+        "/config": lambda: web.Response(text="<html>", content_type="text/html"),
+    }
+    assert await opened(routes) is OpenApiAdapter
+
+
 async def test_a_template_needs_a_server_and_no_document() -> None:
     access = Access(template=Template("/ask", body={"text": "{prompt}"}))
     assert await opened({}, access) is OpenApiAdapter

@@ -20,6 +20,7 @@ from spacedock_worker.host import Host
 from spacedock_worker.images import Images
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.models import LocalModels, Models
+from spacedock_worker.planning import Planner
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.secrets import Secrets
@@ -61,12 +62,9 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)
-        host = Host(
-            redis,
-            registry,
-            SpaceRunner(images, pool, opener, kept.care, secrets),
-            ModelRunner(models, settings.models, local, settings.default_model),
-        )
+        runner = ModelRunner(models, settings.models, local, settings.default_model)
+        spaces = SpaceRunner(images, pool, opener, kept.care, secrets)
+        host = Host(redis, Planner(registry, runner), spaces, runner)
         desks = Desks(kept.desks(images, pool, opener))
         worker = QueueWorker(settings.redis_url, host.handle, desks.answer, settings.max_jobs)
         await stack.enter_async_context(_running(kept.housekeeper(redis).run()))

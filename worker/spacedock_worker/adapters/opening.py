@@ -86,6 +86,9 @@ class Opener:
         document = await _document(http, self._limits)
         if document is None:
             return None
+        if access.kind == "auto" and await gradio.is_gradio(http, self._limits) is not False:
+            # Gradio's server has such a document as well, and may show it before its app is there.
+            return None
         # A document may be large, and hostile: reading it must not hold up other calls.
         return await asyncio.to_thread(OpenApiAdapter, http, document, None, self._limits)
 

@@ -70,6 +70,20 @@ class Builds:
         self._built.put(_hub_key(hub_id, source.revision), image)
         return image
 
+    async def here(self, name: str, place: Path | bytes) -> Image | None:
+        """The image of a repository, if it was built before. Raises StepError where it cannot be built."""
+        repository = await asyncio.to_thread(read_repository, place)
+        if (known := await self._known(repository.fingerprint)) is not None:
+            return known
+        drawn = await asyncio.to_thread(draw, name, repository, self._settings, await self._present())
+        drawn.context.tar.close()
+        found = await inspect(self._engine, drawn.tag, Stage.BUILD)
+        return described(drawn.tag, found) if found is not None else None
+
+    async def of_hub(self, hub_id: str, revision: str | None) -> Image | None:
+        """The image that was built here from that Space of the Hub, in whatever process."""
+        return await self.known(hub_id, revision) or await self._earlier(hub_id, revision)
+
     async def known(self, hub_id: str, revision: str | None) -> Image | None:
         """The image that this process has built of that Space, if it is still on this host."""
         return await self._known(_hub_key(hub_id, revision))

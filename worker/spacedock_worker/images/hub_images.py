@@ -78,6 +78,18 @@ class HubImages:
         self._chosen.put(name, image)
         return image
 
+    async def here(self, name: str) -> Image | None:
+        """The image `name`, which `keeps` says is one, as far as it is on this host."""
+        return await self._known(name) or await self._present(parse_reference(name))
+
+    async def here_of(self, hub_id: str) -> Image | None:
+        """The image of a Space that is known by its Hub id alone, as far as it is on this host.
+
+        The Hub is not asked: an image under a name that it made up itself is found once it was used.
+        """
+        plain = Reference(self._settings.hub_registry, subdomain_of(hub_id))
+        return await self._known(hub_id) or await self._present(plain)
+
     async def pinned(self, hub_id: str, digest: str) -> str | None:
         """The name by which the Hub's image registry has the Space's image of that digest; None without."""
         if not self._settings.pull_hub_images:

@@ -51,6 +51,33 @@ class Images:
         image = await self._shared.run(key, lambda hear: self._get(source, hear), on_progress)
         return replace(image, command=source.command or image.command, port=source.port or image.port)
 
+    async def here(self, source: SpaceSource) -> Image | None:
+        """The Space's image as `get` would find it on this host; None where it would have to get it.
+
+        Nothing but the engine is asked. Raises StepError: `docker_unavailable`, `unsupported`, `bad_input`.
+        """
+        image = await self._here_already(source)
+        if image is None:
+            return None
+        return replace(image, command=source.command or image.command, port=source.port or image.port)
+
+    async def _here_already(self, source: SpaceSource) -> Image | None:
+        if source.digest is not None:
+            return await self._here(source.docker_image, source.digest)
+        building = source.revision is not None and source.hub_id is not None
+        if source.docker_image is not None and not building:
+            if self._hub.keeps(source.docker_image):
+                return await self._hub.here(source.docker_image)
+            found = await inspect(self._engine, source.docker_image, Stage.PULL)
+            return described(source.docker_image, found) if found is not None else None
+        if source.repository is not None:
+            return await self._builds.here(source.name, source.repository)
+        if source.hub_id is None:
+            return None
+        built = await self._builds.of_hub(source.hub_id, source.revision)
+        kept = await self._hub.here_of(source.hub_id) if built is None and not building else None
+        return built or kept
+
     async def _get(self, source: SpaceSource, hear: Hear) -> Image:
         if source.digest is not None:
             return await self._locked(source, source.digest, hear)

@@ -9,6 +9,7 @@ from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.signature import signature
 from spacedock_worker.containers.ready import Connect
 from spacedock_worker.images import Image, SpaceSource
+from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
 from spacedock_worker.upkeep.lock import LockFile, check_digest, check_endpoints
 from spacedock_worker.upkeep.notes import ImageNotes
 
@@ -19,8 +20,13 @@ class Care:
     Only Spaces of the registry are locked: a job that brings its own repository may call it as it likes.
     """
 
-    def __init__(self, notes: ImageNotes | None = None, lock: LockFile | None = None) -> None:
-        self._notes, self._lock = notes, lock
+    def __init__(
+        self,
+        notes: ImageNotes | None = None,
+        lock: LockFile | None = None,
+        endpoints: EndpointNotes | None = None,
+    ) -> None:
+        self._notes, self._lock, self._endpoints = notes, lock, endpoints
 
     def source(self, source: SpaceSource) -> SpaceSource:
         """Where the image comes from, by the lock. Raises StepError where that cannot be read."""
@@ -62,6 +68,8 @@ class Care:
         return watching
 
     async def _ran(self, image: Image, space: str, adapter: Adapter, *, listed: bool) -> None:
+        if self._endpoints is not None:
+            await self._endpoints.put(image.digest, tuple(adapter.endpoints))
         locked = self._lock.get(space) if listed and self._lock is not None else None
         known = self._notes.endpoints(image.digest) if self._notes is not None else None
         if known is not None and (locked is None or locked.endpoints is None):

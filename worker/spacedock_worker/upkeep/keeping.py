@@ -20,6 +20,7 @@ from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.upkeep.care import Care
 from spacedock_worker.upkeep.cleaner import Cleaner
 from spacedock_worker.upkeep.cleanup_desk import CleanupDesk
+from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
 from spacedock_worker.upkeep.housekeeping import Housekeeper
 from spacedock_worker.upkeep.image_shelf import ImageShelf
 from spacedock_worker.upkeep.lock import LockFile
@@ -37,6 +38,7 @@ class Keeping:
     settings: WorkerSettings
     registry: Registry
     notes: ImageNotes
+    endpoints: EndpointNotes
     lock: LockFile
     stock: Stock
     shelf: ImageShelf
@@ -46,7 +48,7 @@ class Keeping:
     @property
     def care(self) -> Care:
         """What jobs do beside their use of images."""
-        return Care(self.notes, self.lock)
+        return Care(self.notes, self.lock, self.endpoints)
 
     def housekeeper(self, redis: Redis) -> Housekeeper:
         """The clean-up by the clock."""
@@ -69,4 +71,5 @@ def keeping(settings: WorkerSettings, engine: Engine, registry: Registry, holder
     shelf = ImageShelf(stock, registry, notes, lock.digests)
     scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)
     cleaner = Cleaner(stock, registry, notes, shelf, scratch, holder)
-    return Keeping(settings, registry, notes, lock, stock, shelf, cleaner, holder)
+    endpoints = EndpointNotes(settings.state_dir)
+    return Keeping(settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder)

@@ -54,13 +54,29 @@ async def connect(
     return GradioAdapter(http, app, memory, limits, direct=direct)
 
 
+async def is_gradio(http: AppHttp, limits: Limits) -> bool | None:
+    """Whether `/config` describes a Gradio app; None while it gives no answer, or none in time."""
+    try:
+        return _is_config(await http.get_json("/config", limits.answer, READY_SECONDS))
+    except RefusedError:
+        return False
+    except TimeoutError:
+        return None
+    except StepError as error:
+        return None if error.kind is ErrorKind.CRASHED else False
+
+
 async def _config(http: AppHttp, limits: Limits) -> Mapping[str, Any] | None:
     """What `/config` says, None where it is not Gradio's. Raises RefusedError."""
     try:
         config = await http.get_json("/config", limits.answer, READY_SECONDS)
     except (StepError, TimeoutError):
         return None
-    return config if isinstance(config, dict) and isinstance(config.get("dependencies"), list) else None
+    return config if _is_config(config) else None
+
+
+def _is_config(config: Any) -> bool:
+    return isinstance(config, dict) and isinstance(config.get("dependencies"), list)
 
 
 async def _shows_its_page(http: AppHttp) -> bool:
