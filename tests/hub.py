@@ -1,6 +1,6 @@
 """A double of the Hub's HTTP API, which cannot be reached from here: Spaces, their commits and files.
 
-Its shapes are those that huggingface_hub 2.4 reads and documents: info, list (pages by a Link header, expand),
+Its shapes are those that huggingface_hub 2.4 reads: info, list (pages by a Link header, expand),
 semantic search, models' info, whoami, tree and resolve, errors by X-Error-Code, and RateLimit headers.
 """
 

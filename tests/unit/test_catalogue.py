@@ -13,7 +13,7 @@ from tests.hub import TOKEN, HubDouble
 from tests.served import served
 
 from spacedock_worker.images import ImageSettings
-from spacedock_worker.registry.catalogue import Catalogue, entry_of
+from spacedock_worker.registry.catalogue import Catalogue, HubSpace, entry_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.hub_errors import (
     HubError,
@@ -271,6 +271,14 @@ async def test_a_slow_hub_is_not_waited_for(catalogue: Catalogue, hub: HubDouble
     hub.held.set()
 
 
+async def spaces_or_none(catalogue: Catalogue) -> tuple[HubSpace, ...] | None:
+    """What a search finds; None where the answer is told as one that cannot be read."""
+    try:
+        return (await catalogue.search("speech")).spaces
+    except HubOddError:
+        return None
+
+
 @pytest.mark.parametrize(
     "odd",
     [b"<html>", b"[]", b"null", b'{"id": 5}', b'[{"id": 5}]', b'{"error": "x"}', b'["x"]', b"[" * 100_000],
@@ -281,10 +289,7 @@ async def test_an_answer_of_another_shape_is_an_error_of_ours(
     hub.odd = odd
     with pytest.raises(HubError):
         await catalogue.about("ann/listen")
-    try:
-        assert (await catalogue.search("speech")).spaces == ()
-    except HubOddError as error:
-        assert "cannot be read" in str(error)
+    assert await spaces_or_none(catalogue) in (None, ())
 
 
 async def test_an_endless_answer_is_cut(catalogue: Catalogue, hub: HubDouble) -> None:
