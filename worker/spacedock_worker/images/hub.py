@@ -44,7 +44,7 @@ async def fetch(hub_id: str, revision: str | None, folder: Path, settings: Image
 
 
 _ACCESS = "Check the id, and give a token (HF_TOKEN) for a private Space."
-_COMMIT = "Lock the Space again, to run the commit that it has now."
+_COMMIT = "Correct the `revision` of its registry entry, or lock it again, to run the commit that it has now."
 _NETWORK = (
     "Check that this host reaches the Hub (HF_ENDPOINT names another), or give the Space a `repository`."
 )
@@ -58,7 +58,7 @@ async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
     except TimeoutError as error:
         raise _unavailable(hub_id, f"no answer within {seconds:g} s", _NETWORK) from error
     except RevisionNotFoundError as error:
-        raise _unavailable(hub_id, "the Hub does not have the commit that is locked", _COMMIT) from error
+        raise _unavailable(hub_id, "the Hub does not have the commit that is wanted", _COMMIT) from error
     except (RepositoryNotFoundError, GatedRepoError) as error:
         raise _unavailable(hub_id, "the Hub has no such Space, or it is private", _ACCESS) from error
     except Exception as error:
