@@ -14,6 +14,7 @@ from spacedock import keys, submission, wire
 from spacedock.connection import answer, told_as_ours
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef, Payload
+from spacedock.request import JobRequest
 
 CALL_SECONDS = 5
 """How long a call waits for a worker; an unanswered call expires with it."""
@@ -198,6 +199,19 @@ async def cleanup(
     options = {"dry_run": dry_run, "images": images, "older_than": older_than}
     call = Call(id=uuid.uuid4().hex, op=Op.CLEANUP, options=options)
     return (await caller.ask(call, on_progress)).data
+
+
+async def plan(caller: Caller, redis: Redis, request: JobRequest) -> dict[str, Any]:
+    """What a worker would do with the request, and why; nothing is run (see `Client.plan`)."""
+    options = {"request": request.model_dump(mode="json")}
+    try:
+        return (
+            await caller.ask(Call(id=uuid.uuid4().hex, op=Op.PLAN, name=request.space, options=options))
+        ).data
+    finally:
+        if request.privacy:
+            # The call's prompt is in the server's append-only file until that is written anew.
+            await redis.set(keys.SCRUB, b"1")
 
 
 async def workers(redis: Redis) -> int:

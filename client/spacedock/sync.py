@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from spacedock.client import Client
 from spacedock.events import JobStatus
-from spacedock.files import FileRef
+from spacedock.files import FileRef, Payload
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -63,6 +63,10 @@ class SyncClient:
     def submit_many(self, requests: Iterable[JobRequest | str]) -> list[str]:
         """Submit many jobs and return their ids, in order; see `Client.submit_many`."""
         return self._wait(self._client.submit_many(requests))
+
+    def plan(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> dict[str, Any]:
+        """What a worker would do with this request, and why; see `Client.plan`."""
+        return self._wait(self._client.plan(request, payloads))
 
     def run(
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any

@@ -10,9 +10,9 @@ import pytest
 from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError
 from spacedock.files import payload_of
 from spacedock.request import JobRequest
-from spacedock_worker.host import candidates_for
 from spacedock_worker.model_step import instruction
 from spacedock_worker.plan import UNKNOWN, plan
+from spacedock_worker.planning import candidates_for
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.space_step import call_of, source_of
