@@ -26,8 +26,8 @@ _WORDS = {
 def explained(endpoints: Sequence[Endpoint], call: AppCall) -> AppAnswer:
     """Every endpoint with its score and reasons for that call; the one taken comes first.
 
-    `data` has a row for each: `endpoint`, `parameters`, `example`, `trigger`, `chosen`, `score` (None where it is out) and
-    `reasons`. Where none can be chosen, `text` says why; nothing is raised for that.
+    `data` has a row for each: `endpoint`, `parameters`, `example`, `trigger`, `chosen`, `score` (None where
+    it is out) and `reasons`. Where none can be chosen, `text` says why; nothing is raised for that.
     """
     try:
         taken: Choice | None = choose(endpoints, call)

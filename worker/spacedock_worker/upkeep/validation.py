@@ -8,7 +8,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from spacedock.result import ErrorKind
 from spacedock_worker.containers.standing import HostStanding
 from spacedock_worker.containers.status import SpaceStatus
 from spacedock_worker.errors import StepError
@@ -118,12 +117,6 @@ def verdict(checks: Sequence[Check], at: datetime, digest: str | None, *, deep: 
 def told(check: Check) -> dict[str, str]:
     """The check as a row of JSON."""
     return {"name": check.name, "status": check.mark.value, "reason": check.reason, "advice": check.advice}
-
-
-def failed(name: str, error: StepError) -> Check:
-    """The check that this error ended: bad, unless it is no Space's fault."""
-    away = error.kind in (ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED)
-    return Check(name, Mark.UNKNOWN if away else Mark.BAD, str(error), decisive=True)
 
 
 def _cut(text: str) -> str:
