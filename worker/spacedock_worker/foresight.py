@@ -58,7 +58,7 @@ class Foresight:
         holder: Holder,
         care: Care,
         endpoints: EndpointNotes,
-        measures: Measures,
+        measures: Measures | None = None,
     ) -> None:
         self._settings, self._images, self._stock = settings, images, stock
         self._holder, self._care, self._endpoints, self._measures = holder, care, endpoints, measures
@@ -134,7 +134,7 @@ class Foresight:
         }
 
     async def _measured(self, entry: SpaceEntry, image: Image | None) -> Measured | None:
-        if image is None:
+        if image is None or self._measures is None:
             return None
         return await asyncio.to_thread(self._measures.of, image.digest)
 
