@@ -29,7 +29,6 @@ async def show_plan(client: Client, request: JobRequest, payloads: list[Payload]
         write(line)
     for warning in plan.get("warnings", ()):
         say(f"not found out: {_line(warning)}")
-    say("nothing was run: without --dry-run it would be")
 
 
 async def say_plan(client: Client, request: JobRequest, payloads: list[Payload]) -> None:

@@ -13,12 +13,14 @@ from spacedock.cli.each import Each
 from spacedock.cli.exits import FAILED, USAGE
 from spacedock.cli.handing import Handing
 from spacedock.cli.planning import say_plan, show_plan
-from spacedock.cli.printing import write
+from spacedock.cli.printing import say, write
 from spacedock.cli.telling import submit_told, tell_end
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
 from spacedock.request import JobRequest, Tier
 from spacedock.result import ErrorKind, JobResult
+
+_NOTHING = "nothing was run: without --dry-run it would be"
 
 
 def run(
@@ -94,6 +96,7 @@ async def _run(url: str | None, request: JobRequest, payloads: list[Payload], wa
     async with Client(url) as client:
         if way.dry_run:
             await show_plan(client, request, payloads, json=way.handing.json)
+            say(_NOTHING)
             return []
         await preflight.check(client, {request.space} if request.space else set())
         if way.verbose:
@@ -114,6 +117,7 @@ async def _run_each(url: str | None, each: Each, way: Way) -> list[JobResult]:
     async with Client(url) as client:
         if way.dry_run:
             await each.show_plans(client, json=way.handing.json)
+            say(_NOTHING)
             return []
         job_ids = await each.submit(client, verbose=way.verbose)
         if way.detach:
