@@ -25,7 +25,7 @@ class ExecutionError(SpacedockError):
     def __init__(self, result: JobResult) -> None:
         self.result = result
         why = f": {result.error.message}" if result.error else ""
-        super().__init__(f"the job {result.state.value}{why} (job {result.id})")
+        super().__init__(f"job {result.id} {result.state.value}{why}")
 
 
 async def execute_space(
