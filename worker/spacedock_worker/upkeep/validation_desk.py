@@ -76,9 +76,8 @@ class ValidationDesk:
     async def _store(self, entry: SpaceEntry, made: Verdict) -> bool:
         """Keep the verdict, unless a trial of the same image says so already; whether there is one now."""
         name, before = entry.id, entry.verified
-        if isinstance(before, Verdict) and before.deep and not made.deep:
-            if (before.digest, before.works) == (made.digest, made.works):
-                return True
+        if isinstance(before, Verdict) and _says_more(before, made):
+            return True
         fields = {"verified": made.model_dump(mode="json")}
         try:
             await asyncio.to_thread(self._registry.update, name, fields)
@@ -88,6 +87,11 @@ class ValidationDesk:
         except OSError as error:
             raise BadRequestError(f"the verdict on {name} cannot be written: {error}") from error
         return True
+
+
+def _says_more(before: Verdict, made: Verdict) -> bool:
+    same = (before.digest, before.works) == (made.digest, made.works)
+    return same and before.deep and not made.deep
 
 
 def _digest(found: Findings, trial: Trial | None) -> str | None:
