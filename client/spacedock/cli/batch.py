@@ -59,6 +59,7 @@ def batch(
     no_fallback: options.NoFallback = False,
     tier: options.TierOption = Tier.AUTO,
     privacy: options.Privacy = False,
+    performance_first: options.PerformanceFirst = False,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
     redis: options.Redis = None,
@@ -73,6 +74,7 @@ def batch(
         no_fallback=no_fallback,
         tier=tier,
         privacy=privacy,
+        performance_first=performance_first,
     )
     lines = read_lines(source, sys.stdin.buffer.read)
     made = make(source, lines, defaults)
