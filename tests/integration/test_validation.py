@@ -121,9 +121,7 @@ async def host(tmp_path: Path, hub: HubDouble, registry: str) -> AsyncIterator[V
             yield host
 
 
-async def test_an_image_is_judged_by_its_manifest_and_nothing_is_pulled(
-    host: Validating, registry: str
-) -> None:
+async def test_an_image_is_judged_by_its_manifest_and_not_pulled(host: Validating, registry: str) -> None:
     name = f"{registry}/fine:1"
     await asyncio.to_thread(put, name)
     host.registry.add("fine", {"docker_image": name, "memory": "512MB"})
@@ -137,9 +135,7 @@ async def test_an_image_is_judged_by_its_manifest_and_nothing_is_pulled(
     assert (found.works, found.digest, found.deep) == (True, row["digest"], False)
 
 
-async def test_an_image_that_is_missing_names_the_tags_that_are_there(
-    host: Validating, registry: str
-) -> None:
+async def test_an_image_that_is_missing_names_the_tags_there_are(host: Validating, registry: str) -> None:
     await asyncio.to_thread(put, f"{registry}/tagged:2.0")
     host.registry.add("missing", {"docker_image": f"{registry}/tagged:1.0"})
     host.registry.add("nowhere", {"docker_image": f"{registry}/none"})
@@ -254,23 +250,24 @@ async def test_a_deep_one_says_why_an_app_does_not_start(host: Validating) -> No
 
 
 async def test_the_tiers_are_told_in_time_where_an_endpoint_hangs(tmp_path: Path, redis_url: str) -> None:
+    over = asyncio.Event()
+
     async def models(request: web.Request) -> web.StreamResponse:
         if "hanging" in request.path:
-            await asyncio.sleep(30)
+            await over.wait()
         return web.json_response({"object": "list", "data": [{"id": "small"}, {"id": "large"}]})
 
     async with served(models) as address, connect(redis_url) as redis:
-        names = ("fine", "hanging", "absent")
+        urls = {"fine": address, "hanging": address, "absent": NOWHERE}
         endpoints = tuple(
-            ModelEndpoint(
-                name=n, base_url=f"http://{NOWHERE if n == 'absent' else address}/{n}", tier=Tier.FAST
-            )
-            for n in names
+            ModelEndpoint(name=name, base_url=f"http://{where}/{name}", tier=Tier.FAST)
+            for name, where in urls.items()
         )
         async with Validating(tmp_path / "state", {}, endpoints) as host:
             host.registry.add("static", {"repository": str(SPACES / "static")})
             await host.row("static")
             found, seconds = await _tiers(host, redis)
+        over.set()
     assert seconds < 3.0
     assert [(one["name"], one["state"], one["models"]) for one in found["models"]] == [
         ("fine", "ready", ["small", "large"]),
