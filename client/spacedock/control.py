@@ -172,6 +172,24 @@ class Spaces:
         options = {"names": list(names), "start": start}
         return (await self._call(Op.LOCK, options=options, on_progress=on_progress)).data
 
+    async def validate(
+        self,
+        name: str,
+        *,
+        deep: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - the worker bounds its trial call
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
+        """Whether a Space (a registry name, or a Hub id) can run on the host, without getting it.
+
+        With `deep` it is got, started and called once, within `timeout` seconds. Returns `works` (None: that
+        could not be found out), `reason`, `at`, `digest`, `deep`, `stored` (in the registry), and `checks`:
+        each with `name`, `status` (ok, bad, unknown), `reason` and `advice`. A deep one also has `endpoint`,
+        `endpoints` and `seconds`. Raises SpaceNotFoundError.
+        """
+        options: dict[str, Any] = {"deep": deep} | ({} if timeout is None else {"timeout": timeout})
+        return (await self._call(Op.VALIDATE, name, options=options, on_progress=on_progress)).data
+
     async def _call(
         self,
         op: Op,

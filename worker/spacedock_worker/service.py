@@ -25,7 +25,7 @@ from spacedock_worker.models import LocalModels, Models
 from spacedock_worker.plan_desk import PlanDesk
 from spacedock_worker.planning import Planner
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.file import Registry, default_text
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
@@ -57,7 +57,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         if settings.images.scratch is not None:
             # What a killed worker was downloading.
             await asyncio.to_thread(shutil.rmtree, settings.images.scratch, ignore_errors=True)
-        registry = Registry(settings.registry)
+        registry = Registry(settings.registry, default_text())
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers))
         kept = keeping(settings, engine, registry, pool.holding)
@@ -72,8 +72,9 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         foresight = Foresight(
             settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints
         )
+        validating = {Op.VALIDATE: kept.validating(images, pool, spaces, secrets)}
         planning = {Op.PLAN: PlanDesk(planner, foresight).answer}
-        desks = Desks(kept.desks(images, pool, opener) | planning)
+        desks = Desks(kept.desks(images, pool, opener) | planning | validating)
         worker = QueueWorker(settings.redis_url, host.handle, desks.answer, settings.max_jobs)
         await stack.enter_async_context(_running(kept.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)

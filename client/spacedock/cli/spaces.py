@@ -16,6 +16,7 @@ from spacedock.cli.bundling import bundle, unbundle
 from spacedock.cli.endpoints import show_endpoints
 from spacedock.cli.locking import lock
 from spacedock.cli.printing import printable, say, write
+from spacedock.cli.validating import validate
 from spacedock.client import Client
 from spacedock.control import Reply
 from spacedock.errors import BadRequestError
@@ -171,6 +172,7 @@ async def _remove(url: str | None, name: str) -> dict[str, Any]:
         return await client.spaces.remove(name)
 
 
+app.command("validate")(validate)
 app.command("lock")(lock)
 app.command("bundle")(bundle)
 app.command("unbundle")(unbundle)

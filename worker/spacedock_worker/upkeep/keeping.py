@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
@@ -14,21 +15,28 @@ from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.containers.status import Holder
 from spacedock_worker.desks import Desk
 from spacedock_worker.images import Images
+from spacedock_worker.images.survey import Survey
 from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.space_step import SpaceRunner
 from spacedock_worker.upkeep.care import Care
 from spacedock_worker.upkeep.cleaner import Cleaner
 from spacedock_worker.upkeep.cleanup_desk import CleanupDesk
 from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
 from spacedock_worker.upkeep.housekeeping import Housekeeper
+from spacedock_worker.upkeep.hub_news import HubReader
 from spacedock_worker.upkeep.image_shelf import ImageShelf
+from spacedock_worker.upkeep.inspection import Inspection
 from spacedock_worker.upkeep.lock import LockFile
 from spacedock_worker.upkeep.lock_desk import LockDesk
 from spacedock_worker.upkeep.notes import ImageNotes
 from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
 from spacedock_worker.upkeep.spaces_desk import SpacesDesk
 from spacedock_worker.upkeep.stock import Stock
+from spacedock_worker.upkeep.trial import Trials
+from spacedock_worker.upkeep.validation_desk import ValidationDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,22 @@ class Keeping:
     def housekeeper(self, redis: Redis) -> Housekeeper:
         """The clean-up by the clock."""
         return Housekeeper(self.cleaner, self.shelf, self.stock, redis, self.settings.images.image_budget)
+
+    def validating(self, images: Images, pool: Pool[Adapter], spaces: SpaceRunner, secrets: Secrets) -> Desk:
+        """Who answers whether a Space can run here."""
+        settings = self.settings
+        inspection = Inspection(
+            self.stock.engine,
+            settings.containers,
+            images,
+            Survey(settings.images),
+            HubReader(settings.images),
+            pool,
+            self.care,
+            secrets,
+            self.endpoints,
+        )
+        return ValidationDesk(self.registry, inspection, Trials(spaces), lambda: datetime.now(UTC)).answer
 
     def desks(self, images: Images, pool: Pool[Adapter], opener: Opener) -> dict[Op, Desk]:
         """Who answers which control call."""
