@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -182,3 +183,45 @@ def test_a_script_of_the_page_prints_what_it_says(seeded: Daemon, part: str) -> 
     )
     assert ran.returncode == 0, ran.stderr
     assert re.fullmatch(PRINTED[part], ran.stdout), ran.stdout
+
+
+def test_verbose_tells_the_plan_then_every_event_and_where_the_time_went(seeded: Daemon) -> None:
+    line = f"{SIZE} --file sign.png --verbose"
+    ran = in_shell(seeded, line)
+    by_the_space(ran)
+    plan, *events = ran.err.split("\n[")
+    assert plan.startswith("1. clip-analysis (Space, heavy)") or "\n1. clip-analysis" in plan
+    assert any(re.match(r" +\d+\.\d\d s\] call: clip-analysis: asking", event) for event in events)
+    assert re.search(r"^times: queued \S+ s, prepare \S+ s, start \S+ s, call \S+ s$", ran.err, re.MULTILINE)
+
+
+def test_each_file_of_a_batch_has_its_line_of_json_and_its_own_files(daemon: Daemon, tmp_path: Path) -> None:
+    files = [tmp_path / "first.txt", tmp_path / "second.txt"]
+    for file in files:
+        file.write_text(file.stem)
+    given = [part for file in files for part in ("--file", file)]
+    out = tmp_path / "out"
+    ran = daemon.spacedock("", *given, "--batch-mode", "--space", "echo-file", "--json", "-d", out)
+    assert ran.code == 0, ran.err
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert [row["file"] for row in rows] == [str(file) for file in files]
+    for file, row in zip(files, rows, strict=True):
+        (ref,) = row["output"]["files"]
+        assert (out / f"{file.stem}-{ref['name']}").stat().st_size == ref["size"]
+
+
+def test_files_of_a_batch_that_fail_end_the_command_with_1_after_all_others(
+    seeded: Daemon, tmp_path: Path
+) -> None:
+    (seeded.folder / "words.txt").write_text("no picture")
+    ran = in_shell(seeded, f"{SIZE} --batch-mode --no-fallback --file words.txt --file dot.png")
+    assert ran.code == 1
+    assert "==> words.txt <==" in ran.out
+    assert ran.out.endswith("==> dot.png <==\nIt is 32 by 24 pixels.\n")
+
+
+def test_a_batch_can_be_left_to_itself(seeded: Daemon) -> None:
+    ran = in_shell(seeded, f"{SIZE} --batch-mode --detach --file sign.png --file dot.png")
+    first, second = ran.out.split()
+    assert seeded.spacedock("result", first).out == "It is 640 by 240 pixels.\n"
+    assert seeded.spacedock("result", second).out == "It is 32 by 24 pixels.\n"
