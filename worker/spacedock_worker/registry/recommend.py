@@ -9,8 +9,8 @@ from threading import Lock
 from typing import Protocol
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.file import Shelf
 from spacedock_worker.registry.known import Known
+from spacedock_worker.registry.shelf import Shelf
 from spacedock_worker.registry.standing import BEST_FIRST, FAST_FIRST, Measured, Standing, Weights
 from spacedock_worker.registry.suiting import misfit, missing, nearness, overlap
 from spacedock_worker.registry.tasks import Task

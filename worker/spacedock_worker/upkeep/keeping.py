@@ -18,6 +18,7 @@ from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.profiles import ProfileStore
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
@@ -32,6 +33,7 @@ from spacedock_worker.upkeep.inspection import Inspection
 from spacedock_worker.upkeep.lock import LockFile
 from spacedock_worker.upkeep.lock_desk import LockDesk
 from spacedock_worker.upkeep.notes import ImageNotes
+from spacedock_worker.upkeep.profile_desk import ProfileDesk, forgetting
 from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
 from spacedock_worker.upkeep.spaces_desk import SpacesDesk
 from spacedock_worker.upkeep.stock import Stock
@@ -52,6 +54,7 @@ class Keeping:
     shelf: ImageShelf
     cleaner: Cleaner
     holder: Holder | None
+    profiles: ProfileStore | None = None
 
     @property
     def care(self) -> Care:
@@ -84,11 +87,29 @@ class Keeping:
         spaces = SpacesDesk(registry, self.stock, self.shelf, self.cleaner, self.holder).answer
         lock = LockDesk(self.registry, images, pool, opener, self.notes).answer
         table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
-        return table | {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
+        table |= {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
+        return table | self._profile_desks(spaces)
+
+    def _profile_desks(self, spaces: Desk) -> dict[Op, Desk]:
+        """Those that know profiles; `spaces` removes Spaces."""
+        if self.profiles is None:
+            return {}
+        memory = self.settings.containers.memory
+        profile = ProfileDesk(self.registry, self.profiles, memory).answer
+        return {Op.PROFILE: profile, Op.REMOVE: forgetting(spaces, self.registry, self.profiles)}
 
 
-def keeping(settings: WorkerSettings, engine: Engine, registry: Registry, holder: Holder | None) -> Keeping:
-    """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds."""
+def keeping(
+    settings: WorkerSettings,
+    engine: Engine,
+    registry: Registry,
+    holder: Holder | None,
+    profiles: ProfileStore | None = None,
+) -> Keeping:
+    """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds.
+
+    Without `profiles` nobody is there who could be asked for them.
+    """
     notes = ImageNotes(settings.state_dir, time.time)
     lock = LockFile(settings.lock_file, required=settings.lock is not None)
     stock = Stock(engine, settings.containers.instance_id)
@@ -96,4 +117,4 @@ def keeping(settings: WorkerSettings, engine: Engine, registry: Registry, holder
     scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)
     cleaner = Cleaner(stock, registry, notes, shelf, scratch, holder)
     endpoints = EndpointNotes(settings.state_dir)
-    return Keeping(settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder)
+    return Keeping(settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder, profiles)
