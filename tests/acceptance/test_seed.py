@@ -20,6 +20,8 @@ from tests.served import serving
 PAGE = (Path(__file__).parent.parent.parent / "docs/seed.md").read_text()
 IMAGE = "registry.hf.space/openai-clip:latest"
 
+REMOVE = "rm registry.yaml"
+QUESTION = 'spacedock "Complex analysis" --performance-first --hf-space document-qa'
 SIZE = 'spacedock "What size is it?" --hf-space clip-analysis'
 
 
@@ -133,15 +135,13 @@ NOT_YET = {
     "spacedock --discover-spaces image_processing",
     "spacedock --discover-spaces audio_processing",
     "spacedock --discover-spaces specialized",
-    'spacedock "Complex analysis" --performance-first --hf-space document-qa',
-    "rm registry.yaml",
     "spacedock --tier-status",
     LINES[[line.startswith("spacedock spaces add") for line in LINES].index(True)],
 }
 
 
 def test_every_command_line_of_the_page_is_tried() -> None:
-    assert set(LINES) - NOT_YET == set(EXPECTED)
+    assert set(LINES) - NOT_YET == {*EXPECTED, REMOVE, QUESTION}
 
 
 @pytest.mark.parametrize("line", EXPECTED)
@@ -225,3 +225,19 @@ def test_a_batch_can_be_left_to_itself(seeded: Daemon) -> None:
     first, second = ran.out.split()
     assert seeded.spacedock("result", first).out == "It is 640 by 240 pixels.\n"
     assert seeded.spacedock("result", second).out == "It is 32 by 24 pixels.\n"
+
+
+def test_a_registry_that_is_removed_is_written_anew_and_what_cannot_be_had_falls_back(seeded: Daemon) -> None:
+    assert in_shell(seeded, REMOVE).code == 0
+    listed = in_shell(seeded, "spacedock --list-spaces")
+    assert listed.code == 0, listed.err
+    names = {
+        name for row in re.findall(r"^\| `\w+` \| (.*) \|$", PAGE, re.MULTILINE) for name in row.split(", ")
+    }
+    assert len(names) == 12
+    assert {name.strip("`") for name in names} <= set(re.findall(r"^ (\S+)", listed.out, re.MULTILINE))
+    ran = in_shell(seeded, QUESTION)
+    assert ran.code == 0, ran.err
+    assert ran.out.strip()
+    assert "document-qa: repository_unavailable" in ran.err
+    assert "(fast) in " in ran.err
