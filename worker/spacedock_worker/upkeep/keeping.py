@@ -14,10 +14,12 @@ from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.containers.status import Holder
 from spacedock_worker.desks import Desk
+from spacedock_worker.fitting import Fitting
 from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.recommend import Recommender
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
@@ -33,7 +35,7 @@ from spacedock_worker.upkeep.lock import LockFile
 from spacedock_worker.upkeep.lock_desk import LockDesk
 from spacedock_worker.upkeep.notes import ImageNotes
 from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
-from spacedock_worker.upkeep.spaces_desk import SpacesDesk
+from spacedock_worker.upkeep.spaces_desk import SpacesDesk, state_of
 from spacedock_worker.upkeep.stock import Stock
 from spacedock_worker.upkeep.trial import Trials
 from spacedock_worker.upkeep.validation_desk import ValidationDesk
@@ -52,6 +54,12 @@ class Keeping:
     shelf: ImageShelf
     cleaner: Cleaner
     holder: Holder | None
+    recommender: Recommender
+
+    @property
+    def fitting(self) -> Fitting:
+        """Who judges whether an app takes a call before it is started."""
+        return Fitting(self.notes, self.endpoints)
 
     @property
     def care(self) -> Care:
@@ -87,8 +95,17 @@ class Keeping:
         return table | {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
 
 
-def keeping(settings: WorkerSettings, engine: Engine, registry: Registry, holder: Holder | None) -> Keeping:
-    """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds."""
+def keeping(
+    settings: WorkerSettings,
+    engine: Engine,
+    registry: Registry,
+    holder: Holder | None,
+    gpu: bool | None = None,
+) -> Keeping:
+    """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds.
+
+    `gpu` says whether the engine's machine has a GPU, None where that is not known.
+    """
     notes = ImageNotes(settings.state_dir, time.time)
     lock = LockFile(settings.lock_file, required=settings.lock is not None)
     stock = Stock(engine, settings.containers.instance_id)
@@ -96,4 +113,11 @@ def keeping(settings: WorkerSettings, engine: Engine, registry: Registry, holder
     scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)
     cleaner = Cleaner(stock, registry, notes, shelf, scratch, holder)
     endpoints = EndpointNotes(settings.state_dir)
-    return Keeping(settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder)
+    recommender = Recommender(registry, None, lambda: states_of(holder), lambda: gpu)
+    return Keeping(settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder, recommender)
+
+
+def states_of(holder: Holder | None) -> dict[str, str]:
+    """How warm each Space is that the pool holds."""
+    known = holder.status() if holder is not None else {}
+    return {space: state_of(status, has_image=False) for space, status in known.items()}
