@@ -122,9 +122,7 @@ def undescribed(name: str, hub_id: str | None = None) -> SpaceEntry:
     return SpaceEntry(id=name, hub_id=hub_id, input_type=UNKNOWN, output_type=UNKNOWN)
 
 
-def _of_category(
-    request: JobRequest, registry: Registry, recommender: Recommender
-) -> tuple[SpaceEntry, ...]:
+def _of_category(request: JobRequest, registry: Registry, recommender: Recommender) -> tuple[SpaceEntry, ...]:
     """The Spaces of the category: those that fit, ranked, then the others, which the plan skips."""
     if not request.category:
         return ()

@@ -84,23 +84,6 @@ class Registry:
 
         return self._edit(change).get(name)
 
-    def update(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
-        """Change some fields of a Space; blocks. Raises SpaceNotFoundError, BadRequestError."""
-        entry = self.shelf().get(name)
-        try:
-            SpaceEntry.model_validate({**entry.model_dump(mode="json", exclude_unset=True), **fields})
-        except ValidationError as error:
-            raise BadRequestError(f"Space '{name}': {describe(error)}") from error
-
-        def put(document: dict[str, Any]) -> None:
-            spaces = _mapping(document, "spaces")
-            key = next((key for key in spaces if str(key) == name), None)
-            if key is not None and isinstance(spaces[key], dict):
-                spaces[key] |= fields
-
-        self._edit(put)
-        return self.shelf().get(name)
-
     def remove(self, name: str) -> None:
         """Remove a Space, from its categories as well. Raises SpaceNotFoundError."""
 

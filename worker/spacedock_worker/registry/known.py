@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.shelf import Shelf
 from spacedock_worker.registry.search import Index
+from spacedock_worker.registry.shelf import Shelf
 from spacedock_worker.registry.suiting import tasks_of
 from spacedock_worker.registry.tasks import Task
 from spacedock_worker.registry.taxonomy import taxonomy

@@ -9,8 +9,8 @@ from threading import Lock
 from typing import Protocol
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.shelf import Shelf
 from spacedock_worker.registry.known import Known
+from spacedock_worker.registry.shelf import Shelf
 from spacedock_worker.registry.standing import BEST_FIRST, FAST_FIRST, Measured, Standing, Weights
 from spacedock_worker.registry.suiting import misfit, missing, nearness, overlap
 from spacedock_worker.registry.tasks import Task
@@ -24,6 +24,7 @@ _WORDS_ENOUGH = 0.5
 _AFTER_ITS_LIKE = 0.8
 _RANKED = 60
 _UNLIKE = 0.2
+_OF_CATEGORY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,11 @@ class Recommender:
             rows = [self._rate(entry, task, known) for entry in fitting]
             near = rows if category is not None else [row for row in rows if _is_near(row)]
             standings = self._standings([row.entry for row in near], task.kinds, known)
-            found = [_recommendation(row, s, weights, task) for row, s in zip(near, standings, strict=True)]
+            least = 0.0 if category is None else _OF_CATEGORY
+            found = [
+                _recommendation(row, standing, weights, task, least)
+                for row, standing in zip(near, standings, strict=True)
+            ]
         return tuple(sorted(found, key=lambda one: -one.score)[:_RANKED])
 
     def fellows(self, entry: SpaceEntry, kinds: frozenset[str]) -> tuple[SpaceEntry, ...]:
@@ -190,8 +195,10 @@ def _worth(standing: Standing, weights: Weights) -> float:
     return (1 - weights.share + weights.share * standing.score(weights)) * standing.penalty()
 
 
-def _recommendation(row: _Rated, standing: Standing, weights: Weights, task: Task) -> Recommendation:
-    suits = _BY_TASK * row.nearness + _BY_WORDS * row.words
+def _recommendation(
+    row: _Rated, standing: Standing, weights: Weights, task: Task, least: float
+) -> Recommendation:
+    suits = max(least, _BY_TASK * row.nearness + _BY_WORDS * row.words)
     reasons = (*_suits(row, task), *standing.reasons())
     return Recommendation(
         entry=row.entry,

@@ -19,6 +19,7 @@ from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.profiles import ProfileStore
 from spacedock_worker.registry.recommend import Recommender
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
@@ -34,6 +35,8 @@ from spacedock_worker.upkeep.inspection import Inspection
 from spacedock_worker.upkeep.lock import LockFile
 from spacedock_worker.upkeep.lock_desk import LockDesk
 from spacedock_worker.upkeep.notes import ImageNotes
+from spacedock_worker.upkeep.profile_desk import ProfileDesk, forgetting
+from spacedock_worker.upkeep.recommend_desk import RecommendDesk
 from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
 from spacedock_worker.upkeep.spaces_desk import SpacesDesk, state_of
 from spacedock_worker.upkeep.stock import Stock
@@ -55,6 +58,7 @@ class Keeping:
     cleaner: Cleaner
     holder: Holder | None
     recommender: Recommender
+    profiles: ProfileStore | None = None
 
     @property
     def fitting(self) -> Fitting:
@@ -92,7 +96,17 @@ class Keeping:
         spaces = SpacesDesk(registry, self.stock, self.shelf, self.cleaner, self.holder).answer
         lock = LockDesk(self.registry, images, pool, opener, self.notes).answer
         table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
-        return table | {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
+        table |= {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
+        table |= {Op.RECOMMEND: RecommendDesk(self.registry, self.recommender, self.shelf).answer}
+        return table | self._profile_desks(spaces)
+
+    def _profile_desks(self, spaces: Desk) -> dict[Op, Desk]:
+        """Those that know profiles; `spaces` removes Spaces."""
+        if self.profiles is None:
+            return {}
+        memory = self.settings.containers.memory
+        profile = ProfileDesk(self.registry, self.profiles, memory).answer
+        return {Op.PROFILE: profile, Op.REMOVE: forgetting(spaces, self.registry, self.profiles)}
 
 
 def keeping(
@@ -100,11 +114,13 @@ def keeping(
     engine: Engine,
     registry: Registry,
     holder: Holder | None,
+    profiles: ProfileStore | None = None,
     gpu: bool | None = None,
 ) -> Keeping:
     """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds.
 
-    `gpu` says whether the engine's machine has a GPU, None where that is not known.
+    Without `profiles` nobody is there who could be asked for them. `gpu` says whether the engine's machine
+    has a GPU, None where that is not known.
     """
     notes = ImageNotes(settings.state_dir, time.time)
     lock = LockFile(settings.lock_file, required=settings.lock is not None)
@@ -113,8 +129,10 @@ def keeping(
     scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)
     cleaner = Cleaner(stock, registry, notes, shelf, scratch, holder)
     endpoints = EndpointNotes(settings.state_dir)
-    recommender = Recommender(registry, None, lambda: states_of(holder), lambda: gpu)
-    return Keeping(settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder, recommender)
+    recommender = Recommender(registry, profiles, lambda: states_of(holder), lambda: gpu)
+    return Keeping(
+        settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder, recommender, profiles
+    )
 
 
 def states_of(holder: Holder | None) -> dict[str, str]:
