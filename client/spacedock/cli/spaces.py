@@ -17,6 +17,7 @@ from spacedock.cli.bundling import bundle, unbundle
 from spacedock.cli.endpoints import show_endpoints
 from spacedock.cli.locking import lock
 from spacedock.cli.printing import printable, say, write
+from spacedock.cli.recommending import recommend
 from spacedock.cli.validating import validate
 from spacedock.client import Client
 from spacedock.control import Reply
@@ -180,6 +181,7 @@ async def _remove(url: str | None, name: str) -> dict[str, Any]:
         return await client.spaces.remove(name)
 
 
+app.command("recommend")(recommend)
 app.command("validate")(validate)
 app.command("lock")(lock)
 app.command("bundle")(bundle)
