@@ -222,6 +222,14 @@ class Client:
             self._caller, dry_run=dry_run, images=images, older_than=older_than, on_progress=on_progress
         )
 
+    async def tiers(self) -> dict[str, Any]:
+        """How the host of the worker that answers stands, within about 3 s: `host` (engine, memory, disk,
+        GPUs), `spaces` (Tier 2), `models` (Tier 1), `default` (the system default), `redis` and `limits`.
+
+        Sizes are bytes. Raises NoWorkerError.
+        """
+        return await control.tiers(self._caller)
+
     async def workers(self) -> int:
         """How many workers are alive."""
         with told_as_ours(self.url):

@@ -237,6 +237,11 @@ async def plan(caller: Caller, redis: Redis, request: JobRequest) -> dict[str, A
             await redis.set(keys.SCRUB, b"1")
 
 
+async def tiers(caller: Caller) -> dict[str, Any]:
+    """How a host and its tiers stand; see `Client.tiers`."""
+    return (await caller.ask(Call(id=uuid.uuid4().hex, op=Op.TIERS))).data
+
+
 async def workers(redis: Redis) -> int:
     """How many workers are alive."""
     return len([key async for key in redis.scan_iter(match=keys.worker("*"), count=1000)])

@@ -108,4 +108,6 @@ def _wrapped(head: str, text: str, indent: str = _INDENT) -> list[str]:
     """The text behind its head, on as many lines as it takes."""
     flat = " ".join(printable(text).split())
     head = head if len(head) >= len(indent) else f"{head:<{len(indent)}}"
-    return textwrap.wrap(flat, _WIDTH, initial_indent=head, subsequent_indent=indent) or [head]
+    return textwrap.wrap(
+        flat, _WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+    ) or [head]

@@ -25,7 +25,7 @@ from spacedock_worker.secrets import Secrets
 from spacedock_worker.space_step import access_of, source_of
 from spacedock_worker.upkeep.care import Care
 from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
-from spacedock_worker.upkeep.shallow import RUNNABLE
+from spacedock_worker.upkeep.obtaining import RUNNABLE
 from spacedock_worker.upkeep.validation import AsksHub, Findings, HubNews
 
 _SHOWN = 8
@@ -50,8 +50,11 @@ class Inspection:
         self._survey, self._hub, self._pool = survey, hub, pool
         self._care, self._secrets, self._endpoints = care, secrets, endpoints
 
-    async def of(self, entry: SpaceEntry, registry: Registry, tell: OnProgress) -> Findings:
-        """What there is to know of the Space now; bounded by the deadlines of those who are asked."""
+    async def of(self, entry: SpaceEntry, registry: Registry, tell: OnProgress, *, trying: bool) -> Findings:
+        """What there is to know of the Space now; bounded by the deadlines of those who are asked.
+
+        `trying` says that it will be tried next.
+        """
         tell("looking at this host")
         host = await host_standing(self._engine, self._settings)
         sdk = await asyncio.to_thread(_sdk_of, entry.repository)
@@ -72,6 +75,7 @@ class Inspection:
             runs=lambda name: can_run(parse_platform(name), host.info, emulated),
             missing_secret=await self._missing_secret(entry),
             misfit=self._misfit(entry, here),
+            trying=trying,
             gpus=self._gpus(entry, host),
             memory=self._memory(entry, host),
             known=registry.shelf().spaces.keys(),

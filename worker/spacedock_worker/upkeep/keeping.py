@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from socket import gethostname
 
 from redis.asyncio import Redis
 
@@ -16,6 +17,7 @@ from spacedock_worker.containers.status import Holder
 from spacedock_worker.desks import Desk
 from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
+from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.profiles import ProfileStore
@@ -37,6 +39,7 @@ from spacedock_worker.upkeep.profile_desk import ProfileDesk, forgetting
 from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
 from spacedock_worker.upkeep.spaces_desk import SpacesDesk
 from spacedock_worker.upkeep.stock import Stock
+from spacedock_worker.upkeep.tiers_desk import TiersDesk
 from spacedock_worker.upkeep.trial import Trials
 from spacedock_worker.upkeep.validation_desk import ValidationDesk
 
@@ -80,6 +83,11 @@ class Keeping:
             self.endpoints,
         )
         return ValidationDesk(self.registry, inspection, Trials(spaces), lambda: datetime.now(UTC)).answer
+
+    def tiers(self, pool: Pool[Adapter], models: ModelRunner) -> Desk:
+        """Who answers how everything stands."""
+        name, engine = gethostname(), self.stock.engine
+        return TiersDesk(name, self.settings, engine, self.registry, self.shelf, pool, models).answer
 
     def desks(self, images: Images, pool: Pool[Adapter], opener: Opener) -> dict[Op, Desk]:
         """Who answers which control call."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spacedock.result import ErrorKind
 from spacedock_worker.containers.status import SpaceStatus
 from spacedock_worker.errors import HostBusyError
 from spacedock_worker.images.room import in_words
 from spacedock_worker.images.survey import Offer, Standing
+from spacedock_worker.registry.entry import Verdict
+from spacedock_worker.upkeep.obtaining import RUNNABLE, image_check
 from spacedock_worker.upkeep.validation import Check, Findings, HubNews, Mark
-
-RUNNABLE = ("gradio", "docker")
 
 _NOT_RUNNABLE = {
     "static": "it is a static page: there is no server that could be asked",
@@ -21,7 +20,6 @@ _UNPACKED = 2
 """What an image takes on the disk at least, as a multiple of its download."""
 
 _FAILING = ("BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR")
-_SHOWN_TAGS = 5
 
 
 def checks_of(found: Findings) -> tuple[Check, ...]:
@@ -33,13 +31,14 @@ def _checks(found: Findings) -> Iterator[Check | None]:
     yield _entry(found)
     yield _sdk(found)
     yield _hub(found)
-    yield _image(found)
+    yield image_check(found)
     yield _platform(found)
     yield _disk(found)
     yield _memory(found)
     yield _gpu(found)
     yield _secrets(found)
     yield _quarantine(found.status)
+    yield _trial(found)
 
 
 def _entry(found: Findings) -> Check:
@@ -93,69 +92,6 @@ def _hub_advice(news: HubNews) -> str:
     if news.missing:
         return "Check the id, and give a token (HF_TOKEN) for a private Space."
     return "Check that this host reaches the Hub (HF_ENDPOINT names another)."
-
-
-def _image(found: Findings) -> Check:
-    """Whether there is an image, or will be: from this host, an image registry, or a build."""
-
-    def check(mark: Mark, reason: str, advice: str = "") -> Check:
-        return Check("image", mark, reason, advice, decisive=True)
-
-    if found.host.trouble is not None:
-        return check(Mark.UNKNOWN, found.host.trouble)
-    if found.here is not None:
-        return check(Mark.OK, f"{found.here.reference} is on this host")
-    offer = found.offer
-    if offer is not None and offer.standing is Standing.THERE:
-        return check(Mark.OK, f"{offer.reference} can be pulled{_size(offer)}")
-    why_not = _refusal(offer) if offer is not None else ""
-    building = _building(found)
-    if building is None:
-        advice = "Give the Space a `repository` or `hub_id` to build from."
-        silent = offer is not None and offer.standing is Standing.SILENT
-        none = "it names no image and no repository"
-        return check(Mark.UNKNOWN if silent else Mark.BAD, why_not or none, _login(offer) + advice)
-    mark, reason = building
-    if mark is not Mark.OK and offer is not None and offer.standing is Standing.SILENT:
-        mark = Mark.UNKNOWN
-    own = found.entry.docker_image is not None
-    return check(mark, f"{why_not}; {reason}" if own and why_not else reason, _login(offer) if own else "")
-
-
-def _building(found: Findings) -> tuple[Mark, str] | None:
-    """Whether it can be built; None where there is nothing to build from."""
-    if found.entry.repository is not None:
-        if found.trouble is not None:
-            away = found.trouble.kind is ErrorKind.DOCKER_UNAVAILABLE
-            return Mark.UNKNOWN if away else Mark.BAD, str(found.trouble)
-        return Mark.OK, "it is built from its repository on this host"
-    if found.hub is None:
-        return None
-    if found.hub.space is not None:
-        commit = f" at {found.entry.revision}" if found.entry.revision else ""
-        return Mark.OK, f"it is built from its repository on the Hub{commit}"
-    return Mark.BAD if found.hub.missing else Mark.UNKNOWN, f"it cannot be built: {found.hub.why}"
-
-
-def _refusal(offer: Offer) -> str:
-    if offer.standing is Standing.SILENT:
-        return f"the image registry of {offer.reference} could not be asked: {offer.why}"
-    if offer.standing is Standing.REFUSED:
-        refused = "refuses this host's login" if offer.login else "gives it only with a login"
-        return f"the image registry of {offer.reference} {refused}"
-    tags = f"; it has the tags {', '.join(offer.tags[-_SHOWN_TAGS:])}" if offer.tags else ""
-    return f"{offer.reference} is not in its image registry{tags}"
-
-
-def _login(offer: Offer | None) -> str:
-    if offer is None or offer.standing is not Standing.REFUSED:
-        return ""
-    registry = offer.reference.partition("/")[0]
-    return f"Give a token (HF_TOKEN) for the Hub's images, else `docker login {registry}`. "
-
-
-def _size(offer: Offer) -> str:
-    return f", {in_words(offer.size)} to download" if offer.size is not None else ""
 
 
 def _platform(found: Findings) -> Check | None:
@@ -237,6 +173,19 @@ def _quarantine(status: SpaceStatus | None) -> Check | None:
         return None
     words = f"it failed again and again, and rests for {status.quarantined_for:.0f} s: {status.reason}"
     return Check("quarantine", Mark.BAD, words)
+
+
+def _trial(found: Findings) -> Check | None:
+    """What an earlier trial of the same image came to: that weighs more than what is known from outside."""
+    last = found.entry.verified
+    if found.trying or not isinstance(last, Verdict) or not last.deep or last.digest is None:
+        return None
+    if found.here is None or found.here.digest != last.digest:
+        return None
+    when = f"on {last.at:%Y-%m-%d %H:%M} UTC"
+    if last.works:
+        return Check("trial", Mark.OK, f"{when} {last.reason}")
+    return Check("trial", Mark.BAD, f"{when} it failed: {last.reason}", "Try it again with --deep.")
 
 
 def _offered(offer: Offer | None) -> bool:

@@ -95,6 +95,7 @@ class Findings:
     runs: Callable[[str], bool] = field(default=lambda platform: True)
     missing_secret: str | None = None
     misfit: str | None = None
+    trying: bool = False
     gpus: StepError | None = None
     memory: int = 0
     known: Collection[str] = ()

@@ -55,13 +55,13 @@ class ValidationDesk:
         if not call.name:
             raise BadRequestError("the call names no Space")
         entry, listed = self._entry(call.name)
-        found = await self._inspection.of(entry, self._registry, tell)
+        found = await self._inspection.of(entry, self._registry, tell, trying=options.deep)
         checks, trial = list(checks_of(found)), None
         if options.deep and all(check.mark is not Mark.BAD for check in checks):
             trial = await self._trials.of(entry, options.timeout, tell)
             checks += trial.checks
         made = verdict(checks, self._now(), _digest(found, trial), deep=trial is not None)
-        stored = made is not None and listed and await self._store(call.name, made)
+        stored = made is not None and listed and await self._store(entry, made)
         return Reply(data=_row(call.name, checks, made, trial) | {"stored": stored})
 
     def _entry(self, name: str) -> tuple[SpaceEntry, bool]:
@@ -73,7 +73,11 @@ class ValidationDesk:
             return undescribed(name, hub_id=name), False
         raise SpaceNotFoundError(name, tuple(sorted(spaces)))
 
-    async def _store(self, name: str, made: Verdict) -> bool:
+    async def _store(self, entry: SpaceEntry, made: Verdict) -> bool:
+        """Keep the verdict, unless a trial of the same image says so already; whether there is one now."""
+        name, before = entry.id, entry.verified
+        if isinstance(before, Verdict) and _says_more(before, made):
+            return True
         fields = {"verified": made.model_dump(mode="json")}
         try:
             await asyncio.to_thread(self._registry.update, name, fields)
@@ -83,6 +87,11 @@ class ValidationDesk:
         except OSError as error:
             raise BadRequestError(f"the verdict on {name} cannot be written: {error}") from error
         return True
+
+
+def _says_more(before: Verdict, made: Verdict) -> bool:
+    same = (before.digest, before.works) == (made.digest, made.works)
+    return same and before.deep and not made.deep
 
 
 def _digest(found: Findings, trial: Trial | None) -> str | None:
