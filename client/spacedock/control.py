@@ -162,6 +162,19 @@ class Spaces:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
         return (await self._call(Op.REMOVE, name)).data
 
+    async def profile(self, name: str) -> dict[str, Any]:
+        """What was measured of a Space where it ran: `images` (the newest first) and `advice`.
+
+        Times are in seconds, memory in bytes; see docs/profiles.md. Raises SpaceNotFoundError.
+        """
+        found: dict[str, Any] = (await self._call(Op.PROFILE, name)).data["spaces"][name]
+        return found
+
+    async def profiles(self) -> dict[str, dict[str, Any]]:
+        """The profiles of all Spaces that have run, by name, each with its newest image alone."""
+        found: dict[str, dict[str, Any]] = (await self._call(Op.PROFILE)).data["spaces"]
+        return found
+
     async def lock(
         self, names: Iterable[str], *, start: bool = False, on_progress: OnProgress | None = None
     ) -> dict[str, Any]:
