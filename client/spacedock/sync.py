@@ -97,6 +97,14 @@ class SyncClient:
         """Cancel a job; see `Client.cancel`."""
         return self._wait(self._client.cancel(job_id))
 
+    def tiers(self) -> dict[str, Any]:
+        """How the host and its tiers stand; see `Client.tiers`."""
+        return self._wait(self._client.tiers())
+
+    def validate(self, name: str, *, deep: bool = False) -> dict[str, Any]:
+        """Whether a Space can run on the host; see `Spaces.validate`."""
+        return self._wait(self._client.spaces.validate(name, deep=deep))
+
     def forget(self, *job_ids: str) -> int:
         """Delete jobs that have ended; see `Client.forget`."""
         return self._wait(self._client.forget(*job_ids))

@@ -24,12 +24,17 @@ TellStep = Callable[[Stage, str, str, str | None], None]
 
 @dataclass(slots=True)
 class Trace:
-    """What a step notes down as it goes: the stage that it is in, and seconds spent by kind."""
+    """What a step notes down as it goes: the stage that it is in, and seconds spent by kind.
+
+    Of a Space also the digest of its image, and the most bytes that its container was seen to use.
+    """
 
     tell: TellStep
     name: str
     stage: Stage = Stage.PLAN
     seconds: dict[str, float] = field(default_factory=dict)
+    digest: str = ""
+    peak_memory: int | None = None
 
     def enter(self, stage: Stage, message: str, partial: str | None = None) -> None:
         """Go on to a stage and tell whoever watches; `partial` is the answer's text so far."""

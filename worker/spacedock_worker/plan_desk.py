@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,12 +34,12 @@ class PlanDesk:
         repository = None
         if request.repository is not None:
             repository = await records.payload(redis, request.repository.place)
-        steps, warnings = [], []
-        for item in laid.plan.chain:
-            row, warning = await self._row(item, laid, request, repository)
-            steps.append(row)
-            warnings += [warning] if warning else []
-        return Reply(data={"steps": steps, "warnings": warnings})
+        rows = await asyncio.gather(*(self._row(item, laid, request, repository) for item in laid.plan.chain))
+        data: dict[str, Any] = {
+            "steps": [row for row, _ in rows],
+            "warnings": [warning for _, warning in rows if warning],
+        }
+        return Reply(data=data)
 
     async def _row(
         self, item: Step | Skip, laid: Laid, request: JobRequest, repository: bytes | None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.chain import TellStep
 from spacedock_worker.errors import StepError
 from spacedock_worker.registry.entry import SecretSource, SpaceEntry
 
@@ -74,3 +76,22 @@ def masked(text: str, secrets: Mapping[str, str]) -> str:
     for value in sorted(secrets.values(), key=len, reverse=True):
         text = text.replace(value, "***")
     return text
+
+
+def tell_masked(
+    tell: TellStep, secrets: Mapping[str, str], stage: Stage, name: str, message: str, growing: str | None
+) -> None:
+    """Announces what an app says without the secrets that it was given."""
+    tell(stage, name, masked(message, secrets), None if growing is None else masked(growing, secrets))
+
+
+@contextmanager
+def unquoted(secrets: Mapping[str, str]) -> Iterator[None]:
+    """Takes the values of secrets out of the errors of a step."""
+    try:
+        yield
+    except StepError as error:
+        clean = masked(str(error), secrets)
+        if clean == str(error):
+            raise
+        raise StepError(error.stage, error.kind, clean) from None

@@ -22,10 +22,13 @@ from spacedock_worker.host import Host
 from spacedock_worker.images import Images
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.models import LocalModels, Models
+from spacedock_worker.noting import Noting
 from spacedock_worker.plan_desk import PlanDesk
 from spacedock_worker.planning import Planner
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.file import Registry, default_text
+from spacedock_worker.registry.profiles import FILE as PROFILES
+from spacedock_worker.registry.profiles import ProfileStore
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
@@ -57,26 +60,38 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         if settings.images.scratch is not None:
             # What a killed worker was downloading.
             await asyncio.to_thread(shutil.rmtree, settings.images.scratch, ignore_errors=True)
-        registry = Registry(settings.registry)
+        registry = Registry(settings.registry, default_text())
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
-        pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers))
-        kept = keeping(settings, engine, registry, pool.holding)
+        profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
+        pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
+        kept = keeping(settings, engine, registry, pool.holding, profiles)
         images, opener = Images(engine, settings.images, kept.notes.pulled), Opener()
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)
         runner = ModelRunner(models, settings.models, local, settings.default_model)
-        spaces = SpaceRunner(images, pool, opener, kept.care, secrets)
-        planner = Planner(registry, runner)
+        spaces = SpaceRunner(images, pool, opener, kept.care, secrets, Noting(profiles))
+        planner = Planner(registry, runner, kept.recommender, kept.fitting.of)
         host = Host(redis, planner, spaces, runner)
         foresight = Foresight(
-            settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints
+            settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles
         )
+        standing = {
+            Op.VALIDATE: kept.validating(images, pool, spaces, secrets),
+            Op.TIERS: kept.tiers(pool, runner),
+        }
         planning = {Op.PLAN: PlanDesk(planner, foresight).answer}
-        desks = Desks(kept.desks(images, pool, opener) | planning)
+        desks = Desks(kept.desks(images, pool, opener) | planning | standing)
         worker = QueueWorker(settings.redis_url, host.handle, desks.answer, settings.max_jobs)
         await stack.enter_async_context(_running(kept.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)
+
+
+async def _opened(profiles: ProfileStore, stack: AsyncExitStack) -> ProfileStore:
+    """The store, read from its file, and written to it when the stack unwinds."""
+    stack.push_async_callback(asyncio.to_thread, profiles.close)
+    await asyncio.to_thread(profiles.open)
+    return profiles
 
 
 @asynccontextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -19,14 +18,15 @@ from spacedock_worker.adapters.command import answer_of, task_of
 from spacedock_worker.adapters.gradio.connecting import Login
 from spacedock_worker.adapters.openapi import Template
 from spacedock_worker.adapters.opening import Access, Kind, Opener
-from spacedock_worker.chain import StepAnswer, TellStep, Trace
+from spacedock_worker.chain import StepAnswer, Trace
 from spacedock_worker.containers import WAITING_FOR_CALLS, WAITING_FOR_ROOM, ContainerSpec, Lease, Pool
 from spacedock_worker.containers.ready import Connect
 from spacedock_worker.errors import StepError, TryAgainError
 from spacedock_worker.images import Image, Images, SpaceSource
+from spacedock_worker.noting import Noting
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.results import as_given
-from spacedock_worker.secrets import Secrets, masked
+from spacedock_worker.secrets import Secrets, tell_masked, unquoted
 from spacedock_worker.upkeep.care import Care
 
 EARLY_SECONDS = 10.0
@@ -50,8 +50,10 @@ class SpaceRunner:
         opener: Opener,
         care: Care | None = None,
         secrets: Secrets | None = None,
+        noting: Noting | None = None,
     ) -> None:
         self._images, self._pool, self._opener = images, pool, opener
+        self._noting = noting or Noting()
         self._care, self._secrets = care or Care(), secrets or Secrets(None, {})
 
     async def take(
@@ -63,6 +65,19 @@ class SpaceRunner:
         trace: Trace,
     ) -> StepAnswer:
         """Answer a job with one Space; `load` gives the job's files. Raises StepError."""
+        if request.explain:
+            return await self._take(entry, request, load, repository, trace)
+        with self._noting.run(entry.id, trace, listed=repository is None):
+            return await self._take(entry, request, load, repository, trace)
+
+    async def _take(
+        self,
+        entry: SpaceEntry,
+        request: JobRequest,
+        load: Load,
+        repository: bytes | None,
+        trace: Trace,
+    ) -> StepAnswer:
         image = await self._image(entry, repository, trace)
         trace.stage = Stage.START
         spec = spec_of(entry, image, await self._secrets.of(entry), private=request.privacy)
@@ -71,7 +86,7 @@ class SpaceRunner:
             return call_of(entry, request, await load())
 
         if spec.secrets:
-            trace.tell = partial(_tell_masked, trace.tell, spec.secrets)
+            trace.tell = partial(tell_masked, trace.tell, spec.secrets)
         with unquoted(spec.secrets):
             if entry.adapter == "command":
                 answer = await self._complete(spec, calling, request, trace)
@@ -98,7 +113,7 @@ class SpaceRunner:
             source = self._care.source(source)
         image = await self._images.get(source, partial(trace.enter, stage))
         await self._care.used(image, entry.id, stage, listed=listed)
-        trace.seconds["prepare"] = monotonic() - started
+        trace.seconds["prepare"], trace.digest = monotonic() - started, image.digest
         return image
 
     async def _complete(
@@ -111,6 +126,7 @@ class SpaceRunner:
         task = task_of(await calling(), request.timeout, private=request.privacy)
         completed = await self._pool.complete(spec, task, partial(_follow, trace, Stage.CALL))
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
+        trace.peak_memory = completed.peak_memory
         return answer_of(completed)
 
     def _connecting(self, entry: SpaceEntry, image: Image, *, listed: bool) -> Connecting:
@@ -154,7 +170,7 @@ class SpaceRunner:
             try:
                 return await self._call(lease, call, request, trace)
             finally:
-                trace.seconds["call"] = monotonic() - started
+                trace.seconds["call"], trace.peak_memory = monotonic() - started, lease.peak_memory
 
     async def _call(
         self, lease: Lease[Adapter], call: AppCall, request: JobRequest, trace: Trace
@@ -223,31 +239,15 @@ def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
         hub_id=entry.hub_id,
         command=entry.command,
         port=entry.port if "port" in entry.model_fields_set else None,
+        revision=entry.revision,
+        subdomain=entry.subdomain,
+        platform=entry.platform,
     )
 
 
 def _follow(trace: Trace, stage: Stage, message: str) -> None:
     """Announces what the pool does, or that it waits."""
     trace.enter(Stage.WAIT if message in (WAITING_FOR_CALLS, WAITING_FOR_ROOM) else stage, message)
-
-
-def _tell_masked(
-    tell: TellStep, secrets: Mapping[str, str], stage: Stage, name: str, message: str, growing: str | None
-) -> None:
-    """Announces what an app says without the secrets that it was given."""
-    tell(stage, name, masked(message, secrets), None if growing is None else masked(growing, secrets))
-
-
-@contextmanager
-def unquoted(secrets: Mapping[str, str]) -> Iterator[None]:
-    """Takes the values of secrets out of the errors of a step."""
-    try:
-        yield
-    except StepError as error:
-        clean = masked(str(error), secrets)
-        if clean == str(error):
-            raise
-        raise StepError(error.stage, error.kind, clean) from None
 
 
 def spec_of(

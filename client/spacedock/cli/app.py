@@ -7,7 +7,7 @@ import sys
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from spacedock.cli import batch, cleanup, jobs, run, seed, spaces
+from spacedock.cli import batch, cleanup, jobs, run, seed, spaces, tiers
 from spacedock.cli.exits import INTERRUPTED, USAGE
 from spacedock.cli.printing import say
 from spacedock.errors import SpacedockError
@@ -30,6 +30,7 @@ app.command("status")(jobs.status)
 app.command("result")(jobs.result)
 app.command("cancel")(jobs.cancel)
 app.command("cleanup")(cleanup.cleanup)
+app.command("tiers")(tiers.tiers)
 app.add_typer(spaces.app, name="spaces")
 
 
@@ -38,7 +39,8 @@ def _command() -> None:
     assert isinstance(group, TyperGroup)
     reader = group.commands["run"]
     assert isinstance(reader, TyperCommand)
-    app(seed.translated(sys.argv[1:], list(group.commands), reader))
+    # Not `app()`, which would make all of it a second time.
+    group(seed.translated(sys.argv[1:], list(group.commands), reader))
 
 
 def main() -> None:

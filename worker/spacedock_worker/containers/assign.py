@@ -44,7 +44,8 @@ class Room:
 class Slot:
     """A container: `calls` of its `capacity` are under way; `cost` is what losing it would cost (seconds).
 
-    `waking` says of a starting one that it was asleep, and is there in a moment.
+    `waking` says of a starting one that it was asleep, and is there in a moment; `peak` is the memory that
+    its like were seen to use (bytes, 0: not known).
     """
 
     id: int
@@ -55,6 +56,7 @@ class Slot:
     capacity: int = 1
     cost: float = 0.0
     waking: bool = False
+    peak: int = 0
 
     @property
     def idle(self) -> bool:
@@ -64,12 +66,16 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A call that waits for a container of `key`; an `urgent` one was overtaken for long enough."""
+    """A call that waits for a container of `key`; an `urgent` one was overtaken for long enough.
+
+    `peak` is the memory that such containers were seen to use (bytes, 0: not known).
+    """
 
     id: int
     key: str
     room: Room = Room()
     urgent: bool = False
+    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,11 @@ class Decision:
 
 
 def assign(
-    slots: Iterable[Slot], waiters: Sequence[Waiter], limit: Room, paces: Mapping[str, Pace] | None = None
+    slots: Iterable[Slot],
+    waiters: Sequence[Waiter],
+    limit: Room,
+    paces: Mapping[str, Pace] | None = None,
+    spare: int | None = None,
 ) -> Decision:
     """Decide for the waiters, the longest waiting first, within `limit` at any time.
 
@@ -100,8 +110,11 @@ def assign(
     a Space starts at a time. Where there is no room, the idle containers that are cheapest to lose and that
     nobody waits for are given up. Who waits for room is overtaken by calls of Spaces that run already, until
     it is urgent; nobody else gets room before it.
+
+    `spare` are the bytes that the host can really spare now (None: not known). Where a container is known to
+    need more, idle ones go first, whatever room there is by their limits; with none left it starts.
     """
-    table = _Table(slots, waiters, limit)
+    table = _Table(slots, waiters, limit, spare)
     for waiter in waiters:
         table.serve(waiter)
     table.replicate(paces or {})
@@ -111,12 +124,17 @@ def assign(
 class _Table:
     """The slots while a decision is made; what is decided counts at once."""
 
-    def __init__(self, slots: Iterable[Slot], waiters: Sequence[Waiter], limit: Room) -> None:
+    def __init__(
+        self, slots: Iterable[Slot], waiters: Sequence[Waiter], limit: Room, spare: int | None
+    ) -> None:
         self.slots = {slot.id: slot for slot in slots}
         taken = [slot for slot in self.slots.values() if slot.state is not SlotState.STOPPED]
         # Below zero where room is promised that is only just being left.
         self.free = limit - _sum(taken)
         self.leaving = _sum(slot for slot in taken if slot.state is SlotState.STOPPING)
+        # What is being started has not taken its memory yet; a woken one never gave it back.
+        fresh = [slot for slot in taken if slot.state is SlotState.STARTING and not slot.waking]
+        self.spare = None if spare is None else spare - sum(slot.peak for slot in fresh)
         self.protected = _wanted(self.slots.values(), waiters)
         self.coming = {slot.key for slot in taken if slot.state is SlotState.STARTING}
         self.waking = {slot.key for slot in taken if slot.state is SlotState.STARTING and slot.waking}
@@ -158,23 +176,46 @@ class _Table:
         first, pace = self.unserved[0], paces[key]
         places = sum(slot.capacity for slot in self.slots.values() if slot.key == key and _up(slot))
         wait = len(self.unserved) * pace.call / max(1, places)
-        if wait > pace.start and self.free.holds(first.room):
+        if wait > pace.start and self.free.holds(first.room) and not self._is_short(first):
             self._start(first)
 
     def _bring_up(self, waiter: Waiter, stopped: list[Slot]) -> None:
         """Start or restart a container in free room; else make room, which a later decision finds free."""
-        if self.free.holds(waiter.room):
+        holds = self.free.holds(waiter.room)
+        if holds and not self._relieve(waiter):
             if stopped:
-                self.free -= waiter.room
+                self._take(waiter)
                 self._wake(stopped[0])
             else:
                 self._start(waiter)
-        elif self._make_room(waiter):
+        elif holds or self._make_room(waiter):
             self.free -= waiter.room
             self.coming.add(waiter.key)
         else:
             # Nobody behind this waiter may take the room that it waits for.
             self.blocked = True
+
+    def _is_short(self, waiter: Waiter) -> bool:
+        """Whether the host has really less memory than the waiter's container is known to need."""
+        return self.spare is not None and waiter.peak > max(0, self.spare)
+
+    def _relieve(self, waiter: Waiter) -> bool:
+        """Whether the waiter's start waits for idle containers to go, as the host is short of memory."""
+        if not self._is_short(waiter):
+            return False
+        assert self.spare is not None
+        # A busy one that is to go ends its call first, which may take long.
+        coming = [slot for slot in self.slots.values() if slot.state is SlotState.STOPPING and not slot.calls]
+        lacking = waiter.peak - self.spare - sum(slot.peak or slot.room.memory for slot in coming)
+        victims = []
+        for slot in self._idle(wanted=False):
+            if lacking <= 0:
+                break
+            victims.append(slot)
+            lacking -= slot.peak or slot.room.memory
+        for slot in victims:
+            self._give_up(slot)
+        return bool(coming or victims)
 
     def _make_room(self, waiter: Waiter) -> bool:
         """Whether what is leaving already, and what is now made to leave, will be enough."""
@@ -193,14 +234,18 @@ class _Table:
 
     def _victims(self, waiter: Waiter) -> list[Slot]:
         """What may go for the waiter, the cheapest first; for an urgent one also what others want or use."""
-        idle = [slot for slot in self.slots.values() if slot.idle and slot.id not in self.withheld]
-        spare = sorted((s for s in idle if s.id not in self.protected), key=lambda slot: (slot.cost, slot.id))
+        spare = self._idle(wanted=False)
         if not waiter.urgent:
             return spare
-        wanted = sorted((s for s in idle if s.id in self.protected), key=lambda slot: (slot.cost, slot.id))
         # By age, so that the next decision waits for the same ones to become idle.
         busy = [s for s in self.slots.values() if s.state is SlotState.RUNNING and s.calls > 0]
-        return spare + wanted + sorted(busy, key=lambda slot: slot.id)
+        return spare + self._idle(wanted=True) + sorted(busy, key=lambda slot: slot.id)
+
+    def _idle(self, *, wanted: bool) -> list[Slot]:
+        """The idle containers that others want, or that nobody does, the cheapest to lose first."""
+        idle = [slot for slot in self.slots.values() if slot.idle and slot.id not in self.withheld]
+        found = [slot for slot in idle if (slot.id in self.protected) is wanted]
+        return sorted(found, key=lambda slot: (slot.cost, slot.id))
 
     def _give_up(self, slot: Slot) -> None:
         """Evict an idle slot; a busy one gets no more calls, so that it will be idle."""
@@ -220,8 +265,13 @@ class _Table:
         self.waking.add(slot.key)
         self._wakes.append(slot.id)
 
-    def _start(self, waiter: Waiter) -> None:
+    def _take(self, waiter: Waiter) -> None:
         self.free -= waiter.room
+        if self.spare is not None:
+            self.spare -= waiter.peak
+
+    def _start(self, waiter: Waiter) -> None:
+        self._take(waiter)
         self.coming.add(waiter.key)
         self._starts.append(waiter.id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from spacedock_worker.containers.gpu import devices
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
+
+_AVAILABLE = re.compile(rb"^MemAvailable:\s+(\d+) kB", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,21 @@ def budget(machine: Machine, settings: ContainerSettings) -> int:
         return settings.memory_budget
     # A small machine still runs one small Space.
     return max(machine.memory - settings.memory_reserve, machine.memory // 2)
+
+
+def available_memory() -> int | None:
+    """The bytes that programs of this host could have now (Linux's MemAvailable); None elsewhere."""
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            found = _AVAILABLE.search(file.read(4096))
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def reserve(machine: Machine, settings: ContainerSettings) -> int:
+    """The bytes of really free memory that no start of a container shall touch, while others are idle."""
+    return min(settings.memory_reserve, machine.memory // 16)
 
 
 def memory_of(spec: ContainerSpec, machine: Machine, settings: ContainerSettings) -> int:

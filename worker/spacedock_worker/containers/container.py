@@ -32,11 +32,15 @@ _CONFLICT = 409
 
 
 class RunningContainer:
-    """A container of ours, known by the name that we gave it; whoever calls `create` also calls `remove`."""
+    """A container of ours, known by the name that we gave it; whoever calls `create` also calls `remove`.
+
+    `peak_memory` are the most bytes that it was seen to use; None: nobody has looked.
+    """
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self.name = name
+        self.peak_memory: int | None = None
         self._pending: asyncio.Task[Any] | None = None
         self._removed = False
         self._stirred = asyncio.Event()

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.assign import Room
 from spacedock_worker.containers.body import Limits, Site
-from spacedock_worker.containers.capacity import Machine, budget, look, memory_of, room_of
+from spacedock_worker.containers.capacity import (
+    Machine,
+    available_memory,
+    budget,
+    look,
+    memory_of,
+    reserve,
+    room_of,
+)
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.containers.gpu import devices
 from spacedock_worker.containers.gpu_table import GpuTable
@@ -26,8 +35,14 @@ class Ground:
     `names` are the containers that are in use, by which no clean-up takes them for left.
     """
 
-    def __init__(self, engine: Engine, settings: ContainerSettings, names: set[str]) -> None:
-        self._engine, self._settings = engine, settings
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ContainerSettings,
+        names: set[str],
+        available: Callable[[], int | None] = available_memory,
+    ) -> None:
+        self._engine, self._settings, self._available = engine, settings, available
         name = settings.network or f"spacedock-{settings.instance_id}"
         self._open, self._sealed = Network(engine, name), Network(engine, f"{name}-sealed", sealed=True)
         self._looking = asyncio.Lock()
@@ -42,6 +57,14 @@ class Ground:
         machine = self._machine
         memory = budget(machine, self._settings) if machine is not None else 0
         return Room(self._settings.max_containers, memory, machine.gpus if machine is not None else 0)
+
+    @property
+    def spare_memory(self) -> int | None:
+        """The bytes that this host can really spare now; None where its engine's memory is not known."""
+        machine = self._machine
+        if machine is None or not machine.reachable or (available := self._available()) is None:
+            return None
+        return available - reserve(machine, self._settings)
 
     async def room_for(self, spec: ContainerSpec) -> Room:
         """What the Space's container takes. Raises StepError where this host never has so much."""

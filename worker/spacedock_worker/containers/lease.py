@@ -24,6 +24,11 @@ class Lease(Generic[App]):
         self.start_seconds = start_seconds
         self.discarded = False
 
+    @property
+    def peak_memory(self) -> int | None:
+        """The most bytes that the container was seen to use since its start; None: nobody has looked."""
+        return self._container.peak_memory
+
     def discard(self) -> None:
         """Have the container removed at release, because what the call left in it is not known."""
         self.discarded = True

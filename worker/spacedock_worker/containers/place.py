@@ -9,6 +9,7 @@ from typing import Generic
 
 from spacedock_worker.containers.assign import Room, Slot, SlotState, Waiter
 from spacedock_worker.containers.container import RunningContainer
+from spacedock_worker.containers.lease import Lease
 from spacedock_worker.containers.profiles import Profiles
 from spacedock_worker.containers.ready import App, Connect
 from spacedock_worker.containers.spec import ContainerSpec
@@ -26,7 +27,7 @@ class Place(Generic[App]):
     `fresh` are the seconds that its start took, until a call has heard of it; `since` is the time of the last
     grant or release. `waking` says that it was asleep when it was last brought up, `answered` that a call
     went well, `emptying` that its removal has begun. `work` is what is being done to the container, `cooler`
-    what will be.
+    what will be. `digest` is its image's, `peak` the most bytes that its like were seen to use (0: unknown).
     """
 
     id: int
@@ -36,6 +37,8 @@ class Place(Generic[App]):
     state: SlotState
     capacity: int = 1
     calls: int = 0
+    digest: str = ""
+    peak: int = 0
     spec: ContainerSpec | None = None
     container: RunningContainer | None = None
     app: App | None = None
@@ -50,7 +53,24 @@ class Place(Generic[App]):
     def slot(self, profiles: Profiles, now: float) -> Slot:
         """The place as the decision sees it."""
         cost = profiles.cost(self.key, now)
-        return Slot(self.id, self.key, self.state, self.room, self.calls, self.capacity, cost, self.waking)
+        return Slot(
+            self.id,
+            self.key,
+            self.state,
+            self.room,
+            self.calls,
+            self.capacity,
+            cost,
+            self.waking,
+            self.peak,
+        )
+
+    def lease(self) -> Lease[App]:
+        """What a call is given of it; the first one hears what the start took."""
+        assert self.container is not None
+        assert self.app is not None
+        lease, self.fresh = Lease(self.container, self.app, self.fresh), 0.0
+        return lease
 
     @property
     def word(self) -> str:
@@ -70,7 +90,7 @@ class Place(Generic[App]):
 class Waiting(Generic[App]):
     """A call in the queue; `granted` becomes the place that it gets.
 
-    `connect` is None for a program that runs once: it needs a place, not an app.
+    `connect` is None for a program that runs once: it needs a place, not an app. `peak` as in `Place`.
     """
 
     id: int
@@ -80,13 +100,21 @@ class Waiting(Generic[App]):
     connect: Connect[App] | None
     tell: OnProgress
     since: float
+    peak: int = 0
     granted: asyncio.Future[Place[App]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
+    def place(self, number: int) -> Place[App]:
+        """The place that is made for it, still without a container."""
+        spec, state = self.spec, SlotState.RUNNING
+        place: Place[App] = Place(number, self.key, spec.space, self.room, state, spec.calls)
+        place.digest, place.peak = spec.digest, self.peak
+        return place
+
     def waiter(self, patience: float, now: float) -> Waiter:
         """The call as the decision sees it."""
-        return Waiter(self.id, self.key, self.room, urgent=now - self.since >= patience)
+        return Waiter(self.id, self.key, self.room, now - self.since >= patience, self.peak)
 
     def tell_why(self, states: Collection[SlotState]) -> None:
         """Say what the call waits for, where its Space's containers do that; a start tells of itself."""

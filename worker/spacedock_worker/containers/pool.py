@@ -20,6 +20,7 @@ from spacedock_worker.containers.holding import Holding
 from spacedock_worker.containers.lease import Lease
 from spacedock_worker.containers.lifecycle import Hooks, Lifecycle
 from spacedock_worker.containers.line import Line
+from spacedock_worker.containers.measures import Measures, Unmeasured
 from spacedock_worker.containers.place import OnProgress, Place, Waiting
 from spacedock_worker.containers.places import Places
 from spacedock_worker.containers.ready import App, Connect
@@ -44,17 +45,18 @@ class Pool(Generic[App]):
     may be absent: a lease then fails, the pool does not.
     """
 
-    def __init__(self, engine: Engine, settings: ContainerSettings) -> None:
+    def __init__(self, engine: Engine, settings: ContainerSettings, measures: Measures | None = None) -> None:
         self._settings = settings
-        self._starter = Starter(engine, settings)
-        self._learned = Experience()
+        measures = measures or Unmeasured()
+        self._starter = Starter(engine, settings, measures)
+        self._learned = Experience(measures)
         hooks: Hooks[App] = Hooks(self._reassign, self._failed, self._emptied)
         self._lifecycle = Lifecycle(settings, self._starter, self._learned.profiles, hooks)
         self._places: Places[App] = Places()
         self._line: Line[App] = Line()
         self.holding = Holding(self._places, self._lifecycle, self._learned.quarantine, self._starter)
         self._numbers = itertools.count(1)
-        self._sentry = Sentry(engine, settings, self._places, self._lifecycle)
+        self._sentry = Sentry(engine, settings, self._places, self._lifecycle, measures)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -100,10 +102,7 @@ class Pool(Generic[App]):
         """
         place = await self._granted(await self._queued(spec, connect, on_progress))
         began, keep = _now(), False
-        assert place.container is not None
-        assert place.app is not None
-        lease = Lease(place.container, place.app, place.fresh)
-        place.fresh = 0.0
+        lease = place.lease()
         overdue = self._look_again(self._learned.profiles.start_seconds(place.key) or 0.0)
         try:
             yield lease
@@ -153,7 +152,10 @@ class Pool(Generic[App]):
         # No two programs have a key in common: none waits for another that runs the same.
         key = spec.key if connect is not None else f"program-{number}"
         self._learned.quarantine.check(key, _now())
-        waiting = Waiting(number, key, spec, room, connect, on_progress, _now())
+        if connect is not None:
+            self._learned.recall(key, spec.digest)
+        peak = self._learned.peak(spec.digest)
+        waiting = Waiting(number, key, spec, room, connect, on_progress, _now(), peak)
         self._line.join(waiting)
         return waiting
 
@@ -232,12 +234,11 @@ class Pool(Generic[App]):
         if self._closed:
             return
         now, patience = _now(), self._settings.patience_seconds
-        slots, paces = (
-            self._places.slots(self._learned.profiles, now),
-            self._places.paces(self._learned.profiles, now),
-        )
+        profiles, ground = self._learned.profiles, self._starter.ground
+        slots, paces = self._places.slots(profiles, now), self._places.paces(profiles, now)
         waiters = [waiting.waiter(patience, now) for waiting in self._line]
-        decision = assign(slots, waiters, self._starter.ground.limit, paces)
+        spare = ground.spare_memory if any(waiter.peak for waiter in waiters) else None
+        decision = assign(slots, waiters, ground.limit, paces, spare)
         for waiter, slot in decision.grants:
             self._grant(self._line[waiter], self._places[slot])
         for slot in decision.wakes:
@@ -250,10 +251,7 @@ class Pool(Generic[App]):
             self._lifecycle.discard(place)
 
     def _start(self, waiting: Waiting[App]) -> None:
-        spec = waiting.spec
-        place: Place[App] = Place(
-            next(self._numbers), waiting.key, spec.space, waiting.room, SlotState.RUNNING, spec.calls
-        )
+        place = waiting.place(next(self._numbers))
         self._places.add(place)
         if waiting.connect is None:
             self._grant(waiting, place)

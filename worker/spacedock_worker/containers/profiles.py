@@ -43,6 +43,11 @@ class Profiles:
         profile = self._get(key)
         self._put(key, replace(profile, start=_mean(profile.start, seconds)))
 
+    def recall(self, key: str, start: float | None, call: float | None) -> None:
+        """What starts and calls took in an earlier life; nothing where this one has measured already."""
+        if key not in self._known:
+            self._put(key, Profile(start, call))
+
     def called(self, key: str, seconds: float, now: float) -> None:
         """A call ended after so long."""
         profile = self._get(key)

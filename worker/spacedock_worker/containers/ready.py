@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.container import RunningContainer
+from spacedock_worker.containers.measures import StartLimit
 from spacedock_worker.errors import StepError
 
 _FIRST_PAUSE = 0.05
@@ -32,17 +33,17 @@ Raises StepError where it is clear that it never will, such as a kind of app tha
 
 
 async def wait_ready(
-    container: RunningContainer, connect: Callable[[], Awaitable[App | None]], seconds: float
+    container: RunningContainer, connect: Callable[[], Awaitable[App | None]], limit: StartLimit
 ) -> App:
     """Return the connection to the app once it answers.
 
     Raises StepError at stage `ready`: `crashed` or `out_of_memory` as soon as the container has died,
-    `start_timeout` where the app does not answer within `seconds`, and what `connect` raises.
+    `start_timeout` where the app does not answer within the limit, and what `connect` raises.
     """
     answers = asyncio.create_task(_answers(connect))
     dies = asyncio.create_task(container.wait_dead(Stage.READY))
     try:
-        await asyncio.wait({answers, dies}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({answers, dies}, timeout=limit.seconds, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         await _give_up(answers, dies)
         raise
@@ -53,9 +54,7 @@ async def wait_ready(
     await _give_up(answers, dies)
     if not dies.cancelled():
         raise dies.result()
-    message = (
-        f"the app did not answer within {seconds:g} s of its start. Raise `start_timeout` for this Space."
-    )
+    message = f"the app did not answer within {limit.seconds:g} s of its start. {limit.why}"
     raise StepError(Stage.READY, ErrorKind.START_TIMEOUT, message)
 
 

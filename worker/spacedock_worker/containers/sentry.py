@@ -1,38 +1,62 @@
-"""Acting on what becomes of containers behind the pool's back: deaths, and disks that fill up."""
+"""Acting on what becomes of containers behind the pool's back: deaths, disks that fill up, memory used."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Generic
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol
+
+import structlog
 
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.assign import SlotState
 from spacedock_worker.containers.disk import DiskWatch, can_grow, too_much
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.containers.lifecycle import Lifecycle
+from spacedock_worker.containers.measures import Measures
+from spacedock_worker.containers.memory import MemoryWatch
 from spacedock_worker.containers.place import Place
 from spacedock_worker.containers.places import Places
 from spacedock_worker.containers.ready import App
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.watch import Watch
 
+log = structlog.get_logger()
+
+_FAULT_PAUSE = 5.0
+
+
+class Watcher(Protocol):
+    """Watches until it is cancelled."""
+
+    async def run(self) -> None:
+        """Watch."""
+        ...
+
 
 class Sentry(Generic[App]):
     """Watches the places' containers from `start` to `stop`."""
 
     def __init__(
-        self, engine: Engine, settings: ContainerSettings, places: Places[App], lifecycle: Lifecycle[App]
+        self,
+        engine: Engine,
+        settings: ContainerSettings,
+        places: Places[App],
+        lifecycle: Lifecycle[App],
+        measures: Measures,
     ) -> None:
         self._places, self._lifecycle, self._disk = places, lifecycle, settings.disk
+        self._measures = measures
         self._watches = (
             Watch(engine, settings.instance_id, self._ended),
             DiskWatch(engine, settings.disk, self._writers, self._overwritten),
+            MemoryWatch(engine, self._users, self._used),
         )
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self) -> None:
         """Watch from now on."""
-        self._tasks = tuple(asyncio.create_task(watch.run()) for watch in self._watches)
+        self._tasks = tuple(asyncio.create_task(kept_up(watch)) for watch in self._watches)
 
     async def stop(self) -> None:
         """Watch no longer; twice, or before the start, is safe."""
@@ -62,6 +86,33 @@ class Sentry(Generic[App]):
             if place.container is not None and place.container.name == name:
                 place.container.condemn(ErrorKind.OUT_OF_DISK, too_much(used, self._disk))
                 self._lifecycle.discard(place, at_once=True)
+
+    def _users(self) -> Mapping[str, float]:
+        """The running containers, each with the time of its last use."""
+        now = asyncio.get_running_loop().time()
+        return {
+            place.container.name: now if place.calls > 0 else place.since
+            for place in self._places
+            if place.container is not None and place.state is SlotState.RUNNING
+        }
+
+    def _used(self, name: str, memory: int) -> None:
+        """A container was seen to use so many bytes of memory."""
+        for place in self._places:
+            if place.container is not None and place.container.name == name:
+                peak = place.container.peak_memory = max(memory, place.container.peak_memory or 0)
+                if place.digest:
+                    self._measures.peaked(place.digest, peak)
+
+
+async def kept_up(watch: Watcher, pause: float = _FAULT_PAUSE) -> None:
+    """Watch until cancelled, in spite of faults of ours: one that ended unheard would leave no guard."""
+    while True:
+        try:
+            await watch.run()
+        except Exception:
+            log.exception("watch.fault", watch=type(watch).__name__)
+        await asyncio.sleep(pause)
 
 
 def _can_write(place: Place[Any]) -> bool:

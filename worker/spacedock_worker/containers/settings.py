@@ -22,8 +22,9 @@ class ContainerSettings(BaseModel):
     `memory_reserve`). An idle container is paused after `pause_seconds`, stopped after `idle_seconds` and
     removed after `stopped_seconds`. `disk` bounds what one Space may write to its root and its cache
     together. A waiter is overtaken for `patience_seconds` at most. With `keep_warm` a daemon that stops
-    leaves its idle containers, paused, to the next one. A GPU with less than `gpu_free` bytes free is given
-    to nobody; `runtime` is the OCI runtime of Spaces that name none.
+    leaves its idle containers, paused, to the next one. Where starts of an image were measured, the
+    limit of its next is by these, between `start_least` and `start_timeout`. A GPU with less than `gpu_free`
+    bytes free is given to nobody; `runtime` is the OCI runtime of Spaces that name none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class ContainerSettings(BaseModel):
     pids: int = Field(default=512, ge=16)
     tmp_size: int = Field(default=512 * 2**20, ge=2**20)
     start_timeout: float = Field(default=300.0, gt=0)
+    start_least: float = Field(default=60.0, gt=0)
     pause_seconds: float = Field(default=30.0, ge=0)
     idle_seconds: float = Field(default=600.0, ge=0)
     stopped_seconds: float = Field(default=86_400.0, ge=0)

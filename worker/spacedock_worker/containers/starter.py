@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import structlog
@@ -18,6 +18,7 @@ from spacedock_worker.containers.completion import Completion
 from spacedock_worker.containers.container import RunningContainer
 from spacedock_worker.containers.engine import Engine, RefusedError
 from spacedock_worker.containers.ground import Ground
+from spacedock_worker.containers.measures import Measures, StartLimits, Unmeasured
 from spacedock_worker.containers.readonly import tells_refused_write
 from spacedock_worker.containers.ready import App, Connect, wait_ready
 from spacedock_worker.containers.reap import listed, reap
@@ -51,6 +52,7 @@ class Starter:
         self,
         engine: Engine,
         settings: ContainerSettings,
+        measures: Measures | None = None,
         token: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
         self._engine = engine
@@ -58,6 +60,7 @@ class Starter:
         self._token = token
         self._names: set[str] = set()
         self.ground = Ground(engine, settings, self._names)
+        self._limits = StartLimits(settings, measures or Unmeasured())
         self._clean = False
         self.config = config_of(settings)
 
@@ -154,7 +157,8 @@ class Starter:
         with _explained(spec):
             site = await self.ground.site(spec, container.name)
             body = task_body(spec, await self.ground.limits(spec), site, task.env)
-            return await completion.run(body, lambda: self._go(container, spec), on_progress)
+            completed = await completion.run(body, lambda: self._go(container, spec), on_progress)
+        return replace(completed, peak_memory=container.peak_memory)
 
     def blames_root(self, spec: ContainerSpec, said: str) -> bool:
         """Whether an app that said that failed to write its root; if so, it can from the next start on."""
@@ -185,8 +189,14 @@ class Starter:
         self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App]
     ) -> App:
         url = await container.address(self.ground.network(spec).name, spec.port)
-        seconds = spec.start_timeout or self._settings.start_timeout
-        connection = await wait_ready(container, lambda: connect(url + spec.base_path), seconds)
+        limit = self._limits.of(spec)
+        try:
+            connection = await wait_ready(container, lambda: connect(url + spec.base_path), limit)
+        except StepError as error:
+            if error.kind is ErrorKind.START_TIMEOUT:
+                self._limits.overran(spec)
+            raise
+        self._limits.answered(spec)
         log.info("container.ready", space=spec.space, container=container.name)
         return connection
 

@@ -61,7 +61,8 @@ class Completed:
     """A program that has ended. `text` is its output.txt (None: it wrote none), `files` its output folder's
     by their paths in there; neither is taken of a program that failed.
 
-    `start_seconds` passed from the container's creation to the program's start, `seconds` until its end.
+    `start_seconds` passed from the container's creation to the program's start, `seconds` until its end;
+    `peak_memory` are the most bytes that it was seen to use, None where it was too quick for that.
     """
 
     exit_code: int
@@ -71,3 +72,4 @@ class Completed:
     files: tuple[tuple[str, bytes], ...] = ()
     start_seconds: float = 0.0
     seconds: float = 0.0
+    peak_memory: int | None = None

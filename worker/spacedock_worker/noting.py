@@ -1,0 +1,61 @@
+"""Noting how each run of a Space went, for its profile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.chain import Trace
+from spacedock_worker.errors import StepError
+from spacedock_worker.registry.profiles import ProfileStore, Run
+
+_FULL = "no space left on device"
+
+
+class Noting:
+    """Notes runs in a store (None: nowhere); `now` gives seconds since the epoch.
+
+    Numbers alone are noted, never what a job says or is told.
+    """
+
+    def __init__(self, store: ProfileStore | None = None, now: Callable[[], float] = time.time) -> None:
+        self._store, self._now = store, now
+
+    @contextmanager
+    def run(self, space: str, trace: Trace, *, listed: bool) -> Iterator[None]:
+        """Note the run that is in this block; one that is cancelled says nothing.
+
+        A Space that came with its job (not `listed`) is told from the registry's of the same name: `./name`.
+        """
+        name = space if listed else f"./{space}"
+        try:
+            yield
+        except StepError as error:
+            if not _is_of_the_host(error):
+                self._note(name, trace, error.kind.value)
+            raise
+        self._note(name, trace, None)
+
+    def _note(self, space: str, trace: Trace, kind: str | None) -> None:
+        if self._store is None:
+            return
+        run = Run(
+            digest=trace.digest,
+            space=space,
+            at=self._now(),
+            ok=kind is None,
+            kind=kind,
+            # A container that was warm, or never answered, took 0.0.
+            start_seconds=trace.seconds.get("start") or None,
+            call_seconds=trace.seconds.get("call"),
+            peak_memory=trace.peak_memory,
+        )
+        self._store.note(run)
+
+
+def _is_of_the_host(error: StepError) -> bool:
+    """Whether the host had no room left on its disk, which is no Space's fault."""
+    preparing = error.stage in (Stage.PULL, Stage.BUILD)
+    return (error.kind is ErrorKind.OUT_OF_DISK and preparing) or _FULL in str(error).lower()
