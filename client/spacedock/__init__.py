@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         Stage,
         Timings,
     )
-    from spacedock.seed import ExecutionError, cleanup_spaces_cache, execute_space
+    from spacedock.seed import ExecutionError, cleanup_spaces_cache, execute_space, validate_space
     from spacedock.states import JobState
     from spacedock.sync import SyncClient
 
@@ -41,7 +41,7 @@ _HOMES = {
         "Stage",
         "Timings",
     ),
-    "seed": ("ExecutionError", "cleanup_spaces_cache", "execute_space"),
+    "seed": ("ExecutionError", "cleanup_spaces_cache", "execute_space", "validate_space"),
     "states": ("JobState",),
     "sync": ("SyncClient",),
 }
@@ -68,6 +68,7 @@ __all__ = [
     "Timings",
     "cleanup_spaces_cache",
     "execute_space",
+    "validate_space",
 ]
 
 

@@ -144,13 +144,18 @@ class Spaces:
     async def add(
         self, name: str, entry: dict[str, Any], repository: Payload | None = None
     ) -> dict[str, Any]:
-        """Add or replace a Space; `repository` is its packed directory. Raises BadRequestError."""
-        ref = None
+        """Add or replace a Space; `repository` is its packed directory. Raises BadRequestError.
+
+        `entry` has the fields of registry.yaml; its `id` may be left out, and is its name.
+        """
+        ref, fields = None, dict(entry)
+        if fields.pop("id", name) != name:
+            raise BadRequestError(f"Space '{name}': its id says '{entry['id']}'. They are the same name.")
         if repository is not None:
             with told_as_ours(self._url):
                 await submission.upload(self._redis, [repository])
             ref = repository.ref
-        return (await self._call(Op.ADD, name, entry, ref)).spaces[name]
+        return (await self._call(Op.ADD, name, fields, ref)).spaces[name]
 
     async def remove(self, name: str) -> dict[str, Any]:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""

@@ -54,6 +54,12 @@ async def execute_space(
     return result
 
 
+async def validate_space(name: str, *, deep: bool = False, client: Client | None = None) -> dict[str, Any]:
+    """Whether a Space can run on the host, as `Client.spaces.validate` says; only `deep` gets its image."""
+    async with _open(client) as opened:
+        return await opened.spaces.validate(name, deep=deep)
+
+
 async def cleanup_spaces_cache(
     *,
     older_than: float = KEEP_RESULT_S,

@@ -61,6 +61,9 @@ Privacy = Annotated[
 PerformanceFirst = Annotated[
     bool, typer.Option("--performance-first", help="A Space that is warm and fast before the best one.")
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done, and why, and do none of it.")
+]
 Verbose = Annotated[
     bool,
     typer.Option("--verbose", "-v", help="Tell the plan first, then each step as it happens."),

@@ -45,9 +45,7 @@ def run(
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and do not wait.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done, and why, and do none of it.")
-    ] = False,
+    dry_run: options.DryRun = False,
     verbose: options.Verbose = False,
     redis: options.Redis = None,
 ) -> None:
