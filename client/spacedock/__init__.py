@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Stage,
         Timings,
     )
+    from spacedock.seed import ExecutionError, cleanup_spaces_cache, execute_space, validate_space
     from spacedock.states import JobState
     from spacedock.sync import SyncClient
 
@@ -40,6 +41,7 @@ _HOMES = {
         "Stage",
         "Timings",
     ),
+    "seed": ("ExecutionError", "cleanup_spaces_cache", "execute_space", "validate_space"),
     "states": ("JobState",),
     "sync": ("SyncClient",),
 }
@@ -51,6 +53,7 @@ __all__ = [
     "Client",
     "ErrorKind",
     "Event",
+    "ExecutionError",
     "Fallback",
     "FileRef",
     "JobRequest",
@@ -63,6 +66,9 @@ __all__ = [
     "SyncClient",
     "Tier",
     "Timings",
+    "cleanup_spaces_cache",
+    "execute_space",
+    "validate_space",
 ]
 
 

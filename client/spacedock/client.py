@@ -92,6 +92,18 @@ class Client:
         with told_as_ours(self.url):
             await submission.upload(self._redis, listed)
 
+    async def plan(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> dict[str, Any]:
+        """What a worker would do with this request, and why; it runs nothing, and gets no image.
+
+        `steps` are those of the chain in their order, each with the state of its image and its container,
+        its limits, the endpoint and where its inputs come from, and the seconds that it is expected to take,
+        as far as that is known; `warnings` say what could not be found out. Only a Space's directory among
+        the `payloads` is sent. Raises NoWorkerError, BadRequestError, SpaceNotFoundError.
+        """
+        with told_as_ours(self.url):
+            await submission.upload(self._redis, [one for one in payloads if one.ref == request.repository])
+            return await control.plan(self._caller, self._redis, request)
+
     async def run(
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
     ) -> JobResult:
@@ -158,10 +170,14 @@ class Client:
         with told_as_ours(self.url):
             return await records.forget(self._redis, job_ids)
 
-    async def watch(self, job_id: str) -> AsyncGenerator[Event]:
-        """Yield a job's progress until it ends."""
+    async def watch(self, job_id: str, *, opened: asyncio.Event | None = None) -> AsyncGenerator[Event]:
+        """Yield a job's progress until it ends.
+
+        To miss nothing, watch before you submit: give `opened`, and submit the job once it is set, with an
+        idempotency key, whose id `spacedock.submission.job_id_of` knows.
+        """
         with told_as_ours(self.url):
-            async with aclosing(watching.events(self._redis, job_id)) as events:
+            async with aclosing(watching.events(self._redis, job_id, opened)) as events:
                 async for event in events:
                     yield event
 
@@ -205,6 +221,14 @@ class Client:
         return await control.cleanup(
             self._caller, dry_run=dry_run, images=images, older_than=older_than, on_progress=on_progress
         )
+
+    async def tiers(self) -> dict[str, Any]:
+        """How the host of the worker that answers stands, within about 3 s: `host` (engine, memory, disk,
+        GPUs), `spaces` (Tier 2), `models` (Tier 1), `default` (the system default), `redis` and `limits`.
+
+        Sizes are bytes. Raises NoWorkerError.
+        """
+        return await control.tiers(self._caller)
 
     async def workers(self) -> int:
         """How many workers are alive."""

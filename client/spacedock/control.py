@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +14,8 @@ from redis.asyncio import Redis
 from spacedock import keys, submission, wire
 from spacedock.connection import answer, told_as_ours
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
-from spacedock.files import FileRef, Payload
+from spacedock.files import FileRef, Payload, media_type_of
+from spacedock.request import JobRequest
 
 CALL_SECONDS = 5
 """How long a call waits for a worker; an unanswered call expires with it."""
@@ -143,13 +145,18 @@ class Spaces:
     async def add(
         self, name: str, entry: dict[str, Any], repository: Payload | None = None
     ) -> dict[str, Any]:
-        """Add or replace a Space; `repository` is its packed directory. Raises BadRequestError."""
-        ref = None
+        """Add or replace a Space; `repository` is its packed directory. Raises BadRequestError.
+
+        `entry` has the fields of registry.yaml; its `id` may be left out, and is its name.
+        """
+        ref, fields = None, dict(entry)
+        if fields.pop("id", name) != name:
+            raise BadRequestError(f"Space '{name}': its id says '{entry['id']}'. They are the same name.")
         if repository is not None:
             with told_as_ours(self._url):
                 await submission.upload(self._redis, [repository])
             ref = repository.ref
-        return (await self._call(Op.ADD, name, entry, ref)).spaces[name]
+        return (await self._call(Op.ADD, name, fields, ref)).spaces[name]
 
     async def remove(self, name: str) -> dict[str, Any]:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
@@ -178,6 +185,48 @@ class Spaces:
         """
         options = {"names": list(names), "start": start}
         return (await self._call(Op.LOCK, options=options, on_progress=on_progress)).data
+
+    async def validate(
+        self,
+        name: str,
+        *,
+        deep: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - the worker bounds its trial call
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
+        """Whether a Space (a registry name, or a Hub id) can run on the host, without getting it.
+
+        With `deep` it is got, started and called once, within `timeout` seconds. Returns `works` (None: that
+        could not be found out), `reason`, `at`, `digest`, `deep`, `stored` (in the registry), and `checks`:
+        each with `name`, `status` (ok, bad, unknown), `reason` and `advice`. A deep one also has `endpoint`,
+        `endpoints` and `seconds`. Raises SpaceNotFoundError.
+        """
+        options: dict[str, Any] = {"deep": deep} | ({} if timeout is None else {"timeout": timeout})
+        return (await self._call(Op.VALIDATE, name, options=options, on_progress=on_progress)).data
+
+    async def recommend(
+        self,
+        text: str = "",
+        *,
+        files: Iterable[Path | str] = (),
+        category: str | None = None,
+        limit: int = 5,
+        performance_first: bool = False,
+    ) -> dict[str, Any]:
+        """The Spaces of the registry that suit a task, by its words and the names of its files (not read).
+
+        `spaces`, the best first, each with `name`, `score` (0 to 1), `category`, `input_type`, `output_type`,
+        `state` and `reasons`; `task`, what it looks like; `advice`, what to do where nothing fits. With a
+        category, or a category's name for words, only Spaces of that. Raises BadRequestError.
+        """
+        options = {
+            "text": text,
+            "media_types": [media_type_of(str(file)) for file in files],
+            "category": category,
+            "limit": limit,
+            "performance_first": performance_first,
+        }
+        return (await self._call(Op.RECOMMEND, options=options)).data
 
     async def _call(
         self,
@@ -211,6 +260,24 @@ async def cleanup(
     options = {"dry_run": dry_run, "images": images, "older_than": older_than}
     call = Call(id=uuid.uuid4().hex, op=Op.CLEANUP, options=options)
     return (await caller.ask(call, on_progress)).data
+
+
+async def plan(caller: Caller, redis: Redis, request: JobRequest) -> dict[str, Any]:
+    """What a worker would do with the request, and why; nothing is run (see `Client.plan`)."""
+    options = {"request": request.model_dump(mode="json")}
+    try:
+        return (
+            await caller.ask(Call(id=uuid.uuid4().hex, op=Op.PLAN, name=request.space, options=options))
+        ).data
+    finally:
+        if request.privacy:
+            # The call's prompt is in the server's append-only file until that is written anew.
+            await redis.set(keys.SCRUB, b"1")
+
+
+async def tiers(caller: Caller) -> dict[str, Any]:
+    """How a host and its tiers stand; see `Client.tiers`."""
+    return (await caller.ask(Call(id=uuid.uuid4().hex, op=Op.TIERS))).data
 
 
 async def workers(redis: Redis) -> int:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
+_SHOWN_NAMES = 12
+
 
 class SpacedockError(Exception):
     """Base of every error that Spacedock raises on purpose."""
@@ -79,8 +83,21 @@ class SpaceNotFoundError(SpacedockError):
 
     def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
         self.name, self.known = name, known
-        names = f" Known: {', '.join(known)}." if known else " The registry is empty."
-        super().__init__(f"no Space '{name}' in the registry.{names} Add it with `spacedock spaces add`.")
+        super().__init__(
+            f"no Space '{name}' in the registry. {_names(name, known)} Find one with `spacedock spaces "
+            "search WORDS`, or add it with `spacedock spaces add`."
+        )
+
+
+def _names(name: str, known: tuple[str, ...]) -> str:
+    """The names that there are; of many, those that are like `name`."""
+    if not known:
+        return "The registry is empty."
+    if len(known) <= _SHOWN_NAMES:
+        return f"Known: {', '.join(known)}."
+    close = get_close_matches(name, known)
+    meant = f"Did you mean {' or '.join(close)}? " if close else ""
+    return f"{meant}`spacedock spaces list` shows all {len(known)}."
 
 
 class CategoryNotFoundError(SpacedockError):

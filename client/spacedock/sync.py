@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from spacedock.client import Client
 from spacedock.events import JobStatus
-from spacedock.files import FileRef
+from spacedock.files import FileRef, Payload
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -64,6 +64,10 @@ class SyncClient:
         """Submit many jobs and return their ids, in order; see `Client.submit_many`."""
         return self._wait(self._client.submit_many(requests))
 
+    def plan(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> dict[str, Any]:
+        """What a worker would do with this request, and why; see `Client.plan`."""
+        return self._wait(self._client.plan(request, payloads))
+
     def run(
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
     ) -> JobResult:
@@ -92,6 +96,14 @@ class SyncClient:
     def cancel(self, job_id: str) -> JobState:
         """Cancel a job; see `Client.cancel`."""
         return self._wait(self._client.cancel(job_id))
+
+    def tiers(self) -> dict[str, Any]:
+        """How the host and its tiers stand; see `Client.tiers`."""
+        return self._wait(self._client.tiers())
+
+    def validate(self, name: str, *, deep: bool = False) -> dict[str, Any]:
+        """Whether a Space can run on the host; see `Spaces.validate`."""
+        return self._wait(self._client.spaces.validate(name, deep=deep))
 
     def forget(self, *job_ids: str) -> int:
         """Delete jobs that have ended; see `Client.forget`."""

@@ -79,7 +79,11 @@ async def system_default(
         raise SpacedockError(f"{front.socket} cannot be listened on: {error}") from error
     try:
         yield ModelEndpoint(
-            name="smollm", base_url="http://spacedock/v1", socket=front.socket, tier=Tier.DEFAULT
+            name="smollm",
+            base_url="http://spacedock/v1",
+            socket=front.socket,
+            state_socket=front.state_socket,
+            tier=Tier.DEFAULT,
         )
     finally:
         await front.stop()

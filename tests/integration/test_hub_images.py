@@ -198,5 +198,5 @@ async def test_a_locked_commit_is_built_and_no_other(engine, settings, hub, name
     offline = Images(engine, away(settings, hub_registry=NOWHERE))
     assert await offline.get(by_id(name, revision=OLD), silent) == locked
     assert await offline.get(by_id(name, digest=locked.digest), silent) == locked
-    with pytest.raises(StepError, match="locked"):
+    with pytest.raises(StepError, match="commit that is wanted"):
         await images.get(by_id(name, revision="f" * 40), silent)

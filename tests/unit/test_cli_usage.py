@@ -52,6 +52,11 @@ def test_a_bundle_is_made_where_the_daemon_is(spacedock: Command, monkeypatch: p
     "arguments",
     [
         ("run", "hello"),
+        ("run", "hello", "--dry-run"),
+        ("run", "hello", "--verbose"),
+        ("hello there",),
+        ("--list-spaces",),
+        ("--cleanup-cache",),
         ("status", "j"),
         ("result", "j"),
         ("cancel", "j"),
@@ -100,6 +105,9 @@ def test_without_a_daemon_every_command_says_how_to_start_one(
         (("spaces", "add", "mood", "--dir", "/no/such"), "is not a directory"),
         (("spaces", "add", "mood", "--image", "x", "--port", "http"), "--port"),
         (("nonsense",), "nonsense"),
+        (("bacth", "x"), "Did you mean batch?"),
+        (("x y", "--tier", "gold"), "--tier"),
+        (("run", "x", "--batch-mode", "-f", "/dev/null", "-f", "/no/such"), "/dev/null: is not a regular"),
     ],
 )
 def test_a_wrong_usage_says_what_to_do(spacedock: Command, arguments: tuple[str, ...], words: str) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.gpu import Device, choose, devices, devices_of
+from spacedock_worker.containers.gpu_table import GpuTable
+from spacedock_worker.containers.quarantine import Quarantine
 from spacedock_worker.containers.spec import Gpu
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import HostBusyError, StepError
 
 GB = 2**30
 FULL, HALF, FREE = (Device(i, f"GPU-{i}", 80 * GB, free * GB) for i, free in enumerate((1, 40, 79)))
@@ -45,7 +47,7 @@ def test_without_a_gpu_auto_gives_none() -> None:
     [
         (1, (), ErrorKind.UNSUPPORTED, "needs a GPU, and this host has none"),
         (4, DEVICES, ErrorKind.UNSUPPORTED, "needs 4 GPUs, and this host has 3"),
-        (3, DEVICES, ErrorKind.START_FAILED, "only 2 of 3 have the memory free"),
+        (3, DEVICES, ErrorKind.START_FAILED, "only 2 of 3 have the memory free and are"),
         (("GPU-9",), DEVICES, ErrorKind.UNSUPPORTED, "GPU-9, which this host does not have"),
         (("0",), (), ErrorKind.UNSUPPORTED, "0, which this host does not have"),
         (("GPU-0",), DEVICES, ErrorKind.START_FAILED, "GPU-0, whose memory is in use"),
@@ -117,3 +119,51 @@ def test_nvml_tells_what_is_there() -> None:
 @pytest.mark.parametrize("broken", [nvml(init=9), nvml(memory=15)])
 def test_a_driver_that_fails_has_no_gpu(broken: Any) -> None:
     assert devices_of(broken) == ()
+
+
+@pytest.fixture
+def table() -> GpuTable:
+    return GpuTable()
+
+
+def test_two_containers_that_want_a_gpu_get_different_ones(table: GpuTable) -> None:
+    """The first app has not filled its GPU yet, which therefore still is the freest."""
+    given = [table.give(name, 1, DEVICES, 20 * GB) for name in ("one", "two")]
+    assert given == [("GPU-2",), ("GPU-1",)]
+    with pytest.raises(HostBusyError, match="no other Space's"):
+        table.give("three", 1, DEVICES, 20 * GB)
+    table.removed("one")
+    assert table.give("three", 1, DEVICES, 20 * GB) == ("GPU-2",)
+
+
+def test_who_shares_or_names_a_gpu_may_have_one_that_is_in_use(table: GpuTable) -> None:
+    table.give("one", 1, DEVICES)
+    assert table.give("shares", "auto", DEVICES) == ("GPU-2", "GPU-1", "GPU-0")
+    assert table.give("names", ("2",), DEVICES) == ("GPU-2",)
+    assert table.held == {"GPU-2"}
+
+
+def test_a_stopped_container_restarts_only_with_its_own_gpus(table: GpuTable) -> None:
+    table.give("one", 1, DEVICES)
+    table.stopped("one")
+    assert table.give("two", 1, DEVICES) == ("GPU-2",)
+    with pytest.raises(HostBusyError, match="another Space's now"):
+        table.restart("one")
+    table.removed("two")
+    table.restart("one")
+    assert table.held == {"GPU-2"}
+
+
+def test_gpus_of_an_earlier_workers_container_are_not_given_again(table: GpuTable) -> None:
+    table.adopt("running", ("GPU-2",), stopped=False)
+    table.adopt("stopped", ("GPU-1",), stopped=True)
+    assert table.give("one", 1, DEVICES) == ("GPU-1",)
+
+
+def test_full_gpus_are_not_held_against_a_space() -> None:
+    quarantine = Quarantine()
+    for _ in range(3):
+        with pytest.raises(HostBusyError) as caught:
+            choose(3, DEVICES, 20 * GB)
+        quarantine.failed("key", "space", caught.value, now=0.0)
+    quarantine.check("key", now=0.0)

@@ -171,7 +171,7 @@ def test_a_file_that_is_no_yaml_for_a_while_hides_no_space(tmp_path: Path) -> No
     registry.path.write_text("spaces: [", encoding="utf-8")
     shelf = registry.shelf()
     assert "one" in shelf.spaces
-    assert "cannot be read" in shelf.warnings[0]
+    assert "not YAML" in shelf.warnings[0]
 
 
 def test_an_edit_keeps_the_permissions_of_the_file(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from spacedock.errors import BadRequestError, SpaceNotFoundError
-from spacedock_worker.registry.file import Registry, Shelf, read_shelf
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.shelf import Shelf
 
 SEED = """\
 spaces:
@@ -54,20 +55,18 @@ def path(tmp_path: Path) -> Path:
 
 def read(path: Path, document: Any) -> Shelf:
     path.write_text(document if isinstance(document, str) else yaml.safe_dump(document), encoding="utf-8")
-    return read_shelf(path)
+    return Registry(path).shelf()
 
 
 def test_the_seeds_registry_loads_as_it_is(path: Path) -> None:
     entry = read(path, SEED).get("clip-analysis")
-    assert entry.model_dump(exclude_unset=True) == yaml.safe_load(SEED)["spaces"]["clip-analysis"] | {
-        "repository": None
-    }
+    assert entry.model_dump(exclude_unset=True) == yaml.safe_load(SEED)["spaces"]["clip-analysis"]
     assert (entry.takes, entry.gives) == ({"text", "image"}, {"text"})
 
 
 def test_a_category_that_names_a_missing_space_is_a_warning(path: Path) -> None:
     shelf = read(path, SEED)
-    assert shelf.warnings == ("categories.image_processing: no Space 'stable-diffusion'",)
+    assert shelf.warnings == (f"{path}:15:7: categories.image_processing: no Space 'stable-diffusion'",)
     assert [entry.id for entry in shelf.in_category("image_processing")] == ["clip-analysis"]
 
 
@@ -83,36 +82,41 @@ def test_a_missing_registry_is_an_empty_one(path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "warning"),
     [
-        ({"colour": "blue"}, "spaces.bad: colour: Extra inputs are not permitted"),
-        ({"port": 0}, "spaces.bad: port: "),
-        ({"port": "http"}, "spaces.bad: port: "),
-        ({"memory": 5}, "spaces.bad: memory: "),
-        ({"id": ""}, "spaces.bad: id: "),
-        ({"command": "sh -c x"}, "spaces.bad: command: "),
-        ([], "spaces.bad: not a mapping"),
-        (None, "spaces.bad: not a mapping"),
+        ({"colour": "blue"}, "5:5: spaces.bad: unknown key 'colour'. The Space is left out"),
+        ({"memroy": 5}, "5:5: spaces.bad: unknown key 'memroy' (did you mean 'memory'?)"),
+        ({"operation": {"path": "/x", "boddy": 1}}, "7:7: spaces.bad: unknown key 'operation.boddy'"),
+        ({"port": 0}, "5:5: spaces.bad: port: "),
+        ({"port": "http"}, "5:5: spaces.bad: port: "),
+        ({"memory": 5}, "5:5: spaces.bad: memory: "),
+        ({"memory": "lots"}, "5:5: spaces.bad: memory: not a size: give bytes, or such as 4GB"),
+        ({"id": ""}, "5:5: spaces.bad: id: "),
+        ({"command": "sh -c x"}, "5:5: spaces.bad: command: "),
+        ([], "4:3: spaces.bad: not a mapping"),
+        (None, "4:3: spaces.bad: not a mapping"),
     ],
 )
 def test_a_bad_entry_is_a_warning_and_the_rest_loads(path: Path, row: Any, warning: str) -> None:
-    shelf = read(path, {"spaces": {"good": {}, "bad": row}})
+    text = yaml.safe_dump({"spaces": {"good": {"id": "good"}, "bad": row}}, sort_keys=False)
+    shelf = read(path, text)
     assert list(shelf.spaces) == ["good"]
-    assert shelf.warnings[0].startswith(warning)
+    assert shelf.warnings[0].startswith(f"{path}:{warning}")
 
 
 @pytest.mark.parametrize(
     ("document", "warning"),
     [
-        ({"spacs": {}, "spaces": {"good": {}}}, "unknown key 'spacs'"),
+        ({"spaces": {"good": {}}, "spacs": {}}, "2:1: unknown key 'spacs'"),
         ({"spaces": {"good": {}}, "categories": []}, None),
-        ({"spaces": {"good": {}}, "categories": ["a"]}, "'categories' is not a mapping"),
-        ({"spaces": {"good": {}}, "categories": {"a": "good"}}, "categories.a: not a list"),
-        ({"spaces": {"good": {}}, "categories": {"a": None}}, "categories.a: not a list"),
+        ({"spaces": {"good": {}}, "categories": ["a"]}, "1:1: 'categories' is not a mapping"),
+        ({"spaces": {"good": {}}, "categories": {"a": "good"}}, "2:3: categories.a: not a list"),
+        ({"spaces": {"good": {}}, "categories": {"a": None}}, None),
     ],
 )
 def test_a_bad_part_is_a_warning_and_the_rest_loads(path: Path, document: Any, warning: str | None) -> None:
-    shelf = read(path, document)
+    shelf = read(path, yaml.safe_dump(document))
     assert list(shelf.spaces) == ["good"]
-    assert [w[: len(warning or "")] for w in shelf.warnings] == ([warning] if warning else [])
+    assert len(shelf.warnings) == (1 if warning else 0)
+    assert not warning or warning.split(": ", 1)[1] in shelf.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_a_file_that_is_no_registry_is_one_warning(path: Path, text: str) -> Non
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a: \x00"])
 def test_a_file_that_is_no_text_is_one_warning(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert len(read_shelf(path).warnings) == 1
+    assert len(Registry(path).shelf().warnings) == 1
 
 
 def test_a_relative_repository_is_beside_the_registry(path: Path) -> None:
@@ -187,7 +191,7 @@ def test_two_processes_that_add_at_once_lose_nothing(path: Path) -> None:
         for adder in adders:
             adder.stdin.write(b"!")
             adder.stdin.flush()
-    shelf = read_shelf(path)
+    shelf = Registry(path).shelf()
     assert {f"{who}-{n}" for who in ("one", "two") for n in range(50)} == set(shelf.spaces)
     assert set(shelf.categories["many"]) == set(shelf.spaces)
     assert shelf.warnings == ()
@@ -209,6 +213,6 @@ def test_nothing_is_left_beside_the_registry(path: Path) -> None:
 
 def test_a_broken_file_is_not_overwritten(path: Path) -> None:
     path.write_text("spaces: [")
-    with pytest.raises(BadRequestError, match="cannot be read"):
+    with pytest.raises(BadRequestError, match=r"cannot be changed: .*registry\.yaml:2:1: not YAML"):
         Registry(path).add("a", {})
     assert path.read_text() == "spaces: ["

@@ -14,7 +14,13 @@ from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.space_step import spec_of
 
 IMAGE = Image("mood:latest", "sha256:1", built=True, cache="/home/user/.cache")
-HOST_ONLY = {"id", "repository", "auth", "secrets", "runtime", "writable_root"}
+HOST_ONLY = {"id", "repository", "auth", "secrets", "runtime", "writable_root"} | {
+    "hardware",
+    "tags",
+    "likes",
+    "confidence",
+    "verified",
+}
 
 
 def spec(image: Image = IMAGE, *, private: bool = False, **fields: Any) -> ContainerSpec:

@@ -22,3 +22,7 @@ class TryAgainError(StepError):
 
     def __init__(self, error: StepError) -> None:
         super().__init__(error.stage, error.kind, str(error), ours=error.ours)
+
+
+class HostBusyError(StepError):
+    """This host has no room for the Space now; that is not the Space's fault, and it may have some later."""

@@ -11,19 +11,22 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 
 from spacedock.connection import connect
+from spacedock.control import Op
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.alone import alone
 from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.desks import Desks
+from spacedock_worker.foresight import Foresight
 from spacedock_worker.host import Host
 from spacedock_worker.images import Images
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.models import LocalModels, Models
 from spacedock_worker.noting import Noting
+from spacedock_worker.plan_desk import PlanDesk
 from spacedock_worker.planning import Planner
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.file import Registry, default_text
 from spacedock_worker.registry.profiles import FILE as PROFILES
 from spacedock_worker.registry.profiles import ProfileStore
 from spacedock_worker.secrets import Secrets
@@ -57,7 +60,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         if settings.images.scratch is not None:
             # What a killed worker was downloading.
             await asyncio.to_thread(shutil.rmtree, settings.images.scratch, ignore_errors=True)
-        registry = Registry(settings.registry)
+        registry = Registry(settings.registry, default_text())
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
@@ -68,8 +71,17 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         secrets = Secrets(settings.secrets, os.environ)
         runner = ModelRunner(models, settings.models, local, settings.default_model)
         spaces = SpaceRunner(images, pool, opener, kept.care, secrets, Noting(profiles))
-        host = Host(redis, Planner(registry, runner), spaces, runner)
-        desks = Desks(kept.desks(images, pool, opener))
+        planner = Planner(registry, runner, kept.recommender, kept.fitting.of)
+        host = Host(redis, planner, spaces, runner)
+        foresight = Foresight(
+            settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles
+        )
+        standing = {
+            Op.VALIDATE: kept.validating(images, pool, spaces, secrets),
+            Op.TIERS: kept.tiers(pool, runner),
+        }
+        planning = {Op.PLAN: PlanDesk(planner, foresight).answer}
+        desks = Desks(kept.desks(images, pool, opener) | planning | standing)
         worker = QueueWorker(settings.redis_url, host.handle, desks.answer, settings.max_jobs)
         await stack.enter_async_context(_running(kept.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)

@@ -239,6 +239,9 @@ def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
         hub_id=entry.hub_id,
         command=entry.command,
         port=entry.port if "port" in entry.model_fields_set else None,
+        revision=entry.revision,
+        subdomain=entry.subdomain,
+        platform=entry.platform,
     )
 
 

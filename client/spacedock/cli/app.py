@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from spacedock.cli import batch, cleanup, jobs, run, spaces
+from spacedock.cli import batch, cleanup, jobs, run, seed, spaces, tiers
 from spacedock.cli.exits import INTERRUPTED, USAGE
 from spacedock.cli.printing import say
 from spacedock.errors import SpacedockError
@@ -14,6 +15,8 @@ from spacedock.errors import SpacedockError
 app = typer.Typer(
     name="spacedock",
     help="Run Hugging Face Spaces on your own machines, as durable local batch jobs.\n\n"
+    'A prompt needs no subcommand: `spacedock "PROMPT" [OPTIONS]` is `spacedock run`. Actions may be '
+    "options: --discover-spaces CATEGORY, --list-spaces, --cleanup-cache, --tier-status.\n\n"
     "Exit codes: 0 all succeeded, 1 some failed, 2 wrong usage or no connection.\n\n"
     "`spacedock --version` tells the version.",
     no_args_is_help=True,
@@ -27,13 +30,23 @@ app.command("status")(jobs.status)
 app.command("result")(jobs.result)
 app.command("cancel")(jobs.cancel)
 app.command("cleanup")(cleanup.cleanup)
+app.command("tiers")(tiers.tiers)
 app.add_typer(spaces.app, name="spaces")
+
+
+def _command() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    reader = group.commands["run"]
+    assert isinstance(reader, TyperCommand)
+    # Not `app()`, which would make all of it a second time.
+    group(seed.translated(sys.argv[1:], list(group.commands), reader))
 
 
 def main() -> None:
     """Run the command; an error of ours is one line on standard error and exit code 2."""
     try:
-        app()
+        _command()
     except SpacedockError as error:
         say(f"spacedock: {error}")
         sys.exit(USAGE)

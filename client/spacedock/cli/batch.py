@@ -19,6 +19,7 @@ from spacedock.cli.handing import forget, say_files_left
 from spacedock.cli.lines import BadLinesError, Line, read_lines
 from spacedock.cli.meter import Meter
 from spacedock.cli.printing import save, say
+from spacedock.cli.rehearsal import rehearse
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError, ResultDeletedError
 from spacedock.files import Payload, set_apart
@@ -59,8 +60,11 @@ def batch(
     no_fallback: options.NoFallback = False,
     tier: options.TierOption = Tier.AUTO,
     privacy: options.Privacy = False,
+    performance_first: options.PerformanceFirst = False,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
+    dry_run: options.DryRun = False,
+    json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON lines.")] = False,
     redis: options.Redis = None,
 ) -> None:
     """Run many prompts. Ctrl-C stops watching only: run the same command again to pick up."""
@@ -73,10 +77,14 @@ def batch(
         no_fallback=no_fallback,
         tier=tier,
         privacy=privacy,
+        performance_first=performance_first,
     )
     lines = read_lines(source, sys.stdin.buffer.read)
     made = make(source, lines, defaults)
     made.output, made.output_dir, made.keep = output, output_dir, keep
+    if dry_run:
+        asyncio.run(_rehearse(redis, made, json=json))
+        return
     identity = _identity(source, lines, defaults, output)
     meter = asyncio.run(_batch(redis, made, identity))
     meter.summarise(output)
@@ -110,13 +118,23 @@ def _identity(source: str, lines: list[Line], defaults: dict[str, Any], output: 
     return "\n".join([place, str(output.resolve()) if output else "-", repr(sorted(defaults.items()))])
 
 
-async def _batch(url: str | None, made: Batch, identity: str) -> Meter:
+def _left(made: Batch) -> dict[int, JobRequest]:
+    """The lines whose results are not written yet."""
     done = ledger.answered(made.output) if made.output else {}
-    left = {
+    return {
         number: request
         for number, request in made.requests.items()
         if done.get(number) != ledger.fingerprint(request)
     }
+
+
+async def _rehearse(url: str | None, made: Batch, *, json: bool) -> None:
+    async with Client(url) as client:
+        await rehearse(client, _left(made), made.repository, json=json)
+
+
+async def _batch(url: str | None, made: Batch, identity: str) -> Meter:
+    left = _left(made)
     with Meter(len(made.requests), already=len(made.requests) - len(left)) as meter:
         if not left:
             return meter

@@ -68,6 +68,7 @@ def bench(
         no_fallback=True,
         tier=Tier.HEAVY,
         privacy=privacy,
+        performance_first=False,
     )
     order = Order(prompt, tuple(file or ()), fields, count)
     spaces = list(dict.fromkeys(names))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from spacedock.cli.exits import INTERRUPTED
-from spacedock.cli.printing import save, say, show, write
+from spacedock.cli.printing import heading, save, say, show, write
 from spacedock.cli.progress import progress_shown
 from spacedock.client import Client
 from spacedock.errors import NotConnectedError
@@ -25,15 +27,24 @@ class Handing:
     keep: bool
 
     async def over(self, client: Client, job_id: str) -> JobResult:
-        """Wait for a job's answer and hand it over; only then is a private one deleted.
-
-        What cannot be printed or saved can be read again.
-        """
+        """Wait for a job's answer and hand it over."""
         result = await follow(client, job_id)
-        saved = await save(client, result.output.files, self.output_dir) if self.output_dir else []
+        await self.hand(client, result)
+        return result
+
+    async def hand(self, client: Client, result: JobResult, file: Path | None = None) -> None:
+        """Print an answer and save its files; only then is a private one deleted.
+
+        `file` is what it is the answer to, where there are several. What cannot be printed or saved can be
+        read again.
+        """
+        prefix = f"{file.stem}-" if file else ""
+        saved = await save(client, result.output.files, self.output_dir, prefix) if self.output_dir else []
         if self.json:
-            write(result.model_dump_json(indent=2))
+            write(_json(result, file))
         else:
+            if file:
+                write(heading(file))
             show(result)
         for path in saved:
             say(f"saved {path}")
@@ -41,8 +52,14 @@ class Handing:
         if left:
             say_files_left(result)
         if result.privacy and not self.keep and not left:
-            await forget(client, job_id)
-        return result
+            await forget(client, result.id)
+
+
+def _json(result: JobResult, file: Path | None) -> str:
+    """The result, over many lines where it is the only one."""
+    if file is None:
+        return result.model_dump_json(indent=2)
+    return json.dumps({"file": str(file), **result.model_dump(mode="json")})
 
 
 def say_files_left(result: JobResult) -> None:
@@ -61,10 +78,10 @@ async def forget(client: Client, *job_ids: str) -> None:
         say(f"the result could not be deleted, and goes after an hour: {error}")
 
 
-async def follow(client: Client, job_id: str) -> JobResult:
+async def follow(client: Client, job_id: str, *, quietly: bool = False) -> JobResult:
     """Wait for a result, with the job's progress on a terminal. Ctrl-C leaves the job running."""
     try:
-        async with progress_shown(client, job_id):
+        async with nullcontext() if quietly else progress_shown(client, job_id):
             return await client.result(job_id, keep=True)
     except asyncio.CancelledError:
         say(

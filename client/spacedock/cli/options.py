@@ -17,7 +17,11 @@ Redis = Annotated[
 Space = Annotated[
     str | None,
     typer.Option(
-        "--space", "-s", metavar="NAME", help="A registry name, a Hub id (user/space) or ./directory."
+        "--space",
+        "-s",
+        "--hf-space",
+        metavar="NAME",
+        help="A registry name, a Hub id (user/space) or ./directory.",
     ),
 ]
 Category = Annotated[
@@ -54,6 +58,16 @@ Privacy = Annotated[
         help="Sealed from the network, only local models, nothing logged, deleted once it is read.",
     ),
 ]
+PerformanceFirst = Annotated[
+    bool, typer.Option("--performance-first", help="A Space that is warm and fast before the best one.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done, and why, and do none of it.")
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Tell the plan first, then each step as it happens."),
+]
 Keep = Annotated[
     bool, typer.Option("--keep", help="Keep the result of a job in privacy mode after it is read.")
 ]
@@ -72,6 +86,7 @@ def request_fields(
     no_fallback: bool,
     tier: Tier,
     privacy: bool,
+    performance_first: bool,
 ) -> dict[str, Any]:
     """The fields of a request that options give. Raises BadRequestError."""
     fields: dict[str, Any] = {
@@ -81,6 +96,7 @@ def request_fields(
         "timeout": timeout,
         "tier": tier,
         "privacy": privacy,
+        "performance_first": performance_first,
         "fallback": Fallback.NONE if no_fallback else Fallback.CHAIN,
     }
     return fields

@@ -34,6 +34,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
+def heading(path: Path) -> str:
+    """What stands above a file's answer where there are several, as `head` and `tail` write it."""
+    return f"==> {path} <=="
+
+
 def show(result: JobResult) -> None:
     """An answer for people: its text, and who gave it; or why there is none."""
     by = result.answered_by
@@ -66,9 +71,12 @@ def show_attempts(result: JobResult) -> None:
         say(f"  {attempt.name}: {what}: {attempt.error.message}")
 
 
-async def save(client: Client, files: tuple[FileRef, ...], directory: Path) -> list[Path]:
-    """Save a result's files; a name that is taken by another content gets a number."""
-    return [await asyncio.to_thread(_write, directory, ref.name, await client.fetch(ref)) for ref in files]
+async def save(client: Client, files: tuple[FileRef, ...], directory: Path, prefix: str = "") -> list[Path]:
+    """Save a result's files, their names after `prefix`; one that another content has gets a number."""
+    return [
+        await asyncio.to_thread(_write, directory, f"{prefix}{ref.name}", await client.fetch(ref))
+        for ref in files
+    ]
 
 
 def _write(directory: Path, name: str, data: bytes) -> Path:

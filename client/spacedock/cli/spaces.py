@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spacedock.cli import options
+from spacedock.cli import options, table
 from spacedock.cli.amounts import age, size
 from spacedock.cli.bench import bench
 from spacedock.cli.bundling import bundle, unbundle
@@ -18,6 +19,8 @@ from spacedock.cli.endpoints import show_endpoints
 from spacedock.cli.locking import lock
 from spacedock.cli.printing import printable, say, write
 from spacedock.cli.profile import profile
+from spacedock.cli.recommending import recommend
+from spacedock.cli.validating import validate
 from spacedock.client import Client
 from spacedock.control import Reply
 from spacedock.errors import BadRequestError
@@ -25,8 +28,7 @@ from spacedock.repository import pack
 
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
 
-_WHOLE = ("name", "state", "image", "cache")
-_PIPE_WIDTH = 240
+_TITLES = ("name", "state", "verified", "category", "takes -> gives", "image", "cache", "description")
 
 Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
 
@@ -53,28 +55,36 @@ async def _list(url: str | None) -> Reply:
 
 
 def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "state", "category", "takes -> gives", "image", "cache", "description"):
-        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
-    for name, entry in sorted(spaces.items()):
-        here = status.get(name, {})
-        row = (
-            name,
-            state(here),
-            entry["category"],
-            f"{entry['input_type']} -> {entry['output_type']}",
-            size(here.get("image_bytes")),
-            size(here.get("cache_bytes")),
-            entry["description"],
-        )
-        table.add_row(*(Text(printable(str(cell))) for cell in row))
+    rows = [
+        [printable(str(cell)) for cell in _cells(name, entry, status.get(name, {}))]
+        for name, entry in sorted(spaces.items())
+    ]
     # A pipe has no width: what reads it wants each Space on one line.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    write("\n".join(table.lines(_TITLES, rows, width)))
+
+
+def _cells(name: str, entry: dict[str, Any], here: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        name,
+        state(here),
+        verdict(entry),
+        entry["category"],
+        f"{entry['input_type']} -> {entry['output_type']}",
+        size(here.get("image_bytes")),
+        size(here.get("cache_bytes")),
+        entry["description"],
+    )
+
+
+def verdict(entry: dict[str, Any]) -> str:
+    """What the last validation came to, in a word: a Space that was called here was `tried`."""
+    verified = entry.get("verified")
+    if not isinstance(verified, dict):
+        return "never"
+    if not verified["works"]:
+        return "bad"
+    return "tried" if verified["deep"] else "ok"
 
 
 def state(here: dict[str, Any]) -> str:
@@ -173,6 +183,8 @@ async def _remove(url: str | None, name: str) -> dict[str, Any]:
         return await client.spaces.remove(name)
 
 
+app.command("recommend")(recommend)
+app.command("validate")(validate)
 app.command("profile")(profile)
 app.command("bench")(bench)
 app.command("lock")(lock)

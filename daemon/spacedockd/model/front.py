@@ -13,6 +13,7 @@ from spacedockd.model.child import ModelStartError
 from spacedockd.model.job import SmolLMSettings
 from spacedockd.model.keeper import ModelKeeper
 from spacedockd.model.relay import relay, unavailable
+from spacedockd.model.state import StateSocket
 
 DRAIN_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
@@ -23,7 +24,8 @@ class ModelFront:
 
     The first connection starts the model server, `smollm.idle_seconds` without any stop it, and the next one
     heals its death. Where it cannot be started the answer is HTTP 503 with the reason. `folders` are looked
-    through for fetched models; the last one takes what is fetched. `clock` gives monotonic seconds.
+    through for fetched models; the last one takes what is fetched. `clock` gives monotonic seconds. How it
+    stands is told on a socket besides, which starts nothing.
     """
 
     def __init__(
@@ -36,9 +38,15 @@ class ModelFront:
         self.socket = socket
         self._idle_seconds = smollm.idle_seconds
         self._keeper = ModelKeeper(socket.parent, smollm, folders, clock)
+        self._state = StateSocket(self._keeper, smollm, folders)
         self._server: asyncio.Server | None = None
         self._timer: TimerHandle | None = None
         self._open: set[Task[None]] = set()
+
+    @property
+    def state_socket(self) -> Path:
+        """Where it is told how the model stands (see `StateSocket`)."""
+        return self.socket.with_suffix(".state")
 
     @property
     def model(self) -> str | None:
@@ -59,9 +67,12 @@ class ModelFront:
         """Listen; no model is loaded yet. Raises OSError where the socket cannot be made."""
         if self._server is None:
             self._server = await asyncio.start_unix_server(self._accept, sock=_bound(self.socket))
+            await self._state.start(_bound(self.state_socket))
 
     async def stop(self, drain: float = DRAIN_SECONDS) -> None:
         """Take no more connections, give those that are open `drain` seconds, and stop the model server."""
+        self._state.stop()
+        self.state_socket.unlink(missing_ok=True)
         server, self._server = self._server, None
         if server is not None:
             server.close()

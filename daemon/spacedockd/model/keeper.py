@@ -50,6 +50,11 @@ class ModelKeeper:
         """Whether a model server is being started."""
         return self._starting is not None
 
+    @property
+    def failure(self) -> ModelStartError | None:
+        """Why the last start failed; None where it did not, or there was none."""
+        return self._failure
+
     async def running(self) -> ModelChild:
         """The model server; started first where there is none, once however many ask.
 

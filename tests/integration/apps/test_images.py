@@ -147,6 +147,19 @@ async def test_a_failed_build_says_its_last_words(images, base, name, tmp_path) 
     assert "early" not in str(caught.value).partition("\n")[2]
 
 
+async def test_a_failed_build_is_not_repeated_for_the_next_job(images, base, name, tmp_path) -> None:
+    source = SpaceSource(name, repository=docker_space(tmp_path, base, "RUN echo so it ended && exit 3"))
+    heard: list[str] = []
+    for _ in range(2):
+        with pytest.raises(StepError, match="so it ended") as caught:
+            await images.get(source, heard.append)
+        assert caught.value.kind is ErrorKind.BUILD_FAILED
+    assert len([text for text in heard if "1/" in text]) == 1
+    # What is mended is built at once.
+    mended = SpaceSource(name, repository=docker_space(tmp_path, base, "ENV MENDED=1"))
+    assert (await images.get(mended, silent)).built
+
+
 async def test_a_build_over_its_time_is_ended(engine, settings, base, name, tmp_path) -> None:
     hurried = Images(engine, settings.model_copy(update={"build_timeout": 1.0}))
     repository = docker_space(tmp_path, base, f"LABEL test={name}", "RUN sleep 600")

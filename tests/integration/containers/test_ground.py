@@ -122,7 +122,7 @@ async def networks(engine: Engine, names: set[str]) -> dict[str, Any]:
 
 
 async def test_each_daemon_has_a_network_with_and_one_without_a_way_out(engine, ground, spec) -> None:
-    names = {(await ground.site(spec("one", sealed=sealed))).network for sealed in (False, True)}
+    names = {(await ground.site(spec("one", sealed=sealed), "one")).network for sealed in (False, True)}
     found = await networks(engine, names)
     assert {name.endswith("-sealed"): network["Internal"] for name, network in found.items()} == {
         False: False,
@@ -148,7 +148,7 @@ async def test_a_network_with_a_way_out_is_not_taken_for_a_sealed_one(engine: En
 async def test_a_sealed_app_whose_port_must_be_published_is_refused(engine, settings, spec) -> None:
     ground = Ground(engine, settings.model_copy(update={"publish_ports": True}), set())
     with pytest.raises(StepError, match="cannot be sealed here") as caught:
-        await ground.site(spec("one", sealed=True))
+        await ground.site(spec("one", sealed=True), "one")
     assert (caught.value.stage, caught.value.kind) == (Stage.START, ErrorKind.UNSUPPORTED)
 
 
@@ -171,5 +171,5 @@ async def test_gpus_that_the_engine_cannot_give_are_refused(engine, settings, sp
 
 async def test_gpus_that_are_not_there_are_refused(ground: Ground, spec) -> None:
     with pytest.raises(StepError, match="GPU-none, which this host does not have") as caught:
-        await ground.site(replace(spec("one"), gpu=("GPU-none",)))
+        await ground.site(replace(spec("one"), gpu=("GPU-none",)), "one")
     assert (caught.value.stage, caught.value.kind) == (Stage.START, ErrorKind.UNSUPPORTED)

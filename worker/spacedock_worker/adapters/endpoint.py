@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,8 @@ class Endpoint:
     `width` is the length of what is sent; `outputs` are component types by position, None where a State
     stands, which no caller sees. `trigger` has the words on the button that calls it, `pressed` says that a
     person calls it on purpose (a click, the enter key) and not by the way (a change, a page that loads), and
-    `twin` names the endpoint that does the same.
+    `twin` names the endpoint that does the same. `example` are values for its inputs that the app offers
+    itself (None: it offers none).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Endpoint:
     pressed: bool = True
     primary: bool = False
     twin: str | None = None
+    example: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         called = f' by "{self.trigger}"' if self.trigger else ""

@@ -26,8 +26,8 @@ _WORDS = {
 def explained(endpoints: Sequence[Endpoint], call: AppCall) -> AppAnswer:
     """Every endpoint with its score and reasons for that call; the one taken comes first.
 
-    `data` has a row for each: `endpoint`, `parameters`, `chosen`, `score` (None where it is out) and
-    `reasons`. Where none can be chosen, `text` says why; nothing is raised for that.
+    `data` has a row for each: `endpoint`, `parameters`, `example`, `trigger`, `chosen`, `score` (None where
+    it is out) and `reasons`. Where none can be chosen, `text` says why; nothing is raised for that.
     """
     try:
         taken: Choice | None = choose(endpoints, call)
@@ -51,6 +51,7 @@ def _row(rating: Rating, chosen: str | None) -> dict[str, Any]:
     return {
         "endpoint": rating.endpoint.name,
         "parameters": [str(slot) for slot in rating.endpoint.slots],
+        "example": dict(rating.endpoint.example) if rating.endpoint.example else None,
         "trigger": rating.endpoint.trigger or None,
         "chosen": rating.endpoint.name == chosen,
         "score": score._asdict() if score else None,

@@ -91,6 +91,15 @@ class RunningContainer:
         found = await self._inspect(Stage.START)
         return str(((found or {}).get("State") or {}).get("Status") or "gone")
 
+    async def gpus(self) -> tuple[str, ...]:
+        """The ids of the GPUs that it was made with; none where the engine cannot be asked."""
+        try:
+            found = await self._inspect(Stage.START)
+        except StepError:
+            return ()
+        requests = ((found or {}).get("HostConfig") or {}).get("DeviceRequests") or ()
+        return tuple(str(gpu) for request in requests for gpu in request.get("DeviceIDs") or ())
+
     async def words(self) -> str:
         """What it said last, made safe to show; empty where it said nothing, or cannot be asked."""
         said: list[str] = []

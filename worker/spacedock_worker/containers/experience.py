@@ -8,7 +8,7 @@ from spacedock.result import ErrorKind
 from spacedock_worker.containers.measures import Measures, Unmeasured
 from spacedock_worker.containers.place import Place
 from spacedock_worker.containers.profiles import Profiles
-from spacedock_worker.containers.quarantine import BLAMELESS, Quarantine
+from spacedock_worker.containers.quarantine import Quarantine, blameless
 from spacedock_worker.errors import StepError
 
 _DEATHS = frozenset({ErrorKind.CRASHED, ErrorKind.OUT_OF_MEMORY, ErrorKind.OUT_OF_DISK})
@@ -44,7 +44,7 @@ class Experience:
 
     def not_started(self, place: Place[Any], error: StepError, now: float, *, others: bool) -> None:
         """No container could be brought up; with `others` of the Space running, it gets no more of them."""
-        if error.kind in BLAMELESS:
+        if blameless(error):
             return
         if others:
             self.profiles.stays_alone(place.key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.spec import Gpu
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import HostBusyError, StepError
 
 log = structlog.get_logger()
 
@@ -30,11 +30,15 @@ class Device:
     free: int
 
 
-def choose(wanted: Gpu, present: Sequence[Device], min_free: int = 0) -> tuple[str, ...]:
+def choose(
+    wanted: Gpu, present: Sequence[Device], min_free: int = 0, taken: Collection[str] = ()
+) -> tuple[str, ...]:
     """The uuids of the GPUs for a container: of those with `min_free` bytes free, the freest first (pure).
 
-    "auto" takes what there is, or nothing. Ids are uuids or indices. Raises StepError at stage `start`:
-    `unsupported` where this host does not have them, `start_failed` where they are too full now.
+    "auto" takes what there is, or nothing. Ids are uuids or indices; who names one may share it. Who wants a
+    count gets none of those that are `taken`: an app that has just started has not filled its memory yet.
+    Raises StepError at stage `start`: `unsupported` where this host does not have them; HostBusyError
+    (`start_failed`) where they are too full, or taken, now.
     """
     free = sorted((d for d in present if d.free >= min_free), key=lambda d: (-d.free, d.index))
     if wanted == "none":
@@ -42,7 +46,7 @@ def choose(wanted: Gpu, present: Sequence[Device], min_free: int = 0) -> tuple[s
     if wanted == "auto":
         return tuple(device.uuid for device in free)
     if isinstance(wanted, int):
-        return _count(wanted, present, free)
+        return _count(wanted, present, [device for device in free if device.uuid not in taken])
     return _named(tuple(wanted), present, free)
 
 
@@ -98,8 +102,8 @@ def _count(wanted: int, present: Sequence[Device], free: Sequence[Device]) -> tu
         there = f"has {len(present)}" if present else "has none"
         raise _refused(ErrorKind.UNSUPPORTED, f"the Space needs {_gpus(wanted)}, and this host {there}")
     if wanted > len(free):
-        message = f"{len(free)} of {len(present)} have the memory free"
-        raise _refused(ErrorKind.START_FAILED, f"the Space needs {_gpus(wanted)}, and only {message}")
+        message = f"{len(free)} of {len(present)} have the memory free and are no other Space's"
+        raise _busy(f"the Space needs {_gpus(wanted)}, and only {message}")
     return tuple(device.uuid for device in free[:wanted])
 
 
@@ -110,7 +114,7 @@ def _named(wanted: tuple[str, ...], present: Sequence[Device], free: Sequence[De
         raise _refused(ErrorKind.UNSUPPORTED, message)
     if full := [name for name in wanted if known[name] not in free]:
         message = f"the Space needs the GPU {', '.join(full)}, whose memory is in use"
-        raise _refused(ErrorKind.START_FAILED, message)
+        raise _busy(message)
     return tuple(dict.fromkeys(known[name].uuid for name in wanted))
 
 
@@ -120,3 +124,7 @@ def _gpus(count: int) -> str:
 
 def _refused(kind: ErrorKind, message: str) -> StepError:
     return StepError(Stage.START, kind, f"{message}. {_ADVICE}")
+
+
+def _busy(message: str) -> StepError:
+    return HostBusyError(Stage.START, ErrorKind.START_FAILED, f"{message}. {_ADVICE}")

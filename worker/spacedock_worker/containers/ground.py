@@ -19,7 +19,8 @@ from spacedock_worker.containers.capacity import (
     room_of,
 )
 from spacedock_worker.containers.engine import Engine
-from spacedock_worker.containers.gpu import choose, devices
+from spacedock_worker.containers.gpu import devices
+from spacedock_worker.containers.gpu_table import GpuTable
 from spacedock_worker.containers.network import Network
 from spacedock_worker.containers.readonly import Roots
 from spacedock_worker.containers.settings import ContainerSettings
@@ -48,6 +49,7 @@ class Ground:
         self._machine: Machine | None = None
         self.caches = Caches(engine, settings.instance_id, names)
         self.roots = Roots(settings.state)
+        self.gpus = GpuTable()
 
     @property
     def limit(self) -> Room:
@@ -90,10 +92,11 @@ class Ground:
             cpus=spec.cpus or self._settings.cpus,
         )
 
-    async def site(self, spec: ContainerSpec) -> Site:
-        """Where the container stands: its network and its cache are there when this returns.
+    async def site(self, spec: ContainerSpec, name: str) -> Site:
+        """Where the container `name` stands: its network and its cache are there when this returns.
 
-        Raises StepError where they cannot be, or where its GPUs are not free; RefusedError.
+        Its GPUs are its own until `gpus` hears that it is stopped or removed. Raises StepError where they
+        cannot be, or where its GPUs are not free; RefusedError.
         """
         network, publish = self.network(spec), await self._publishes()
         if publish and spec.sealed:
@@ -103,13 +106,14 @@ class Ground:
             )
             raise StepError(Stage.START, ErrorKind.UNSUPPORTED, message)
         await network.ensure()
+        cache = await self.caches.ensure(spec)
         present = await asyncio.to_thread(devices) if spec.gpu != "none" else ()
         return Site(
             owner=self._settings.instance_id,
             network=network.name,
             publish=publish,
-            cache=await self.caches.ensure(spec),
-            gpus=choose(spec.gpu, present, self._settings.gpu_free),
+            cache=cache,
+            gpus=self.gpus.give(name, spec.gpu, present, self._settings.gpu_free),
             runtime=self._settings.runtime,
         )
 

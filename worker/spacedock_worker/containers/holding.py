@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Generic
 
-from spacedock_worker.containers.assign import SlotState
+from spacedock_worker.containers.assign import Room, SlotState
 from spacedock_worker.containers.lifecycle import Lifecycle
 from spacedock_worker.containers.places import Places
 from spacedock_worker.containers.quarantine import Quarantine
@@ -49,6 +49,11 @@ class Holding(Generic[App]):
         for space, (seconds, reason) in resting.items():
             found[space] = SpaceStatus(space, dict(counts.get(space, {})), seconds, reason)
         return found
+
+    def taken(self) -> Room:
+        """What the containers take that are not stopped."""
+        rooms = (place.room for place in self._places if place.state is not SlotState.STOPPED)
+        return sum(rooms, Room(containers=0))
 
     def held(self) -> frozenset[str]:
         """The names of the containers that the pool looks after itself: nobody else may remove them."""

@@ -252,7 +252,7 @@ class Lifecycle(Generic[App]):
         assert place.container is not None
         try:
             await self._hang_up(place)
-            await place.container.stop()
+            await self._starter.stop(place.container)
         except (RefusedError, StepError) as error:
             log.info("container.not_stopped", space=place.space, reason=str(error))
             self.discard(place)

@@ -6,12 +6,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import HostBusyError, StepError
 
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
-BLAMELESS = frozenset({ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED})
-"""Kinds of errors that are no Space's fault."""
+_BLAMELESS = frozenset({ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED})
 
 _REMEMBERED = 1024
 
@@ -46,7 +45,7 @@ class Quarantine:
 
     def failed(self, key: str, space: str, error: StepError, now: float) -> None:
         """A container of that key ended, or did not start, without having answered a call."""
-        if error.kind in BLAMELESS:
+        if blameless(error):
             return
         before = self._records.pop(key, None)
         failures = 1 + (before.failures if before else 0)
@@ -62,3 +61,8 @@ class Quarantine:
     def resting(self, now: float) -> dict[str, tuple[float, str]]:
         """The Spaces that are not started now: for how many seconds more, and why."""
         return {r.space: (r.until - now, r.reason) for r in self._records.values() if r.until > now}
+
+
+def blameless(error: StepError) -> bool:
+    """Whether the error is no Space's fault."""
+    return error.kind in _BLAMELESS or isinstance(error, HostBusyError)

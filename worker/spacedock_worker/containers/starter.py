@@ -78,6 +78,9 @@ class Starter:
             for name, note in noted.items()
             if found.get(name) in ("running", "paused", "exited")
         ]
+        for one in left:
+            if one.note.gpus and (gpus := await one.container.gpus()):
+                self.ground.gpus.adopt(one.container.name, gpus, stopped=one.stopped)
         await self.clean()
         return left
 
@@ -130,6 +133,7 @@ class Starter:
             if state == "paused":
                 await container.unpause()
             elif state == "exited":
+                self.ground.gpus.restart(container.name)
                 await self._go(container, spec)
         if app is not None:
             return app
@@ -151,7 +155,7 @@ class Starter:
         on_progress("starting its container")
         completion = Completion(self._engine, container, task, limits)
         with _explained(spec):
-            site = await self.ground.site(spec)
+            site = await self.ground.site(spec, container.name)
             body = task_body(spec, await self.ground.limits(spec), site, task.env)
             completed = await completion.run(body, lambda: self._go(container, spec), on_progress)
         return replace(completed, peak_memory=container.peak_memory)
@@ -164,14 +168,20 @@ class Starter:
         log.info("container.root_writable", space=spec.space, image=spec.digest)
         return True
 
+    async def stop(self, container: RunningContainer) -> None:
+        """End the container's processes, and keep its root. Raises as `RunningContainer.stop` does."""
+        await container.stop()
+        self.ground.gpus.stopped(container.name)
+
     async def remove(self, container: RunningContainer) -> None:
         """Remove the container; where that fails, the next start tries again. Bounded, never raises."""
         gone = await container.remove()
+        self.ground.gpus.removed(container.name)
         self._names.discard(container.name)
         self._clean = self._clean and gone
 
     async def _start(self, container: RunningContainer, spec: ContainerSpec) -> None:
-        site = await self.ground.site(spec)
+        site = await self.ground.site(spec, container.name)
         await container.create(create_body(spec, await self.ground.limits(spec), site))
         await self._go(container, spec)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -16,7 +17,14 @@ import aiohttp
 from spacedock.errors import SpacedockError
 from spacedock_worker.images.challenge import Challenge, read_challenge
 from spacedock_worker.images.credentials import Credentials
-from spacedock_worker.images.manifest import INDEX_TYPES, MANIFEST_TYPES, Manifest, Platform, read_manifest
+from spacedock_worker.images.manifest import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    Manifest,
+    Platform,
+    read_manifest,
+    read_platforms,
+)
 from spacedock_worker.images.reference import Reference
 
 _CONNECT_SECONDS = 3.0
@@ -37,6 +45,15 @@ class NotThereError(SpacedockError):
 
 class NotAllowedError(SpacedockError):
     """The image registry refuses the image to this login, or wants one."""
+
+
+class Description(NamedTuple):
+    """What is said of an image: its digest, its manifest for the platform that was asked about (None: it has
+    none, or of no kind that is known), and its platforms (empty: it does not say)."""
+
+    digest: str
+    manifest: Manifest | None
+    platforms: tuple[Platform, ...]
 
 
 class _Answer(NamedTuple):
@@ -65,6 +82,23 @@ class Asking:
                 return found
             wanted = found
         return None
+
+    async def description(self, wanted: str, platform: Platform) -> Description:
+        """All that is to know of a tag or digest in a few kilobytes."""
+        content = await self._get(f"manifests/{wanted}")
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        platforms, found = read_platforms(content), read_manifest(content, platform)
+        if isinstance(found, str):
+            found = read_manifest(await self._get(f"manifests/{found}"), platform)
+        if not isinstance(found, Manifest):
+            return Description(digest, None, platforms)
+        if not platforms and found.config:
+            try:
+                platforms = read_platforms(await self._get(f"blobs/{found.config}"))
+            except (NotAskedError, NotThereError, NotAllowedError):
+                # Many image registries keep what is no manifest elsewhere, and redirect there.
+                platforms = ()
+        return Description(digest, found, platforms)
 
     async def tags(self) -> tuple[str, ...]:
         """The first 1,000 tags, as the image registry lists them."""

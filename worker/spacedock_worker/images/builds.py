@@ -27,6 +27,12 @@ from spacedock_worker.images.source import Image, SpaceSource
 
 log = structlog.get_logger()
 
+_TRY_AGAIN_SECONDS = 60.0
+"""How soon a build that failed, or a repository that could not be fetched, is tried again.
+
+A batch whose Space cannot be built goes on to the next one at once, instead of failing at it line by line.
+"""
+
 
 class Builds:
     """Builds images, and knows those that were built: the same repository gives the same image."""
@@ -34,6 +40,7 @@ class Builds:
     def __init__(self, engine: Engine, settings: ImageSettings, pulls: Pulls) -> None:
         self._engine, self._settings, self._pulls = engine, settings, pulls
         self._built: Memory[Image] = Memory()
+        self._failed: Memory[StepError] = Memory(_TRY_AGAIN_SECONDS)
 
     async def from_repository(self, source: SpaceSource, place: Path | bytes, hear: Hear) -> Image:
         """The image of a repository of this host, or of a tar. Raises StepError as `Images.get` does."""
@@ -56,8 +63,7 @@ class Builds:
         # The download cannot be cancelled, so it may still write when its folder goes.
         with TemporaryDirectory(prefix="spacedock-", dir=scratch, ignore_cleanup_errors=True) as folder:
             try:
-                revision = source.revision or (await about(hub_id, self._settings)).sha
-                await fetch(hub_id, revision, Path(folder), self._settings)
+                revision = await self._fetch(source, hub_id, Path(folder))
             except StepError as error:
                 if (earlier := await self._earlier(hub_id, source.revision)) is None:
                     raise
@@ -69,6 +75,23 @@ class Builds:
             image = await self._from(source, repository, revision, hear)
         self._built.put(_hub_key(hub_id, source.revision), image)
         return image
+
+    async def _fetch(self, source: SpaceSource, hub_id: str, folder: Path) -> str | None:
+        """Fetch the repository; returns its commit."""
+        key = _hub_key(hub_id, source.revision)
+        self._check(key)
+        try:
+            revision = source.revision or (await about(hub_id, self._settings)).sha
+            await fetch(hub_id, revision, folder, self._settings)
+        except StepError as error:
+            self._failed.put(key, error)
+            raise
+        return revision
+
+    def _check(self, key: str) -> None:
+        """Raises what the last try came to, where that is not long ago."""
+        if (failure := self._failed.get(key)) is not None:
+            raise failure.with_traceback(None)
 
     async def here(self, name: str, place: Path | bytes) -> Image | None:
         """The image of a repository, if it was built before. Raises StepError where it cannot be built."""
@@ -116,17 +139,23 @@ class Builds:
         present: frozenset[str],
         hear: Hear,
     ) -> dict[str, Any]:
+        self._check(drawn.tag)
         if drawn.base is not None and drawn.base not in present:
             await self._pull_base(drawn.base, hear)
-        return await build(
-            self._engine,
-            drawn.context,
-            tag=drawn.tag,
-            labels=labels_of(source.name, source.hub_id, revision, drawn.port, drawn.base_path),
-            words=drawn.words,
-            seconds=self._settings.build_timeout,
-            on_progress=hear,
-        )
+        try:
+            return await build(
+                self._engine,
+                drawn.context,
+                tag=drawn.tag,
+                labels=labels_of(source.name, source.hub_id, revision, drawn.port, drawn.base_path),
+                words=drawn.words,
+                seconds=self._settings.build_timeout,
+                on_progress=hear,
+            )
+        except StepError as error:
+            if error.kind is ErrorKind.BUILD_FAILED:
+                self._failed.put(drawn.tag, error)
+            raise
 
     async def _pull_base(self, base: str, hear: Hear) -> None:
         try:

@@ -17,15 +17,24 @@ from spacedock_worker.images.front_matter import SpaceCard, card_of
 from spacedock_worker.images.settings import ImageSettings
 
 _ABOUT_SECONDS = 5.0
+_WORD_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class HubSpace:
-    """A Space as the Hub knows it; None is what it did not say."""
+    """A Space as the Hub knows it; None is what it did not say. `stage` is what it does there ("RUNNING")."""
 
     sha: str | None = None
     subdomain: str | None = None
     card: SpaceCard = field(default_factory=SpaceCard)
+    stage: str | None = None
+    hardware: str | None = None
+    private: bool = False
+    gated: bool = False
+
+
+class NoSuchSpaceError(StepError):
+    """The Hub answered that it has no such Space for this host's token."""
 
 
 async def about(hub_id: str, settings: ImageSettings) -> HubSpace:
@@ -44,7 +53,7 @@ async def fetch(hub_id: str, revision: str | None, folder: Path, settings: Image
 
 
 _ACCESS = "Check the id, and give a token (HF_TOKEN) for a private Space."
-_COMMIT = "Lock the Space again, to run the commit that it has now."
+_COMMIT = "Correct the `revision` of its registry entry, or lock it again, to run the commit that it has now."
 _NETWORK = (
     "Check that this host reaches the Hub (HF_ENDPOINT names another), or give the Space a `repository`."
 )
@@ -58,9 +67,10 @@ async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
     except TimeoutError as error:
         raise _unavailable(hub_id, f"no answer within {seconds:g} s", _NETWORK) from error
     except RevisionNotFoundError as error:
-        raise _unavailable(hub_id, "the Hub does not have the commit that is locked", _COMMIT) from error
+        raise _unavailable(hub_id, "the Hub does not have the commit that is wanted", _COMMIT) from error
     except (RepositoryNotFoundError, GatedRepoError) as error:
-        raise _unavailable(hub_id, "the Hub has no such Space, or it is private", _ACCESS) from error
+        none = _unavailable(hub_id, "the Hub has no such Space, or it is private", _ACCESS)
+        raise NoSuchSpaceError(none.stage, none.kind, str(none)) from error
     except Exception as error:
         # The Hub's client lets errors of its HTTP library and of files through; all mean the same here.
         why = (str(error) or type(error).__name__).splitlines()[0]
@@ -74,7 +84,21 @@ def _about(hub_id: str, settings: ImageSettings) -> HubSpace:
     fields = {key: str(value) for key, value in said.items() if value is not None} | (
         {"sdk": found.sdk} if found.sdk else {}
     )
-    return HubSpace(found.sha, found.subdomain, card_of(fields))
+    runtime = found.runtime
+    return HubSpace(
+        found.sha,
+        found.subdomain,
+        card_of(fields),
+        stage=_word(runtime.stage if runtime else None),
+        hardware=_word((runtime.requested_hardware or runtime.hardware) if runtime else None),
+        private=bool(found.private),
+        gated=bool(getattr(found, "gated", None)),
+    )
+
+
+def _word(value: object) -> str | None:
+    """A short word of the Hub's, which may be any other in its next release."""
+    return str(value)[:_WORD_LENGTH] if value else None
 
 
 def _download(hub_id: str, revision: str | None, folder: Path, settings: ImageSettings) -> None:

@@ -14,13 +14,14 @@ from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.described import described
 from spacedock_worker.images.hub import HubSpace, about
+from spacedock_worker.images.manifest import Platform
 from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulls
 from spacedock_worker.images.reference import Reference, parse_reference
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.sharing import Hear
-from spacedock_worker.images.source import Image
+from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
 
 log = structlog.get_logger()
@@ -44,78 +45,81 @@ class HubImages:
         own = reference.registry == self._settings.hub_registry
         return own and reference.digest is None and reference.tag in (None, "latest")
 
-    async def find(self, hub_id: str, hear: Hear) -> Image | None:
+    async def find(self, hub_id: str, source: SpaceSource, hear: Hear) -> Image | None:
         """The image of a Space that is known by its Hub id alone; None where it has to be built."""
-        if not self._settings.pull_hub_images or self._none.get(hub_id):
+        key = _key(hub_id, source)
+        if not self._settings.pull_hub_images or self._none.get(key):
             return None
-        if (known := await self._known(hub_id)) is not None:
+        if (known := await self._known(key)) is not None:
             return known
-        image = await self._find(hub_id, hear)
+        image = await self._find(hub_id, source, hear)
         if image is None:
-            self._none.put(hub_id, True)
+            self._none.put(key, True)
         else:
-            self._chosen.put(hub_id, image)
+            self._chosen.put(key, image)
         return image
 
-    async def get(self, name: str, hub_id: str | None, hear: Hear) -> Image:
-        """The image `name`, which `keeps` says is one; `hub_id` is its Space, where that is known.
+    async def get(self, name: str, source: SpaceSource, hear: Hear) -> Image:
+        """The image `name`, which `keeps` says is one, of the Space `source`.
 
         Raises StepError at stage `pull` as `Pulls.get` does.
         """
-        if (known := await self._known(name)) is not None:
+        key = f"{name} {source.platform}"
+        if (known := await self._known(key)) is not None:
             return known
-        reference = parse_reference(name)
+        reference, hub_id, platform = parse_reference(name), source.hub_id, source.wanted_platform
 
         async def sha() -> str | None:
             space = await self._about(hub_id) if hub_id else None
             return space.sha if space else None
 
-        image = await self._tagged(reference, sha, hear)
+        image = await self._tagged(reference, platform, sha, hear)
         if image is None:
             # Its image registry cannot be asked from here, but the engine may reach it.
-            found = await self._pulls.get(str(reference), hear)
+            found = await self._pulls.get(str(reference), hear, platform)
             image = described(str(reference), found)
-        self._chosen.put(name, image)
+        self._chosen.put(key, image)
         return image
 
-    async def here(self, name: str) -> Image | None:
-        """The image `name`, which `keeps` says is one, as far as it is on this host."""
-        return await self._known(name) or await self._present(parse_reference(name))
+    async def here(self, name: str, source: SpaceSource) -> Image | None:
+        """The image that `get` gives, as far as it is on this host."""
+        return await self._known(f"{name} {source.platform}") or await self._present(parse_reference(name))
 
-    async def here_of(self, hub_id: str) -> Image | None:
+    async def here_of(self, hub_id: str, source: SpaceSource) -> Image | None:
         """The image of a Space that is known by its Hub id alone, as far as it is on this host.
 
         The Hub is not asked: an image under a name that it made up itself is found once it was used.
         """
-        plain = Reference(self._settings.hub_registry, subdomain_of(hub_id))
-        return await self._known(hub_id) or await self._present(plain)
+        plain = self.reference(hub_id, source.subdomain)
+        return await self._known(_key(hub_id, source)) or await self._present(plain)
 
-    async def pinned(self, hub_id: str, digest: str) -> str | None:
+    async def pinned(self, hub_id: str, subdomain: str | None, digest: str) -> str | None:
         """The name by which the Hub's image registry has the Space's image of that digest; None without."""
         if not self._settings.pull_hub_images:
             return None
-        name = str(self._reference(hub_id, await self._about(hub_id)).pinned(digest))
+        known = subdomain or getattr(await self._about(hub_id), "subdomain", None)
+        name = str(self.reference(hub_id, known).pinned(digest))
         try:
             return name if await self._pulls.offered(name) else None
         except StepError as error:
             log.info("image.not_at_the_hub", hub_id=hub_id, image=name, reason=str(error))
             return None
 
-    def _reference(self, hub_id: str, space: HubSpace | None) -> Reference:
-        subdomain = (space.subdomain if space else None) or subdomain_of(hub_id)
-        return Reference(self._settings.hub_registry, subdomain)
+    def reference(self, hub_id: str, subdomain: str | None) -> Reference:
+        """The name of a Space's image there; `subdomain` is what the Hub, or the Space's entry, calls it."""
+        return Reference(self._settings.hub_registry, subdomain or subdomain_of(hub_id))
 
-    async def _find(self, hub_id: str, hear: Hear) -> Image | None:
+    async def _find(self, hub_id: str, source: SpaceSource, hear: Hear) -> Image | None:
         space = await self._about(hub_id)
         if space and space.card.sdk in _NO_IMAGE:
             return None
-        reference = self._reference(hub_id, space)
+        reference = self.reference(hub_id, source.subdomain or (space.subdomain if space else None))
 
         async def sha() -> str | None:
             return space.sha if space else None
 
         try:
-            image = await self._tagged(reference, sha, hear)
+            image = await self._tagged(reference, source.wanted_platform, sha, hear)
         except StepError as error:
             if error.kind is not ErrorKind.PULL_FAILED:
                 raise
@@ -124,7 +128,11 @@ class HubImages:
         return _like_the_card(image, space) if image and space else image
 
     async def _tagged(
-        self, reference: Reference, sha: Callable[[], Awaitable[str | None]], hear: Hear
+        self,
+        reference: Reference,
+        platform: Platform | None,
+        sha: Callable[[], Awaitable[str | None]],
+        hear: Hear,
     ) -> Image | None:
         """The image by the right tag; None where its image registry cannot be asked, and none is here."""
         latest = str(reference.tagged("latest"))
@@ -134,7 +142,7 @@ class HubImages:
         if has_latest is None:
             return await self._present(reference)
         if has_latest:
-            return described(latest, await self._pulls.get(latest, hear))
+            return described(latest, await self._pulls.get(latest, hear, platform))
         commit = await sha()
         if commit is None and (here := await self._present(reference)) is not None:
             # Nobody knows which of its tags is the newest: no reason to load another one.
@@ -144,7 +152,7 @@ class HubImages:
         if tag is None:
             raise _no_tag(reference, tags)
         name = str(reference.tagged(tag))
-        image = described(name, await self._pulls.get(name, hear))
+        image = described(name, await self._pulls.get(name, hear, platform))
         return replace(image, revision=revision_of(tag, commit))
 
     async def _present(self, reference: Reference) -> Image | None:
@@ -194,3 +202,8 @@ def _no_tag(reference: Reference, tags: tuple[str, ...]) -> StepError:
         "`repository` to build it from, or name a tag."
     )
     return StepError(Stage.PULL, ErrorKind.PULL_FAILED, message)
+
+
+def _key(hub_id: str, source: SpaceSource) -> str:
+    """What an image is remembered by that was chosen for a Space of the Hub."""
+    return f"{hub_id} {source.subdomain} {source.platform}"

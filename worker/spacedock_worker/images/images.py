@@ -17,6 +17,7 @@ from spacedock_worker.images.builds import Builds
 from spacedock_worker.images.described import BUILT_PREFIX, described, digest_of
 from spacedock_worker.images.hub_images import HubImages
 from spacedock_worker.images.memory import Memory
+from spacedock_worker.images.platforms import check_platform, emulators, is_of
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulled, Pulls
 from spacedock_worker.images.reference import parse_reference
@@ -64,27 +65,30 @@ class Images:
     async def _here_already(self, source: SpaceSource) -> Image | None:
         if source.digest is not None:
             return await self._here(source.docker_image, source.digest)
+        await self._check_platform(source)
         building = source.revision is not None and source.hub_id is not None
         if source.docker_image is not None and not building:
             if self._hub.keeps(source.docker_image):
-                return await self._hub.here(source.docker_image)
+                return await self._hub.here(source.docker_image, source)
             found = await inspect(self._engine, source.docker_image, Stage.PULL)
-            return described(source.docker_image, found) if found is not None else None
+            fits = found is not None and is_of(found, source.wanted_platform)
+            return described(source.docker_image, found) if found is not None and fits else None
         if source.repository is not None:
             return await self._builds.here(source.name, source.repository)
         if source.hub_id is None:
             return None
         built = await self._builds.of_hub(source.hub_id, source.revision)
-        kept = await self._hub.here_of(source.hub_id) if built is None and not building else None
+        kept = await self._hub.here_of(source.hub_id, source) if built is None and not building else None
         return built or kept
 
     async def _get(self, source: SpaceSource, hear: Hear) -> Image:
         if source.digest is not None:
             return await self._locked(source, source.digest, hear)
+        await self._check_platform(source)
         building = source.revision is not None and source.hub_id is not None
         if source.docker_image is not None and not building:
             try:
-                return await self._named(source.docker_image, source.hub_id, hear)
+                return await self._named(source.docker_image, source, hear)
             except StepError as error:
                 if error.kind is not ErrorKind.PULL_FAILED or not source.buildable:
                     raise
@@ -100,17 +104,25 @@ class Images:
         )
         raise StepError(Stage.BUILD, ErrorKind.REPOSITORY_UNAVAILABLE, message)
 
-    async def _named(self, name: str, hub_id: str | None, hear: Hear) -> Image:
+    async def _check_platform(self, source: SpaceSource) -> None:
+        """Raise StepError `unsupported` where this host runs no images of the platform that is asked for."""
+        if (wanted := source.wanted_platform) is None or source.repository is not None:
+            return
+        async with self._engine.call(Stage.PULL) as docker:
+            info = await docker.system.info()
+        check_platform(source.name, wanted, info, await asyncio.to_thread(emulators))
+
+    async def _named(self, name: str, source: SpaceSource, hear: Hear) -> Image:
         if self._hub.keeps(name):
-            return await self._hub.get(name, hub_id, hear)
-        return described(name, await self._pulls.get(name, hear))
+            return await self._hub.get(name, source, hear)
+        return described(name, await self._pulls.get(name, hear, source.wanted_platform))
 
     async def _of_hub(self, source: SpaceSource, hub_id: str, hear: Hear) -> Image:
         built = await self._builds.known(hub_id, source.revision)
         if built is not None:
             return built
         if source.docker_image is None and source.revision is None:
-            kept = await self._hub.find(hub_id, hear)
+            kept = await self._hub.find(hub_id, source, hear)
             if kept is not None:
                 return kept
         return await self._builds.from_hub(source, hub_id, hear)
@@ -123,7 +135,9 @@ class Images:
         if named is not None:
             pinned = None if named.startswith(BUILT_PREFIX) else str(parse_reference(named).pinned(digest))
         else:
-            pinned = await self._hub.pinned(source.hub_id, digest) if source.hub_id else None
+            pinned = (
+                await self._hub.pinned(source.hub_id, source.subdomain, digest) if source.hub_id else None
+            )
         if pinned is None:
             raise _not_here(source.name, digest)
         return described(pinned, await self._pulls.get(pinned, hear))
@@ -162,4 +176,5 @@ def _key(source: SpaceSource) -> str:
     """What two sources have in common that lead to the same image."""
     place = source.repository
     repository = hashlib.sha256(place).hexdigest() if isinstance(place, bytes) else str(place)
-    return f"{source.docker_image} {source.hub_id} {source.revision} {source.digest} {repository}"
+    parts = (source.docker_image, source.hub_id, source.revision, source.digest, source.subdomain)
+    return f"{' '.join(map(str, parts))} {source.platform} {repository}"

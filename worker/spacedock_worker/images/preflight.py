@@ -36,8 +36,12 @@ class Preflight:
         self._engine, self._settings = engine, settings
         self._silent: Memory[str] = Memory(_ASK_AGAIN_SECONDS)
 
-    async def check(self, reference: Reference, own: Credentials | None) -> Manifest | None:
+    async def check(
+        self, reference: Reference, own: Credentials | None, platform: Platform | None = None
+    ) -> Manifest | None:
         """The manifest of the image that the engine would pull; None where only the pull can tell.
+
+        `platform` is that of the image to pull (None: the engine's own).
 
         Raises StepError at stage `pull`: `pull_failed` where the image registry has no such image or refuses
         it, `out_of_disk` where there is no room for it.
@@ -46,9 +50,9 @@ class Preflight:
         if reference.registry == DOCKER_HUB and (info.get("RegistryConfig") or {}).get("Mirrors"):
             # The engine asks its mirrors first, and those may have what Docker Hub has not.
             return None
-        platform = platform_of(info)
+        wanted = platform or platform_of(info)
         try:
-            found = await self._ask(reference, own, lambda asks: asks.manifest(reference.wanted, platform))
+            found = await self._ask(reference, own, lambda asks: asks.manifest(reference.wanted, wanted))
         except NotAskedError:
             return None
         except NotThereError as error:

@@ -12,7 +12,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.engine import Engine, RefusedError
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.credentials import Credentials
-from spacedock_worker.images.manifest import Manifest
+from spacedock_worker.images.manifest import Manifest, Platform
 from spacedock_worker.images.progress import PullProgress
 from spacedock_worker.images.reference import Reference
 
@@ -52,7 +52,10 @@ class Pull:
         own: Credentials | None,
         hear: Callable[[str], None],
         pauses: Sequence[float] = PAUSES,
+        *,
+        platform: Platform | None = None,
     ) -> None:
+        self._platform = str(platform) if platform is not None else None
         self._engine, self._reference, self._own, self._hear = engine, reference, own, hear
         self._pauses = pauses
         self._progress = PullProgress(str(reference), manifest)
@@ -85,7 +88,10 @@ class Pull:
         auth = self._own.for_engine() if self._own else None
         try:
             async with self._engine.stream(Stage.PULL, seconds) as docker:
-                async for item in docker.images.pull(str(self._reference), auth=auth, stream=True):
+                items = docker.images.pull(
+                    str(self._reference), auth=auth, platform=self._platform, stream=True
+                )
+                async for item in items:
                     if text := self._progress.read(item):
                         self._hear(text)
         except RefusedError as error:

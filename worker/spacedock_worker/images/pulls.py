@@ -12,7 +12,9 @@ from spacedock_worker.containers.engine import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.credentials import Keyring
 from spacedock_worker.images.described import digest_of
+from spacedock_worker.images.manifest import Platform
 from spacedock_worker.images.memory import Memory
+from spacedock_worker.images.platforms import is_of
 from spacedock_worker.images.preflight import Preflight
 from spacedock_worker.images.pull import Pull, inspect
 from spacedock_worker.images.reference import Reference, parse_reference
@@ -37,24 +39,28 @@ class Pulls:
         self._shared: Shared[dict[str, Any]] = Shared()
         self._failed: Memory[StepError] = Memory(_PULL_AGAIN_SECONDS)
 
-    async def get(self, name: str, hear: Hear) -> dict[str, Any]:
-        """What the engine knows of the image `name`, which is there when this returns.
+    async def get(self, name: str, hear: Hear, platform: Platform | None = None) -> dict[str, Any]:
+        """What the engine knows of the image `name` for that platform, which is there when this returns.
 
         Raises StepError at stage `pull`: `pull_failed`, `out_of_disk` or `docker_unavailable`.
         """
-        return await self._get(name, hear, self._pulled)
+        return await self._get(name, hear, self._pulled, platform)
 
     async def base(self, name: str, hear: Hear) -> dict[str, Any]:
         """The same of an image that others are built on: of its pull nobody is told."""
         return await self._get(name, hear, None)
 
-    async def _get(self, name: str, hear: Hear, pulled: Pulled | None) -> dict[str, Any]:
-        if (found := await inspect(self._engine, name, Stage.PULL)) is not None:
+    async def _get(
+        self, name: str, hear: Hear, pulled: Pulled | None, platform: Platform | None = None
+    ) -> dict[str, Any]:
+        found = await inspect(self._engine, name, Stage.PULL)
+        if found is not None and is_of(found, platform):
             return found
         reference = parse_reference(name)
-        if (failure := self._failed.get(str(reference))) is not None:
+        key = f"{reference} {platform or ''}"
+        if (failure := self._failed.get(key)) is not None:
             raise failure.with_traceback(None)
-        found = await self._shared.run(str(reference), lambda tell: self._pull(reference, tell), hear)
+        found = await self._shared.run(key, lambda tell: self._pull(reference, platform, key, tell), hear)
         if pulled is not None:
             await pulled(name, digest_of(name, found))
         return found
@@ -72,13 +78,15 @@ class Pulls:
         reference = parse_reference(name)
         return await self._preflight.tags(reference, await self._keyring.find(reference.registry))
 
-    async def _pull(self, reference: Reference, hear: Hear) -> dict[str, Any]:
+    async def _pull(
+        self, reference: Reference, platform: Platform | None, key: str, hear: Hear
+    ) -> dict[str, Any]:
         try:
             own = await self._keyring.find(reference.registry)
-            manifest = await self._preflight.check(reference, own)
-            pull = Pull(self._engine, reference, manifest, own, hear)
+            manifest = await self._preflight.check(reference, own, platform)
+            pull = Pull(self._engine, reference, manifest, own, hear, platform=platform)
             return await pull.run(self._settings.pull_timeout)
         except StepError as error:
             if error.kind is ErrorKind.PULL_FAILED:
-                self._failed.put(str(reference), error)
+                self._failed.put(key, error)
             raise

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spacedock_worker.containers.spec import DEFAULT_PORT
+from spacedock_worker.images.manifest import Platform
+from spacedock_worker.images.platforms import parse_platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +17,11 @@ class SpaceSource:
     `docker_image` is present or pulled; `repository` is a directory or a tar of this host, or a tar that a
     client sent (untrusted); `hub_id` names a Space on the Hub. `command` and `port` override the image's own.
 
+    `subdomain` is the name that the Hub's image registry has its image by (None: the Hub is asked), and
+    `platform` that of an image that is pulled ("linux/arm64"; None: the engine's own).
+
     A locked Space has `digest`, the image to run (the image registry's digest, or the image's id) and no
-    other, or `revision`, the commit of the Hub's repository to build. A repository goes before a revision.
+    other. `revision` is the commit of the Hub's repository to build. A repository goes before a revision.
     """
 
     name: str
@@ -27,6 +32,13 @@ class SpaceSource:
     port: int | None = None
     revision: str | None = None
     digest: str | None = None
+    subdomain: str | None = None
+    platform: str | None = None
+
+    @property
+    def wanted_platform(self) -> Platform | None:
+        """The platform of an image that is pulled; None: the engine's own."""
+        return parse_platform(self.platform) if self.platform else None
 
     @property
     def buildable(self) -> bool:

@@ -18,7 +18,8 @@ class ModelEndpoint(BaseModel):
     """An OpenAI-compatible endpoint; immutable.
 
     `base_url` ends where `/models` and `/chat/completions` begin, mostly in `/v1`; `socket` is a unix
-    socket to connect through instead of its host. Without `model`, the first one that the endpoint lists
+    socket to connect through instead of its host; `state_socket` one that tells how the daemon's own server
+    stands. Without `model`, the first one that the endpoint lists
     answers. `parallel` is how many prompts it is asked at once. `stand_in_for` is the model that this one
     replaces, said in every answer. Times are seconds: `load_timeout` for a model that loads,
     `connect_timeout` for an endpoint that refuses connections.
@@ -31,6 +32,7 @@ class ModelEndpoint(BaseModel):
     model: str | None = None
     api_key: SecretStr | None = None
     socket: Path | None = None
+    state_socket: Path | None = None
     tier: Tier = Tier.FAST
     accepts: frozenset[Kind] = frozenset({"text"})
     load_timeout: float = Field(default=120.0, gt=0)

@@ -40,6 +40,10 @@ _CLIENT_FIELDS = frozenset(
         "calls",
         "network",
         "cache",
+        "revision",
+        "subdomain",
+        "platform",
+        "alternates",
     }
 )
 """What a client may say of a Space: what it is, how it is spoken to, and what it needs.
@@ -47,7 +51,8 @@ _CLIENT_FIELDS = frozenset(
 Whoever may submit jobs may run any Space, so that asking for memory or a GPU gives nothing away; `network`
 and `cache` can only take from a Space. Kept to this host's file: what names things of this host
 (`repository`, `auth`, `secrets`), and what would lower a wall that the host put up (`runtime`,
-`writable_root`).
+`writable_root`), and what was found out here or told by the Hub (`verified`, `hardware`, `tags`, `likes`,
+`confidence`).
 """
 
 

@@ -15,8 +15,12 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 def _bytes(value: Any) -> Any:
     """A size such as "4GB" or "1.5 GiB" in bytes; both are powers of 1024, as in Docker."""
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+    if not isinstance(value, str) or value.strip().isdecimal():
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("not a size: give bytes, or such as 4GB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def _ids(value: Any) -> Any:

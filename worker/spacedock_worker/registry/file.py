@@ -3,235 +3,193 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import stat
-import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TextIO
 
 import structlog
-import yaml
 from pydantic import ValidationError
 
-from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
 from spacedock.wire import describe
+from spacedock_worker.registry import exchange, writing
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.exchange import NOWHERE, Stamp
+from spacedock_worker.registry.reading import Reader
+from spacedock_worker.registry.shelf import EMPTY, Shelf
 
 log = structlog.get_logger()
 
-_TOP_KEYS = {"spaces", "categories"}
+_SETTLED_SECONDS = 0.2
+"""An editor may empty a file before it writes it: a file that somebody else saved is left alone so long."""
 
-# libyaml's are ten times as fast: a registry is read again between two jobs.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """What one reading of the file gave: Spaces by name, names by category, and what could not be read."""
-
-    spaces: Mapping[str, SpaceEntry]
-    categories: Mapping[str, tuple[str, ...]]
-    warnings: tuple[str, ...] = ()
-
-    def get(self, name: str) -> SpaceEntry:
-        """The Space of that name. Raises SpaceNotFoundError, which names those that there are."""
-        try:
-            return self.spaces[name]
-        except KeyError:
-            raise SpaceNotFoundError(name, tuple(sorted(self.spaces))) from None
-
-    def in_category(self, category: str) -> tuple[SpaceEntry, ...]:
-        """The Spaces of a category: those that its list names, in its order, then those that name it."""
-        listed = [name for name in self.categories.get(category, ()) if name in self.spaces]
-        naming = [name for name, entry in self.spaces.items() if entry.category == category]
-        return tuple(self.spaces[name] for name in dict.fromkeys([*listed, *naming]))
-
-    @property
-    def known_categories(self) -> tuple[str, ...]:
-        """The categories that have a Space, sorted."""
-        listed = {category for category, names in self.categories.items() if names}
-        return tuple(sorted(listed | {entry.category for entry in self.spaces.values()}))
-
-    def alternates(self, name: str) -> tuple[SpaceEntry, ...]:
-        """The other Spaces of that Space's categories."""
-        mine = [category for category, names in self.categories.items() if name in names]
-        found = [
-            entry for category in [*mine, self.get(name).category] for entry in self.in_category(category)
-        ]
-        return tuple({entry.id: entry for entry in found if entry.id != name}.values())
-
-
-EMPTY = Shelf({}, {})
+_LONGEST_WAIT = 5.0
 
 
 class Registry:
-    """The registry in one YAML file. A missing file is an empty one; a bad entry does not hide the rest."""
+    """The registry in one YAML file; a bad entry does not hide the rest.
 
-    def __init__(self, path: Path) -> None:
+    A file that is missing is written anew from `default`, the text of a first registry. Methods that write
+    block, and are safe beside other processes and editors.
+    """
+
+    def __init__(self, path: Path, default: str = "") -> None:
         self.path = path
+        self._default = default
         self._shelf = EMPTY
-        self._stamp: tuple[int, int, int] | None = None
+        # Of what was looked at last, and of what could be read.
+        self._stamp: Stamp | None = None
+        self._good: Stamp | None = None
+        self._reader, self._reading = Reader(path), Lock()
 
     def shelf(self) -> Shelf:
         """The registry as the file has it now; while that is no YAML, as it was before, with a warning."""
-        stamp = _stamp_of(self.path)
-        if stamp != self._stamp:
-            self._stamp, self._shelf = stamp, read_shelf(self.path, self._shelf)
-            for warning in self._shelf.warnings:
-                log.warning("registry.entry_unreadable", path=str(self.path), reason=warning)
+        if exchange.stamp_of(self.path) != self._stamp:
+            with self._reading:
+                self._read()
         return self._shelf
 
     def add(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
         """Add or replace a Space. Raises BadRequestError where its name, or a field, is unknown or wrong."""
         if not SPACE_NAME.fullmatch(name):
             raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
-        try:
-            entry = SpaceEntry.model_validate({"id": name, **fields})
-        except ValidationError as error:
-            raise BadRequestError(f"Space '{name}': {describe(error)}") from error
+        entry = _valid(name, fields)
         row = {"id": entry.id, **entry.model_dump(mode="json", exclude_unset=True)}
 
-        def put(document: dict[str, Any]) -> None:
-            spaces, categories = _mapping(document, "spaces"), _mapping(document, "categories")
-            before = spaces.get(name)
-            if isinstance(before, dict) and before.get("category") != entry.category:
-                _withdraw(categories, name, before.get("category"))
-            spaces[name] = row
-            listed = categories.get(entry.category) or []
-            if not isinstance(listed, list):
-                raise BadRequestError(f"the category '{entry.category}' is not a list: mend the file first")
-            categories[entry.category] = listed if name in listed else [*listed, name]
+        def put(text: str, shelf: Shelf) -> str:
+            before = shelf.spaces.get(name)
+            if before is not None and before.category != entry.category:
+                text = writing.without_listed(text, before.category, name)
+            return writing.with_listed(writing.with_entry(text, name, row), entry.category, name)
 
-        self._edit(put)
-        return self.shelf().get(name)
+        return self._edit(put).get(name)
+
+    def update(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
+        """Set fields of a Space that is there; one that is None goes back to what it is by default.
+
+        Raises SpaceNotFoundError, and BadRequestError as `add` does.
+        """
+
+        def change(text: str, shelf: Shelf) -> str:
+            given = shelf.get(name).model_dump(mode="json", exclude_unset=True) | dict(fields)
+            after = _valid(name, {key: value for key, value in given.items() if value is not None})
+            row = after.model_dump(mode="json", exclude_unset=True)
+            return writing.with_fields(text, name, {key: row.get(key) for key in fields})
+
+        return self._edit(change).get(name)
 
     def remove(self, name: str) -> None:
-        """Remove a Space from its categories as well. Raises SpaceNotFoundError."""
-        self.shelf().get(name)
+        """Remove a Space, from its categories as well. Raises SpaceNotFoundError."""
 
-        def drop(document: dict[str, Any]) -> None:
-            spaces, categories = _mapping(document, "spaces"), _mapping(document, "categories")
-            for key in [key for key in spaces if str(key) == name]:
-                del spaces[key]
-            for category in list(categories):
-                _withdraw(categories, name, category)
+        def drop(text: str, shelf: Shelf) -> str:
+            shelf.get(name)
+            for category in [key for key, names in shelf.categories.items() if name in names]:
+                text = writing.without_listed(text, category, name)
+            return writing.without_entry(text, name)
 
         self._edit(drop)
 
-    def _edit(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change the file under a lock, from what it holds now, in one rename."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path.with_suffix(".lock")):
-            document = _load(self.path)
-            change(document)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self.path.parent, prefix=".registry-", suffix=".yaml", delete=False
-            ) as file:
-                yaml.dump(document, file, _DUMPER, sort_keys=False, allow_unicode=True)
-            os.chmod(file.name, _mode_of(self.path))
-            os.replace(file.name, self.path)
-        self._stamp = None
-
-
-def _mapping(document: dict[str, Any], key: str) -> dict[Any, Any]:
-    """A part of the document to change in place; made where it is missing or empty."""
-    part = document[key] = document.get(key) or {}
-    if not isinstance(part, dict):
-        raise BadRequestError(f"'{key}' in the registry is not a mapping: mend the file first")
-    return part
-
-
-def _withdraw(categories: dict[Any, Any], name: str, category: Any) -> None:
-    """Take a name off a category's list; a category that has none left goes too."""
-    names = categories.get(category)
-    if not isinstance(names, list) or name not in names:
-        return
-    categories[category] = [other for other in names if other != name]
-    if not categories[category]:
-        del categories[category]
-
-
-def read_shelf(path: Path, before: Shelf = EMPTY) -> Shelf:
-    """Read a registry file; what is wrong in it becomes a warning; if it is no YAML, all is as before."""
-    try:
-        document = _load(path)
-    except BadRequestError as error:
-        return replace(before, warnings=(str(error),))
-    warnings = [f"unknown key '{key}'" for key in document if key not in _TOP_KEYS]
-    spaces = dict(_entries(document.get("spaces") or {}, path.parent, warnings))
-    categories = dict(_categories(document.get("categories") or {}, spaces, warnings))
-    return Shelf(spaces, categories, tuple(warnings))
-
-
-def _entries(rows: Any, base: Path, warnings: list[str]) -> Iterator[tuple[str, SpaceEntry]]:
-    if not isinstance(rows, dict):
-        warnings.append("'spaces' is not a mapping of names to Spaces")
-        return
-    for key, row in rows.items():
-        name = str(key)
-        if not isinstance(row, dict):
-            warnings.append(f"spaces.{name}: not a mapping")
-            continue
+    def _read(self) -> None:
         try:
-            entry = SpaceEntry.model_validate({"id": name, **row})
-        except ValidationError as error:
-            warnings.append(f"spaces.{name}: {describe(error)}")
-            continue
-        repository = str(base / entry.repository) if entry.repository else None
-        yield name, entry.model_copy(update={"id": name, "repository": repository})
+            content = exchange.read(self.path)
+            trouble = self._write_default() if content.stamp == NOWHERE and self._default else None
+            if trouble is None:
+                content = exchange.read(self.path)
+            self._take(self._default if trouble else content.text, content.stamp)
+            if trouble is not None:
+                self._shelf = replace(self._shelf, warnings=(trouble, *self._shelf.warnings))
+        except (BadRequestError, OSError, UnicodeDecodeError) as error:
+            self._stamp = exchange.stamp_of(self.path)
+            words = str(error) if isinstance(error, BadRequestError) else f"{self.path}: {error}"
+            self._shelf = replace(self._shelf, warnings=(words,))
+        for warning in self._shelf.warnings:
+            log.warning("registry.fault", reason=warning)
+
+    def _take(self, text: str, stamp: Stamp) -> None:
+        self._shelf = self._reader.read(text)
+        self._stamp = self._good = stamp
+
+    def _write_default(self) -> str | None:
+        """Begin the file with the default; why that cannot be, if it cannot."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            exchange.replace(self.path, exchange.Content("", NOWHERE), self._default)
+        except OSError as error:
+            return f"{self.path} cannot be written ({error.strerror}): the default registry is used"
+        return None
+
+    def _edit(self, change: Callable[[str, Shelf], str]) -> Shelf:
+        """Change the file from what it holds now, whoever changes it at the same time."""
+        self.shelf()
+        # A link stays one: what it leads to is what changes.
+        path = self.path.resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_suffix(".lock")) as ours:
+            while not self._changed(path, change, ours):
+                log.info("registry.edited_by_others", path=str(path))
+        return self._shelf
+
+    def _changed(self, path: Path, change: Callable[[str, Shelf], str], ours: TextIO) -> bool:
+        """Whether the change was made; not where somebody else was faster.
+
+        `ours` has the stamp of the last write of any process of ours.
+        """
+        content = _settled(path, ours)
+        with self._reading:
+            try:
+                if content.stamp != self._good:
+                    self._take(content.text, content.stamp)
+                text = change(content.text, self._shelf)
+                shelf = self._reader.read(text)
+            except (BadRequestError, UnicodeDecodeError) as error:
+                raise BadRequestError(f"the registry cannot be changed: {error}") from error
+            if text == content.text:
+                return True
+            if not exchange.replace(path, content, text):
+                return False
+            self._shelf = shelf
+            self._stamp = self._good = exchange.stamp_of(path)
+        ours.seek(0)
+        ours.truncate()
+        ours.write(repr(self._stamp))
+        ours.flush()
+        return True
 
 
-def _categories(
-    rows: Any, spaces: Mapping[str, SpaceEntry], warnings: list[str]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if not isinstance(rows, dict):
-        warnings.append("'categories' is not a mapping of categories to lists of names")
-        return
-    for category, names in rows.items():
-        if not isinstance(names, list):
-            warnings.append(f"categories.{category}: not a list of names")
-            continue
-        warnings += [f"categories.{category}: no Space '{name}'" for name in names if str(name) not in spaces]
-        yield str(category), tuple(str(name) for name in names if str(name) in spaces)
+def default_text() -> str:
+    """The registry that a host begins with."""
+    return (resources.files("spacedock_worker.registry") / "default.yaml").read_text(encoding="utf-8")
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadRequestError(f"{path} cannot be read: {error}") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise BadRequestError(f"{path} is not a registry: it has no 'spaces:' mapping")
-    return document
-
-
-def _stamp_of(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_ino, found.st_size)
-
-
-def _mode_of(path: Path) -> int:
-    """The permissions that an edit keeps; those of a new file where there is none yet."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        return 0o644
+def _settled(path: Path, ours: TextIO) -> exchange.Content:
+    """The file's text, once nobody is in the middle of writing it."""
+    end = time.monotonic() + _LONGEST_WAIT
+    ours.seek(0)
+    own = ours.read()
+    while True:
+        content = exchange.read(path)
+        age = time.time() - content.stamp[0] / 1e9
+        settled = not 0 <= age < _SETTLED_SECONDS
+        if settled or repr(content.stamp) == own or time.monotonic() > end:
+            return content
+        time.sleep(_SETTLED_SECONDS - age)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+def _locked(path: Path) -> Iterator[TextIO]:
+    with path.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file
+
+
+def _valid(name: str, fields: Mapping[str, Any]) -> SpaceEntry:
+    try:
+        return SpaceEntry.model_validate({"id": name, **fields})
+    except ValidationError as error:
+        raise BadRequestError(f"Space '{name}': {describe(error)}") from error

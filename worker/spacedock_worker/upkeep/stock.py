@@ -69,12 +69,12 @@ class Stock:
     """The engine's stock, as the daemon `owner` may see it. Methods raise RefusedError and StepError."""
 
     def __init__(self, engine: Engine, owner: str) -> None:
-        self._engine, self.owner = engine, owner
+        self.engine, self.owner = engine, owner
         self._layers: dict[str, tuple[Layer, ...]] = {}
 
     async def images(self) -> tuple[StockImage, ...]:
         """All images of the engine that are not merely parts of others."""
-        async with self._engine.call(Stage.START) as docker:
+        async with self.engine.call(Stage.START) as docker:
             return tuple(_image(row) for row in await docker.images.list())
 
     async def layers(self, images: tuple[StockImage, ...]) -> Mapping[str, tuple[Layer, ...]]:
@@ -85,40 +85,40 @@ class Stock:
 
     async def containers(self) -> tuple[StockContainer, ...]:
         """All containers of the engine, other people's too: they use images."""
-        async with self._engine.call(Stage.START) as docker:
+        async with self.engine.call(Stage.START) as docker:
             listed = await docker._query_json("containers/json", params={"all": 1})
         return tuple(_container(row) for row in listed)
 
     async def written(self, container: str) -> tuple[int, float]:
         """The bytes that a container has written to its root, and when it ended (0: it never ran)."""
-        async with self._engine.call(Stage.START) as docker:
+        async with self.engine.call(Stage.START) as docker:
             found = await docker.containers.container(container).show(size=1)
         finished = str((found.get("State") or {}).get("FinishedAt") or _GONE)
         return int(found.get("SizeRw") or 0), 0.0 if finished.startswith(_GONE) else _seconds(finished)
 
     async def caches(self) -> tuple[StockVolume, ...]:
         """The cache volumes of this daemon's Spaces, with their sizes: that may take the engine a while."""
-        async with self._engine.call(Stage.START, _SIZES_SECONDS) as docker:
+        async with self.engine.call(Stage.START, _SIZES_SECONDS) as docker:
             found = await docker._query_json("system/df", params={"type": "volume"})
         volumes = [_volume(row) for row in found.get("Volumes") or () if self._is_ours(row)]
         return tuple(sorted(volumes, key=lambda volume: volume.name))
 
     async def disk(self) -> str:
         """The directory of this host that the engine keeps everything in."""
-        async with self._engine.call(Stage.START) as docker:
+        async with self.engine.call(Stage.START) as docker:
             return str((await docker.system.info()).get("DockerRootDir") or "")
 
     async def remove_container(self, container: str) -> None:
         """Remove a container and its anonymous volumes; one that is gone already is well."""
         with _gone_is_well():
-            async with self._engine.call(Stage.START, REMOVE_SECONDS) as docker:
+            async with self.engine.call(Stage.START, REMOVE_SECONDS) as docker:
                 await docker.containers.container(container).delete(force=True, v=True)
 
     async def remove_cache(self, volume: str) -> None:
         """Remove a volume. Raises RefusedError while a container has it."""
         with _gone_is_well():
             async with (
-                self._engine.call(Stage.START, REMOVE_SECONDS) as docker,
+                self.engine.call(Stage.START, REMOVE_SECONDS) as docker,
                 docker._query(f"volumes/{volume}", method="DELETE"),
             ):
                 pass
@@ -127,14 +127,14 @@ class Stock:
         """Remove an image by all its names. Raises RefusedError while something has it."""
         for name in image.tags or (image.id,):
             with _gone_is_well():
-                async with self._engine.call(Stage.START, REMOVE_SECONDS) as docker:
+                async with self.engine.call(Stage.START, REMOVE_SECONDS) as docker:
                     await docker.images.delete(name)
 
     async def _layers_of(self, image: str) -> tuple[Layer, ...] | None:
         if image in self._layers:
             return self._layers[image]
         try:
-            async with self._engine.call(Stage.START) as docker:
+            async with self.engine.call(Stage.START) as docker:
                 found, history = await asyncio.gather(docker.images.inspect(image), _history(docker, image))
         except RefusedError as error:
             if error.status == _NOT_FOUND:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from spacedock_worker.adapters import kinds
 from spacedock_worker.adapters.endpoint import Endpoint, Slot
 from spacedock_worker.adapters.faults import bad_output, shortened
+from spacedock_worker.adapters.gradio.examples import first_rows, with_example
 from spacedock_worker.adapters.gradio.wire import (
     WEBSOCKET,
     Component,
@@ -92,7 +93,13 @@ def _app(known: Config, told: Info) -> App:
         for index, dependency in enumerate(known.dependencies)
         if dependency.callable
     ]
-    functions = {function.endpoint.name: function for function in _with_twins(found)}
+    rows = first_rows(known)
+    functions = {
+        function.endpoint.name: replace(
+            function, endpoint=with_example(function.endpoint, function.inputs, rows)
+        )
+        for function in _with_twins(found)
+    }
     prefix = known.api_prefix if PREFIX.fullmatch(known.api_prefix) else ""
     return App(
         shortened(known.version, 40), shortened(known.protocol, 40), prefix, known.enable_queue, functions

@@ -1,0 +1,254 @@
+"""Writing registry.yaml: nothing but what is meant changes, whoever else writes it at the same time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacedock_worker.registry import writing
+from spacedock_worker.registry.file import Registry, default_text
+
+BY_HAND = """\
+# Mine: please keep.
+spaces:
+    mood:   # the first one
+        id:   "mood"    # quoted
+
+        # because of the proxy
+        port: 7860   # the usual
+        tags:
+        - calm
+        - merry   # sometimes
+        description: >
+            folded
+            text
+
+    # before clip
+    clip: {id: clip, category: images}
+# the end
+categories: {images: [clip]}
+"""
+
+EDITOR = """
+import sys
+from pathlib import Path
+from spacedock_worker.registry.file import Registry
+registry, who = Registry(Path(sys.argv[1])), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.read(1)
+for n in range(100):
+    if n % 4 == 3:
+        registry.update(f"{who}-{n - 1}", {"likes": n})
+    else:
+        registry.add(f"{who}-{n}", {"category": "many"})
+"""
+
+
+def changed_lines(before: str, after: str) -> tuple[list[str], list[str]]:
+    """The lines that went and those that came; all others are in their old order."""
+    old, new = before.splitlines(), after.splitlines()
+    return [line for line in old if line not in new], [line for line in new if line not in old]
+
+
+def test_a_field_that_is_set_changes_its_own_line_and_keeps_the_comment() -> None:
+    went, came = changed_lines(BY_HAND, writing.with_fields(BY_HAND, "mood", {"port": 8000, "likes": 3}))
+    assert came == [
+        '        id: "mood"      # quoted',
+        "        port: 8000   # the usual",
+        "        likes: 3",
+    ]
+    assert went == ['        id:   "mood"    # quoted', "        port: 7860   # the usual"]
+
+
+def test_a_new_space_comes_last_with_the_files_own_indentation() -> None:
+    went, came = changed_lines(BY_HAND, writing.with_entry(BY_HAND, "tone", {"id": "tone", "port": 1}))
+    assert (went, came) == ([], ["    tone:", "        id: tone", "        port: 1"])
+
+
+def test_flow_style_stays_flow_style() -> None:
+    went, came = changed_lines(BY_HAND, writing.with_listed(BY_HAND, "images", "mood"))
+    assert (went, came) == (["categories: {images: [clip]}"], ["categories: {images: [clip, mood]}"])
+
+
+def test_what_changes_nothing_leaves_every_letter() -> None:
+    assert writing.with_fields(BY_HAND, "mood", {"port": 7860}) == BY_HAND
+    assert writing.without_listed(BY_HAND, "images", "mood") == BY_HAND
+    assert writing.without_entry(BY_HAND, "nobody") == BY_HAND
+
+
+def test_anchors_keep_their_meaning() -> None:
+    text = "base: &usual\n  port: 80\nspaces:\n  a:\n    <<: *usual\n    id: a\n"
+    after = writing.with_fields(text, "a", {"likes": 1})
+    assert "<<: *usual" in after
+    assert yaml.safe_load(after)["spaces"]["a"] == {"id": "a", "port": 80, "likes": 1}
+
+
+def test_a_numeric_name_is_found_by_its_letters() -> None:
+    text = "spaces:\n  007: {id: '007'}\n  8: {}\n"
+    assert "likes: 1" in writing.with_fields(text, "007", {"likes": 1})
+    assert yaml.safe_load(writing.without_entry(text, "8")) == {"spaces": {7: {"id": "007"}}}
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,6}", fullmatch=True)
+VALUES = st.one_of(st.integers(0, 10**6), st.text(max_size=40), st.lists(st.text(max_size=10), max_size=3))
+
+
+@given(
+    names=st.lists(NAMES, min_size=1, max_size=6, unique=True),
+    place=st.integers(0, 5),
+    fields=st.dictionaries(NAMES, VALUES, min_size=1, max_size=4),
+)
+def test_an_edit_leaves_all_other_entries_as_they_are(
+    names: list[str], place: int, fields: dict[str, Any]
+) -> None:
+    pieces = [f"  {name}:   # of {name}\n    id:  '{name}'  # its id\n" for name in names]
+    text = "# begin\nspaces:\n" + "\n".join(pieces) + "# end\n"
+    chosen = names[place % len(names)]
+    after = writing.with_fields(text, chosen, fields)
+    assert yaml.safe_load(after)["spaces"][chosen] == {"id": chosen} | fields
+    for name, piece in zip(names, pieces, strict=True):
+        assert name == chosen or piece in after
+    gone = writing.without_entry(text, chosen)
+    assert [*(yaml.safe_load(gone)["spaces"] or {})] == [name for name in names if name != chosen]
+    assert gone.startswith("# begin\n")
+    assert gone.endswith("# end\n")
+
+
+def test_the_default_registry_is_edited_line_by_line() -> None:
+    text = default_text()
+    verdict = {"works": True, "reason": "answered", "at": "2026-11-23T00:00:00Z"}
+    went, came = changed_lines(text, writing.with_fields(text, "UNESCO/nllb", {"verified": verdict}))
+    assert went == []
+    assert came[0] == "    verified:"
+    assert changed_lines(writing.without_entry(text, "UNESCO/nllb"), text)[0] == []
+
+
+def start(stack: ExitStack, path: Path, who: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", EDITOR, str(path), who]
+    return stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+
+
+def let_go(*editors: subprocess.Popen[bytes]) -> None:
+    for editor in editors:
+        assert editor.stdout is not None
+        assert editor.stdout.readline() == b"ready\n"
+    for editor in editors:
+        assert editor.stdin is not None
+        editor.stdin.write(b"!")
+        editor.stdin.flush()
+
+
+def by_hand(path: Path, number: int) -> None:
+    """What a person's editor does: load, add a line of comment, save; in place, or by a new file."""
+    while True:
+        seen = path.stat().st_mtime_ns
+        text = path.read_text()
+        if path.stat().st_mtime_ns == seen and text:
+            break
+    text = text.replace("# notes\n", f"# notes\n# by hand {number}\n")
+    if path.stat().st_mtime_ns != seen:
+        # An editor warns, and its person loads the file again.
+        return by_hand(path, number)
+    if number % 2:
+        path.write_text(text)
+    else:
+        part = path.with_suffix(".hand")
+        part.write_text(text)
+        part.replace(path)
+    return None
+
+
+def test_two_hundred_edits_at_once_and_a_person_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text("# notes\nspaces:\n  first: {id: first}   # keep\n")
+    with ExitStack() as stack:
+        editors = [start(stack, path, who) for who in ("one", "two")]
+        let_go(*editors)
+        number = 0
+        while any(editor.poll() is None for editor in editors):
+            by_hand(path, number)
+            number += 1
+            # A person is not faster than this; what is tested is where the saves fall.
+            time.sleep(0.3)
+        assert [editor.returncode for editor in editors] == [0, 0]
+    shelf, text = Registry(path).shelf(), path.read_text()
+    wanted = {f"{who}-{n}" for who in ("one", "two") for n in range(100) if n % 4 != 3}
+    assert set(shelf.spaces) == {"first", *wanted}
+    assert set(shelf.categories["many"]) == wanted
+    assert all(shelf.spaces[f"{who}-{n - 1}"].likes == n for who in ("one", "two") for n in range(3, 100, 4))
+    assert number > 0
+    assert [f"# by hand {one}" in text for one in range(number)] == [True] * number
+    assert "  first: {id: first}   # keep\n" in text
+    assert shelf.warnings == ()
+
+
+def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text("# notes\nspaces: {}\n")
+    with ExitStack() as stack:
+        editor = start(stack, path, "one")
+        let_go(editor)
+        while "one-5:" not in path.read_text():
+            assert editor.poll() is None
+        editor.send_signal(signal.SIGKILL)
+    assert Registry(path).shelf().warnings == ()
+    assert len(Registry(path).shelf().spaces) >= 4
+    Registry(path).add("after", {})
+    assert "after" in Registry(path).shelf().spaces
+
+
+def test_a_missing_file_is_begun_with_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "registry.yaml"
+    registry = Registry(path, default_text())
+    assert "clip-analysis" in registry.shelf().spaces
+    assert path.read_text() == default_text()
+    registry.add("mine", {})
+    path.unlink()
+    assert "mine" not in registry.shelf().spaces
+    assert path.read_text() == default_text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a file system that root cannot write either")
+def test_a_default_that_cannot_be_written_is_used_with_a_warning() -> None:
+    registry = Registry(Path("/proc/registry.yaml"), default_text())
+    assert "clip-analysis" in registry.shelf().spaces
+    assert "cannot be written" in registry.shelf().warnings[0]
+
+
+def test_the_default_has_the_seeds_aliases_and_nobody_who_is_known_to_work(tmp_path: Path) -> None:
+    shelf = Registry(tmp_path / "registry.yaml", default_text()).shelf()
+    assert shelf.warnings == ()
+    aliases = [name for name in shelf.spaces if "/" not in name]
+    assert len(aliases) == 12
+    assert all(shelf.spaces[name].alternates for name in aliases)
+    assert {other for name in aliases for other in shelf.spaces[name].alternates} <= set(shelf.spaces)
+    assert all(entry.verified == "never" and entry.hub_id for entry in shelf.spaces.values())
+    assert set(shelf.categories) == {
+        "image_processing",
+        "audio_processing",
+        "text_processing",
+        "nlp",
+        "multimodal",
+        "computer_vision",
+        "specialized",
+    }
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    kept, path = tmp_path / "kept.yaml", tmp_path / "registry.yaml"
+    kept.write_text("spaces: {}\n")
+    path.symlink_to(kept)
+    Registry(path).add("a", {})
+    assert path.is_symlink()
+    assert "a:" in kept.read_text()

@@ -1,0 +1,58 @@
+"""The answers to `--dry-run` and `--verbose`: what a job would do here, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from spacedock import records
+from spacedock.control import Call, OnProgress, Reply
+from spacedock.errors import BadRequestError
+from spacedock.request import JobRequest
+from spacedock.wire import describe
+from spacedock_worker.foresight import Foresight, skipped
+from spacedock_worker.plan import Skip, SpaceStep, Step
+from spacedock_worker.planning import Laid, Planner
+from spacedock_worker.route import Route
+
+
+class PlanDesk:
+    """Lays a request out as a job of it would be, and tells each step; runs nothing."""
+
+    def __init__(self, planner: Planner, foresight: Foresight) -> None:
+        self._planner, self._foresight = planner, foresight
+
+    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        """The plan as plain JSON. Raises BadRequestError and what `Planner.lay` raises."""
+        try:
+            request = JobRequest.model_validate(call.options.get("request"))
+        except ValidationError as error:
+            raise BadRequestError(f"plan: {describe(error)}") from error
+        laid = await self._planner.lay(request)
+        repository = None
+        if request.repository is not None:
+            repository = await records.payload(redis, request.repository.place)
+        rows = await asyncio.gather(*(self._row(item, laid, request, repository) for item in laid.plan.chain))
+        data: dict[str, Any] = {
+            "route": _told(laid.route) if laid.route is not None else None,
+            "steps": [row for row, _ in rows],
+            "warnings": [warning for _, warning in rows if warning],
+        }
+        return Reply(data=data)
+
+    async def _row(
+        self, item: Step | Skip, laid: Laid, request: JobRequest, repository: bytes | None
+    ) -> tuple[dict[str, Any], str | None]:
+        if isinstance(item, Skip):
+            return skipped(item), None
+        if isinstance(item, SpaceStep):
+            mine = repository if item.entry is laid.chosen else None
+            return await self._foresight.of_space(item, request, mine)
+        return self._foresight.of_model(item, laid.models[item.name], request), None
+
+
+def _told(route: Route) -> dict[str, Any]:
+    return {"tier": route.tier.value, "reasons": list(route.reasons)}

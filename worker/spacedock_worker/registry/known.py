@@ -1,0 +1,104 @@
+"""One reading of the registry, made ready to be ranked: its index, its families, what each is made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.search import Index
+from spacedock_worker.registry.shelf import Shelf
+from spacedock_worker.registry.suiting import tasks_of
+from spacedock_worker.registry.tasks import Task
+from spacedock_worker.registry.taxonomy import taxonomy
+
+_FOUND_BY_WORDS = 300
+_FOUND_BY_TASK = 300
+_FELLOWS = 30
+
+# An alternate is there for what the Space does that it stands in for, whatever else it can do.
+_INHERITED, _OWN = 0.95, 0.6
+
+
+class Known:
+    """What can be said of a shelf's Spaces beforehand; not for two threads at once."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self._index = Index(shelf.spaces.values())
+        self._made_for: dict[str, dict[str, float]] = {}
+        self._fellows: dict[str, tuple[SpaceEntry, ...]] = {}
+        self._heads: dict[str, tuple[str, int]] = {}
+        for name, entry in shelf.spaces.items():
+            for place, alternate in enumerate(entry.alternates):
+                self._heads.setdefault(alternate, (name, place))
+
+    def close(self) -> None:
+        """Free the index."""
+        self._index.close()
+
+    def head(self, entry: SpaceEntry) -> str:
+        """The name of the Space that it stands in for; its own where it stands for itself."""
+        return self._heads.get(entry.id, (entry.id, 0))[0]
+
+    def place(self, entry: SpaceEntry) -> int:
+        """Its place in its family: 0 for the head, then the alternates in their order."""
+        return self._heads[entry.id][1] + 1 if entry.id in self._heads else 0
+
+    def made_for(self, entry: SpaceEntry) -> dict[str, float]:
+        """The tasks that it is made for, by what is said of it and of the Space that it stands in for."""
+        if entry.id not in self._made_for:
+            found = tasks_of(entry)
+            head = self.shelf.spaces.get(self.head(entry))
+            if head is not None and head.id != entry.id and head.gives & entry.gives:
+                theirs = tasks_of(head)
+                own = {name: (_OWN if theirs else 1.0) * weight for name, weight in found.items()}
+                found = own | {n: max(own.get(n, 0.0), _INHERITED * w) for n, w in theirs.items()}
+            self._made_for[entry.id] = found
+        return self._made_for[entry.id]
+
+    def candidates(self, task: Task, category: str | None) -> tuple[SpaceEntry, ...]:
+        """The Spaces that may do a task: those of a category, else those found by its words and its names."""
+        if category is not None:
+            return self.shelf.in_category(category)
+        words = self._index.search(task.words, _FOUND_BY_WORDS)
+        names = self._index.search(" ".join(_names(task)), _FOUND_BY_TASK)
+        return tuple(
+            {entry.id: entry for entry in self._with_families(n for n, _ in (*words, *names))}.values()
+        )
+
+    def fellows(self, entry: SpaceEntry) -> tuple[SpaceEntry, ...]:
+        """Who may stand in for a Space: its own alternates, then those of its category that are alike."""
+        if entry.id not in self._fellows:
+            found = self.shelf.alternates(entry.id)
+            own = [one for one in found if one.id in entry.alternates]
+            others = [one for one in found if one.id not in entry.alternates]
+            others.sort(key=lambda one: -self.likeness(entry, one))
+            self._fellows[entry.id] = (*own, *others[:_FELLOWS])
+        return self._fellows[entry.id]
+
+    def likeness(self, one: SpaceEntry, other: SpaceEntry) -> float:
+        """How far two Spaces are made for the same, from 0 to 1."""
+        others = self.made_for(other)
+        return max(
+            (weight * others.get(name, 0.0) for name, weight in self.made_for(one).items()), default=0.0
+        )
+
+    def _with_families(self, names: Iterable[str]) -> Iterator[SpaceEntry]:
+        for name in names:
+            entry = self.shelf.spaces[name]
+            head = self.shelf.spaces.get(self.head(entry), entry)
+            yield from (head, entry)
+            for alternate in head.alternates:
+                if alternate in self.shelf.spaces:
+                    yield self.shelf.spaces[alternate]
+
+
+def _names(task: Task) -> Iterator[str]:
+    """The names of the likeliest tasks and of those near them, for a search."""
+    kinds = taxonomy().kinds
+    for name, weight in task.likely[:4]:
+        if weight < 0.4 * task.weight:
+            return
+        for one in (name, *kinds[name].near):
+            yield one.replace("-", " ")
+            yield from (phrase.replace("*", "") for phrase in kinds[one].names)

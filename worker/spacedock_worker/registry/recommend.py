@@ -1,0 +1,230 @@
+"""Recommending Spaces for a task: what fits, ranked, each with its reasons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Protocol
+
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.known import Known
+from spacedock_worker.registry.shelf import Shelf
+from spacedock_worker.registry.standing import BEST_FIRST, FAST_FIRST, Measured, Standing, Weights
+from spacedock_worker.registry.suiting import misfit, missing, nearness, overlap
+from spacedock_worker.registry.tasks import Task
+from spacedock_worker.registry.taxonomy import taxonomy
+
+NEAR = 0.25
+"""How near what a Space is made for must be to the task, or how many of its words must be said of it."""
+
+_BY_TASK, _BY_WORDS = 0.85, 0.15
+_WORDS_ENOUGH = 0.5
+_AFTER_ITS_LIKE = 0.8
+_RANKED = 60
+_UNLIKE = 0.2
+_OF_CATEGORY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A Space for a task: its score from 0 to 1, and in words why.
+
+    `nearness` says how near what it is made for is to the task (0 to 1), `family` for which Space it stands,
+    `state` how warm it is, `hindrance` why it will hardly work here.
+    """
+
+    entry: SpaceEntry
+    score: float
+    reasons: tuple[str, ...]
+    nearness: float = 0.0
+    family: str = ""
+    state: str = ""
+    hindrance: str | None = None
+
+
+class Shelves(Protocol):
+    """Whoever has the registry as it is now."""
+
+    def shelf(self) -> Shelf:
+        """One reading of it; the same object until it changes."""
+        ...
+
+
+class Profiles(Protocol):
+    """Whoever knows what was measured."""
+
+    def all(self) -> Mapping[str, Measured]:
+        """By the name of the Space."""
+        ...
+
+
+class Recommender:
+    """Ranks the registry's Spaces for tasks; may be asked from any thread.
+
+    `states` says of Spaces how warm they are ("running", "paused", "stopped", "image only", "quarantined"),
+    `gpu` whether this host has a GPU, None where that is not known.
+    """
+
+    def __init__(
+        self,
+        registry: Shelves,
+        profiles: Profiles | None = None,
+        states: Callable[[], Mapping[str, str]] = dict,
+        gpu: Callable[[], bool | None] = lambda: None,
+    ) -> None:
+        self._registry, self._profiles, self._states, self._gpu = registry, profiles, states, gpu
+        self._lock = Lock()
+        self._known: Known | None = None
+
+    def recommend(
+        self, task: Task, limit: int = 5, *, category: str | None = None, performance_first: bool = False
+    ) -> tuple[Recommendation, ...]:
+        """The best Spaces for a task, varied: alternates of one Space do not take all the places.
+
+        With a category only its Spaces. Spaces that take or give something else are left out.
+        """
+        return varied(self.ranked(task, category=category, performance_first=performance_first), limit)
+
+    def ranked(
+        self, task: Task, *, category: str | None = None, performance_first: bool = False
+    ) -> tuple[Recommendation, ...]:
+        """At most 60 Spaces that fit a task, the best first; of a category those of other tasks too."""
+        weights = FAST_FIRST if performance_first else BEST_FIRST
+        with self._lock:
+            known = self._ready()
+            fitting = [e for e in known.candidates(task, category) if not misfit(e, task.kinds, task.wants)]
+            rows = [self._rate(entry, task, known) for entry in fitting]
+            near = rows if category is not None else [row for row in rows if _is_near(row)]
+            standings = self._standings([row.entry for row in near], task.kinds, known)
+            least = 0.0 if category is None else _OF_CATEGORY
+            found = [
+                _recommendation(row, standing, weights, task, least)
+                for row, standing in zip(near, standings, strict=True)
+            ]
+        return tuple(sorted(found, key=lambda one: -one.score)[:_RANKED])
+
+    def fellows(self, entry: SpaceEntry, kinds: frozenset[str]) -> tuple[SpaceEntry, ...]:
+        """Who may stand in for a Space: its own alternates as they are listed, then those of its category.
+
+        The latter in their order of rank: by how near they are to what it is made for, and how they stand
+        here. None is left out; whether they can do a job is for the plan to say.
+        """
+        with self._lock:
+            known = self._ready()
+            found = known.fellows(entry)
+            own = [one for one in found if one.id in entry.alternates]
+            others = [one for one in found if one.id not in entry.alternates]
+            alike = [(known.likeness(entry, one), one) for one in others]
+            standings = self._standings(others, kinds, known)
+        worth = {s.entry.id: _worth(s, BEST_FIRST) for s in standings}
+        ranked = sorted(alike, key=lambda pair: -(_UNLIKE + pair[0]) * worth[pair[1].id])
+        return (*own, *(one for _, one in ranked))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether what it has read of the registry still holds."""
+        return self._known is not None and self._known.shelf is self._registry.shelf()
+
+    def prepare(self) -> None:
+        """Read the registry and index it where that is due: what is asked next takes no time for it."""
+        with self._lock:
+            self._ready()
+
+    def _ready(self) -> Known:
+        """What is known of the registry as it is now."""
+        shelf = self._registry.shelf()
+        if self._known is None or self._known.shelf is not shelf:
+            if self._known is not None:
+                self._known.close()
+            self._known = Known(shelf)
+        return self._known
+
+    def _rate(self, entry: SpaceEntry, task: Task, known: Known) -> _Rated:
+        made_for, family = known.made_for(entry), known.head(entry)
+        # An alternate has no lead over the Space that it stands in for by its name alone.
+        words = overlap(known.shelf.spaces.get(family, entry), task.words)
+        return _Rated(entry, made_for, nearness(made_for, task), words, family)
+
+    def _standings(
+        self, entries: Sequence[SpaceEntry], kinds: frozenset[str], known: Known
+    ) -> list[Standing]:
+        measured = self._profiles.all() if self._profiles is not None else {}
+        states, gpu = self._states(), self._gpu()
+        return [
+            Standing(
+                entry,
+                measured.get(entry.id),
+                states.get(entry.id, ""),
+                known.place(entry),
+                missing(entry, kinds),
+                gpu,
+            )
+            for entry in entries
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """A Space beside a task: how near they are by what it is made for, and by words."""
+
+    entry: SpaceEntry
+    made_for: Mapping[str, float]
+    nearness: float
+    words: float
+    family: str
+
+
+def varied(ranked: Iterable[Recommendation], limit: int) -> tuple[Recommendation, ...]:
+    """The best, where each that stands for the same Space as one before it counts less."""
+    left, chosen, families = list(ranked), list[Recommendation](), Counter[str]()
+    while left and len(chosen) < limit:
+        discounted = [replace(one, score=one.score * _AFTER_ITS_LIKE ** families[one.family]) for one in left]
+        best = max(range(len(left)), key=lambda at: discounted[at].score)
+        families[left.pop(best).family] += 1
+        chosen.append(discounted[best])
+    return tuple(chosen)
+
+
+def _is_near(row: _Rated) -> bool:
+    return row.nearness >= NEAR or row.words >= _WORDS_ENOUGH
+
+
+def _worth(standing: Standing, weights: Weights) -> float:
+    return (1 - weights.share + weights.share * standing.score(weights)) * standing.penalty()
+
+
+def _recommendation(
+    row: _Rated, standing: Standing, weights: Weights, task: Task, least: float
+) -> Recommendation:
+    suits = max(least, _BY_TASK * row.nearness + _BY_WORDS * row.words)
+    reasons = (*_suits(row, task), *standing.reasons())
+    return Recommendation(
+        entry=row.entry,
+        score=suits * _worth(standing, weights),
+        reasons=reasons,
+        nearness=row.nearness,
+        family=row.family,
+        state=standing.state,
+        hindrance=standing.hindrance(),
+    )
+
+
+def _suits(row: _Rated, task: Task) -> Iterator[str]:
+    """Why it suits, in words."""
+    entry, kinds = row.entry, taxonomy().kinds
+    takes, gives = (text.replace("_and_", " and ") for text in (entry.input_type, entry.output_type))
+    yield f"takes {takes} and gives {gives}"
+    own = [name for name, weight in task.likely if row.made_for.get(name, 0.0) * weight >= NEAR * task.weight]
+    if own:
+        yield f"made for {kinds[own[0]].title}"
+    elif row.nearness >= NEAR:
+        made = max(row.made_for, key=row.made_for.__getitem__)
+        yield f"made for {kinds[made].title}, which is near"
+    elif row.words:
+        yield "its description has words of the task"
+    else:
+        yield "nothing says that it is made for this"
+    if row.family != entry.id:
+        yield f"an alternate of {row.family}"

@@ -1,0 +1,110 @@
+"""One entry of a registry.yaml: from its YAML to a Space, or to what is wrong with it, and where (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.layout import LOADER
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, so many lines below the entry's key, and at `column` (from 0)."""
+
+    line: int
+    column: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an entry came to: the Space, or its faults."""
+
+    entry: SpaceEntry | None
+    faults: tuple[Fault, ...] = ()
+
+
+def row_of(key: yaml.ScalarNode, value: yaml.Node) -> Row:
+    """Read the entry."""
+    try:
+        fields = plain(value)
+    except yaml.MarkedYAMLError as error:
+        return Row(None, (_fault(key, value, f"not readable: {error.problem}"),))
+    if not isinstance(fields, dict) or not isinstance(value, yaml.MappingNode):
+        return Row(None, (_fault(key, key, "not a mapping of fields"),))
+    faults = [_fault(key, twice, f"'{twice.value}' is there twice") for twice in twins(value)]
+    try:
+        entry = SpaceEntry.model_validate({"id": key.value, **fields})
+    except ValidationError as error:
+        faults += [_fault(key, *_told(item, value)) for item in _distinct(error)]
+    return Row(None, tuple(faults)) if faults else Row(entry.model_copy(update={"id": key.value}))
+
+
+def plain(node: yaml.Node) -> Any:
+    """The node's value. Raises yaml.YAMLError."""
+    return LOADER("").construct_document(node)
+
+
+def twins(node: yaml.MappingNode) -> tuple[yaml.Node, ...]:
+    """The keys that the mapping has already had: YAML would let the last one win."""
+    seen: set[str] = set()
+    found = []
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                found.append(key)
+            seen.add(key.value)
+    return tuple(found)
+
+
+def _fault(key: yaml.Node, at: yaml.Node, words: str) -> Fault:
+    return Fault(at.start_mark.line - key.start_mark.line, at.start_mark.column, words)
+
+
+def _distinct(error: ValidationError) -> Iterable[ErrorDetails]:
+    """The errors, of those about one field the first: a union of types gives one for each."""
+    details = error.errors(include_url=False, include_input=False)
+    return {tuple(item["loc"][:1]): item for item in reversed(details)}.values()
+
+
+def _told(error: ErrorDetails, entry: yaml.MappingNode) -> tuple[yaml.Node, str]:
+    """Where the error is, and its words; values are not repeated, as some are secret."""
+    at, path = _locate(entry, error["loc"])
+    name = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        known = SpaceEntry.model_fields if len(path) == 1 else ()
+        close = get_close_matches(path[-1], known, n=1) if path else []
+        return at, f"unknown key '{name}'" + (f" (did you mean '{close[0]}'?)" if close else "")
+    reason = error["msg"].removeprefix("Value error, ")
+    return at, f"{name}: {reason}" if name else reason
+
+
+def _locate(node: yaml.Node, loc: Sequence[int | str]) -> tuple[yaml.Node, list[str]]:
+    """The node as far down as the YAML goes; what pydantic adds to the path is no part of it."""
+    at, path = node, []
+    for part in loc:
+        found = _child(node, part)
+        if found is None:
+            break
+        at, node = found
+        path.append(str(part))
+    return at, path
+
+
+def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
+    """What to point at for a part of a path, and what is below it."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if getattr(key, "value", None) == str(part):
+                return key, value
+    return None

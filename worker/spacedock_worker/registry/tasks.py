@@ -1,0 +1,176 @@
+"""What a job's words and files ask for: the likely tasks, found by rules (pure, and fast)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from spacedock_worker.registry.instruction import Reading, readings, words_asked
+from spacedock_worker.registry.taxonomy import GENERAL, Kind, taxonomy
+
+SURE = 0.6
+"""The weight from which on a task was asked for in words."""
+
+_KEPT = 0.2
+_LATER_WORD, _LATER_SENTENCE = 0.06, 0.92
+_GENERAL_ALONE = 0.3
+_NAMED = 0.55
+_OFTEN = 0.03
+_UNSAID_BESIDE_SAID = 0.3
+_FOREIGN_FILE, _WITH_FILE, _WITHOUT_FILE = 0.15, 1.25, 0.8
+
+_QUESTION = re.compile(
+    r"\?|\b(what|which|who|whom|whose|where|when|why|how|is|are|does|do|did|can|has|was|were|wie|was|wer|wo|welche"
+    r"|wann|ist|sind|qui|que|quel|quelle|combien|où|est-ce|qué|quién|cuál|cuánto|dónde)\b"
+)
+_SEVERAL = re.compile(
+    r"\b(each|every|all (of )?(these|the|my)|these|those|multiple|several|many|batch|both|"
+    r"jede[srn]?|alle|mehrere|chaque|tou(s|tes) (les|ces)|plusieurs|cada|todos|varios)\b"
+)
+_STEPS = re.compile(
+    r"\b(then|after that|afterwards|finally|next|and then|first|second|third|dann|danach|puis|ensuite)\b"
+)
+_NAMED_FILES = {
+    "image": re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|heic)\b"),
+    "audio": re.compile(r"\.(wav|mp3|m4a|flac|ogg|opus|aac)\b"),
+    "video": re.compile(r"\.(mp4|mov|mkv|webm|avi)\b"),
+    "file": re.compile(r"\.(pdf|docx?|pptx?|xlsx?|zip)\b"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for: `likely` tasks of the taxonomy with their weights, the likeliest first.
+
+    `kinds` are those of the files that come along, `wants` the kinds of answer, `complexity` 0 to 1.
+    `several` says that it is about more than one item.
+    """
+
+    words: str
+    kinds: frozenset[str]
+    likely: tuple[tuple[str, float], ...]
+    wants: frozenset[str]
+    complexity: float
+    several: bool
+
+    @cached_property
+    def top(self) -> str:
+        """The likeliest task."""
+        return self.likely[0][0] if self.likely else GENERAL
+
+    @property
+    def weight(self) -> float:
+        """How likely the likeliest task is; from `SURE` on, words asked for it."""
+        return self.likely[0][1] if self.likely else 0.0
+
+    @property
+    def general(self) -> bool:
+        """Whether it is one for a general language model: to explain, to write, to talk."""
+        return self.top == GENERAL
+
+    @property
+    def title(self) -> str:
+        """The likeliest task in words."""
+        return taxonomy().kinds[self.top].title
+
+
+def analyse(text: str, file_kinds: frozenset[str], *, wants: frozenset[str] | None = None) -> Task:
+    """Find out what is asked for, from a text and the kinds of files that come with it.
+
+    `wants`, where given, are the kinds of answer that will do: tasks that give others are left out.
+    """
+    weights = _weights(text, file_kinds)
+    if wants is not None:
+        weights = {name: w for name, w in weights.items() if taxonomy().kinds[name].gives & wants}
+    ordered = sorted(weights.items(), key=lambda item: -item[1])
+    likely = tuple((name, weight) for name, weight in ordered if weight >= _KEPT * ordered[0][1])
+    lowered = text.lower()
+    return Task(
+        words=words_asked(text),
+        kinds=file_kinds,
+        likely=likely,
+        wants=wants if wants is not None else _wants(likely),
+        complexity=_complexity(lowered),
+        several=bool(_SEVERAL.search(lowered[:400])),
+    )
+
+
+def _weights(text: str, kinds: frozenset[str]) -> dict[str, float]:
+    """Every task's weight, by the first reading of the text that asks for something."""
+    said: Mapping[str, float] = {}
+    for reading in readings(text):
+        said = dict(_said(reading))
+        if max(said.values(), default=0.0) >= SURE:
+            break
+    seen = kinds or _mentioned(text)
+    question = bool(_QUESTION.search(text.lower()[:400]))
+    used = {
+        kind.name: said.get(kind.name, 0.0) * _use_of_files(kind, kinds, seen)
+        for kind in taxonomy().kinds.values()
+    }
+    trust = _UNSAID_BESIDE_SAID if max(used.values()) >= SURE else 1.0
+    weights = {}
+    for kind in taxonomy().kinds.values():
+        weight = used[kind.name] + trust * _unsaid(kind, seen, question)
+        if weight > 0:
+            weights[kind.name] = weight
+    return weights
+
+
+def _said(reading: Reading) -> Iterator[tuple[str, float]]:
+    """How clearly a reading asks for each task: the first words of a sentence count most."""
+    for kind in taxonomy().kinds.values():
+        best, count = 0.0, 0
+        for number, sentence in enumerate(reading.sentences):
+            for pattern, weight in kind.asks:
+                found = pattern.search(sentence)
+                if found is None:
+                    continue
+                count += 1
+                before = min(20, sentence.count(" ", 0, found.start()))
+                best = max(best, weight * _LATER_SENTENCE**number / (1 + _LATER_WORD * before))
+        if not best and any(kind.name in taxonomy().names.found(s) for s in reading.sentences):
+            best, count = _NAMED, 1
+        if best:
+            yield kind.name, best + _OFTEN * min(3, count - 1)
+
+
+def _use_of_files(kind: Kind, kinds: frozenset[str], seen: frozenset[str]) -> float:
+    """How much of a task's weight stays, given the files: one that has no use for them was hardly meant."""
+    if kinds:
+        if not kind.suits(kinds | ({"text"} & kind.takes)):
+            return _FOREIGN_FILE
+        return _WITH_FILE if kinds - {"text"} else 1.0
+    if not kind.needs:
+        return _FOREIGN_FILE if seen and not kind.suits(seen) else 1.0
+    return 1.0 if kind.suits(seen) and seen else _WITHOUT_FILE
+
+
+def _unsaid(kind: Kind, seen: frozenset[str], question: bool) -> float:
+    """What a file says by itself: a recording alone is there to be written down."""
+    weight = max((kind.alone.get(one, 0.0) for one in seen), default=0.0)
+    if question and weight and kind.suits(seen):
+        weight = max(weight, kind.question)
+    if kind.name == GENERAL and seen <= {"text"}:
+        weight = _GENERAL_ALONE
+    return weight
+
+
+def _mentioned(text: str) -> frozenset[str]:
+    lowered = text.lower()[:400]
+    return frozenset(kind for kind, pattern in _NAMED_FILES.items() if pattern.search(lowered))
+
+
+def _wants(likely: tuple[tuple[str, float], ...]) -> frozenset[str]:
+    kinds = taxonomy().kinds
+    return frozenset().union(*(kinds[name].gives for name, weight in likely if weight >= 0.6 * likely[0][1]))
+
+
+def _complexity(text: str) -> float:
+    """From 0 to 1: by length, the steps that it names, the questions that it asks."""
+    asked = " ".join(sentence for reading in readings(text)[:1] for sentence in reading.sentences)
+    steps = len(_STEPS.findall(asked)) + len(re.findall(r"(?m)^\s*(\d+[.)]|[-*•])\s", text))
+    parts = asked.count("?") + asked.count(";") + asked.count(" and ")
+    return min(1.0, len(asked.split()) / 120 + len(text) / 20_000 + 0.2 * steps + 0.06 * parts)

@@ -1,0 +1,159 @@
+"""Finding out all that can be known of a Space without getting, starting or calling it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from spacedock.control import OnProgress
+from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
+from spacedock_worker.containers.capacity import memory_of
+from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.containers.gpu import choose
+from spacedock_worker.containers.standing import HostStanding, host_standing
+from spacedock_worker.errors import StepError
+from spacedock_worker.images import Image, Images
+from spacedock_worker.images.front_matter import read_card
+from spacedock_worker.images.manifest import platform_of
+from spacedock_worker.images.platforms import can_run, emulators, parse_platform
+from spacedock_worker.images.repository import read_repository
+from spacedock_worker.images.survey import Offer, Survey
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.secrets import Secrets
+from spacedock_worker.space_step import access_of, source_of
+from spacedock_worker.upkeep.care import Care
+from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
+from spacedock_worker.upkeep.obtaining import RUNNABLE
+from spacedock_worker.upkeep.validation import AsksHub, Findings, HubNews
+
+_SHOWN = 8
+
+
+class Inspection:
+    """Asks the engine, the Hub and image registries; what they do not answer is unknown, and no error."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ContainerSettings,
+        images: Images,
+        survey: Survey,
+        hub: AsksHub,
+        pool: Pool[Adapter],
+        care: Care,
+        secrets: Secrets,
+        endpoints: EndpointNotes,
+    ) -> None:
+        self._engine, self._settings, self._images = engine, settings, images
+        self._survey, self._hub, self._pool = survey, hub, pool
+        self._care, self._secrets, self._endpoints = care, secrets, endpoints
+
+    async def of(self, entry: SpaceEntry, registry: Registry, tell: OnProgress, *, trying: bool) -> Findings:
+        """What there is to know of the Space now; bounded by the deadlines of those who are asked.
+
+        `trying` says that it will be tried next.
+        """
+        tell("looking at this host")
+        host = await host_standing(self._engine, self._settings)
+        sdk = await asyncio.to_thread(_sdk_of, entry.repository)
+        here, trouble = await self._here(entry) if host.trouble is None else (None, None)
+        news = None
+        if entry.hub_id is not None:
+            tell("asking the Hub")
+            news = await self._hub.news(entry.hub_id)
+        emulated = await asyncio.to_thread(emulators)
+        return Findings(
+            entry=entry,
+            host=host,
+            here=here,
+            trouble=trouble,
+            offer=await self._offer(entry, host, news, tell) if here is None else None,
+            hub=news,
+            sdk=sdk,
+            runs=lambda name: can_run(parse_platform(name), host.info, emulated),
+            missing_secret=await self._missing_secret(entry),
+            misfit=self._misfit(entry, here),
+            trying=trying,
+            gpus=self._gpus(entry, host),
+            memory=self._memory(entry, host),
+            known=registry.shelf().spaces.keys(),
+            status=self._pool.holding.status().get(entry.id),
+        )
+
+    async def _here(self, entry: SpaceEntry) -> tuple[Image | None, StepError | None]:
+        try:
+            return await self._images.here(self._care.source(source_of(entry, None))), None
+        except StepError as error:
+            return None, error
+        except RefusedError:
+            return None, None
+
+    async def _offer(
+        self, entry: SpaceEntry, host: HostStanding, news: HubNews | None, tell: OnProgress
+    ) -> Offer | None:
+        """What is said of the image that a pull would ask for; None where the Space would be built."""
+        space = news.space if news else None
+        name = entry.docker_image
+        if entry.hub_id is not None and entry.revision is not None:
+            return None
+        if name is None and (entry.hub_id is None or entry.repository is not None):
+            return None
+        if name is None and space is not None and space.sdk is not None and space.sdk not in RUNNABLE:
+            return None
+        if name is None and entry.hub_id is not None:
+            name = self._survey.hub_image(
+                entry.hub_id, entry.subdomain or (space.subdomain if space else None)
+            )
+        if name is None:
+            return None
+        tell(f"asking about {name}")
+        platform = parse_platform(entry.platform) if entry.platform else platform_of(host.info)
+        return await self._survey.ask(name, platform, space.sha if space else None)
+
+    async def _missing_secret(self, entry: SpaceEntry) -> str | None:
+        try:
+            await self._secrets.of(entry)
+        except StepError as error:
+            return str(error)
+        return None
+
+    def _misfit(self, entry: SpaceEntry, here: Image | None) -> str | None:
+        """Why the entry's fields do not go together, or not with what its app can do."""
+        try:
+            access_of(entry)
+        except StepError as error:
+            return str(error)
+        if entry.adapter == "command" and (entry.endpoint or entry.operation):
+            return "a program that runs once (`adapter: command`) has no `endpoint` and no `operation`"
+        if entry.adapter == "gradio" and entry.operation:
+            return "`operation` is for apps that are no Gradio apps: take it out, or `adapter: gradio`"
+        known = self._endpoints.get(here.digest) if here is not None else None
+        names = [endpoint.name for endpoint in known or ()]
+        if not names or entry.endpoint is None or entry.endpoint in names:
+            return None
+        return f"its app has no endpoint {entry.endpoint}; it has {', '.join(names[:_SHOWN])}"
+
+    def _gpus(self, entry: SpaceEntry, host: HostStanding) -> StepError | None:
+        try:
+            choose(entry.gpu, host.gpus, self._settings.gpu_free)
+        except StepError as error:
+            return error
+        return None
+
+    def _memory(self, entry: SpaceEntry, host: HostStanding) -> int:
+        if host.machine is None:
+            return 0
+        return memory_of(ContainerSpec(entry.id, "", "", memory=entry.memory), host.machine, self._settings)
+
+
+def _sdk_of(repository: str | None) -> str | None:
+    """The SDK that the README.md of a repository of this host names; blocks."""
+    if repository is None:
+        return None
+    try:
+        return read_card(read_repository(Path(repository)).text("README.md")).sdk
+    except (StepError, OSError):
+        # Why it cannot be read is told where it would be built.
+        return None
