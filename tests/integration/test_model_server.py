@@ -24,6 +24,7 @@ from spacedock.request import Tier
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models import ModelAnswer, ModelEndpoint, Models
+from spacedock_worker.models.probe import Probe, probe
 from spacedockd.model import ModelFront, ServerJob, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
 
@@ -275,3 +276,28 @@ async def test_a_server_without_llama_cpp_says_what_to_install(tmp_path: Path, f
         (event,) = [event async for event in events(process)]
     assert (event["event"], event["final"]) == ("failed", True)
     assert "pip install 'hf-spacedock[smollm]'" in event["message"]
+
+
+async def test_how_it_stands_is_told_without_waking_it(tmp_path: Path, folder: Path) -> None:
+    async with front_of(tmp_path / "m.sock", SETTINGS, folder) as front:
+        fields = {"socket": front.socket, "state_socket": front.state_socket, "tier": Tier.DEFAULT}
+        endpoint = ModelEndpoint(name="smollm", base_url="http://smollm/v1", **fields)
+        assert await probe(endpoint, 5.0) == Probe("resting", (LABEL,))
+        assert front.pid is None
+        await ask(front)
+        assert await probe(endpoint, 5.0) == Probe("ready", (LABEL,))
+    assert not front.state_socket.exists()
+    assert (await probe(endpoint, 5.0)).state == "absent"
+
+
+async def test_a_model_that_is_not_there_is_told_with_its_reason(tmp_path: Path) -> None:
+    nowhere, empty = SETTINGS.model_copy(update={"path": tmp_path / "none.gguf"}), tmp_path / "empty"
+    for name, settings, state, words in (
+        ("a", SETTINGS, "resting", "fetched at its first use"),
+        ("b", nowhere, "absent", "none.gguf"),
+    ):
+        async with front_of(tmp_path / name, settings, empty) as front:
+            fields = {"socket": front.socket, "state_socket": front.state_socket}
+            endpoint = ModelEndpoint(name="smollm", base_url="http://smollm/v1", **fields)
+            found = await probe(endpoint, 5.0)
+            assert (found.state, words in found.why) == (state, True), found
