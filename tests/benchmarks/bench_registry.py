@@ -1,7 +1,7 @@
 """Ten thousand Spaces: list, search and recommend by a warm worker, and how long an edit takes.
 
-Ends with 1 where one of the first three takes 0.3 s or longer at the median. Times are of this machine, through a
-real daemon: the client's call from its begin to the answer in hand.
+Ends with 1 where one of the first three takes 0.3 s or longer at the median. Times are of this machine,
+through a real daemon: the client's call from its begin to the answer in hand.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from spacedock.wire import describe
 from spacedock_worker.foresight import Foresight, skipped
 from spacedock_worker.plan import Skip, SpaceStep, Step
 from spacedock_worker.planning import Laid, Planner
+from spacedock_worker.route import Route
 
 
 class PlanDesk:
@@ -36,6 +37,7 @@ class PlanDesk:
             repository = await records.payload(redis, request.repository.place)
         rows = await asyncio.gather(*(self._row(item, laid, request, repository) for item in laid.plan.chain))
         data: dict[str, Any] = {
+            "route": _told(laid.route) if laid.route is not None else None,
             "steps": [row for row, _ in rows],
             "warnings": [warning for _, warning in rows if warning],
         }
@@ -50,3 +52,7 @@ class PlanDesk:
             mine = repository if item.entry is laid.chosen else None
             return await self._foresight.of_space(item, request, mine)
         return self._foresight.of_model(item, laid.models[item.name], request), None
+
+
+def _told(route: Route) -> dict[str, Any]:
+    return {"tier": route.tier.value, "reasons": list(route.reasons)}
