@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 from spacedock import keys, submission, wire
 from spacedock.connection import answer, told_as_ours
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
-from spacedock.files import FileRef, Payload
+from spacedock.files import FileRef, Payload, media_type_of
 from spacedock.request import JobRequest
 
 CALL_SECONDS = 5
@@ -161,6 +162,19 @@ class Spaces:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
         return (await self._call(Op.REMOVE, name)).data
 
+    async def profile(self, name: str) -> dict[str, Any]:
+        """What was measured of a Space where it ran: `images` (the newest first) and `advice`.
+
+        Times are in seconds, memory in bytes; see docs/profiles.md. Raises SpaceNotFoundError.
+        """
+        found: dict[str, Any] = (await self._call(Op.PROFILE, name)).data["spaces"][name]
+        return found
+
+    async def profiles(self) -> dict[str, dict[str, Any]]:
+        """The profiles of all Spaces that have run, by name, each with its newest image alone."""
+        found: dict[str, dict[str, Any]] = (await self._call(Op.PROFILE)).data["spaces"]
+        return found
+
     async def lock(
         self, names: Iterable[str], *, start: bool = False, on_progress: OnProgress | None = None
     ) -> dict[str, Any]:
@@ -189,6 +203,30 @@ class Spaces:
         """
         options: dict[str, Any] = {"deep": deep} | ({} if timeout is None else {"timeout": timeout})
         return (await self._call(Op.VALIDATE, name, options=options, on_progress=on_progress)).data
+
+    async def recommend(
+        self,
+        text: str = "",
+        *,
+        files: Iterable[Path | str] = (),
+        category: str | None = None,
+        limit: int = 5,
+        performance_first: bool = False,
+    ) -> dict[str, Any]:
+        """The Spaces of the registry that suit a task, by its words and the names of its files (not read).
+
+        `spaces`, the best first, each with `name`, `score` (0 to 1), `category`, `input_type`, `output_type`,
+        `state` and `reasons`; `task`, what it looks like; `advice`, what to do where nothing fits. With a
+        category, or a category's name for words, only Spaces of that. Raises BadRequestError.
+        """
+        options = {
+            "text": text,
+            "media_types": [media_type_of(str(file)) for file in files],
+            "category": category,
+            "limit": limit,
+            "performance_first": performance_first,
+        }
+        return (await self._call(Op.RECOMMEND, options=options)).data
 
     async def _call(
         self,

@@ -15,6 +15,7 @@ from spacedock_worker.plan import UNKNOWN, plan
 from spacedock_worker.planning import candidates_for
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.recommend import Recommender
 from spacedock_worker.space_step import call_of, source_of
 
 REPOSITORY = payload_of("mine.tar", b"tar", "application/x-tar").ref
@@ -29,7 +30,7 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def found(registry: Registry, **fields: Any) -> tuple[str | None, list[str]]:
-    candidates = candidates_for(JobRequest(prompt="x", **fields), registry)
+    candidates = candidates_for(JobRequest(prompt="x", **fields), registry, Recommender(registry))
     chosen = candidates.chosen.id if candidates.chosen else None
     return chosen, [entry.id for entry in candidates.alternates]
 
@@ -52,7 +53,9 @@ def test_a_job_that_names_nothing_has_no_space(registry: Registry) -> None:
 
 
 def test_a_hub_id_needs_no_entry(registry: Registry) -> None:
-    chosen = candidates_for(JobRequest(prompt="x", space="user/space"), registry).chosen
+    chosen = candidates_for(
+        JobRequest(prompt="x", space="user/space"), registry, Recommender(registry)
+    ).chosen
     assert chosen is not None
     assert (chosen.id, chosen.hub_id, chosen.gives) == ("user/space", "user/space", {UNKNOWN})
 
@@ -63,7 +66,7 @@ def test_a_hub_id_may_have_a_category_to_fall_back_to(registry: Registry) -> Non
 
 def test_a_directory_may_have_a_category_to_fall_back_to(registry: Registry) -> None:
     asked = JobRequest(prompt="x", repository=REPOSITORY, category="text")
-    candidates = candidates_for(asked, registry)
+    candidates = candidates_for(asked, registry, Recommender(registry))
     laid = plan(asked, candidates.chosen, candidates.alternates, [])
     assert [step.name for step in laid.steps] == ["mine", "mood", "tone"]
 

@@ -220,3 +220,93 @@ def test_a_replica_starts_where_waiting_takes_longer_and_nobody_else_waits() -> 
     assert assign(slow_start, [waiter(10, "b")], Room(3, 9), PACES) == Decision()
     other = [slot(2, "c", calls=1)]
     assert assign(busy + other, [*queue, waiter(11, "c")], Room(3, 9), PACES) == Decision()
+
+
+peaks = st.integers(0, 4)
+spares = st.none() | st.integers(-2, 8)
+
+
+def known(table, draw_peak) -> tuple[list[Slot], list[Waiter], Room]:
+    """The table, with a peak for each Space."""
+    slots, waiters, limit = table
+    by_key = {key: draw_peak(key) for key in ROOMS}
+    return (
+        [replace(s, peak=by_key[s.key]) for s in slots],
+        [replace(w, peak=by_key[w.key]) for w in waiters],
+        limit,
+    )
+
+
+@given(tables(), st.dictionaries(KEYS, peaks), spares)
+def test_a_host_that_is_short_of_memory_passes_no_limit_and_kills_no_call(table, by_key, spare) -> None:
+    slots, waiters, limit = known(table, lambda key: by_key.get(key, 0))
+    decision = assign(slots, waiters, limit, PACES, spare)
+    by_id = {slot.id: slot for slot in slots}
+    assert limit.holds(taken(apply(decision, slots, waiters)))
+    assert all(by_id[slot].idle for slot in decision.evictions)
+
+
+@given(tables(), st.dictionaries(KEYS, peaks), spares)
+def test_nothing_starts_into_memory_that_is_not_there_while_others_are_idle(table, by_key, spare) -> None:
+    slots, waiters, limit = known(table, lambda key: by_key.get(key, 0))
+    decision = assign(slots, waiters, limit, PACES, spare)
+    after = apply(decision, slots, waiters)
+    wanted = {waiter.key for waiter in waiters}
+    unwanted = [slot for slot in after if slot.idle and slot.key not in wanted]
+    if spare is None or not unwanted:
+        return
+    coming = sum(slot.peak for slot in slots if slot.state is STARTING and not slot.waking)
+    starting = {waiter.id: waiter.peak for waiter in waiters if waiter.id in decision.starts}
+    assert all(peak <= max(0, spare - coming) for peak in starting.values())
+
+
+@settings(max_examples=300)
+@given(tables(), st.dictionaries(KEYS, peaks), spares, st.randoms(use_true_random=False))
+def test_everybody_is_served_however_little_memory_the_host_has(table, by_key, spare, random) -> None:
+    slots, waiters, limit = known(table, lambda key: by_key.get(key, 0))
+    waiters = [waiting for waiting in waiters if limit.holds(waiting.room)]
+    for turn in range(400):
+        decision = assign(slots, waiters, limit, PACES, spare)
+        slots = apply(decision, slots, waiters)
+        served = {waiting for waiting, _ in decision.grants}
+        waiters = [replace(w, urgent=w.urgent or turn > 20) for w in waiters if w.id not in served]
+        if not waiters:
+            return
+        slots = end_one(slots, random)
+    raise AssertionError(f"still waiting: {waiters} for {slots}")
+
+
+def short(id: int, key: str, peak: int) -> Waiter:
+    return replace(waiter(id, key), peak=peak)
+
+
+def test_idle_containers_go_where_the_host_is_short_of_memory_whatever_the_limits_say() -> None:
+    idle = [slot(1, "a", cost=5.0, peak=2), slot(2, "b", ASLEEP, cost=3.0, peak=2)]
+    roomy = Room(9, 99)
+    assert assign(idle, [short(10, "c", 4)], roomy, spare=4) == Decision(starts=(10,))
+    assert assign(idle, [short(10, "c", 4)], roomy, spare=3) == Decision(evictions=(2,))
+    assert assign(idle, [short(10, "c", 4)], roomy, spare=0) == Decision(evictions=(2, 1))
+    assert assign(idle, [short(10, "c", 0)], roomy, spare=0) == Decision(starts=(10,))
+    assert assign(idle, [short(10, "c", 4)], roomy, spare=None) == Decision(starts=(10,))
+
+
+def test_a_start_waits_for_what_is_leaving_and_goes_ahead_where_nothing_is_left_to_give_up() -> None:
+    leaving, busy = slot(1, "a", STOPPING, peak=2), slot(2, "b", calls=1, peak=2)
+    assert assign([leaving, busy], [short(10, "c", 4)], Room(9, 99), spare=0) == Decision()
+    assert assign([busy], [short(10, "c", 4)], Room(9, 99), spare=0) == Decision(starts=(10,))
+
+
+def test_what_is_being_started_counts_as_memory_that_is_taken() -> None:
+    starting, idle = slot(1, "a", STARTING, peak=3), slot(2, "b", peak=1)
+    assert assign([starting, idle], [short(10, "c", 2)], Room(9, 99), spare=4) == Decision(evictions=(2,))
+    woken = replace(starting, waking=True)
+    assert assign([woken, idle], [short(10, "c", 2)], Room(9, 99), spare=4) == Decision(starts=(10,))
+    two = [short(10, "c", 2), short(11, "d", 3)]
+    assert assign([idle], two, Room(9, 99), spare=4) == Decision(starts=(10,), evictions=(2,))
+
+
+def test_no_second_container_starts_where_the_host_is_short_of_memory() -> None:
+    busy = slot(1, "a", calls=1, peak=3)
+    waiting = [short(10, "a", 3)]
+    assert assign([busy], waiting, Room(9, 99), PACES, spare=3) == Decision(starts=(10,))
+    assert assign([busy], waiting, Room(9, 99), PACES, spare=2) == Decision()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.suiting import UNKNOWN as UNKNOWN
 
-UNKNOWN = "unknown"
-"""The input and output type of a Space that no registry describes."""
+MOST_SPACES = 6
+"""How many Spaces a job tries at most: each may have to be built first."""
+
+Fits = Callable[[SpaceEntry], str | None]
+"""Says why a Space cannot take a job's call; None where it can, or where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,18 @@ def plan(
     chosen: SpaceEntry | None,
     alternates: Sequence[SpaceEntry],
     models: Sequence[ModelOption],
+    *,
+    fits: Fits = lambda _: None,
+    reasons: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Lay out the chain: the chosen Space, other Spaces of its category, Tier 1, the system default.
+    """Lay out the chain: the chosen Space, others that may stand in for it, Tier 1, the system default.
 
-    Where only a category was named, `chosen` is None and `alternates` are its Spaces.
+    Where no Space was named, `chosen` is None and `alternates` are those of the category, or those that the
+    job was routed to. `fits` judges alternates beside their types; `reasons` say of alternates, by name, why
+    they are asked. Alternates after the sixth Space are left out.
     """
-    chain = [*_spaces(request, chosen, alternates), *_models(request, chosen, alternates, models)]
+    spaces = _first(MOST_SPACES, _spaces(request, chosen, alternates, fits, reasons or {}))
+    chain = [*spaces, *_models(request, chosen, alternates, models)]
     if request.fallback is Fallback.NONE:
         chain = list(_without_fallback(chain, chosen is not None))
     return Plan(tuple(chain))
@@ -105,27 +115,46 @@ def kind_of(media_type: str) -> str:
 
 
 def _spaces(
-    request: JobRequest, chosen: SpaceEntry | None, alternates: Sequence[SpaceEntry]
+    request: JobRequest,
+    chosen: SpaceEntry | None,
+    alternates: Sequence[SpaceEntry],
+    fits: Fits,
+    reasons: Mapping[str, str],
 ) -> Iterator[Step | Skip]:
-    candidates = [*([chosen] if chosen else []), *alternates]
-    for entry in candidates:
-        reason = _why_not(request, entry, chosen)
-        if reason:
-            yield Skip(Tier.HEAVY, entry.id, reason)
-        elif entry is chosen:
-            yield SpaceStep(entry, "the Space that was asked for")
+    for entry in [*([chosen] if chosen else []), *alternates]:
+        why_not = _why_not(request, entry, chosen, fits)
+        if why_not:
+            yield Skip(Tier.HEAVY, entry.id, why_not)
         else:
-            yield SpaceStep(entry, f"a Space of the category {entry.category}")
+            yield SpaceStep(entry, reasons.get(entry.id) or _why(entry, chosen))
 
 
-def _why_not(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None) -> str | None:
+def _why(entry: SpaceEntry, chosen: SpaceEntry | None) -> str:
+    if entry is chosen:
+        return "the Space that was asked for"
+    if chosen is not None and entry.id in chosen.alternates:
+        return f"an alternate of {chosen.id}"
+    return f"a Space of the category {entry.category}"
+
+
+def _first(most: int, items: Iterable[Step | Skip]) -> Iterator[Step | Skip]:
+    """The items as far as so many steps, and not the skips that come after the last of these."""
+    steps = 0
+    for item in items:
+        steps += not isinstance(item, Skip)
+        yield item
+        if steps == most:
+            return
+
+
+def _why_not(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None, fits: Fits) -> str | None:
     if request.tier in {Tier.FAST, Tier.DEFAULT}:
         return f"the tier {request.tier.value} was asked for"
     if entry.status != "available":
         return f"its status in the registry is '{entry.status}'"
     if entry is chosen:
         return None
-    return _misfit(request, entry, chosen)
+    return _misfit(request, entry, chosen) or fits(entry)
 
 
 def _misfit(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None) -> str | None:

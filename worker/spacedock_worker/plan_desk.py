@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from spacedock.wire import describe
 from spacedock_worker.foresight import Foresight, skipped
 from spacedock_worker.plan import Skip, SpaceStep, Step
 from spacedock_worker.planning import Laid, Planner
+from spacedock_worker.route import Route
 
 
 class PlanDesk:
@@ -33,12 +35,13 @@ class PlanDesk:
         repository = None
         if request.repository is not None:
             repository = await records.payload(redis, request.repository.place)
-        steps, warnings = [], []
-        for item in laid.plan.chain:
-            row, warning = await self._row(item, laid, request, repository)
-            steps.append(row)
-            warnings += [warning] if warning else []
-        return Reply(data={"steps": steps, "warnings": warnings})
+        rows = await asyncio.gather(*(self._row(item, laid, request, repository) for item in laid.plan.chain))
+        data: dict[str, Any] = {
+            "route": _told(laid.route) if laid.route is not None else None,
+            "steps": [row for row, _ in rows],
+            "warnings": [warning for _, warning in rows if warning],
+        }
+        return Reply(data=data)
 
     async def _row(
         self, item: Step | Skip, laid: Laid, request: JobRequest, repository: bytes | None
@@ -49,3 +52,7 @@ class PlanDesk:
             mine = repository if item.entry is laid.chosen else None
             return await self._foresight.of_space(item, request, mine)
         return self._foresight.of_model(item, laid.models[item.name], request), None
+
+
+def _told(route: Route) -> dict[str, Any]:
+    return {"tier": route.tier.value, "reasons": list(route.reasons)}

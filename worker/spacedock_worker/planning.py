@@ -2,57 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from spacedock.errors import BadRequestError, CategoryNotFoundError, SpaceNotFoundError
 from spacedock.request import JobRequest, Tier
 from spacedock_worker.model_step import ModelRunner, option_of
 from spacedock_worker.models import ModelEndpoint
-from spacedock_worker.plan import UNKNOWN, Plan, plan
+from spacedock_worker.plan import UNKNOWN, Fits, Plan, kinds_of, plan
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.recommend import Recommendation, Recommender
+from spacedock_worker.registry.tasks import analyse
+from spacedock_worker.route import Route, needs_ranking, route
+
+_WHOLE_CATEGORY = 30
+"""How many Spaces of a category are looked at, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Who may answer: the Space that was asked for, and the others that share its category."""
+    """Who may answer: the Space that was asked for, and others in the order in which they would be asked.
+
+    `reasons` say why of the others, by name; `route` is there where the job named neither Space nor category.
+    """
 
     chosen: SpaceEntry | None
     alternates: tuple[SpaceEntry, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A job's plan, the Space that was asked for, and the models of the plan by name."""
+    """A job's plan, the Space that was asked for, the models of the plan by name, and the route to its tier.
+
+    There is a route where the job named neither a Space nor a category.
+    """
 
     plan: Plan
     chosen: SpaceEntry | None
     models: Mapping[str, ModelEndpoint]
+    route: Route | None = None
 
 
 class Planner:
-    """Lays out jobs with the registry and the models of this host."""
+    """Lays out jobs with the registry and the models of this host.
 
-    def __init__(self, registry: Registry, models: ModelRunner) -> None:
+    `fitting` gives for a job what its Spaces' apps, as far as they are known, have against its call.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        models: ModelRunner,
+        recommender: Recommender,
+        fitting: Callable[[JobRequest], Fits],
+    ) -> None:
         self._registry, self._models = registry, models
+        self._recommender, self._fitting = recommender, fitting
 
     async def lay(self, request: JobRequest) -> Laid:
         """The job's plan.
 
         Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
-        category without a Space, BadRequestError where a Space must answer and none can be meant.
+        category without a Space, BadRequestError where a Space must answer and none fits.
         """
-        candidates = candidates_for(request, self._registry)
+        # What there is to index and to rank in a large registry must not keep other jobs waiting.
+        if request.space is None and request.repository is None:
+            candidates = await asyncio.to_thread(candidates_for, request, self._registry, self._recommender)
+        else:
+            await self._prepare()
+            candidates = candidates_for(request, self._registry, self._recommender)
         if request.tier is Tier.HEAVY and not (candidates.chosen or candidates.alternates):
-            raise BadRequestError("the tier heavy needs a Space: name one, or a category that has some")
+            why = candidates.route.reasons[-1] if candidates.route else "name one"
+            raise BadRequestError(f"the tier heavy needs a Space, and {why}")
         models = await self._models.endpoints()
-        options = [option_of(endpoint) for endpoint in models.values()]
-        laid = plan(request, candidates.chosen, candidates.alternates, options)
-        return Laid(laid, candidates.chosen, models)
+        laid = plan(
+            request,
+            candidates.chosen,
+            candidates.alternates,
+            [option_of(endpoint) for endpoint in models.values()],
+            fits=self._fitting(request),
+            reasons=candidates.reasons,
+        )
+        return Laid(laid, candidates.chosen, models, candidates.route)
+
+    async def _prepare(self) -> None:
+        if not self._recommender.is_ready:
+            await asyncio.to_thread(self._recommender.prepare)
 
 
-def candidates_for(request: JobRequest, registry: Registry) -> Candidates:
+def candidates_for(request: JobRequest, registry: Registry, recommender: Recommender) -> Candidates:
     """Look up who may answer.
 
     Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
@@ -61,13 +103,17 @@ def candidates_for(request: JobRequest, registry: Registry) -> Candidates:
     shelf = registry.shelf()
     if request.repository is not None:
         name = request.repository.name.removesuffix(".tar")
-        return Candidates(undescribed(name), _of_category(request, registry))
+        return Candidates(undescribed(name), _of_category(request, registry, recommender))
     if request.space is None:
-        return Candidates(None, _of_category(request, registry))
+        if request.category:
+            return Candidates(None, _of_category(request, registry, recommender))
+        return _routed(request, recommender)
     if request.space in shelf.spaces:
-        return Candidates(shelf.get(request.space), shelf.alternates(request.space))
+        chosen = shelf.get(request.space)
+        return Candidates(chosen, recommender.fellows(chosen, kinds_of(request)))
     if "/" in request.space:
-        return Candidates(undescribed(request.space, hub_id=request.space), _of_category(request, registry))
+        chosen = undescribed(request.space, hub_id=request.space)
+        return Candidates(chosen, _of_category(request, registry, recommender))
     raise SpaceNotFoundError(request.space, tuple(sorted(shelf.spaces)))
 
 
@@ -76,10 +122,26 @@ def undescribed(name: str, hub_id: str | None = None) -> SpaceEntry:
     return SpaceEntry(id=name, hub_id=hub_id, input_type=UNKNOWN, output_type=UNKNOWN)
 
 
-def _of_category(request: JobRequest, registry: Registry) -> tuple[SpaceEntry, ...]:
+def _of_category(request: JobRequest, registry: Registry, recommender: Recommender) -> tuple[SpaceEntry, ...]:
+    """The Spaces of the category: those that fit, ranked, then the others, which the plan skips."""
     if not request.category:
         return ()
     found = registry.shelf().in_category(request.category)
     if not found:
         raise CategoryNotFoundError(request.category, registry.shelf().known_categories)
-    return found
+    # Whoever names a category wants what its Spaces give, whatever the words of the prompt are about.
+    task = replace(analyse(request.prompt, kinds_of(request)), wants=frozenset())
+    ranked = recommender.ranked(task, category=request.category, performance_first=request.performance_first)
+    ordered = {entry.id: entry for entry in (*(one.entry for one in ranked), *found)}
+    return tuple(ordered.values())[:_WHOLE_CATEGORY]
+
+
+def _routed(request: JobRequest, recommender: Recommender) -> Candidates:
+    """Who may answer a job that names nothing: those whom its words and files lead to."""
+    task = analyse(request.prompt, kinds_of(request))
+    ranked: tuple[Recommendation, ...] = ()
+    if needs_ranking(request, task):
+        ranked = recommender.ranked(task, performance_first=request.performance_first)
+    way = route(request, task, ranked)
+    reasons = {one.entry.id: "; ".join(one.reasons[:2]) for one in way.ranked}
+    return Candidates(None, tuple(one.entry for one in way.ranked), reasons, way)

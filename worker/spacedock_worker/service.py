@@ -71,7 +71,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         secrets = Secrets(settings.secrets, os.environ)
         runner = ModelRunner(models, settings.models, local, settings.default_model)
         spaces = SpaceRunner(images, pool, opener, kept.care, secrets, Noting(profiles))
-        planner = Planner(registry, runner)
+        planner = Planner(registry, runner, kept.recommender, kept.fitting.of)
         host = Host(redis, planner, spaces, runner)
         foresight = Foresight(
             settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles

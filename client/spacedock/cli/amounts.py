@@ -33,3 +33,22 @@ def age(seconds: float) -> str:
     """A stretch of time for people, to the second."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def took(seconds: float | None) -> str:
+    """What something took, for people; a dash where it was not measured."""
+    if seconds is None:
+        return "-"
+    if seconds < 0.1:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else age(seconds)
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, for people, roughly."""
+    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds // unit:.0f} {name} ago"
+    return "just now"

@@ -39,7 +39,8 @@ def _command() -> None:
     assert isinstance(group, TyperGroup)
     reader = group.commands["run"]
     assert isinstance(reader, TyperCommand)
-    app(seed.translated(sys.argv[1:], list(group.commands), reader))
+    # Not `app()`, which would make all of it a second time.
+    group(seed.translated(sys.argv[1:], list(group.commands), reader))
 
 
 def main() -> None:

@@ -33,6 +33,8 @@ async def show_plan(client: Client, request: JobRequest, payloads: list[Payload]
 
 async def say_plan(client: Client, request: JobRequest, payloads: list[Payload]) -> None:
     """Say what is going to be done. A plan that cannot be had is no reason not to run the job."""
+    if not await client.workers():
+        return
     try:
         plan = await client.plan(request, payloads)
     except SpacedockError as error:

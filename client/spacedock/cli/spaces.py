@@ -13,10 +13,13 @@ import typer
 
 from spacedock.cli import options, table
 from spacedock.cli.amounts import age, size
+from spacedock.cli.bench import bench
 from spacedock.cli.bundling import bundle, unbundle
 from spacedock.cli.endpoints import show_endpoints
 from spacedock.cli.locking import lock
 from spacedock.cli.printing import printable, say, write
+from spacedock.cli.profile import profile
+from spacedock.cli.recommending import recommend
 from spacedock.cli.validating import validate
 from spacedock.client import Client
 from spacedock.control import Reply
@@ -180,7 +183,10 @@ async def _remove(url: str | None, name: str) -> dict[str, Any]:
         return await client.spaces.remove(name)
 
 
+app.command("recommend")(recommend)
 app.command("validate")(validate)
+app.command("profile")(profile)
+app.command("bench")(bench)
 app.command("lock")(lock)
 app.command("bundle")(bundle)
 app.command("unbundle")(unbundle)

@@ -60,7 +60,8 @@ async def peak_bytes(engine: Engine, name: str) -> int:
     params = {"stream": "0", "one-shot": "1"}
     async with engine.call(Stage.CALL) as docker:
         found = await docker._query_json(f"containers/{name}/stats", params=params)
-    return peak_of(found.get("memory_stats") or {})
+    # Of a container that is just ending the engine says nothing at all.
+    return peak_of((found or {}).get("memory_stats") or {})
 
 
 def peak_of(stats: Mapping[str, Any]) -> int:

@@ -19,7 +19,8 @@ class ImageSettings(BaseModel):
     `system_packages` are installed in every image that is built, before the Space's own packages.txt.
 
     With `pull_hub_images` a Space that is known by its Hub id alone is asked for at `hub_registry`, where the
-    Hub keeps the images of Spaces, before it is built. `hub_token` is the login at the Hub and there,
+    Hub keeps the images of Spaces, before it is built. With `hub_offline` the Hub is asked nothing, as with
+    HF_HUB_OFFLINE in the environment. `hub_token` is the login at the Hub and there,
     `docker_config` the folder of Docker's config.json with the logins elsewhere (None: there are none).
     `scratch` is a folder for what is being downloaded (None: the system's), for whoever starts the worker
     to empty.
@@ -35,6 +36,7 @@ class ImageSettings(BaseModel):
     build_timeout: float = Field(default=1800.0, gt=0)
     image_budget: int | None = Field(default=None, ge=0)
     hub_endpoint: str | None = None
+    hub_offline: bool = False
     hub_token: str | None = Field(default=None, repr=False)
     hub_registry: str = "registry.hf.space"
     pull_hub_images: bool = True

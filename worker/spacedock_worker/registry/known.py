@@ -13,6 +13,7 @@ from spacedock_worker.registry.taxonomy import taxonomy
 
 _FOUND_BY_WORDS = 300
 _FOUND_BY_TASK = 300
+_FELLOWS = 30
 
 # An alternate is there for what the Space does that it stands in for, whatever else it can do.
 _INHERITED, _OWN = 0.95, 0.6
@@ -25,6 +26,7 @@ class Known:
         self.shelf = shelf
         self._index = Index(shelf.spaces.values())
         self._made_for: dict[str, dict[str, float]] = {}
+        self._fellows: dict[str, tuple[SpaceEntry, ...]] = {}
         self._heads: dict[str, tuple[str, int]] = {}
         for name, entry in shelf.spaces.items():
             for place, alternate in enumerate(entry.alternates):
@@ -65,10 +67,21 @@ class Known:
         )
 
     def fellows(self, entry: SpaceEntry) -> tuple[SpaceEntry, ...]:
-        """Who may stand in for a Space: its own alternates, then the others of its category."""
-        own = [self.shelf.spaces[name] for name in entry.alternates if name in self.shelf.spaces]
-        others = self.shelf.alternates(entry.id)
-        return tuple({one.id: one for one in (*own, *others) if one.id != entry.id}.values())
+        """Who may stand in for a Space: its own alternates, then those of its category that are alike."""
+        if entry.id not in self._fellows:
+            found = self.shelf.alternates(entry.id)
+            own = [one for one in found if one.id in entry.alternates]
+            others = [one for one in found if one.id not in entry.alternates]
+            others.sort(key=lambda one: -self.likeness(entry, one))
+            self._fellows[entry.id] = (*own, *others[:_FELLOWS])
+        return self._fellows[entry.id]
+
+    def likeness(self, one: SpaceEntry, other: SpaceEntry) -> float:
+        """How far two Spaces are made for the same, from 0 to 1."""
+        others = self.made_for(other)
+        return max(
+            (weight * others.get(name, 0.0) for name, weight in self.made_for(one).items()), default=0.0
+        )
 
     def _with_families(self, names: Iterable[str]) -> Iterator[SpaceEntry]:
         for name in names:

@@ -23,13 +23,16 @@ _BY_TASK, _BY_WORDS = 0.85, 0.15
 _WORDS_ENOUGH = 0.5
 _AFTER_ITS_LIKE = 0.8
 _RANKED = 60
+_UNLIKE = 0.2
+_OF_CATEGORY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
     """A Space for a task: its score from 0 to 1, and in words why.
 
-    `nearness` says how near what it is made for is to the task (0 to 1), `family` for which Space it stands.
+    `nearness` says how near what it is made for is to the task (0 to 1), `family` for which Space it stands,
+    `state` how warm it is, `hindrance` why it will hardly work here.
     """
 
     entry: SpaceEntry
@@ -37,6 +40,8 @@ class Recommendation:
     reasons: tuple[str, ...]
     nearness: float = 0.0
     family: str = ""
+    state: str = ""
+    hindrance: str | None = None
 
 
 class Shelves(Protocol):
@@ -93,7 +98,11 @@ class Recommender:
             rows = [self._rate(entry, task, known) for entry in fitting]
             near = rows if category is not None else [row for row in rows if _is_near(row)]
             standings = self._standings([row.entry for row in near], task.kinds, known)
-            found = [_recommendation(row, s, weights, task) for row, s in zip(near, standings, strict=True)]
+            least = 0.0 if category is None else _OF_CATEGORY
+            found = [
+                _recommendation(row, standing, weights, task, least)
+                for row, standing in zip(near, standings, strict=True)
+            ]
         return tuple(sorted(found, key=lambda one: -one.score)[:_RANKED])
 
     def fellows(self, entry: SpaceEntry, kinds: frozenset[str]) -> tuple[SpaceEntry, ...]:
@@ -107,15 +116,21 @@ class Recommender:
             found = known.fellows(entry)
             own = [one for one in found if one.id in entry.alternates]
             others = [one for one in found if one.id not in entry.alternates]
-            made_for = known.made_for(entry)
+            alike = [(known.likeness(entry, one), one) for one in others]
+            standings = self._standings(others, kinds, known)
+        worth = {s.entry.id: _worth(s, BEST_FIRST) for s in standings}
+        ranked = sorted(alike, key=lambda pair: -(_UNLIKE + pair[0]) * worth[pair[1].id])
+        return (*own, *(one for _, one in ranked))
 
-            def rank(standing: Standing) -> float:
-                other = known.made_for(standing.entry)
-                same = max((w * other.get(name, 0.0) for name, w in made_for.items()), default=0.0)
-                return -(0.2 + same) * _worth(standing, BEST_FIRST)
+    @property
+    def is_ready(self) -> bool:
+        """Whether what it has read of the registry still holds."""
+        return self._known is not None and self._known.shelf is self._registry.shelf()
 
-            ranked = sorted(self._standings(others, kinds, known), key=rank)
-        return (*own, *(standing.entry for standing in ranked))
+    def prepare(self) -> None:
+        """Read the registry and index it where that is due: what is asked next takes no time for it."""
+        with self._lock:
+            self._ready()
 
     def _ready(self) -> Known:
         """What is known of the registry as it is now."""
@@ -180,10 +195,20 @@ def _worth(standing: Standing, weights: Weights) -> float:
     return (1 - weights.share + weights.share * standing.score(weights)) * standing.penalty()
 
 
-def _recommendation(row: _Rated, standing: Standing, weights: Weights, task: Task) -> Recommendation:
-    suits = _BY_TASK * row.nearness + _BY_WORDS * row.words
+def _recommendation(
+    row: _Rated, standing: Standing, weights: Weights, task: Task, least: float
+) -> Recommendation:
+    suits = max(least, _BY_TASK * row.nearness + _BY_WORDS * row.words)
     reasons = (*_suits(row, task), *standing.reasons())
-    return Recommendation(row.entry, suits * _worth(standing, weights), reasons, row.nearness, row.family)
+    return Recommendation(
+        entry=row.entry,
+        score=suits * _worth(standing, weights),
+        reasons=reasons,
+        nearness=row.nearness,
+        family=row.family,
+        state=standing.state,
+        hindrance=standing.hindrance(),
+    )
 
 
 def _suits(row: _Rated, task: Task) -> Iterator[str]:

@@ -100,18 +100,27 @@ class Standing:
             )
         return left
 
+    def hindrance(self) -> str | None:
+        """Why it will hardly work here; None where nothing speaks against it."""
+        verdict = self.entry.verified
+        if self.gpu is False and needs_gpu(self.entry):
+            return "it needs a GPU, and this host has none"
+        if verdict != "never" and not verdict.works:
+            return f"it did not pass its validation on {verdict.at:%Y-%m-%d}: {verdict.reason[:200]}"
+        return "it is in quarantine" if self.state == "quarantined" else None
+
     def reasons(self) -> Iterator[str]:
         """In words, the weightiest first."""
         if self.missing:
             yield f"needs {self.missing}, which does not come with the task"
-        if self.gpu is False and needs_gpu(self.entry):
-            yield "put last: it needs a GPU, and this host has none"
+        if self.hindrance():
+            yield f"put last: {self.hindrance()}"
         elif self.gpu is False and made_on_gpu(self.entry):
-            yield f"runs on {self.entry.hardware} elsewhere, and this host has no GPU: it may be slow"
+            yield "uses a GPU elsewhere, and this host has none: it may be slow"
         yield from self._history()
-        if self.state in ("running", "paused", "stopped", "quarantined"):
+        if self.state in ("running", "paused", "stopped"):
             yield f"is {self.state}{' now' if self.state == 'running' else ''}"
-        yield self._validated()
+        yield from self._validated()
         if self.entry.likes:
             yield f"{self.entry.likes} like{'' if self.entry.likes == 1 else 's'} on the Hub"
 
@@ -122,14 +131,12 @@ class Standing:
         speed = f", {median:.1f} s at the median" if median is not None else ""
         yield f"answered {self.measured.succeeded} of {self.measured.runs} here{speed}"
 
-    def _validated(self) -> str:
+    def _validated(self) -> Iterator[str]:
         verdict = self.entry.verified
         if verdict == "never":
-            return "never validated here"
-        day = f"{verdict.at:%Y-%m-%d}"
-        if verdict.works:
-            return f"validated here on {day}{'' if verdict.deep else ', without running it'}"
-        return f"put last: did not pass its validation on {day}: {verdict.reason[:200]}"
+            yield "never validated here"
+        elif verdict.works:
+            yield f"validated here on {verdict.at:%Y-%m-%d}{'' if verdict.deep else ', without running it'}"
 
     def _measured_well(self) -> float:
         """The success rate, as if it had been asked twice more with one answer, and the speed."""
@@ -150,8 +157,8 @@ def needs_gpu(entry: SpaceEntry) -> bool:
 
 
 def made_on_gpu(entry: SpaceEntry) -> bool:
-    """Whether it runs on a GPU where the Hub runs it."""
-    return bool(entry.hardware) and "cpu" not in (entry.hardware or "").lower()
+    """Whether it takes a GPU where there is one, or runs on one where the Hub runs it."""
+    return entry.gpu == "auto" or ("cpu" not in entry.hardware.lower() if entry.hardware else False)
 
 
 def _liked(likes: int | None) -> float:

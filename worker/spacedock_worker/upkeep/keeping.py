@@ -15,12 +15,14 @@ from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.containers.status import Holder
 from spacedock_worker.desks import Desk
+from spacedock_worker.fitting import Fitting
 from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.registry.desk import RegistryDesk
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.profiles import ProfileStore
+from spacedock_worker.registry.recommend import Recommender
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
@@ -36,8 +38,9 @@ from spacedock_worker.upkeep.lock import LockFile
 from spacedock_worker.upkeep.lock_desk import LockDesk
 from spacedock_worker.upkeep.notes import ImageNotes
 from spacedock_worker.upkeep.profile_desk import ProfileDesk, forgetting
+from spacedock_worker.upkeep.recommend_desk import RecommendDesk
 from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
-from spacedock_worker.upkeep.spaces_desk import SpacesDesk
+from spacedock_worker.upkeep.spaces_desk import SpacesDesk, state_of
 from spacedock_worker.upkeep.stock import Stock
 from spacedock_worker.upkeep.tiers_desk import TiersDesk
 from spacedock_worker.upkeep.trial import Trials
@@ -57,7 +60,13 @@ class Keeping:
     shelf: ImageShelf
     cleaner: Cleaner
     holder: Holder | None
+    recommender: Recommender
     profiles: ProfileStore | None = None
+
+    @property
+    def fitting(self) -> Fitting:
+        """Who judges whether an app takes a call before it is started."""
+        return Fitting(self.notes, self.endpoints)
 
     @property
     def care(self) -> Care:
@@ -96,6 +105,7 @@ class Keeping:
         lock = LockDesk(self.registry, images, pool, opener, self.notes).answer
         table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
         table |= {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
+        table |= {Op.RECOMMEND: RecommendDesk(self.registry, self.recommender, self.shelf).answer}
         return table | self._profile_desks(spaces)
 
     def _profile_desks(self, spaces: Desk) -> dict[Op, Desk]:
@@ -113,10 +123,12 @@ def keeping(
     registry: Registry,
     holder: Holder | None,
     profiles: ProfileStore | None = None,
+    gpu: bool | None = None,
 ) -> Keeping:
     """Put it together; reads the notes. `holder` is the pool, as far as it can say what it holds.
 
-    Without `profiles` nobody is there who could be asked for them.
+    Without `profiles` nobody is there who could be asked for them. `gpu` says whether the engine's machine
+    has a GPU, None where that is not known.
     """
     notes = ImageNotes(settings.state_dir, time.time)
     lock = LockFile(settings.lock_file, required=settings.lock is not None)
@@ -125,4 +137,13 @@ def keeping(
     scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)
     cleaner = Cleaner(stock, registry, notes, shelf, scratch, holder)
     endpoints = EndpointNotes(settings.state_dir)
-    return Keeping(settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder, profiles)
+    recommender = Recommender(registry, profiles, lambda: states_of(holder), lambda: gpu)
+    return Keeping(
+        settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder, recommender, profiles
+    )
+
+
+def states_of(holder: Holder | None) -> dict[str, str]:
+    """How warm each Space is that the pool holds."""
+    known = holder.status() if holder is not None else {}
+    return {space: state_of(status, has_image=False) for space, status in known.items()}

@@ -23,16 +23,13 @@ _TOO_SLOW = "start_timeout"
 
 
 class ProfileDesk:
-    """Tells of one Space, or of all that have run; `memory` is the limit of Spaces that name none (bytes)."""
+    """Tells of one Space, or of all that have run; `memory` (bytes) is the limit of Spaces that name none."""
 
     def __init__(self, registry: Registry, profiles: ProfileStore, memory: int) -> None:
         self._registry, self._profiles, self._memory = registry, profiles, memory
 
     async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        """The profile of the Space that is named, else the newest image's of each.
-
-        Raises SpaceNotFoundError.
-        """
+        """The profile of the Space that is named, else of all. Raises SpaceNotFoundError."""
         if call.name is not None:
             return Reply(data={"spaces": {call.name: self._of(call.name)}})
         found = sorted(self._profiles.all().values(), key=lambda one: one.last, reverse=True)[:_SPACES]

@@ -1,0 +1,128 @@
+"""How a Space did in a comparison, and how that is shown."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spacedock.cli.amounts import size, took
+from spacedock.cli.printing import printable, say
+from spacedock.client import is_directory
+from spacedock.result import AttemptError, JobResult
+
+_BEGINNING = 60
+_PIPE_WIDTH = 240
+_COLUMNS = ("name", "succeeded", "cold start", "p50", "p95", "min", "jobs/s", "memory", "answer")
+
+
+@dataclass(slots=True)
+class Contestant:
+    """A Space's results so far; seconds and bytes.
+
+    `cold_start` is the longest start (None: it was warm), `busy` what its jobs took from submission to
+    result but for getting images and starting, `peak_memory` what its container used at most.
+    """
+
+    name: str
+    failed: int = 0
+    calls: list[float] = field(default_factory=list)
+    busy: float = 0.0
+    cold_start: float | None = None
+    digest: str | None = None
+    answer: str | None = None
+    error: AttemptError | None = None
+    peak_memory: int | None = None
+
+    @property
+    def succeeded(self) -> int:
+        """How many of its jobs it answered."""
+        return len(self.calls)
+
+    @property
+    def profile_name(self) -> str:
+        """By which name its host has measured it."""
+        return f"./{self.name.rstrip('/').rsplit('/', 1)[-1]}" if is_directory(self.name) else self.name
+
+    def add(self, result: JobResult) -> None:
+        """Count a result."""
+        times = result.timings
+        if not result.succeeded:
+            self.failed, self.error = self.failed + 1, result.error
+            return
+        self.calls.append(times.call)
+        self.busy += max(0.0, times.total - times.start - times.prepare)
+        if times.start > 0:
+            self.cold_start = max(self.cold_start or 0.0, times.start)
+        if result.answered_by is not None:
+            self.digest = result.answered_by.image_digest
+        self.answer = self.answer if self.answer is not None else _beginning(result)
+
+    def row(self) -> dict[str, Any]:
+        """Its numbers, for programs."""
+        calls = sorted(self.calls)
+        return {
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "cold_start": self.cold_start,
+            "p50": _percentile(calls, 0.5),
+            "p95": _percentile(calls, 0.95),
+            "min": calls[0] if calls else None,
+            "jobs_per_second": self.succeeded / self.busy if self.busy > 0 else None,
+            "peak_memory": self.peak_memory,
+            "image_digest": self.digest,
+            "answer": self.answer,
+            "error": self.error.model_dump(mode="json") if self.error is not None else None,
+        }
+
+
+def show_contest(contest: Sequence[Contestant], count: int) -> None:
+    """The Spaces side by side, and why jobs failed."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold", no_wrap=column not in ("name", "answer"))
+    for one in contest:
+        table.add_row(*(Text(printable(cell)) for cell in _cells(one)))
+    # A pipe has no width: what reads it wants each Space on one line.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    for one in contest:
+        if one.error is not None:
+            left = count - one.succeeded - one.failed
+            given_up = f"; {left} more were not tried" if left else ""
+            say(f"{one.name}: {one.failed} failed{given_up}: {one.error.kind.value}: {one.error.message}")
+
+
+def _cells(one: Contestant) -> tuple[str, ...]:
+    row = one.row()
+    rate = row["jobs_per_second"]
+    start = "warm" if one.succeeded and one.cold_start is None else took(one.cold_start)
+    return (
+        one.name,
+        f"{one.succeeded} of {one.succeeded + one.failed}",
+        start,
+        took(row["p50"]),
+        took(row["p95"]),
+        took(row["min"]),
+        "-" if rate is None else f"{rate:.1f}",
+        size(one.peak_memory),
+        one.answer or "-",
+    )
+
+
+def _beginning(result: JobResult) -> str:
+    """The answer's first words on one line; the names of its files where it has no words."""
+    text = result.output.text or ", ".join(ref.name for ref in result.output.files)
+    line = " ".join(text[: 4 * _BEGINNING].split())
+    return line if len(line) <= _BEGINNING else f"{line[: _BEGINNING - 3]}..."
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The least of the ordered values that `share` of them do not pass; None of none."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

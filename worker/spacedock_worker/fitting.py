@@ -1,0 +1,43 @@
+"""Whether an app that has run here takes a job's call, known without starting it."""
+
+from __future__ import annotations
+
+from spacedock.files import Payload
+from spacedock.request import JobRequest
+from spacedock_worker.adapters.choice import choose
+from spacedock_worker.errors import StepError
+from spacedock_worker.plan import Fits
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.space_step import call_of
+from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
+from spacedock_worker.upkeep.notes import ImageNotes
+
+_REFUSED = "its app does not take this call"
+_LONGEST = 300
+
+
+class Fitting:
+    """Judges Spaces by what their apps said of themselves when they last ran here."""
+
+    def __init__(self, notes: ImageNotes, endpoints: EndpointNotes) -> None:
+        self._notes, self._endpoints = notes, endpoints
+
+    def of(self, request: JobRequest) -> Fits:
+        """The judgement for one job. It reads a small file for each Space at most."""
+        newest: dict[str, str] = {}
+        for note in sorted(self._notes.all(), key=lambda note: note.last_used):
+            newest[note.space] = note.digest
+        files = tuple(Payload(ref, b"") for ref in request.files)
+
+        def fits(entry: SpaceEntry) -> str | None:
+            endpoints = self._endpoints.get(newest[entry.id]) if entry.id in newest else None
+            if endpoints is None or entry.adapter == "command" or entry.operation is not None:
+                return None
+            try:
+                choose(endpoints, call_of(entry, request, files))
+            except StepError as error:
+                # In privacy mode nothing tells what an app said, be it the names of its endpoints.
+                return _REFUSED if request.privacy else f"{_REFUSED}: {str(error)[:_LONGEST]}"
+            return None
+
+        return fits

@@ -1,0 +1,106 @@
+"""The answers to `spacedock spaces recommend`: which Spaces suit a task here, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.asyncio import Redis
+
+from spacedock.control import Call, OnProgress, Reply
+from spacedock.errors import BadRequestError, CategoryNotFoundError
+from spacedock.wire import describe
+from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.errors import StepError
+from spacedock_worker.plan import kind_of
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.recommend import Recommendation, Recommender
+from spacedock_worker.registry.tasks import Task, analyse
+from spacedock_worker.route import nothing_fits
+from spacedock_worker.upkeep.image_shelf import ImageShelf
+
+_ENGINE_SECONDS = 5.0
+
+
+class RecommendOptions(BaseModel):
+    """What is to be done: words, the media types of files, and how many Spaces to name.
+
+    Words that are a category's name ask for that category.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    text: str = Field(default="", max_length=100_000)
+    media_types: tuple[str, ...] = Field(default=(), max_length=100)
+    category: str | None = None
+    limit: int = Field(default=5, ge=1, le=50)
+    performance_first: bool = False
+
+
+class RecommendDesk:
+    """Recommends Spaces of the registry; `shelf` says which have an image here."""
+
+    def __init__(self, registry: Registry, recommender: Recommender, shelf: ImageShelf) -> None:
+        self._registry, self._recommender, self._shelf = registry, recommender, shelf
+
+    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        """The Spaces with their scores and reasons. Raises BadRequestError, CategoryNotFoundError."""
+        try:
+            asked = RecommendOptions.model_validate(call.options)
+        except ValidationError as error:
+            raise BadRequestError(f"recommend: {describe(error)}") from error
+        if not (asked.text.strip() or asked.media_types or asked.category):
+            raise BadRequestError("recommend: say what is to be done, or name a file or a category")
+        category, task = await asyncio.to_thread(self._understand, asked)
+        found = await asyncio.to_thread(
+            self._recommender.recommend,
+            task,
+            asked.limit,
+            category=category,
+            performance_first=asked.performance_first,
+        )
+        images = await self._images()
+        data = {
+            "task": task.title,
+            "category": category,
+            "spaces": [_row(one, images) for one in found],
+            "advice": None if found else nothing_fits(task),
+        }
+        return Reply(data=data)
+
+    def _understand(self, asked: RecommendOptions) -> tuple[str | None, Task]:
+        known = self._registry.shelf().known_categories
+        named = asked.text.strip().lower().replace(" ", "_").replace("-", "_")
+        category = asked.category or (named if named in known else None)
+        if category is not None and category not in known:
+            raise CategoryNotFoundError(category, known)
+        kinds = frozenset(kind_of(media_type) for media_type in asked.media_types)
+        task = analyse("" if category == named else asked.text, kinds)
+        # Whoever names a category takes what its Spaces give.
+        return category, task if category is None else replace(task, wants=frozenset())
+
+    async def _images(self) -> Mapping[str, int]:
+        """The bytes of each Space's image; none where the engine does not tell."""
+        try:
+            async with asyncio.timeout(_ENGINE_SECONDS):
+                return await self._shelf.sizes()
+        except (RefusedError, StepError, TimeoutError):
+            return {}
+
+
+def _row(one: Recommendation, images: Mapping[str, int]) -> dict[str, Any]:
+    entry = one.entry
+    return {
+        "name": entry.id,
+        "hub_id": entry.hub_id,
+        "score": round(one.score, 3),
+        "category": entry.category,
+        "input_type": entry.input_type,
+        "output_type": entry.output_type,
+        "description": entry.description,
+        "state": one.state or ("image only" if entry.id in images else "not here"),
+        "reasons": list(one.reasons),
+    }
