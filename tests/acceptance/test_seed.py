@@ -118,6 +118,19 @@ def answered(ran: Ran) -> None:
     assert "answered by " in ran.err
 
 
+def the_tiers(ran: Ran) -> None:
+    assert "Tier 2 (heavy): Spaces" in ran.out
+    assert re.search(r"Spaces +1 in the registry", ran.out)
+    assert re.search(r"Tier 1 \(fast\): language models\n +smol ", ran.out)
+    assert "System default (SmolLM)" in ran.out
+
+
+def it_is_added(ran: Ran) -> None:
+    assert "added custom-space (specialized)" in ran.err
+
+
+(ADD,) = (line for line in LINES if line.startswith("spacedock spaces add custom-space "))
+
 EXPECTED: dict[str, Callable[[Ran], None]] = {
     'spacedock "Analyze this image" --hf-space clip-analysis': by_a_model_after_the_space,
     f"{SIZE} --file sign.png": by_the_space,
@@ -126,6 +139,8 @@ EXPECTED: dict[str, Callable[[Ran], None]] = {
     'spacedock "Process sensitive data" --batch-mode --privacy-mode': answered,
     "spacedock --list-spaces": the_list,
     "spacedock --cleanup-cache": what_was_freed,
+    "spacedock --tier-status": the_tiers,
+    ADD: it_is_added,
     'spacedock "Debug task" --hf-space clip-analysis --verbose --dry-run': the_plan,
 }
 
@@ -135,8 +150,6 @@ NOT_YET = {
     "spacedock --discover-spaces image_processing",
     "spacedock --discover-spaces audio_processing",
     "spacedock --discover-spaces specialized",
-    "spacedock --tier-status",
-    LINES[[line.startswith("spacedock spaces add") for line in LINES].index(True)],
 }
 
 
@@ -235,7 +248,7 @@ def test_a_registry_that_is_removed_is_written_anew_and_what_cannot_be_had_falls
         name for row in re.findall(r"^\| `\w+` \| (.*) \|$", PAGE, re.MULTILINE) for name in row.split(", ")
     }
     assert len(names) == 12
-    assert {name.strip("`") for name in names} <= set(re.findall(r"^ (\S+)", listed.out, re.MULTILINE))
+    assert {name.strip("`") for name in names} <= set(re.findall(r"^ ?(\S+)", listed.out, re.MULTILINE))
     ran = in_shell(seeded, QUESTION)
     assert ran.code == 0, ran.err
     assert ran.out.strip()
