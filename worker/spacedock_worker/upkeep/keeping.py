@@ -44,6 +44,7 @@ from spacedock_worker.upkeep.spaces_desk import SpacesDesk, state_of
 from spacedock_worker.upkeep.stock import Stock
 from spacedock_worker.upkeep.tiers_desk import TiersDesk
 from spacedock_worker.upkeep.trial import Trials
+from spacedock_worker.upkeep.validation import AsksHub
 from spacedock_worker.upkeep.validation_desk import ValidationDesk
 
 
@@ -77,15 +78,22 @@ class Keeping:
         """The clean-up by the clock."""
         return Housekeeper(self.cleaner, self.shelf, self.stock, redis, self.settings.images.image_budget)
 
-    def validating(self, images: Images, pool: Pool[Adapter], spaces: SpaceRunner, secrets: Secrets) -> Desk:
-        """Who answers whether a Space can run here."""
+    def validating(
+        self,
+        images: Images,
+        pool: Pool[Adapter],
+        spaces: SpaceRunner,
+        secrets: Secrets,
+        hub: AsksHub | None = None,
+    ) -> Desk:
+        """Who answers whether a Space can run here; `hub` knows what the Hub says of it."""
         settings = self.settings
         inspection = Inspection(
             self.stock.engine,
             settings.containers,
             images,
             Survey(settings.images),
-            HubReader(settings.images),
+            hub or HubReader(settings.images),
             pool,
             self.care,
             secrets,
