@@ -29,6 +29,13 @@ def size(count: float | None) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
 
 
+def memory(count: float | None) -> str:
+    """Bytes of memory for people, in powers of 1024 as limits are given; a dash where there are none."""
+    if count is None:
+        return "-"
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+
+
 def age(seconds: float) -> str:
     """A stretch of time for people, to the second."""
     minutes, rest = divmod(round(seconds), 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json as json_module
 import uuid
 from collections.abc import Callable, Iterator
@@ -127,12 +128,13 @@ async def _peak(client: Client, one: Contestant) -> int | None:
 
 @contextmanager
 def _meter(total: int) -> Iterator[Callable[[str], None]]:
-    """Shows on a terminal how far it is; what is given says what comes next, and that one more is over."""
+    """Shows on a terminal how far it is: what is given is told whose turn it is, at each turn."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total, completed=-1)
-        yield lambda text: progress.update(task, description=printable(text), advance=1)
+        task = progress.add_task("", total=total)
+        done = itertools.count()
+        yield lambda text: progress.update(task, description=printable(text), completed=next(done))

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spacedock.cli.amounts import size, took
-from spacedock.cli.printing import printable, say
+from spacedock.cli.amounts import memory, took
+from spacedock.cli.printing import printable, say, write
 from spacedock.client import is_directory
 from spacedock.result import AttemptError, JobResult
 
 _BEGINNING = 60
 _PIPE_WIDTH = 240
-_COLUMNS = ("name", "succeeded", "cold start", "p50", "p95", "min", "jobs/s", "memory", "answer")
+_COLUMNS = ("name", "ok", "cold start", "p50", "p95", "min", "jobs/s", "memory")
 
 
 @dataclass(slots=True)
@@ -50,7 +50,8 @@ class Contestant:
         """Count a result."""
         times = result.timings
         if not result.succeeded:
-            self.failed, self.error = self.failed + 1, result.error
+            # The first says most: of a Space that has failed before, it is that it rests in quarantine.
+            self.failed, self.error = self.failed + 1, self.error or result.error
             return
         self.calls.append(times.call)
         self.busy += max(0.0, times.total - times.start - times.prepare)
@@ -79,19 +80,22 @@ class Contestant:
 
 
 def show_contest(contest: Sequence[Contestant], count: int) -> None:
-    """The Spaces side by side, and why jobs failed."""
+    """The Spaces side by side, how their answers begin, and why jobs failed."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in _COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column not in ("name", "answer"))
+        table.add_column(column, overflow="fold", no_wrap=column != "name")
     for one in contest:
         table.add_row(*(Text(printable(cell)) for cell in _cells(one)))
     # A pipe has no width: what reads it wants each Space on one line.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    for one in contest:
+        if one.answer is not None:
+            write(f"{one.name}: {one.answer}")
     for one in contest:
         if one.error is not None:
             left = count - one.succeeded - one.failed
@@ -105,14 +109,13 @@ def _cells(one: Contestant) -> tuple[str, ...]:
     start = "warm" if one.succeeded and one.cold_start is None else took(one.cold_start)
     return (
         one.name,
-        f"{one.succeeded} of {one.succeeded + one.failed}",
+        f"{one.succeeded}/{one.succeeded + one.failed}",
         start,
         took(row["p50"]),
         took(row["p95"]),
         took(row["min"]),
         "-" if rate is None else f"{rate:.1f}",
-        size(one.peak_memory),
-        one.answer or "-",
+        memory(one.peak_memory),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from spacedock.cli import options
-from spacedock.cli.amounts import ago, size, took
+from spacedock.cli.amounts import ago, memory, took
 from spacedock.cli.printing import printable, say, write
 from spacedock.cli.spark import sparkline
 from spacedock.client import Client
@@ -74,7 +74,10 @@ def _lines(image: Profile) -> Iterator[tuple[str, str]]:
         yield "call", f"p50 {took(image['call_p50'])}, p95 {took(image['call_p95'])}"
     if image["peak_memory"] is not None:
         share = image["peak_memory"] / image["memory_limit"]
-        yield "memory", f"{size(image['peak_memory'])} of {size(image['memory_limit'])} at most ({share:.0%})"
+        yield (
+            "memory",
+            f"{memory(image['peak_memory'])} of {memory(image['memory_limit'])} at most ({share:.0%})",
+        )
     if image["errors"]:
         yield "errors", ", ".join(f"{count} {kind}" for kind, count in image["errors"].items())
     if image["calls"]:
@@ -105,6 +108,6 @@ def _row(name: str, image: Profile) -> tuple[str, ...]:
         took(image["start_p50"]),
         took(image["call_p50"]),
         took(image["call_p95"]),
-        size(image["peak_memory"]),
+        memory(image["peak_memory"]),
         ago(time.time() - image["last"]),
     )

@@ -137,6 +137,8 @@ class RunningContainer:
         words = await self.words()
         said = f" Its last words:\n{words}" if words else " It said nothing."
         if state.get("OOMKilled") or state.get("ExitCode") == KILLED:
+            # It had all of that, and died of wanting more.
+            self.peak_memory = found["HostConfig"]["Memory"]
             limit = found["HostConfig"]["Memory"] // 2**20
             # The engine does not see every kill for want of memory, and nobody else kills what is ours.
             sure = "" if state.get("OOMKilled") else "was killed, most likely because it "

@@ -28,7 +28,7 @@ class Experience:
 
     def recall(self, key: str, digest: str) -> None:
         """Begin with what was measured of the image in an earlier life."""
-        if (found := self._measures.of(digest)) is not None:
+        if not self.profiles.knows(key) and (found := self._measures.of(digest)) is not None:
             self.profiles.recall(key, found.start_p50, found.call_p50)
 
     def answered(self, place: Place[Any], seconds: float, now: float) -> None:

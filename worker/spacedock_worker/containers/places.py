@@ -39,6 +39,10 @@ class Places(Generic[App]):
         """What the containers of that key are doing."""
         return {place.state for place in self if place.key == key}
 
+    def peak(self, key: str) -> int:
+        """The most bytes that containers of that key were seen to use; 0 where that is not known."""
+        return max((place.peak for place in self._all.values() if place.key == key), default=0)
+
     def slots(self, profiles: Profiles, now: float) -> list[Slot]:
         """The places as the decision sees them."""
         return [place.slot(profiles, now) for place in self]

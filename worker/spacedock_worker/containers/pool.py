@@ -154,7 +154,7 @@ class Pool(Generic[App]):
         self._learned.quarantine.check(key, _now())
         if connect is not None:
             self._learned.recall(key, spec.digest)
-        peak = self._learned.peak(spec.digest)
+        peak = self._places.peak(key) or self._learned.peak(spec.digest)
         waiting = Waiting(number, key, spec, room, connect, on_progress, _now(), peak)
         self._line.join(waiting)
         return waiting

@@ -43,9 +43,13 @@ class Profiles:
         profile = self._get(key)
         self._put(key, replace(profile, start=_mean(profile.start, seconds)))
 
+    def knows(self, key: str) -> bool:
+        """Whether anything is known of that key."""
+        return key in self._known
+
     def recall(self, key: str, start: float | None, call: float | None) -> None:
         """What starts and calls took in an earlier life; nothing where this one has measured already."""
-        if key not in self._known:
+        if not self.knows(key):
             self._put(key, Profile(start, call))
 
     def called(self, key: str, seconds: float, now: float) -> None:

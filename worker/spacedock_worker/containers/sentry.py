@@ -101,6 +101,7 @@ class Sentry(Generic[App]):
         for place in self._places:
             if place.container is not None and place.container.name == name:
                 peak = place.container.peak_memory = max(memory, place.container.peak_memory or 0)
+                place.peak = max(peak, place.peak)
                 if place.digest:
                     self._measures.peaked(place.digest, peak)
 

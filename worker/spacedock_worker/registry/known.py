@@ -71,7 +71,7 @@ class Known:
         if entry.id not in self._fellows:
             found = self.shelf.alternates(entry.id)
             own = [one for one in found if one.id in entry.alternates]
-            others = [one for one in found if one.id not in entry.alternates]
+            others = self._promising(entry, [one for one in found if one.id not in entry.alternates])
             others.sort(key=lambda one: -self.likeness(entry, one))
             self._fellows[entry.id] = (*own, *others[:_FELLOWS])
         return self._fellows[entry.id]
@@ -82,6 +82,13 @@ class Known:
         return max(
             (weight * others.get(name, 0.0) for name, weight in self.made_for(one).items()), default=0.0
         )
+
+    def _promising(self, entry: SpaceEntry, others: list[SpaceEntry]) -> list[SpaceEntry]:
+        """Of many Spaces those that are found by the words of one."""
+        if len(others) <= _FOUND_BY_WORDS:
+            return others
+        found = {name for name, _ in self._index.search(f"{entry.id} {entry.description}", _FOUND_BY_WORDS)}
+        return [one for one in others if one.id in found] or others[:_FELLOWS]
 
     def _with_families(self, names: Iterable[str]) -> Iterator[SpaceEntry]:
         for name in names:
@@ -96,8 +103,8 @@ class Known:
 def _names(task: Task) -> Iterator[str]:
     """The names of the likeliest tasks and of those near them, for a search."""
     kinds = taxonomy().kinds
-    for name, weight in task.likely[:4]:
-        if weight < 0.4 * task.weight:
+    for name, weight in task.likely[:2]:
+        if weight < 0.5 * task.weight:
             return
         for one in (name, *kinds[name].near):
             yield one.replace("-", " ")

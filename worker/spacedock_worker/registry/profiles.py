@@ -57,6 +57,9 @@ class ProfileStore:
         with self._lock:
             for run in self._file.open():
                 self._add(run)
+            for image in self._images.values():
+                # Here, where somebody waits for the disk anyway.
+                image.measured()
 
     def close(self) -> None:
         """Write what is left to write; bounded, safe to call twice."""
@@ -93,8 +96,9 @@ class ProfileStore:
         Runs that came to no image stand for the Space only where none ever did.
         """
         with self._lock:
-            found = self.images(space)
-            return next((one for one in found if one.digest), found[0] if found else None)
+            digests: OrderedDict[str, None] = self._of_space.get(space, OrderedDict())
+            digest = next((digest for digest in reversed(digests) if digest), "")
+            return self._images[space, digest].measured() if digest in digests else None
 
     def images(self, space: str) -> tuple[Measured, ...]:
         """What was measured of each of the Space's images, the newest first."""
