@@ -180,7 +180,7 @@ def test_two_hundred_edits_at_once_and_a_person_lose_nothing(tmp_path: Path) -> 
             by_hand(path, number)
             number += 1
             # A person is not faster than this; what is tested is where the saves fall.
-            time.sleep(0.3)
+            time.sleep(1.0)
         assert [editor.returncode for editor in editors] == [0, 0]
     shelf, text = Registry(path).shelf(), path.read_text()
     wanted = {f"{who}-{n}" for who in ("one", "two") for n in range(100) if n % 4 != 3}

@@ -16,6 +16,7 @@ from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.alone import alone
 from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.containers.gpu import devices
 from spacedock_worker.desks import Desks
 from spacedock_worker.foresight import Foresight
 from spacedock_worker.host import Host
@@ -64,14 +65,15 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
-        kept = keeping(settings, engine, registry, pool.holding, profiles)
+        kept = keeping(settings, engine, registry, pool.holding, profiles, await _has_gpu(engine))
+        stack.callback(kept.catalogue.close)
         images, opener = Images(engine, settings.images, kept.notes.pulled), Opener()
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)
         runner = ModelRunner(models, settings.models, local, settings.default_model)
         spaces = SpaceRunner(images, pool, opener, kept.care, secrets, Noting(profiles))
-        planner = Planner(registry, runner, kept.recommender, kept.fitting.of)
+        planner = Planner(registry, runner, kept.recommender, kept.fitting.of, kept.discoverer)
         host = Host(redis, planner, spaces, runner)
         foresight = Foresight(
             settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles
@@ -92,6 +94,12 @@ async def _opened(profiles: ProfileStore, stack: AsyncExitStack) -> ProfileStore
     stack.push_async_callback(asyncio.to_thread, profiles.close)
     await asyncio.to_thread(profiles.open)
     return profiles
+
+
+async def _has_gpu(engine: Engine) -> bool | None:
+    """Whether the engine's machine has a GPU; None where that is another machine."""
+    address = engine.docker_host or os.environ.get("DOCKER_HOST", "unix://")
+    return bool(await asyncio.to_thread(devices)) if address.startswith("unix://") else None
 
 
 @asynccontextmanager

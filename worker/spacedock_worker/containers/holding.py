@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Generic
 
 from spacedock_worker.containers.assign import Room, SlotState
@@ -39,13 +40,13 @@ class Holding(Generic[App]):
         self._quarantine, self._starter = quarantine, starter
 
     def status(self) -> Mapping[str, SpaceStatus]:
-        """Each Space that has a container, or is in quarantine, by its name."""
+        """Each Space that has a container, or is in quarantine, by its name; any thread may ask."""
         counts: dict[str, Counter[str]] = {}
         for place in self._places:
             if place.state in _WORDS:
                 counts.setdefault(place.space, Counter())[_WORDS[place.state]] += 1
         found = {space: SpaceStatus(space, dict(count)) for space, count in counts.items()}
-        resting = self._quarantine.resting(asyncio.get_running_loop().time())
+        resting = self._quarantine.resting(monotonic())
         for space, (seconds, reason) in resting.items():
             found[space] = SpaceStatus(space, dict(counts.get(space, {})), seconds, reason)
         return found

@@ -60,7 +60,9 @@ class Quarantine:
 
     def resting(self, now: float) -> dict[str, tuple[float, str]]:
         """The Spaces that are not started now: for how many seconds more, and why."""
-        return {r.space: (r.until - now, r.reason) for r in self._records.values() if r.until > now}
+        # A copy: other threads ask, while the event loop's goes on.
+        records = tuple(self._records.values())
+        return {r.space: (r.until - now, r.reason) for r in records if r.until > now}
 
 
 def blameless(error: StepError) -> bool:

@@ -47,7 +47,9 @@ class HubLimitedError(HubSilentError):
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        super().__init__(f"the Hub's limit of requests is reached: it may be asked again in {seconds:.0f} s")
+        super().__init__(
+            f"the Hub is not to be asked for another {seconds:.0f} s, as its limit of requests is reached"
+        )
         self.args = (f"{self.why}. With a token (HF_TOKEN) the limit is higher.",)
 
 

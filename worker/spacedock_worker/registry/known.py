@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.search import Index
@@ -66,12 +67,18 @@ class Known:
             {entry.id: entry for entry in self._with_families(n for n, _ in (*words, *names))}.values()
         )
 
+    def search(self, words: str, limit: int, category: str | None) -> tuple[SpaceEntry, ...]:
+        """The Spaces that words find, the best first; with a category only those of it."""
+        most = limit if category is None else len(self.shelf.spaces)
+        found = (self.shelf.spaces[name] for name, _ in self._index.search(words, most))
+        return tuple(islice((one for one in found if category in (None, one.category)), limit))
+
     def fellows(self, entry: SpaceEntry) -> tuple[SpaceEntry, ...]:
         """Who may stand in for a Space: its own alternates, then those of its category that are alike."""
         if entry.id not in self._fellows:
             found = self.shelf.alternates(entry.id)
             own = [one for one in found if one.id in entry.alternates]
-            others = [one for one in found if one.id not in entry.alternates]
+            others = self._promising(entry, [one for one in found if one.id not in entry.alternates])
             others.sort(key=lambda one: -self.likeness(entry, one))
             self._fellows[entry.id] = (*own, *others[:_FELLOWS])
         return self._fellows[entry.id]
@@ -82,6 +89,13 @@ class Known:
         return max(
             (weight * others.get(name, 0.0) for name, weight in self.made_for(one).items()), default=0.0
         )
+
+    def _promising(self, entry: SpaceEntry, others: list[SpaceEntry]) -> list[SpaceEntry]:
+        """Of many Spaces those that are found by the words of one."""
+        if len(others) <= _FOUND_BY_WORDS:
+            return others
+        found = {name for name, _ in self._index.search(f"{entry.id} {entry.description}", _FOUND_BY_WORDS)}
+        return [one for one in others if one.id in found] or others[:_FELLOWS]
 
     def _with_families(self, names: Iterable[str]) -> Iterator[SpaceEntry]:
         for name in names:
@@ -96,8 +110,8 @@ class Known:
 def _names(task: Task) -> Iterator[str]:
     """The names of the likeliest tasks and of those near them, for a search."""
     kinds = taxonomy().kinds
-    for name, weight in task.likely[:4]:
-        if weight < 0.4 * task.weight:
+    for name, weight in task.likely[:2]:
+        if weight < 0.5 * task.weight:
             return
         for one in (name, *kinds[name].near):
             yield one.replace("-", " ")

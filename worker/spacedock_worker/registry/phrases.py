@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from itertools import pairwise
 
 # Something between two words; nothing, where an optional word before it was left out.
 _APART = r"(?:\W+|(?<!\w))"
 _WORD = r"[\w'-]++"
 _GAPS = {" ... ": 6, " .. ": 2}
+_REMEMBERED = 20_000
 _PARTS = re.compile(r"( \.\.\. | \.\. | )")
 
 
@@ -37,41 +40,46 @@ class Names:
 
     def __init__(self, names: Mapping[str, tuple[str, ...]]) -> None:
         """`names` are the names of each owner."""
-        self._by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         self._stems: dict[str, list[str]] = {}
+        self._words: dict[str, list[str]] = {}
+        # By their first two words, of names that have more than one.
+        self._phrases: dict[tuple[str, str], list[tuple[tuple[str, ...], str]]] = {}
         for owner, phrases in names.items():
             for phrase in phrases:
-                first, *rest = phrase.lower().split()
-                if first.endswith("*"):
-                    self._stems.setdefault(first[:-1], []).append(owner)
-                else:
-                    self._by_first.setdefault(first, []).append((tuple(rest), owner))
+                self._add(phrase.lower().split(), owner)
         self._shortest = min(map(len, self._stems), default=1)
+        self._owners = lru_cache(maxsize=_REMEMBERED)(self._owners_of)
 
     def found(self, text: str) -> dict[str, int]:
         """For each owner that a name of is in the text, how many words its longest name there has."""
         tokens = tokens_of(text)
         found: dict[str, int] = {}
-        for index, token in enumerate(tokens):
-            for rest, owner in self._by_first.get(token, ()):
-                if _follows(tokens, index + 1, rest):
-                    found[owner] = max(found.get(owner, 0), 1 + len(rest))
-            for end in range(self._shortest, len(token) + 1):
-                for owner in self._stems.get(token[:end], ()):
-                    found[owner] = max(found.get(owner, 0), 1)
+        for token in tokens:
+            for owner in self._owners(token):
+                found[owner] = 1
+        for index, pair in enumerate(pairwise(tokens)):
+            for rest, owner in self._phrases.get(pair, ()):
+                if tuple(tokens[index + 2 : index + 2 + len(rest)]) == rest:
+                    found[owner] = max(found.get(owner, 0), 2 + len(rest))
         return found
+
+    def _add(self, words: list[str], owner: str) -> None:
+        if len(words) > 1:
+            # The end of a word counts only in names of one word.
+            first, second, *rest = (word.rstrip("*") for word in words)
+            self._phrases.setdefault((first, second), []).append((tuple(rest), owner))
+        elif words[0].endswith("*"):
+            self._stems.setdefault(words[0][:-1], []).append(owner)
+        else:
+            self._words.setdefault(words[0], []).append(owner)
+
+    def _owners_of(self, token: str) -> tuple[str, ...]:
+        """Whose names of one word the word is."""
+        ends = range(self._shortest, len(token) + 1)
+        begun = [owner for end in ends for owner in self._stems.get(token[:end], ())]
+        return (*self._words.get(token, ()), *begun)
 
 
 def tokens_of(text: str) -> list[str]:
     """The words of a name or a text, in lower case: letters and digits, split at all else."""
     return re.findall(r"[^\W_]+", text.lower())
-
-
-def _follows(tokens: list[str], start: int, rest: tuple[str, ...]) -> bool:
-    """Whether the words follow there; a last word that ends with `*` begins one."""
-    if not rest:
-        return True
-    there = tokens[start : start + len(rest)]
-    if len(there) < len(rest) or any(a != b for a, b in zip(there[:-1], rest[:-1], strict=True)):
-        return False
-    return there[-1].startswith(rest[-1][:-1]) if rest[-1].endswith("*") else there[-1] == rest[-1]

@@ -61,10 +61,10 @@ class Profiles(Protocol):
 
 
 class Recommender:
-    """Ranks the registry's Spaces for tasks; may be asked from any thread.
+    """Ranks the registry's Spaces for tasks; may be asked from any thread, but for `look`.
 
-    `states` says of Spaces how warm they are ("running", "paused", "stopped", "image only", "quarantined"),
-    `gpu` whether this host has a GPU, None where that is not known.
+    `states` says of Spaces how warm they are ("running", "paused", "stopped", "quarantined"): as
+    they were at the last `look`. `gpu` says whether this host has a GPU, None where that is not known.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Recommender:
         gpu: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self._registry, self._profiles, self._states, self._gpu = registry, profiles, states, gpu
+        self._seen: Mapping[str, str] = {}
         self._lock = Lock()
         self._known: Known | None = None
 
@@ -122,10 +123,19 @@ class Recommender:
         ranked = sorted(alike, key=lambda pair: -(_UNLIKE + pair[0]) * worth[pair[1].id])
         return (*own, *(one for _, one in ranked))
 
+    def search(self, words: str, limit: int, category: str | None = None) -> tuple[SpaceEntry, ...]:
+        """The Spaces that words find, the best first; with a category only those of it."""
+        with self._lock:
+            return self._ready().search(words, limit, category)
+
     @property
     def is_ready(self) -> bool:
         """Whether what it has read of the registry still holds."""
         return self._known is not None and self._known.shelf is self._registry.shelf()
+
+    def look(self) -> None:
+        """See how warm Spaces are now, for what is asked from here on; not from another thread."""
+        self._seen = self._states()
 
     def prepare(self) -> None:
         """Read the registry and index it where that is due: what is asked next takes no time for it."""
@@ -151,7 +161,7 @@ class Recommender:
         self, entries: Sequence[SpaceEntry], kinds: frozenset[str], known: Known
     ) -> list[Standing]:
         measured = self._profiles.all() if self._profiles is not None else {}
-        states, gpu = self._states(), self._gpu()
+        states, gpu = self._seen, self._gpu()
         return [
             Standing(
                 entry,

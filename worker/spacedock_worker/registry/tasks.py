@@ -13,6 +13,7 @@ from spacedock_worker.registry.taxonomy import GENERAL, Kind, taxonomy
 SURE = 0.6
 """The weight from which on a task was asked for in words."""
 
+_SAID = 0.45
 _KEPT = 0.2
 _LATER_WORD, _LATER_SENTENCE = 0.06, 0.92
 _GENERAL_ALONE = 0.3
@@ -102,7 +103,7 @@ def _weights(text: str, kinds: frozenset[str]) -> dict[str, float]:
     said: Mapping[str, float] = {}
     for reading in readings(text):
         said = dict(_said(reading))
-        if max(said.values(), default=0.0) >= SURE:
+        if max(said.values(), default=0.0) >= _SAID:
             break
     seen = kinds or _mentioned(text)
     question = bool(_QUESTION.search(text.lower()[:400]))

@@ -1,33 +1,41 @@
-"""What the Hub says of a Space, for its validation."""
+"""What the Hub says of a Space, as a validation wants to know it."""
 
 from __future__ import annotations
 
-from spacedock_worker.errors import StepError
-from spacedock_worker.images import ImageSettings
-from spacedock_worker.images.hub import NoSuchSpaceError, about
+from collections.abc import Callable
+
+from spacedock_worker.registry.catalogue import FRESH_SECONDS, Catalogue, age_of
+from spacedock_worker.registry.hub_errors import HubError, HubRefusedError
 from spacedock_worker.upkeep.validation import HubFacts, HubNews
 
 
 class HubReader:
-    """Asks the Hub itself, each time; implements `AsksHub`."""
+    """Asks the catalogue, which also knows the secrets that a Space speaks of; implements `AsksHub`.
 
-    def __init__(self, settings: ImageSettings) -> None:
-        self._settings = settings
+    `now` gives seconds since the epoch; `token` says that this host has a login at the Hub.
+    """
+
+    def __init__(self, catalogue: Catalogue, now: Callable[[], float], *, token: bool) -> None:
+        self._catalogue, self._now, self._token = catalogue, now, token
 
     async def news(self, hub_id: str) -> HubNews:
         """See `AsksHub.news`."""
-        token = bool(self._settings.hub_token)
         try:
-            space = await about(hub_id, self._settings)
-        except StepError as error:
-            return HubNews(missing=isinstance(error, NoSuchSpaceError), why=str(error), token=token)
+            space, at = await self._catalogue.about(hub_id)
+        except HubError as error:
+            return HubNews(missing=isinstance(error, HubRefusedError), why=str(error), token=self._token)
         facts = HubFacts(
-            sdk=space.card.sdk,
+            sdk=space.sdk,
             stage=space.stage,
             private=space.private,
             gated=space.gated,
             hardware=space.hardware,
+            secrets=space.secrets,
             sha=space.sha,
             subdomain=space.subdomain,
         )
-        return HubNews(facts, token=token)
+        old = 0.0 if at is None else self._now() - at
+        if old <= FRESH_SECONDS:
+            return HubNews(facts, token=self._token)
+        why = f"the Hub could not be asked; what is known of the Space is {age_of(old)} old"
+        return HubNews(facts, stale=True, why=why, token=self._token)
