@@ -21,7 +21,13 @@ if TYPE_CHECKING:
         Stage,
         Timings,
     )
-    from spacedock.seed import ExecutionError, cleanup_spaces_cache, execute_space, validate_space
+    from spacedock.seed import (
+        ExecutionError,
+        cleanup_spaces_cache,
+        execute_space,
+        get_recommended_spaces,
+        validate_space,
+    )
     from spacedock.states import JobState
     from spacedock.sync import SyncClient
 
@@ -41,7 +47,13 @@ _HOMES = {
         "Stage",
         "Timings",
     ),
-    "seed": ("ExecutionError", "cleanup_spaces_cache", "execute_space", "validate_space"),
+    "seed": (
+        "ExecutionError",
+        "cleanup_spaces_cache",
+        "execute_space",
+        "get_recommended_spaces",
+        "validate_space",
+    ),
     "states": ("JobState",),
     "sync": ("SyncClient",),
 }
@@ -68,6 +80,7 @@ __all__ = [
     "Timings",
     "cleanup_spaces_cache",
     "execute_space",
+    "get_recommended_spaces",
     "validate_space",
 ]
 

@@ -60,6 +60,15 @@ async def validate_space(name: str, *, deep: bool = False, client: Client | None
         return await opened.spaces.validate(name, deep=deep)
 
 
+async def get_recommended_spaces(
+    task: str, *, files: Iterable[Path | str] = (), limit: int = 5, client: Client | None = None
+) -> list[dict[str, Any]]:
+    """The Spaces for a task, or of a category, the best first; see `Client.spaces.recommend`."""
+    async with _open(client) as opened:
+        found = await opened.spaces.recommend(task, files=files, limit=limit)
+    return list(found["spaces"])
+
+
 async def cleanup_spaces_cache(
     *,
     older_than: float = KEEP_RESULT_S,

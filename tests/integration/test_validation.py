@@ -32,11 +32,13 @@ from spacedock_worker.containers import ContainerSettings, Engine, Pool
 from spacedock_worker.images import Images, ImageSettings
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.models import ModelEndpoint, Models
+from spacedock_worker.registry.catalogue import Catalogue
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
+from spacedock_worker.upkeep.hub_news import HubReader
 from spacedock_worker.upkeep.keeping import keeping
 
 SPACES = Path(__file__).parent.parent / "spaces"
@@ -182,6 +184,27 @@ async def test_a_space_of_the_hub_is_built_where_it_keeps_no_image(host: Validat
     marks = {one["name"]: one["status"] for one in row["checks"]}
     assert (row["works"], row["stored"], marks["image"]) == (True, False, "ok")
     assert marks["gpu"] == "unknown"
+
+
+async def test_the_catalogue_tells_the_secrets_and_how_old_its_words_are(
+    host: Validating, hub: HubDouble, tmp_path: Path
+) -> None:
+    clock = [time.time()]
+    code = 'import os\nKEY = os.environ["ACME_API_KEY"]\n'
+    hub.add("me/keyed", SHA, {"app.py": code, "README.md": ""}, sdk="gradio", cardData={"app_file": "app.py"})
+    catalogue = Catalogue(host.settings.images, tmp_path, lambda: clock[0], pause=0.0)
+    reader = HubReader(catalogue, lambda: clock[0], token=False)
+    found = await reader.news("me/keyed")
+    assert found.space is not None
+    assert (found.space.sdk, found.space.secrets, found.stale) == ("gradio", ("ACME_API_KEY",), False)
+    assert (await reader.news("me/none")).missing
+    catalogue.close()
+    away = host.settings.images.model_copy(update={"hub_endpoint": f"http://{NOWHERE}"})
+    silent = Catalogue(away, tmp_path, lambda: clock[0], pause=0.0)
+    clock[0] += 3 * 3600
+    later = await HubReader(silent, lambda: clock[0], token=False).news("me/keyed")
+    assert (later.space, later.stale, "3 h old" in later.why) == (found.space, True, True)
+    silent.close()
 
 
 async def test_the_image_that_the_hub_keeps_is_found_by_its_name_there(

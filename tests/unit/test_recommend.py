@@ -63,6 +63,7 @@ def ask(
 ) -> tuple[Recommendation, ...]:
     held = Held({entry.id: entry for entry in entries}, measured)
     recommender = Recommender(held, held, lambda: states or {}, lambda: gpu)
+    recommender.look()
     return recommender.recommend(analyse(text, kinds), limit, **options)
 
 

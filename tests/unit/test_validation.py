@@ -69,6 +69,7 @@ def check(findings: Findings, name: str) -> Check | None:
         ({"hub_id": "m/x", "revision": "abc"}, {"hub": HUB}, "ok", "on the Hub at abc"),
         ({"hub_id": "m/x"}, {"offer": SILENT, "hub": AWAY}, "unknown", "cannot be built: no answer"),
         ({"hub_id": "m/x"}, {"offer": MISSING, "hub": NONE}, "bad", "the Hub has no such Space"),
+        ({"hub_id": "m/x"}, {"hub": replace(HUB, stale=True, why="3 d old")}, "unknown", "if that can be"),
         ({"repository": "/x"}, {}, "ok", "its repository on this host"),
         ({}, {}, "bad", "names no image and no repository"),
     ],

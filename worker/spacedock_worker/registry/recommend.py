@@ -22,6 +22,7 @@ NEAR = 0.25
 _BY_TASK, _BY_WORDS = 0.85, 0.15
 _WORDS_ENOUGH = 0.5
 _AFTER_ITS_LIKE = 0.8
+_CHOICE = 3
 _RANKED = 60
 _UNLIKE = 0.2
 _OF_CATEGORY = 0.1
@@ -61,10 +62,10 @@ class Profiles(Protocol):
 
 
 class Recommender:
-    """Ranks the registry's Spaces for tasks; may be asked from any thread.
+    """Ranks the registry's Spaces for tasks; may be asked from any thread, but for `look`.
 
-    `states` says of Spaces how warm they are ("running", "paused", "stopped", "image only", "quarantined"),
-    `gpu` whether this host has a GPU, None where that is not known.
+    `states` says of Spaces how warm they are ("running", "paused", "stopped", "quarantined"): as
+    they were at the last `look`. `gpu` says whether this host has a GPU, None where that is not known.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Recommender:
         gpu: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self._registry, self._profiles, self._states, self._gpu = registry, profiles, states, gpu
+        self._seen: Mapping[str, str] = {}
         self._lock = Lock()
         self._known: Known | None = None
 
@@ -132,6 +134,10 @@ class Recommender:
         """Whether what it has read of the registry still holds."""
         return self._known is not None and self._known.shelf is self._registry.shelf()
 
+    def look(self) -> None:
+        """See how warm Spaces are now, for what is asked from here on; not from another thread."""
+        self._seen = self._states()
+
     def prepare(self) -> None:
         """Read the registry and index it where that is due: what is asked next takes no time for it."""
         with self._lock:
@@ -156,7 +162,7 @@ class Recommender:
         self, entries: Sequence[SpaceEntry], kinds: frozenset[str], known: Known
     ) -> list[Standing]:
         measured = self._profiles.all() if self._profiles is not None else {}
-        states, gpu = self._states(), self._gpu()
+        states, gpu = self._seen, self._gpu()
         return [
             Standing(
                 entry,
@@ -182,9 +188,19 @@ class _Rated:
 
 
 def varied(ranked: Iterable[Recommendation], limit: int) -> tuple[Recommendation, ...]:
-    """The best, where each that stands for the same Space as one before it counts less."""
+    """The best, where each that stands for the same Space as one before it counts less.
+
+    Of the first three, two at most stand for the same Space where another one fits too.
+    """
     left, chosen, families = list(ranked), list[Recommendation](), Counter[str]()
     while left and len(chosen) < limit:
+        alike = len(chosen) == _CHOICE - 1 and len(families) == 1
+        if alike and any(one.family not in families for one in left):
+            other = max((one for one in left if one.family not in families), key=lambda one: one.score)
+            left.remove(other)
+            families[other.family] += 1
+            chosen.append(other)
+            continue
         discounted = [replace(one, score=one.score * _AFTER_ITS_LIKE ** families[one.family]) for one in left]
         best = max(range(len(left)), key=lambda at: discounted[at].score)
         families[left.pop(best).family] += 1

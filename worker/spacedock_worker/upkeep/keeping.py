@@ -96,7 +96,7 @@ class Keeping:
             settings.containers,
             images,
             Survey(settings.images),
-            HubReader(self.catalogue, token=bool(settings.images.hub_token)),
+            HubReader(self.catalogue, time.time, token=bool(settings.images.hub_token)),
             pool,
             self.care,
             secrets,

@@ -54,7 +54,8 @@ def _building(found: Findings) -> tuple[Mark, str] | None:
         return None
     if found.hub.space is not None:
         commit = f" at {found.entry.revision}" if found.entry.revision else ""
-        return Mark.OK, f"it is built from its repository on the Hub{commit}"
+        reason = f"it is built from its repository on the Hub{commit}"
+        return (Mark.UNKNOWN, f"{reason}, if that can be reached") if found.hub.stale else (Mark.OK, reason)
     return Mark.BAD if found.hub.missing else Mark.UNKNOWN, f"it cannot be built: {found.hub.why}"
 
 

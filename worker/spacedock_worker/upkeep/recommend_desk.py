@@ -54,6 +54,7 @@ class RecommendDesk:
             raise BadRequestError(f"recommend: {describe(error)}") from error
         if not (asked.text.strip() or asked.media_types or asked.category):
             raise BadRequestError("recommend: say what is to be done, or name a file or a category")
+        self._recommender.look()
         category, task = await asyncio.to_thread(self._understand, asked)
         found = await asyncio.to_thread(
             self._recommender.recommend,

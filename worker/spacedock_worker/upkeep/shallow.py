@@ -75,6 +75,8 @@ def _hub(found: Findings) -> Check | None:
     if space is None:
         bad = news.missing and needed and not _offered(found.offer)
         return Check("hub", Mark.BAD if bad else Mark.UNKNOWN, news.why, _hub_advice(news))
+    if news.stale:
+        return Check("hub", Mark.UNKNOWN, news.why, _hub_advice(news))
     stage = (space.stage or "").upper()
     if space.gated and needed:
         advice = "Accept its terms on its page, and give this host a token (HF_TOKEN)."

@@ -58,11 +58,13 @@ class HubFacts:
 class HubNews:
     """The Hub's answer: the Space, or `why` there is none; `missing` where the Hub knows no such Space.
 
-    `token` says that this host has a login at the Hub.
+    A `stale` one is of an earlier day, since the Hub could not be asked. `token` says that this host has a
+    login at the Hub.
     """
 
     space: HubFacts | None = None
     missing: bool = False
+    stale: bool = False
     why: str = ""
     token: bool = False
 
