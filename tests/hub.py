@@ -31,7 +31,8 @@ class HubDouble:
 
     `limited` is after how many seconds it may be asked again (None: now), `broken` how many requests it
     answers by HTTP 503, `held` an event that it waits for before it answers, `odd` what it answers in place
-    of JSON, `remaining` how many requests its RateLimit header says are left.
+    of JSON, `remaining` how many requests its RateLimit header says are left. With `dripping` an answer comes
+    byte by byte, and never ends.
     """
 
     spaces: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class HubDouble:
     held: asyncio.Event | None = None
     odd: bytes | None = None
     remaining: int = 499
+    dripping: bool = False
 
     def add(self, hub_id: str, sha: str, files: dict[str, str], **said: Any) -> None:
         """A commit of the Space, the newest; `said` is what the Hub says of it besides."""
@@ -52,6 +54,8 @@ class HubDouble:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer as the Hub does to huggingface_hub."""
         self.asked.append(request.path)
+        if self.dripping:
+            return await _dripped(request)
         trouble = await self._trouble()
         answer = trouble or self._answer(request)
         answer.headers["RateLimit"] = (
@@ -161,6 +165,15 @@ class HubDouble:
 
     def _visible(self, known: bool) -> Iterable[dict[str, Any]]:
         return [space for space in self.spaces.values() if known or not space["about"].get("private")]
+
+
+async def _dripped(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    while request.transport is not None and not request.transport.is_closing():
+        await answer.write(b" ")
+        await asyncio.sleep(0.05)
+    return answer
 
 
 def _told(space: dict[str, Any]) -> dict[str, Any]:

@@ -271,6 +271,14 @@ async def test_a_slow_hub_is_not_waited_for(catalogue: Catalogue, hub: HubDouble
     hub.held.set()
 
 
+async def test_an_answer_that_never_ends_is_not_waited_for(catalogue: Catalogue, hub: HubDouble) -> None:
+    hub.dripping = True
+    started = monotonic()
+    with pytest.raises(HubSilentError, match="in time"):
+        await catalogue.about("ann/listen", seconds=0.3)
+    assert monotonic() - started < 1
+
+
 async def spaces_or_none(catalogue: Catalogue) -> tuple[HubSpace, ...] | None:
     """What a search finds; None where the answer is told as one that cannot be read."""
     try:
