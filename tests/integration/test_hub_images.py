@@ -116,6 +116,22 @@ async def test_what_was_pulled_before_is_taken_where_the_registry_is_away(
     docker("image", "rm", "--force", image.reference)
 
 
+async def test_offline_neither_the_hub_nor_its_image_registry_is_asked(
+    engine, settings, hub, registry, name
+) -> None:
+    hub.add(f"me/{name}", NEW, space(), subdomain=f"me-{name}", sdk="docker")
+    put(f"{registry}/me-{name}:latest")
+    offline = settings.model_copy(update={"hub_offline": True})
+    with pytest.raises(StepError, match="this host asks the Hub nothing") as failed:
+        await Images(engine, offline).get(by_id(name), silent)
+    assert failed.value.kind is ErrorKind.REPOSITORY_UNAVAILABLE
+    assert hub.asked == []
+    image = await Images(engine, settings).get(by_id(name), silent)
+    hub.asked.clear()
+    assert await Images(engine, offline).get(by_id(name), silent) == image
+    assert hub.asked == []
+
+
 async def test_a_locked_digest_is_pulled_from_the_hub(engine, settings, hub, registry, name) -> None:
     hub.add(f"me/{name}", NEW, {}, subdomain=f"me-{name}", sdk="docker")
     put(f"{registry}/me-{name}:latest")

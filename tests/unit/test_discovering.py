@@ -218,7 +218,7 @@ def test_what_an_image_registry_says_is_told_in_words(offer: Offer, state: str, 
 
 
 async def test_a_validation_hears_what_the_catalogue_knows(catalogue: Catalogue, hub: HubDouble) -> None:
-    reader = HubReader(catalogue, token=False)
+    reader = HubReader(catalogue, time.time, token=False)
     news = await reader.news("ann/listen")
     assert news.space is not None
     assert (news.space.secrets, news.space.sha) == (("MY_KEY",), SHA)

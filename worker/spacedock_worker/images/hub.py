@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, is_offline_mode, snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from spacedock.result import ErrorKind, Stage
@@ -54,9 +54,15 @@ async def fetch(hub_id: str, revision: str | None, folder: Path, settings: Image
         await asyncio.to_thread(_download, hub_id, revision, folder, settings)
 
 
+def is_offline(settings: ImageSettings) -> bool:
+    """Whether this host was told to ask the Hub nothing."""
+    return settings.hub_offline or bool(is_offline_mode())
+
+
 def _check_online(hub_id: str, settings: ImageSettings) -> None:
-    if settings.hub_offline:
-        raise _unavailable(hub_id, "this host asks the Hub nothing (images.hub_offline)", _NETWORK)
+    if is_offline(settings):
+        why = "this host asks the Hub nothing (HF_HUB_OFFLINE or images.hub_offline)"
+        raise _unavailable(hub_id, why, "Unset that for the first run, or give the Space a `repository`.")
 
 
 _ACCESS = "Check the id, and give a token (HF_TOKEN) for a private Space."

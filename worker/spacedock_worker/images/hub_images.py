@@ -13,7 +13,7 @@ from spacedock_worker.containers.engine import Engine
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.described import described
-from spacedock_worker.images.hub import HubSpace, about
+from spacedock_worker.images.hub import HubSpace, about, is_offline
 from spacedock_worker.images.manifest import Platform
 from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.pull import inspect
@@ -50,6 +50,8 @@ class HubImages:
         key = _key(hub_id, source)
         if not self._settings.pull_hub_images or self._none.get(key):
             return None
+        if is_offline(self._settings):
+            return await self.here_of(hub_id, source)
         if (known := await self._known(key)) is not None:
             return known
         image = await self._find(hub_id, source, hear)
@@ -95,7 +97,7 @@ class HubImages:
 
     async def pinned(self, hub_id: str, subdomain: str | None, digest: str) -> str | None:
         """The name by which the Hub's image registry has the Space's image of that digest; None without."""
-        if not self._settings.pull_hub_images:
+        if not self._settings.pull_hub_images or is_offline(self._settings):
             return None
         known = subdomain or getattr(await self._about(hub_id), "subdomain", None)
         name = str(self.reference(hub_id, known).pinned(digest))

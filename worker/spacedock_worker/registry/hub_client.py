@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import httpx2
 import structlog
-from huggingface_hub import HfApi, SpaceInfo, SpaceSearchResult, get_session, hf_hub_url, is_offline_mode
+from huggingface_hub import HfApi, SpaceInfo, SpaceSearchResult, get_session, hf_hub_url
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -28,6 +28,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are lo
 )
 
 from spacedock_worker.images import ImageSettings
+from spacedock_worker.images.hub import is_offline
 from spacedock_worker.registry.hub_errors import (
     HubBrokenError,
     HubError,
@@ -67,7 +68,7 @@ class HubClient:
         install()
         self._token = settings.hub_token or False
         self._api = HfApi(endpoint=settings.hub_endpoint, token=self._token)
-        self._offline, self._pause = settings.hub_offline, pause
+        self._settings, self._pause = settings, pause
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hub")
         self._quiet: tuple[float, HubSilentError] | None = None
 
@@ -78,7 +79,7 @@ class HubClient:
     @property
     def offline(self) -> bool:
         """Whether this host was told not to ask the Hub."""
-        return self._offline or bool(is_offline_mode())
+        return is_offline(self._settings)
 
     async def search(self, query: str, seconds: float = ASK_SECONDS) -> list[SpaceSearchResult]:
         """The Spaces that the Hub's semantic search finds, the best first; those that sleep there as well."""
