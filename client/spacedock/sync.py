@@ -105,6 +105,16 @@ class SyncClient:
         """Whether a Space can run on the host; see `Spaces.validate`."""
         return self._wait(self._client.spaces.validate(name, deep=deep))
 
+    def recommend(
+        self, text: str = "", *, files: Iterable[Path | str] = (), limit: int = 5, **options: Any
+    ) -> dict[str, Any]:
+        """The Spaces that suit a task; see `Spaces.recommend`."""
+        return self._wait(self._client.spaces.recommend(text, files=files, limit=limit, **options))
+
+    def cleanup(self, **options: Any) -> dict[str, Any]:
+        """Have a worker free what its host needs no longer; see `Client.cleanup`."""
+        return self._wait(self._client.cleanup(**options))
+
     def forget(self, *job_ids: str) -> int:
         """Delete jobs that have ended; see `Client.forget`."""
         return self._wait(self._client.forget(*job_ids))
