@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from spacedock import control, records, submission, watching, wire
+from spacedock.addresses import hub_id_of
 from spacedock.connection import connect, told_as_ours
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus
@@ -24,6 +25,7 @@ from spacedock.locate import default_url
 from spacedock.repository import pack
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
+from spacedock.spaces import Spaces
 from spacedock.states import JobState
 from spacedock.waiting import Waiting
 
@@ -43,7 +45,7 @@ class Client:
         self._held = Held(MAX_JOB_BYTES)
         self._read: list[str] = []
         self._caller = control.Caller(self._redis, self.url)
-        self.spaces = control.Spaces(self._caller, self._redis, self.url)
+        self.spaces = Spaces(self._caller, self._redis, self.url)
 
     async def __aenter__(self) -> Self:
         with told_as_ours(self.url):
@@ -254,7 +256,7 @@ def prepare(
         payloads.append(repository)
         fields["repository"] = repository.ref
     else:
-        fields["space"] = space
+        fields["space"] = hub_id_of(space) if space is not None else None
     try:
         request = JobRequest(**fields)
         wire.encode(request)

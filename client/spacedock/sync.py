@@ -68,6 +68,18 @@ class SyncClient:
         """What a worker would do with this request, and why; see `Client.plan`."""
         return self._wait(self._client.plan(request, payloads))
 
+    def search_spaces(self, query: str, category: str | None = None, limit: int = 20) -> dict[str, Any]:
+        """The Spaces that words find, here and on the Hub; see `Client.spaces.search`."""
+        return self._wait(self._client.spaces.search(query, category, limit))
+
+    def discover_spaces(self, category: str, limit: int = 20) -> dict[str, Any]:
+        """The Spaces of a category, here and on the Hub; see `Client.spaces.discover`."""
+        return self._wait(self._client.spaces.discover(category, limit))
+
+    def about_space(self, name: str) -> dict[str, Any]:
+        """What the Hub says of a Space; see `Client.spaces.about`."""
+        return self._wait(self._client.spaces.about(name))
+
     def run(
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
     ) -> JobResult:

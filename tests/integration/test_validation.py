@@ -38,7 +38,7 @@ from spacedock_worker.registry.file import Registry
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
-from spacedock_worker.upkeep.hub_news import CatalogueReader
+from spacedock_worker.upkeep.hub_news import HubReader
 from spacedock_worker.upkeep.keeping import keeping
 
 SPACES = Path(__file__).parent.parent / "spaces"
@@ -193,7 +193,7 @@ async def test_the_catalogue_tells_the_secrets_and_how_old_its_words_are(
     code = 'import os\nKEY = os.environ["ACME_API_KEY"]\n'
     hub.add("me/keyed", SHA, {"app.py": code, "README.md": ""}, sdk="gradio", cardData={"app_file": "app.py"})
     catalogue = Catalogue(host.settings.images, tmp_path, lambda: clock[0], pause=0.0)
-    reader = CatalogueReader(catalogue, lambda: clock[0], token=False)
+    reader = HubReader(catalogue, lambda: clock[0], token=False)
     found = await reader.news("me/keyed")
     assert found.space is not None
     assert (found.space.sdk, found.space.secrets, found.stale) == ("gradio", ("ACME_API_KEY",), False)
@@ -202,7 +202,7 @@ async def test_the_catalogue_tells_the_secrets_and_how_old_its_words_are(
     away = host.settings.images.model_copy(update={"hub_endpoint": f"http://{NOWHERE}"})
     silent = Catalogue(away, tmp_path, lambda: clock[0], pause=0.0)
     clock[0] += 3 * 3600
-    later = await CatalogueReader(silent, lambda: clock[0], token=False).news("me/keyed")
+    later = await HubReader(silent, lambda: clock[0], token=False).news("me/keyed")
     assert (later.space, later.stale, "3 h old" in later.why) == (found.space, True, True)
     silent.close()
 

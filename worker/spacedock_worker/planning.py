@@ -11,6 +11,8 @@ from spacedock.request import JobRequest, Tier
 from spacedock_worker.model_step import ModelRunner, option_of
 from spacedock_worker.models import ModelEndpoint
 from spacedock_worker.plan import UNKNOWN, Fits, Plan, kinds_of, plan
+from spacedock_worker.registry.categories import SURE
+from spacedock_worker.registry.discoverer import Discovers
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.recommend import Recommendation, Recommender
@@ -50,7 +52,8 @@ class Laid:
 class Planner:
     """Lays out jobs with the registry and the models of this host.
 
-    `fitting` gives for a job what its Spaces' apps, as far as they are known, have against its call.
+    `fitting` gives for a job what its Spaces' apps, as far as they are known, have against its call;
+    `discoverer` finds out about Spaces that are named by their Hub ids (None: nobody does).
     """
 
     def __init__(
@@ -59,9 +62,11 @@ class Planner:
         models: ModelRunner,
         recommender: Recommender,
         fitting: Callable[[JobRequest], Fits],
+        discoverer: Discovers | None = None,
     ) -> None:
         self._registry, self._models = registry, models
         self._recommender, self._fitting = recommender, fitting
+        self._discoverer = discoverer
 
     async def lay(self, request: JobRequest) -> Laid:
         """The job's plan.
@@ -74,8 +79,9 @@ class Planner:
         if request.space is None and request.repository is None:
             candidates = await asyncio.to_thread(candidates_for, request, self._registry, self._recommender)
         else:
+            found = await self._discovered(request)
             await self._prepare()
-            candidates = candidates_for(request, self._registry, self._recommender)
+            candidates = candidates_for(request, self._registry, self._recommender, found)
         if request.tier is Tier.HEAVY and not (candidates.chosen or candidates.alternates):
             why = candidates.route.reasons[-1] if candidates.route else "name one"
             raise BadRequestError(f"the tier heavy needs a Space, and {why}")
@@ -90,13 +96,23 @@ class Planner:
         )
         return Laid(laid, candidates.chosen, models, candidates.route)
 
+    async def _discovered(self, request: JobRequest) -> SpaceEntry | None:
+        if self._discoverer is None or request.space is None or "/" not in request.space:
+            return None
+        return await self._discoverer.find(request.space)
+
     async def _prepare(self) -> None:
         if not self._recommender.is_ready:
             await asyncio.to_thread(self._recommender.prepare)
 
 
-def candidates_for(request: JobRequest, registry: Registry, recommender: Recommender) -> Candidates:
-    """Look up who may answer.
+def candidates_for(
+    request: JobRequest,
+    registry: Registry,
+    recommender: Recommender,
+    discovered: SpaceEntry | None = None,
+) -> Candidates:
+    """Look up who may answer; `discovered` is what was found out about the Hub's Space that is named.
 
     Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
     category without a Space.
@@ -109,9 +125,13 @@ def candidates_for(request: JobRequest, registry: Registry, recommender: Recomme
         if request.category:
             return Candidates(None, _of_category(request, registry, recommender))
         return _routed(request, recommender)
-    if request.space in shelf.spaces:
-        chosen = shelf.get(request.space)
-        return Candidates(chosen, recommender.fellows(chosen, kinds_of(request)))
+    known = shelf.spaces.get(request.space) or discovered
+    if known is not None and (known.confidence is None or known.confidence >= SURE):
+        fellows = recommender.fellows(known, kinds_of(request)) if known.id in shelf.spaces else ()
+        return Candidates(known, fellows)
+    if known is not None:
+        # What it does is not known well enough to say who could stand in for it.
+        return Candidates(known, _of_category(request, registry, recommender))
     if "/" in request.space:
         chosen = undescribed(request.space, hub_id=request.space)
         return Candidates(chosen, _of_category(request, registry, recommender))

@@ -66,13 +66,14 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
         kept = keeping(settings, engine, registry, pool.holding, profiles, await _has_gpu(engine))
+        stack.callback(kept.catalogue.close)
         images, opener = Images(engine, settings.images, kept.notes.pulled), Opener()
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)
         runner = ModelRunner(models, settings.models, local, settings.default_model)
         spaces = SpaceRunner(images, pool, opener, kept.care, secrets, Noting(profiles))
-        planner = Planner(registry, runner, kept.recommender, kept.fitting.of)
+        planner = Planner(registry, runner, kept.recommender, kept.fitting.of, kept.discoverer)
         host = Host(redis, planner, spaces, runner)
         foresight = Foresight(
             settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles

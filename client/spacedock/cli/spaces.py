@@ -11,11 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
+from spacedock.addresses import hub_id_of
 from spacedock.cli import options, table
+from spacedock.cli.about import show_space
 from spacedock.cli.amounts import age, size
 from spacedock.cli.bench import bench
 from spacedock.cli.bundling import bundle, unbundle
 from spacedock.cli.endpoints import show_endpoints
+from spacedock.cli.finding import discover, search
 from spacedock.cli.locking import lock
 from spacedock.cli.printing import printable, say, write
 from spacedock.cli.profile import profile
@@ -97,8 +100,11 @@ def state(here: dict[str, Any]) -> str:
 @app.command("show")
 def show(
     name: Annotated[
-        str, typer.Argument(help="A registry name, or with --endpoints a Hub id or ./directory.")
+        str, typer.Argument(help="A registry name, a Hub id (user/space), or with --endpoints ./directory.")
     ],
+    hub: Annotated[
+        bool, typer.Option("--hub", help="What the Hub says of it, also where the registry has it.")
+    ] = False,
     endpoints: Annotated[
         bool, typer.Option("--endpoints", help="Start it, and show which endpoint would be called, and why.")
     ] = False,
@@ -108,17 +114,14 @@ def show(
     json: options.Json = False,
     redis: options.Redis = None,
 ) -> None:
-    """Show one Space's entry and what is there of it, as JSON; or its endpoints, as they would be chosen."""
+    """Show one Space's entry and what is there of it, as JSON; or its endpoints, as they would be chosen.
+
+    Of a Space that the registry lacks (user/space) it shows what the Hub says.
+    """
     if endpoints:
         show_endpoints(name, prompt, file, inputs, json=json, redis=redis)
     else:
-        write(json_module.dumps(asyncio.run(_show(redis, name)), indent=2))
-
-
-async def _show(url: str | None, name: str) -> dict[str, Any]:
-    async with Client(url) as client:
-        entry, here = await client.spaces.status(name)
-        return {**entry, "here": here or None}
+        show_space(name, hub=hub, json=json, redis=redis)
 
 
 @app.command("add")
@@ -134,12 +137,12 @@ def add(
     image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="A Docker image.")] = None,
     description: Annotated[str, typer.Option(help="What it does, in a few words.")] = "",
     category: Annotated[
-        str, typer.Option(help="Its category; Spaces of one category stand in for each other.")
-    ] = "specialized",
+        str | None, typer.Option(help="Its category, if not the one that its name and the Hub tell.")
+    ] = None,
     input_type: Annotated[
-        str, typer.Option(help="What it takes: text, image, audio, text_and_image, …")
-    ] = "text",
-    output_type: Annotated[str, typer.Option(help="What it gives: text, image, audio, …")] = "text",
+        str | None, typer.Option(help="What it takes: text, image, audio, text_and_image, …")
+    ] = None,
+    output_type: Annotated[str | None, typer.Option(help="What it gives: text, image, audio, …")] = None,
     port: Annotated[int | None, typer.Option(help="Its port, if not the usual one.")] = None,
     redis: options.Redis = None,
 ) -> None:
@@ -148,22 +151,30 @@ def add(
         raise BadRequestError("where is the Space? Give one of --dir, --hub and --image")
     entry: dict[str, Any] = {
         "docker_image": image,
-        "hub_id": hub,
-        "description": description,
+        "hub_id": hub_id_of(hub) if hub else None,
+        "description": description or None,
         "category": category,
         "input_type": input_type,
         "output_type": output_type,
         "port": port,
     }
     given = {key: value for key, value in entry.items() if value is not None}
-    asyncio.run(_add(redis, name, given, directory))
-    say(f"added {name} ({category})")
+    added = asyncio.run(_add(redis, name, given, directory))
+    say(f"added {name} ({added['category']}{_inferred(added)})")
 
 
-async def _add(url: str | None, name: str, entry: dict[str, Any], directory: Path | None) -> None:
+def _inferred(entry: dict[str, Any]) -> str:
+    """How sure the category is, where nobody gave it."""
+    confidence = entry.get("confidence")
+    if confidence is None:
+        return ""
+    return f": inferred, {confidence:.0%} sure" if confidence else ": nothing tells, give --category"
+
+
+async def _add(url: str | None, name: str, entry: dict[str, Any], directory: Path | None) -> dict[str, Any]:
     repository = pack(directory) if directory is not None else None
     async with Client(url) as client:
-        await client.spaces.add(name, entry, repository)
+        return await client.spaces.add(name, entry, repository)
 
 
 @app.command("remove")
@@ -183,6 +194,8 @@ async def _remove(url: str | None, name: str) -> dict[str, Any]:
         return await client.spaces.remove(name)
 
 
+app.command("search")(search)
+app.command("discover")(discover)
 app.command("recommend")(recommend)
 app.command("validate")(validate)
 app.command("profile")(profile)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Which = Literal["auto", "smollm3", "stand-in"]
 """A model to fetch: `auto` is SmolLM3 where the Hub can be reached, else its stand-in."""
 
+NOT_INSTALLED = "llama.cpp is not installed: pip install 'hf-spacedock[smollm]', or configure an endpoint"
+
 
 class SmolLMSettings(BaseModel):
     """Which GGUF answers as the system default; immutable.

@@ -11,9 +11,8 @@ from typing import Any, NoReturn
 
 from spacedockd.model.fetch import find_or_fetch
 from spacedockd.model.gguf import GgufError
-from spacedockd.model.job import ServerEvent, ServerJob
+from spacedockd.model.job import NOT_INSTALLED, ServerEvent, ServerJob
 
-NOT_INSTALLED = "llama.cpp is not installed: pip install 'hf-spacedock[smollm]', or configure an endpoint"
 _ERRORS_ONLY = 1
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from spacedockd.model.gguf import GgufError, fetched, model_of
-from spacedockd.model.job import SmolLMSettings
+from spacedockd.model.job import NOT_INSTALLED, SmolLMSettings
 from spacedockd.model.keeper import ModelKeeper
 from spacedockd.model.relay import closed
-from spacedockd.model.server import NOT_INSTALLED
 
 
 class StateSocket:

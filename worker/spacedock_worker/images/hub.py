@@ -39,6 +39,7 @@ class NoSuchSpaceError(StepError):
 
 async def about(hub_id: str, settings: ImageSettings) -> HubSpace:
     """What the Hub says of the Space, asked once and for 5 s at most. Raises StepError as `fetch` does."""
+    _check_online(hub_id, settings)
     async with _translated(hub_id, _ABOUT_SECONDS):
         return await asyncio.to_thread(_about, hub_id, settings)
 
@@ -48,8 +49,14 @@ async def fetch(hub_id: str, revision: str | None, folder: Path, settings: Image
 
     Raises StepError `repository_unavailable` where the Hub cannot be reached or does not have it.
     """
+    _check_online(hub_id, settings)
     async with _translated(hub_id, settings.build_timeout):
         await asyncio.to_thread(_download, hub_id, revision, folder, settings)
+
+
+def _check_online(hub_id: str, settings: ImageSettings) -> None:
+    if settings.hub_offline:
+        raise _unavailable(hub_id, "this host asks the Hub nothing (images.hub_offline)", _NETWORK)
 
 
 _ACCESS = "Check the id, and give a token (HF_TOKEN) for a private Space."

@@ -16,7 +16,7 @@ from spacedock_worker.registry.hub_client import ASK_SECONDS, HubClient
 from spacedock_worker.registry.hub_errors import HubError, HubOddError, HubSilentError, no_such_space
 from spacedock_worker.registry.hub_ranking import merged, of_category
 from spacedock_worker.registry.hub_space import HubSpace, Texts, entry_of, of_info, of_search
-from spacedock_worker.registry.words import words_of
+from spacedock_worker.registry.search import telling
 
 __all__ = ["Catalogue", "Found", "HubSpace", "entry_of"]
 
@@ -198,8 +198,8 @@ def _readable(found: Sequence[HubSpace | None]) -> tuple[HubSpace, ...]:
 
 
 def _matches(space: HubSpace, query: str) -> bool:
-    words = words_of(query)
-    said = words_of(f"{space.id} {space.title} {space.description} {' '.join(space.tags)}")
+    words = telling(query)
+    said = telling(f"{space.id} {space.title} {space.description} {' '.join(space.tags)}")
     return bool(words) and all(any(one.startswith(word) for one in said) for word in words)
 
 

@@ -12,6 +12,7 @@ from spacedock import records
 from spacedock.control import Call, Op, Reply
 from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
 from spacedock.files import FileRef
+from spacedock_worker.registry.completing import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 
@@ -57,10 +58,13 @@ and `cache` can only take from a Space. Kept to this host's file: what names thi
 
 
 class RegistryDesk:
-    """Serves one registry; repositories that clients send are kept as tars in `repositories`."""
+    """Serves one registry; repositories that clients send are kept as tars in `repositories`.
 
-    def __init__(self, registry: Registry, repositories: Path) -> None:
-        self._registry, self._repositories = registry, repositories
+    `complete` finds out what a new entry does not say; without it only its name and description are asked.
+    """
+
+    def __init__(self, registry: Registry, repositories: Path, complete: Complete | None = None) -> None:
+        self._registry, self._repositories, self._complete = registry, repositories, complete
 
     async def answer(self, call: Call, redis: Redis) -> Reply:
         """Do what the call asks; what is wrong with it becomes the reply's error."""
@@ -98,9 +102,12 @@ class RegistryDesk:
                 why = f"{', '.join(kept)} can only be set in the registry's file on the host"
                 raise BadRequestError(f"Space '{call.name}': {why}")
             raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
+        fields = guessed(str(call.name), call.entry)
+        if self._complete is not None:
+            fields = await self._complete(str(call.name), call.entry)
         if call.repository is None:
-            return call.entry
-        return {**call.entry, "repository": str(await self._keep(call.repository, redis))}
+            return fields
+        return {**fields, "repository": str(await self._keep(call.repository, redis))}
 
     async def _keep(self, ref: FileRef, redis: Redis) -> Path:
         data = await records.payload(redis, ref.place)

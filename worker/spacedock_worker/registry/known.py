@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.search import Index
@@ -65,6 +66,12 @@ class Known:
         return tuple(
             {entry.id: entry for entry in self._with_families(n for n, _ in (*words, *names))}.values()
         )
+
+    def search(self, words: str, limit: int, category: str | None) -> tuple[SpaceEntry, ...]:
+        """The Spaces that words find, the best first; with a category only those of it."""
+        most = limit if category is None else len(self.shelf.spaces)
+        found = (self.shelf.spaces[name] for name, _ in self._index.search(words, most))
+        return tuple(islice((one for one in found if category in (None, one.category)), limit))
 
     def fellows(self, entry: SpaceEntry) -> tuple[SpaceEntry, ...]:
         """Who may stand in for a Space: its own alternates, then those of its category that are alike."""

@@ -123,6 +123,11 @@ class Recommender:
         ranked = sorted(alike, key=lambda pair: -(_UNLIKE + pair[0]) * worth[pair[1].id])
         return (*own, *(one for _, one in ranked))
 
+    def search(self, words: str, limit: int, category: str | None = None) -> tuple[SpaceEntry, ...]:
+        """The Spaces that words find, the best first; with a category only those of it."""
+        with self._lock:
+            return self._ready().search(words, limit, category)
+
     @property
     def is_ready(self) -> bool:
         """Whether what it has read of the registry still holds."""

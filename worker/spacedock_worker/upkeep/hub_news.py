@@ -1,46 +1,18 @@
-"""What the Hub says of a Space, for its validation."""
+"""What the Hub says of a Space, as a validation wants to know it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from spacedock_worker.errors import StepError
-from spacedock_worker.images import ImageSettings
-from spacedock_worker.images.hub import NoSuchSpaceError, about
 from spacedock_worker.registry.catalogue import FRESH_SECONDS, Catalogue, age_of
 from spacedock_worker.registry.hub_errors import HubError, HubRefusedError
 from spacedock_worker.upkeep.validation import HubFacts, HubNews
 
 
 class HubReader:
-    """Asks the Hub itself, each time, and for the Space's own page alone; implements `AsksHub`."""
-
-    def __init__(self, settings: ImageSettings) -> None:
-        self._settings = settings
-
-    async def news(self, hub_id: str) -> HubNews:
-        """See `AsksHub.news`."""
-        token = bool(self._settings.hub_token)
-        try:
-            space = await about(hub_id, self._settings)
-        except StepError as error:
-            return HubNews(missing=isinstance(error, NoSuchSpaceError), why=str(error), token=token)
-        facts = HubFacts(
-            sdk=space.card.sdk,
-            stage=space.stage,
-            private=space.private,
-            gated=space.gated,
-            hardware=space.hardware,
-            sha=space.sha,
-            subdomain=space.subdomain,
-        )
-        return HubNews(facts, token=token)
-
-
-class CatalogueReader:
     """Asks the catalogue, which also knows the secrets that a Space speaks of; implements `AsksHub`.
 
-    `now` gives seconds since the epoch; `token` says that the catalogue has a login.
+    `now` gives seconds since the epoch; `token` says that this host has a login at the Hub.
     """
 
     def __init__(self, catalogue: Catalogue, now: Callable[[], float], *, token: bool) -> None:

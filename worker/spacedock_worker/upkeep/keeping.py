@@ -19,13 +19,18 @@ from spacedock_worker.fitting import Fitting
 from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.model_step import ModelRunner
+from spacedock_worker.registry.catalogue import Catalogue
+from spacedock_worker.registry.catalogue_desk import CatalogueDesk
+from spacedock_worker.registry.completing import completing
 from spacedock_worker.registry.desk import RegistryDesk
+from spacedock_worker.registry.discoverer import Discoverer
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.profiles import ProfileStore
 from spacedock_worker.registry.recommend import Recommender
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
+from spacedock_worker.upkeep.about_desk import AboutDesk
 from spacedock_worker.upkeep.care import Care
 from spacedock_worker.upkeep.cleaner import Cleaner
 from spacedock_worker.upkeep.cleanup_desk import CleanupDesk
@@ -44,7 +49,6 @@ from spacedock_worker.upkeep.spaces_desk import SpacesDesk, state_of
 from spacedock_worker.upkeep.stock import Stock
 from spacedock_worker.upkeep.tiers_desk import TiersDesk
 from spacedock_worker.upkeep.trial import Trials
-from spacedock_worker.upkeep.validation import AsksHub
 from spacedock_worker.upkeep.validation_desk import ValidationDesk
 
 
@@ -62,7 +66,13 @@ class Keeping:
     cleaner: Cleaner
     holder: Holder | None
     recommender: Recommender
+    catalogue: Catalogue
     profiles: ProfileStore | None = None
+
+    @property
+    def discoverer(self) -> Discoverer:
+        """Who finds out about Spaces that jobs name by their Hub ids."""
+        return Discoverer(self.registry, self.catalogue)
 
     @property
     def fitting(self) -> Fitting:
@@ -78,22 +88,15 @@ class Keeping:
         """The clean-up by the clock."""
         return Housekeeper(self.cleaner, self.shelf, self.stock, redis, self.settings.images.image_budget)
 
-    def validating(
-        self,
-        images: Images,
-        pool: Pool[Adapter],
-        spaces: SpaceRunner,
-        secrets: Secrets,
-        hub: AsksHub | None = None,
-    ) -> Desk:
-        """Who answers whether a Space can run here; `hub` knows what the Hub says of it."""
+    def validating(self, images: Images, pool: Pool[Adapter], spaces: SpaceRunner, secrets: Secrets) -> Desk:
+        """Who answers whether a Space can run here."""
         settings = self.settings
         inspection = Inspection(
             self.stock.engine,
             settings.containers,
             images,
             Survey(settings.images),
-            hub or HubReader(settings.images),
+            HubReader(self.catalogue, time.time, token=bool(settings.images.hub_token)),
             pool,
             self.care,
             secrets,
@@ -108,13 +111,21 @@ class Keeping:
 
     def desks(self, images: Images, pool: Pool[Adapter], opener: Opener) -> dict[Op, Desk]:
         """Who answers which control call."""
-        registry = RegistryDesk(self.registry, self.settings.repositories)
+        registry = RegistryDesk(self.registry, self.settings.repositories, completing(self.catalogue))
         spaces = SpacesDesk(registry, self.stock, self.shelf, self.cleaner, self.holder).answer
         lock = LockDesk(self.registry, images, pool, opener, self.notes).answer
         table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
         table |= {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
         table |= {Op.RECOMMEND: RecommendDesk(self.registry, self.recommender, self.shelf).answer}
+        table |= self._hub_desks(images)
         return table | self._profile_desks(spaces)
+
+    def _hub_desks(self, images: Images) -> dict[Op, Desk]:
+        """Those that ask the Hub."""
+        survey = Survey(self.settings.images)
+        about = AboutDesk(self.registry, self.catalogue, survey, images, self.endpoints, time.time)
+        search = CatalogueDesk(self.registry, self.recommender, self.catalogue)
+        return {Op.SEARCH: search.answer, Op.ABOUT: about.answer}
 
     def _profile_desks(self, spaces: Desk) -> dict[Op, Desk]:
         """Those that know profiles; `spaces` removes Spaces."""
@@ -146,8 +157,20 @@ def keeping(
     cleaner = Cleaner(stock, registry, notes, shelf, scratch, holder)
     endpoints = EndpointNotes(settings.state_dir)
     recommender = Recommender(registry, profiles, lambda: states_of(holder), lambda: gpu)
+    catalogue = Catalogue(settings.images, settings.state_dir, time.time)
     return Keeping(
-        settings, registry, notes, endpoints, lock, stock, shelf, cleaner, holder, recommender, profiles
+        settings=settings,
+        registry=registry,
+        notes=notes,
+        endpoints=endpoints,
+        lock=lock,
+        stock=stock,
+        shelf=shelf,
+        cleaner=cleaner,
+        holder=holder,
+        recommender=recommender,
+        catalogue=catalogue,
+        profiles=profiles,
     )
 
 

@@ -1,0 +1,171 @@
+"""The Spaces of a host: what its registry has, what the Hub has, and what is known of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from spacedock import submission
+from spacedock.addresses import hub_id_of
+from spacedock.connection import told_as_ours
+from spacedock.control import Call, Caller, OnProgress, Op, Reply
+from spacedock.errors import BadRequestError
+from spacedock.files import FileRef, Payload, media_type_of
+
+
+class Spaces:
+    """The Spaces of the host whose worker answers. Every method raises NoWorkerError after 5 s of silence."""
+
+    def __init__(self, caller: Caller, redis: Redis, url: str) -> None:
+        self._caller, self._redis, self._url = caller, redis, url
+
+    async def list(self, *, status: bool = False) -> Reply:
+        """All Spaces, and warnings about entries that cannot be read.
+
+        With `status`, `data["status"]` says for each what is there of it on the host: its state, its
+        containers, and the bytes of its image and its cache.
+        """
+        return await self._call(Op.LIST, options={"status": status})
+
+    async def show(self, name: str) -> dict[str, Any]:
+        """One Space's entry. Raises SpaceNotFoundError."""
+        return (await self._call(Op.SHOW, name)).spaces[name]
+
+    async def status(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """One Space's entry, and what is there of it (see `list`). Raises SpaceNotFoundError."""
+        reply = await self._call(Op.SHOW, name, options={"status": True})
+        return reply.spaces[name], reply.data.get("status", {}).get(name, {})
+
+    async def add(
+        self, name: str, entry: dict[str, Any], repository: Payload | None = None
+    ) -> dict[str, Any]:
+        """Add or replace a Space; `repository` is its packed directory. Raises BadRequestError.
+
+        `entry` has the fields of registry.yaml; its `id` may be left out, and is its name.
+        """
+        ref, fields = None, dict(entry)
+        if fields.pop("id", name) != name:
+            raise BadRequestError(f"Space '{name}': its id says '{entry['id']}'. They are the same name.")
+        if repository is not None:
+            with told_as_ours(self._url):
+                await submission.upload(self._redis, [repository])
+            ref = repository.ref
+        return (await self._call(Op.ADD, name, fields, ref)).spaces[name]
+
+    async def remove(self, name: str) -> dict[str, Any]:
+        """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
+        return (await self._call(Op.REMOVE, name)).data
+
+    async def profile(self, name: str) -> dict[str, Any]:
+        """What was measured of a Space where it ran: `images` (the newest first) and `advice`.
+
+        Times are in seconds, memory in bytes; see docs/profiles.md. Raises SpaceNotFoundError.
+        """
+        found: dict[str, Any] = (await self._call(Op.PROFILE, name)).data["spaces"][name]
+        return found
+
+    async def profiles(self) -> dict[str, dict[str, Any]]:
+        """The profiles of all Spaces that have run, by name, each with its newest image alone."""
+        found: dict[str, dict[str, Any]] = (await self._call(Op.PROFILE)).data["spaces"]
+        return found
+
+    async def lock(
+        self, names: Iterable[str], *, start: bool = False, on_progress: OnProgress | None = None
+    ) -> dict[str, Any]:
+        """The lock of these Spaces (all, where none is named); gets their images where they are not there.
+
+        With `start`, Spaces that have never run are started, so that their endpoints are known. Raises
+        SpaceNotFoundError.
+        """
+        options = {"names": list(names), "start": start}
+        return (await self._call(Op.LOCK, options=options, on_progress=on_progress)).data
+
+    async def validate(
+        self,
+        name: str,
+        *,
+        deep: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - the worker bounds its trial call
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
+        """Whether a Space (a registry name, or a Hub id) can run on the host, without getting it.
+
+        With `deep` it is got, started and called once, within `timeout` seconds. Returns `works` (None: that
+        could not be found out), `reason`, `at`, `digest`, `deep`, `stored` (in the registry), and `checks`:
+        each with `name`, `status` (ok, bad, unknown), `reason` and `advice`. A deep one also has `endpoint`,
+        `endpoints` and `seconds`. Raises SpaceNotFoundError.
+        """
+        options: dict[str, Any] = {"deep": deep} | ({} if timeout is None else {"timeout": timeout})
+        return (await self._call(Op.VALIDATE, name, options=options, on_progress=on_progress)).data
+
+    async def recommend(
+        self,
+        text: str = "",
+        *,
+        files: Iterable[Path | str] = (),
+        category: str | None = None,
+        limit: int = 5,
+        performance_first: bool = False,
+    ) -> dict[str, Any]:
+        """The Spaces of the registry that suit a task, by its words and the names of its files (not read).
+
+        `spaces`, the best first, each with `name`, `score` (0 to 1), `category`, `input_type`, `output_type`,
+        `state` and `reasons`; `task`, what it looks like; `advice`, what to do where nothing fits. With a
+        category, or a category's name for words, only Spaces of that. Raises BadRequestError.
+        """
+        options = {
+            "text": text,
+            "media_types": [media_type_of(str(file)) for file in files],
+            "category": category,
+            "limit": limit,
+            "performance_first": performance_first,
+        }
+        return (await self._call(Op.RECOMMEND, options=options)).data
+
+    async def search(self, query: str, category: str | None = None, limit: int = 20) -> dict[str, Any]:
+        """The Spaces that words find: those of the registry (`here`), and those of the Hub (`spaces`).
+
+        Each row has `id` (the Hub's), `name` (the registry's), `description`, `category`, `input_type`,
+        `output_type` and `likes`, one of the Hub also `sdk`, `license`, `hardware`, `stage`, `tags`,
+        `confidence` and `reason`. `note` says where the answer is not from now, `cached_at` (seconds since
+        the epoch) from when. Raises BadRequestError, also where the Hub cannot be asked and nothing is known.
+        """
+        options = {"query": query, "category": category, "limit": limit}
+        return (await self._call(Op.SEARCH, options=options)).data
+
+    async def discover(self, category: str, limit: int = 20) -> dict[str, Any]:
+        """The Spaces of a category, here and on the Hub; as `search` gives them."""
+        options = {"category": category, "limit": limit}
+        return (await self._call(Op.SEARCH, options=options)).data
+
+    async def about(self, name: str) -> dict[str, Any]:
+        """What the Hub says of a Space: of `user/space`, its page's address, or a name in the registry.
+
+        `space` is as a row of `search`, and with `models`, `secrets` (names that it asks for), `sha` and
+        `last_modified`; `image` says where its image is or would come from (`state`, `why`, `size` in bytes),
+        `endpoints` what its app can do, once it ran here. Raises SpaceNotFoundError, BadRequestError.
+        """
+        return (await self._call(Op.ABOUT, hub_id_of(name))).data
+
+    async def _call(
+        self,
+        op: Op,
+        name: str | None = None,
+        entry: dict[str, Any] | None = None,
+        repository: FileRef | None = None,
+        options: dict[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Reply:
+        call = Call(
+            id=uuid.uuid4().hex,
+            op=op,
+            name=name,
+            entry=entry or {},
+            repository=repository,
+            options=options or {},
+        )
+        return await self._caller.ask(call, on_progress)

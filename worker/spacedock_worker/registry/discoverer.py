@@ -1,0 +1,87 @@
+"""Spaces that a job names by their Hub ids: found out about by themselves, and kept in the registry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import structlog
+
+from spacedock.errors import BadRequestError
+from spacedock_worker.images.memory import Memory
+from spacedock_worker.images.sharing import Shared
+from spacedock_worker.registry.catalogue import Catalogue, entry_of
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.hub_errors import HubError
+
+log = structlog.get_logger()
+
+SECONDS = 5.0
+"""How long a job waits for the Hub: its Space may be here, and need nobody's word."""
+
+_ASK_AGAIN_SECONDS = 60.0
+
+
+class Discovers(Protocol):
+    """Whoever finds out about Spaces of the Hub."""
+
+    async def find(self, hub_id: str) -> SpaceEntry | None:
+        """The Space's entry; None where nothing is known of it. Never raises for the Hub."""
+        ...
+
+
+class Discoverer:
+    """Finds Spaces in the registry, else on the Hub; what that says of one is written into the registry.
+
+    The Hub hears the Space's id and nothing of the job; while it is silent nobody waits for it twice.
+    """
+
+    def __init__(self, registry: Registry, catalogue: Catalogue) -> None:
+        self._registry, self._catalogue = registry, catalogue
+        self._unknown: Memory[bool] = Memory(_ASK_AGAIN_SECONDS)
+        self._shared: Shared[SpaceEntry | None] = Shared()
+
+    async def find(self, hub_id: str) -> SpaceEntry | None:
+        """See `Discovers.find`. Waits for the Hub for 5 s at most."""
+        known = listed(self._registry, hub_id)
+        if known is not None or self._unknown.get(hub_id):
+            return known
+        return await self._shared.run(hub_id, lambda _: self._discovered(hub_id), _hear_nothing)
+
+    async def _discovered(self, hub_id: str) -> SpaceEntry | None:
+        try:
+            async with asyncio.timeout(SECONDS):
+                space, _ = await self._catalogue.about(hub_id, whole=False, seconds=SECONDS - 1)
+        except (HubError, TimeoutError) as error:
+            self._unknown.put(hub_id, True)
+            log.info("space.not_discovered", space=hub_id, reason=str(error) or "the Hub does not answer")
+            return None
+        if not space.callable_here:
+            # That it cannot be called is told where it would be built; nobody shall choose it by itself.
+            self._unknown.put(hub_id, True)
+            return None
+        return await self._kept(hub_id, entry_of(space))
+
+    async def _kept(self, hub_id: str, fields: dict[str, Any]) -> SpaceEntry:
+        try:
+            entry = await asyncio.to_thread(self._registry.add, hub_id, fields)
+        except (BadRequestError, OSError) as error:
+            # A registry that cannot be written is told of where it is read.
+            log.warning("space.not_kept", space=hub_id, reason=str(error))
+            return SpaceEntry.model_validate({"id": hub_id, **fields})
+        log.info("space.discovered", space=hub_id, category=entry.category, confidence=entry.confidence)
+        return entry
+
+
+def listed(registry: Registry, hub_id: str) -> SpaceEntry | None:
+    """The registry's entry of that name, else one that stands for that Space of the Hub and nothing else."""
+    spaces = registry.shelf().spaces
+    if hub_id in spaces:
+        return spaces[hub_id]
+    same = (entry for entry in spaces.values() if entry.hub_id == hub_id)
+    return next((one for one in same if one.repository is None and one.docker_image is None), None)
+
+
+def _hear_nothing(text: str) -> None:
+    pass
