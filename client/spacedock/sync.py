@@ -117,6 +117,10 @@ class SyncClient:
         """Whether a Space can run on the host; see `Spaces.validate`."""
         return self._wait(self._client.spaces.validate(name, deep=deep))
 
+    def discover(self, category: str, limit: int = 20) -> dict[str, Any]:
+        """The Spaces of a category, here and on the Hub; see `Spaces.discover`."""
+        return self._wait(self._client.spaces.discover(category, limit))
+
     def recommend(
         self, text: str = "", *, files: Iterable[Path | str] = (), limit: int = 5, **options: Any
     ) -> dict[str, Any]:
