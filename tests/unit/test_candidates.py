@@ -52,6 +52,31 @@ def test_a_job_that_names_nothing_has_no_space(registry: Registry) -> None:
     assert found(registry) == (None, [])
 
 
+def test_a_space_has_its_own_alternates_first(registry: Registry) -> None:
+    registry.add("voice", {"category": "text", "alternates": ["clip"]})
+    assert found(registry, space="voice") == ("voice", ["clip", "mood", "tone"])
+
+
+def test_a_task_that_names_nothing_finds_the_spaces_that_are_made_for_it(registry: Registry) -> None:
+    registry.add("translator", {"category": "text", "description": "Translates texts"})
+    asked = JobRequest(prompt="Translate this to German: good morning")
+    candidates = candidates_for(asked, registry, Recommender(registry))
+    assert [entry.id for entry in candidates.alternates] == ["translator"]
+    assert candidates.route is not None
+    assert "made for translation" in candidates.reasons["translator"]
+
+
+def test_a_category_has_those_first_that_fit_and_the_others_to_be_skipped(registry: Registry) -> None:
+    registry.add("ears", {"category": "text", "input_type": "audio"})
+    registry.add("translator", {"category": "text", "description": "Translates texts"})
+    _, others = found(registry, category="text")
+    assert others == ["mood", "tone", "ears", "translator"]
+    asked = JobRequest(prompt="Translate this to German: good morning", category="text")
+    ranked = candidates_for(asked, registry, Recommender(registry)).alternates
+    assert ranked[0].id == "translator"
+    assert ranked[-1].id == "ears"
+
+
 def test_a_hub_id_needs_no_entry(registry: Registry) -> None:
     chosen = candidates_for(
         JobRequest(prompt="x", space="user/space"), registry, Recommender(registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from spacedock.cli import contest, profile
 from spacedock.cli.amounts import ago, took
-from spacedock.cli.contest import Contestant, show_contest
+from spacedock.cli.contest import Contestant, measured_as, show_contest
 from spacedock.cli.spark import BLOCKS, PLAIN, sparkline
+from spacedock.client import prepare
 from spacedock.request import Tier
 from spacedock.result import (
     AnsweredBy,
@@ -126,7 +128,7 @@ def failed(message: str = "no") -> JobResult:
 
 
 def test_a_contestant_is_told_by_its_successes() -> None:
-    one = Contestant("mood")
+    one = Contestant("mood", "mood")
     for result in (answered(0.5, start=3.0), answered(0.25), failed(), answered(0.25)):
         one.add(result)
     row = one.row()
@@ -138,7 +140,7 @@ def test_a_contestant_is_told_by_its_successes() -> None:
 
 
 def test_an_answer_is_told_by_its_beginning_on_one_line() -> None:
-    one = Contestant("mood")
+    one = Contestant("mood", "mood")
     one.add(answered(1.0, text="first\nsecond " + "x" * 500))
     assert one.answer is not None
     assert len(one.answer) == contest._BEGINNING
@@ -146,7 +148,7 @@ def test_an_answer_is_told_by_its_beginning_on_one_line() -> None:
 
 
 def test_spaces_are_shown_side_by_side_with_their_errors(capsys) -> None:
-    good, bad = Contestant("mood", peak_memory=10_000_000), Contestant("./broken/", failed=0)
+    good, bad = Contestant("mood", "mood", peak_memory=10_000_000), Contestant("./broken/", "./broken")
     good.add(answered(0.5, start=3.0))
     for _ in range(3):
         bad.add(failed("out of coffee\x1b[2J"))
@@ -158,4 +160,11 @@ def test_spaces_are_shown_side_by_side_with_their_errors(capsys) -> None:
         "mood: glad",
     ]
     assert err == "./broken/: 3 failed; 2 more were not tried: app_error: out of coffee\ufffd[2J\n"
-    assert bad.profile_name == "./broken"
+
+
+def test_a_space_that_a_job_brings_along_has_a_profile_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "app.py").write_text("print()")
+    names = [f"{tmp_path}/broken/", "mood", "user/space"]
+    found = [measured_as(prepare("hello", (), name, {})[0]) for name in names]
+    assert found == ["./broken", "mood", "user/space"]

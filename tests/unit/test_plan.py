@@ -57,6 +57,33 @@ def test_every_step_has_its_reason() -> None:
     ]
 
 
+def test_an_alternate_of_its_own_is_told_as_such() -> None:
+    laid = plan(request(), space("chosen", alternates=("a",)), [space("a"), space("b")], [])
+    assert [step.reason for step in laid.steps[1:]] == ["an alternate of chosen", "a Space of the category c"]
+
+
+def test_an_alternate_whose_app_does_not_take_the_call_is_skipped_with_the_reason() -> None:
+    reasons = {"a": "its app does not take this call"}
+    laid = plan(request(), CHOSEN, [space("a"), space("b")], [LAST], fits=lambda entry: reasons.get(entry.id))
+    assert names(laid) == ["chosen", "b", "smollm"]
+    assert skips(laid)["a"] == "its app does not take this call"
+
+
+def test_the_chosen_space_is_tried_whatever_is_known_of_its_app() -> None:
+    assert names(plan(request(), CHOSEN, [], [], fits=lambda _: "no")) == ["chosen"]
+
+
+def test_no_job_tries_more_than_six_spaces() -> None:
+    others = [space(f"s{number}") for number in range(30)]
+    laid = plan(request(), CHOSEN, others, [LAST])
+    assert names(laid) == ["chosen", *(f"s{number}" for number in range(5)), "smollm"]
+
+
+def test_spaces_that_the_job_was_routed_to_say_why() -> None:
+    laid = plan(request(), None, [space("a")], [], reasons={"a": "made for it"})
+    assert laid.steps[0].reason == "made for it"
+
+
 def test_without_a_space_models_answer() -> None:
     assert names(plan(request(), None, [], [FAST, LAST])) == ["fast", "smollm"]
 

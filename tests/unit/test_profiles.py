@@ -153,6 +153,23 @@ def test_memory_and_file_are_bounded(make, tmp_path: Path) -> None:
     assert rows == [("c", 5, 3.0), ("d", 5, 3.0)]
 
 
+def test_starts_are_remembered_however_many_calls_came_after_them(make, tmp_path: Path) -> None:
+    store = make(per_image=5)
+    for number in range(30):
+        store.note(ran(at=number, start_seconds=float(number)))
+    for number in range(30, 50):
+        store.note(ran(at=number))
+    found = store.of("sha256:a")
+    assert (found.runs, found.starts, found.start_p50, found.start_max) == (5, 20, 19.0, 29.0)
+    store.close()
+    again = make(per_image=5)
+    assert again.of("sha256:a") == found
+    again.forget("mood")
+    again.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        assert file.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+
+
 def test_many_may_note_at_once(make) -> None:
     store = make()
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from spacedock.cli import options, preflight
-from spacedock.cli.contest import Contestant, show_contest
+from spacedock.cli.contest import Contestant, measured_as, show_contest
 from spacedock.cli.exits import FAILED, INTERRUPTED
 from spacedock.cli.printing import printable, say, write
 from spacedock.client import Client, prepare
@@ -72,10 +72,9 @@ def bench(
     )
     order = Order(prompt, tuple(file or ()), fields, count)
     spaces = list(dict.fromkeys(names))
-    for space in spaces:
-        # What is wrong with the order shows before anything runs.
-        order.prepared(space, 0)
-    contest = asyncio.run(_bench(redis, spaces, order))
+    # What is wrong with the order shows here, before anything runs.
+    contest = [Contestant(space, measured_as(order.prepared(space, 0)[0])) for space in spaces]
+    asyncio.run(_bench(redis, contest, order))
     if json:
         rows = {one.name: one.row() for one in contest}
         write(json_module.dumps({"label": order.label, "jobs": count, "spaces": rows}, indent=2))
@@ -85,11 +84,10 @@ def bench(
         raise typer.Exit(FAILED)
 
 
-async def _bench(url: str | None, names: list[str], order: Order) -> list[Contestant]:
-    contest = [Contestant(name) for name in names]
+async def _bench(url: str | None, contest: list[Contestant], order: Order) -> None:
     async with Client(url) as client:
-        await preflight.check(client, set(names))
-        with _meter(len(names) * order.count) as next_one:
+        await preflight.check(client, {one.name for one in contest})
+        with _meter(len(contest) * order.count) as next_one:
             for number in range(1, order.count + 1):
                 for one in contest:
                     next_one(one.name)
@@ -97,7 +95,6 @@ async def _bench(url: str | None, names: list[str], order: Order) -> list[Contes
                         one.add(await _asked(client, one.name, number, order))
         for one in contest:
             one.peak_memory = await _peak(client, one) if one.succeeded else None
-    return contest
 
 
 async def _asked(client: Client, space: str, number: int, order: Order) -> JobResult:
@@ -118,7 +115,7 @@ async def _peak(client: Client, one: Contestant) -> int | None:
     try:
         async with asyncio.timeout(_PEAK_SECONDS):
             while True:
-                for image in (await client.spaces.profile(one.profile_name))["images"]:
+                for image in (await client.spaces.profile(one.measured_as))["images"]:
                     if image["digest"] == one.digest and image["peak_memory"] is not None:
                         return int(image["peak_memory"])
                 await asyncio.sleep(_PEAK_SECONDS / 8)

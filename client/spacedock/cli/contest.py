@@ -10,7 +10,7 @@ from typing import Any
 
 from spacedock.cli.amounts import memory, took
 from spacedock.cli.printing import printable, say, write
-from spacedock.client import is_directory
+from spacedock.request import JobRequest
 from spacedock.result import AttemptError, JobResult
 
 _BEGINNING = 60
@@ -20,13 +20,14 @@ _COLUMNS = ("name", "ok", "cold start", "p50", "p95", "min", "jobs/s", "memory")
 
 @dataclass(slots=True)
 class Contestant:
-    """A Space's results so far; seconds and bytes.
+    """A Space's results so far; seconds and bytes. `measured_as` is its profile's name.
 
     `cold_start` is the longest start (None: it was warm), `busy` what its jobs took from submission to
     result but for getting images and starting, `peak_memory` what its container used at most.
     """
 
     name: str
+    measured_as: str
     failed: int = 0
     calls: list[float] = field(default_factory=list)
     busy: float = 0.0
@@ -40,11 +41,6 @@ class Contestant:
     def succeeded(self) -> int:
         """How many of its jobs it answered."""
         return len(self.calls)
-
-    @property
-    def profile_name(self) -> str:
-        """By which name its host has measured it."""
-        return f"./{self.name.rstrip('/').rsplit('/', 1)[-1]}" if is_directory(self.name) else self.name
 
     def add(self, result: JobResult) -> None:
         """Count a result."""
@@ -77,6 +73,13 @@ class Contestant:
             "answer": self.answer,
             "error": self.error.model_dump(mode="json") if self.error is not None else None,
         }
+
+
+def measured_as(request: JobRequest) -> str:
+    """By which name the host that runs a job measures its Space: `./name` of one that came with the job."""
+    if request.repository is not None:
+        return f"./{request.repository.name.removesuffix('.tar')}"
+    return request.space or ""
 
 
 def show_contest(contest: Sequence[Contestant], count: int) -> None:

@@ -135,6 +135,7 @@ async def test_memory_beyond_the_limit_is_told_from_a_crash(engine, settings, sp
     async with Pool(engine, settings) as pool, pool.lease(hungry, answers, silent) as lease:
         async with asyncio.timeout(30):
             death = await lease.wait_dead()
+        assert lease.peak_memory == 64 * 2**20
     assert (death.stage, death.kind) == (Stage.CALL, ErrorKind.OUT_OF_MEMORY)
     assert "64 MB" in str(death)
 

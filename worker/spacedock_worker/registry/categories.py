@@ -114,11 +114,17 @@ def _share(kind: str) -> float:
 
 
 def _told(text: str, weight: float, source: str) -> Iterator[_Evidence]:
-    """The kinds whose words are in a text; each once, however often it is named."""
+    """The kinds whose words are in a text, each once; "doc vqa" does not tell of "vqa" besides."""
     words = f" {_JOINTS.sub(' ', _HUMPS.sub(' ', text).lower())} "
-    for kind, pattern in _patterns().items():
-        if found := pattern.search(words):
-            yield _Evidence(kind, weight, f"{source} says '{found.group().strip()}'")
+    found = {kind: match for kind, pattern in _patterns().items() if (match := pattern.search(words))}
+    for kind, match in found.items():
+        if not any(_is_within(match, other) for other in found.values()):
+            yield _Evidence(kind, weight, f"{source} says '{match.group().strip()}'")
+
+
+def _is_within(match: re.Match[str], other: re.Match[str]) -> bool:
+    longer = len(other.group()) > len(match.group())
+    return longer and other.start() <= match.start() and match.end() <= other.end()
 
 
 @cache

@@ -25,8 +25,8 @@ def guessed(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields with a category, and types, by the name and the description; what is given stays."""
     if "category" in fields:
         return dict(fields)
-    clues = Clues(str(fields.get("hub_id") or name), f"{name}. {fields.get('description') or ''}")
-    guess = infer(clues)
+    hub_id, description = fields.get("hub_id"), str(fields.get("description") or "")
+    guess = infer(Clues(str(hub_id or name), f"{name}. {description}" if hub_id else description))
     types = {"input_type": guess.input_type, "output_type": guess.output_type} if guess.sure else {}
     return {"category": guess.category, "confidence": guess.confidence, **types, **fields}
 

@@ -161,8 +161,14 @@ def _guessed(guess: Guess) -> dict[str, Any]:
 
 def _line(value: Any, most: int = _LINE) -> str:
     """A text in one line of at most `most` characters; empty where it is none."""
-    text = _SPACES.sub(" ", value[: 4 * most]).strip() if isinstance(value, str) else ""
+    seen = "".join(_seen(character) for character in value[: 4 * most]) if isinstance(value, str) else ""
+    text = _SPACES.sub(" ", seen).strip()
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _seen(character: str) -> str:
+    """The character; of one that is not seen, such as those that steer a terminal, a space."""
+    return character if character.isprintable() else " "
 
 
 def _word(value: Any) -> str | None:

@@ -37,6 +37,11 @@ def readings(text: str) -> tuple[Reading, ...]:
     return tuple(dict.fromkeys(reading for reading in found if reading.sentences))
 
 
+def mended(reading: Reading) -> Reading:
+    """The reading without slips of the keyboard in words that tell tasks apart."""
+    return Reading(tuple(taxonomy().spelling.mended(sentence) for sentence in reading.sentences))
+
+
 def words_asked(text: str) -> str:
     """The words in which something is asked, for a search."""
     found = readings(text)

@@ -15,6 +15,7 @@ from spacedock_worker.registry.taxonomy import taxonomy
 _FOUND_BY_WORDS = 300
 _FOUND_BY_TASK = 300
 _FELLOWS = 30
+_FEW = 3
 
 # An alternate is there for what the Space does that it stands in for, whatever else it can do.
 _INHERITED, _OWN = 0.95, 0.6
@@ -61,11 +62,11 @@ class Known:
         """The Spaces that may do a task: those of a category, else those found by its words and its names."""
         if category is not None:
             return self.shelf.in_category(category)
-        words = self._index.search(task.words, _FOUND_BY_WORDS)
-        names = self._index.search(" ".join(_names(task)), _FOUND_BY_TASK)
-        return tuple(
-            {entry.id: entry for entry in self._with_families(n for n, _ in (*words, *names))}.values()
-        )
+        found = self._index.search(task.words, _FOUND_BY_WORDS)
+        for names in _names(task):
+            found += self._index.search(names, _FOUND_BY_TASK)
+        entries = self._with_families(name for name, _ in found)
+        return tuple({entry.id: entry for entry in entries}.values())
 
     def search(self, words: str, limit: int, category: str | None) -> tuple[SpaceEntry, ...]:
         """The Spaces that words find, the best first; with a category only those of it."""
@@ -108,11 +109,14 @@ class Known:
 
 
 def _names(task: Task) -> Iterator[str]:
-    """The names of the likeliest tasks and of those near them, for a search."""
-    kinds = taxonomy().kinds
-    for name, weight in task.likely[:2]:
-        if weight < 0.5 * task.weight:
-            return
-        for one in (name, *kinds[name].near):
-            yield one.replace("-", " ")
-            yield from (phrase.replace("*", "") for phrase in kinds[one].names)
+    """The names of the likeliest task, then those of the next and of what is near them, for searches."""
+    kinds, (first, *others) = taxonomy().kinds, [name for name, _ in task.likely[:2]]
+    near = dict.fromkeys(one for name in (first, *others) for one in (name, *kinds[name].near))
+    yield _words_of(first)
+    if len(near) > 1:
+        yield " ".join(_words_of(name, _FEW) for name in near if name != first)
+
+
+def _words_of(task: str, most: int | None = None) -> str:
+    names = (task.replace("-", " "), *taxonomy().kinds[task].names[:most])
+    return " ".join(names).replace("*", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 BLAMELESS = frozenset(
@@ -80,9 +80,9 @@ class Measured:
         return self.succeeded / self.runs if self.runs else 0.0
 
 
-def measured(runs: Sequence[Run]) -> Measured:
-    """What these runs of one image, at least one, come to."""
-    starts = sorted(run.start_seconds for run in runs if run.start_seconds is not None)
+def measured(runs: Sequence[Run], earlier_starts: Iterable[float] = ()) -> Measured:
+    """What these runs of one image, at least one, come to; with what starts before them took, in seconds."""
+    starts = sorted([*earlier_starts, *(run.start_seconds for run in runs if run.start_seconds is not None)])
     calls = sorted(run.call_seconds for run in runs if run.ok and run.call_seconds is not None)
     last = max(runs, key=lambda run: run.at)
     return Measured(

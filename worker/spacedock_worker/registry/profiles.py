@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spacedock_worker.registry.measured import Measured, Run, measured
-from spacedock_worker.registry.run_file import RunFile
+from spacedock_worker.registry.run_file import KEPT_STARTS, RunFile
 
 __all__ = ["FILE", "Measured", "ProfileStore", "Run"]
 
@@ -24,14 +24,27 @@ _Key = tuple[str, str]
 
 @dataclass(slots=True)
 class _Image:
-    """The last runs of a Space on one image, and what they come to, once that was asked."""
+    """The last runs of a Space on one image, and what they come to, once that was asked.
+
+    Of runs before these it keeps what their starts took: those are rare where a Space stays warm.
+    """
 
     runs: deque[Run]
+    earlier_starts: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_STARTS))
     summary: Measured | None = field(default=None)
+
+    def add(self, run: Run) -> bool:
+        """Take a run; True where an older one had to go for it."""
+        full = len(self.runs) == self.runs.maxlen
+        if full and (start := self.runs[0].start_seconds) is not None:
+            self.earlier_starts.append(start)
+        self.runs.append(run)
+        self.summary = None
+        return full
 
     def measured(self) -> Measured:
         if self.summary is None:
-            self.summary = measured(self.runs)
+            self.summary = measured(self.runs, self.earlier_starts)
         return self.summary
 
 
@@ -131,9 +144,7 @@ class ProfileStore:
         image = self._images.get(key)
         if image is None:
             image = self._images[key] = _Image(deque(maxlen=self._per_image))
-        full = len(image.runs) == self._per_image
-        image.runs.append(run)
-        image.summary = None
+        full = image.add(run)
         self._count += not full
         self._images.move_to_end(key)
         for table, name, other in self._tables(key):
@@ -150,7 +161,7 @@ class ProfileStore:
             del table[name][other]
             if not table[name]:
                 del table[name]
-        self._file.trim(*key, 0)
+        self._file.forget(*key)
 
     def _tables(self, key: _Key) -> tuple[tuple[dict[str, OrderedDict[str, None]], str, str], ...]:
         """Where an image is found by its Space, and by its digest."""

@@ -22,6 +22,7 @@ NEAR = 0.25
 _BY_TASK, _BY_WORDS = 0.85, 0.15
 _WORDS_ENOUGH = 0.5
 _AFTER_ITS_LIKE = 0.8
+_CHOICE = 3
 _RANKED = 60
 _UNLIKE = 0.2
 _OF_CATEGORY = 0.1
@@ -187,9 +188,19 @@ class _Rated:
 
 
 def varied(ranked: Iterable[Recommendation], limit: int) -> tuple[Recommendation, ...]:
-    """The best, where each that stands for the same Space as one before it counts less."""
+    """The best, where each that stands for the same Space as one before it counts less.
+
+    Of the first three, two at most stand for the same Space where another one fits too.
+    """
     left, chosen, families = list(ranked), list[Recommendation](), Counter[str]()
     while left and len(chosen) < limit:
+        alike = len(chosen) == _CHOICE - 1 and len(families) == 1
+        if alike and any(one.family not in families for one in left):
+            other = max((one for one in left if one.family not in families), key=lambda one: one.score)
+            left.remove(other)
+            families[other.family] += 1
+            chosen.append(other)
+            continue
         discounted = [replace(one, score=one.score * _AFTER_ITS_LIKE ** families[one.family]) for one in left]
         best = max(range(len(left)), key=lambda at: discounted[at].score)
         families[left.pop(best).family] += 1

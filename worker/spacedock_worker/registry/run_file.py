@@ -28,10 +28,17 @@ _ADD = (
     "INSERT INTO runs (digest, space, at, ok, kind, start_seconds, call_seconds, peak_memory) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+KEPT_STARTS = 20
+"""The last starts of an image stay, however many calls came after them."""
+
+_NEWER = "SELECT id FROM runs WHERE space = ?1 AND digest = ?2"
+# Where there are fewer than are kept, the comparison is with NULL, and nothing goes.
 _TRIM = (
-    "DELETE FROM runs WHERE space = ?1 AND digest = ?2 AND id <= "
-    "(SELECT id FROM runs WHERE space = ?1 AND digest = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)"
+    "DELETE FROM runs WHERE space = ?1 AND digest = ?2 "
+    f"AND id <= ({_NEWER} ORDER BY id DESC LIMIT 1 OFFSET ?3) AND (start_seconds IS NULL OR "
+    f"id <= ({_NEWER} AND start_seconds IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET {KEPT_STARTS}))"
 )
+_FORGET = "DELETE FROM runs WHERE space = ? AND digest = ?"
 _PEAK = (
     "UPDATE runs SET peak_memory = ?3 WHERE id = (SELECT max(id) FROM runs WHERE space = ?1 AND digest = ?2)"
 )
@@ -81,8 +88,12 @@ class RunFile:
         self._put(_ADD, (run.digest, run.space, run.at, run.ok, run.kind, *numbers))
 
     def trim(self, space: str, digest: str, count: int) -> None:
-        """Keep the last `count` runs of that image, soon."""
+        """Keep the last `count` runs of that image, and its last starts, soon."""
         self._put(_TRIM, (space, digest, count))
+
+    def forget(self, space: str, digest: str) -> None:
+        """Keep none of that image's runs, soon."""
+        self._put(_FORGET, (space, digest))
 
     def peaked(self, space: str, digest: str, memory: int) -> None:
         """The last run of that image had this peak, in bytes."""

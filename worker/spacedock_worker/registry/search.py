@@ -13,7 +13,7 @@ from spacedock_worker.registry.taxonomy import taxonomy
 # How much a word counts by where it stands: name, hub id, description, tags, category.
 _WEIGHTS = (6.0, 3.0, 3.0, 2.0, 1.0)
 _LONGEST_FIELD = 4000
-_MOST_WORDS = 40
+_MOST_WORDS = 24
 _BEGINS = 4
 """From this length on a word also finds longer words that begin with it."""
 

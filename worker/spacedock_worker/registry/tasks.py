@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from spacedock_worker.registry.instruction import Reading, readings, words_asked
+from spacedock_worker.registry.instruction import Reading, mended, readings, words_asked
 from spacedock_worker.registry.taxonomy import GENERAL, Kind, taxonomy
 
 SURE = 0.6
@@ -20,7 +20,7 @@ _GENERAL_ALONE = 0.3
 _NAMED = 0.55
 _OFTEN = 0.03
 _UNSAID_BESIDE_SAID = 0.3
-_FOREIGN_FILE, _WITH_FILE, _WITHOUT_FILE = 0.15, 1.25, 0.8
+_FOREIGN_FILE, _WITH_FILE, _WITHOUT_FILE, _NO_FILE_IN_MIND = 0.15, 1.25, 0.8, 0.4
 
 _QUESTION = re.compile(
     r"\?|\b(what|which|who|whom|whose|where|when|why|how|is|are|does|do|did|can|has|was|were|wie|was|wer|wo|welche"
@@ -100,24 +100,38 @@ def analyse(text: str, file_kinds: frozenset[str], *, wants: frozenset[str] | No
 
 def _weights(text: str, kinds: frozenset[str]) -> dict[str, float]:
     """Every task's weight, by the first reading of the text that asks for something."""
-    said: Mapping[str, float] = {}
-    for reading in readings(text):
-        said = dict(_said(reading))
-        if max(said.values(), default=0.0) >= _SAID:
-            break
-    seen = kinds or _mentioned(text)
+    found = readings(text)
+    seen, mentioned = kinds or _named_files(text), _mentioned(found)
     question = bool(_QUESTION.search(text.lower()[:400]))
-    used = {
-        kind.name: said.get(kind.name, 0.0) * _use_of_files(kind, kinds, seen)
-        for kind in taxonomy().kinds.values()
-    }
-    trust = _UNSAID_BESIDE_SAID if max(used.values()) >= SURE else 1.0
+    used: dict[str, float] = {}
+    for reading in found:
+        used = _used(reading, kinds, seen, mentioned)
+        if _most(used) >= _SAID:
+            break
+    if found and _most(used) < SURE and (whole := mended(found[0])) != found[0]:
+        again = _used(whole, kinds, seen, mentioned)
+        used = again if _most(again) >= SURE else used
+    trust = _UNSAID_BESIDE_SAID if _most(used) >= SURE else 1.0
     weights = {}
     for kind in taxonomy().kinds.values():
-        weight = used[kind.name] + trust * _unsaid(kind, seen, question)
+        weight = used.get(kind.name, 0.0) + trust * _unsaid(kind, seen, question)
         if weight > 0:
             weights[kind.name] = weight
     return weights
+
+
+def _used(
+    reading: Reading, kinds: frozenset[str], seen: frozenset[str], mentioned: frozenset[str]
+) -> dict[str, float]:
+    """How clearly a reading asks for each task, given the files."""
+    found = taxonomy().kinds
+    return {
+        name: weight * _use_of_files(found[name], kinds, seen, mentioned) for name, weight in _said(reading)
+    }
+
+
+def _most(weights: Mapping[str, float]) -> float:
+    return max(weights.values(), default=0.0)
 
 
 def _said(reading: Reading) -> Iterator[tuple[str, float]]:
@@ -130,7 +144,7 @@ def _said(reading: Reading) -> Iterator[tuple[str, float]]:
                 if found is None:
                     continue
                 count += 1
-                before = min(20, sentence.count(" ", 0, found.start()))
+                before = _words_before(sentence, found.start())
                 best = max(best, weight * _LATER_SENTENCE**number / (1 + _LATER_WORD * before))
         if not best and any(kind.name in taxonomy().names.found(s) for s in reading.sentences):
             best, count = _NAMED, 1
@@ -138,7 +152,15 @@ def _said(reading: Reading) -> Iterator[tuple[str, float]]:
             yield kind.name, best + _OFTEN * min(3, count - 1)
 
 
-def _use_of_files(kind: Kind, kinds: frozenset[str], seen: frozenset[str]) -> float:
+def _words_before(sentence: str, at: int) -> int:
+    """How many words of the same clause come before, and clauses of the sentence, at most 20."""
+    clauses = sentence[:at].split(",")
+    return min(20, clauses[-1].strip().count(" ") + bool(clauses[-1].strip()) + len(clauses) - 1)
+
+
+def _use_of_files(
+    kind: Kind, kinds: frozenset[str], seen: frozenset[str], mentioned: frozenset[str]
+) -> float:
     """How much of a task's weight stays, given the files: one that has no use for them was hardly meant."""
     if kinds:
         if not kind.suits(kinds | ({"text"} & kind.takes)):
@@ -146,7 +168,9 @@ def _use_of_files(kind: Kind, kinds: frozenset[str], seen: frozenset[str]) -> fl
         return _WITH_FILE if kinds - {"text"} else 1.0
     if not kind.needs:
         return _FOREIGN_FILE if seen and not kind.suits(seen) else 1.0
-    return 1.0 if kind.suits(seen) and seen else _WITHOUT_FILE
+    if seen and kind.suits(seen):
+        return 1.0
+    return _WITHOUT_FILE if kind.needs & mentioned or kind.name in mentioned else _NO_FILE_IN_MIND
 
 
 def _unsaid(kind: Kind, seen: frozenset[str], question: bool) -> float:
@@ -159,7 +183,14 @@ def _unsaid(kind: Kind, seen: frozenset[str], question: bool) -> float:
     return weight
 
 
-def _mentioned(text: str) -> frozenset[str]:
+def _mentioned(found: tuple[Reading, ...]) -> frozenset[str]:
+    """The kinds of file that the words are about, and the tasks that they name: they mean files."""
+    sentences = " . ".join(sentence for reading in found[:1] for sentence in reading.sentences)
+    kinds = (kind for kind, pattern in taxonomy().mentions.items() if pattern.search(sentences))
+    return frozenset((*kinds, *taxonomy().names.found(sentences)))
+
+
+def _named_files(text: str) -> frozenset[str]:
     lowered = text.lower()[:400]
     return frozenset(kind for kind, pattern in _NAMED_FILES.items() if pattern.search(lowered))
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from spacedock_worker.registry.phrases import Names, compiled
+from spacedock_worker.registry.spelling import Spelling
 
 GENERAL = "text-generation"
 """The task of a general language model: whatever no other task is."""
@@ -48,12 +49,17 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
-    """All tasks by name; what is said before a request, and the words that say nothing."""
+    """All tasks by name; what is said before a request, and the words that say nothing.
+
+    `mentions` find by kind what tells of a file; `spelling` knows the words of all patterns.
+    """
 
     kinds: Mapping[str, Kind]
     names: Names
     polite: re.Pattern[str]
     empty: frozenset[str]
+    mentions: Mapping[str, re.Pattern[str]]
+    spelling: Spelling
 
     def category_of(self, task: str) -> str:
         """The category in which Spaces of a task are."""
@@ -67,7 +73,12 @@ def taxonomy() -> Taxonomy:
     kinds = {name: _kind(name, row, document["words"]) for name, row in document["tasks"].items()}
     names = Names({kind.name: (_spelled(kind.name), *kind.names) for kind in kinds.values()})
     polite = re.compile(rf"\A\W*(?:(?:{document['polite'].replace('| ', '|')})\b[\s,!.]*)+")
-    return Taxonomy(kinds, names, polite, frozenset(document["empty"].split()))
+    mentions = {
+        kind: compiled(f"({words})", document["words"]) for kind, words in document["mentions"].items()
+    }
+    text = _FILE.read_text(encoding="utf-8").lower()
+    known = re.findall(r"[^\W\d_]+", text.replace("[sz]", "s") + text.replace("[sz]", "z"))
+    return Taxonomy(kinds, names, polite, frozenset(document["empty"].split()), mentions, Spelling(known))
 
 
 def _spelled(name: str) -> str:

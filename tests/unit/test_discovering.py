@@ -1,0 +1,283 @@
+"""Spaces of the Hub on their way into the registry: named by a job, added by a person, searched for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from tests.hub import HubDouble
+from tests.served import served
+
+from spacedock.control import Call, Op, Reply
+from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.request import JobRequest
+from spacedock_worker.adapters.endpoint import Endpoint, Slot
+from spacedock_worker.images import Image, ImageSettings, SpaceSource
+from spacedock_worker.images.manifest import Platform
+from spacedock_worker.images.survey import Offer, Standing
+from spacedock_worker.planning import candidates_for
+from spacedock_worker.registry.catalogue import Catalogue
+from spacedock_worker.registry.catalogue_desk import CatalogueDesk
+from spacedock_worker.registry.completing import completing
+from spacedock_worker.registry.discoverer import Discoverer
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.hub_errors import HubError
+from spacedock_worker.registry.recommend import Recommender
+from spacedock_worker.upkeep.about_desk import AboutDesk
+from spacedock_worker.upkeep.hub_news import HubReader
+
+SHA = "b" * 40
+NO_REDIS = Redis()
+
+
+@pytest.fixture
+def hub() -> HubDouble:
+    hub = HubDouble()
+    for name, said in {
+        "listen": {"sdk": "gradio", "tags": ["automatic-speech-recognition"], "likes": 7},
+        "thing": {"sdk": "gradio", "tags": []},
+        "page": {"sdk": "static", "tags": ["automatic-speech-recognition"]},
+    }.items():
+        files = {"README.md": "# It", "app.py": 'os.environ["MY_KEY"]'}
+        hub.add(f"ann/{name}", SHA, files, **said, subdomain=f"ann-{name}", ai_short_description=f"A {name}")
+    return hub
+
+
+@pytest.fixture
+async def catalogue(hub: HubDouble, tmp_path: Path) -> AsyncIterator[Catalogue]:
+    async with served(hub.handle) as address:
+        catalogue = Catalogue(ImageSettings(hub_endpoint=f"http://{address}"), tmp_path, time.time, 0.01)
+        yield catalogue
+        catalogue.close()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    registry = Registry(tmp_path / "registry.yaml")
+    registry.add("ears", {"category": "audio_processing", "input_type": "audio", "description": "Listens"})
+    registry.add("coder", {"category": "specialized", "description": "Writes code"})
+    return registry
+
+
+async def test_a_space_that_a_job_names_is_kept_in_the_registry(
+    registry: Registry, catalogue: Catalogue, hub: HubDouble
+) -> None:
+    discoverer = Discoverer(registry, catalogue)
+    entry = await discoverer.find("ann/listen")
+    assert entry is not None
+    assert (entry.id, entry.hub_id, entry.category) == ("ann/listen", "ann/listen", "audio_processing")
+    assert (entry.input_type, entry.output_type, entry.likes) == ("audio", "text", 7)
+    assert registry.shelf().spaces["ann/listen"] == entry
+    asked = len(hub.asked)
+    assert await discoverer.find("ann/listen") == entry
+    assert len(hub.asked) == asked
+    chosen = candidates_for(JobRequest(prompt="x", space="ann/listen"), registry, Recommender(registry))
+    assert [one.id for one in chosen.alternates] == ["ears"]
+
+
+async def test_a_job_is_discovered_for_with_nothing_but_its_spaces_id(
+    registry: Registry, catalogue: Catalogue, hub: HubDouble
+) -> None:
+    await Discoverer(registry, catalogue).find("ann/listen")
+    assert set(hub.asked) == {"/api/spaces/ann/listen", f"/spaces/ann/listen/resolve/{SHA}/README.md"}
+
+
+async def test_a_hundred_jobs_ask_once(registry: Registry, catalogue: Catalogue, hub: HubDouble) -> None:
+    discoverer = Discoverer(registry, catalogue)
+    found = await asyncio.gather(*(discoverer.find("ann/listen") for _ in range(100)))
+    assert all(found)
+    assert hub.asked.count("/api/spaces/ann/listen") == 1
+
+
+async def test_a_space_of_which_nothing_tells_has_none_to_stand_in_for_it(
+    registry: Registry, catalogue: Catalogue
+) -> None:
+    entry = await Discoverer(registry, catalogue).find("ann/thing")
+    assert entry is not None
+    assert (entry.category, entry.confidence, entry.input_type) == ("specialized", 0, "unknown")
+    asked = JobRequest(prompt="x", space="ann/thing")
+    candidates = candidates_for(asked, registry, Recommender(registry))
+    assert (candidates.chosen, candidates.alternates) == (entry, ())
+
+
+async def test_an_entry_that_stands_for_the_space_is_it(
+    registry: Registry, catalogue: Catalogue, hub: HubDouble
+) -> None:
+    mine = registry.add("hear", {"hub_id": "ann/listen", "endpoint": "/hear"})
+    assert await Discoverer(registry, catalogue).find("ann/listen") == mine
+    assert hub.asked == []
+
+
+async def test_an_entry_with_a_repository_of_its_own_is_another(
+    registry: Registry, catalogue: Catalogue
+) -> None:
+    registry.add("hear", {"hub_id": "ann/listen", "repository": "/srv/hear"})
+    entry = await Discoverer(registry, catalogue).find("ann/listen")
+    assert entry is not None
+    assert entry.id == "ann/listen"
+
+
+async def test_a_space_that_cannot_be_called_is_not_kept(registry: Registry, catalogue: Catalogue) -> None:
+    assert await Discoverer(registry, catalogue).find("ann/page") is None
+    assert "ann/page" not in registry.shelf().spaces
+
+
+async def test_a_hub_that_does_not_know_it_is_not_asked_again_at_once(
+    registry: Registry, catalogue: Catalogue, hub: HubDouble
+) -> None:
+    discoverer = Discoverer(registry, catalogue)
+    assert await discoverer.find("no/such") is None
+    assert await discoverer.find("no/such") is None
+    assert len(hub.asked) == 1
+
+
+async def test_a_registry_that_cannot_be_written_keeps_no_job_waiting(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    (tmp_path / "file").write_text("")
+    entry = await Discoverer(Registry(tmp_path / "file/registry.yaml"), catalogue).find("ann/listen")
+    assert entry is not None
+    assert entry.category == "audio_processing"
+
+
+async def test_an_entry_without_a_category_gets_what_the_hub_says(catalogue: Catalogue) -> None:
+    fields = await completing(catalogue)("hear", {"hub_id": "ann/listen", "description": "Mine"})
+    assert (fields["category"], fields["input_type"]) == ("audio_processing", "audio")
+    assert (fields["description"], fields["likes"], fields["subdomain"]) == ("Mine", 7, "ann-listen")
+
+
+async def test_what_a_person_gives_stays(catalogue: Catalogue) -> None:
+    given = {"hub_id": "ann/listen", "category": "ears", "output_type": "json"}
+    fields = await completing(catalogue)("hear", given)
+    assert given.items() <= fields.items()
+    assert "confidence" not in fields
+
+
+async def test_without_the_hub_the_name_has_to_do(catalogue: Catalogue, hub: HubDouble) -> None:
+    hub.broken = 99
+    fields = await completing(catalogue)("x", {"hub_id": "bob/whisper-large"})
+    assert (fields["category"], fields["input_type"]) == ("audio_processing", "audio")
+    assert "tags" not in fields
+
+
+def call(op: Op, name: str | None = None, **options: Any) -> Call:
+    return Call(id="1", op=op, name=name, options=options)
+
+
+def silent(text: str) -> None:
+    pass
+
+
+async def test_a_search_tells_what_is_here_first(registry: Registry, catalogue: Catalogue) -> None:
+    await Discoverer(registry, catalogue).find("ann/listen")
+    desk = CatalogueDesk(registry, Recommender(registry), catalogue)
+    found = (await desk.answer(call(Op.SEARCH, query="listen"), NO_REDIS, silent)).data
+    assert {row["name"] for row in found["here"]} == {"ears", "ann/listen"}
+    assert [(row["id"], row["name"]) for row in found["spaces"]] == [("ann/listen", "ann/listen")]
+    found = (await desk.answer(call(Op.SEARCH, category="specialized"), NO_REDIS, silent)).data
+    assert [row["name"] for row in found["here"]] == ["coder"]
+
+
+async def test_a_search_tells_what_is_here_while_the_hub_is_silent(
+    registry: Registry, catalogue: Catalogue, hub: HubDouble
+) -> None:
+    hub.limited = 60
+    desk = CatalogueDesk(registry, Recommender(registry), catalogue)
+    found = (await desk.answer(call(Op.SEARCH, query="listens"), NO_REDIS, silent)).data
+    assert [row["name"] for row in found["here"]] == ["ears"]
+    assert "not to be asked for another" in found["note"]
+    with pytest.raises(HubError):
+        await desk.answer(call(Op.SEARCH, query="nothing here"), NO_REDIS, silent)
+
+
+@pytest.mark.parametrize("options", [{}, {"query": " "}, {"query": "x", "limit": 0}, {"query": ["x"]}])
+async def test_a_search_for_nothing_is_refused(
+    registry: Registry, catalogue: Catalogue, options: dict[str, Any]
+) -> None:
+    desk = CatalogueDesk(registry, Recommender(registry), catalogue)
+    with pytest.raises(BadRequestError, match="search:"):
+        await desk.answer(call(Op.SEARCH, **options), NO_REDIS, silent)
+
+
+class Elsewhere:
+    """What image registries, the engine and the notes say, where none of them is needed for the test."""
+
+    def __init__(self, offer: Offer | None = None, image: Image | None = None) -> None:
+        self.offer, self.image = offer, image
+
+    def hub_image(self, hub_id: str, subdomain: str | None) -> str | None:
+        return f"registry.hf.space/{subdomain}" if self.offer else None
+
+    async def ask(self, name: str, platform: Platform, sha: str | None = None) -> Offer:
+        assert self.offer is not None
+        return self.offer
+
+    async def here(self, source: SpaceSource) -> Image | None:
+        return self.image
+
+    def get(self, digest: str) -> tuple[Endpoint, ...] | None:
+        return (Endpoint("/hear", (Slot("file", "File", "audio", 0, True),), 1, ("textbox",)),)
+
+
+async def about(registry: Registry, catalogue: Catalogue, name: str, elsewhere: Elsewhere) -> Reply:
+    desk = AboutDesk(registry, catalogue, elsewhere, elsewhere, elsewhere, time.time)
+    return await desk.answer(call(Op.ABOUT, name), NO_REDIS, silent)
+
+
+@pytest.mark.parametrize(
+    ("offer", "state", "size"),
+    [
+        (Offer("x", Standing.THERE, size=5, digest="sha256:1"), "to be pulled", 5),
+        (Offer("x", Standing.THERE, size=5, fits=False), "to be built", None),
+        (Offer("x", Standing.MISSING), "to be built", None),
+        (Offer("x", Standing.REFUSED), "to be built", None),
+        (Offer("x", Standing.SILENT, "it is away"), "not known", None),
+        (None, "to be built", None),
+    ],
+)
+async def test_it_is_told_where_the_image_would_come_from(
+    registry: Registry, catalogue: Catalogue, offer: Offer | None, state: str, size: int | None
+) -> None:
+    told = (await about(registry, catalogue, "ann/listen", Elsewhere(offer))).data
+    assert (told["image"]["state"], told["image"]["size"], told["endpoints"]) == (state, size, [])
+    assert (told["space"]["secrets"], told["space"]["name"], told["note"]) == (["MY_KEY"], None, None)
+
+
+async def test_of_an_image_that_is_here_it_is_told_what_its_app_can_do(
+    registry: Registry, catalogue: Catalogue
+) -> None:
+    registry.add("hear", {"hub_id": "ann/listen"})
+    image = Image("spacedock/space-x", "sha256:1", built=True)
+    told = (await about(registry, catalogue, "hear", Elsewhere(image=image))).data
+    assert (told["image"]["state"], told["image"]["why"]) == ("here", "built here")
+    assert told["endpoints"] == ["/hear(file: audio) -> textbox"]
+    assert told["space"]["name"] == "hear"
+
+
+async def test_a_page_has_no_image_that_could_run(registry: Registry, catalogue: Catalogue) -> None:
+    told = (await about(registry, catalogue, "ann/page", Elsewhere())).data
+    assert told["image"]["state"] == "none"
+
+
+async def test_only_spaces_of_the_hub_can_be_asked_about(registry: Registry, catalogue: Catalogue) -> None:
+    with pytest.raises(BadRequestError, match="no Space of the Hub"):
+        await about(registry, catalogue, "ears", Elsewhere())
+    with pytest.raises(SpaceNotFoundError):
+        await about(registry, catalogue, "nothing", Elsewhere())
+
+
+async def test_a_validation_hears_what_the_catalogue_knows(catalogue: Catalogue, hub: HubDouble) -> None:
+    reader = HubReader(catalogue, token=False)
+    news = await reader.news("ann/listen")
+    assert news.space is not None
+    assert (news.space.secrets, news.space.sha) == (("MY_KEY",), SHA)
+    assert (await reader.news("no/such")).missing
+    hub.broken = 9
+    silence = await reader.news("ann/other")
+    assert (silence.missing, silence.space) == (False, None)
+    assert "out of order" in silence.why
