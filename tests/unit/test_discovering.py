@@ -13,12 +13,10 @@ from redis.asyncio import Redis
 from tests.hub import HubDouble
 from tests.served import served
 
-from spacedock.control import Call, Op, Reply
-from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.control import Call, Op
+from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
-from spacedock_worker.adapters.endpoint import Endpoint, Slot
-from spacedock_worker.images import Image, ImageSettings, SpaceSource
-from spacedock_worker.images.manifest import Platform
+from spacedock_worker.images import ImageSettings
 from spacedock_worker.images.survey import Offer, Standing
 from spacedock_worker.planning import candidates_for
 from spacedock_worker.registry.catalogue import Catalogue
@@ -28,7 +26,7 @@ from spacedock_worker.registry.discoverer import Discoverer
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.hub_errors import HubError
 from spacedock_worker.registry.recommend import Recommender
-from spacedock_worker.upkeep.about_desk import AboutDesk
+from spacedock_worker.upkeep.about_desk import offered
 from spacedock_worker.upkeep.hub_news import HubReader
 
 SHA = "b" * 40
@@ -204,31 +202,6 @@ async def test_a_search_for_nothing_is_refused(
         await desk.answer(call(Op.SEARCH, **options), NO_REDIS, silent)
 
 
-class Elsewhere:
-    """What image registries, the engine and the notes say, where none of them is needed for the test."""
-
-    def __init__(self, offer: Offer | None = None, image: Image | None = None) -> None:
-        self.offer, self.image = offer, image
-
-    def hub_image(self, hub_id: str, subdomain: str | None) -> str | None:
-        return f"registry.hf.space/{subdomain}" if self.offer else None
-
-    async def ask(self, name: str, platform: Platform, sha: str | None = None) -> Offer:
-        assert self.offer is not None
-        return self.offer
-
-    async def here(self, source: SpaceSource) -> Image | None:
-        return self.image
-
-    def get(self, digest: str) -> tuple[Endpoint, ...] | None:
-        return (Endpoint("/hear", (Slot("file", "File", "audio", 0, True),), 1, ("textbox",)),)
-
-
-async def about(registry: Registry, catalogue: Catalogue, name: str, elsewhere: Elsewhere) -> Reply:
-    desk = AboutDesk(registry, catalogue, elsewhere, elsewhere, elsewhere, time.time)
-    return await desk.answer(call(Op.ABOUT, name), NO_REDIS, silent)
-
-
 @pytest.mark.parametrize(
     ("offer", "state", "size"),
     [
@@ -237,38 +210,11 @@ async def about(registry: Registry, catalogue: Catalogue, name: str, elsewhere: 
         (Offer("x", Standing.MISSING), "to be built", None),
         (Offer("x", Standing.REFUSED), "to be built", None),
         (Offer("x", Standing.SILENT, "it is away"), "not known", None),
-        (None, "to be built", None),
     ],
 )
-async def test_it_is_told_where_the_image_would_come_from(
-    registry: Registry, catalogue: Catalogue, offer: Offer | None, state: str, size: int | None
-) -> None:
-    told = (await about(registry, catalogue, "ann/listen", Elsewhere(offer))).data
-    assert (told["image"]["state"], told["image"]["size"], told["endpoints"]) == (state, size, [])
-    assert (told["space"]["secrets"], told["space"]["name"], told["note"]) == (["MY_KEY"], None, None)
-
-
-async def test_of_an_image_that_is_here_it_is_told_what_its_app_can_do(
-    registry: Registry, catalogue: Catalogue
-) -> None:
-    registry.add("hear", {"hub_id": "ann/listen"})
-    image = Image("spacedock/space-x", "sha256:1", built=True)
-    told = (await about(registry, catalogue, "hear", Elsewhere(image=image))).data
-    assert (told["image"]["state"], told["image"]["why"]) == ("here", "built here")
-    assert told["endpoints"] == ["/hear(file: audio) -> textbox"]
-    assert told["space"]["name"] == "hear"
-
-
-async def test_a_page_has_no_image_that_could_run(registry: Registry, catalogue: Catalogue) -> None:
-    told = (await about(registry, catalogue, "ann/page", Elsewhere())).data
-    assert told["image"]["state"] == "none"
-
-
-async def test_only_spaces_of_the_hub_can_be_asked_about(registry: Registry, catalogue: Catalogue) -> None:
-    with pytest.raises(BadRequestError, match="no Space of the Hub"):
-        await about(registry, catalogue, "ears", Elsewhere())
-    with pytest.raises(SpaceNotFoundError):
-        await about(registry, catalogue, "nothing", Elsewhere())
+def test_what_an_image_registry_says_is_told_in_words(offer: Offer, state: str, size: int | None) -> None:
+    told = offered(offer)
+    assert (told["state"], told["size"], told["reference"]) == (state, size, "x")
 
 
 async def test_a_validation_hears_what_the_catalogue_knows(catalogue: Catalogue, hub: HubDouble) -> None:

@@ -89,7 +89,7 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
     """Two lines for each Space: what it is called and what it is, and below what it does."""
-    from rich.cells import set_cell_size
+    from rich.cells import cell_len, set_cell_size
 
     for row in rows:
         name, here, category, types, likes, sdk, description = _cells(row)
@@ -98,7 +98,7 @@ def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
         for text in (head, f"{_INDENT}{description}" if description else ""):
             line = " ".join(printable(text).split("\n"))
             if line:
-                yield line if len(line) < width else set_cell_size(line, width - 1).rstrip() + "…"
+                yield line if cell_len(line) < width else set_cell_size(line, width - 2).rstrip() + "…"
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -128,14 +128,15 @@ class AboutDesk:
             return _image("not known", "this host asks the Hub nothing")
         tell(f"asking about {name}")
         offer = await self._survey.ask(name, Platform(), space.sha)
-        return _offered(offer)
+        return offered(offer)
 
     def _known(self, here: Image | None) -> list[str]:
         endpoints = self._endpoints.get(here.digest) if here is not None else None
         return list(signature(endpoints or ()))[:_MOST_ENDPOINTS]
 
 
-def _offered(offer: Offer) -> dict[str, Any]:
+def offered(offer: Offer) -> dict[str, Any]:
+    """What an image registry says of the Hub's image, as the reply has it."""
     if offer.standing is Standing.THERE and offer.fits:
         row = {"state": "to be pulled", "reference": offer.reference, "digest": offer.digest}
         return row | {"size": offer.size, "why": "the Hub keeps its image"}
