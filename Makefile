@@ -57,6 +57,10 @@ bench-adapter: setup ## A call by HTTP alone, by the adapter, by gradio_client, 
 bench-pool: setup ## Interleaved prompts beside `docker run` for each, and what warm and paused calls cost
 	@$(BIN)/python -m tests.benchmarks.bench_pool
 
+.PHONY: bench-registry
+bench-registry: setup ## Ten thousand Spaces: list, search, recommend
+	@$(BIN)/python -m tests.benchmarks.bench_registry
+
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,6 +15,7 @@ from spacedock.files import FileRef, Payload
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
+from spacedock.sync_spaces import SyncSpaces
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class SyncClient:
         except BaseException:
             self._runner.close()
             raise
+        self.spaces = SyncSpaces(self._client.spaces, self._wait)
         return self
 
     async def _open(self) -> Client:
@@ -67,18 +69,6 @@ class SyncClient:
     def plan(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> dict[str, Any]:
         """What a worker would do with this request, and why; see `Client.plan`."""
         return self._wait(self._client.plan(request, payloads))
-
-    def search_spaces(self, query: str, category: str | None = None, limit: int = 20) -> dict[str, Any]:
-        """The Spaces that words find, here and on the Hub; see `Client.spaces.search`."""
-        return self._wait(self._client.spaces.search(query, category, limit))
-
-    def discover_spaces(self, category: str, limit: int = 20) -> dict[str, Any]:
-        """The Spaces of a category, here and on the Hub; see `Client.spaces.discover`."""
-        return self._wait(self._client.spaces.discover(category, limit))
-
-    def about_space(self, name: str) -> dict[str, Any]:
-        """What the Hub says of a Space; see `Client.spaces.about`."""
-        return self._wait(self._client.spaces.about(name))
 
     def run(
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
@@ -112,20 +102,6 @@ class SyncClient:
     def tiers(self) -> dict[str, Any]:
         """How the host and its tiers stand; see `Client.tiers`."""
         return self._wait(self._client.tiers())
-
-    def validate(self, name: str, *, deep: bool = False) -> dict[str, Any]:
-        """Whether a Space can run on the host; see `Spaces.validate`."""
-        return self._wait(self._client.spaces.validate(name, deep=deep))
-
-    def discover(self, category: str, limit: int = 20) -> dict[str, Any]:
-        """The Spaces of a category, here and on the Hub; see `Spaces.discover`."""
-        return self._wait(self._client.spaces.discover(category, limit))
-
-    def recommend(
-        self, text: str = "", *, files: Iterable[Path | str] = (), limit: int = 5, **options: Any
-    ) -> dict[str, Any]:
-        """The Spaces that suit a task; see `Spaces.recommend`."""
-        return self._wait(self._client.spaces.recommend(text, files=files, limit=limit, **options))
 
     def cleanup(self, **options: Any) -> dict[str, Any]:
         """Have a worker free what its host needs no longer; see `Client.cleanup`."""

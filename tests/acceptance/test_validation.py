@@ -48,4 +48,4 @@ def test_the_tiers_are_shown_for_people_scripts_and_python(daemon: Daemon) -> No
     assert found["default"]["state"] in ("ready", "loading", "resting")
     with SyncClient(daemon.url) as client:
         assert client.tiers()["limits"] == found["limits"]
-        assert client.validate("static")["works"] is False
+        assert client.spaces.validate("static")["works"] is False

@@ -90,9 +90,9 @@ def measured(daemon: Daemon) -> int:
     """Ask the daemon, and print what it took."""
     with SyncClient(daemon.url) as client:
         calls = {
-            "list": client.spaces_list,
-            "search": lambda: client.search_spaces("captions for photographs"),
-            "recommend": lambda: client.recommend_spaces("Transcribe this meeting", ["audio/wav"]),
+            "list": client.spaces.list,
+            "search": lambda: client.spaces.search("captions for photographs"),
+            "recommend": lambda: client.spaces.recommend("Transcribe this meeting", files=["meeting.wav"]),
         }
         found = {name: median(work) for name, work in calls.items()}
     for name, seconds in found.items():

@@ -70,7 +70,7 @@ def test_a_category_has_those_first_that_fit_and_the_others_to_be_skipped(regist
     registry.add("ears", {"category": "text", "input_type": "audio"})
     registry.add("translator", {"category": "text", "description": "Translates texts"})
     _, others = found(registry, category="text")
-    assert others == ["mood", "tone", "ears", "translator"]
+    assert others == ["mood", "tone", "translator", "ears"]
     asked = JobRequest(prompt="Translate this to German: good morning", category="text")
     ranked = candidates_for(asked, registry, Recommender(registry)).alternates
     assert ranked[0].id == "translator"

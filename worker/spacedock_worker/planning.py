@@ -74,6 +74,7 @@ class Planner:
         Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
         category without a Space, BadRequestError where a Space must answer and none fits.
         """
+        await self._registry.fresh()
         self._recommender.look()
         # What there is to index and to rank in a large registry must not keep other jobs waiting.
         if request.space is None and request.repository is None:

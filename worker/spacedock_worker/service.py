@@ -62,6 +62,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
             # What a killed worker was downloading.
             await asyncio.to_thread(shutil.rmtree, settings.images.scratch, ignore_errors=True)
         registry = Registry(settings.registry, default_text())
+        await registry.fresh()
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))

@@ -15,6 +15,7 @@ from spacedock.files import FileRef
 from spacedock_worker.registry.completing import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.shelf import EMPTY, Shelf
 
 _CLIENT_FIELDS = frozenset(
     {
@@ -57,6 +58,9 @@ and `cache` can only take from a Space. Kept to this host's file: what names thi
 """
 
 
+_ALWAYS_TOLD = ("id", "description", "category", "input_type", "output_type", "port", "status")
+
+
 class RegistryDesk:
     """Serves one registry; repositories that clients send are kept as tars in `repositories`.
 
@@ -65,6 +69,7 @@ class RegistryDesk:
 
     def __init__(self, registry: Registry, repositories: Path, complete: Complete | None = None) -> None:
         self._registry, self._repositories, self._complete = registry, repositories, complete
+        self._listed: tuple[Shelf, Reply] = (EMPTY, Reply())
 
     async def answer(self, call: Call, redis: Redis) -> Reply:
         """Do what the call asks; what is wrong with it becomes the reply's error."""
@@ -79,19 +84,25 @@ class RegistryDesk:
 
     async def _do(self, call: Call, redis: Redis) -> Reply:
         if call.op is Op.LIST:
-            shelf = self._registry.shelf()
-            rows = {name: _row(entry) for name, entry in shelf.spaces.items()}
-            return Reply(spaces=rows, warnings=shelf.warnings)
+            return await self._list()
         if not call.name:
             raise BadRequestError("the call names no Space")
         if call.op is Op.SHOW:
-            return Reply(spaces={call.name: _row(self._registry.shelf().get(call.name))})
+            return Reply(spaces={call.name: _row((await self._registry.fresh()).get(call.name))})
         if call.op is Op.REMOVE:
             await asyncio.to_thread(self._registry.remove, call.name)
             return Reply()
         fields = await self._fields(call, redis)
         entry = await asyncio.to_thread(self._registry.add, call.name, fields)
         return Reply(spaces={call.name: _row(entry)})
+
+    async def _list(self) -> Reply:
+        """All rows; they are made once, for as long as the registry stays as it is."""
+        shelf = await self._registry.fresh()
+        if self._listed[0] is not shelf:
+            rows = await asyncio.to_thread(_rows, shelf)
+            self._listed = (shelf, Reply(spaces=rows, warnings=shelf.warnings))
+        return self._listed[1]
 
     async def _fields(self, call: Call, redis: Redis) -> dict[str, Any]:
         """The new entry. A path that a client names is refused: its repository travels as a payload."""
@@ -124,7 +135,15 @@ def _write_whole(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
-def _row(entry: SpaceEntry) -> dict[str, Any]:
+def _rows(shelf: Shelf) -> dict[str, dict[str, Any]]:
+    """The rows of a list: what is as usual is said of the seed's fields only."""
+    return {name: _row(entry, exclude_defaults=True) for name, entry in shelf.spaces.items()}
+
+
+def _row(entry: SpaceEntry, *, exclude_defaults: bool = False) -> dict[str, Any]:
     # A password, and where secrets are, stay on the host whose file it is in.
-    row = entry.model_dump(mode="json", exclude_none=True, exclude={"auth": {"password"}, "secrets": True})
+    hidden: Any = {"auth": {"password"}, "secrets": True}
+    row = entry.model_dump(mode="json", exclude_none=True, exclude=hidden, exclude_defaults=exclude_defaults)
+    if exclude_defaults:
+        row |= {field: getattr(entry, field) for field in _ALWAYS_TOLD}
     return {**row, "secrets": sorted(entry.secrets)} if entry.secrets else row

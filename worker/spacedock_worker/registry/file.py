@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +54,12 @@ class Registry:
         if exchange.stamp_of(self.path) != self._stamp:
             with self._reading:
                 self._read()
+        return self._shelf
+
+    async def fresh(self) -> Shelf:
+        """`shelf`, for who must not block: a large file that has changed is read in a thread."""
+        if exchange.stamp_of(self.path) != self._stamp:
+            await asyncio.to_thread(self.shelf)
         return self._shelf
 
     def add(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
