@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spacedock.seed import (
         ExecutionError,
         cleanup_spaces_cache,
+        discover_spaces_by_category,
         execute_space,
         get_recommended_spaces,
         validate_space,
@@ -50,6 +51,7 @@ _HOMES = {
     "seed": (
         "ExecutionError",
         "cleanup_spaces_cache",
+        "discover_spaces_by_category",
         "execute_space",
         "get_recommended_spaces",
         "validate_space",
@@ -79,6 +81,7 @@ __all__ = [
     "Tier",
     "Timings",
     "cleanup_spaces_cache",
+    "discover_spaces_by_category",
     "execute_space",
     "get_recommended_spaces",
     "validate_space",

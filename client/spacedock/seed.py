@@ -60,6 +60,19 @@ async def validate_space(name: str, *, deep: bool = False, client: Client | None
         return await opened.spaces.validate(name, deep=deep)
 
 
+async def discover_spaces_by_category(
+    category: str, *, limit: int = 20, client: Client | None = None
+) -> list[dict[str, Any]]:
+    """The Spaces of a category: the registry's by their `name`, then the Hub's others by their `id`.
+
+    `Client.spaces.discover` also says where the Hub's are not from now.
+    """
+    async with _open(client) as opened:
+        found = await opened.spaces.discover(category, limit)
+    here = {row["id"] for row in found["here"]}
+    return [*found["here"], *(row for row in found["spaces"] if row["id"] not in here)]
+
+
 async def get_recommended_spaces(
     task: str, *, files: Iterable[Path | str] = (), limit: int = 5, client: Client | None = None
 ) -> list[dict[str, Any]]:

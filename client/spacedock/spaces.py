@@ -114,8 +114,9 @@ class Spaces:
         """The Spaces of the registry that suit a task, by its words and the names of its files (not read).
 
         `spaces`, the best first, each with `name`, `score` (0 to 1), `category`, `input_type`, `output_type`,
-        `state` and `reasons`; `task`, what it looks like; `advice`, what to do where nothing fits. With a
-        category, or a category's name for words, only Spaces of that. Raises BadRequestError.
+        `state`, `reasons` and `fits` (where none does, the nearest are named); `task`, what it looks like;
+        `advice`, what to do where nothing fits. With a category, or a category's name for words, only Spaces
+        of that. Raises BadRequestError.
         """
         options = {
             "text": text,

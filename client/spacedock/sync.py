@@ -103,6 +103,10 @@ class SyncClient:
         """How the host and its tiers stand; see `Client.tiers`."""
         return self._wait(self._client.tiers())
 
+    def cleanup(self, **options: Any) -> dict[str, Any]:
+        """Have a worker free what its host needs no longer; see `Client.cleanup`."""
+        return self._wait(self._client.cleanup(**options))
+
     def forget(self, *job_ids: str) -> int:
         """Delete jobs that have ended; see `Client.forget`."""
         return self._wait(self._client.forget(*job_ids))

@@ -225,7 +225,7 @@ async def test_spaces_that_have_nothing_to_call_or_are_gone_do_not_work(
 ) -> None:
     hub.add("me/page", SHA, {}, sdk="static")
     assert "static page" in (await host.row("me/page"))["reason"]
-    assert "no such Space" in (await host.row("me/gone"))["reason"]
+    assert "has no Space me/gone" in (await host.row("me/gone"))["reason"]
 
 
 async def test_what_this_host_does_not_have_is_named(host: Validating, hub: HubDouble) -> None:

@@ -52,8 +52,8 @@ def recommend(
     elif found["spaces"]:
         say(f"it looks like {found['task']}" if text and not found["category"] else found["category"] or "")
         _table(found["spaces"])
-    if not found["spaces"]:
-        say(f"nothing to recommend: {found['advice']}")
+    if found["advice"]:
+        say(f"{'nothing fits as it is' if found['spaces'] else 'nothing to recommend'}: {found['advice']}")
         raise typer.Exit(FAILED)
 
 

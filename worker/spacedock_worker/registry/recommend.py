@@ -26,6 +26,7 @@ _CHOICE = 3
 _RANKED = 60
 _UNLIKE = 0.2
 _OF_CATEGORY = 0.1
+_MISFIT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Recommendation:
     """A Space for a task: its score from 0 to 1, and in words why.
 
     `nearness` says how near what it is made for is to the task (0 to 1), `family` for which Space it stands,
-    `state` how warm it is, `hindrance` why it will hardly work here.
+    `state` how warm it is, `hindrance` why it will hardly work here. One that does not fit, `misfit` says
+    why, is the nearest that there is: the task has to change before it can be asked.
     """
 
     entry: SpaceEntry
@@ -43,6 +45,7 @@ class Recommendation:
     family: str = ""
     state: str = ""
     hindrance: str | None = None
+    misfit: str | None = None
 
 
 class Shelves(Protocol):
@@ -85,9 +88,16 @@ class Recommender:
     ) -> tuple[Recommendation, ...]:
         """The best Spaces for a task, varied: alternates of one Space do not take all the places.
 
-        With a category only its Spaces. Spaces that take or give something else are left out.
+        With a category only its Spaces. Spaces that take or give something else are left out; where there is
+        no other, they are named as misfits.
         """
-        return varied(self.ranked(task, category=category, performance_first=performance_first), limit)
+        found = self.ranked(task, category=category, performance_first=performance_first)
+        return varied(found or self._nearest(task, category), limit)
+
+    def _nearest(self, task: Task, category: str | None) -> tuple[Recommendation, ...]:
+        """The Spaces that do such a task, but not with these files, each with what is in the way."""
+        found = self.ranked(replace(task, kinds=frozenset()), category=category)
+        return tuple(_despite(one, misfit(one.entry, task.kinds, task.wants)) for one in found)
 
     def ranked(
         self, task: Task, *, category: str | None = None, performance_first: bool = False
@@ -230,6 +240,17 @@ def _recommendation(
         state=standing.state,
         hindrance=standing.hindrance(),
     )
+
+
+def _despite(one: Recommendation, why: str | None) -> Recommendation:
+    if why is None:
+        return one
+    takes = one.entry.input_type.replace("_and_", " and ")
+    reasons = (
+        f"does not fit as it is: {why}. Give it {takes}, such as a page as a picture",
+        *one.reasons[1:],
+    )
+    return replace(one, score=_MISFIT * one.score, reasons=reasons, misfit=why)
 
 
 def _suits(row: _Rated, task: Task) -> Iterator[str]:

@@ -68,7 +68,7 @@ class RecommendDesk:
             "task": task.title,
             "category": category,
             "spaces": [_row(one, images) for one in found],
-            "advice": None if found else nothing_fits(task),
+            "advice": None if any(one.misfit is None for one in found) else nothing_fits(task),
         }
         return Reply(data=data)
 
@@ -104,4 +104,5 @@ def _row(one: Recommendation, images: Mapping[str, int]) -> dict[str, Any]:
         "description": entry.description,
         "state": one.state or ("image only" if entry.id in images else "not here"),
         "reasons": list(one.reasons),
+        "fits": one.misfit is None,
     }
