@@ -16,6 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacedock.errors import BadRequestError
 from spacedock_worker.registry import writing
 from spacedock_worker.registry.file import Registry, default_text
 
@@ -100,8 +101,13 @@ def test_a_numeric_name_is_found_by_its_letters() -> None:
     assert yaml.safe_load(writing.without_entry(text, "8")) == {"spaces": {7: {"id": "007"}}}
 
 
-NAMES = st.from_regex(r"[a-z][a-z0-9]{0,6}", fullmatch=True)
-VALUES = st.one_of(st.integers(0, 10**6), st.text(max_size=40), st.lists(st.text(max_size=10), max_size=3))
+NAMES = st.one_of(st.from_regex(r"[a-z][a-z0-9]{0,6}", fullmatch=True), st.sampled_from(["on", "1", "no"]))
+WORDS = st.one_of(
+    st.text(max_size=40), st.sampled_from(["on", "1:30", "1_000", "0o7", "010", "~", "<<", "= "])
+)
+VALUES = st.one_of(
+    st.integers(0, 10**6), st.floats(0, 1), st.booleans(), WORDS, st.lists(WORDS, max_size=3), st.just({})
+)
 
 
 @given(
@@ -112,7 +118,7 @@ VALUES = st.one_of(st.integers(0, 10**6), st.text(max_size=40), st.lists(st.text
 def test_an_edit_leaves_all_other_entries_as_they_are(
     names: list[str], place: int, fields: dict[str, Any]
 ) -> None:
-    pieces = [f"  {name}:   # of {name}\n    id:  '{name}'  # its id\n" for name in names]
+    pieces = [f"  '{name}':   # of {name}\n    id:  '{name}'  # its id\n" for name in names]
     text = "# begin\nspaces:\n" + "\n".join(pieces) + "# end\n"
     chosen = names[place % len(names)]
     after = writing.with_fields(text, chosen, fields)
@@ -123,6 +129,63 @@ def test_an_edit_leaves_all_other_entries_as_they_are(
     assert [*(yaml.safe_load(gone)["spaces"] or {})] == [name for name in names if name != chosen]
     assert gone.startswith("# begin\n")
     assert gone.endswith("# end\n")
+
+
+@given(name=NAMES, fields=st.dictionaries(NAMES, VALUES, max_size=3))
+def test_a_new_space_is_read_as_it_was_given(name: str, fields: dict[str, Any]) -> None:
+    after = writing.with_entry(BY_HAND, name, fields)
+    assert after.startswith(BY_HAND[: BY_HAND.index("# the end")])
+    assert after.endswith(BY_HAND[BY_HAND.index("# the end") :])
+    assert yaml.safe_load(after)["spaces"][name] == fields
+
+
+LISTS = """\
+spaces: {}
+categories:
+  # first
+  images:   # all of them
+    - clip   # mine
+
+    # and this
+    - "draw"
+  text: [mood]
+# end
+"""
+
+
+@given(name=NAMES, category=st.sampled_from(["images", "text", "new"]))
+def test_a_name_that_is_listed_and_taken_off_again_leaves_every_letter(name: str, category: str) -> None:
+    listed = writing.with_listed(LISTS, category, name)
+    assert yaml.safe_load(listed)["categories"][category][-1] == name
+    assert writing.without_listed(listed, category, name) == LISTS
+
+
+def test_a_listed_name_is_a_line_below_the_others() -> None:
+    assert changed_lines(LISTS, writing.with_listed(LISTS, "images", "on")) == ([], ["    - 'on'"])
+    assert changed_lines(LISTS, writing.without_listed(LISTS, "images", "clip")) == (
+        ["    - clip   # mine"],
+        [],
+    )
+    assert writing.with_listed(LISTS, "images", "draw") == LISTS
+    assert "images" not in writing.without_listed("categories:\n  images:\n  - a\n  b: [c]\n", "images", "a")
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\n"])
+def test_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path: Path, ends: str) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + BY_HAND.replace("\n", ends).encode())
+    Registry(path).update("mood", {"port": 8000})
+    expected = writing.with_fields(BY_HAND, "mood", {"port": 8000})
+    assert path.read_bytes() == expected.replace("\n", ends).encode()
+
+
+def test_an_edit_that_would_change_other_entries_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    text = "spaces:\n  a: &a {id: a, port: 80}\n  b: *a\n"
+    path.write_text(text)
+    with pytest.raises(BadRequestError, match="'a' cannot be changed without changing others"):
+        Registry(path).update("a", {"port": 90})
+    assert path.read_text() == text
 
 
 def test_the_default_registry_is_edited_line_by_line() -> None:

@@ -46,7 +46,7 @@ def read(path: Path) -> Content:
     """The file's text; empty where there is none. Raises OSError and UnicodeDecodeError."""
     while True:
         stamp = stamp_of(path)
-        text = path.read_text(encoding="utf-8") if stamp != NOWHERE else ""
+        text = _text_of(path) if stamp != NOWHERE else ""
         if stamp_of(path) == stamp:
             return Content(text, stamp)
 
@@ -76,10 +76,16 @@ def replace(path: Path, before: Content, text: str) -> bool:
         part.unlink(missing_ok=True)
 
 
+def _text_of(path: Path) -> str:
+    """The text with its own line ends. A mark of the byte order goes: libyaml counts without it."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return file.read()
+
+
 def _written(path: Path, text: str) -> Path:
     """A new file beside `path` with the text, safe on the disk."""
     with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}-", encoding="utf-8", delete=False
+        "w", dir=path.parent, prefix=f".{path.name}-", encoding="utf-8", newline="", delete=False
     ) as file:
         file.write(text)
         file.flush()

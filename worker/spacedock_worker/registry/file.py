@@ -22,7 +22,7 @@ from spacedock.wire import describe
 from spacedock_worker.registry import exchange, writing
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.exchange import NOWHERE, Stamp
-from spacedock_worker.registry.reading import Reader
+from spacedock_worker.registry.reading import Reader, placed
 from spacedock_worker.registry.shelf import EMPTY, Shelf
 
 log = structlog.get_logger()
@@ -31,6 +31,9 @@ _SETTLED_SECONDS = 0.2
 """An editor may empty a file before it writes it: a file that somebody else saved is left alone so long."""
 
 _LONGEST_WAIT = 5.0
+
+Change = Callable[[str, Shelf], tuple[str, SpaceEntry | None]]
+"""From a text, and what it says, to the new text and the entry that is meant to be in it (None: none)."""
 
 
 class Registry:
@@ -68,14 +71,16 @@ class Registry:
             raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
         entry = _valid(name, fields)
         row = {"id": entry.id, **entry.model_dump(mode="json", exclude_unset=True)}
+        lay = self._reader.layout
 
-        def put(text: str, shelf: Shelf) -> str:
+        def put(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
             before = shelf.spaces.get(name)
             if before is not None and before.category != entry.category:
-                text = writing.without_listed(text, before.category, name)
-            return writing.with_listed(writing.with_entry(text, name, row), entry.category, name)
+                text = writing.without_listed(text, before.category, name, lay)
+            text = writing.with_entry(text, name, row, lay)
+            return writing.with_listed(text, entry.category, name, lay), _valid(name, row)
 
-        return self._edit(put).get(name)
+        return self._edit(name, put).get(name)
 
     def update(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
         """Set fields of a Space that is there; one that is None goes back to what it is by default.
@@ -83,24 +88,25 @@ class Registry:
         Raises SpaceNotFoundError, and BadRequestError as `add` does.
         """
 
-        def change(text: str, shelf: Shelf) -> str:
+        def change(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
             given = shelf.get(name).model_dump(mode="json", exclude_unset=True) | dict(fields)
             after = _valid(name, {key: value for key, value in given.items() if value is not None})
             row = after.model_dump(mode="json", exclude_unset=True)
-            return writing.with_fields(text, name, {key: row.get(key) for key in fields})
+            changed = {key: row.get(key) for key in fields}
+            return writing.with_fields(text, name, changed, self._reader.layout), _valid(name, row)
 
-        return self._edit(change).get(name)
+        return self._edit(name, change).get(name)
 
     def remove(self, name: str) -> None:
         """Remove a Space, from its categories as well. Raises SpaceNotFoundError."""
 
-        def drop(text: str, shelf: Shelf) -> str:
+        def drop(text: str, shelf: Shelf) -> tuple[str, None]:
             shelf.get(name)
             for category in [key for key, names in shelf.categories.items() if name in names]:
-                text = writing.without_listed(text, category, name)
-            return writing.without_entry(text, name)
+                text = writing.without_listed(text, category, name, self._reader.layout)
+            return writing.without_entry(text, name, self._reader.layout), None
 
-        self._edit(drop)
+        self._edit(name, drop)
 
     def _read(self) -> None:
         try:
@@ -131,18 +137,18 @@ class Registry:
             return f"{self.path} cannot be written ({error.strerror}): the default registry is used"
         return None
 
-    def _edit(self, change: Callable[[str, Shelf], str]) -> Shelf:
-        """Change the file from what it holds now, whoever changes it at the same time."""
+    def _edit(self, name: str, change: Change) -> Shelf:
+        """Change an entry of the file as it is now, whoever changes the file at the same time."""
         self.shelf()
         # A link stays one: what it leads to is what changes.
         path = self.path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_suffix(".lock")) as ours:
-            while not self._changed(path, change, ours):
+            while not self._changed(path, name, change, ours):
                 log.info("registry.edited_by_others", path=str(path))
         return self._shelf
 
-    def _changed(self, path: Path, change: Callable[[str, Shelf], str], ours: TextIO) -> bool:
+    def _changed(self, path: Path, name: str, change: Change, ours: TextIO) -> bool:
         """Whether the change was made; not where somebody else was faster.
 
         `ours` has the stamp of the last write of any process of ours.
@@ -152,13 +158,15 @@ class Registry:
             try:
                 if content.stamp != self._good:
                     self._take(content.text, content.stamp)
-                text = change(content.text, self._shelf)
+                before, ends = _lines_of(content.text)
+                text, meant = change(before, self._shelf)
                 shelf = self._reader.read(text)
+                _check(self._shelf, shelf, name, meant and placed(meant, self.path.parent))
             except (BadRequestError, UnicodeDecodeError) as error:
                 raise BadRequestError(f"the registry cannot be changed: {error}") from error
-            if text == content.text:
+            if text == before:
                 return True
-            if not exchange.replace(path, content, text):
+            if not exchange.replace(path, content, text.replace("\n", ends)):
                 return False
             self._shelf = shelf
             self._stamp = self._good = exchange.stamp_of(path)
@@ -186,6 +194,27 @@ def _settled(path: Path, ours: TextIO) -> exchange.Content:
         if settled or repr(content.stamp) == own or time.monotonic() > end:
             return content
         time.sleep(_SETTLED_SECONDS - age)
+
+
+def _lines_of(text: str) -> tuple[str, str]:
+    """The text with plain line ends, and those that it had; ends of both kinds are left as they are."""
+    both = text.count("\r\n")
+    return (text.replace("\r\n", "\n"), "\r\n") if both and both == text.count("\n") else (text, "\n")
+
+
+def _check(before: Shelf, after: Shelf, name: str, meant: SpaceEntry | None) -> None:
+    """See that a change came to what was meant. Raises BadRequestError."""
+    wanted = {**before.spaces, name: meant}
+    if meant is None:
+        del wanted[name]
+    if after.spaces != wanted or _others(before, name) != _others(after, name):
+        raise BadRequestError(f"'{name}' cannot be changed without changing others: edit the file by hand")
+
+
+def _others(shelf: Shelf, name: str) -> dict[str, list[str]]:
+    """The categories' lists without that Space."""
+    lists = {key: [other for other in names if other != name] for key, names in shelf.categories.items()}
+    return {key: names for key, names in lists.items() if names}
 
 
 @contextmanager

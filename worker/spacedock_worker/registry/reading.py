@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from spacedock.errors import BadRequestError
+from spacedock_worker.registry.chunks import Chunks
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.layout import LOADER, Layout, layout
+from spacedock_worker.registry.layout import LOADER, Layout
 from spacedock_worker.registry.row import Row, plain, row_of
 from spacedock_worker.registry.shelf import Shelf
 
@@ -23,6 +24,7 @@ class Reader:
     """Reads one file again and again; entries whose lines are as before are not read again."""
 
     path: Path
+    _chunks: Chunks = field(default_factory=Chunks)
     _known: dict[str, Row] = field(default_factory=dict)
 
     def read(self, text: str) -> Shelf:
@@ -32,13 +34,17 @@ class Reader:
         shelf's warnings say where. Raises BadRequestError where the text is no registry at all.
         """
         try:
-            return self._read(text, layout(text))
+            return self._read(text, self.layout(text))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
             raise BadRequestError(f"{self.path}{place}: not YAML: {error.problem}") from error
         except (yaml.YAMLError, RecursionError) as error:
             raise BadRequestError(f"{self.path}: not YAML: {error}") from error
+
+    def layout(self, text: str) -> Layout:
+        """Where what stands in the text. Raises yaml.YAMLError where it is no YAML."""
+        return self._chunks.layout(text)
 
     def _read(self, text: str, found: Layout) -> Shelf:
         parts = _Parts(self.path, text, found)
@@ -51,7 +57,7 @@ class Reader:
             if name in seen:
                 parts.warn(line, column, f"spaces.{name} is there twice: the first one counts")
             elif row.entry is not None:
-                yield name, _placed(row.entry, self.path.parent)
+                yield name, placed(row.entry, self.path.parent)
             for fault in row.faults:
                 words = f"spaces.{name}: {fault.words}. The Space is left out until this is mended"
                 parts.warn(line + fault.line, fault.column, words)
@@ -133,7 +139,7 @@ def _categories(parts: _Parts, spaces: Mapping[str, Any]) -> Iterator[tuple[str,
         yield key.value, tuple(name for name, _ in named if name in spaces)
 
 
-def _placed(entry: SpaceEntry, folder: Path) -> SpaceEntry:
+def placed(entry: SpaceEntry, folder: Path) -> SpaceEntry:
     """The entry with its repository's path, which is said from the registry's own folder."""
     if not entry.repository:
         return entry
