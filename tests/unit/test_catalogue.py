@@ -13,9 +13,9 @@ from tests.hub import TOKEN, HubDouble
 from tests.served import served
 
 from spacedock_worker.images import ImageSettings
-from spacedock_worker.registry.catalogue import Catalogue, HubSpace, entry_of
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.hub_errors import (
+from spacedock_worker.registry.hub.catalogue import Catalogue, HubSpace, entry_of
+from spacedock_worker.registry.hub.errors import (
     HubError,
     HubLimitedError,
     HubOddError,

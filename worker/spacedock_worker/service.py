@@ -28,8 +28,8 @@ from spacedock_worker.plan_desk import PlanDesk
 from spacedock_worker.planning import Planner
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.registry.file import Registry, default_text
-from spacedock_worker.registry.profiles import FILE as PROFILES
-from spacedock_worker.registry.profiles import ProfileStore
+from spacedock_worker.registry.profiling.profiles import FILE as PROFILES
+from spacedock_worker.registry.profiling.profiles import ProfileStore
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner

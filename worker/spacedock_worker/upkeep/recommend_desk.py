@@ -17,8 +17,8 @@ from spacedock_worker.containers.engine import RefusedError
 from spacedock_worker.errors import StepError
 from spacedock_worker.plan import kind_of
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.recommend import Recommendation, Recommender
-from spacedock_worker.registry.tasks import Task, analyse
+from spacedock_worker.registry.ranking.recommend import Recommendation, Recommender
+from spacedock_worker.registry.ranking.tasks import Task, analyse
 from spacedock_worker.route import nothing_fits
 from spacedock_worker.upkeep.image_shelf import ImageShelf
 
