@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from spacedock_worker.registry.hub import cache as cache_module
 from spacedock_worker.registry.hub.cache import KEPT_SECONDS, HubCache
 from spacedock_worker.registry.hub.space import HubSpace
 
