@@ -11,18 +11,9 @@ from tests.served import served
 from tests.unit.catalogues import SHA, Clock, add, again, filled
 
 from spacedock_worker.images import ImageSettings
-<<<<<<< HEAD
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.hub.catalogue import Catalogue, HubSpace, entry_of
+from spacedock_worker.registry.hub.catalogue import Catalogue, entry_of
 from spacedock_worker.registry.hub.errors import (
-    HubError,
-    HubLimitedError,
-    HubOddError,
-=======
-from spacedock_worker.registry.catalogue import Catalogue, entry_of
-from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.hub_errors import (
->>>>>>> a977469dad75a592072dbc48600c06b6077c297c
     HubOfflineError,
     HubSilentError,
 )

@@ -13,8 +13,8 @@ from tests.served import served
 from tests.unit.catalogues import SHA, Clock, add, again, filled
 
 from spacedock_worker.images import ImageSettings
-from spacedock_worker.registry.catalogue import Catalogue, HubSpace
-from spacedock_worker.registry.hub_errors import (
+from spacedock_worker.registry.hub.catalogue import Catalogue, HubSpace
+from spacedock_worker.registry.hub.errors import (
     HubError,
     HubLimitedError,
     HubOddError,
