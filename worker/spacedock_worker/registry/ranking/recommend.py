@@ -150,6 +150,7 @@ class Recommender:
 
     def prepare(self) -> None:
         """Read the registry and index it where that is due: what is asked next takes no time for it."""
+        taxonomy()
         with self._lock:
             self._ready()
 
