@@ -27,13 +27,13 @@ style:
 
 .PHONY: check
 check: lint test-tools ## lint, and the tests that need no Docker Engine
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q tests/unit tests/routing
 
 .PHONY: test
 test: setup test-tools ## Everything: lint, unit, integration and acceptance tests on the real engine
 	@$(BIN)/python -m tests.layers > .cache/layers.log 2>&1 & layers=$$!; \
 	$(MAKE) --no-print-directory style && \
-	$(BIN)/pytest -q tests/unit tests/integration --ignore tests/integration/apps || { kill $$layers; exit 1; }; \
+	$(BIN)/pytest -q tests/unit tests/routing tests/integration --ignore tests/integration/apps || { kill $$layers; exit 1; }; \
 	wait $$layers || { cat .cache/layers.log; exit 1; }
 	@$(BIN)/pytest tests/integration/apps tests/compat tests/acceptance --durations=10
 

@@ -105,10 +105,16 @@ def test_smollm_answers_last_and_says_that_words_are_no_picture(daemon: Daemon) 
 
 
 def test_a_model_that_cannot_take_the_input_is_skipped_with_its_reason(daemon: Daemon) -> None:
-    ran = daemon.spacedock("run", "--file", FIXTURES / "hello.wav", "--json")
+    ran = daemon.spacedock("run", "--file", FIXTURES / "hello.wav", "--tier", "fast", "--json")
     assert ran.code == 1
     reasons = [attempt["error"]["message"] for attempt in ran.result["attempts"]]
     assert any("does not take audio" in reason for reason in reasons)
+
+
+def test_a_recording_that_names_no_space_goes_to_one_that_takes_it(daemon: Daemon) -> None:
+    ran = daemon.spacedock("run", "--file", FIXTURES / "hello.wav", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.result["answered_by"]["name"] == "transcribe"
 
 
 async def test_a_job_that_needs_no_container_ends_in_under_10_ms(daemon: Daemon) -> None:

@@ -20,8 +20,8 @@ from spacedock_worker.adapters.endpoint import Endpoint, Slot
 from spacedock_worker.containers import Engine
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
 from spacedock_worker.images.survey import Survey
-from spacedock_worker.registry.catalogue import Catalogue
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.hub.catalogue import Catalogue
 from spacedock_worker.upkeep.about_desk import AboutDesk
 from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
 

@@ -32,14 +32,14 @@ from spacedock_worker.containers import ContainerSettings, Engine, Pool
 from spacedock_worker.images import Images, ImageSettings
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.models import ModelEndpoint, Models
-from spacedock_worker.registry.catalogue import Catalogue
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.hub.catalogue import Catalogue
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
-from spacedock_worker.upkeep.hub_news import HubReader
 from spacedock_worker.upkeep.keeping import keeping
+from spacedock_worker.validation.hub_news import HubReader
 
 SPACES = Path(__file__).parent.parent / "spaces"
 SHA = "1234567" + "a" * 33

@@ -13,8 +13,8 @@ from spacedock.files import FileRef
 from spacedock.request import JobRequest, Tier
 from spacedock_worker.plan import kinds_of
 from spacedock_worker.registry.file import Registry, default_text
-from spacedock_worker.registry.recommend import Recommender
-from spacedock_worker.registry.tasks import analyse
+from spacedock_worker.registry.ranking.recommend import Recommender
+from spacedock_worker.registry.ranking.tasks import analyse
 from spacedock_worker.route import route
 
 LABELLED = Path(__file__).with_name("tasks.yaml")

@@ -15,7 +15,7 @@ from spacedock_worker.plan import UNKNOWN, plan
 from spacedock_worker.planning import candidates_for
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.recommend import Recommender
+from spacedock_worker.registry.ranking.recommend import Recommender
 from spacedock_worker.space_step import call_of, source_of
 
 REPOSITORY = payload_of("mine.tar", b"tar", "application/x-tar").ref

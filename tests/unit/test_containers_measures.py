@@ -15,7 +15,7 @@ from spacedock_worker.containers.memory import peak_of
 from spacedock_worker.containers.sentry import kept_up
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.registry.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.registry.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 SETTINGS = ContainerSettings(instance_id="test")
 SPEC = ContainerSpec("one", "image", "sha256:one")

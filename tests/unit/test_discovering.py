@@ -19,15 +19,15 @@ from spacedock.request import JobRequest
 from spacedock_worker.images import ImageSettings
 from spacedock_worker.images.survey import Offer, Standing
 from spacedock_worker.planning import candidates_for
-from spacedock_worker.registry.catalogue import Catalogue
-from spacedock_worker.registry.catalogue_desk import CatalogueDesk
-from spacedock_worker.registry.completing import completing
-from spacedock_worker.registry.discoverer import Discoverer
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.hub_errors import HubError
-from spacedock_worker.registry.recommend import Recommender
+from spacedock_worker.registry.hub.catalogue import Catalogue
+from spacedock_worker.registry.hub.catalogue_desk import CatalogueDesk
+from spacedock_worker.registry.hub.completing import completing
+from spacedock_worker.registry.hub.discoverer import Discoverer
+from spacedock_worker.registry.hub.errors import HubError
+from spacedock_worker.registry.ranking.recommend import Recommender
 from spacedock_worker.upkeep.about_desk import offered
-from spacedock_worker.upkeep.hub_news import HubReader
+from spacedock_worker.validation.hub_news import HubReader
 
 SHA = "b" * 40
 NO_REDIS = Redis()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from spacedock_worker.registry import hub_cache
-from spacedock_worker.registry.hub_cache import KEPT_SECONDS, HubCache
-from spacedock_worker.registry.hub_space import HubSpace
+from spacedock_worker.registry.hub import cache as cache_module
+from spacedock_worker.registry.hub.cache import KEPT_SECONDS, HubCache
+from spacedock_worker.registry.hub.space import HubSpace
 
 NOW = 1_700_000_000.0
 SPACE = HubSpace("me/x", "X", tags=("a", "b"), last_modified=datetime(2026, 5, 4, tzinfo=UTC), relevance=0.5)
@@ -69,7 +69,7 @@ def test_every_space_is_known_as_it_was_told_of_last(tmp_path: Path) -> None:
 
 
 def test_only_so_many_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_cache, "KEPT_FILES", 3)
+    monkeypatch.setattr(cache_module, "KEPT_FILES", 3)
     cache = HubCache(tmp_path, lambda: NOW)
     for number in range(5):
         cache.put(f"search {number}", (SPACE,))

@@ -12,7 +12,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.chain import Trace
 from spacedock_worker.errors import StepError
 from spacedock_worker.noting import Noting
-from spacedock_worker.registry.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.registry.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
-from spacedock_worker.registry.recommend import Recommendation, Recommender
+from spacedock_worker.registry.ranking.recommend import Recommendation, Recommender
+from spacedock_worker.registry.ranking.tasks import analyse
 from spacedock_worker.registry.shelf import Shelf
-from spacedock_worker.registry.tasks import analyse
 
 AUDIO = frozenset({"audio"})
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)

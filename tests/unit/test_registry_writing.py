@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.registry import writing
+from spacedock_worker.registry import exchange, writing
 from spacedock_worker.registry.file import Registry, default_text
 
 BY_HAND = """\
@@ -213,23 +213,24 @@ def let_go(*editors: subprocess.Popen[bytes]) -> None:
 
 
 def by_hand(path: Path, number: int) -> None:
-    """What a person's editor does: load, add a line of comment, save; in place, or by a new file."""
+    """What a person's editor does: load, add a line of comment, save; in place, or by a new file.
+
+    A good editor sees that the file has changed since it was loaded, and its person loads it again.
+    """
     while True:
-        seen = path.stat().st_mtime_ns
-        text = path.read_text()
-        if path.stat().st_mtime_ns == seen and text:
-            break
-    text = text.replace("# notes\n", f"# notes\n# by hand {number}\n")
-    if path.stat().st_mtime_ns != seen:
-        # An editor warns, and its person loads the file again.
-        return by_hand(path, number)
-    if number % 2:
-        path.write_text(text)
-    else:
-        part = path.with_suffix(".hand")
-        part.write_text(text)
-        part.replace(path)
-    return None
+        seen = exchange.read(path)
+        text = seen.text.replace("# notes\n", f"# notes\n# by hand {number}\n")
+        if number % 2:
+            if exchange.replace(path, seen, text):
+                return
+            continue
+        with path.open("r+") as file:
+            text = file.read().replace("# notes\n", f"# notes\n# by hand {number}\n")
+            file.seek(0)
+            file.write(text)
+            file.flush()
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return
 
 
 def test_two_hundred_edits_at_once_and_a_person_lose_nothing(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from spacedock.files import FileRef
 from spacedock.request import JobRequest, Tier
 from spacedock_worker.plan import kinds_of
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.recommend import Recommendation
-from spacedock_worker.registry.tasks import analyse
+from spacedock_worker.registry.ranking.recommend import Recommendation
+from spacedock_worker.registry.ranking.tasks import analyse
 from spacedock_worker.route import STEPS, Route, needs_ranking, route
 
 MEDIA = {"image": "image/png", "audio": "audio/wav", "text": "text/plain"}

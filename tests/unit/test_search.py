@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.search import Index
+from spacedock_worker.registry.ranking.search import Index
 
 SPACES = [
     SpaceEntry(id="whisper", description="Writes down what is said", tags=("asr",), category="audio"),

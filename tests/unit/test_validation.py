@@ -19,9 +19,9 @@ from spacedock_worker.images import Image
 from spacedock_worker.images.manifest import Platform
 from spacedock_worker.images.survey import Offer, Standing
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
-from spacedock_worker.upkeep.samples import letter, picture, samples, sound
-from spacedock_worker.upkeep.shallow import checks_of
-from spacedock_worker.upkeep.validation import Check, Findings, HubFacts, HubNews, Mark, verdict
+from spacedock_worker.validation.samples import letter, picture, samples, sound
+from spacedock_worker.validation.shallow import checks_of
+from spacedock_worker.validation.validation import Check, Findings, HubFacts, HubNews, Mark, verdict
 
 GB = 2**30
 NOW = datetime(2025, 1, 2, 3, 4, tzinfo=UTC)

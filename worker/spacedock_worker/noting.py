@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.chain import Trace
 from spacedock_worker.errors import StepError
-from spacedock_worker.registry.profiles import ProfileStore, Run
+from spacedock_worker.registry.profiling.profiles import ProfileStore, Run
 
 _FULL = "no space left on device"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.suiting import UNKNOWN as UNKNOWN
+from spacedock_worker.registry.ranking.suiting import UNKNOWN as UNKNOWN
 
 MOST_SPACES = 6
 """How many Spaces a job tries at most: each may have to be built first."""

@@ -11,12 +11,12 @@ from spacedock.request import JobRequest, Tier
 from spacedock_worker.model_step import ModelRunner, option_of
 from spacedock_worker.models import ModelEndpoint
 from spacedock_worker.plan import UNKNOWN, Fits, Plan, kinds_of, plan
-from spacedock_worker.registry.categories import SURE
-from spacedock_worker.registry.discoverer import Discovers
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.recommend import Recommendation, Recommender
-from spacedock_worker.registry.tasks import analyse
+from spacedock_worker.registry.hub.categories import SURE
+from spacedock_worker.registry.hub.discoverer import Discovers
+from spacedock_worker.registry.ranking.recommend import Recommendation, Recommender
+from spacedock_worker.registry.ranking.tasks import analyse
 from spacedock_worker.route import Route, needs_ranking, route
 
 _WHOLE_CATEGORY = 30

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spacedock.request import JobRequest, Tier
-from spacedock_worker.registry.recommend import Recommendation
-from spacedock_worker.registry.standing import WARM
-from spacedock_worker.registry.tasks import SURE, Task
-from spacedock_worker.registry.taxonomy import taxonomy
+from spacedock_worker.registry.ranking.recommend import Recommendation
+from spacedock_worker.registry.ranking.standing import WARM
+from spacedock_worker.registry.ranking.tasks import SURE, Task
+from spacedock_worker.registry.ranking.taxonomy import taxonomy
 
 STEPS = 3
 """How many Spaces are tried for a job that names none: each may have to be built first."""

@@ -28,8 +28,8 @@ from spacedock_worker.plan_desk import PlanDesk
 from spacedock_worker.planning import Planner
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.registry.file import Registry, default_text
-from spacedock_worker.registry.profiles import FILE as PROFILES
-from spacedock_worker.registry.profiles import ProfileStore
+from spacedock_worker.registry.profiling.profiles import FILE as PROFILES
+from spacedock_worker.registry.profiling.profiles import ProfileStore
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
@@ -79,13 +79,13 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         foresight = Foresight(
             settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles
         )
-        standing = {
+        desks = kept.desks(images, pool, opener) | {
+            Op.PLAN: PlanDesk(planner, foresight).answer,
             Op.VALIDATE: kept.validating(images, pool, spaces, secrets),
             Op.TIERS: kept.tiers(pool, runner),
         }
-        planning = {Op.PLAN: PlanDesk(planner, foresight).answer}
-        desks = Desks(kept.desks(images, pool, opener) | planning | standing)
-        worker = QueueWorker(settings.redis_url, host.handle, desks.answer, settings.max_jobs)
+        worker = QueueWorker(settings.redis_url, host.handle, Desks(desks).answer, settings.max_jobs)
+        await stack.enter_async_context(_running(asyncio.to_thread(kept.recommender.prepare)))
         await stack.enter_async_context(_running(kept.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)
 

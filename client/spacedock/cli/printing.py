@@ -31,7 +31,8 @@ def write(text: str) -> None:
 
 def printable(text: str) -> str:
     """The text without control characters, but for tabs and new lines."""
-    return _CONTROL.sub("\ufffd", text)
+    # For thousands of cells of a table the quick question first.
+    return text if text.isprintable() else _CONTROL.sub("\ufffd", text)
 
 
 def heading(path: Path) -> str:

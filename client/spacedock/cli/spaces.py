@@ -59,12 +59,17 @@ async def _list(url: str | None) -> Reply:
 
 def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]]) -> None:
     rows = [
-        [printable(str(cell)) for cell in _cells(name, entry, status.get(name, {}))]
+        [_line(str(cell)) for cell in _cells(name, entry, status.get(name, {}))]
         for name, entry in sorted(spaces.items())
     ]
     # A pipe has no width: what reads it wants each Space on one line.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     write("\n".join(table.lines(_TITLES, rows, width)))
+
+
+def _line(cell: str) -> str:
+    """The cell as one line: a description may have several."""
+    return cell if cell.isprintable() else printable(" ".join(cell.split()))
 
 
 def _cells(name: str, entry: dict[str, Any], here: dict[str, Any]) -> tuple[str, ...]:

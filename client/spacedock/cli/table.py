@@ -14,16 +14,30 @@ def lines(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int | Non
 
     Only the last column is cut: the others are for copying.
     """
-    from rich.cells import cell_len, set_cell_size
-
-    widths = [
-        max([cell_len(title), *(cell_len(row[place]) for row in rows)]) for place, title in enumerate(titles)
-    ]
+    widths = [max(map(_width, column)) for column in zip(titles, *rows, strict=True)]
     if width is not None:
         left = width - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
         widths[-1] = min(widths[-1], max(left, _NARROWEST))
     for row in (titles, ["-" * most for most in widths], *rows):
-        cells = [cell + " " * (most - cell_len(cell)) for cell, most in zip(row, widths, strict=True)]
-        if cell_len(cells[-1]) > widths[-1]:
-            cells[-1] = set_cell_size(cells[-1], widths[-1] - 1) + "…"
+        cells = [cell + " " * (most - _width(cell)) for cell, most in zip(row, widths, strict=True)]
+        if _width(cells[-1]) > widths[-1]:
+            cells[-1] = _cut(cells[-1], widths[-1] - 1) + "…"
         yield _GAP.join(cells).rstrip()
+
+
+def _width(cell: str) -> int:
+    """The columns that it takes on a terminal."""
+    if cell.isascii():
+        return len(cell)
+    from rich.cells import cell_len
+
+    return cell_len(cell)
+
+
+def _cut(cell: str, width: int) -> str:
+    """The part of it that takes so many columns."""
+    if cell.isascii():
+        return cell[:width]
+    from rich.cells import set_cell_size
+
+    return set_cell_size(cell, width)

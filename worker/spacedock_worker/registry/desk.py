@@ -12,9 +12,9 @@ from spacedock import records
 from spacedock.control import Call, Op, Reply
 from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
 from spacedock.files import FileRef
-from spacedock_worker.registry.completing import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.hub.completing import Complete, guessed
 from spacedock_worker.registry.shelf import EMPTY, Shelf
 
 _CLIENT_FIELDS = frozenset(

@@ -18,11 +18,11 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, SpaceSource
 from spacedock_worker.images.manifest import Platform
 from spacedock_worker.images.survey import Offer, Standing
-from spacedock_worker.registry.catalogue import FRESH_SECONDS, Catalogue, age_of
-from spacedock_worker.registry.catalogue_desk import row_of
-from spacedock_worker.registry.discoverer import listed
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.hub_space import HubSpace
+from spacedock_worker.registry.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
+from spacedock_worker.registry.hub.catalogue_desk import row_of
+from spacedock_worker.registry.hub.discoverer import listed
+from spacedock_worker.registry.hub.space import HubSpace
 
 _HOST_SECONDS = 5.0
 _MOST_ENDPOINTS = 50

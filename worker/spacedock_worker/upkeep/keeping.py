@@ -19,14 +19,14 @@ from spacedock_worker.fitting import Fitting
 from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.model_step import ModelRunner
-from spacedock_worker.registry.catalogue import Catalogue
-from spacedock_worker.registry.catalogue_desk import CatalogueDesk
-from spacedock_worker.registry.completing import completing
 from spacedock_worker.registry.desk import RegistryDesk
-from spacedock_worker.registry.discoverer import Discoverer
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.profiles import ProfileStore
-from spacedock_worker.registry.recommend import Recommender
+from spacedock_worker.registry.hub.catalogue import Catalogue
+from spacedock_worker.registry.hub.catalogue_desk import CatalogueDesk
+from spacedock_worker.registry.hub.completing import completing
+from spacedock_worker.registry.hub.discoverer import Discoverer
+from spacedock_worker.registry.profiling.profiles import ProfileStore
+from spacedock_worker.registry.ranking.recommend import Recommender
 from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
@@ -36,9 +36,7 @@ from spacedock_worker.upkeep.cleaner import Cleaner
 from spacedock_worker.upkeep.cleanup_desk import CleanupDesk
 from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
 from spacedock_worker.upkeep.housekeeping import Housekeeper
-from spacedock_worker.upkeep.hub_news import HubReader
 from spacedock_worker.upkeep.image_shelf import ImageShelf
-from spacedock_worker.upkeep.inspection import Inspection
 from spacedock_worker.upkeep.lock import LockFile
 from spacedock_worker.upkeep.lock_desk import LockDesk
 from spacedock_worker.upkeep.notes import ImageNotes
@@ -48,8 +46,10 @@ from spacedock_worker.upkeep.scratch import SCRATCH, Scratch
 from spacedock_worker.upkeep.spaces_desk import SpacesDesk, state_of
 from spacedock_worker.upkeep.stock import Stock
 from spacedock_worker.upkeep.tiers_desk import TiersDesk
-from spacedock_worker.upkeep.trial import Trials
-from spacedock_worker.upkeep.validation_desk import ValidationDesk
+from spacedock_worker.validation.hub_news import HubReader
+from spacedock_worker.validation.inspection import Inspection
+from spacedock_worker.validation.trial import Trials
+from spacedock_worker.validation.validation_desk import ValidationDesk
 
 
 @dataclass(frozen=True, slots=True)

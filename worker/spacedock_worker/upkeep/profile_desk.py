@@ -13,7 +13,7 @@ from spacedock.errors import SpaceNotFoundError
 from spacedock_worker.desks import Desk
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.profiles import Measured, ProfileStore, Run
+from spacedock_worker.registry.profiling.profiles import Measured, ProfileStore, Run
 
 _CALLS = 60
 _SPACES = 1000

@@ -17,8 +17,8 @@ from spacedock_worker.containers.engine import RefusedError
 from spacedock_worker.errors import StepError
 from spacedock_worker.plan import kind_of
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.recommend import Recommendation, Recommender
-from spacedock_worker.registry.tasks import Task, analyse
+from spacedock_worker.registry.ranking.recommend import Recommendation, Recommender
+from spacedock_worker.registry.ranking.tasks import Task, analyse
 from spacedock_worker.route import nothing_fits
 from spacedock_worker.upkeep.image_shelf import ImageShelf
 
@@ -55,15 +55,10 @@ class RecommendDesk:
         if not (asked.text.strip() or asked.media_types or asked.category):
             raise BadRequestError("recommend: say what is to be done, or name a file or a category")
         self._recommender.look()
-        category, task = await asyncio.to_thread(self._understand, asked)
-        found = await asyncio.to_thread(
-            self._recommender.recommend,
-            task,
-            asked.limit,
-            category=category,
-            performance_first=asked.performance_first,
+        # The engine takes as long to tell of its images as the ranking does.
+        (category, task, found), images = await asyncio.gather(
+            asyncio.to_thread(self._recommended, asked), self._images()
         )
-        images = await self._images()
         data = {
             "task": task.title,
             "category": category,
@@ -71,6 +66,13 @@ class RecommendDesk:
             "advice": None if any(one.misfit is None for one in found) else nothing_fits(task),
         }
         return Reply(data=data)
+
+    def _recommended(self, asked: RecommendOptions) -> tuple[str | None, Task, tuple[Recommendation, ...]]:
+        category, task = self._understand(asked)
+        found = self._recommender.recommend(
+            task, asked.limit, category=category, performance_first=asked.performance_first
+        )
+        return category, task, found
 
     def _understand(self, asked: RecommendOptions) -> tuple[str | None, Task]:
         known = self._registry.shelf().known_categories

@@ -18,7 +18,7 @@ import httpx2
 from huggingface_hub import get_session, set_client_factory
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # loaded lazily
 
-from spacedock_worker.registry.hub_errors import HubBrokenError, HubLimitedError, HubOddError, HubSilentError
+from spacedock_worker.registry.hub.errors import HubBrokenError, HubLimitedError, HubOddError, HubSilentError
 
 MOST_BYTES = 4 * 2**20
 """What one answer may have; a page of a hundred Spaces has some 200 kB."""

@@ -25,8 +25,8 @@ from spacedock_worker.secrets import Secrets
 from spacedock_worker.space_step import access_of, source_of
 from spacedock_worker.upkeep.care import Care
 from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
-from spacedock_worker.upkeep.obtaining import RUNNABLE
-from spacedock_worker.upkeep.validation import AsksHub, Findings, HubNews
+from spacedock_worker.validation.obtaining import RUNNABLE
+from spacedock_worker.validation.validation import AsksHub, Findings, HubNews
 
 _SHOWN = 8
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from spacedock_worker.registry.measured import Run
+from spacedock_worker.registry.profiling.measured import Run
 
 log = structlog.get_logger()
 

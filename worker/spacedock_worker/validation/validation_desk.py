@@ -16,10 +16,10 @@ from spacedock.wire import describe
 from spacedock_worker.planning import undescribed
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.upkeep.inspection import Inspection
-from spacedock_worker.upkeep.shallow import checks_of
-from spacedock_worker.upkeep.trial import Trial, Trials
-from spacedock_worker.upkeep.validation import Check, Findings, Mark, told, verdict
+from spacedock_worker.validation.inspection import Inspection
+from spacedock_worker.validation.shallow import checks_of
+from spacedock_worker.validation.trial import Trial, Trials
+from spacedock_worker.validation.validation import Check, Findings, Mark, told, verdict
 
 
 class ValidateOptions(BaseModel):

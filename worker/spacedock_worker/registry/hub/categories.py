@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from spacedock_worker.registry.kinds import AI_CATEGORIES, KINDS, UNKNOWN
+from spacedock_worker.registry.hub.kinds import AI_CATEGORIES, KINDS, UNKNOWN
 
 NOWHERE = "specialized"
 """The category of a Space of which nothing tells what it does."""

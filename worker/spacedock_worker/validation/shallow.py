@@ -9,8 +9,8 @@ from spacedock_worker.errors import HostBusyError
 from spacedock_worker.images.room import in_words
 from spacedock_worker.images.survey import Offer, Standing
 from spacedock_worker.registry.entry import Verdict
-from spacedock_worker.upkeep.obtaining import RUNNABLE, image_check
-from spacedock_worker.upkeep.validation import Check, Findings, HubNews, Mark
+from spacedock_worker.validation.obtaining import RUNNABLE, image_check
+from spacedock_worker.validation.validation import Check, Findings, HubNews, Mark
 
 _NOT_RUNNABLE = {
     "static": "it is a static page: there is no server that could be asked",

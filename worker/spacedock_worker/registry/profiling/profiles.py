@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spacedock_worker.registry.measured import Measured, Run, measured
-from spacedock_worker.registry.run_file import KEPT_STARTS, RunFile
+from spacedock_worker.registry.profiling.measured import Measured, Run, measured
+from spacedock_worker.registry.profiling.run_file import KEPT_STARTS, RunFile
 
 __all__ = ["FILE", "Measured", "ProfileStore", "Run"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from spacedock_worker.registry.kinds import CATEGORIES
+from spacedock_worker.registry.hub.kinds import CATEGORIES
 
 _IMAGES, _AUDIO, _TEXT, _NLP, _MANY, _VISION, _SPECIAL = CATEGORIES
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from spacedock_worker.registry.phrases import Names, compiled
-from spacedock_worker.registry.spelling import Spelling
+from spacedock_worker.registry.ranking.phrases import Names, compiled
+from spacedock_worker.registry.ranking.spelling import Spelling
 
 GENERAL = "text-generation"
 """The task of a general language model: whatever no other task is."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from spacedock_worker.registry.hub_space import SPACES, HubSpace
+from spacedock_worker.registry.hub.space import SPACES, HubSpace
 
 log = structlog.get_logger()
 

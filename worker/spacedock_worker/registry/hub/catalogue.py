@@ -10,13 +10,13 @@ from pathlib import Path
 from huggingface_hub import SpaceInfo
 
 from spacedock_worker.images import ImageSettings
-from spacedock_worker.registry.discoveries import discovery_of
-from spacedock_worker.registry.hub_cache import FOLDER, HubCache, Said
-from spacedock_worker.registry.hub_client import ASK_SECONDS, HubClient
-from spacedock_worker.registry.hub_errors import HubError, HubOddError, HubSilentError, no_such_space
-from spacedock_worker.registry.hub_ranking import merged, of_category
-from spacedock_worker.registry.hub_space import HubSpace, Texts, entry_of, of_info, of_search
-from spacedock_worker.registry.search import telling
+from spacedock_worker.registry.hub.cache import FOLDER, HubCache, Said
+from spacedock_worker.registry.hub.client import ASK_SECONDS, HubClient
+from spacedock_worker.registry.hub.discoveries import discovery_of
+from spacedock_worker.registry.hub.errors import HubError, HubOddError, HubSilentError, no_such_space
+from spacedock_worker.registry.hub.ranking import merged, of_category
+from spacedock_worker.registry.hub.space import HubSpace, Texts, entry_of, of_info, of_search
+from spacedock_worker.registry.ranking.search import telling
 
 __all__ = ["Catalogue", "Found", "HubSpace", "entry_of"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import structlog
 
-from spacedock_worker.registry.catalogue import Catalogue, entry_of
-from spacedock_worker.registry.categories import Clues, infer
-from spacedock_worker.registry.hub_errors import HubError
-from spacedock_worker.registry.kinds import UNKNOWN
+from spacedock_worker.registry.hub.catalogue import Catalogue, entry_of
+from spacedock_worker.registry.hub.categories import Clues, infer
+from spacedock_worker.registry.hub.errors import HubError
+from spacedock_worker.registry.hub.kinds import UNKNOWN
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from huggingface_hub import SpaceInfo, SpaceSearchResult
 from pydantic import TypeAdapter
 
 from spacedock.request import SPACE_NAME
-from spacedock_worker.registry.categories import Clues, Guess, infer
-from spacedock_worker.registry.needed_secrets import secrets_in
+from spacedock_worker.registry.hub.categories import Clues, Guess, infer
+from spacedock_worker.registry.hub.needed_secrets import secrets_in
 
 UNCALLABLE = frozenset({"static", "streamlit"})
 """The kinds of Spaces that have no interface to call: pages alone, and apps that answer only to a browser."""

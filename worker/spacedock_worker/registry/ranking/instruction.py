@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from spacedock_worker.registry.taxonomy import taxonomy
+from spacedock_worker.registry.ranking.taxonomy import taxonomy
 
 _CODE = re.compile(r"```.*?(```|\Z)", re.DOTALL)
 _QUOTED = re.compile(r"[“”„«»\"][^“”„«»\"]+[“”„«»\"]|(?<!\w)'[^'\n]{2,}'(?!\w)")

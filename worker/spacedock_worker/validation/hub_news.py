@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spacedock_worker.registry.catalogue import FRESH_SECONDS, Catalogue, age_of
-from spacedock_worker.registry.hub_errors import HubError, HubRefusedError
-from spacedock_worker.upkeep.validation import HubFacts, HubNews
+from spacedock_worker.registry.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
+from spacedock_worker.registry.hub.errors import HubError, HubRefusedError
+from spacedock_worker.validation.validation import HubFacts, HubNews
 
 
 class HubReader:

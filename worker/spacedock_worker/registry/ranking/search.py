@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from threading import Lock
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.phrases import tokens_of
-from spacedock_worker.registry.taxonomy import taxonomy
+from spacedock_worker.registry.ranking.phrases import tokens_of
+from spacedock_worker.registry.ranking.taxonomy import taxonomy
 
 # How much a word counts by where it stands: name, hub id, description, tags, category.
 _WEIGHTS = (6.0, 3.0, 3.0, 2.0, 1.0)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from spacedock_worker.registry.instruction import Reading, mended, readings, words_asked
-from spacedock_worker.registry.taxonomy import GENERAL, Kind, taxonomy
+from spacedock_worker.registry.ranking.instruction import Reading, mended, readings, words_asked
+from spacedock_worker.registry.ranking.taxonomy import GENERAL, Kind, taxonomy
 
 SURE = 0.6
 """The weight from which on a task was asked for in words."""

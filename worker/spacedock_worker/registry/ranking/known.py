@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.search import Index
+from spacedock_worker.registry.ranking.search import Index
+from spacedock_worker.registry.ranking.suiting import tasks_of
+from spacedock_worker.registry.ranking.tasks import Task
+from spacedock_worker.registry.ranking.taxonomy import taxonomy
 from spacedock_worker.registry.shelf import Shelf
-from spacedock_worker.registry.suiting import tasks_of
-from spacedock_worker.registry.tasks import Task
-from spacedock_worker.registry.taxonomy import taxonomy
 
 _FOUND_BY_WORDS = 300
 _FOUND_BY_TASK = 300

@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from spacedock.control import Call, OnProgress, Reply
 from spacedock.errors import BadRequestError
 from spacedock.wire import describe
-from spacedock_worker.registry.catalogue import Catalogue, Found
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.hub_errors import HubError
-from spacedock_worker.registry.hub_space import HubSpace
-from spacedock_worker.registry.recommend import Recommender
+from spacedock_worker.registry.hub.catalogue import Catalogue, Found
+from spacedock_worker.registry.hub.errors import HubError
+from spacedock_worker.registry.hub.space import HubSpace
+from spacedock_worker.registry.ranking.recommend import Recommender
 
 _REASON = 200
 

@@ -10,10 +10,10 @@ import structlog
 from spacedock.errors import BadRequestError
 from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.sharing import Shared
-from spacedock_worker.registry.catalogue import Catalogue, entry_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.hub_errors import HubError
+from spacedock_worker.registry.hub.catalogue import Catalogue, entry_of
+from spacedock_worker.registry.hub.errors import HubError
 
 log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.search import telling
-from spacedock_worker.registry.tasks import Task
-from spacedock_worker.registry.taxonomy import Kind, taxonomy
+from spacedock_worker.registry.ranking.search import telling
+from spacedock_worker.registry.ranking.tasks import Task
+from spacedock_worker.registry.ranking.taxonomy import Kind, taxonomy
 
 UNKNOWN = "unknown"
 """The input and output type of a Space that no registry describes."""

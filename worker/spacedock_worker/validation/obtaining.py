@@ -5,7 +5,7 @@ from __future__ import annotations
 from spacedock.result import ErrorKind
 from spacedock_worker.images.room import in_words
 from spacedock_worker.images.survey import Offer, Standing
-from spacedock_worker.upkeep.validation import Check, Findings, Mark
+from spacedock_worker.validation.validation import Check, Findings, Mark
 
 RUNNABLE = ("gradio", "docker")
 """The SDKs of Spaces that have something to call."""

@@ -17,8 +17,8 @@ from spacedock_worker.errors import HostBusyError, StepError
 from spacedock_worker.plan import UNKNOWN, kind_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.space_step import SpaceRunner
-from spacedock_worker.upkeep.samples import Sample, samples
-from spacedock_worker.upkeep.validation import Check, Mark
+from spacedock_worker.validation.samples import Sample, samples
+from spacedock_worker.validation.validation import Check, Mark
 
 LONGEST_SECONDS = 7200.0
 """How long a trial may take in all: getting an image, waiting for room, starting, calling."""

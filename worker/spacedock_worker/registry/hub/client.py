@@ -29,7 +29,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are lo
 
 from spacedock_worker.images import ImageSettings
 from spacedock_worker.images.hub import is_offline
-from spacedock_worker.registry.hub_errors import (
+from spacedock_worker.registry.hub.errors import (
     HubBrokenError,
     HubError,
     HubLimitedError,
@@ -42,7 +42,7 @@ from spacedock_worker.registry.hub_errors import (
     gated_space,
     no_such_space,
 )
-from spacedock_worker.registry.hub_http import bounded, install
+from spacedock_worker.registry.hub.http import bounded, install
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import log10
 
-from spacedock_worker.registry.hub_space import HubSpace
+from spacedock_worker.registry.hub.space import HubSpace
 
 _RELEVANCE, _LIKES = 0.75, 0.25
 _UNTOLD = 0.5

@@ -9,12 +9,12 @@ from threading import Lock
 from typing import Protocol
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.known import Known
+from spacedock_worker.registry.ranking.known import Known
+from spacedock_worker.registry.ranking.standing import BEST_FIRST, FAST_FIRST, Measured, Standing, Weights
+from spacedock_worker.registry.ranking.suiting import misfit, missing, nearness, overlap
+from spacedock_worker.registry.ranking.tasks import Task
+from spacedock_worker.registry.ranking.taxonomy import taxonomy
 from spacedock_worker.registry.shelf import Shelf
-from spacedock_worker.registry.standing import BEST_FIRST, FAST_FIRST, Measured, Standing, Weights
-from spacedock_worker.registry.suiting import misfit, missing, nearness, overlap
-from spacedock_worker.registry.tasks import Task
-from spacedock_worker.registry.taxonomy import taxonomy
 
 NEAR = 0.25
 """How near what a Space is made for must be to the task, or how many of its words must be said of it."""
@@ -150,6 +150,7 @@ class Recommender:
 
     def prepare(self) -> None:
         """Read the registry and index it where that is due: what is asked next takes no time for it."""
+        taxonomy()
         with self._lock:
             self._ready()
 

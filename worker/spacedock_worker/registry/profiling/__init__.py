@@ -1,0 +1,1 @@
+"""What was measured of Spaces on this host, kept in one file."""

@@ -1,0 +1,1 @@
+"""Which Spaces suit a task: reading tasks and Spaces by one table, and ranking them."""
