@@ -65,7 +65,7 @@ class Trials:
             return
         request, files = found
         answer = await self._take(entry, request, files, trial, tell)
-        trial.digest, trial.endpoint = answer.by.image_digest, answer.by.endpoint
+        trial.endpoint = answer.by.endpoint
         if program:
             trial.checks.append(Check("start", Mark.OK, "its program ran"))
         trial.checks.append(_judged(entry, answer.answer, trial, bool(files)))
@@ -80,7 +80,7 @@ class Trials:
             answer = await self._take(entry, request, sample.files, trial, tell)
             if not trial.endpoints:
                 trial.checks.append(Check("start", Mark.OK, _started(trial.seconds)))
-            trial.digest, trial.endpoints = answer.by.image_digest, list(answer.answer.data or ())
+            trial.endpoints = list(answer.answer.data or ())
             if (chosen := _chosen(answer.answer.data)) is not None:
                 shown = f"{chosen['endpoint']}({', '.join(chosen['parameters'])})"
                 trial.checks.append(Check("endpoints", Mark.OK, f"{shown} would be called"))
@@ -109,6 +109,8 @@ class Trials:
         try:
             return await self._spaces.take(entry, request, load, None, trace)
         finally:
+            # Also of one that failed: what is said of an image is worth nothing for another.
+            trial.digest = trace.digest or trial.digest
             for kind, seconds in trace.seconds.items():
                 # Only the first of several looks at an app starts it.
                 trial.seconds[kind] = (
