@@ -130,6 +130,18 @@ def test_any_text_is_understood_quickly() -> None:
     assert time.perf_counter() - started < 1.0
 
 
+@pytest.mark.parametrize(
+    "piece",
+    ["\n", "\r\n", "\t", "- \n", "1. \n", "a", "é", "'a ", "` ", "the ", "draw a picture of my ", ": ", '"'],
+)
+def test_no_text_keeps_other_jobs_waiting(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
+    analyse(text, frozenset())
+    began = time.process_time()
+    analyse(text, frozenset())
+    assert time.process_time() - began < 0.5
+
+
 def test_every_task_of_the_taxonomy_can_be_named() -> None:
     for name, kind in taxonomy().kinds.items():
         assert name in taxonomy().names.found(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+_LONGEST = 30
 _SHORTEST = 6
 
 
@@ -27,7 +28,8 @@ class Spelling:
 
     def _mended(self, written: str) -> str:
         word = written.strip(".,;:!?")
-        if word in self._known or len(word) < _SHORTEST - 1 or not word.isalpha():
+        meant = _SHORTEST - 1 <= len(word) <= _LONGEST and word.isalpha()
+        if word in self._known or not meant:
             return written
         near = set().union(*(self._shortened.get(short, ()) for short in (word, *_shortened(word))))
         near = {other for other in near if _one_slip(word, other)}

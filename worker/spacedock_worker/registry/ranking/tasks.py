@@ -30,6 +30,8 @@ _SEVERAL = re.compile(
     r"\b(each|every|all (of )?(these|the|my)|these|those|multiple|several|many|batch|both|"
     r"jede[srn]?|alle|mehrere|chaque|tou(s|tes) (les|ces)|plusieurs|cada|todos|varios)\b"
 )
+# Blanks alone, not \s: a text of nothing but new lines would be read again from each of them.
+_ITEMS = re.compile(r"^[ \t]*(?:\d{1,3}[.)]|[-*•])[ \t]", re.MULTILINE)
 _STEPS = re.compile(
     r"\b(then|after that|afterwards|finally|next|and then|first|second|third|dann|danach|puis|ensuite)\b"
 )
@@ -203,6 +205,6 @@ def _wants(likely: tuple[tuple[str, float], ...]) -> frozenset[str]:
 def _complexity(text: str) -> float:
     """From 0 to 1: by length, the steps that it names, the questions that it asks."""
     asked = " ".join(sentence for reading in readings(text)[:1] for sentence in reading.sentences)
-    steps = len(_STEPS.findall(asked)) + len(re.findall(r"(?m)^\s*(\d+[.)]|[-*•])\s", text))
+    steps = len(_STEPS.findall(asked)) + len(_ITEMS.findall(text))
     parts = asked.count("?") + asked.count(";") + asked.count(" and ")
     return min(1.0, len(asked.split()) / 120 + len(text) / 20_000 + 0.2 * steps + 0.06 * parts)
