@@ -147,6 +147,21 @@ async def test_long_texts_are_cut(catalogue: Catalogue, hub: HubDouble) -> None:
     assert (len(space.tags), len(space.tags[0])) == (40, 100)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["---" + "\n" * 200_000 + "x", "---\n" + "\n--- " * 40_000, "SET_THE_" * 30_000, "os.environ[" * 20_000],
+    ids=["lines", "rulers", "names", "reads"],
+)
+async def test_texts_that_are_made_to_keep_us_busy_are_read_in_time(
+    catalogue: Catalogue, hub: HubDouble, odd: str
+) -> None:
+    add(hub, "eve/odd", odd[:20_000], "Other")
+    hub.spaces["eve/odd"]["commits"][SHA] = {"README.md": odd.encode(), "app.py": odd.encode()}
+    begun = monotonic()
+    await catalogue.about("eve/odd")
+    assert monotonic() - begun < 2
+
+
 async def test_a_space_that_is_not_there_may_be_private(catalogue: Catalogue, hub: HubDouble) -> None:
     add(hub, "eve/secret", "x", "Other", private=True)
     for hub_id in ("no/such", "eve/secret", "a--b/c"):

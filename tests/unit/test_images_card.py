@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from spacedock_worker.images.front_matter import SpaceCard, read_card
@@ -36,3 +38,10 @@ def test_what_is_not_yaml_is_read_line_by_line() -> None:
 @pytest.mark.parametrize("port", ["http", "-1", "0", "70000", "7.5", "99999999999999999999"])
 def test_a_port_that_is_none_counts_as_not_said(port: str) -> None:
     assert read_card(f"---\napp_port: {port}\n---\n").app_port is None
+
+
+@pytest.mark.parametrize("odd", ["[" * 60_000, "{a: " * 20_000, "[\ny: a" + " " * 60_000 + "b"])
+def test_front_matter_that_is_made_to_keep_us_busy_is_read_in_time(odd: str) -> None:
+    begun = time.perf_counter()
+    assert read_card(f"---\nsdk: gradio\nx: {odd}\n---\n").sdk == "gradio"
+    assert time.perf_counter() - begun < 5

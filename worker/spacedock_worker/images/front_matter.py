@@ -10,7 +10,9 @@ import yaml
 
 _BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _PATH = re.compile(r"((?:/[A-Za-z0-9._~-]+)*)/?")
-_LINE = re.compile(r"^([a-z_]+)[ \t]*:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_LINE = re.compile(r"^([a-z_]+)[ \t]*:(.*)$", re.MULTILINE)
+_MOST = 8_192
+"""The characters of a block that are read: a parser takes seconds over some that are longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class SpaceCard:
 def read_card(readme: str) -> SpaceCard:
     """The card in the text of README.md; an empty one where there is no front matter."""
     found = _BLOCK.match(readme)
-    return card_of(_fields(found.group(1)) if found else {})
+    return card_of(_fields(found.group(1)[:_MOST]) if found else {})
 
 
 def card_of(fields: Mapping[str, str]) -> SpaceCard:
@@ -53,7 +55,7 @@ def _fields(block: str) -> dict[str, str]:
     try:
         # BaseLoader leaves every scalar a string: python_version 3.10 must not become the number 3.1.
         loaded = yaml.load(block, Loader=yaml.BaseLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return _fields_by_line(block)
     if not isinstance(loaded, dict):
         return {}
@@ -64,7 +66,7 @@ def _fields_by_line(block: str) -> dict[str, str]:
     """The `key: value` lines of a block that is not YAML as a whole; the first of each key counts."""
     fields: dict[str, str] = {}
     for key, value in _LINE.findall(block):
-        if bare := value.strip("\"'"):
+        if bare := value.strip().strip("\"'"):
             fields.setdefault(key, bare)
     return fields
 

@@ -22,7 +22,7 @@ _NAME, _LINE = 100, 300
 _MOST_TAGS, _MOST_MODELS = 40, 20
 _SPACES = re.compile(r"\s+")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,100}[a-z0-9])?")
-_FRONT_MATTER = re.compile(r"\A\ufeff?\s*---\s*\n.*?\n---\s*(?:\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n.*?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def _count(value: Any) -> int:
 
 
 def _share(value: Any) -> float | None:
-    return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else None
+    return min(max(0.0, float(value)), 1.0) if isinstance(value, int | float) else None
 
 
 def _license(said: Any, tags: Iterable[str]) -> str | None:
