@@ -162,6 +162,15 @@ async def test_texts_that_are_made_to_keep_us_busy_are_read_in_time(
     assert monotonic() - begun < 2
 
 
+@pytest.mark.parametrize(("number", "share"), [("9" * 400, 1.0), ("-" + "9" * 400, 0.0), ("NaN", 0.0)])
+async def test_a_relevance_that_is_no_share_is_bounded(
+    catalogue: Catalogue, hub: HubDouble, number: str, share: float
+) -> None:
+    hub.odd = f'[{{"id": "ann/listen", "sdk": "gradio", "semanticRelevancyScore": {number}}}]'.encode()
+    (space,) = (await catalogue.search("speech")).spaces
+    assert space.relevance == share
+
+
 async def test_a_space_that_is_not_there_may_be_private(catalogue: Catalogue, hub: HubDouble) -> None:
     add(hub, "eve/secret", "x", "Other", private=True)
     for hub_id in ("no/such", "eve/secret", "a--b/c"):

@@ -185,7 +185,8 @@ def _count(value: Any) -> int:
 
 
 def _share(value: Any) -> float | None:
-    return min(max(0.0, float(value)), 1.0) if isinstance(value, int | float) else None
+    # Bounded before it becomes a float: JSON has numbers that are too large for one.
+    return float(min(max(0.0, value), 1.0)) if isinstance(value, int | float) else None
 
 
 def _license(said: Any, tags: Iterable[str]) -> str | None:
