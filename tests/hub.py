@@ -31,8 +31,8 @@ class HubDouble:
 
     `limited` is after how many seconds it may be asked again (None: now), `broken` how many requests it
     answers by HTTP 503, `held` an event that it waits for before it answers, `odd` what it answers in place
-    of JSON, `remaining` how many requests its RateLimit header says are left. With `dripping` an answer comes
-    byte by byte, and never ends.
+    of JSON, `remaining` how many requests its RateLimit header says are left. Lists go on at `elsewhere`.
+    With `dripping` an answer comes byte by byte, and never ends.
     """
 
     spaces: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -43,6 +43,7 @@ class HubDouble:
     held: asyncio.Event | None = None
     odd: bytes | None = None
     remaining: int = 499
+    elsewhere: str | None = None
     dripping: bool = False
 
     def add(self, hub_id: str, sha: str, files: dict[str, str], **said: Any) -> None:
@@ -143,7 +144,7 @@ class HubDouble:
         page = found[start : start + size]
         answer = web.json_response([_expanded(_told(space), request) for space in page])
         if start + size < len(found):
-            following = request.url.update_query(cursor=str(start + size))
+            following = self.elsewhere or request.url.update_query(cursor=str(start + size))
             answer.headers["Link"] = f'<{following}>; rel="next"'
         return answer
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from aiohttp import web
 from tests.hub import TOKEN, HubDouble
 from tests.served import served
 from tests.unit.catalogues import SHA, Clock, add, again, filled
@@ -188,6 +189,25 @@ async def test_a_token_opens_what_is_private(settings: ImageSettings, hub: HubDo
     with pytest.raises(HubRefusedError, match="refuses the token"):
         await wrong.about("ann/listen", whole=False)
     wrong.close()
+
+
+async def test_nobody_but_the_hub_hears_the_token(
+    settings: ImageSettings, hub: HubDouble, tmp_path: Path
+) -> None:
+    heard: list[str | None] = []
+
+    async def overhear(request: web.Request) -> web.Response:
+        heard.append(request.headers.get("Authorization"))
+        return web.json_response([])
+
+    for number in range(11):
+        add(hub, f"eve/many-{number}", "x", "Other", tags=["automatic-speech-recognition"])
+    mine = again(settings, tmp_path, Clock(), hub_token=TOKEN)
+    async with served(overhear) as other:
+        hub.elsewhere = f"http://{other}/next"
+        await mine.discover("audio_processing")
+    mine.close()
+    assert heard == [None]
 
 
 async def test_a_gated_space_is_told_as_one(catalogue: Catalogue, hub: HubDouble) -> None:

@@ -176,7 +176,7 @@ class HubClient:
     def _bounded(self, work: Callable[[], _T], seconds: float, about: str | None) -> _T:
         """Do the work in this thread; what goes wrong is told in our own words."""
         try:
-            with bounded(seconds) as bounds:
+            with bounded(seconds, self._api.endpoint) as bounds:
                 found = work()
         except HubError:
             raise

@@ -1,8 +1,9 @@
 """Bounds on what huggingface_hub does in a thread: a deadline, a size, and limits that are told at once.
 
-The library has no deadline for a search, waits and asks again by itself where the Hub is busy, and reads
-answers of any length. Hooks of its HTTP client, which it lets its users set, put that right for calls made
-inside of `bounded`; downloads of repositories go on as before.
+The library has no deadline for a search, waits and asks again by itself where the Hub is busy, reads
+answers of any length, and shows the login to whatever host a list says that it goes on at. Hooks of its
+HTTP client, which it lets its users set, put that right for calls made inside of `bounded`; downloads of
+repositories go on as before.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ MOST_BYTES = 4 * 2**20
 _UNTOLD_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
 
+_Origin = tuple[str, str, int | None]
+"""Scheme, host and port of a URL."""
+
 
 @dataclass(slots=True)
 class Bounds:
-    """One call's bounds: it ends at `until` (monotonic). `rest` are the seconds for which to ask no more."""
+    """One call's bounds: it ends at `until` (monotonic), and only `home` hears the login.
+
+    `rest` are the seconds for which to ask no more.
+    """
 
     until: float
+    home: _Origin
     rest: float = 0.0
 
     def left(self) -> float:
@@ -46,14 +54,14 @@ _BOUNDS: ContextVar[Bounds | None] = ContextVar("hub_bounds", default=None)
 
 
 @contextmanager
-def bounded(seconds: float) -> Iterator[Bounds]:
-    """Bounds for all requests to the Hub that this thread makes in the block.
+def bounded(seconds: float, endpoint: str) -> Iterator[Bounds]:
+    """Bounds for all requests to the Hub at `endpoint` that this thread makes in the block.
 
     They raise HubSilentError after `seconds`, HubBrokenError and HubLimitedError as soon as the Hub says so,
     and HubOddError for an answer that is too large.
     """
     install()
-    bounds = Bounds(monotonic() + seconds)
+    bounds = Bounds(monotonic() + seconds, _origin(httpx2.URL(endpoint)))
     token = _BOUNDS.set(bounds)
     try:
         yield bounds
@@ -88,6 +96,12 @@ def _on_request(request: httpx2.Request) -> None:
         left = bounds.left()
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), left)
         request.extensions = {**request.extensions, "timeout": timeouts}
+        if _origin(request.url) != bounds.home:
+            request.headers.pop("Authorization", None)
+
+
+def _origin(url: httpx2.URL) -> _Origin:
+    return (url.scheme, url.host, url.port)
 
 
 def _on_response(response: httpx2.Response) -> None:
