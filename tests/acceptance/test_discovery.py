@@ -79,6 +79,10 @@ def test_a_space_is_told_of_before_it_is_here(online: Daemon) -> None:
 def test_a_page_that_a_job_names_runs_and_is_in_the_registry_from_then_on(
     online: Daemon, hub: HubDouble
 ) -> None:
+    before = online.spacedock("spaces", "--json").out
+    planned = online.spacedock("run", "I love it", "--space", PAGE, "--dry-run", "--json").result
+    assert planned["steps"][0]["name"] == SPACE
+    assert online.spacedock("spaces", "--json").out == before
     hub.asked.clear()
     ran = online.spacedock("run", "I love it", "--space", PAGE, "--no-fallback", "--json")
     assert ran.result["answered_by"]["name"] == SPACE, ran.err

@@ -78,6 +78,19 @@ async def test_a_space_that_a_job_names_is_kept_in_the_registry(
     assert [one.id for one in chosen.alternates] == ["ears"]
 
 
+async def test_a_plan_has_the_steps_of_the_job_and_writes_nothing(
+    registry: Registry, catalogue: Catalogue
+) -> None:
+    before = registry.path.read_bytes()
+    entry = await Discoverer(registry, catalogue).find("ann/listen", keep=False)
+    assert entry is not None
+    request = JobRequest(prompt="x", space="ann/listen")
+    planned = candidates_for(request, registry, Recommender(registry), entry)
+    assert [one.id for one in planned.alternates] == ["ears"]
+    assert registry.path.read_bytes() == before
+    assert await Discoverer(registry, catalogue).find("ann/listen") == entry
+
+
 async def test_a_job_is_discovered_for_with_nothing_but_its_spaces_id(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:

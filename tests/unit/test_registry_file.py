@@ -148,8 +148,8 @@ def test_a_name_that_yaml_reads_as_a_number_is_a_name(path: Path) -> None:
 def test_alternates_are_the_others_of_the_categories(path: Path) -> None:
     spaces = {name: {"category": "x" if name < "c" else "y"} for name in "abcd"}
     shelf = read(path, {"spaces": spaces, "categories": {"x": ["b", "d"], "z": ["a", "c"]}})
-    assert [entry.id for entry in shelf.alternates("a")] == ["c", "b", "d"]
-    assert [entry.id for entry in shelf.alternates("b")] == ["d", "a"]
+    assert [entry.id for entry in shelf.alternates(shelf.spaces["a"])] == ["c", "b", "d"]
+    assert [entry.id for entry in shelf.alternates(shelf.spaces["b"])] == ["d", "a"]
 
 
 def test_an_unknown_space_is_told_with_those_that_there_are(path: Path) -> None:

@@ -20,7 +20,7 @@ from spacedock_worker.route import Route
 
 
 class PlanDesk:
-    """Lays a request out as a job of it would be, and tells each step; runs nothing."""
+    """Lays a request out as a job of it would be, and tells each step; runs and writes nothing."""
 
     def __init__(self, planner: Planner, foresight: Foresight) -> None:
         self._planner, self._foresight = planner, foresight
@@ -31,7 +31,7 @@ class PlanDesk:
             request = JobRequest.model_validate(call.options.get("request"))
         except ValidationError as error:
             raise BadRequestError(f"plan: {describe(error)}") from error
-        laid = await self._planner.lay(request)
+        laid = await self._planner.lay(request, keep=False)
         repository = None
         if request.repository is not None:
             repository = await records.payload(redis, request.repository.place)

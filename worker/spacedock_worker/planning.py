@@ -68,8 +68,8 @@ class Planner:
         self._recommender, self._fitting = recommender, fitting
         self._discoverer = discoverer
 
-    async def lay(self, request: JobRequest) -> Laid:
-        """The job's plan.
+    async def lay(self, request: JobRequest, *, keep: bool = True) -> Laid:
+        """The job's plan; with `keep` the registry remembers a Space that is discovered for it.
 
         Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
         category without a Space, BadRequestError where a Space must answer and none fits.
@@ -80,7 +80,7 @@ class Planner:
         if request.space is None and request.repository is None:
             candidates = await asyncio.to_thread(candidates_for, request, self._registry, self._recommender)
         else:
-            found = await self._discovered(request)
+            found = await self._discovered(request, keep)
             await self._prepare()
             candidates = candidates_for(request, self._registry, self._recommender, found)
         if request.tier is Tier.HEAVY and not (candidates.chosen or candidates.alternates):
@@ -97,10 +97,10 @@ class Planner:
         )
         return Laid(laid, candidates.chosen, models, candidates.route)
 
-    async def _discovered(self, request: JobRequest) -> SpaceEntry | None:
+    async def _discovered(self, request: JobRequest, keep: bool) -> SpaceEntry | None:
         if self._discoverer is None or request.space is None or "/" not in request.space:
             return None
-        return await self._discoverer.find(request.space)
+        return await self._discoverer.find(request.space, keep=keep)
 
     async def _prepare(self) -> None:
         if not self._recommender.is_ready:
@@ -128,8 +128,7 @@ def candidates_for(
         return _routed(request, recommender)
     known = shelf.spaces.get(request.space) or discovered
     if known is not None and (known.confidence is None or known.confidence >= SURE):
-        fellows = recommender.fellows(known, kinds_of(request)) if known.id in shelf.spaces else ()
-        return Candidates(known, fellows)
+        return Candidates(known, recommender.fellows(known, kinds_of(request)))
     if known is not None:
         # What it does is not known well enough to say who could stand in for it.
         return Candidates(known, _of_category(request, registry, recommender))

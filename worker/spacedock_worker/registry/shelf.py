@@ -36,13 +36,15 @@ class Shelf:
         listed = {category for category, names in self.categories.items() if names}
         return tuple(sorted(listed | {entry.category for entry in self.spaces.values()}))
 
-    def alternates(self, name: str) -> tuple[SpaceEntry, ...]:
-        """The Spaces that stand in for that one: its own alternates, then the others of its categories."""
-        entry = self.get(name)
+    def alternates(self, entry: SpaceEntry) -> tuple[SpaceEntry, ...]:
+        """The Spaces that stand in for a Space, which need not be here itself.
+
+        Its own alternates, then the others of its categories.
+        """
         own = [self.spaces[other] for other in entry.alternates if other in self.spaces]
-        mine = [category for category, names in self.categories.items() if name in names]
+        mine = [category for category, names in self.categories.items() if entry.id in names]
         found = [other for category in [*mine, entry.category] for other in self.in_category(category)]
-        return tuple({other.id: other for other in [*own, *found] if other.id != name}.values())
+        return tuple({other.id: other for other in [*own, *found] if other.id != entry.id}.values())
 
 
 EMPTY = Shelf({}, {})

@@ -26,13 +26,16 @@ _ASK_AGAIN_SECONDS = 60.0
 class Discovers(Protocol):
     """Whoever finds out about Spaces of the Hub."""
 
-    async def find(self, hub_id: str) -> SpaceEntry | None:
-        """The Space's entry; None where nothing is known of it. Never raises for the Hub."""
+    async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
+        """The Space's entry; None where nothing is known of it. Never raises for the Hub.
+
+        With `keep` an entry that the registry has not is written into it.
+        """
         ...
 
 
 class Discoverer:
-    """Finds Spaces in the registry, else on the Hub; what that says of one is written into the registry.
+    """Finds Spaces in the registry, else on the Hub.
 
     The Hub hears the Space's id and nothing of the job; while it is silent nobody waits for it twice.
     """
@@ -42,14 +45,15 @@ class Discoverer:
         self._unknown: Memory[bool] = Memory(_ASK_AGAIN_SECONDS)
         self._shared: Shared[SpaceEntry | None] = Shared()
 
-    async def find(self, hub_id: str) -> SpaceEntry | None:
+    async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
         """See `Discovers.find`. Waits for the Hub for 5 s at most."""
         known = listed(self._registry, hub_id)
         if known is not None or self._unknown.get(hub_id):
             return known
-        return await self._shared.run(hub_id, lambda _: self._discovered(hub_id), _hear_nothing)
+        work = f"keep {hub_id}" if keep else hub_id
+        return await self._shared.run(work, lambda _: self._discovered(hub_id, keep), _hear_nothing)
 
-    async def _discovered(self, hub_id: str) -> SpaceEntry | None:
+    async def _discovered(self, hub_id: str, keep: bool) -> SpaceEntry | None:
         try:
             async with asyncio.timeout(SECONDS):
                 space, _ = await self._catalogue.about(hub_id, whole=False, seconds=SECONDS - 1)
@@ -61,6 +65,8 @@ class Discoverer:
             # That it cannot be called is told where it would be built; nobody shall choose it by itself.
             self._unknown.put(hub_id, True)
             return None
+        if not keep:
+            return SpaceEntry.model_validate({"id": hub_id, **entry_of(space)})
         return await self._kept(hub_id, entry_of(space))
 
     async def _kept(self, hub_id: str, fields: dict[str, Any]) -> SpaceEntry:

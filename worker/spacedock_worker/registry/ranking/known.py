@@ -77,7 +77,7 @@ class Known:
     def fellows(self, entry: SpaceEntry) -> tuple[SpaceEntry, ...]:
         """Who may stand in for a Space: its own alternates, then those of its category that are alike."""
         if entry.id not in self._fellows:
-            found = self.shelf.alternates(entry.id)
+            found = self.shelf.alternates(entry)
             own = [one for one in found if one.id in entry.alternates]
             others = self._promising(entry, [one for one in found if one.id not in entry.alternates])
             others.sort(key=lambda one: -self.likeness(entry, one))
