@@ -31,8 +31,8 @@ class HubDouble:
 
     `limited` is after how many seconds it may be asked again (None: now), `broken` how many requests it
     answers by HTTP 503, `held` an event that it waits for before it answers, `odd` what it answers in place
-    of JSON, `remaining` how many requests its RateLimit header says are left. Lists go on at `elsewhere`.
-    With `dripping` an answer comes byte by byte, and never ends.
+    of JSON, said to be `packed` by gzip, `remaining` how many requests its RateLimit header says are left.
+    Lists go on at `elsewhere`. With `dripping` an answer comes byte by byte, and never ends.
     """
 
     spaces: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -42,6 +42,7 @@ class HubDouble:
     broken: int = 0
     held: asyncio.Event | None = None
     odd: bytes | None = None
+    packed: bool = False
     remaining: int = 499
     elsewhere: str | None = None
     dripping: bool = False
@@ -74,7 +75,10 @@ class HubDouble:
             self.broken -= 1
             return web.Response(status=503, text="Service Unavailable")
         if self.odd is not None:
-            return web.Response(body=self.odd, content_type="application/json")
+            answer = web.Response(body=self.odd, content_type="application/json")
+            if self.packed:
+                answer.headers["Content-Encoding"] = "gzip"
+            return answer
         return None
 
     def _answer(self, request: web.Request) -> web.Response:

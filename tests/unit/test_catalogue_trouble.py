@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
@@ -137,6 +138,12 @@ async def test_an_answer_of_another_shape_is_an_error_of_ours(
 async def test_an_endless_answer_is_cut(catalogue: Catalogue, hub: HubDouble) -> None:
     hub.odd = b" " * (5 * 2**20)
     with pytest.raises(HubOddError, match="more than 4 MB"):
+        await catalogue.search("speech")
+
+
+async def test_an_answer_is_not_unpacked(catalogue: Catalogue, hub: HubDouble) -> None:
+    hub.odd, hub.packed = gzip.compress(b" " * (32 * 2**20)), True
+    with pytest.raises(HubOddError, match="packed"):
         await catalogue.search("speech")
 
 

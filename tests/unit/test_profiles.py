@@ -190,6 +190,31 @@ def test_many_may_note_at_once(make) -> None:
     assert len(again.all()) == 8
 
 
+@pytest.mark.parametrize(
+    "damage", ["start_seconds = 'x'", "at = x'00'", "peak_memory = 9e999", "space = x'00'", "kind = x'05'"]
+)
+def test_a_run_that_makes_no_sense_is_left_out(make, tmp_path: Path, damage: str) -> None:
+    store = make()
+    for number in range(3):
+        store.note(ran(at=number))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        file.execute(f"UPDATE runs SET {damage} WHERE id = 2")
+        file.commit()
+    assert [run.at for run in make().history("mood", 99)] == [0, 2]
+
+
+def test_a_text_that_is_none_costs_no_other_run(make, tmp_path: Path) -> None:
+    store = make()
+    for number in range(3):
+        store.note(failed("crashed", at=number))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        file.execute("UPDATE runs SET kind = CAST(x'fffe' AS TEXT) WHERE id = 2")
+        file.commit()
+    assert [run.at for run in make().history("mood", 99)] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
 def test_a_broken_file_is_set_aside_and_begun_anew(make, tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)

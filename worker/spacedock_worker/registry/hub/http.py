@@ -96,6 +96,8 @@ def _on_request(request: httpx2.Request) -> None:
         left = bounds.left()
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), left)
         request.extensions = {**request.extensions, "timeout": timeouts}
+        # Bytes are counted as they come, which says nothing of an answer that is packed.
+        request.headers["Accept-Encoding"] = "identity"
         if _origin(request.url) != bounds.home:
             request.headers.pop("Authorization", None)
 
@@ -116,6 +118,8 @@ def _on_response(response: httpx2.Response) -> None:
         raise HubBrokenError(response.status_code)
     if told is not None and told.remaining == 0:
         bounds.rest = min(float(told.reset_in_seconds), _LONGEST_SECONDS)
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise HubOddError("it is packed, which was not asked for")
     assert isinstance(response.stream, httpx2.SyncByteStream)
     response.stream = _Short(response.stream, bounds)
 

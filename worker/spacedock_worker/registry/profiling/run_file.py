@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,10 @@ class RunFile:
     def _read(self) -> list[Run]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._connect()) as connection:
-            return [Run(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in connection.execute(_READ)]
+            # Bytes that are no text must not cost every run in the file.
+            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+            rows = connection.execute(_READ)
+            return [Run(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in rows if _is_sound(row)]
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -176,6 +181,17 @@ class RunFile:
             log.warning("profiles.not_set_aside", reason=str(problem))
             return False
         return True
+
+
+def _is_sound(row: Sequence[Any]) -> bool:
+    """Whether a row has what its columns promise: SQLite keeps anything in any of them."""
+    digest, space, at, _, kind, *measures = row
+    words = isinstance(digest, str) and isinstance(space, str) and isinstance(kind, str | None)
+    return words and _is_number(at) and all(one is None or _is_number(one) for one in measures)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _write(connection: sqlite3.Connection, batch: Sequence[_Statement]) -> None:
