@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock.cli import about, finding
+from spacedock.cli import about, finding, recommending
 
 HERE = {
     "name": "ears",
@@ -78,3 +78,24 @@ def test_one_space_is_told_within_eighty_columns() -> None:
         "here as   not in the registry yet",
     ):
         assert part in text
+
+
+ADVISED = HERE | {
+    "score": 0.715,
+    "state": "not here",
+    "reasons": ["takes audio and gives text", "made for a task of many words " * 5, "\x1b[31mred"],
+}
+
+
+def test_recommendations_are_a_line_each_in_a_pipe() -> None:
+    lines = list(recommending.lines([ADVISED, ADVISED]))
+    assert len(lines) == 4
+    assert lines[3].split()[:4] == ["2", "ears", "0.71", "audio_processing"]
+    assert "\x1b" not in "".join(lines)
+
+
+def test_recommendations_fit_a_narrow_terminal_and_break_no_word() -> None:
+    lines = list(recommending.blocks([ADVISED], 60))
+    assert lines[:2] == ["1. ears  0.71", "   audio_processing, audio -> text, not here"]
+    assert max(map(len, lines)) < 60
+    assert " ".join(" ".join(lines[2:]).split()).count("made for a task of many words") == 5

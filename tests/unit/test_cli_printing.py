@@ -101,6 +101,19 @@ def test_a_degraded_answer_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "degraded: " in capsys.readouterr().err
 
 
+def test_an_answer_in_place_of_another_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = [
+        AttemptError(kind=ErrorKind.BAD_INPUT, message="no input 'foo'"),
+        AttemptError(kind=ErrorKind.SKIPPED, message="no model"),
+    ]
+    attempts = [Attempt(tier=Tier.HEAVY, name="glad", stage=Stage.CALL, error=e) for e in errors]
+    answer = JobResult(id="j", state=JobState.SUCCEEDED, answered_by=BY)
+    printing.show(answer.model_copy(update={"attempts": tuple(attempts)}))
+    assert "  glad: bad_input at call: no input 'foo'\n" in capsys.readouterr().err
+    printing.show(answer.model_copy(update={"attempts": tuple(attempts[1:])}))
+    assert "glad" not in capsys.readouterr().err
+
+
 def test_a_failure_is_talk_with_the_reason_of_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     errors = [
         AttemptError(kind=ErrorKind.CRASHED, message="exit code 1"),

@@ -154,7 +154,7 @@ def test_spaces_are_shown_side_by_side_with_their_errors(capsys) -> None:
         bad.add(failed("out of coffee\x1b[2J"))
     show_contest([good, bad], 5)
     out, err = capsys.readouterr()
-    assert [" ".join(line.split()) for line in out.splitlines()[3:] if line.strip()] == [
+    assert [" ".join(line.split()) for line in out.splitlines()[2:] if line.strip()] == [
         "mood 1/1 3.0 s 500 ms 500 ms 500 ms 2.0 10 MB",
         "./broken/ 0/3 - - - - - -",
         "mood: glad",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from spacedock import cli
 from spacedock.cli.app import main
 
 
@@ -179,3 +180,22 @@ def test_a_job_waits_where_no_worker_is_and_can_be_cancelled(spacedock: Command,
 
 def test_an_unknown_job_is_told(spacedock: Command, prompts: Path) -> None:
     assert "no job j. Results are kept for 24 hours" in spacedock("result", "j")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("spaces", "--help")])
+def test_what_a_subcommand_does_is_said_in_whole_words(
+    spacedock: Command, arguments: tuple[str, ...]
+) -> None:
+    spacedock(*arguments, code=0)
+    assert "..." not in spacedock.out.partition("Commands:")[2]
+
+
+def test_ctrl_c_before_the_command_has_begun_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["spacedock", "tiers"])
+    monkeypatch.setattr("spacedock.cli.app.main", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130

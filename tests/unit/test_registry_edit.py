@@ -165,6 +165,13 @@ async def test_a_registry_of_other_shape_is_told_and_no_crash(desk: RegistryDesk
     assert "mend the file first" in ((await ask(desk, Op.ADD, name="mood")).error or "")
 
 
+async def test_a_space_that_is_left_out_is_told_with_its_line(desk: RegistryDesk, registry: Registry) -> None:
+    registry.path.write_text("spaces:\n  mood:\n    id: mood\n    prt: 1\n")
+    reply = await ask(desk, Op.SHOW, name="mood")
+    assert f"{registry.path}:4:5: spaces.mood: unknown key 'prt'" in (reply.error or "")
+    assert (await ask(desk, Op.SHOW, name="moo")).not_found
+
+
 def test_a_file_that_is_no_yaml_for_a_while_hides_no_space(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry.yaml")
     registry.add("one", {})

@@ -103,7 +103,8 @@ def test_a_numeric_name_is_found_by_its_letters() -> None:
 
 NAMES = st.one_of(st.from_regex(r"[a-z][a-z0-9]{0,6}", fullmatch=True), st.sampled_from(["on", "1", "no"]))
 WORDS = st.one_of(
-    st.text(max_size=40), st.sampled_from(["on", "1:30", "1_000", "0o7", "010", "~", "<<", "= ", "\x85"])
+    st.text(max_size=40),
+    st.sampled_from(["on", "1:30", "1_000", "0o7", "010", "7e21", "0E0", "~", "<<", "= ", "\x85"]),
 )
 VALUES = st.one_of(
     st.integers(0, 10**6), st.floats(0, 1), st.booleans(), WORDS, st.lists(WORDS, max_size=3), st.just({})

@@ -19,6 +19,7 @@ from spacedock_worker.images import Image
 from spacedock_worker.images.manifest import Platform
 from spacedock_worker.images.survey import Offer, Standing
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
+from spacedock_worker.registry.hub.errors import HubSilentError
 from spacedock_worker.validation.samples import letter, picture, samples, sound
 from spacedock_worker.validation.shallow import checks_of
 from spacedock_worker.validation.validation import Check, Findings, HubFacts, HubNews, Mark, verdict
@@ -228,6 +229,13 @@ def test_what_could_not_be_asked_is_no_verdict() -> None:
     assert verdict(checks, NOW, None, deep=False) is None
     no_engine = checks_of(found(host=HostStanding(trouble="the Docker Engine cannot be reached")))
     assert verdict(no_engine, NOW, None, deep=False) is None
+
+
+def test_what_the_hub_says_to_do_is_said_once() -> None:
+    told = HubSilentError("the Hub cannot be reached")
+    one = check(found(entry(hub_id="m/x"), hub=HubNews(why=str(told))), "hub")
+    assert one is not None
+    assert f"{one.reason} {one.advice}".count("Check that this host") == 1
 
 
 @pytest.mark.parametrize(

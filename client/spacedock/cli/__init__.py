@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 
+from spacedock.cli.exits import INTERRUPTED
+
 
 def main() -> None:
     """Run the command. The version is told without importing what only the subcommands need."""
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"spacedock {version('hf-spacedock')}\n")
         return
-    from spacedock.cli.app import main as command
+    try:
+        from spacedock.cli.app import main as command
 
-    command()
+        command()
+    except KeyboardInterrupt:
+        # It can come before there is a command to end: importing takes a while.
+        sys.exit(INTERRUPTED)

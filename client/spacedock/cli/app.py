@@ -28,9 +28,9 @@ app.command("run")(run.run)
 app.command("batch")(batch.batch)
 app.command("status")(jobs.status)
 app.command("result")(jobs.result)
-app.command("cancel")(jobs.cancel)
-app.command("cleanup")(cleanup.cleanup)
-app.command("tiers")(tiers.tiers)
+app.command("cancel", short_help="Cancel a job.")(jobs.cancel)
+app.command("cleanup", short_help="Free what is needed no longer.")(cleanup.cleanup)
+app.command("tiers", short_help="Show who could answer now, in each tier.")(tiers.tiers)
 app.add_typer(spaces.app, name="spaces")
 
 

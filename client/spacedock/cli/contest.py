@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from spacedock.cli import table
 from spacedock.cli.amounts import memory, took
 from spacedock.cli.printing import printable, say, write
 from spacedock.request import JobRequest
 from spacedock.result import AttemptError, JobResult
 
 _BEGINNING = 60
-_PIPE_WIDTH = 240
 _COLUMNS = ("name", "ok", "cold start", "p50", "p95", "min", "jobs/s", "memory")
 
 
@@ -84,18 +83,9 @@ def measured_as(request: JobRequest) -> str:
 
 def show_contest(contest: Sequence[Contestant], count: int) -> None:
     """The Spaces side by side, how their answers begin, and why jobs failed."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column != "name")
-    for one in contest:
-        table.add_row(*(Text(printable(cell)) for cell in _cells(one)))
-    # A pipe has no width: what reads it wants each Space on one line.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    rows = [[printable(cell) for cell in _cells(one)] for one in contest]
+    # Nothing is cut on a narrow terminal: the figures are what was asked for.
+    write("\n".join(table.lines(_COLUMNS, rows, None)) + "\n")
     for one in contest:
         if one.answer is not None:
             write(f"{one.name}: {one.answer}")

@@ -53,7 +53,17 @@ def show(result: JobResult) -> None:
     say(f"answered by {by.name} ({by.tier.value}) in {result.timings.total:.1f} s")
     if result.degraded:
         say("degraded: these are a language model's words, not the kind of answer that was asked for")
+    if attempts_told(result):
         show_attempts(result)
+
+
+def attempts_told(result: JobResult) -> bool:
+    """Whether an answer for people says why it is not another's: a step failed before it."""
+    failed = (
+        attempt.error is not None and attempt.error.kind is not ErrorKind.SKIPPED
+        for attempt in result.attempts
+    )
+    return result.degraded or any(failed)
 
 
 def show_failure(result: JobResult) -> None:

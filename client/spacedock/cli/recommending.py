@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
+import shutil
 import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spacedock.cli import options
+from spacedock.cli import options, table
 from spacedock.cli.exits import FAILED
 from spacedock.cli.printing import printable, say, write
 from spacedock.client import Client
 
-_PIPE_WIDTH = 240
+_TITLES = ("#", "name", "score", "category", "takes -> gives", "here", "why")
+_NARROWEST = 40
 
 
 def recommend(
@@ -51,31 +55,43 @@ def recommend(
         write(json_module.dumps(found, indent=2))
     elif found["spaces"]:
         say(f"it looks like {found['task']}" if text and not found["category"] else found["category"] or "")
-        _table(found["spaces"])
+        _show(found["spaces"])
     if found["advice"]:
         say(f"{'nothing fits as it is' if found['spaces'] else 'nothing to recommend'}: {found['advice']}")
         raise typer.Exit(FAILED)
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("#", "name", "score", "category", "takes -> gives", "here", "why"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("#", "score", "here"))
-    for rank, row in enumerate(rows, 1):
-        cells = (
-            str(rank),
-            row["name"],
-            f"{row['score']:.2f}",
-            row["category"],
-            f"{row['input_type']} -> {row['output_type']}",
-            row["state"],
-            "; ".join(row["reasons"]),
-        )
-        table.add_row(*(Text(printable(str(cell))) for cell in cells))
+def _show(rows: Sequence[Mapping[str, Any]]) -> None:
     # A pipe has no width: what reads it wants each Space on one line.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    write("\n".join(blocks(rows, width) if width is not None else lines(rows)))
+
+
+def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A table with a line for each Space."""
+    return table.lines(_TITLES, [_cells(rank, row) for rank, row in enumerate(rows, 1)], None)
+
+
+def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+    """Each Space with what it is, and below it the reasons, as many lines as they take."""
+    for rank, row in enumerate(rows, 1):
+        number, name, score, category, types, here, why = _cells(rank, row)
+        indent = " " * (len(number) + 2)
+        yield f"{number}. {name}  {score}"
+        for text in (f"{category}, {types}, {here}", why):
+            yield from textwrap.wrap(
+                text, max(width - 1, _NARROWEST), initial_indent=indent, subsequent_indent=indent
+            )
+
+
+def _cells(rank: int, row: Mapping[str, Any]) -> tuple[str, ...]:
+    cells = (
+        rank,
+        row["name"],
+        f"{row['score']:.2f}",
+        row["category"],
+        f"{row['input_type']} -> {row['output_type']}",
+        row["state"],
+        "; ".join(row["reasons"]),
+    )
+    return tuple(" ".join(printable(str(cell)).split()) for cell in cells)

@@ -102,7 +102,7 @@ def state(here: dict[str, Any]) -> str:
     return str(here.get("state", "-"))
 
 
-@app.command("show")
+@app.command("show", short_help="Show a Space: what is here, what the Hub says.")
 def show(
     name: Annotated[
         str, typer.Argument(help="A registry name, a Hub id (user/space), or with --endpoints ./directory.")
@@ -182,7 +182,7 @@ async def _add(url: str | None, name: str, entry: dict[str, Any], directory: Pat
         return await client.spaces.add(name, entry, repository)
 
 
-@app.command("remove")
+@app.command("remove", short_help="Remove a Space from the registry.")
 def remove(name: Name, redis: options.Redis = None) -> None:
     """Remove a Space from the registry, with its containers and its cache."""
     report = asyncio.run(_remove(redis, name))
@@ -199,12 +199,12 @@ async def _remove(url: str | None, name: str) -> dict[str, Any]:
         return await client.spaces.remove(name)
 
 
-app.command("search")(search)
-app.command("discover")(discover)
-app.command("recommend")(recommend)
-app.command("validate")(validate)
-app.command("profile")(profile)
-app.command("bench")(bench)
-app.command("lock")(lock)
-app.command("bundle")(bundle)
-app.command("unbundle")(unbundle)
+app.command("search", short_help="Find Spaces by words.")(search)
+app.command("discover", short_help="Find the Spaces of a category.")(discover)
+app.command("recommend", short_help="Recommend Spaces for a task.")(recommend)
+app.command("validate", short_help="Say whether Spaces can run here.")(validate)
+app.command("profile", short_help="Show what was measured of a Space.")(profile)
+app.command("bench", short_help="Compare Spaces side by side.")(bench)
+app.command("lock", short_help="Write spacedock.lock.")(lock)
+app.command("bundle", short_help="Write Spaces and images to a file.")(bundle)
+app.command("unbundle", short_help="Take the Spaces of a bundle in.")(unbundle)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from spacedock.cli.handing import follow
-from spacedock.cli.printing import say, show_attempts
+from spacedock.cli.printing import attempts_told, say, show_attempts
 from spacedock.client import Client
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
@@ -71,7 +71,7 @@ async def _tell(client: Client, job_id: str, opened: asyncio.Event | None) -> No
 
 def tell_end(result: JobResult) -> None:
     """The attempts that an answer's own words leave out, and where the time went."""
-    if result.succeeded and not result.degraded:
+    if result.succeeded and not attempts_told(result):
         show_attempts(result)
     times = ((name, getattr(result.timings, name)) for name in ("queued", "prepare", "start", "call"))
     say("times: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times))

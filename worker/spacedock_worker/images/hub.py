@@ -37,6 +37,10 @@ class NoSuchSpaceError(StepError):
     """The Hub answered that it has no such Space for this host's token."""
 
 
+class HubAwayError(StepError):
+    """The Hub was not asked, or did not answer: that says nothing about the Space."""
+
+
 async def about(hub_id: str, settings: ImageSettings) -> HubSpace:
     """What the Hub says of the Space, asked once and for 5 s at most. Raises StepError as `fetch` does."""
     _check_online(hub_id, settings)
@@ -62,7 +66,7 @@ def is_offline(settings: ImageSettings) -> bool:
 def _check_online(hub_id: str, settings: ImageSettings) -> None:
     if is_offline(settings):
         why = "this host asks the Hub nothing (HF_HUB_OFFLINE or images.hub_offline)"
-        raise _unavailable(hub_id, why, "Unset that for the first run, or give the Space a `repository`.")
+        raise _away(hub_id, why, "Unset that for the first run, or give the Space a `repository`.")
 
 
 _ACCESS = "Check the id, and give a token (HF_TOKEN) for a private Space."
@@ -78,7 +82,7 @@ async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise _unavailable(hub_id, f"no answer within {seconds:g} s", _NETWORK) from error
+        raise _away(hub_id, f"no answer within {seconds:g} s", _NETWORK) from error
     except RevisionNotFoundError as error:
         raise _unavailable(hub_id, "the Hub does not have the commit that is wanted", _COMMIT) from error
     except (RepositoryNotFoundError, GatedRepoError) as error:
@@ -87,7 +91,7 @@ async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
     except Exception as error:
         # The Hub's client lets errors of its HTTP library and of files through; all mean the same here.
         why = (str(error) or type(error).__name__).splitlines()[0]
-        raise _unavailable(hub_id, why, _NETWORK) from error
+        raise _away(hub_id, why, _NETWORK) from error
 
 
 def _about(hub_id: str, settings: ImageSettings) -> HubSpace:
@@ -132,3 +136,8 @@ def _unavailable(hub_id: str, why: str, advice: str) -> StepError:
         ErrorKind.REPOSITORY_UNAVAILABLE,
         f"the repository of {hub_id} cannot be fetched: {why.rstrip('.')}. {advice}",
     )
+
+
+def _away(hub_id: str, why: str, advice: str) -> HubAwayError:
+    error = _unavailable(hub_id, why, advice)
+    return HubAwayError(error.stage, error.kind, str(error))

@@ -7,9 +7,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -31,6 +41,18 @@ def _ids(value: Any) -> Any:
 def _named(value: Any) -> Any:
     """A list of secrets' names as a mapping: all from the Space's folder."""
     return {str(name): {} for name in value} if isinstance(value, list) else value
+
+
+def _image(value: str) -> str:
+    if _IMAGE.fullmatch(value) is None:
+        raise ValueError("not an image's name: give one such as registry.hf.space/user-space:latest")
+    return value
+
+
+def _hub_id(value: str) -> str:
+    if _HUB_ID.fullmatch(value) is None:
+        raise ValueError("not a Space of the Hub: give it as user/space")
+    return value
 
 
 Size = Annotated[int, BeforeValidator(_bytes)]
@@ -129,7 +151,7 @@ class SpaceEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(min_length=1)
-    docker_image: str | None = None
+    docker_image: Annotated[str, AfterValidator(_image)] | None = None
     description: str = ""
     category: str = "specialized"
     input_type: str = "text"
@@ -137,7 +159,7 @@ class SpaceEntry(BaseModel):
     port: int = Field(default=7860, ge=1, le=65_535)
     status: str = "available"
     repository: str | None = None
-    hub_id: str | None = None
+    hub_id: Annotated[str, AfterValidator(_hub_id)] | None = None
     command: tuple[str, ...] | None = None
     base_path: str | None = Field(default=None, pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     adapter: Literal["auto", "gradio", "openapi", "command"] = "auto"

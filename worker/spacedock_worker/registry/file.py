@@ -119,10 +119,14 @@ class Registry:
                 self._shelf = replace(self._shelf, warnings=(trouble, *self._shelf.warnings))
         except (BadRequestError, OSError, UnicodeDecodeError) as error:
             self._stamp = exchange.stamp_of(self.path)
-            words = str(error) if isinstance(error, BadRequestError) else f"{self.path}: {error}"
-            self._shelf = replace(self._shelf, warnings=(words,))
+            self._shelf = replace(self._shelf, warnings=(self._why(error),))
         for warning in self._shelf.warnings:
             log.warning("registry.fault", reason=warning)
+
+    def _why(self, error: Exception) -> str:
+        if isinstance(error, UnicodeDecodeError):
+            return f"{self.path}: it is not UTF-8 text (byte {error.start + 1}). The registry stays as it was"
+        return str(error) if isinstance(error, BadRequestError) else f"{self.path}: {error}"
 
     def _take(self, text: str, stamp: Stamp) -> None:
         self._shelf = self._reader.read(text)

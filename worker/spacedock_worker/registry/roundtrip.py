@@ -23,12 +23,17 @@ _BREAKS = re.compile("[\x85\u2028\u2029]")
 """What ends a line in YAML 1.1, and not in 1.2."""
 
 
+_POWERS = re.compile(r"[-+]?[\d._]+[eE][-+]?\d+")
+"""What is a number in YAML 1.2, and most of it a word in 1.1."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes as the registry's reader reads."""
 
 
 def _word(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAKS.search(text) else None)
+    quoted = _BREAKS.search(text) or _POWERS.fullmatch(text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 
 _Dumper.add_representer(str, _word)

@@ -10,7 +10,7 @@ from spacedock_worker.images.room import in_words
 from spacedock_worker.images.survey import Offer, Standing
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.validation.obtaining import RUNNABLE, image_check
-from spacedock_worker.validation.validation import Check, Findings, HubNews, Mark
+from spacedock_worker.validation.validation import Check, Findings, Mark
 
 _NOT_RUNNABLE = {
     "static": "it is a static page: there is no server that could be asked",
@@ -74,9 +74,11 @@ def _hub(found: Findings) -> Check | None:
     space = news.space
     if space is None:
         bad = news.missing and needed and not _offered(found.offer)
-        return Check("hub", Mark.BAD if bad else Mark.UNKNOWN, news.why, _hub_advice(news))
+        # The Hub's errors say themselves what to do.
+        return Check("hub", Mark.BAD if bad else Mark.UNKNOWN, news.why)
     if news.stale:
-        return Check("hub", Mark.UNKNOWN, news.why, _hub_advice(news))
+        advice = "Check that this host reaches the Hub (HF_ENDPOINT names another)."
+        return Check("hub", Mark.UNKNOWN, news.why, advice)
     stage = (space.stage or "").upper()
     if space.gated and needed:
         advice = "Accept its terms on its page, and give this host a token (HF_TOKEN)."
@@ -88,12 +90,6 @@ def _hub(found: Findings) -> Check | None:
     said = ["private: this host's token reads it"] if space.private else []
     said += [f"{stage.lower()} on the Hub, which does not matter here"] if stage == "PAUSED" else []
     return Check("hub", Mark.OK, "; ".join(said) or "the Hub has it, open to all")
-
-
-def _hub_advice(news: HubNews) -> str:
-    if news.missing:
-        return "Check the id, and give a token (HF_TOKEN) for a private Space."
-    return "Check that this host reaches the Hub (HF_ENDPOINT names another)."
 
 
 def _platform(found: Findings) -> Check | None:

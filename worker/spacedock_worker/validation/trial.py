@@ -14,6 +14,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.chain import StepAnswer, Trace
 from spacedock_worker.errors import HostBusyError, StepError
+from spacedock_worker.images.hub import HubAwayError
 from spacedock_worker.plan import UNKNOWN, kind_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.space_step import SpaceRunner
@@ -173,6 +174,6 @@ def _judged(entry: SpaceEntry, answer: AppAnswer, trial: Trial, own_file: bool) 
 
 def _ended(error: StepError) -> Check:
     """The check that the error ended: bad, unless it is no Space's fault."""
-    away = error.kind in _BLAMELESS or isinstance(error, HostBusyError)
+    away = error.kind in _BLAMELESS or isinstance(error, HostBusyError | HubAwayError)
     name = _CHECK_OF.get(error.stage, "call")
     return Check(name, Mark.UNKNOWN if away else Mark.BAD, str(error), decisive=True)
