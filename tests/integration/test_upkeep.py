@@ -250,6 +250,19 @@ async def test_what_was_needed_lately_stays(host: Host, redis: Redis, name: str)
     assert (report.freed, report.left) == ([], [])
 
 
+async def test_a_slip_in_the_registry_costs_no_cache(host: Host, redis: Redis, name: str) -> None:
+    volume = await host.cache(name, await host.space(name), b"weights")
+    text = host.registry.path.read_text()
+    host.registry.path.write_text(text.replace("adapter:", "adaptor:"))
+    assert name not in host.registry.shelf().spaces
+    await host.clean(redis)
+    assert await host.has(f"volumes/{volume}")
+    host.registry.path.write_text(text)
+    host.registry.remove(name)
+    await host.clean(redis)
+    assert not await host.has(f"volumes/{volume}")
+
+
 async def test_the_budget_takes_the_least_recently_used_and_leaves_what_runs_or_is_locked(
     host: Host, redis: Redis, name: str
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,11 @@ import pytest
 
 from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError
 from spacedock.files import payload_of
-from spacedock.request import JobRequest
-from spacedock_worker.model_step import instruction
+from spacedock.request import JobRequest, Tier
+from spacedock_worker.model_step import ModelRunner, instruction
+from spacedock_worker.models import Models
 from spacedock_worker.plan import UNKNOWN, plan
-from spacedock_worker.planning import candidates_for
+from spacedock_worker.planning import Planner, candidates_for
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.ranking.recommend import Recommender
@@ -27,6 +31,18 @@ def registry(tmp_path: Path) -> Registry:
     for name, category in (("mood", "text"), ("tone", "text"), ("clip", "images")):
         registry.add(name, {"category": category})
     return registry
+
+
+class SlowProfiles:
+    """Profiles that take until they are let go; nobody else is ranked meanwhile."""
+
+    def __init__(self) -> None:
+        self.asked, self.go, self.was_let_go = threading.Event(), threading.Event(), False
+
+    def all(self) -> Mapping[str, Any]:
+        self.asked.set()
+        self.was_let_go = self.go.wait(5)
+        return {}
 
 
 def found(registry: Registry, **fields: Any) -> tuple[str | None, list[str]]:
@@ -94,6 +110,22 @@ def test_a_directory_may_have_a_category_to_fall_back_to(registry: Registry) -> 
     candidates = candidates_for(asked, registry, Recommender(registry))
     laid = plan(asked, candidates.chosen, candidates.alternates, [])
     assert [step.name for step in laid.steps] == ["mine", "mood", "tone"]
+
+
+async def test_a_ranking_holds_no_other_job_of_the_worker_up(registry: Registry) -> None:
+    profiles = SlowProfiles()
+    recommender = Recommender(registry, profiles)
+    recommender.prepare()
+    models = ModelRunner(Models(), (), None, None)
+    planner = Planner(registry, models, recommender, lambda _: lambda _: None)
+    routed = asyncio.create_task(planner.lay(JobRequest(prompt="tell the mood", category="text")))
+    assert await asyncio.to_thread(profiles.asked.wait, 5)
+    named = asyncio.create_task(planner.lay(JobRequest(prompt="x", space="mood", tier=Tier.HEAVY)))
+    await asyncio.sleep(0)
+    profiles.go.set()
+    assert [step.name for step in (await named).plan.steps] == ["mood", "tone"]
+    assert (await routed).plan.steps
+    assert profiles.was_let_go
 
 
 def test_an_unknown_name_is_told_with_those_that_there_are(registry: Registry) -> None:

@@ -122,6 +122,14 @@ def test_an_alternate_that_does_not_take_the_files_is_skipped() -> None:
     assert skips(laid)["a"] == "it does not take audio"
 
 
+@pytest.mark.parametrize(("takes", "media_type"), [("json", "application/json"), ("pdf", "application/pdf")])
+def test_a_file_of_the_very_type_is_taken(takes: str, media_type: str) -> None:
+    file = FileRef(name="f", sha256="0" * 64, size=1, media_type=media_type)
+    laid = plan(JobRequest(prompt="x", files=(file,)), None, [space("a", takes)], [])
+    assert names(laid) == ["a"]
+    assert skips(plan(request("audio"), None, [space("a", takes)], []))["a"] == "it does not take audio"
+
+
 def test_an_alternate_that_takes_any_file_is_tried() -> None:
     assert names(plan(request("audio"), None, [space("a", takes="file")], [])) == ["a"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.ranking.suiting import UNKNOWN as UNKNOWN
+from spacedock_worker.registry.ranking.suiting import kinds_in
 
 MOST_SPACES = 6
 """How many Spaces a job tries at most: each may have to be built first."""
@@ -161,7 +162,8 @@ def _misfit(request: JobRequest, entry: SpaceEntry, chosen: SpaceEntry | None) -
     """Why an alternate cannot do it: what it takes and gives must be what the job has and wants."""
     if chosen and UNKNOWN not in chosen.gives and not entry.gives & chosen.gives:
         return f"it gives {entry.output_type}, and {chosen.output_type} was asked for"
-    foreign = kinds_of(request) - entry.takes
+    # A JSON file is one of text: whoever takes JSON takes it, as the ranking has it.
+    foreign = kinds_of(request) - kinds_in(entry.takes)
     if foreign and "file" not in entry.takes:
         return f"it does not take {' or '.join(sorted(foreign))}"
     if not request.files and "text" not in entry.takes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from spacedock.errors import BadRequestError, CategoryNotFoundError, SpaceNotFoundError
 from spacedock.request import JobRequest, Tier
@@ -76,13 +77,8 @@ class Planner:
         """
         await self._registry.fresh()
         self._recommender.look()
-        # What there is to index and to rank in a large registry must not keep other jobs waiting.
-        if request.space is None and request.repository is None:
-            candidates = await asyncio.to_thread(candidates_for, request, self._registry, self._recommender)
-        else:
-            found = await self._discovered(request, keep)
-            await self._prepare()
-            candidates = candidates_for(request, self._registry, self._recommender, found)
+        found = await self._discovered(request, keep)
+        candidates = await self._candidates(request, found)
         if request.tier is Tier.HEAVY and not (candidates.chosen or candidates.alternates):
             why = candidates.route.reasons[-1] if candidates.route else "name one"
             raise BadRequestError(f"the tier heavy needs a Space, and {why}")
@@ -102,9 +98,13 @@ class Planner:
             return None
         return await self._discoverer.find(request.space, keep=keep)
 
-    async def _prepare(self) -> None:
-        if not self._recommender.is_ready:
-            await asyncio.to_thread(self._recommender.prepare)
+    async def _candidates(self, request: JobRequest, found: SpaceEntry | None) -> Candidates:
+        """`candidates_for`; what a large registry has to index and to rank keeps no other job waiting."""
+        look = partial(candidates_for, request, self._registry, self._recommender, found)
+        named = request.space is not None or request.repository is not None
+        if named and request.category is None and self._recommender.is_ready:
+            return look()
+        return await asyncio.to_thread(look)
 
 
 def candidates_for(

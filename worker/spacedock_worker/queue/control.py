@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from spacedock import keys, wire
 from spacedock.connection import answer
@@ -83,9 +84,9 @@ async def _push(redis: Redis, call: Call, reply: Reply) -> None:
 async def _reply(call: Call, redis: Redis, handle: ControlHandler, said: _Said) -> Reply:
     try:
         return await handle(call, redis, said)
-    except TROUBLE:
+    except RedisError:
         raise
     except Exception as error:
-        # The call's boundary: a fault of ours is its answer, not the worker's end.
+        # The call's boundary: a fault of ours, or of a file of ours, is its answer, not the worker's end.
         log.exception("control.fault", op=call.op.value)
         return Reply(error=f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details")

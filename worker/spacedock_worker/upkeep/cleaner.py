@@ -132,7 +132,11 @@ class Cleaner:
 
     async def _caches(self, report: Report, before: float) -> None:
         """The caches of Spaces that the registry has no longer, and that no job has used since then."""
-        listed = {entry.id for entry in self._registry.shelf().spaces.values()}
+        shelf = await self._registry.fresh()
+        if shelf.warnings:
+            # An entry that cannot be read may be the one whose cache it is.
+            return
+        listed = {entry.id for entry in shelf.spaces.values()}
         used = {note.space: note.last_used for note in sorted(self._notes.all(), key=lambda n: n.last_used)}
         for cache in await self._stock.caches():
             if cache.space in listed or max(cache.created, used.get(cache.space, 0.0)) >= before:

@@ -141,8 +141,9 @@ class Recommender:
 
     @property
     def is_ready(self) -> bool:
-        """Whether what it has read of the registry still holds."""
-        return self._known is not None and self._known.shelf is self._registry.shelf()
+        """Whether it answers at once: what it has read of the registry holds, and nobody keeps it busy."""
+        read = self._known is not None and self._known.shelf is self._registry.shelf()
+        return read and not self._lock.locked()
 
     def look(self) -> None:
         """See how warm Spaces are now, for what is asked from here on; not from another thread."""
