@@ -91,6 +91,23 @@ async def test_a_plan_has_the_steps_of_the_job_and_writes_nothing(
     assert await Discoverer(registry, catalogue).find("ann/listen") == entry
 
 
+async def test_an_entry_with_a_slip_is_told_and_not_replaced(
+    registry: Registry, catalogue: Catalogue
+) -> None:
+    slip = "spaces:\n  ann/listen:\n    id: ann/listen\n    port: x\n    secrets: [MINE]\n"
+    registry.path.write_text(slip)
+    with pytest.raises(BadRequestError, match=r"entry of 'ann/listen' cannot be used: .*:4:5: .* port"):
+        await Discoverer(registry, catalogue).find("ann/listen")
+    assert registry.path.read_text() == slip
+
+
+def test_what_is_there_is_not_replaced_by_what_is_found(registry: Registry) -> None:
+    mine = registry.add("ann/listen", {"secrets": ["MINE"]})
+    before = registry.path.read_bytes()
+    assert registry.add("ann/listen", {"hub_id": "ann/listen"}, replace=False) == mine
+    assert registry.path.read_bytes() == before
+
+
 async def test_a_job_is_discovered_for_with_nothing_but_its_spaces_id(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:

@@ -116,7 +116,7 @@ def candidates_for(
     """Look up who may answer; `discovered` is what was found out about the Hub's Space that is named.
 
     Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
-    category without a Space.
+    category without a Space, BadRequestError for a Space whose entry cannot be used.
     """
     shelf = registry.shelf()
     if request.repository is not None:
@@ -126,7 +126,7 @@ def candidates_for(
         if request.category:
             return Candidates(None, _of_category(request, registry, recommender))
         return _routed(request, recommender)
-    known = shelf.spaces.get(request.space) or discovered
+    known = shelf.find(request.space) or discovered
     if known is not None and (known.confidence is None or known.confidence >= SURE):
         return Candidates(known, recommender.fellows(known, kinds_of(request)))
     if known is not None:

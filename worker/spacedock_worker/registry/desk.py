@@ -88,7 +88,7 @@ class RegistryDesk:
         if not call.name:
             raise BadRequestError("the call names no Space")
         if call.op is Op.SHOW:
-            return Reply(spaces={call.name: _row(_entry(await self._registry.fresh(), call.name))})
+            return Reply(spaces={call.name: _row((await self._registry.fresh()).get(call.name))})
         if call.op is Op.REMOVE:
             await asyncio.to_thread(self._registry.remove, call.name)
             return Reply()
@@ -125,14 +125,6 @@ class RegistryDesk:
         path = (self._repositories / f"{ref.sha256}.tar").resolve()
         await asyncio.to_thread(_write_whole, path, data)
         return path
-
-
-def _entry(shelf: Shelf, name: str) -> SpaceEntry:
-    """The Space of that name; of one that is in the file and left out, why that is."""
-    fault = next((warning for warning in shelf.warnings if f" spaces.{name}: " in warning), None)
-    if name not in shelf.spaces and fault is not None:
-        raise BadRequestError(f"the registry's entry of '{name}' cannot be used: {fault}")
-    return shelf.get(name)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

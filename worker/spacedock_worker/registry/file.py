@@ -65,8 +65,12 @@ class Registry:
             await asyncio.to_thread(self.shelf)
         return self._shelf
 
-    def add(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
-        """Add or replace a Space. Raises BadRequestError where its name, or a field, is unknown or wrong."""
+    def add(self, name: str, fields: Mapping[str, Any], *, replace: bool = True) -> SpaceEntry:
+        """Add or replace a Space; without `replace` one that is there stays as it is, and is what is given.
+
+        Raises BadRequestError where its name, or a field, is unknown or wrong; without `replace` also where
+        the entry that is there cannot be used.
+        """
         if not SPACE_NAME.fullmatch(name):
             raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
         entry = _valid(name, fields)
@@ -74,6 +78,8 @@ class Registry:
         lay = self._reader.layout
 
         def put(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
+            if not replace and (there := shelf.find(name)) is not None:
+                return text, there
             before = shelf.spaces.get(name)
             if before is not None and before.category != entry.category:
                 text = writing.without_listed(text, before.category, name, lay)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spacedock.errors import SpaceNotFoundError
+from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock_worker.registry.entry import SpaceEntry
 
 
@@ -17,12 +17,24 @@ class Shelf:
     categories: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
 
-    def get(self, name: str) -> SpaceEntry:
-        """The Space of that name. Raises SpaceNotFoundError, which names those that there are."""
-        try:
+    def find(self, name: str) -> SpaceEntry | None:
+        """The Space of that name, if there is one.
+
+        Raises BadRequestError where its entry was left out, which says what is wrong with it.
+        """
+        if name in self.spaces:
             return self.spaces[name]
-        except KeyError:
-            raise SpaceNotFoundError(name, tuple(sorted(self.spaces))) from None
+        fault = next((warning for warning in self.warnings if f" spaces.{name}: " in warning), None)
+        if fault is not None:
+            raise BadRequestError(f"the registry's entry of '{name}' cannot be used: {fault}")
+        return None
+
+    def get(self, name: str) -> SpaceEntry:
+        """The Space of that name. Raises as `find`, and SpaceNotFoundError with those that there are."""
+        entry = self.find(name)
+        if entry is None:
+            raise SpaceNotFoundError(name, tuple(sorted(self.spaces)))
+        return entry
 
     def in_category(self, category: str) -> tuple[SpaceEntry, ...]:
         """The Spaces of a category: those that its list names, in its order, then those that name it."""

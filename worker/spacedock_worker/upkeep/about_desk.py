@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 
 from spacedock.control import Call, OnProgress, Reply
-from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.signature import signature
@@ -89,14 +89,13 @@ class AboutDesk:
 
     def _hub_id(self, name: str) -> str:
         """The Hub id that is meant: the name itself, or that of an entry of the registry."""
-        spaces = self._registry.shelf().spaces
-        if name in spaces and (hub_id := spaces[name].hub_id):
-            return hub_id
-        if name in spaces:
+        shelf = self._registry.shelf()
+        if "/" in name and SPACE_NAME.fullmatch(name) and shelf.find(name) is None:
+            return name
+        hub_id = shelf.get(name).hub_id
+        if hub_id is None:
             raise BadRequestError(f"{name} is no Space of the Hub: its registry entry has no `hub_id`")
-        if "/" not in name or not SPACE_NAME.fullmatch(name):
-            raise SpaceNotFoundError(name, tuple(sorted(spaces)))
-        return name
+        return hub_id
 
     def _note(self, cached_at: float | None) -> str | None:
         age = self._now() - cached_at if cached_at is not None else 0.0

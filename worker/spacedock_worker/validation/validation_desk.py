@@ -66,12 +66,10 @@ class ValidationDesk:
 
     def _entry(self, name: str) -> tuple[SpaceEntry, bool]:
         """The Space, and whether the registry has it: one of the Hub may be validated before it is added."""
-        spaces = self._registry.shelf().spaces
-        if name in spaces:
-            return spaces[name], True
-        if "/" in name:
+        shelf = self._registry.shelf()
+        if "/" in name and shelf.find(name) is None:
             return undescribed(name, hub_id=name), False
-        raise SpaceNotFoundError(name, tuple(sorted(spaces)))
+        return shelf.get(name), True
 
     async def _store(self, entry: SpaceEntry, made: Verdict) -> bool:
         """Keep the verdict, unless a trial of the same image says so already; whether there is one now."""

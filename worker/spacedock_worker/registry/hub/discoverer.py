@@ -29,7 +29,8 @@ class Discovers(Protocol):
     async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
         """The Space's entry; None where nothing is known of it. Never raises for the Hub.
 
-        With `keep` an entry that the registry has not is written into it.
+        With `keep` an entry that the registry has not is written into it. Raises BadRequestError where it has
+        one that cannot be used.
         """
         ...
 
@@ -71,7 +72,8 @@ class Discoverer:
 
     async def _kept(self, hub_id: str, fields: dict[str, Any]) -> SpaceEntry:
         try:
-            entry = await asyncio.to_thread(self._registry.add, hub_id, fields)
+            # What a person has written in the meantime stays.
+            entry = await asyncio.to_thread(self._registry.add, hub_id, fields, replace=False)
         except (BadRequestError, OSError) as error:
             # A registry that cannot be written is told of where it is read.
             log.warning("space.not_kept", space=hub_id, reason=str(error))
@@ -81,11 +83,15 @@ class Discoverer:
 
 
 def listed(registry: Registry, hub_id: str) -> SpaceEntry | None:
-    """The registry's entry of that name, else one that stands for that Space of the Hub and nothing else."""
-    spaces = registry.shelf().spaces
-    if hub_id in spaces:
-        return spaces[hub_id]
-    same = (entry for entry in spaces.values() if entry.hub_id == hub_id)
+    """The registry's entry of that name, else one that stands for that Space of the Hub and nothing else.
+
+    Raises BadRequestError for an entry that was left out: what a person wrote is not to be replaced.
+    """
+    shelf = registry.shelf()
+    own = shelf.find(hub_id)
+    if own is not None:
+        return own
+    same = (entry for entry in shelf.spaces.values() if entry.hub_id == hub_id)
     return next((one for one in same if one.repository is None and one.docker_image is None), None)
 
 
