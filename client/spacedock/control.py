@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from enum import StrEnum
@@ -101,21 +102,38 @@ class Caller:
         return reply
 
     async def _answered(self, call: Call, on_progress: OnProgress | None) -> Reply:
+        try:
+            await self._put(call)
+            reply, silence = await self._heard(call, on_progress)
+        except asyncio.CancelledError:
+            await self._take_back(call)
+            raise
+        if reply is None:
+            await self._take_back(call)
+            raise NoWorkerError(silence)
+        return reply
+
+    async def _put(self, call: Call) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(keys.CONTROL, wire.encode(call))
             pipe.expire(keys.CONTROL, CALL_SECONDS)
             await pipe.execute()
+
+    async def _heard(self, call: Call, on_progress: OnProgress | None) -> tuple[Reply | None, int]:
+        """The final reply, None where there is none; and how long was waited for the last one at most."""
         seconds = CALL_SECONDS
         while (raw := await answer(self._redis.brpop([keys.reply(call.id)], timeout=seconds))) is not None:
             reply = wire.decode(Reply, raw[1])
             if reply.working is None:
-                return reply
+                return reply, seconds
             if on_progress is not None and reply.working:
                 on_progress(reply.working)
             seconds = SILENCE_SECONDS
-        # Calls of others may have kept the list alive: this one must not be executed any more.
+        return None, seconds
+
+    async def _take_back(self, call: Call) -> None:
+        """Have nobody execute the call any more: those of others may keep the list alive."""
         await answer(self._redis.lrem(keys.CONTROL, 0, wire.encode(call).decode()))
-        raise NoWorkerError(seconds)
 
 
 async def cleanup(

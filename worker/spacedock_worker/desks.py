@@ -13,10 +13,13 @@ Desk = Callable[[Call, Redis, OnProgress], Awaitable[Reply]]
 
 
 class Desks:
-    """Sends each call to its desk; what is wrong with it becomes the reply's error."""
+    """Sends each call to its desk; what is wrong with it becomes the reply's error.
 
-    def __init__(self, table: Mapping[Op, Desk]) -> None:
-        self._table = dict(table)
+    `prepare` is awaited before: it reads what desks look at, where reading would keep the event loop busy.
+    """
+
+    def __init__(self, table: Mapping[Op, Desk], prepare: Callable[[], Awaitable[object]]) -> None:
+        self._table, self._prepare = dict(table), prepare
 
     async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
         """The reply of the desk that knows the operation."""
@@ -24,6 +27,7 @@ class Desks:
         if desk is None:
             return Reply(error=f"this worker does not know '{call.op.value}'. Is it an older version?")
         try:
+            await self._prepare()
             return await desk(call, redis, tell)
         except SpaceNotFoundError as error:
             return Reply(not_found=True, known=error.known)

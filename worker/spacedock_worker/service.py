@@ -84,7 +84,8 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
             Op.VALIDATE: kept.validating(images, pool, spaces, secrets),
             Op.TIERS: kept.tiers(pool, runner),
         }
-        worker = QueueWorker(settings.redis_url, host.handle, Desks(desks).answer, settings.max_jobs)
+        answer = Desks(desks, registry.fresh).answer
+        worker = QueueWorker(settings.redis_url, host.handle, answer, settings.max_jobs)
         await stack.enter_async_context(_running(asyncio.to_thread(kept.recommender.prepare)))
         await stack.enter_async_context(_running(kept.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)

@@ -13,6 +13,7 @@ from spacedock.client import Client
 from spacedock.connection import answer
 from spacedock.control import Call, OnProgress, Op, Reply
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
+from spacedock.request import JobRequest
 from spacedock.states import JobState
 from spacedock_worker.queue import control as queue_control
 
@@ -64,6 +65,14 @@ async def test_a_call_without_a_worker_fails_and_is_not_executed_later(
 async def keeps(redis: Redis, key: str) -> bool:
     """Whether the key was there to be kept for a minute."""
     return bool(await redis.expire(key, 60))
+
+
+async def test_a_call_that_is_given_up_is_taken_back(client: Client, redis: Redis) -> None:
+    given_up = asyncio.create_task(client.plan(JobRequest(prompt="secret", privacy=True)))
+    await until(lambda: keeps(redis, keys.CONTROL))
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    assert not await keeps(redis, keys.CONTROL)
 
 
 async def test_rubbish_on_the_list_is_dropped_and_the_next_call_is_answered(

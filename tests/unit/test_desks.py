@@ -1,0 +1,40 @@
+"""Sending control calls to the desks that know them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from spacedock.control import Call, Op
+from spacedock_worker.desks import Desks
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.profiling.profiles import ProfileStore
+from spacedock_worker.upkeep.profile_desk import ProfileDesk
+
+
+def silent(message: str) -> None:
+    pass
+
+
+async def test_a_registry_that_changed_is_not_read_in_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = []
+    read = Registry._read
+
+    def noted(registry: Registry) -> None:
+        readers.append(threading.current_thread())
+        read(registry)
+
+    monkeypatch.setattr(Registry, "_read", noted)
+    registry = Registry(tmp_path / "registry.yaml")
+    registry.path.write_text("spaces: {mood: {id: mood}}")
+    profile = ProfileDesk(registry, ProfileStore(tmp_path / "profiles.sqlite"), 2**30)
+    desks = Desks({Op.PROFILE: profile.answer}, registry.fresh)
+    reply = await desks.answer(Call(id="a", op=Op.PROFILE, name="mood"), Redis(), silent)
+    assert reply.data["spaces"].keys() == {"mood"}
+    assert readers
+    assert threading.main_thread() not in readers
