@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
 from spacedock import keys, wire
-from spacedock.connection import answer, told_as_ours
+from spacedock.connection import OUTAGES, answer, told_as_ours
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
 from spacedock.request import JobRequest
@@ -25,6 +26,8 @@ WORKING_SECONDS = 1.0
 
 SILENCE_SECONDS = 20
 """How long a worker that has taken a call may be silent before it is given up."""
+
+_TAKE_BACK_SECONDS = 1.0
 
 OnProgress = Callable[[str], None]
 
@@ -106,7 +109,10 @@ class Caller:
             await self._put(call)
             reply, silence = await self._heard(call, on_progress)
         except asyncio.CancelledError:
-            await self._take_back(call)
+            # Whoever gives up does not wait for a Redis that is away.
+            with suppress(*OUTAGES):
+                async with asyncio.timeout(_TAKE_BACK_SECONDS):
+                    await self._take_back(call)
             raise
         if reply is None:
             await self._take_back(call)
