@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 
@@ -13,6 +14,8 @@ from spacedock.connection import OUTAGES
 from spacedock.errors import ResultDeletedError
 from spacedock.result import JobResult
 from spacedock.subscription import messages
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 """How soon a quiet wait looks by itself; twice as long each time that it found nothing."""
@@ -57,6 +60,7 @@ class Waiting:
         self._waits: set[Wait] = set()
         self._listening: asyncio.Task[None] | None = None
         self._subscribed = False
+        self._away = False
 
     async def results(self, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
         """Yield the result of each job as it ends, in the order of ending; survives outages of Redis.
@@ -102,12 +106,15 @@ class Waiting:
     async def _listen(self) -> None:
         """Tell the waits which jobs end; after a new subscription they look at all of theirs."""
         while True:
-            with suppress(*OUTAGES):
+            try:
                 async with aclosing(messages(self._redis, keys.DONE)) as heard:
                     async for message in heard:
                         self._subscribed = True
+                        self._note(away=False)
                         for wait in self._waits:
                             wait.stir(wait.open if message is None else [message.text])
+            except OUTAGES:
+                self._note(away=True)
             self._subscribed = False
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -131,3 +138,11 @@ class Waiting:
             await asyncio.sleep(_PAUSE_SECONDS)
             return [], []
         return found, gone
+
+    def _note(self, *, away: bool) -> None:
+        """Say once that Redis is away, and once that it is there again: nobody shall wait in the dark."""
+        if away and not self._away:
+            log.warning("the connection to Redis is lost; waiting for it to come back")
+        elif self._away and not away:
+            log.warning("Redis is there again")
+        self._away = away

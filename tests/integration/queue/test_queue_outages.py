@@ -54,7 +54,9 @@ async def test_results_are_written_when_redis_is_back(own_server: Server) -> Non
         assert await all_slots_are_free(client, held, 4)
 
 
-async def test_results_are_waited_for_through_a_restart(own_server: Server) -> None:
+async def test_results_are_waited_for_through_a_restart(
+    own_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     held = Held()
     async with Client(own_server.url) as client, working(own_server.url, held):
         job_id = await client.submit("prompt")
@@ -64,6 +66,8 @@ async def test_results_are_waited_for_through_a_restart(own_server: Server) -> N
         await asyncio.to_thread(own_server.start)
         held.go.set()
         assert (await waiting).state is JobState.SUCCEEDED
+    said = [record.getMessage() for record in caplog.records if record.name == "spacedock.waiting"]
+    assert said == ["the connection to Redis is lost; waiting for it to come back", "Redis is there again"]
 
 
 async def test_a_redis_that_hangs_for_a_while_costs_nothing(own_server: Server) -> None:
