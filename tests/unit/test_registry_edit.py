@@ -36,6 +36,23 @@ async def ask(desk: RegistryDesk, op: Op, url: str = "unix:///nowhere", **fields
         return await desk.answer(Call(id="1", op=op, **fields), redis)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"spaces:\n  m:\n    id: m\n    description:\tx\n",
+        b"spaces:\n  m: {id: m, description: \xe9}\n",
+        b"spaces: {m: {id: m, inputs: {a: " + b"[" * 400 + b"]" * 400 + b"}}}\n",
+        b"spaces:\n  ? other\n  : {id: other}\n",
+    ],
+    ids=["tab", "latin-1", "deep", "explicit keys"],
+)
+def test_a_file_that_cannot_be_edited_is_told_and_left(registry: Registry, text: bytes) -> None:
+    registry.path.write_bytes(text)
+    with pytest.raises(BadRequestError, match="cannot be changed"):
+        registry.add("m", {"category": "text", "likes": 5})
+    assert registry.path.read_bytes() == text
+
+
 def test_a_space_is_written_as_the_seed_has_it(registry: Registry) -> None:
     registry.add("mood", {"category": "text", "port": 7860, "description": "größe"})
     row = {"id": "mood", "category": "text", "port": 7860, "description": "größe"}

@@ -139,6 +139,25 @@ def test_a_file_that_is_no_text_is_one_warning(path: Path, content: bytes) -> No
     assert "codec" not in warning
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["2020-99-99", "2001-12-14t21:59:43.10-99:30", "9" * 5000, "!!int abc", "!!bool x", "!!timestamp x"],
+)
+def test_a_value_that_there_is_not_is_a_warning_and_the_rest_loads(path: Path, value: str) -> None:
+    path.write_text(f"spaces:\n  odd:\n    id: odd\n    inputs: {{a: {value}}}\n  good: {{id: good}}\n")
+    shelf = Registry(path).shelf()
+    assert list(shelf.spaces) == ["good"]
+    (warning,) = shelf.warnings
+    assert warning.startswith(f"{path}:4:5: spaces.odd: not readable: it has a date or a number")
+
+
+def test_a_category_that_is_no_value_at_all_is_a_warning(path: Path) -> None:
+    path.write_text("spaces:\n  good: {id: good}\ncategories:\n  none:\n  odd: 2020-99-99\n")
+    shelf = Registry(path).shelf()
+    assert list(shelf.spaces) == ["good"]
+    assert shelf.warnings == (f"{path}:5:3: categories.odd: not a list of names",)
+
+
 def test_a_relative_repository_is_beside_the_registry(path: Path) -> None:
     shelf = read(path, {"spaces": {"a": {"repository": "spaces/a"}}})
     assert shelf.get("a").repository == str(path.parent / "spaces/a")

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 import structlog
 from pydantic import ValidationError
+from ruamel.yaml.error import YAMLError as EditorError
+from yaml import YAMLError
 
 from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
@@ -31,6 +33,9 @@ _SETTLED_SECONDS = 0.2
 """An editor may empty a file before it writes it: a file that somebody else saved is left alone so long."""
 
 _LONGEST_WAIT = 5.0
+
+_UNFIT = (ValueError, RecursionError, YAMLError, EditorError)
+"""What a text comes to that is read as a registry, and cannot be edited: tabs, nesting, other characters."""
 
 Change = Callable[[str, Shelf], tuple[str, SpaceEntry | None]]
 """From a text, and what it says, to the new text and the entry that is meant to be in it (None: none)."""
@@ -163,17 +168,16 @@ class Registry:
 
         `ours` has the stamp of the last write of any process of ours.
         """
-        content = _settled(path, ours)
+        with _told_as_ours(path):
+            content = _settled(path, ours)
         with self._reading:
-            try:
+            with _told_as_ours(path):
                 if content.stamp != self._good:
                     self._take(content.text, content.stamp)
                 before, ends = _lines_of(content.text)
                 text, meant = change(before, self._shelf)
                 shelf = self._reader.read(text)
                 _check(self._shelf, shelf, name, meant and placed(meant, self.path.parent))
-            except (BadRequestError, UnicodeDecodeError) as error:
-                raise BadRequestError(f"the registry cannot be changed: {error}") from error
             if text == before:
                 return True
             if not exchange.replace(path, content, text.replace("\n", ends)):
@@ -190,6 +194,19 @@ class Registry:
 def default_text() -> str:
     """The registry that a host begins with."""
     return (resources.files("spacedock_worker.registry") / "default.yaml").read_text(encoding="utf-8")
+
+
+@contextmanager
+def _told_as_ours(path: Path) -> Iterator[None]:
+    """Raises BadRequestError in place of whatever a text that cannot be edited raises."""
+    try:
+        yield
+    except BadRequestError as error:
+        raise BadRequestError(f"the registry cannot be changed: {error}") from error
+    except _UNFIT as error:
+        # Its words may quote the file, and the file has passwords.
+        why = f"the registry cannot be changed: {path} is written in a way that is not understood"
+        raise BadRequestError(f"{why} ({type(error).__name__}). Edit it by hand") from error
 
 
 def _settled(path: Path, ours: TextIO) -> exchange.Content:

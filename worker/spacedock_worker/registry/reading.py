@@ -13,10 +13,11 @@ from spacedock.errors import BadRequestError
 from spacedock_worker.registry.chunks import Chunks
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.layout import LOADER, Layout
-from spacedock_worker.registry.row import Row, plain, row_of
+from spacedock_worker.registry.row import Row, row_of
 from spacedock_worker.registry.shelf import Shelf
 
 PARTS = ("spaces", "categories")
+_NOTHING = "tag:yaml.org,2002:null"
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ def _pairs(node: yaml.Node | None) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
 def _categories(parts: _Parts, spaces: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for key, value in parts.pairs("categories"):
         if not isinstance(value, yaml.SequenceNode):
-            if plain(value) is not None:
+            if value.tag != _NOTHING:
                 parts.at(key, f"categories.{key.value}: not a list of names")
             continue
         named = [(str(item.value), item) for item in value.value]

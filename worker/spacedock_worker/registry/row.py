@@ -14,6 +14,11 @@ from pydantic_core import ErrorDetails
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.layout import LOADER
 
+_NO_VALUES = (ValueError, LookupError, AttributeError)
+"""What PyYAML raises for a scalar that has the form of its type, and no value."""
+
+_NO_VALUE = "it has a date or a number that there is not. Put it in quotes if it is a text"
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -37,7 +42,7 @@ def row_of(key: yaml.ScalarNode, value: yaml.Node) -> Row:
     try:
         fields = plain(value)
     except yaml.MarkedYAMLError as error:
-        return Row(None, (_fault(key, value, f"not readable: {error.problem}"),))
+        return Row(None, (_fault(key, _unreadable(value), f"not readable: {error.problem}"),))
     if not isinstance(fields, dict) or not isinstance(value, yaml.MappingNode):
         return Row(None, (_fault(key, key, "not a mapping of fields"),))
     faults = [_fault(key, twice, f"'{twice.value}' is there twice") for twice in twins(value)]
@@ -49,8 +54,22 @@ def row_of(key: yaml.ScalarNode, value: yaml.Node) -> Row:
 
 
 def plain(node: yaml.Node) -> Any:
-    """The node's value. Raises yaml.YAMLError."""
-    return LOADER("").construct_document(node)
+    """The node's value. Raises yaml.MarkedYAMLError."""
+    try:
+        return LOADER("").construct_document(node)
+    except _NO_VALUES as error:
+        raise yaml.MarkedYAMLError(problem=_NO_VALUE, problem_mark=node.start_mark) from error
+
+
+def _unreadable(node: yaml.Node) -> yaml.Node:
+    """The first field that cannot be read, else the node."""
+    for field, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        try:
+            plain(value)
+        except yaml.MarkedYAMLError:
+            found: yaml.Node = field
+            return found
+    return node
 
 
 def twins(node: yaml.MappingNode) -> tuple[yaml.Node, ...]:
