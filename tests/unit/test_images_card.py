@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from spacedock_worker.images.front_matter import SpaceCard, read_card
+from spacedock_worker.images.front_matter import SpaceCard, read_card, without_card
 
 
 def test_versions_stay_what_was_written() -> None:
@@ -28,6 +28,11 @@ def test_a_readme_without_front_matter_has_an_empty_card(text: str) -> None:
 
 def test_windows_line_ends_and_a_byte_order_mark_are_taken() -> None:
     assert read_card("\ufeff---\r\nsdk: gradio\r\nsdk_version: 4.44.1\r\n---\r\n").sdk_version == "4.44.1"
+
+
+@pytest.mark.parametrize("card", ["", "---\nsdk: gradio\n---\n", "\ufeff---\r\nsdk: gradio\r\n---\r\n"])
+def test_what_stands_below_the_front_matter_stays(card: str) -> None:
+    assert without_card(f"{card}# Title\n\n---\nmore\n---\n") == "# Title\n\n---\nmore\n---\n"
 
 
 def test_what_is_not_yaml_is_read_line_by_line() -> None:

@@ -37,6 +37,11 @@ def read_card(readme: str) -> SpaceCard:
     return card_of(_fields(found.group(1)[:_MOST]) if found else {})
 
 
+def without_card(readme: str) -> str:
+    """The text of README.md below its front matter."""
+    return _BLOCK.sub("", readme)
+
+
 def card_of(fields: Mapping[str, str]) -> SpaceCard:
     """The card of these fields; what makes no sense in them counts as not said."""
     sdk = fields.get("sdk")

@@ -12,6 +12,7 @@ from huggingface_hub import SpaceInfo, SpaceSearchResult
 from pydantic import TypeAdapter
 
 from spacedock.request import SPACE_NAME
+from spacedock_worker.images.front_matter import without_card
 from spacedock_worker.registry.hub.categories import Clues, Guess, infer
 from spacedock_worker.registry.hub.needed_secrets import secrets_in
 
@@ -22,7 +23,6 @@ _NAME, _LINE = 100, 300
 _MOST_TAGS, _MOST_MODELS = 40, 20
 _SPACES = re.compile(r"\s+")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,100}[a-z0-9])?")
-_FRONT_MATTER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n.*?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def of_info(found: SpaceInfo, texts: Texts | None = None) -> HubSpace | None:
     texts = texts or Texts()
     card = vars(found.card_data) if found.card_data else {}
     tags, models = _names(found.tags, _MOST_TAGS), _names(found.models or card.get("models"), _MOST_MODELS)
-    title, readme = _line(card.get("title")), _FRONT_MATTER.sub("", texts.readme)
+    title, readme = _line(card.get("title")), without_card(texts.readme)
     description = _line(card.get("short_description"))
     clues = Clues(found.id, f"{title}. {description}", tags, None, texts.model_tasks, readme)
     hardware = found.runtime.hardware or found.runtime.requested_hardware if found.runtime else None
