@@ -88,6 +88,7 @@ def test_thoughts_are_left_out(said: str, kept: str) -> None:
         ("http://localhost:11434/v1", True),
         ("http://127.0.0.1:8080/v1", True),
         ("http://[::1]:8080/v1", True),
+        ("http://localhost.:8080/v1", True),
         ("http://192.168.1.7/v1", True),
         ("http://gpu-box:8000/v1", True),
         ("https://api.example.com/v1", False),

@@ -72,7 +72,16 @@ def test_the_engine_is_not_told_private_inputs() -> None:
         ("http://localhost:11434/v1", "smollm3", True),
         ("http://localhost:11434/v1", "gpt-oss:120b-cloud", False),
         ("http://localhost:11434/v1", "qwen:cloud", False),
+        ("http://localhost:11434/v1", "GPT-OSS:120b-Cloud", False),
+        ("http://[::1]:11434/v1", "smollm3", True),
+        ("http://[::ffff:127.0.0.1]:11434/v1", "smollm3", True),
         ("https://api.example.com/v1", "smollm3", False),
+        ("http://192.168.1.7:11434/v1", "smollm3", False),
+        ("http://gpu-box:11434/v1", "smollm3", False),
+        ("http://models.internal/v1", "smollm3", False),
+        ("http://localhost.example.com/v1", "smollm3", False),
+        ("http://127.0.0.1.example.com/v1", "smollm3", False),
+        ("http://localhost@192.168.1.7/v1", "smollm3", False),
     ],
 )
 def test_only_models_that_answer_here_are_private(url: str, model: str, private: bool) -> None:

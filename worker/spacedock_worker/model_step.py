@@ -46,7 +46,9 @@ class ModelRunner:
         trace.enter(Stage.CALL, "asking")
         started = monotonic()
         told = instruction(step.stands_in_for) if step.stands_in_for else None
-        answer = await self._models.answer(endpoint, request.prompt, files, told, request.timeout)
+        answer = await self._models.answer(
+            endpoint, request.prompt, files, told, request.timeout, private=request.privacy
+        )
         trace.seconds["call"] = monotonic() - started
         by = AnsweredBy(tier=step.tier, kind=AnswerKind.MODEL, name=answer.model)
         return StepAnswer(AppAnswer("/chat/completions", answer.text, answer.text), by, step.degraded)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,14 +11,13 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from openai.types.chat import ChatCompletionMessageParam
 
 from spacedock.files import Payload
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.failures import NotReadyError
-from spacedock_worker.models.messages import messages, refusal, without_thoughts
+from spacedock_worker.models.failures import NotReadyError, UnfitModelError
+from spacedock_worker.models.messages import Chat, messages, refusal, without_thoughts
 from spacedock_worker.models.replies import Completion
 from spacedock_worker.models.session import Session
 
@@ -45,8 +43,6 @@ class Models:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._sessions: dict[ModelEndpoint, Session] = {}
-        # At its debug level the openai package logs whole requests, and so prompts.
-        logging.getLogger("openai").setLevel(logging.WARNING)
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,8 +62,12 @@ class Models:
         files: tuple[Payload, ...] = (),
         instruction: str | None = None,
         limit: float = 300.0,
+        *,
+        private: bool = False,
     ) -> ModelAnswer:
         """Ask one model once. `limit` (seconds) bounds the answer; loading has the endpoint's own limit.
+
+        A `private` prompt is refused where the model does not run on this machine.
 
         Raises StepError: stage `ready` with `model_unavailable` or `timeout`; stage `call` with
         `bad_input` (files that it cannot take), `timeout`, `app_error`, `bad_output` (no words), or
@@ -76,7 +76,7 @@ class Models:
         if reason := refusal(endpoint, (file.ref for file in files)):
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, f"{reason}. Send it to a Space that takes it.")
         session = self._session(endpoint)
-        model, completion = await _asked(session, messages(prompt, files, instruction), limit)
+        model, completion = await _asked(session, messages(prompt, files, instruction), limit, private)
         log.debug("model.answered", endpoint=endpoint.name, model=completion.model)
         return ModelAnswer(_words(endpoint, completion), _honest(endpoint, completion.model or model))
 
@@ -86,17 +86,19 @@ class Models:
         return self._sessions[endpoint]
 
 
-async def _asked(
-    session: Session, chat: list[ChatCompletionMessageParam], limit: float
-) -> tuple[str, Completion]:
-    """Get ready and ask; once more where the model was unloaded in between."""
-    for _ in range(2):
-        model = await session.ready()
+async def _asked(session: Session, chat: Chat, limit: float, private: bool) -> tuple[str, Completion]:
+    """Get ready and ask; again where the model was unloaded meanwhile, or has no chat."""
+    tries = 2
+    while tries:
+        model = await session.ready(private=private)
         try:
             return model, await session.ask(model, chat, limit)
+        except UnfitModelError as error:
+            session.unfit(model, error)
         except NotReadyError as error:
             why = error.why
             session.cool()
+            tries -= 1
     message = f"{session.endpoint.name} does not answer: {why}. Try again later, or see its log."
     raise StepError(Stage.CALL, ErrorKind.MODEL_UNAVAILABLE, message)
 

@@ -19,8 +19,9 @@ class ModelEndpoint(BaseModel):
 
     `base_url` ends where `/models` and `/chat/completions` begin, mostly in `/v1`; `socket` is a unix
     socket to connect through instead of its host; `state_socket` one that tells how the daemon's own server
-    stands. Without `model`, the first one that the endpoint lists
-    answers. `parallel` is how many prompts it is asked at once. `stand_in_for` is the model that this one
+    stands. Without `model`, the first chat model that the endpoint lists answers; on this machine or a
+    private network only one that runs there. `others` are asked in their order where the server has no chat
+    for `model`. `parallel` is how many prompts it is asked at once. `stand_in_for` is the model that this one
     replaces, said in every answer. Times are seconds: `load_timeout` for a model that loads,
     `connect_timeout` for an endpoint that refuses connections.
     """
@@ -30,6 +31,7 @@ class ModelEndpoint(BaseModel):
     name: str = Field(min_length=1)
     base_url: str
     model: str | None = None
+    others: tuple[str, ...] = ()
     api_key: SecretStr | None = None
     socket: Path | None = None
     state_socket: Path | None = None
@@ -55,16 +57,36 @@ class ModelEndpoint(BaseModel):
     @property
     def local(self) -> bool:
         """Whether prompts stay on this machine or its private network: no proxy is used then."""
-        return self.socket is not None or _is_private(urlsplit(self.base_url).hostname or "")
+        return self.socket is not None or _is_private(self._host)
 
     @property
     def private(self) -> bool:
-        """Whether the model may be asked in privacy mode: local, and none of Ollama's cloud."""
-        return self.local and not (self.model or "").endswith(("-cloud", ":cloud"))
+        """Whether the model may be asked in privacy mode: it runs on this machine."""
+        return (self.socket is not None or _is_here(self._host)) and not in_cloud(self.model or "")
+
+    @property
+    def _host(self) -> str:
+        return (urlsplit(self.base_url).hostname or "").rstrip(".")
+
+
+def in_cloud(model: str) -> bool:
+    """Whether the name is one that a local Ollama hands on to its cloud."""
+    return model.lower().endswith(("-cloud", ":cloud"))
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _is_private(host: str) -> bool:
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+    if _is_here(host) or host.endswith((".local", ".internal")):
         return True
     try:
         return ipaddress.ip_address(host).is_private

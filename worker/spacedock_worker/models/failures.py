@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Any
+
 import httpx2
-import openai
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.models.http import Reply
+
+# As Ollama, llama.cpp, vLLM, LM Studio and OpenAI word it.
+_NO_CHAT = re.compile(
+    r"(not|n't|cannot) support\W+(\w+\W+)?(chat|completion|generat)"
+    r"|not an? (chat|llm|language|text.generation)|is not llm"
+    r"|only supports?\b.{0,40}(embed|rerank|pool)|embedding model|(no|have a|provide a) chat.template",
+    re.IGNORECASE,
+)
+_WORDS = 300
 
 
 class NotReadyError(Exception):
@@ -18,11 +31,34 @@ class NotReadyError(Exception):
         super().__init__(why)
 
 
-def translated(endpoint: ModelEndpoint, stage: Stage, error: openai.APIError) -> StepError | NotReadyError:
-    """What a failed call means for the step: try again later (NotReadyError), or its end (StepError)."""
-    if isinstance(error, openai.APIStatusError):
-        return _from_status(endpoint, stage, error)
-    if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout)):
+class UnfitModelError(StepError):
+    """The server has no chat for this model; it may have one for another of its models."""
+
+
+def refused(endpoint: ModelEndpoint, stage: Stage, reply: Reply) -> StepError | NotReadyError:
+    """What a status other than success means: try again later (NotReadyError), or the end of the step."""
+    status, why = reply.status, _reason(reply)
+    # The header that OpenAI's own servers use for failures that waiting does not heal.
+    final = reply.headers.get("x-should-retry") == "false"
+    if status in (429, 502, 503, 504):
+        return _unavailable(endpoint, stage, why) if final else NotReadyError(why)
+    if status < 300:
+        return foreign(endpoint, stage)
+    if status < 400:
+        return _unavailable(endpoint, stage, f"sends to another address ({status}): correct its base_url")
+    if status in (401, 403):
+        return _unavailable(endpoint, stage, f"refuses the key ({status}): check its api_key")
+    if status == 404:
+        why = f"has no such model or path ({why}): check its model and base_url"
+    elif stage is Stage.CALL and status != 501 and not _NO_CHAT.search(why):
+        message = f"{endpoint.name} answered {status}: {why}. Change the prompt or its files, or see its log."
+        return StepError(stage, ErrorKind.APP_ERROR, message)
+    return UnfitModelError(stage, ErrorKind.MODEL_UNAVAILABLE, _at(endpoint, why))
+
+
+def broken(endpoint: ModelEndpoint, stage: Stage, error: httpx2.HTTPError) -> StepError | NotReadyError:
+    """What a connection that failed means for the step."""
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return NotReadyError("nothing listens there", absent=True)
     if stage is Stage.READY:
         return NotReadyError("it broke off", absent=True)
@@ -33,28 +69,8 @@ def translated(endpoint: ModelEndpoint, stage: Stage, error: openai.APIError) ->
     )
 
 
-def _from_status(
-    endpoint: ModelEndpoint, stage: Stage, error: openai.APIStatusError
-) -> StepError | NotReadyError:
-    status, why = error.status_code, _reason(error)
-    # The header that OpenAI's own servers use for failures that waiting does not heal.
-    final = error.response.headers.get("x-should-retry") == "false"
-    if status in (429, 502, 503, 504):
-        return _unavailable(endpoint, stage, why) if final else NotReadyError(why)
-    if status in (401, 403):
-        return _unavailable(endpoint, stage, f"refuses the key ({status}): check its api_key")
-    if status == 404:
-        return _unavailable(
-            endpoint, stage, f"has no such model or path ({why}): check its model and base_url"
-        )
-    if stage is Stage.READY:
-        return _unavailable(endpoint, stage, why)
-    message = f"{endpoint.name} answered {status}: {why}. Change the prompt or its files, or see its log."
-    return StepError(stage, ErrorKind.APP_ERROR, message)
-
-
 def _unavailable(endpoint: ModelEndpoint, stage: Stage, why: str) -> StepError:
-    return StepError(stage, ErrorKind.MODEL_UNAVAILABLE, f"{endpoint.name} at {endpoint.base_url}: {why}")
+    return StepError(stage, ErrorKind.MODEL_UNAVAILABLE, _at(endpoint, why))
 
 
 def foreign(endpoint: ModelEndpoint, stage: Stage) -> StepError:
@@ -64,7 +80,17 @@ def foreign(endpoint: ModelEndpoint, stage: Stage) -> StepError:
     return StepError(stage, kind, message)
 
 
-def _reason(error: openai.APIStatusError) -> str:
+def _at(endpoint: ModelEndpoint, why: str) -> str:
+    return f"{endpoint.name} at {endpoint.base_url}: {why}"
+
+
+def _reason(reply: Reply) -> str:
     """The server's own words, bounded: they go into a result that people read."""
-    said = error.body.get("message") if isinstance(error.body, dict) else None
-    return str(said or f"HTTP {error.status_code}")[:300]
+    try:
+        said: Any = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        said = None
+    for key in ("error", "message", "detail"):
+        if isinstance(said, dict) and said.get(key):
+            said = said[key]
+    return (said if isinstance(said, str) else f"HTTP {reply.status}")[:_WORDS]

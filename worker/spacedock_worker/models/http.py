@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import httpx2
 
 from spacedock_worker.models.endpoint import ModelEndpoint
 
-# The openai package adds an organisation, a project, any headers of OPENAI_CUSTOM_HEADERS and a description
-# of this machine; a local server has no need of them, so only what HTTP itself needs goes out.
+# A local server has no need of a description of this machine: only what HTTP itself needs goes out.
 _SENT = frozenset(
     {"host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding"}
 )
+
+
+class TooLongError(httpx2.HTTPError):
+    """A server's answer is longer than it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A server's whole answer."""
+
+    status: int
+    headers: httpx2.Headers
+    body: bytes
 
 
 def connection(endpoint: ModelEndpoint) -> httpx2.AsyncClient:
@@ -27,10 +42,24 @@ def connection(endpoint: ModelEndpoint) -> httpx2.AsyncClient:
         base_url=endpoint.base_url,
         transport=transport,
         trust_env=not endpoint.local,
+        follow_redirects=False,
         verify=tls,
         timeout=httpx2.Timeout(None, connect=endpoint.connect_timeout),
         event_hooks={"request": [_sender(endpoint)]},
     )
+
+
+async def exchange(
+    http: httpx2.AsyncClient, method: str, path: str, json: Any = None, most: int = 2**20
+) -> Reply:
+    """One request and its answer, of at most `most` bytes. Raises httpx2.HTTPError."""
+    body = bytearray()
+    async with http.stream(method, path, json=json) as response:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > most:
+                raise TooLongError(f"the answer is longer than {most} bytes")
+    return Reply(response.status_code, response.headers, bytes(body))
 
 
 class _Sender:

@@ -12,12 +12,11 @@ import structlog
 from pydantic import ValidationError
 
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.http import connection
-from spacedock_worker.models.replies import Listing
+from spacedock_worker.models.http import connection, exchange
+from spacedock_worker.models.listing import Listing, with_tags
 
 LOOK_SECONDS = 0.5
 KEEP_SECONDS = 30.0
-_MAX_BYTES = 2**20
 
 log = structlog.get_logger()
 
@@ -69,24 +68,12 @@ class LocalModels:
 async def _look(address: LocalAddress) -> ModelEndpoint | None:
     endpoint = ModelEndpoint(name=address.name, base_url=address.base_url)
     try:
-        async with (
-            asyncio.timeout(LOOK_SECONDS),
-            connection(endpoint) as http,
-            http.stream("GET", "models") as response,
-        ):
-            listing = Listing.model_validate_json(await _body(response))
+        async with asyncio.timeout(LOOK_SECONDS), connection(endpoint) as http:
+            reply = await exchange(http, "GET", "models")
+            # 8080 is every web server's port: what is no list of models is none.
+            listing = Listing.model_validate_json(reply.body if reply.status == 200 else b"")
+            listing = await with_tags(http, endpoint, listing)
     except (httpx2.HTTPError, ValidationError, TimeoutError):
         return None
-    return endpoint.model_copy(update={"model": listing.pick(address.prefers)})
-
-
-async def _body(response: httpx2.Response) -> bytes:
-    """The body, or nothing where it cannot be a list of models: 8080 is every web server's port."""
-    if response.status_code != 200:
-        return b""
-    body = b""
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > _MAX_BYTES:
-            return b""
-    return body
+    model, *others = listing.candidates(endpoint, address.prefers) or ("",)
+    return endpoint.model_copy(update={"model": model, "others": tuple(others)}) if model else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
-
-from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
+from typing import Any
 
 from spacedock.files import FileRef, Payload
 from spacedock_worker.models.endpoint import ModelEndpoint
+
+Chat = list[dict[str, Any]]
+"""Messages as OpenAI's protocol has them."""
 
 MAX_TEXT_BYTES = 32_768
 _TEXT_TYPES = frozenset({"application/json", "application/csv", "application/x-ndjson", "application/yaml"})
@@ -34,11 +36,9 @@ def is_text(ref: FileRef) -> bool:
     return ref.media_type.startswith("text/") or ref.media_type in _TEXT_TYPES
 
 
-def messages(
-    prompt: str, files: Iterable[Payload], instruction: str | None
-) -> list[ChatCompletionMessageParam]:
+def messages(prompt: str, files: Iterable[Payload], instruction: str | None) -> Chat:
     """The chat: the instruction as the system's words; text files inside the prompt, images as data URLs."""
-    chat: list[ChatCompletionMessageParam] = []
+    chat: Chat = []
     if instruction:
         chat.append({"role": "system", "content": instruction})
     files = tuple(files)
@@ -55,7 +55,7 @@ def _quoted(file: Payload) -> str:
     return f"File {file.ref.name}:\n```\n{file.data.decode(errors='replace')}\n```"
 
 
-def _picture(file: Payload) -> ChatCompletionContentPartParam:
+def _picture(file: Payload) -> dict[str, Any]:
     data = base64.b64encode(file.data).decode()
     return {"type": "image_url", "image_url": {"url": f"data:{file.ref.media_type};base64,{data}"}}
 

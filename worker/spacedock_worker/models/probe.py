@@ -10,10 +10,9 @@ import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.http import connection
-from spacedock_worker.models.replies import Listing
+from spacedock_worker.models.http import connection, exchange
+from spacedock_worker.models.listing import Listing, with_tags
 
-_MAX_BYTES = 2**20
 _SHOWN_MODELS = 10
 _NAME_LENGTH = 100
 
@@ -68,18 +67,18 @@ async def _told(socket: Path) -> Probe:
 
 async def _listed(endpoint: ModelEndpoint) -> Probe:
     try:
-        async with connection(endpoint) as http, http.stream("GET", "models") as response:
-            if response.status_code != 200:
-                loading = response.status_code in (429, 502, 503, 504)
-                return Probe("loading" if loading else "absent", why=f"HTTP {response.status_code}")
-            body = b""
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MAX_BYTES:
-                    break
-            listing = Listing.model_validate_json(body)
+        async with connection(endpoint) as http:
+            reply = await exchange(http, "GET", "models")
+            if reply.status != 200:
+                loading = reply.status in (429, 502, 503, 504)
+                return Probe("loading" if loading else "absent", why=f"HTTP {reply.status}")
+            listing = await with_tags(http, endpoint, Listing.model_validate_json(reply.body))
     except httpx2.HTTPError as error:
         return Probe("absent", why=f"it cannot be reached ({type(error).__name__})")
     except ValidationError:
         return Probe("absent", why="it does not speak OpenAI's protocol")
-    return Probe("ready", tuple(model.id[:_NAME_LENGTH] for model in listing.data[:_SHOWN_MODELS]))
+    chatting = listing.candidates(endpoint)
+    if not chatting and endpoint.model is None:
+        return Probe("absent", why="it lists no chat model that runs there: name one as its `model`")
+    names = dict.fromkeys([*chatting, *(model.id for model in listing.data)])
+    return Probe("ready", tuple(name[:_NAME_LENGTH] for name in list(names)[:_SHOWN_MODELS]))

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Model(_Said):
-    id: str = Field(min_length=1)
-
-
-class Listing(_Said):
-    """The answer to GET /models: a list of at least one model."""
-
-    object: Literal["list"]
-    data: tuple[_Model, ...] = Field(min_length=1)
-
-    def pick(self, prefers: tuple[str, ...] = ()) -> str:
-        """The model to ask: the first preferred one that is listed, else the first that can chat."""
-        names = [model.id for model in self.data]
-        wanted = [name for name in names if any(name.split(":")[0].endswith(p) for p in prefers)]
-        # Ollama and Docker Model Runner list embedding models beside the others.
-        chatting = [name for name in names if "embed" not in name.lower()]
-        return (wanted or chatting or names)[0]
 
 
 class _Message(_Said):

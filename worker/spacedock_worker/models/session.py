@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx2
-import openai
-from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.failures import NotReadyError, foreign, translated
-from spacedock_worker.models.http import connection
-from spacedock_worker.models.replies import Completion, Listing
+from spacedock_worker.models.failures import NotReadyError, UnfitModelError, broken, foreign, refused
+from spacedock_worker.models.http import connection, exchange
+from spacedock_worker.models.listing import Listing, with_tags
+from spacedock_worker.models.messages import Chat
+from spacedock_worker.models.replies import Completion
 
 # Ollama and Docker Model Runner unload a model that was idle for 5 minutes; well before that it is warm.
 WARM_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LAST_PAUSE_SECONDS = 2.0
+_UNFIT_SECONDS = 600.0
+_MAX_BYTES = 16 * 2**20
+_NAMES_SHOWN = 5
 
 _Reply = TypeVar("_Reply", bound=BaseModel)
 
@@ -33,34 +36,33 @@ class Session:
         self.endpoint = endpoint
         self._clock = clock
         self._model: str | None = None
+        self._elsewhere = False
+        self._unfit_until: dict[str, float] = {}
+        self._refusal: UnfitModelError | None = None
         self._warm_until = 0.0
         self._why = "it does not answer"
         self._opening = asyncio.Lock()
         self._free = asyncio.Semaphore(endpoint.parallel)
-        self._api = openai.AsyncOpenAI(
-            api_key="unused",
-            base_url=endpoint.base_url,
-            http_client=connection(endpoint),
-            max_retries=0,
-            timeout=httpx2.Timeout(None, connect=endpoint.connect_timeout),
-        )
+        self._http = connection(endpoint)
 
     async def close(self) -> None:
         """Close the connections; calls in progress break off."""
-        await self._api.close()
+        await self._http.aclose()
 
-    async def ready(self) -> str:
-        """Wait until the model is loaded and return its name; at once where it answered lately.
+    async def ready(self, *, private: bool = False) -> str:
+        """Wait until a model is loaded and return its name; at once where it answered lately.
 
         Raises StepError (stage `ready`): `timeout` after the endpoint's `load_timeout`, `model_unavailable`
-        where nothing listens there for `connect_timeout`, or where waiting does not help.
+        where nothing listens there for `connect_timeout`, where waiting does not help, or where a
+        `private` prompt would leave this machine.
         """
         limit = self.endpoint.load_timeout
         try:
             async with asyncio.timeout(limit), self._opening:
                 if self._model is None or self._clock() >= self._warm_until:
-                    self._model = await self._loaded()
+                    self._model = await self._loaded(private)
                     self._warm_until = self._clock() + WARM_SECONDS
+                self._stays_here(self._model, private)
                 return self._model
         except TimeoutError as error:
             message = (
@@ -73,7 +75,12 @@ class Session:
         """Forget that the model is loaded: the next call looks again."""
         self._warm_until = 0.0
 
-    async def ask(self, model: str, chat: list[ChatCompletionMessageParam], limit: float) -> Completion:
+    def unfit(self, model: str, error: UnfitModelError) -> None:
+        """Be told that the server has no chat for this model: the next one is asked, if there is one."""
+        self._unfit_until[model], self._refusal = self._clock() + _UNFIT_SECONDS, error
+        self.cool()
+
+    async def ask(self, model: str, chat: Chat, limit: float) -> Completion:
         """One chat completion within `limit` seconds, once the endpoint is free for it.
 
         Raises NotReadyError where the model was unloaded meanwhile, else StepError (stage `call`).
@@ -91,13 +98,13 @@ class Session:
         self._warm_until = self._clock() + WARM_SECONDS
         return completion
 
-    async def _loaded(self) -> str:
+    async def _loaded(self, private: bool) -> str:
         """Try until the model is loaded; the caller bounds the time."""
         started = self._clock()
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await self._load()
+                return await self._load(private)
             except NotReadyError as error:
                 self._why = error.why
                 if error.absent and self._clock() - started >= self.endpoint.connect_timeout:
@@ -105,28 +112,73 @@ class Session:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_PAUSE_SECONDS)
 
-    async def _load(self) -> str:
-        listing = await self._call(Stage.READY, self._api.get("/models", cast_to=httpx2.Response), Listing)
-        model = self.endpoint.model or listing.pick()
+    async def _load(self, private: bool) -> str:
+        """The first model that the server has a chat for."""
+        listing = await self._call(Stage.READY, "GET", "models", Listing)
+        try:
+            listing = await with_tags(self._http, self.endpoint, listing)
+        except httpx2.HTTPError as error:
+            raise broken(self.endpoint, Stage.READY, error) from error
+        for model in self._candidates(listing):
+            if self._clock() < self._unfit_until.get(model, 0.0):
+                continue
+            self._elsewhere = listing.hands_on(model)
+            self._stays_here(model, private)
+            try:
+                await self._warm(model)
+            except UnfitModelError as error:
+                self.unfit(model, error)
+            else:
+                return model
+        raise self._none_fit()
+
+    def _candidates(self, listing: Listing) -> tuple[str, ...]:
+        if self.endpoint.model:
+            return (self.endpoint.model, *self.endpoint.others)
+        if found := listing.candidates(self.endpoint):
+            return found
+        names = ", ".join(model.id[:100] for model in listing.data[:_NAMES_SHOWN])
+        message = (
+            f"{self.endpoint.name} at {self.endpoint.base_url} lists no chat model that runs there "
+            f"({names}). Name one as its `model`."
+        )
+        raise StepError(Stage.READY, ErrorKind.MODEL_UNAVAILABLE, message)
+
+    async def _warm(self, model: str) -> None:
         if self.endpoint.local:
             # Ollama and Docker Model Runner list a model long before it is loaded, and load it within the
             # first completion: one token makes that part of loading, not of the job's time.
             await self._chat(Stage.READY, model, [{"role": "user", "content": "Hi"}], max_tokens=1)
-        return model
 
-    async def _chat(
-        self, stage: Stage, model: str, chat: list[ChatCompletionMessageParam], max_tokens: int
-    ) -> Completion:
+    def _stays_here(self, model: str, private: bool) -> None:
+        """Raises StepError where a private prompt would be handed on to another machine."""
+        if private and (self._elsewhere or not self.endpoint.private):
+            message = f"privacy was asked for, and {self.endpoint.name} does not run {model} on this machine."
+            raise StepError(Stage.READY, ErrorKind.MODEL_UNAVAILABLE, message, ours=True)
+
+    def _none_fit(self) -> StepError:
+        """The one model's own error, else a summary; all are tried again the next time."""
+        count, last = len(self._unfit_until), self._refusal
+        self._unfit_until.clear()
+        if count == 1 and last is not None:
+            return last
+        message = f"none of {count} models chats; the last one: {last}. Name another as its `model`."
+        return StepError(Stage.READY, ErrorKind.MODEL_UNAVAILABLE, message)
+
+    async def _chat(self, stage: Stage, model: str, chat: Chat, max_tokens: int) -> Completion:
         body = {"model": model, "messages": chat, "max_tokens": max_tokens}
-        asked = self._api.post("/chat/completions", body=body, cast_to=httpx2.Response)
-        return await self._call(stage, asked, Completion)
+        return await self._call(stage, "POST", "chat/completions", Completion, body)
 
-    async def _call(self, stage: Stage, call: Awaitable[httpx2.Response], kind: type[_Reply]) -> _Reply:
+    async def _call(
+        self, stage: Stage, method: str, path: str, kind: type[_Reply], json: Any = None
+    ) -> _Reply:
         try:
-            # Read by our own types: the package's take any JSON whatever for a completion.
-            return kind.model_validate_json((await call).content)
-        except openai.APIError as error:
-            raise translated(self.endpoint, stage, error) from error
+            reply = await exchange(self._http, method, path, json, _MAX_BYTES)
+            if reply.status != 200:
+                raise refused(self.endpoint, stage, reply)
+            return kind.model_validate_json(reply.body)
+        except httpx2.HTTPError as error:
+            raise broken(self.endpoint, stage, error) from error
         except ValidationError:
             # Without its cause, which repeats the answer: that belongs in no log.
             raise foreign(self.endpoint, stage) from None

@@ -1,0 +1,109 @@
+"""The models that a server lists, and which of them are asked: those that chat, and run where it does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import httpx2
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from spacedock_worker.models.endpoint import ModelEndpoint, in_cloud
+from spacedock_worker.models.http import exchange
+
+_CHATS = ("completion", "chat", "text-generation", "text_generation", "tool", "thinking")
+# Parts of the names of models that embed, rank, listen, speak, draw or judge.
+_OTHER_WORK = re.compile(
+    r"embed|rerank|minilm|mpnet|whisper|sentence-transformers|stable-?diffusion|moderation|guard|colbert|wav2vec"
+    r"|(?<![a-z0-9])(bge|gte|e5|labse|splade|x?tts\d*|speech|parakeet|kokoro|orpheus|piper|bark|musicgen|sdxl|flux"
+    r"|dall-e|(sig)?clip)(?![a-z])"
+)
+# Whose models a gateway on this machine tells of: LiteLLM and its like hand prompts on to them.
+_VENDORS = frozenset(
+    ("openai", "anthropic", "google", "azure", "mistralai", "cohere", "groq", "bedrock", "openrouter")
+)
+
+
+class ListedModel(BaseModel):
+    """One model of a list, by OpenAI's protocol or by Ollama's own, which tells more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(min_length=1, validation_alias=AliasChoices("id", "name", "model"))
+    owned_by: Any = None
+    remote_host: Any = None
+    remote_model: Any = None
+    capabilities: frozenset[str] = frozenset()
+
+    @field_validator("capabilities", mode="before")
+    @classmethod
+    def _words(cls, told: Any) -> frozenset[str]:
+        """Ollama tells a list, Mistral a table of what is so."""
+        if isinstance(told, dict):
+            told = [name for name, so in told.items() if so is True]
+        return frozenset(str(word).lower() for word in told) if isinstance(told, list) else frozenset()
+
+    @property
+    def remote(self) -> bool:
+        """Whether prompts to it are handed on to another machine."""
+        return (
+            bool(self.remote_host or self.remote_model) or in_cloud(self.id) or str(self.owned_by) in _VENDORS
+        )
+
+    @property
+    def chats(self) -> bool:
+        """Whether it may be asked: by what is told of it, else by its name."""
+        if self.capabilities:
+            return any(word.startswith(_CHATS) for word in self.capabilities)
+        return not _OTHER_WORK.search(self.id.lower())
+
+
+class Listing(BaseModel):
+    """The answer to GET /models: a list of at least one model."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    object: Literal["list"]
+    data: tuple[ListedModel, ...] = Field(min_length=1)
+
+    def candidates(self, endpoint: ModelEndpoint, prefers: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The models to ask, one after the other; of a server on the private network only its own."""
+        fit = [model.id for model in self.data if model.chats and not (endpoint.local and model.remote)]
+        wanted = [name for name in fit if any(name.split(":")[0].endswith(p) for p in prefers)]
+        return tuple(dict.fromkeys([*wanted, *fit]))
+
+    def hands_on(self, name: str) -> bool:
+        """Whether the model of this name is known to run elsewhere."""
+        return in_cloud(name) or any(
+            model.remote for model in self.data if model.id in (name, f"{name}:latest")
+        )
+
+
+class _Tags(BaseModel):
+    """Ollama's own list."""
+
+    models: tuple[ListedModel, ...]
+
+
+async def with_tags(http: httpx2.AsyncClient, endpoint: ModelEndpoint, listing: Listing) -> Listing:
+    """The list with what Ollama tells besides: which model is another machine's, and what each can do.
+
+    Any other server has no such page, and the list stays as it is. Raises httpx2.HTTPError.
+    """
+    root = endpoint.base_url.rstrip("/").removesuffix("/v1")
+    if endpoint.socket is not None or not endpoint.local:
+        return listing
+    reply = await exchange(http, "GET", f"{root}/api/tags")
+    try:
+        tags = _Tags.model_validate_json(reply.body if reply.status == 200 else b"")
+    except ValidationError:
+        return listing
+    known = {model.id: model for model in tags.models}
+    return listing.model_copy(update={"data": tuple(_joined(one, known.get(one.id)) for one in listing.data)})
+
+
+def _joined(listed: ListedModel, told: ListedModel | None) -> ListedModel:
+    if told is None:
+        return listed
+    fields = ("remote_host", "remote_model", "capabilities")
+    return listed.model_copy(update={name: getattr(told, name) or getattr(listed, name) for name in fields})
