@@ -16,7 +16,8 @@ from spacedockd.model.job import Which
 app = typer.Typer(
     name="spacedockd",
     help="Run Spacedock's daemon in the foreground; SIGTERM or Ctrl-C drains and stops it.\n\n"
-    "Nothing needs to be configured. See docs/configuration.md for what can be.",
+    "Nothing needs to be configured. See docs/configuration.md for what can be.\n\n"
+    "`spacedockd --version` tells the version.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -1,13 +1,17 @@
-"""The entry of the `spacedockd` command: says what to install where only the thin client is."""
+"""The entry of the `spacedockd` command: tells the version, and what to install where only the client is."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 
 def main() -> None:
     """Run the daemon's command, or exit with 2 and a message where its packages are missing."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"spacedockd {version('hf-spacedock')}\n")
+        return
     try:
         cli = import_module("spacedockd.cli")
     except ModuleNotFoundError as error:

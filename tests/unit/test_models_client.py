@@ -7,6 +7,7 @@ tests/integration/test_models.py.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -53,7 +54,7 @@ class Endpoint:
         self.arrived.set()
         script = self.models if request.path.endswith("/models") else self.chats
         said = script.pop(0) if len(script) > 1 else script[0]
-        if asyncio.iscoroutinefunction(said):
+        if inspect.iscoroutinefunction(said):
             await said()
         if callable(said):
             return said()  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 
 import pytest
@@ -79,3 +80,9 @@ def test_many_threads_may_ask(index: Index) -> None:
 
 def test_the_limit_holds(index: Index) -> None:
     assert len(index.search("whisper mood pictures", limit=2)) == 2
+
+
+def test_an_index_that_nobody_holds_closes_its_database() -> None:
+    database = Index(SPACES)._database
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        database.execute("SELECT 1")

@@ -33,16 +33,17 @@ _ADD = (
 KEPT_STARTS = 20
 """The last starts of an image stay, however many calls came after them."""
 
-_NEWER = "SELECT id FROM runs WHERE space = ?1 AND digest = ?2"
+_NEWER = "SELECT id FROM runs WHERE space = :space AND digest = :digest"
 # Where there are fewer than are kept, the comparison is with NULL, and nothing goes.
 _TRIM = (
-    "DELETE FROM runs WHERE space = ?1 AND digest = ?2 "
-    f"AND id <= ({_NEWER} ORDER BY id DESC LIMIT 1 OFFSET ?3) AND (start_seconds IS NULL OR "
+    "DELETE FROM runs WHERE space = :space AND digest = :digest "
+    f"AND id <= ({_NEWER} ORDER BY id DESC LIMIT 1 OFFSET :count) AND (start_seconds IS NULL OR "
     f"id <= ({_NEWER} AND start_seconds IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET {KEPT_STARTS}))"
 )
 _FORGET = "DELETE FROM runs WHERE space = ? AND digest = ?"
 _PEAK = (
-    "UPDATE runs SET peak_memory = ?3 WHERE id = (SELECT max(id) FROM runs WHERE space = ?1 AND digest = ?2)"
+    "UPDATE runs SET peak_memory = :memory "
+    "WHERE id = (SELECT max(id) FROM runs WHERE space = :space AND digest = :digest)"
 )
 # The last is a table that is not ours.
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
@@ -51,7 +52,9 @@ _LINGER_SECONDS = 0.2
 _CLOSE_SECONDS = 5.0
 _BUSY_SECONDS = 2.0
 
-_Statement = tuple[str, tuple[Any, ...]]
+# By place, or by name where a statement uses a value twice.
+_Values = tuple[Any, ...] | dict[str, Any]
+_Statement = tuple[str, _Values]
 
 
 class RunFile:
@@ -91,7 +94,7 @@ class RunFile:
 
     def trim(self, space: str, digest: str, count: int) -> None:
         """Keep the last `count` runs of that image, and its last starts, soon."""
-        self._put(_TRIM, (space, digest, count))
+        self._put(_TRIM, {"space": space, "digest": digest, "count": count})
 
     def forget(self, space: str, digest: str) -> None:
         """Keep none of that image's runs, soon."""
@@ -99,9 +102,9 @@ class RunFile:
 
     def peaked(self, space: str, digest: str, memory: int) -> None:
         """The last run of that image had this peak, in bytes."""
-        self._put(_PEAK, (space, digest, memory))
+        self._put(_PEAK, {"space": space, "digest": digest, "memory": memory})
 
-    def _put(self, sql: str, values: tuple[Any, ...]) -> None:
+    def _put(self, sql: str, values: _Values) -> None:
         try:
             self._statements.put_nowait((sql, values))
         except queue.Full:

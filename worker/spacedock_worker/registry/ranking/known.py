@@ -34,10 +34,6 @@ class Known:
             for place, alternate in enumerate(entry.alternates):
                 self._heads.setdefault(alternate, (name, place))
 
-    def close(self) -> None:
-        """Free the index."""
-        self._index.close()
-
     def head(self, entry: SpaceEntry) -> str:
         """The name of the Space that it stands in for; its own where it stands for itself."""
         return self._heads.get(entry.id, (entry.id, 0))[0]

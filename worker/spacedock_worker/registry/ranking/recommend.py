@@ -159,8 +159,6 @@ class Recommender:
         """What is known of the registry as it is now."""
         shelf = self._registry.shelf()
         if self._known is None or self._known.shelf is not shelf:
-            if self._known is not None:
-                self._known.close()
             self._known = Known(shelf)
         return self._known
 

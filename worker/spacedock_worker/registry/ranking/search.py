@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Iterable
 from threading import Lock
 
@@ -25,12 +26,14 @@ _QUERY = (
 class Index:
     """The Spaces that were given, by their names, Hub ids, descriptions, tags and categories.
 
-    May be asked from any thread. `close` it when another takes its place.
+    May be asked from any thread. Its memory is freed when nobody holds it any more.
     """
 
     def __init__(self, entries: Iterable[SpaceEntry]) -> None:
         self._lock = Lock()
         self._database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        # A search may still run in an index that was replaced, so no caller knows when to close it.
+        weakref.finalize(self, self._database.close)
         columns = "name, hub_id, description, tags, category"
         self._database.execute(
             f"CREATE VIRTUAL TABLE spaces USING fts5(id UNINDEXED, {columns}, tokenize='porter unicode61')"
@@ -50,11 +53,6 @@ class Index:
         with self._lock:
             rows = self._database.execute(_QUERY, (*_WEIGHTS, " OR ".join(terms), limit)).fetchall()
         return [(name, -rank) for name, rank in rows]
-
-    def close(self) -> None:
-        """Free its memory; may be done twice."""
-        with self._lock:
-            self._database.close()
 
 
 def _row(entry: SpaceEntry) -> tuple[str, str, str, str, str, str]:
