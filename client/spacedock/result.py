@@ -63,10 +63,14 @@ class _Value(BaseModel):
 
 
 class AttemptError(_Value):
-    """Why an attempt failed, for programs (`kind`) and for people (`message`)."""
+    """Why an attempt failed, for programs (`kind`) and for people (`message`).
+
+    `host` says that the fault is the host's own: no Space starts there until it is mended.
+    """
 
     kind: ErrorKind
     message: str
+    host: bool = False
 
 
 class Attempt(_Value):
@@ -132,6 +136,11 @@ class JobResult(_Value):
     def succeeded(self) -> bool:
         """Whether somebody answered."""
         return self.state is JobState.SUCCEEDED
+
+    @property
+    def host_fault(self) -> str | None:
+        """What keeps the host that ran the job from starting Spaces; None if the job met no such fault."""
+        return next((a.error.message for a in self.attempts if a.error and a.error.host), None)
 
     @property
     def error(self) -> AttemptError | None:

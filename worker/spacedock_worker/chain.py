@@ -80,7 +80,7 @@ async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) 
             answered = await take(item, request, trace)
         except StepError as error:
             said = withheld(error) if request.privacy else str(error)
-            failure = AttemptError(kind=error.kind, message=said)
+            failure = AttemptError(kind=error.kind, message=said, host=error.host)
             attempts.append(_attempt(item, error.stage, started, failure))
             tell(error.stage, item.name, f"no answer ({error.kind.value.replace('_', ' ')})", None)
             log.info(

@@ -9,19 +9,27 @@ from spacedock.result import ErrorKind, Stage
 class StepError(SpacedockError):
     """A step gave no answer. `stage` says how far it came, `kind` why; the message is for people.
 
-    `ours` says that the message quotes neither the app nor the engine: in privacy mode it may be told.
+    `ours` says that the message quotes neither the app nor what the engine says of its container: in privacy
+    mode it may be told. `host` says that the fault is the host's own, whichever Space is asked, and implies
+    `ours`.
     """
 
-    def __init__(self, stage: Stage, kind: ErrorKind, message: str, *, ours: bool = False) -> None:
-        self.stage, self.kind, self.ours = stage, kind, ours
+    def __init__(
+        self, stage: Stage, kind: ErrorKind, message: str, *, ours: bool = False, host: bool = False
+    ) -> None:
+        self.stage, self.kind, self.ours, self.host = stage, kind, ours or host, host
         super().__init__(message)
+
+    def copy(self, message: str | None = None) -> StepError:
+        """The same for another caller, or in other words: an error that is raised twice gathers traces."""
+        return StepError(self.stage, self.kind, message or str(self), ours=self.ours, host=self.host)
 
 
 class TryAgainError(StepError):
     """A step failed for a reason that has been put right since: the same may work at a second try."""
 
     def __init__(self, error: StepError) -> None:
-        super().__init__(error.stage, error.kind, str(error), ours=error.ours)
+        super().__init__(error.stage, error.kind, str(error), ours=error.ours, host=error.host)
 
 
 class HostBusyError(StepError):

@@ -94,4 +94,4 @@ def unquoted(secrets: Mapping[str, str]) -> Iterator[None]:
         clean = masked(str(error), secrets)
         if clean == str(error):
             raise
-        raise StepError(error.stage, error.kind, clean) from None
+        raise error.copy(clean) from None

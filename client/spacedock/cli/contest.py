@@ -70,7 +70,9 @@ class Contestant:
             "peak_memory": self.peak_memory,
             "image_digest": self.digest,
             "answer": self.answer,
-            "error": self.error.model_dump(mode="json") if self.error is not None else None,
+            "error": self.error.model_dump(mode="json", exclude_defaults=True)
+            if self.error is not None
+            else None,
         }
 
 

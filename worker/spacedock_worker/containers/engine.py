@@ -9,18 +9,28 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import structlog
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
 from spacedock.errors import SpacedockError
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.dialect import Dialect, UnspeakableError, dialect_of
 from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
 
 CALL_SECONDS = 30.0
 """How long one ordinary call to the engine may take."""
 
+_GREETING_SECONDS = 10.0
+_SILENT_SECONDS = 2.0
+"""How long an engine is waited for that has left a call without an answer: it may still hang."""
+
 _UNREACHABLE = 900
 """The status that aiodocker makes up where it has no connection."""
+
+_BAD_REQUEST = 400
 
 
 class RefusedError(SpacedockError):
@@ -42,6 +52,8 @@ class Engine:
     def __init__(self, docker_host: str | None = None) -> None:
         self.docker_host = docker_host
         self._calls: Docker | None = None
+        self._dialect: Dialect | None = None
+        self._silent = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,18 +76,23 @@ class Engine:
         Raises RefusedError where the engine says no, StepError `docker_unavailable` at `stage` where it
         cannot be reached or does not answer in time.
         """
-        with _translated(stage):
-            if self._calls is None:
-                self._calls = _open(self.docker_host)
-            client = self._calls
         try:
             async with asyncio.timeout(seconds) as deadline:
-                with _translated(stage):
+                client = await self._greeted(stage)
+                with self._translated(stage):
                     yield client
         except TimeoutError as error:
             if not deadline.expired():
                 raise
+            self._silent = True
             raise _unavailable(stage, f"no answer within {seconds:g} s") from error
+
+    async def dialect(self, stage: Stage) -> Dialect:
+        """What the engine is and how it is spoken to. Raises StepError `docker_unavailable`."""
+        if self._dialect is None:
+            await self._greeted(stage)
+        assert self._dialect is not None
+        return self._dialect
 
     @asynccontextmanager
     async def stream(self, stage: Stage, seconds: float) -> AsyncIterator[Docker]:
@@ -84,19 +101,74 @@ class Engine:
         What that means is the caller's to say. Other errors are those of `call`. Leaving the block hangs up,
         which ends what the engine did for the stream.
         """
-        with _translated(stage):
+        dialect = await self.dialect(stage)
+        with self._translated(stage):
             client = _open(self.docker_host)
+        client.api_version = dialect.path
         responses: list[aiohttp.ClientResponse] = []
         client.session.trace_configs.append(_collecting(responses))
         try:
             async with asyncio.timeout(seconds):
-                with _translated(stage):
+                with self._translated(stage):
                     yield client
         finally:
             # aiodocker does not close a response that was not read to its end.
             for response in responses:
                 response.close()
             await client.close()
+
+    async def _greeted(self, stage: Stage) -> Docker:
+        """The client for calls, once the engine has said what it speaks; asked again after it was silent."""
+        with self._translated(stage):
+            if self._calls is None:
+                self._calls = _open(self.docker_host)
+            client = self._calls
+            if self._dialect is None or self._silent:
+                seconds = _SILENT_SECONDS if self._silent else _GREETING_SECONDS
+                self._dialect = await self._asked(client, stage, seconds)
+                self._silent = False
+                client.api_version = self._dialect.path
+        return client
+
+    async def _asked(self, client: Docker, stage: Stage, seconds: float) -> Dialect:
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                found = await client._query_json("version", versioned_api=False)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            self._silent = True
+            raise _unavailable(stage, f"no answer within {seconds:g} s") from error
+        try:
+            dialect = dialect_of(found)
+        except UnspeakableError as error:
+            raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}.", host=True) from error
+        if dialect != self._dialect:
+            log.info("engine.found", version=dialect.version, podman=dialect.podman, api=dialect.path)
+        return dialect
+
+    @contextmanager
+    def _translated(self, stage: Stage) -> Iterator[None]:
+        """Turns the errors of aiodocker, aiohttp and the socket into ours, naming the stage."""
+        try:
+            yield
+        except DockerError as error:
+            if error.status == _UNREACHABLE:
+                raise self._away(stage, error.message) from error
+            if error.status == _BAD_REQUEST and "client version" in error.message:
+                # Another engine answers at that address now: the next call asks what it speaks.
+                raise self._away(stage, error.message) from error
+            raise RefusedError(error.status, error.message) from error
+        except TimeoutError:
+            # A TimeoutError is an OSError too, but the deadline around us is the one to judge it.
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._away(stage, str(error) or type(error).__name__) from error
+
+    def _away(self, stage: Stage, why: str) -> StepError:
+        """The engine cannot be reached: the one that comes back may be another."""
+        self._dialect = None
+        return _unavailable(stage, why)
 
 
 def _collecting(responses: list[aiohttp.ClientResponse]) -> aiohttp.TraceConfig:
@@ -109,22 +181,6 @@ def _collecting(responses: list[aiohttp.ClientResponse]) -> aiohttp.TraceConfig:
     trace.on_request_end.append(collect)
     trace.freeze()
     return trace
-
-
-@contextmanager
-def _translated(stage: Stage) -> Iterator[None]:
-    """Turns the errors of aiodocker, aiohttp and the socket into ours, naming the stage."""
-    try:
-        yield
-    except DockerError as error:
-        if error.status == _UNREACHABLE:
-            raise _unavailable(stage, error.message) from error
-        raise RefusedError(error.status, error.message) from error
-    except TimeoutError:
-        # A TimeoutError is an OSError too, but the deadline around us is the one to judge it.
-        raise
-    except (aiohttp.ClientError, OSError) as error:
-        raise _unavailable(stage, str(error) or type(error).__name__) from error
 
 
 def _open(docker_host: str | None) -> Docker:
@@ -141,4 +197,5 @@ def _unavailable(stage: Stage, why: str) -> StepError:
         ErrorKind.DOCKER_UNAVAILABLE,
         f"the Docker Engine cannot be reached: {why}. Is Docker running? Try `docker info`, "
         "and start it or set DOCKER_HOST.",
+        host=True,
     )

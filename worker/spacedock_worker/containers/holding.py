@@ -56,6 +56,11 @@ class Holding(Generic[App]):
         rooms = (place.room for place in self._places if place.state is not SlotState.STOPPED)
         return sum(rooms, Room(containers=0))
 
+    @property
+    def host_fault(self) -> str | None:
+        """Why this host can start no container; None while it can, or nobody has tried."""
+        return self._starter.host_fault
+
     def held(self) -> frozenset[str]:
         """The names of the containers that the pool looks after itself: nobody else may remove them."""
         return self._starter.names

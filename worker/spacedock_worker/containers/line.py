@@ -52,4 +52,4 @@ class Line(Generic[App]):
         """Those who wait for a container of that key, or (None) all, get none: this is why."""
         for call in self:
             if key in (None, call.key):
-                call.granted.set_exception(StepError(error.stage, error.kind, str(error), ours=error.ours))
+                call.granted.set_exception(error.copy())

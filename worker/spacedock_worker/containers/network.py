@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 _LABEL = "io.spacedock.network"
 _CONFLICT = 409
+_ROUTE = "DefaultGatewayIPv4"
 
 
 class Network:
@@ -42,8 +43,9 @@ class Network:
             # A start that is cancelled must not leave a network behind that `remove` has not seen.
             await asyncio.shield(self._make())
         except RefusedError as error:
-            message = f"the network {self.name} cannot be made: {error.message}. See `docker network ls`."
-            raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error
+            why = error.message.rstrip(".")
+            message = f"this host cannot make the network {self.name}: {why}. See `docker network ls`."
+            raise StepError(Stage.START, ErrorKind.START_FAILED, message, host=True) from error
 
     async def remove(self) -> None:
         """Remove the network if it is ours and nobody is on it; never fails for that."""
@@ -62,21 +64,33 @@ class Network:
                 await self._create()
 
     async def _exists(self) -> bool:
+        leads_to_host = await self._leads_to_host()
         async with self._engine.call(Stage.START) as docker:
             named = await docker.networks.list(filters={"name": self.name})
         same = [network for network in named if network["Name"] == self.name]
-        if same and _LABEL not in (same[0].get("Labels") or {}):
+        if not same:
+            return False
+        if _LABEL not in (same[0].get("Labels") or {}):
             raise RefusedError(_CONFLICT, "there is one of that name that Spacedock did not make")
-        if same and bool(same[0].get("Internal")) is not self._sealed:
+        if bool(same[0].get("Internal")) is not self._sealed:
             wall = "has a way out" if self._sealed else "has no way out"
             raise RefusedError(_CONFLICT, f"there is one of that name that {wall}; remove it")
-        return bool(same)
+        if leads_to_host is has_route_to_nobody(same[0]):
+            return True
+        # An engine of another age made it: this one refuses it, or leads its containers to this host.
+        async with self._engine.call(Stage.START) as docker:
+            await (await docker.networks.get(same[0]["Id"])).delete()
+        return False
+
+    async def _leads_to_host(self) -> bool:
+        return self._sealed and (await self._engine.dialect(Stage.START)).leads_to_host
 
     async def _create(self) -> None:
+        leads_to_host = await self._leads_to_host()
         try:
             async with self._engine.call(Stage.START) as docker:
                 made = await docker.networks.create(network_body(self.name, sealed=self._sealed))
-                if self._sealed:
+                if leads_to_host:
                     # The engine knows which addresses are free: made once to learn them, and once to keep.
                     pool = (await made.show())["IPAM"]["Config"][0]
                     await made.delete()
@@ -86,11 +100,18 @@ class Network:
                 raise
 
 
+def has_route_to_nobody(network: Mapping[str, Any]) -> bool:
+    """Whether the network's default route leads to an address that nobody has (pure)."""
+    pools = (network.get("IPAM") or {}).get("Config") or ()
+    return any(_ROUTE in (pool.get("AuxiliaryAddresses") or {}) for pool in pools)
+
+
 def network_body(name: str, *, sealed: bool, pool: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The body of `POST /networks/create` (pure); `pool` is the engine's choice of addresses.
 
     With a pool, the containers' default route leads to an address of it that nobody has. Engines before 25
-    have it lead to this host, all of whose addresses a sealed container reached by it.
+    have it lead to this host, all of whose addresses a sealed container reached by it. Newer engines give an
+    internal network no route at all, and refuse an address for one.
     """
     body: dict[str, Any] = {
         "Name": name,
@@ -104,5 +125,5 @@ def network_body(name: str, *, sealed: bool, pool: Mapping[str, str] | None = No
     if pool is not None:
         nobody = str(ip_network(pool["Subnet"])[-2])
         addresses = {"Subnet": pool["Subnet"], "Gateway": pool["Gateway"]}
-        body["IPAM"] = {"Config": [{**addresses, "AuxiliaryAddresses": {"DefaultGatewayIPv4": nobody}}]}
+        body["IPAM"] = {"Config": [{**addresses, "AuxiliaryAddresses": {_ROUTE: nobody}}]}
     return body

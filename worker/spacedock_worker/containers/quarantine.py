@@ -67,4 +67,4 @@ class Quarantine:
 
 def blameless(error: StepError) -> bool:
     """Whether the error is no Space's fault."""
-    return error.kind in _BLAMELESS or isinstance(error, HostBusyError)
+    return error.host or error.kind in _BLAMELESS or isinstance(error, HostBusyError)

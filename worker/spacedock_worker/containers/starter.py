@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -18,6 +19,7 @@ from spacedock_worker.containers.completion import Completion
 from spacedock_worker.containers.container import RunningContainer
 from spacedock_worker.containers.engine import Engine, RefusedError
 from spacedock_worker.containers.ground import Ground
+from spacedock_worker.containers.host_fault import host_fault
 from spacedock_worker.containers.measures import Measures, StartLimits, Unmeasured
 from spacedock_worker.containers.readonly import tells_refused_write
 from spacedock_worker.containers.ready import App, Connect, wait_ready
@@ -33,6 +35,7 @@ log = structlog.get_logger()
 OnProgress = Callable[[str], None]
 
 _NOT_FOUND = 404
+_CONFLICT = 409
 _NAME_LENGTH = 40
 
 
@@ -46,7 +49,10 @@ class Survivor:
 
 
 class Starter:
-    """Starts and removes containers by the settings; `token` gives what makes a container's name unique."""
+    """Starts and removes containers by the settings; `token` gives what makes a container's name unique.
+
+    `host_fault` says why the host can start no container; None while it can, or nobody has tried.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Starter:
         self._limits = StartLimits(settings, measures or Unmeasured())
         self._clean = False
         self.config = config_of(settings)
+        self.host_fault: str | None = None
 
     @property
     def names(self) -> frozenset[str]:
@@ -114,7 +121,7 @@ class Starter:
         """
         await self.clean()
         on_progress("starting its container")
-        with _explained(spec):
+        async with self._explained(spec):
             await self._start(container, spec)
         on_progress("waiting until it answers")
         return await self._connected(container, spec, connect)
@@ -126,7 +133,7 @@ class Starter:
 
         Raises StepError where it does not, as `run` does.
         """
-        with _explained(spec):
+        async with self._explained(spec):
             state = await container.state()
             if app is not None and state not in ("running", "paused"):
                 raise StepError(Stage.READY, ErrorKind.CRASHED, "the app ended while nobody used it.")
@@ -154,7 +161,7 @@ class Starter:
         await self.clean()
         on_progress("starting its container")
         completion = Completion(self._engine, container, task, limits)
-        with _explained(spec):
+        async with self._explained(spec):
             site = await self.ground.site(spec, container.name)
             body = task_body(spec, await self.ground.limits(spec), site, task.env)
             completed = await completion.run(body, lambda: self._go(container, spec), on_progress)
@@ -210,6 +217,45 @@ class Starter:
             await self.ground.network(spec).ensure()
             await container.start()
 
+    @asynccontextmanager
+    async def _explained(self, spec: ContainerSpec) -> AsyncIterator[None]:
+        """Says of what the engine refuses whether that is the host's fault or the Space's."""
+        try:
+            try:
+                yield
+            except RefusedError as error:
+                raise await self._refused(spec, error) from error
+        except StepError as error:
+            if error.host and error.kind is ErrorKind.START_FAILED:
+                log.warning("host.starts_nothing", reason=str(error))
+                self.host_fault = str(error)
+            raise
+        self.host_fault = None
+
+    async def _refused(self, spec: ContainerSpec, error: RefusedError) -> StepError:
+        said = None
+        if error.status not in (_NOT_FOUND, _CONFLICT):
+            said = await self._refusal_of_any(spec)
+        if said is not None:
+            return host_fault(said)
+        message = f"the container of {spec.space} cannot be started: {error.message}. See `docker info`."
+        return StepError(Stage.START, ErrorKind.START_FAILED, message)
+
+    async def _refusal_of_any(self, spec: ContainerSpec) -> str | None:
+        """What the engine has against a container of that image that does nothing; None if it starts."""
+        idle = ContainerSpec(spec.space, spec.reference, spec.digest, ("true",), sealed=spec.sealed)
+        probe = self.new(idle)
+        try:
+            site = await self.ground.site(idle, probe.name)
+            body = create_body(idle, await self.ground.limits(idle), site)
+            await probe.create(body | {"WorkingDir": "/"})
+            await probe.start()
+        except RefusedError as error:
+            return error.message
+        finally:
+            await asyncio.shield(self.remove(probe))
+        return None
+
     def _known(self, name: str) -> RunningContainer:
         self._names.add(name)
         return RunningContainer(self._engine, name)
@@ -219,13 +265,3 @@ def config_of(settings: ContainerSettings) -> str:
     """The same for settings, and releases of ours, by which the same containers are made."""
     made_by = f"{version('hf-spacedock')} {settings.model_dump_json(exclude={'state', 'docker_host'})}"
     return hashlib.sha256(made_by.encode()).hexdigest()
-
-
-@contextmanager
-def _explained(spec: ContainerSpec) -> Iterator[None]:
-    """Says of what the engine refuses that it kept the Space from starting."""
-    try:
-        yield
-    except RefusedError as error:
-        message = f"the container of {spec.space} cannot be started: {error.message}. See `docker info`."
-        raise StepError(Stage.START, ErrorKind.START_FAILED, message) from error

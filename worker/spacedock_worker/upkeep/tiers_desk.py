@@ -83,6 +83,7 @@ class TiersDesk:
                 "version": host.version or None,
                 "platform": str(platform_of(host.info)) if known else None,
                 "trouble": host.trouble,
+                "fault": self._pool.holding.host_fault,
             },
             "memory": {"budget": host.budget, "free": free},
             "disk": {"folder": host.disk or None, "free": host.disk_free},
