@@ -63,6 +63,13 @@ def test_all_of_it_fits_in_80_columns() -> None:
         assert words in text
 
 
+def test_an_engine_that_starts_no_space_says_why() -> None:
+    engine = FOUND["host"]["engine"] | {"fault": "no gateway can be set (HTTP 400)"}
+    text = "\n".join(lines({**FOUND, "host": FOUND["host"] | {"engine": engine}}))
+    assert "  engine      Docker Engine 20.10 (linux/amd64)" in text
+    assert "  fault       this host starts no Space: no gateway can be set (HTTP 400)" in text
+
+
 def test_an_engine_that_is_away_says_why() -> None:
     host = {
         **FOUND["host"],

@@ -14,8 +14,9 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from spacedock.cli import ledger, options, preflight
-from spacedock.cli.exits import FAILED, INTERRUPTED
+from spacedock.cli.exits import FAILED, INTERRUPTED, STOPPED
 from spacedock.cli.handing import forget, say_files_left
+from spacedock.cli.host_faults import Guard, call_off
 from spacedock.cli.lines import BadLinesError, Line, read_lines
 from spacedock.cli.meter import Meter
 from spacedock.cli.printing import save, say
@@ -39,6 +40,7 @@ class Batch:
     output: Path | None
     output_dir: Path | None
     keep: bool = False
+    guard: Guard = field(default_factory=lambda: Guard(allowed=False))
     numbers: dict[str, int] = field(default_factory=dict)
 
 
@@ -58,6 +60,7 @@ def batch(
     endpoint: options.Endpoint = None,
     timeout: options.Timeout = 300.0,
     no_fallback: options.NoFallback = False,
+    allow_degraded: options.AllowDegraded = False,
     tier: options.TierOption = Tier.AUTO,
     privacy: options.Privacy = False,
     performance_first: options.PerformanceFirst = False,
@@ -82,12 +85,16 @@ def batch(
     lines = read_lines(source, sys.stdin.buffer.read)
     made = make(source, lines, defaults)
     made.output, made.output_dir, made.keep = output, output_dir, keep
+    made.guard = Guard(allowed=allow_degraded)
     if dry_run:
         asyncio.run(_rehearse(redis, made, json=json))
         return
     identity = _identity(source, lines, defaults, output)
     meter = asyncio.run(_batch(redis, made, identity))
     meter.summarise(output)
+    if made.guard.stopped:
+        made.guard.say_how_to_go_on(meter.left, output)
+        raise typer.Exit(STOPPED)
     if meter.failed:
         raise typer.Exit(FAILED)
 
@@ -159,7 +166,7 @@ async def _carry_out(
 ) -> None:
     try:
         await _submit(client, made, left, book, meter)
-        await _collect(client, made, meter, file)
+        await _collect(client, made, book, meter, file)
     except asyncio.CancelledError:
         meter.close()
         say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
@@ -206,10 +213,12 @@ async def _forget_written(
         await client.forget(*(book.job_id(number, made.requests[number]) for number in chunk))
 
 
-async def _collect(client: Client, made: Batch, meter: Meter, file: TextIO) -> None:
+async def _collect(client: Client, made: Batch, book: ledger.BatchLedger, meter: Meter, file: TextIO) -> None:
     try:
         async for result in client.results(list(made.numbers), keep=True):
             number = made.numbers[result.id]
+            if await _withheld(client, made, book, result):
+                continue
             if made.output_dir is not None:
                 await save(client, result.output.files, made.output_dir / f"{number:05d}")
             ledger.write_line(file, number, made.requests[number], result)
@@ -221,6 +230,17 @@ async def _collect(client: Client, made: Batch, meter: Meter, file: TextIO) -> N
         say(f"lines {lost}: somebody else read and so deleted their results. The same command asks again.")
         meter.lose(len(error.job_ids))
     ledger.sync(file)
+
+
+async def _withheld(client: Client, made: Batch, book: ledger.BatchLedger, result: JobResult) -> bool:
+    """Whether the result stays out, because its host starts no Space; the first one calls the batch off."""
+    was_stopped = made.guard.stopped
+    withheld = made.guard.withholds(result)
+    if withheld and not was_stopped:
+        # Before anything is cancelled: the next run asks by new jobs, whatever becomes of this one.
+        book.finish()
+        await call_off(client, made.numbers)
+    return withheld
 
 
 async def _let_go(client: Client, made: Batch, file: TextIO, result: JobResult) -> None:

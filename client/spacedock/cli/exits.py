@@ -5,5 +5,7 @@ from __future__ import annotations
 SUCCESS = 0
 FAILED = 1
 USAGE = 2
+STOPPED = 3
+"""A batch was stopped, because the host starts no Space; lines without an answer were not written."""
 INTERRUPTED = 130
 """Ctrl-C, as shells have it (128 + SIGINT); the jobs go on."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from spacedock.cli.exits import INTERRUPTED
+from spacedock.cli.host_faults import say_host_fault
 from spacedock.cli.printing import heading, save, say, show, write
 from spacedock.cli.progress import progress_shown
 from spacedock.client import Client
@@ -40,6 +41,7 @@ class Handing:
         """
         prefix = f"{file.stem}-" if file else ""
         saved = await save(client, result.output.files, self.output_dir, prefix) if self.output_dir else []
+        say_host_fault(result)
         if self.json:
             write(_json(result, file))
         else:

@@ -78,6 +78,11 @@ class Meter:
         failed = f", {self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, description=f"running{failed}")
 
+    @property
+    def left(self) -> int:
+        """How many lines have no result yet."""
+        return self.total - self.already - self.came
+
     def lose(self, count: int) -> None:
         """Note results that somebody else took."""
         self.came += count

@@ -46,6 +46,12 @@ Timeout = Annotated[
 NoFallback = Annotated[
     bool, typer.Option("--no-fallback", help="Fail rather than let another Space or a model answer.")
 ]
+AllowDegraded = Annotated[
+    bool,
+    typer.Option(
+        "--allow-degraded", help="Go on with language models where the host turns out to start no Space."
+    ),
+]
 TierOption = Annotated[
     Tier,
     typer.Option("--tier", help="heavy: Spaces; fast: Tier 1 models; default: SmolLM.", show_default=True),

@@ -49,6 +49,8 @@ def _host(host: Mapping[str, Any]) -> Iterator[str]:
     yield from _row("workers", "not known" if count is None else f"{count} alive")
     version = f"Docker Engine {engine['version']} ({engine['platform']})"
     yield from _row("engine", engine["trouble"] or version)
+    if engine.get("fault"):
+        yield from _row("fault", f"this host starts no Space: {engine['fault']}")
     if memory["budget"] is not None:
         yield from _row("memory", f"{_gb(memory['free'])} of {_gb(memory['budget'])} free for containers")
     if disk["free"] is not None:

@@ -1,0 +1,51 @@
+"""A host that starts no Space: said; and a batch stopped before it takes others' answers for a Space's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from spacedock.cli.printing import say
+from spacedock.client import Client
+from spacedock.errors import JobNotFoundError
+from spacedock.result import AnswerKind, JobResult
+from spacedock.states import JobState
+
+
+def say_host_fault(result: JobResult) -> None:
+    """Say what keeps the host from starting Spaces, if the job met such a fault."""
+    if result.host_fault is not None:
+        say(f"this host starts no Space: {result.host_fault}")
+
+
+class Guard:
+    """Judges a batch's results: unless `allowed`, those stay out that a faulty host let no Space answer."""
+
+    def __init__(self, *, allowed: bool) -> None:
+        self._allowed, self._told, self.stopped = allowed, False, False
+
+    def withholds(self, result: JobResult) -> bool:
+        """Whether the result stays out; the first one to do so stops the batch."""
+        if result.host_fault is not None and not self._told:
+            say_host_fault(result)
+            self._told = True
+        by = result.answered_by
+        astray = result.host_fault is not None and (by is None or by.kind is not AnswerKind.SPACE)
+        if astray and not self._allowed:
+            self.stopped = True
+        return self.stopped and (astray or result.state is JobState.CANCELLED)
+
+    def say_how_to_go_on(self, left: int, output: Path | None) -> None:
+        """Say what became of a stopped batch."""
+        lines = f"{left} line{' has' if left == 1 else 's have'} no answer of a Space"
+        again = "asks them again" if output else "asks all lines again, since there is no -o"
+        say(f"stopped: {lines}. Mend the host (see `spacedock tiers`); the same command {again}")
+        say("to go on with the answers of language models, add --allow-degraded")
+
+
+async def call_off(client: Client, job_ids: Iterable[str]) -> None:
+    """Cancel what is left of a batch; what has ended stays as it is."""
+    for job_id in job_ids:
+        with suppress(JobNotFoundError):
+            await client.cancel(job_id)
