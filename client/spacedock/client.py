@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from spacedock import control, records, submission, watching, wire
 from spacedock.addresses import hub_id_of
-from spacedock.connection import connect, told_as_ours
+from spacedock.connection import connect, greet, told_as_ours
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus
 from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
@@ -35,7 +35,7 @@ class Client:
 
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
     `unix://`); without one, SPACEDOCK_REDIS_URL or this machine's own daemon. Every method raises
-    NotConnectedError where Redis cannot be reached.
+    NotConnectedError where Redis cannot be reached, RefusedError where it will not serve this client.
     """
 
     def __init__(self, url: str | None = None) -> None:
@@ -48,8 +48,11 @@ class Client:
         self.spaces = Spaces(self._caller, self._redis, self.url)
 
     async def __aenter__(self) -> Self:
-        with told_as_ours(self.url):
-            await self._redis.ping()
+        try:
+            await greet(self._redis, self.url)
+        except BaseException:
+            await self._redis.aclose()
+            raise
         return self
 
     async def __aexit__(

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    InvalidResponse,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from spacedock.deadlines import pool_of
-from spacedock.errors import BadRequestError, NotConnectedError
+from spacedock.errors import BadRequestError, NotConnectedError, RefusedError
 
 T = TypeVar("T")
+Trouble = TypeVar("Trouble", bound=Exception)
 
 OUTAGES = (RedisConnectionError, RedisTimeoutError, OSError)
 """What redis-py raises while the server is away; trying again later may help."""
 
 
 def connect(url: str) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`; the socket opens at the first call.
+    """A client for `redis://`, `rediss://` (the same as `valkey://`, `valkeys://`) or `unix://`.
 
-    Raises BadRequestError where the address is not one of these.
+    Its socket opens at the first call. Raises BadRequestError where the address is not one of these.
     """
     try:
         return Redis.from_pool(pool_of(url))
     except ValueError as error:
-        raise BadRequestError(f"'{redacted(url)}' is not the address of a Redis: {error}") from error
+        raise BadRequestError(f"'{redacted(url)}' is not the address of a Redis: {error}") from None
 
 
 def answer(value: Awaitable[T] | T) -> Awaitable[T]:
@@ -45,10 +56,99 @@ def redacted(url: str) -> str:
 
 @contextmanager
 def told_as_ours(url: str) -> Iterator[None]:
-    """Turn Redis's errors into NotConnectedError that names the address (without its password)."""
+    """Turn Redis's errors into RefusedError and NotConnectedError; neither shows the address's password."""
     try:
         yield
-    except ResponseError as error:
-        raise NotConnectedError(redacted(url), f"it refused: {error}") from error
     except (RedisError, OSError) as error:
-        raise NotConnectedError(redacted(url), str(error) or type(error).__name__) from error
+        raise explained(url, error) from error
+
+
+def explained(url: str, error: Exception) -> RefusedError | NotConnectedError:
+    """What an error of redis-py means for whoever uses this address."""
+    shown, said = redacted(url), str(error) or type(error).__name__
+    for kind, why, advice, lasting in _REFUSALS:
+        if _behind(error, kind):
+            return RefusedError(shown, why.format(said=said), advice, lasting=lasting)
+    if tls := _behind(error, ssl.SSLError):
+        return RefusedError(shown, *_about_tls(tls))
+    scheme = url.strip().partition("://")[0].lower()
+    if scheme in _TLS_SCHEMES and _behind(error, RedisTimeoutError):
+        said += "; where it does not speak TLS, write redis://"
+    elif scheme in _PLAIN_SCHEMES and re.search("closed|reset", said):
+        said += "; where it speaks TLS, write rediss://"
+    return NotConnectedError(shown, said)
+
+
+_PLAIN_SCHEMES, _TLS_SCHEMES = ("redis", "valkey"), ("rediss", "valkeys")
+
+
+_REFUSALS: tuple[tuple[type[Exception], str, str, bool], ...] = (
+    (
+        AuthenticationError,
+        "it does not take this user and password ({said})",
+        "Correct them in its address, redis://user:password@host, with special characters as %XX",
+        True,
+    ),
+    (
+        NoPermissionError,
+        "its user lacks a right ({said})",
+        "docs/redis.md has the ACL of each kind of user",
+        True,
+    ),
+    (ReadOnlyError, "it is a read-only replica", "Name its master", False),
+    (OutOfMemoryError, "its memory is full ({said})", "Free results with `spacedock cleanup`", False),
+    (BusyLoadingError, "it is still loading its file", "Try again in a moment", False),
+    (InvalidResponse, "what answers there is no Redis ({said})", "Correct the address", True),
+    (ResponseError, "it refused: {said}", "docs/redis.md says what Spacedock needs", True),
+)
+"""What redis-py raises, what it means, what to do, and whether it lasts; the first that fits counts."""
+
+
+def _behind(error: BaseException | None, kind: type[Trouble]) -> Trouble | None:
+    """The error of that kind that this one is, or wraps: redis-py wraps what comes while it connects."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _about_tls(error: ssl.SSLError) -> tuple[str, str]:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted ({error.verify_message})",
+            "Name the CA that signed it: rediss://host?ssl_ca_certs=FILE",
+        )
+    return (
+        f"TLS fails ({error.reason or error})",
+        "Write redis:// where it does not speak TLS; where it wants a certificate of yours, add "
+        "?ssl_certfile=FILE&ssl_keyfile=FILE",
+    )
+
+
+OLDEST = 7
+"""Redis from this major version on; every Valkey is newer."""
+
+
+async def greet(redis: Redis, url: str) -> None:
+    """See that a server answers that can hold a queue. Raises RefusedError and NotConnectedError."""
+    shown = redacted(url)
+    with told_as_ours(url):
+        raw = await redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
+    fields = raw if isinstance(raw, dict) else dict(zip(raw[::2], raw[1::2], strict=False))
+    told = {_text(name): _text(value) for name, value in fields.items()}
+    if told.get("mode") == "cluster":
+        raise RefusedError(
+            shown, "it is a Redis Cluster", "Name a single Redis or Valkey: all of a queue is in one place"
+        )
+    if told.get("mode") == "sentinel":
+        raise RefusedError(shown, "it is a Sentinel, not the Redis that it watches", "Name that Redis")
+    major = told.get("version", "").partition(".")[0]
+    if major.isdecimal() and int(major) < OLDEST:
+        raise RefusedError(
+            shown, f"it is version {told['version']}", f"Spacedock needs Redis {OLDEST} or newer, or Valkey"
+        )
+    if told.get("role") != "master":
+        raise RefusedError(shown, "it is a read-only replica", "Name its master", lasting=False)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -17,6 +17,7 @@ from spacedock.connection import OUTAGES, answer, told_as_ours
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
 from spacedock.request import JobRequest
+from spacedock.scripts import atomic
 
 CALL_SECONDS = 5
 """How long a call waits for a worker; an unanswered call expires with it."""
@@ -28,6 +29,16 @@ SILENCE_SECONDS = 20
 """How long a worker that has taken a call may be silent before it is given up."""
 
 _TAKE_BACK_SECONDS = 1.0
+
+_PUSH_LUA = """
+redis.call('LPUSH', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+
+_PUSH_NEEDS = ("'LPUSH', KEYS[1], ARGV[1]", "'EXPIRE', KEYS[1], ARGV[2]")
+
+_PUT = atomic(_PUSH_LUA, *_PUSH_NEEDS, "'LREM', KEYS[1], 0, ARGV[1]", "'BRPOP', KEYS[2], 0")
+_REPLY = atomic(_PUSH_LUA, *_PUSH_NEEDS)
 
 OnProgress = Callable[[str], None]
 
@@ -120,10 +131,8 @@ class Caller:
         return reply
 
     async def _put(self, call: Call) -> None:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.lpush(keys.CONTROL, wire.encode(call))
-            pipe.expire(keys.CONTROL, CALL_SECONDS)
-            await pipe.execute()
+        script = self._redis.register_script(_PUT)
+        await script(keys=[keys.CONTROL, keys.reply(call.id)], args=[wire.encode(call), CALL_SECONDS])
 
     async def _heard(self, call: Call, on_progress: OnProgress | None) -> tuple[Reply | None, int]:
         """The final reply, None where there is none; and how long was waited for the last one at most."""
@@ -140,6 +149,11 @@ class Caller:
     async def _take_back(self, call: Call) -> None:
         """Have nobody execute the call any more: those of others may keep the list alive."""
         await answer(self._redis.lrem(keys.CONTROL, 0, wire.encode(call).decode()))
+
+
+async def push_reply(redis: Redis, call: Call, raw: bytes) -> None:
+    """Push a reply (`raw` on the wire) to whoever made the call."""
+    await redis.register_script(_REPLY)(keys=[keys.reply(call.id)], args=[raw, SILENCE_SECONDS])
 
 
 async def cleanup(

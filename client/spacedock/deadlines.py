@@ -12,6 +12,11 @@ from typing import Any
 
 from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from spacedock.redis_address import canonical, check_files
 
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 30.0
@@ -64,7 +69,17 @@ def pool_of(url: str) -> ConnectionPool:
     Raises ValueError where the address is not one of these. Calls raise redis-py's errors, and TimeoutError.
     """
     pool = ConnectionPool.from_url(
-        url, socket_connect_timeout=CONNECT_SECONDS, health_check_interval=_IDLE_SECONDS
+        canonical(url),
+        socket_connect_timeout=CONNECT_SECONDS,
+        health_check_interval=_IDLE_SECONDS,
+        # Newer versions of redis-py would send a call again whose answer was lost: it could count twice.
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
     )
     pool.connection_class = _WITH_DEADLINES[pool.connection_class]
+    check_files(pool.connection_kwargs)
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, RedisError) as error:
+        raise ValueError(f"an option after its '?' is unknown or wrong ({error})") from error
     return pool

@@ -48,6 +48,17 @@ class NotConnectedError(SpacedockError):
         )
 
 
+class RefusedError(SpacedockError):
+    """Redis is there, and will not serve this client: password, rights, TLS, or another kind of server.
+
+    `why` is the trouble, `advice` what to do; `lasting` is false where it may pass by itself.
+    """
+
+    def __init__(self, url: str, why: str, advice: str, *, lasting: bool = True) -> None:
+        self.url, self.why, self.advice, self.lasting = url, why, advice, lasting
+        super().__init__(f"Redis at {url}: {why}. {advice}.")
+
+
 class NoWorkerError(SpacedockError):
     """No worker answered; Redis is there, but nothing takes work from it."""
 

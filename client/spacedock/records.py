@@ -11,6 +11,7 @@ from spacedock.connection import answer
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import JobStatus
 from spacedock.result import JobResult
+from spacedock.scripts import atomic
 from spacedock.states import JobState
 
 KEEP_RESULT_S = 24 * 3600
@@ -36,6 +37,14 @@ end
 Those of a private job, which no other job can need, go at once.
 """
 
+FILES_NEEDS = (
+    f"'SREM', '{keys.PAYLOAD_USERS}0', '0'",
+    f"'EXISTS', '{keys.PAYLOAD_USERS}0'",
+    f"'DEL', '{keys.PAYLOAD}0'",
+    f"'EXPIRE', '{keys.PAYLOAD}0', 1",
+)
+"""What `release_files` calls."""
+
 END_LUA = f"""
 local function ended(job, keep, keep_private)
   if redis.call('HEXISTS', job, 'private') == 1 then
@@ -49,7 +58,16 @@ end
 """
 """Lua: a job that ended is kept for so many seconds; nobody needs the prompt of a private one any more."""
 
-_CANCEL = (
+END_NEEDS = (
+    "'HEXISTS', KEYS[1], 'private'",
+    "'HSET', KEYS[1], 'state', ''",
+    "'HDEL', KEYS[1], 'request'",
+    "'EXPIRE', KEYS[1], 1",
+    f"'SET', '{keys.SCRUB}', '1'",
+)
+"""What `ended` calls, and whoever writes a job's end."""
+
+_CANCEL = atomic(
     RELEASE_FILES_LUA
     + END_LUA
     + """
@@ -69,11 +87,19 @@ if state == 'running' then
   redis.call('PUBLISH', ARGV[6], ARGV[1])
 end
 return state
-"""
+""",
+    "'HGET', KEYS[1], 'state'",
+    "'ZREM', ARGV[4], ARGV[1]",
+    "'DEL', KEYS[2], KEYS[3]",
+    "'PUBLISH', ARGV[5], ARGV[1]",
+    "'PUBLISH', ARGV[6], ARGV[1]",
+    *END_NEEDS,
+    *FILES_NEEDS,
 )
 
 
-_FORGET = f"""
+_FORGET = atomic(
+    f"""
 local row = redis.call('HMGET', KEYS[1], 'result', 'outputs', 'state', 'submitted')
 if not row[1] or not row[3] then return 0 end
 for place in string.gmatch(row[2] or '', '%S+') do
@@ -84,7 +110,13 @@ redis.call('HSET', KEYS[1], 'state', row[3], 'submitted', row[4] or '0', 'delete
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 redis.call('SET', '{keys.SCRUB}', '1')
 return 1
-"""
+""",
+    "'DEL', KEYS[1]",
+    f"'DEL', '{keys.PAYLOAD}0'",
+    "'HSET', KEYS[1], 'state', ''",
+    "'EXPIRE', KEYS[1], 1",
+    f"'SET', '{keys.SCRUB}', '1'",
+)
 
 DELETED = "deleted after it was read"
 

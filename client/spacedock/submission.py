@@ -13,6 +13,7 @@ from spacedock import keys, wire
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
 from spacedock.request import JobRequest
+from spacedock.scripts import atomic
 
 UPLOAD_GRACE_S = 3600
 """How long an uploaded file waits for the job that needs it."""
@@ -23,7 +24,8 @@ PRIVATE_GRACE_S = 600
 _CHUNK = 250
 """Jobs per script: enough to make the round trip cheap, few enough not to hold up the server."""
 
-_SUBMIT = f"""
+_SUBMIT = atomic(
+    f"""
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local submitted = now[1] .. '.' .. string.format('%06d', now[2])
@@ -63,7 +65,17 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
 end
 redis.call('PUBLISH', '{keys.WAKE}', '1')
 return answers
-"""
+""",
+    f"'EXISTS', '{keys.JOB}0', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
+    f"'SADD', '{keys.PAYLOAD_USERS}0', '0'",
+    f"'PERSIST', '{keys.PAYLOAD}0'",
+    f"'DEL', '{keys.PAYLOAD}0'",
+    f"'HSET', '{keys.JOB}0', 'state', ''",
+    f"'SET', '{keys.ARQ_JOB}0', ''",
+    f"'ZADD', '{keys.QUEUE}', 0, '0'",
+    f"'PUBLISH', '{keys.WAKE}', '1'",
+    when_full=False,
+)
 
 _ARQ_JOB = json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}).replace(
     '"et": 0', '"et": %.0f'

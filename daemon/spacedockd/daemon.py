@@ -18,6 +18,7 @@ from spacedock_worker.models import ModelEndpoint
 from spacedockd import paths
 from spacedockd.model import ModelFront, cache_folder
 from spacedockd.notify import Notifier
+from spacedockd.redis_check import usable
 from spacedockd.scrub import scrub
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, keep_alive
@@ -30,7 +31,10 @@ MODEL_SOCKET = "model.sock"
 
 
 async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.Event) -> None:
-    """Run until `stop`. Raises SpacedockError where a child cannot be started the first time."""
+    """Run until `stop`. Raises SpacedockError where a child cannot be started the first time.
+
+    Ready is said once the Redis answers, and takes this user and what a worker does.
+    """
     notify = Notifier(env, os.getpid())
     url = redacted(settings.redis_url or socket_url(settings.socket))
     with paths.held(settings.state_dir):
@@ -40,6 +44,8 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.
                 valkey = EmbeddedValkey(settings.socket, settings.state_dir)
                 await children.enter_async_context(alive("valkey", valkey))
                 await children.enter_async_context(running(scrub(socket_url(settings.socket))))
+            elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):
+                return
             default = await children.enter_async_context(system_default(settings, env))
             worker = WorkerProcess(settings.worker(default))
             await children.enter_async_context(alive("worker", worker))
@@ -98,6 +104,18 @@ async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Do `work`, but no longer than until `stop`; whether it was done."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.done() and doing.result() is None
+    finally:
+        for task in (doing, stopping):
+            task.cancel()
+        await asyncio.gather(doing, stopping, return_exceptions=True)
 
 
 async def run(settings: DaemonSettings, env: Mapping[str, str]) -> None:

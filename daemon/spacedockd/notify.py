@@ -31,6 +31,10 @@ class Notifier:
         """The daemon serves, after its start or a reload."""
         self._send("READY=1", f"STATUS={status}")
 
+    def starting(self, status: str, seconds: float) -> None:
+        """The daemon is not ready yet, and may take so much longer."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", f"STATUS={status}")
+
     def reloading(self) -> None:
         """The daemon reads its configuration again; `ready` ends that."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -15,7 +15,7 @@ from spacedock.cli.host_faults import say_host_fault
 from spacedock.cli.printing import heading, save, say, show, write
 from spacedock.cli.progress import progress_shown
 from spacedock.client import Client
-from spacedock.errors import NotConnectedError
+from spacedock.errors import NotConnectedError, RefusedError
 from spacedock.result import JobResult
 
 
@@ -76,7 +76,7 @@ async def forget(client: Client, *job_ids: str) -> None:
     """Delete private jobs that were handed over; where Redis is away just then, they go in an hour."""
     try:
         await client.forget(*job_ids)
-    except NotConnectedError as error:
+    except (NotConnectedError, RefusedError) as error:
         say(f"the result could not be deleted, and goes after an hour: {error}")
 
 

@@ -13,10 +13,10 @@ START_SECONDS = 10.0
 
 
 class Server:
-    """One server with an append-only file, on a unix socket in `folder`."""
+    """One server with an append-only file, on a unix socket in `folder`; `options` are its own."""
 
-    def __init__(self, binary: str, folder: Path) -> None:
-        self._binary, self._folder = binary, folder
+    def __init__(self, binary: str, folder: Path, *options: str) -> None:
+        self._binary, self._folder, self._options = binary, folder, options
         self._socket = folder / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self._socket}"
@@ -24,7 +24,7 @@ class Server:
     def start(self) -> None:
         """Start, and return when it answers."""
         command = [self._binary, "--port", "0", "--unixsocket", self._socket, "--dir", self._folder]
-        command += ["--save", "", "--appendonly", "yes", "--loglevel", "warning"]
+        command += ["--save", "", "--appendonly", "yes", "--loglevel", "warning", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         end = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -48,6 +48,12 @@ class Server:
         """End a pause."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def user(self, name: str, *rules: str) -> str:
+        """The address for a user with the password `secret` and just these rights."""
+        with redis.Redis(unix_socket_path=str(self._socket)) as client:
+            client.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", *rules)
+        return f"unix://{name}:secret@{self._socket}"
 
     def files(self) -> list[Path]:
         """The files in which it keeps its keys."""

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from spacedock import keys, wire
 from spacedock.connection import answer
-from spacedock.control import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Reply
+from spacedock.control import WORKING_SECONDS, Call, OnProgress, Reply, push_reply
 from spacedock.errors import WireError
 from spacedock_worker.queue.ledger import TROUBLE
 
@@ -75,10 +75,7 @@ async def _tell(redis: Redis, call: Call, said: _Said) -> None:
 
 
 async def _push(redis: Redis, call: Call, reply: Reply) -> None:
-    async with redis.pipeline(transaction=True) as pipe:
-        pipe.lpush(keys.reply(call.id), wire.encode(reply))
-        pipe.expire(keys.reply(call.id), SILENCE_SECONDS)
-        await pipe.execute()
+    await push_reply(redis, call, wire.encode(reply))
 
 
 async def _reply(call: Call, redis: Redis, handle: ControlHandler, said: _Said) -> Reply:

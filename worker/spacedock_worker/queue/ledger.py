@@ -11,9 +11,17 @@ from redis.exceptions import RedisError
 
 from spacedock import keys, wire
 from spacedock.events import Event
-from spacedock.records import END_LUA, KEEP_PRIVATE_S, KEEP_RESULT_S, RELEASE_FILES_LUA
+from spacedock.records import (
+    END_LUA,
+    END_NEEDS,
+    FILES_NEEDS,
+    KEEP_PRIVATE_S,
+    KEEP_RESULT_S,
+    RELEASE_FILES_LUA,
+)
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Stage
+from spacedock.scripts import atomic
 
 TROUBLE = (RedisError, OSError)
 """Redis is away or refuses (out of memory, read-only while it fails over): later it may not."""
@@ -23,7 +31,8 @@ LEASE_MS = 9_000
 
 RENEW_SECONDS = 3.0
 
-_CLAIM = f"""
+_CLAIM = atomic(
+    f"""
 local now = redis.call('TIME')
 -- Jobs of one submission are a microsecond apart, so that the last may seem to come from the future.
 local due = now[1] * 1000 + now[2] / 1000 + 1
@@ -57,7 +66,19 @@ for offset = 0, ARGV[1] - 1, page do
   if #ids < page then break end
 end
 return {{seconds, claimed}}
-"""
+""",
+    "'ZRANGEBYSCORE', KEYS[1], '-inf', 0, 'LIMIT', 0, 1",
+    "'ZREM', KEYS[1], '0'",
+    f"'SET', '{keys.IN_PROGRESS}0', ARGV[3], 'NX', 'PX', ARGV[4]",
+    f"'TYPE', '{keys.JOB}0'",
+    f"'HMGET', '{keys.JOB}0', 'request'",
+    f"'HSET', '{keys.JOB}0', 'state', 'running'",
+    f"'HDEL', '{keys.JOB}0', 'waits'",
+    f"'GET', '{keys.arq_retry('0')}'",
+    f"'DECR', '{keys.arq_retry('0')}'",
+    f"'DEL', '{keys.IN_PROGRESS}0', '{keys.ARQ_JOB}0', '{keys.arq_retry('0')}'",
+    when_full=False,
+)
 
 _OURS = """
 local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files')
@@ -65,7 +86,7 @@ if row[1] ~= 'running' or row[2] ~= ARGV[1] then return 0 end
 """
 """Lua: the fence. `worker` is written by whoever claims the job, in one step with the lease."""
 
-_RENEW = (
+_RENEW = atomic(
     _OURS
     + """
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
@@ -73,7 +94,9 @@ return row[3] and 2 or 1
 """
 )
 
-_RELEASE = (
+_LIVE = atomic("return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])")
+
+_RELEASE = atomic(
     _OURS
     + f"""
 redis.call('HSET', KEYS[1], 'state', 'queued')
@@ -82,20 +105,29 @@ redis.call('DEL', KEYS[2])
 if tonumber(redis.call('GET', KEYS[3]) or 0) > 0 then redis.call('DECR', KEYS[3]) end
 redis.call('PUBLISH', '{keys.WAKE}', '1')
 return 1
-"""
+""",
+    "'HSET', KEYS[1], 'state', 'queued'",
+    "'HDEL', KEYS[1], 'worker'",
+    "'DEL', KEYS[2]",
+    "'GET', KEYS[3]",
+    "'DECR', KEYS[3]",
+    f"'PUBLISH', '{keys.WAKE}', '1'",
 )
 
-_TELL = (
+_TELL = atomic(
     _OURS
     + """
 redis.call('HSET', KEYS[1], 'message', ARGV[2])
 if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'waits', '1') else redis.call('HDEL', KEYS[1], 'waits') end
 redis.call('PUBLISH', KEYS[2], ARGV[3])
 return 1
-"""
+""",
+    "'HSET', KEYS[1], 'message', ''",
+    "'HDEL', KEYS[1], 'waits'",
+    "'PUBLISH', KEYS[2], ARGV[3]",
 )
 
-_FINISH = (
+_FINISH = atomic(
     RELEASE_FILES_LUA
     + END_LUA
     + _OURS
@@ -110,7 +142,12 @@ for n = 5, #KEYS do redis.call('EXPIRE', KEYS[n], keep, 'GT') end
 release_files(id, row[4], keep)
 redis.call('PUBLISH', '{keys.DONE}', id)
 return 1
-"""
+""",
+    "'DEL', KEYS[2], KEYS[3], KEYS[4]",
+    f"'ZREM', '{keys.QUEUE}', ARGV[2]",
+    f"'PUBLISH', '{keys.DONE}', ARGV[2]",
+    *END_NEEDS,
+    *FILES_NEEDS,
 )
 
 
@@ -138,6 +175,7 @@ class Ledger:
     def __init__(self, redis: Redis, worker_id: str) -> None:
         self._redis, self.worker_id = redis, worker_id
         self._claim = redis.register_script(_CLAIM)
+        self._live = redis.register_script(_LIVE)
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
         self._tell = redis.register_script(_TELL)
@@ -160,7 +198,7 @@ class Ledger:
         A claim that ran out while Redis was away is ours still where nobody else has taken the job.
         """
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.set(keys.worker(self.worker_id), b"1", px=LEASE_MS)
+            await self._live(keys=[keys.worker(self.worker_id)], args=[LEASE_MS], client=pipe)
             for job_id in job_ids:
                 await self._renew(
                     keys=[keys.job(job_id), keys.arq_in_progress(job_id)],

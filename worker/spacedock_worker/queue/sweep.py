@@ -9,11 +9,13 @@ from redis.asyncio import Redis
 
 from spacedock import keys
 from spacedock.records import KEEP_RESULT_S
+from spacedock.scripts import atomic
 from spacedock.submission import UPLOAD_GRACE_S
 
 _PAGE = 500
 
-_RECORDS = f"""
+_RECORDS = atomic(
+    f"""
 local now = redis.call('TIME')
 local seconds, count, bytes = now[1] + now[2] / 1000000, 0, 0
 for _, key in ipairs(KEYS) do
@@ -37,9 +39,11 @@ for _, key in ipairs(KEYS) do
 end
 return {{count, bytes}}
 """
+)
 """Lua: the records of jobs that ended so long ago; a job that waits or runs has no end and is not touched."""
 
-_FILES = f"""
+_FILES = atomic(
+    f"""
 local count, bytes = 0, 0
 for _, key in ipairs(KEYS) do
   local left = redis.call('TTL', key)
@@ -56,6 +60,7 @@ for _, key in ipairs(KEYS) do
 end
 return {{count, bytes}}
 """
+)
 """Lua: the files that no unfinished job needs, and whose last job ended so long ago."""
 
 IDLE_SECONDS = 60

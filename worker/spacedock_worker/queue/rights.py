@@ -1,0 +1,46 @@
+"""Whether a user of Redis may do all that a worker does: asked before the first job, not found out in it."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from spacedock import keys
+from spacedock.events import Event
+from spacedock.result import JobResult, Stage
+from spacedock.scripts import atomic
+from spacedock.states import JobState
+from spacedock_worker.queue.ledger import Ledger
+
+_NOBODY = "0"
+
+_REST = atomic(
+    "return 1",
+    f"'SET', '{keys.worker(_NOBODY)}', '1'",
+    f"'DEL', '{keys.worker(_NOBODY)}'",
+    f"'SUBSCRIBE', '{keys.WAKE}', '{keys.CANCEL}'",
+    f"'BRPOP', '{keys.CONTROL}', 0",
+    f"'LPUSH', '{keys.reply(_NOBODY)}', '1'",
+    f"'EXPIRE', '{keys.reply(_NOBODY)}', 1",
+    f"'GET', '{keys.payload(_NOBODY)}'",
+    f"'SET', '{keys.payload(_NOBODY)}', '1'",
+    f"'GET', '{keys.arq_job(_NOBODY)}'",
+    f"'INCR', '{keys.arq_retry(_NOBODY)}'",
+    f"'EXPIRE', '{keys.arq_retry(_NOBODY)}', 1",
+    "'MULTI'",
+    "'EXEC'",
+    "'SCAN', 0",
+)
+"""What a worker and arq call outside of the ledger's scripts."""
+
+
+async def check_rights(redis: Redis) -> None:
+    """Try every script on a job that does not exist: each looks at the rights first, and changes nothing.
+
+    Raises redis-py's errors, NoPermissionError where a right is missing.
+    """
+    await redis.register_script(_REST)()
+    ledger = Ledger(redis, _NOBODY)
+    await ledger.claim(0, 1)
+    await ledger.release(_NOBODY)
+    await ledger.tell(Event(job_id=_NOBODY, stage=Stage.PLAN, name="", message=""))
+    await ledger.finish(JobResult(id=_NOBODY, state=JobState.FAILED), b"")
