@@ -13,12 +13,15 @@ Upstream = str | Path
 
 
 class Proxy:
-    """Hands on what comes, at most `rate` bytes per second and connection; `cut` breaks all connections."""
+    """Hands on what comes, at most `rate` bytes per second and connection; `cut` breaks all connections.
+
+    While it is `refusing`, it accepts nobody; while it is `hung`, it accepts all and hands nothing on.
+    """
 
     def __init__(self, upstream: Upstream, rate: float | None = None) -> None:
         self.rate = rate
         self.handed_on = 0
-        self.refusing = False
+        self.refusing = self.hung = False
         self._upstream = upstream
         self._writers: set[asyncio.StreamWriter] = set()
         self._quiet = asyncio.Event()
@@ -46,6 +49,13 @@ class Proxy:
             return
         self._writers.add(writer)
         self._quiet.clear()
+        if self.hung:
+            with suppress(OSError):
+                while await reader.read(_CHUNK):
+                    pass
+            self._writers.discard(writer)
+            writer.close()
+            return
         with suppress(OSError):
             there, back = await self._connect()
             self._writers.add(back)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.conftest import StartDaemon
 from tests.acceptance.running import BIN, Daemon
+from tests.proxy import unix_proxy
 
 from spacedock import Client, JobResult
 from spacedock.states import JobState
@@ -116,6 +118,29 @@ def test_without_docker_a_model_answers_and_the_attempt_says_why(make_daemon: St
     assert ran.code == 1
     assert "Is Docker running?" in ran.err
     daemon.stop()
+
+
+async def test_a_hung_engine_keeps_neither_the_daemon_nor_its_models(
+    make_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    async with unix_proxy(Path("/run/docker.sock"), tmp_path / "d.sock") as proxy:
+        proxy.hung = True
+        daemon = make_daemon(start=False, containers__docker_host=f"unix://{tmp_path}/d.sock")
+        await asyncio.to_thread(daemon.start)
+        ran = await asyncio.to_thread(daemon.spacedock, "run", "What is 2 and 2?", "--json")
+        assert ran.result["answered_by"]["tier"] == "default"
+        lovely = ("run", "lovely", "--space", "sentiment", "--json")
+        result = (await asyncio.to_thread(daemon.spacedock, *lovely, "--privacy")).result
+        assert result["answered_by"]["tier"] == "default"
+        error = result["attempts"][0]["error"]
+        assert (error["kind"], error["host"]) == ("docker_unavailable", True)
+        assert "no answer within" in error["message"]
+        # The engine goes on, and Spaces work without a restart.
+        proxy.hung = False
+        proxy.cut()
+        result = (await asyncio.to_thread(daemon.spacedock, *lovely)).result
+        assert result["answered_by"]["name"] == "sentiment"
+        assert await asyncio.to_thread(daemon.stop) == 0
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(daemon: Daemon) -> None:

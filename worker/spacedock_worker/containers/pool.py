@@ -12,6 +12,7 @@ from typing import Generic, Self
 import structlog
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.adoption import Adoption
 from spacedock_worker.containers.assign import SlotState, assign
 from spacedock_worker.containers.container import REMOVE_SECONDS, START_SECONDS
 from spacedock_worker.containers.engine import Engine
@@ -42,7 +43,7 @@ class Pool(Generic[App]):
 
     Entering adopts what an earlier life with the same instance id left warm, and removes what else it left;
     leaving removes every container, whatever happens, unless the settings say to keep them warm. The engine
-    may be absent: a lease then fails, the pool does not.
+    may be absent, or hang: a lease then fails, the pool does not, and adopts when the engine answers.
     """
 
     def __init__(self, engine: Engine, settings: ContainerSettings, measures: Measures | None = None) -> None:
@@ -58,6 +59,7 @@ class Pool(Generic[App]):
         self._numbers = itertools.count(1)
         self._sentry = Sentry(engine, settings, self._places, self._lifecycle, measures)
         self._closed = False
+        self._adoption = Adoption(self._adopt)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {word}" for word, count in self._places.counts().items()) or "none"
@@ -65,8 +67,7 @@ class Pool(Generic[App]):
         return f"<Pool {self._places.taken}/{limit} containers: {counts}; {len(self._line)} waiting>"
 
     async def __aenter__(self) -> Self:
-        for survivor in await self._starter.survivors(self._lifecycle.notes):
-            self._places.add(self._lifecycle.adopt(next(self._numbers), survivor))
+        await self._adoption.start()
         self._sentry.start()
         return self
 
@@ -142,9 +143,14 @@ class Pool(Generic[App]):
             return await self.complete(spec, task, on_progress, limits)
         return completed
 
+    async def _adopt(self) -> None:
+        for survivor in await self._starter.survivors(self._lifecycle.notes):
+            self._places.add(self._lifecycle.adopt(next(self._numbers), survivor))
+
     async def _queued(
         self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress
     ) -> Waiting[App]:
+        await self._adoption.finish()
         room = await self._starter.ground.room_for(spec)
         if self._closed:
             raise _stopping()
@@ -278,6 +284,7 @@ class Pool(Generic[App]):
         return asyncio.get_running_loop().call_later(seconds, self._reassign)
 
     async def _finish(self) -> None:
+        await self._adoption.stop()
         kept: list[str] = []
         for place in self._places:
             left = await self._lifecycle.leave(place) if self._settings.keep_warm else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection
 
@@ -16,15 +17,14 @@ from spacedock_worker.errors import StepError
 log = structlog.get_logger()
 
 
-async def listed(engine: Engine, owner: str) -> dict[str, str] | None:
-    """The containers labelled as `owner`'s: Docker's word for the state by name; None without the engine."""
-    try:
-        async with engine.call(Stage.START) as docker:
-            filters = json.dumps({"label": [f"{OWNER_LABEL}={owner}"]})
-            found = await docker.containers.list(all=True, filters=filters)
-    except (RefusedError, StepError) as error:
-        log.warning("containers.not_listed", reason=str(error))
-        return None
+async def listed(engine: Engine, owner: str) -> dict[str, str]:
+    """The containers labelled as `owner`'s: Docker's word for the state by name.
+
+    Raises RefusedError, and StepError `docker_unavailable`.
+    """
+    async with engine.call(Stage.START) as docker:
+        filters = json.dumps({"label": [f"{OWNER_LABEL}={owner}"]})
+        found = await docker.containers.list(all=True, filters=filters)
     return {c["Names"][0].removeprefix("/"): str(c["State"]) for c in found if c["Names"]}
 
 
@@ -33,10 +33,13 @@ async def reap(engine: Engine, owner: str, keep: Collection[str] = ()) -> bool:
 
     Returns whether the engine answered and all of them are gone; never raises for the engine.
     """
-    found = await listed(engine, owner)
-    if found is None:
+    try:
+        found = await listed(engine, owner)
+    except (RefusedError, StepError) as error:
+        log.warning("containers.not_listed", reason=str(error))
         return False
-    gone = [await RunningContainer(engine, name).remove() for name in found if name not in keep]
+    left = [RunningContainer(engine, name) for name in found if name not in keep]
+    gone = await asyncio.gather(*(container.remove() for container in left))
     if gone:
         log.info("containers.reaped", count=len(gone))
     return all(gone)

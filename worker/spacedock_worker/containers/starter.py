@@ -77,9 +77,16 @@ class Starter:
         return frozenset(self._names)
 
     async def survivors(self, notes: WarmNotes) -> list[Survivor]:
-        """The idle containers that a worker of the same configuration left; all else of ours goes."""
+        """The idle containers that a worker of the same configuration left; all else of ours goes.
+
+        Raises StepError `docker_unavailable` where the engine does not tell: then nothing has gone.
+        """
         noted = {name: note for name, note in notes.read().items() if note.config == self.config}
-        found = await listed(self._engine, self._settings.instance_id) or {}
+        try:
+            found = await listed(self._engine, self._settings.instance_id)
+        except RefusedError as error:
+            message = f"{error}. Try `docker info`."
+            raise StepError(Stage.START, ErrorKind.DOCKER_UNAVAILABLE, message, host=True) from error
         left = [
             Survivor(self._known(name), note, stopped=found[name] == "exited")
             for name, note in noted.items()
