@@ -202,13 +202,14 @@ class Client:
     async def fetch(self, file: FileRef | str) -> bytes:
         """The bytes of a file of a result, by its `FileRef` or its `sha256` (not in privacy mode).
 
-        Raises WireError where it is kept no longer.
+        Raises WireError where it is kept no longer, or was changed since.
         """
         digest, place = (file, file) if isinstance(file, str) else (file.sha256, file.place)
         if (held := self._held.get(digest)) is not None:
             return held
         with told_as_ours(self.url):
-            return await records.payload(self._redis, place)
+            size = None if isinstance(file, str) else file.size
+            return await records.payload(self._redis, place, size=size)
 
     async def cleanup(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,6 +16,14 @@ from spacedock.errors import FileTooLargeError, FileUnreadableError
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_JOB_BYTES = 256 * 2**20
+MAX_JOB_FILES = 1000
+MAX_REPOSITORY_BYTES = 128 * 2**20
+"""Of the tar of a Space's directory, whose files are at most MAX_FILE_BYTES together."""
+
+MAX_REPOSITORY_FILES = 10_000
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MEDIA_TYPE = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 
 _NEWER_TYPES = {
     ".avif": "image/avif",
@@ -42,13 +51,18 @@ class FileRef(BaseModel):
     name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\\\x00]+$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0)
-    media_type: str = "application/octet-stream"
-    vault: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
+    media_type: str = Field(default="application/octet-stream", pattern=r"^[!-~]([ -~]{0,253}[!-~])?$")
+    vault: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")
 
     @property
     def place(self) -> str:
         """What names the payload in Redis: the digest, which all jobs share, or the digest in its vault."""
         return f"{self.sha256}.{self.vault}" if self.vault else self.sha256
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the name is safe everywhere: neither `.` nor `..`, and without control characters."""
+        return self.name not in {".", ".."} and _CONTROL.search(self.name) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +81,14 @@ def media_type_of(name: str) -> str:
 
 def travelling_name(name: str) -> str:
     """A file's name as it may travel: some that Linux allows are paths elsewhere, or are not Unicode."""
-    return name.encode("utf-8", "replace").decode().replace("\\", "_")[-255:]
+    return _CONTROL.sub("_", name.encode("utf-8", "replace").decode().replace("\\", "_"))[-255:]
 
 
 def payload_of(name: str, data: bytes, media_type: str | None = None) -> Payload:
-    """Address `data` by its SHA-256."""
+    """Address `data` by its SHA-256; a media type that is none is guessed from the name instead."""
     digest = hashlib.sha256(data).hexdigest()
-    ref = FileRef(name=name, sha256=digest, size=len(data), media_type=media_type or media_type_of(name))
+    kind = media_type if media_type and _MEDIA_TYPE.fullmatch(media_type) else media_type_of(name)
+    ref = FileRef(name=name, sha256=digest, size=len(data), media_type=kind)
     return Payload(ref, data)
 
 
@@ -108,10 +123,17 @@ def check_sizes(
     payloads: Iterable[Payload], max_file: int = MAX_FILE_BYTES, max_job: int = MAX_JOB_BYTES
 ) -> None:
     """Raise FileTooLargeError where one file, or all of one job together, are over the limits (bytes)."""
+    check_refs((payload.ref for payload in payloads), max_file, max_job)
+
+
+def check_refs(
+    refs: Iterable[FileRef], max_file: int = MAX_FILE_BYTES, max_job: int = MAX_JOB_BYTES
+) -> None:
+    """`check_sizes` by what references say of their files."""
     total = 0
-    for payload in payloads:
-        if payload.ref.size > max_file:
-            raise FileTooLargeError(payload.ref.name, payload.ref.size, max_file)
-        total += payload.ref.size
+    for ref in refs:
+        if ref.size > max_file:
+            raise FileTooLargeError(ref.name, ref.size, max_file)
+        total += ref.size
     if total > max_job:
         raise FileTooLargeError("all files of the job", total, max_job)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Sequence
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from spacedock import keys, wire
 from spacedock.connection import answer
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import JobStatus
+from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef
 from spacedock.result import JobResult
 from spacedock.scripts import atomic
 from spacedock.states import JobState
@@ -194,12 +198,26 @@ async def cancel(redis: Redis, job_id: str) -> JobState:
     return JobState(reply.decode())
 
 
-async def payload(redis: Redis, place: str) -> bytes:
-    """The bytes of a file (`FileRef.place`). Raises WireError where it is kept no longer."""
-    data = await redis.get(keys.payload(place))
-    if data is None:
+async def payload(
+    redis: Redis, place: str, *, size: int | None = None, most: int = MAX_FILE_BYTES
+) -> bytes:
+    """The bytes of a file (`FileRef.place`), of at most `most` bytes and of the `size` that is expected.
+
+    Whoever can write to Redis can overwrite a file, so its digest is checked each time. Raises WireError
+    where the file is kept no longer, or is not what its digest and size say.
+    """
+    try:
+        data = bytes(await redis.getrange(keys.payload(place), 0, most))
+    except ResponseError as error:
+        if "WRONGTYPE" in str(error):
+            raise _not_itself(place) from error
+        raise
+    if not data and not await redis.exists(keys.payload(place)):
         raise _gone(place)
-    return bytes(data)
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+    if len(data) > most or size not in (None, len(data)) or digest != place.partition(".")[0]:
+        raise _not_itself(place)
+    return data
 
 
 async def check_payloads(redis: Redis, places: Sequence[str]) -> None:
@@ -207,6 +225,18 @@ async def check_payloads(redis: Redis, places: Sequence[str]) -> None:
     for place in places:
         if not await answer(redis.exists(keys.payload(place))):
             raise _gone(place)
+
+
+async def repository(redis: Redis, ref: FileRef) -> bytes:
+    """The tar of a Space's directory. Raises WireError as `payload` does."""
+    return await payload(redis, ref.place, size=ref.size, most=MAX_REPOSITORY_BYTES)
+
+
+def _not_itself(place: str) -> WireError:
+    return WireError(
+        f"file {place[:12]} was overwritten in Redis: its content does not match its digest and size. "
+        f"Delete {keys.payload(place)} there, then submit the job again with its files"
+    )
 
 
 def _gone(place: str) -> WireError:

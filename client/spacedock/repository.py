@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spacedock.errors import BadRequestError, FileTooLargeError, FileUnreadableError
-from spacedock.files import MAX_FILE_BYTES, Payload, payload_of, travelling_name
+from spacedock.files import (
+    MAX_FILE_BYTES,
+    MAX_REPOSITORY_BYTES,
+    MAX_REPOSITORY_FILES,
+    Payload,
+    payload_of,
+    travelling_name,
+)
 
 MEDIA_TYPE = "application/x-tar"
 
@@ -19,8 +26,8 @@ _LEFT_OUT = frozenset({".git", "__pycache__", ".venv", "node_modules", ".DS_Stor
 def pack(directory: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
     """Pack a Space's directory (regular files only, sorted, without times or owners).
 
-    Raises FileUnreadableError where it is not a readable directory, BadRequestError where it is no Space,
-    FileTooLargeError over `max_bytes`.
+    Raises FileUnreadableError where it is not a readable directory, BadRequestError where it is no Space or
+    has too many files, FileTooLargeError over `max_bytes`.
     """
     try:
         directory = directory.expanduser()
@@ -34,13 +41,17 @@ def pack(directory: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
     buffer = io.BytesIO()
     try:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for path in _files(directory):
+            for count, path in enumerate(_files(directory), start=1):
+                if count > MAX_REPOSITORY_FILES:
+                    raise BadRequestError(f"the Space {directory} has more than {MAX_REPOSITORY_FILES} files")
                 total += path.stat().st_size
                 if total > max_bytes:
                     raise FileTooLargeError(f"the Space {directory}", total, max_bytes)
                 _add(tar, path, path.relative_to(directory).as_posix())
     except OSError as error:
         raise FileUnreadableError(str(error.filename or directory), error.strerror or str(error)) from error
+    if buffer.tell() > MAX_REPOSITORY_BYTES:
+        raise FileTooLargeError(f"the Space {directory}", buffer.tell(), MAX_REPOSITORY_BYTES)
     name = (directory.resolve().name or "space") + ".tar"
     return payload_of(travelling_name(name), buffer.getvalue(), MEDIA_TYPE)
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from spacedock.files import FileRef
+from spacedock.errors import FileTooLargeError
+from spacedock.files import MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
 
 SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
@@ -46,7 +47,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     prompt: str = ""
-    files: tuple[FileRef, ...] = ()
+    files: tuple[FileRef, ...] = Field(default=(), max_length=MAX_JOB_FILES)
     space: str | None = None
     repository: FileRef | None = None
     category: str | None = None
@@ -70,6 +71,18 @@ class JobRequest(BaseModel):
             raise ValueError(f"'{self.space}' is not a Space: give a registry name or a Hub id (user/space)")
         if self.endpoint is not None and not self.endpoint.startswith("/"):
             raise ValueError(f"'{self.endpoint}' is not an endpoint: it starts with '/', such as /predict")
+        return self
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        try:
+            check_refs(self.files)
+            if self.repository is not None:
+                check_refs([self.repository], MAX_REPOSITORY_BYTES)
+        except FileTooLargeError as error:
+            raise ValueError(str(error)) from None
+        if not all(ref.is_plain for ref in self.payloads):
+            raise ValueError("a file's name is '.' or '..', or has a control character: give it another")
         return self
 
     @property

@@ -36,7 +36,8 @@ class Host:
         try:
             laid = await self._planner.lay(request)
             await records.check_payloads(self._redis, [ref.place for ref in request.files])
-            repository = (await self._load(request.repository)).data if request.repository else None
+            came = request.repository
+            repository = await records.repository(self._redis, came) if came is not None else None
         except (SpaceNotFoundError, CategoryNotFoundError) as error:
             return ended(job.id, JobState.FAILED, ErrorKind.SPACE_NOT_FOUND, str(error), request.labels)
         except (WireError, BadRequestError) as error:
@@ -65,7 +66,7 @@ class Host:
         return result_of(job, await walk(laid.plan, request, take, tell))
 
     async def _load(self, ref: FileRef) -> Payload:
-        return Payload(ref, await records.payload(self._redis, ref.place))
+        return Payload(ref, await records.payload(self._redis, ref.place, size=ref.size))
 
 
 def result_of(job: TakenJob, outcome: Outcome) -> JobResult:

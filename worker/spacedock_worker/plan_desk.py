@@ -34,7 +34,7 @@ class PlanDesk:
         laid = await self._planner.lay(request, keep=False)
         repository = None
         if request.repository is not None:
-            repository = await records.payload(redis, request.repository.place)
+            repository = await records.repository(redis, request.repository)
         rows = await asyncio.gather(*(self._row(item, laid, request, repository) for item in laid.plan.chain))
         data: dict[str, Any] = {
             "route": _told(laid.route) if laid.route is not None else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,12 +13,15 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from spacedock.files import MAX_REPOSITORY_FILES
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 
-MAX_ENTRIES = 10_000
+MAX_ENTRIES = MAX_REPOSITORY_FILES
 MAX_BYTES = 512 * 2**20
 
+_BY_DIGEST = re.compile(r"([0-9a-f]{64})\.tar")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _IGNORED = frozenset({".git", "__pycache__", ".venv"})
 _README_BYTES = 2**20
 
@@ -54,15 +58,20 @@ class Repository:
 def read_repository(source: Path | bytes) -> Repository:
     """The repository in a directory or a tar (bytes or file; plain or gzip); blocks, so call it in a thread.
 
+    A tar that is named by its digest (the worker stores those that clients send so) must have it.
     Raises StepError: `repository_unavailable` where the directory is not there, `bad_input` where the tar
     is broken, holds links, devices or paths that lead out, and where either is over the limits.
     """
-    if isinstance(source, Path):
-        if not source.is_file():
-            return _from_directory(source)
-        _check(0, source.stat().st_size)
-        source = source.read_bytes()
-    return _from_tar(source)
+    if isinstance(source, bytes):
+        return _from_tar(source)
+    if not source.is_file():
+        return _from_directory(source)
+    _check(0, source.stat().st_size)
+    data = source.read_bytes()
+    named = _BY_DIGEST.fullmatch(source.name)
+    if named is not None and hashlib.sha256(data).hexdigest() != named[1]:
+        raise _refused(f"the content of {source} does not match its digest: the file was changed")
+    return _from_tar(data)
 
 
 def _from_directory(root: Path) -> Repository:
@@ -149,6 +158,8 @@ def _safe(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         raise _refused(f"the path {name!r} leads out of the repository")
+    if _CONTROL.search(name):
+        raise _refused(f"the path {name!r} has a control character")
     return path
 
 

@@ -121,7 +121,7 @@ class RegistryDesk:
         return {**fields, "repository": str(await self._keep(call.repository, redis))}
 
     async def _keep(self, ref: FileRef, redis: Redis) -> Path:
-        data = await records.payload(redis, ref.place)
+        data = await records.repository(redis, ref)
         path = (self._repositories / f"{ref.sha256}.tar").resolve()
         await asyncio.to_thread(_write_whole, path, data)
         return path
