@@ -126,9 +126,7 @@ def check_sizes(
     check_refs((payload.ref for payload in payloads), max_file, max_job)
 
 
-def check_refs(
-    refs: Iterable[FileRef], max_file: int = MAX_FILE_BYTES, max_job: int = MAX_JOB_BYTES
-) -> None:
+def check_refs(refs: Iterable[FileRef], max_file: int = MAX_FILE_BYTES, max_job: int = MAX_JOB_BYTES) -> None:
     """`check_sizes` by what references say of their files."""
     total = 0
     for ref in refs:

@@ -198,9 +198,7 @@ async def cancel(redis: Redis, job_id: str) -> JobState:
     return JobState(reply.decode())
 
 
-async def payload(
-    redis: Redis, place: str, *, size: int | None = None, most: int = MAX_FILE_BYTES
-) -> bytes:
+async def payload(redis: Redis, place: str, *, size: int | None = None, most: int = MAX_FILE_BYTES) -> bytes:
     """The bytes of a file (`FileRef.place`), of at most `most` bytes and of the `size` that is expected.
 
     Whoever can write to Redis can overwrite a file, so its digest is checked each time. Raises WireError

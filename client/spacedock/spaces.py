@@ -41,11 +41,18 @@ class Spaces:
         return reply.spaces[name], reply.data.get("status", {}).get(name, {})
 
     async def add(
-        self, name: str, entry: dict[str, Any], repository: Payload | None = None
+        self,
+        name: str,
+        entry: dict[str, Any],
+        repository: Payload | None = None,
+        *,
+        replace: bool = False,
     ) -> dict[str, Any]:
-        """Add or replace a Space; `repository` is its packed directory. Raises BadRequestError.
+        """Add a Space, or change fields of one that is there; `repository` is its packed directory.
 
-        `entry` has the fields of registry.yaml; its `id` may be left out, and is its name.
+        `entry` has the fields of registry.yaml; its `id` may be left out, and is its name. Other code under
+        a name that is there needs `replace`; what the host allows the Space stays as it is. Raises
+        BadRequestError, also where a wall of the host would be lower.
         """
         ref, fields = None, dict(entry)
         if fields.pop("id", name) != name:
@@ -54,7 +61,7 @@ class Spaces:
             with told_as_ours(self._url):
                 await submission.upload(self._redis, [repository])
             ref = repository.ref
-        return (await self._call(Op.ADD, name, fields, ref)).spaces[name]
+        return (await self._call(Op.ADD, name, fields, ref, {"replace": replace})).spaces[name]
 
     async def remove(self, name: str) -> dict[str, Any]:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""

@@ -29,9 +29,16 @@ class SyncSpaces:
         """One Space's entry; see `Spaces.show`."""
         return self._told(self._spaces.show(name))
 
-    def add(self, name: str, entry: dict[str, Any], repository: Payload | None = None) -> dict[str, Any]:
-        """Add or replace a Space; see `Spaces.add`."""
-        return self._told(self._spaces.add(name, entry, repository))
+    def add(
+        self,
+        name: str,
+        entry: dict[str, Any],
+        repository: Payload | None = None,
+        *,
+        replace: bool = False,
+    ) -> dict[str, Any]:
+        """Add a Space, or change one; see `Spaces.add`."""
+        return self._told(self._spaces.add(name, entry, repository, replace=replace))
 
     def remove(self, name: str) -> dict[str, Any]:
         """Remove a Space, its containers and its cache; see `Spaces.remove`."""

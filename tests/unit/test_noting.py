@@ -26,18 +26,18 @@ def trace(**more: object) -> Trace:
 
 
 def fail(store: ProfileStore, stage: Stage, kind: ErrorKind, message: str = "no") -> None:
-    with pytest.raises(StepError), Noting(store, lambda: 7.0).run("mood", trace(), listed=True):
+    with pytest.raises(StepError), Noting(store, lambda: 7.0).run("mood", trace()):
         raise StepError(stage, kind, message)
 
 
 def test_a_run_is_noted_with_what_was_measured(store: ProfileStore) -> None:
-    with Noting(store, lambda: 7.0).run("mood", trace(), listed=True) as _:
+    with Noting(store, lambda: 7.0).run("mood", trace()) as _:
         pass
     cold = trace(digest="sha256:a", seconds={"start": 4.0, "call": 0.2}, peak_memory=5)
-    with Noting(store, lambda: 8.0).run("mood", cold, listed=True):
+    with Noting(store, lambda: 8.0).run("mood", cold):
         pass
     warm = trace(digest="sha256:a", seconds={"start": 0.0, "call": 0.1})
-    with Noting(store, lambda: 9.0).run("mood", warm, listed=True):
+    with Noting(store, lambda: 9.0).run("mood", warm):
         pass
     assert store.history("mood", 2) == (
         Run("sha256:a", "mood", 8.0, True, None, 4.0, 0.2, 5),
@@ -67,17 +67,11 @@ def test_what_is_no_fault_of_the_space_is_not_noted(store, stage, kind, message)
 
 
 async def test_a_cancelled_run_is_not_noted(store: ProfileStore) -> None:
-    with pytest.raises(asyncio.CancelledError), Noting(store).run("mood", trace(), listed=True):
+    with pytest.raises(asyncio.CancelledError), Noting(store).run("mood", trace()):
         raise asyncio.CancelledError
     assert store.all() == {}
 
 
-def test_a_space_that_came_with_its_job_is_not_the_registrys_of_that_name(store: ProfileStore) -> None:
-    with Noting(store).run("mood", trace(digest="sha256:a"), listed=False):
-        pass
-    assert store.all().keys() == {"./mood"}
-
-
 def test_without_a_store_nothing_is_noted() -> None:
-    with Noting().run("mood", trace(), listed=True):
+    with Noting().run("mood", trace()):
         pass

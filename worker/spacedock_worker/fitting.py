@@ -30,7 +30,8 @@ class Fitting:
         files = tuple(Payload(ref, b"") for ref in request.files)
 
         def fits(entry: SpaceEntry) -> str | None:
-            endpoints = self._endpoints.get(newest[entry.id]) if entry.id in newest else None
+            digest = newest.get(entry.id)
+            endpoints = self._endpoints.get(entry.app(digest)) if digest is not None else None
             if endpoints is None or entry.adapter == "command" or entry.operation is not None:
                 return None
             try:

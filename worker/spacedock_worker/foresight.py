@@ -95,7 +95,7 @@ class Foresight:
 
     async def _image(self, entry: SpaceEntry, repository: bytes | None) -> Image | None:
         source = source_of(entry, repository)
-        return await self._images.here(self._care.source(source) if repository is None else source)
+        return await self._images.here(source if entry.own else self._care.source(source))
 
     async def _image_row(
         self, entry: SpaceEntry, image: Image | None, repository: bytes | None
@@ -119,7 +119,7 @@ class Foresight:
     def _call(self, entry: SpaceEntry, request: JobRequest, image: Image | None) -> dict[str, Any]:
         """The endpoint and its inputs, as far as the app is known here; else what the entry says."""
         unknown = {"endpoint": request.endpoint or entry.endpoint, "mapping": None, "misfit": None}
-        endpoints = self._endpoints.get(image.digest) if image is not None else None
+        endpoints = self._endpoints.get(entry.app(image.digest)) if image is not None else None
         if not endpoints:
             return unknown
         files = tuple(Payload(ref, b"") for ref in request.files)

@@ -24,19 +24,15 @@ class Noting:
         self._store, self._now = store, now
 
     @contextmanager
-    def run(self, space: str, trace: Trace, *, listed: bool) -> Iterator[None]:
-        """Note the run that is in this block; one that is cancelled says nothing.
-
-        A Space that came with its job (not `listed`) is told from the registry's of the same name: `./name`.
-        """
-        name = space if listed else f"./{space}"
+    def run(self, space: str, trace: Trace) -> Iterator[None]:
+        """Note the run that is in this block by the Space's id; one that is cancelled says nothing."""
         try:
             yield
         except StepError as error:
             if not _is_of_the_host(error):
-                self._note(name, trace, error.kind.value)
+                self._note(space, trace, error.kind.value)
             raise
-        self._note(name, trace, None)
+        self._note(space, trace, None)
 
     def _note(self, space: str, trace: Trace, kind: str | None) -> None:
         if self._store is None:

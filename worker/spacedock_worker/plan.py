@@ -37,7 +37,7 @@ class SpaceStep:
     @property
     def name(self) -> str:
         """The Space's name."""
-        return self.entry.id
+        return self.entry.title
 
     @property
     def tier(self) -> Tier:
@@ -125,7 +125,7 @@ def _spaces(
     for entry in [*([chosen] if chosen else []), *alternates]:
         why_not = _why_not(request, entry, chosen, fits)
         if why_not:
-            yield Skip(Tier.HEAVY, entry.id, why_not)
+            yield Skip(Tier.HEAVY, entry.title, why_not)
         else:
             yield SpaceStep(entry, reasons.get(entry.id) or _why(entry, chosen))
 

@@ -12,7 +12,7 @@ from spacedock.request import JobRequest, Tier
 from spacedock_worker.model_step import ModelRunner, option_of
 from spacedock_worker.models import ModelEndpoint
 from spacedock_worker.plan import UNKNOWN, Fits, Plan, kinds_of, plan
-from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.entry import OwnSpace, SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.hub.categories import SURE
 from spacedock_worker.registry.hub.discoverer import Discovers
@@ -120,8 +120,8 @@ def candidates_for(
     """
     shelf = registry.shelf()
     if request.repository is not None:
-        name = request.repository.name.removesuffix(".tar")
-        return Candidates(undescribed(name), _of_category(request, registry, recommender))
+        own = OwnSpace.of(request.repository.name.removesuffix(".tar"), request.repository.sha256)
+        return Candidates(own, _of_category(request, registry, recommender))
     if request.space is None:
         if request.category:
             return Candidates(None, _of_category(request, registry, recommender))

@@ -67,7 +67,7 @@ class SpaceRunner:
         """Answer a job with one Space; `load` gives the job's files. Raises StepError."""
         if request.explain:
             return await self._take(entry, request, load, repository, trace)
-        with self._noting.run(entry.id, trace, listed=repository is None):
+        with self._noting.run(entry.id, trace):
             return await self._take(entry, request, load, repository, trace)
 
     async def _take(
@@ -91,13 +91,13 @@ class SpaceRunner:
             if entry.adapter == "command":
                 answer = await self._complete(spec, calling, request, trace)
             else:
-                connect = self._connecting(entry, image, listed=repository is None)
+                connect = self._connecting(entry, image)
                 answer = await self._lease(spec, connect, calling, request, trace)
         answer = as_given(answer, entry.gives)
         by = AnsweredBy(
             tier=Tier.HEAVY,
             kind=AnswerKind.SPACE,
-            name=entry.id,
+            name=entry.title,
             image=image.reference,
             image_digest=image.digest,
             endpoint=answer.endpoint,
@@ -106,13 +106,13 @@ class SpaceRunner:
 
     async def _image(self, entry: SpaceEntry, repository: bytes | None, trace: Trace) -> Image:
         started = monotonic()
-        source, listed = source_of(entry, repository), repository is None
+        source = source_of(entry, repository)
         stage = Stage.BUILD if source.docker_image is None else Stage.PULL
         trace.stage = stage
-        if listed:
+        if not entry.own:
             source = self._care.source(source)
         image = await self._images.get(source, partial(trace.enter, stage))
-        await self._care.used(image, entry.id, stage, listed=listed)
+        await self._care.used(image, entry.id, stage, listed=not entry.own)
         trace.seconds["prepare"], trace.digest = monotonic() - started, image.digest
         return image
 
@@ -129,13 +129,13 @@ class SpaceRunner:
         trace.peak_memory = completed.peak_memory
         return answer_of(completed)
 
-    def _connecting(self, entry: SpaceEntry, image: Image, *, listed: bool) -> Connecting:
+    def _connecting(self, entry: SpaceEntry, image: Image) -> Connecting:
         """What makes the connections to apps of the image; each start of one gets its own."""
         access = access_of(entry)
 
         def connecting() -> Connect[Adapter]:
-            connect = self._opener.connect_to(image.digest, access)
-            return self._care.watched(connect, image, entry.id, listed=listed)
+            connect = self._opener.connect_to(entry.app(image.digest), access)
+            return self._care.watched(connect, image, entry)
 
         return connecting
 

@@ -129,7 +129,7 @@ def show(
         show_space(name, hub=hub, json=json, redis=redis)
 
 
-@app.command("add")
+@app.command("add", short_help="Add or change a Space.")
 def add(
     name: Name,
     directory: Annotated[
@@ -149,9 +149,12 @@ def add(
     ] = None,
     output_type: Annotated[str | None, typer.Option(help="What it gives: text, image, audio, …")] = None,
     port: Annotated[int | None, typer.Option(help="Its port, if not the usual one.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give a name that is there other code; its walls stay.")
+    ] = False,
     redis: options.Redis = None,
 ) -> None:
-    """Add a Space to the registry, or replace it."""
+    """Add a Space to the registry, or change what the registry says of it."""
     if directory is None and hub is None and image is None:
         raise BadRequestError("where is the Space? Give one of --dir, --hub and --image")
     entry: dict[str, Any] = {
@@ -164,7 +167,7 @@ def add(
         "port": port,
     }
     given = {key: value for key, value in entry.items() if value is not None}
-    added = asyncio.run(_add(redis, name, given, directory))
+    added = asyncio.run(_add(redis, name, given, directory, replace))
     say(f"added {name} ({added['category']}{_inferred(added)})")
 
 
@@ -176,10 +179,12 @@ def _inferred(entry: dict[str, Any]) -> str:
     return f": inferred, {confidence:.0%} sure" if confidence else ": nothing tells, give --category"
 
 
-async def _add(url: str | None, name: str, entry: dict[str, Any], directory: Path | None) -> dict[str, Any]:
+async def _add(
+    url: str | None, name: str, entry: dict[str, Any], directory: Path | None, replace: bool
+) -> dict[str, Any]:
     repository = pack(directory) if directory is not None else None
     async with Client(url) as client:
-        return await client.spaces.add(name, entry, repository)
+        return await client.spaces.add(name, entry, repository, replace=replace)
 
 
 @app.command("remove", short_help="Remove a Space from the registry.")

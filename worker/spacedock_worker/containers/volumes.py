@@ -22,8 +22,10 @@ from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
 
-_SLUG_LENGTH = 40
-_HASH_LENGTH = 8
+_SLUG_LENGTH = 24
+_HASH_LENGTH = 32
+"""Nobody finds two names with the same 128 bits, though names are anybody's choice."""
+
 _NOT_FOUND = 404
 
 
@@ -47,7 +49,7 @@ class Caches:
 
     def __init__(self, engine: Engine, owner: str, names: set[str]) -> None:
         self._engine, self._owner, self._names = engine, owner, names
-        self._ready: set[tuple[str, str]] = set()
+        self._ready: set[tuple[str, str, str]] = set()
         self._making = asyncio.Lock()
 
     async def ensure(self, spec: ContainerSpec) -> str | None:
@@ -61,9 +63,10 @@ class Caches:
             return None
         name = volume_name(self._owner, spec.space)
         async with self._making:
-            if (name, path) not in self._ready or not await self._exists(name):
+            made = (spec.space, name, path)
+            if made not in self._ready or not await self._exists(name):
                 await self._make(name, spec, path)
-                self._ready.add((name, path))
+                self._ready.add(made)
         return name
 
     async def sizes(self) -> dict[str, int]:
@@ -81,7 +84,7 @@ class Caches:
     async def remove(self, space: str) -> bool:
         """Remove the Space's cache; whether there was one. Raises RefusedError while a container has it."""
         name = volume_name(self._owner, space)
-        self._ready = {(kept, path) for kept, path in self._ready if kept != name}
+        self._ready = {made for made in self._ready if made[1] != name}
         try:
             async with (
                 self._engine.call(Stage.CALL) as docker,

@@ -21,7 +21,8 @@ _NOTHING_TO_CALL = {
     "static": "it is a static page: there is no server that could be asked",
 }
 _SLUG_LENGTH = 60
-_DIGEST_LENGTH = 12
+_DIGEST_LENGTH = 32
+"""Of a tag, which names its content: nobody finds another content with the same 128 bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.hub.completing import Complete, guessed
 from spacedock_worker.registry.shelf import EMPTY, Shelf
+from spacedock_worker.registry.walls import is_other_code, settled
 
 _CLIENT_FIELDS = frozenset(
     {
@@ -92,9 +96,14 @@ class RegistryDesk:
         if call.op is Op.REMOVE:
             await asyncio.to_thread(self._registry.remove, call.name)
             return Reply()
-        fields = await self._fields(call, redis)
-        entry = await asyncio.to_thread(self._registry.add, call.name, fields)
-        return Reply(spaces={call.name: _row(entry)})
+        given, whole = await self._fields(call, redis)
+        before = (await self._registry.fresh()).spaces.get(call.name)
+        settle = partial(settled, given=given, whole=whole, replace=call.options.get("replace") is True)
+        entry = await asyncio.to_thread(self._registry.settle, call.name, settle)
+        # What an unlisted Space of the Hub has left here is the listed one's.
+        known = before or SpaceEntry(id=call.name, hub_id=call.name if "/" in call.name else None)
+        data = {"replaced": before is not None, "other_code": is_other_code(known, given)}
+        return Reply(spaces={call.name: _row(entry)}, data=data)
 
     async def _list(self) -> Reply:
         """All rows; they are made once, for as long as the registry stays as it is."""
@@ -104,21 +113,25 @@ class RegistryDesk:
             self._listed = (shelf, Reply(spaces=rows, warnings=shelf.warnings))
         return self._listed[1]
 
-    async def _fields(self, call: Call, redis: Redis) -> dict[str, Any]:
-        """The new entry. A path that a client names is refused: its repository travels as a payload."""
+    async def _fields(self, call: Call, redis: Redis) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """What the client named of the entry, and this with what was found out.
+
+        A path that a client names is refused: its repository travels as a payload.
+        """
         refused = call.entry.keys() - _CLIENT_FIELDS
         if refused:
-            kept = sorted(refused & SpaceEntry.model_fields.keys() - {"id"})
-            if kept:
-                why = f"{', '.join(kept)} can only be set in the registry's file on the host"
+            own = sorted(refused & SpaceEntry.model_fields.keys() - {"id"})
+            if own:
+                why = f"{', '.join(own)} can only be set in the registry's file on the host"
                 raise BadRequestError(f"Space '{call.name}': {why}")
             raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
         fields = guessed(str(call.name), call.entry)
         if self._complete is not None:
             fields = await self._complete(str(call.name), call.entry)
         if call.repository is None:
-            return fields
-        return {**fields, "repository": str(await self._keep(call.repository, redis))}
+            return call.entry, fields
+        sent = {"repository": str(await self._keep(call.repository, redis))}
+        return call.entry | sent, fields | sent
 
     async def _keep(self, ref: FileRef, redis: Redis) -> Path:
         data = await records.repository(redis, ref)
@@ -130,9 +143,10 @@ class RegistryDesk:
 def _write_whole(path: Path, data: bytes) -> None:
     """Write a file so that its name never stands for a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(path)
+    # A name of its own: another call may be writing the same file.
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+        part.write(data)
+    Path(part.name).replace(path)
 
 
 def _rows(shelf: Shelf) -> dict[str, dict[str, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,8 +15,12 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     model_validator,
 )
+
+from spacedock.errors import BadRequestError
+from spacedock.wire import describe
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
@@ -189,6 +194,20 @@ class SpaceEntry(BaseModel):
     confidence: float | None = Field(default=None, ge=0, le=1)
     verified: Literal["never"] | Verdict = "never"
 
+    own: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What people call the Space."""
+        return self.id
+
+    def app(self, digest: str) -> str:
+        """What the notes on its app are kept by where its image has that digest: the digest.
+
+        What another program does than the image's own, or a Space that came with its job, is noted apart.
+        """
+        return f"{self.id} {digest}" if self.own or self.command is not None else digest
+
     @property
     def takes(self) -> frozenset[str]:
         """The kinds of input that the Space takes, such as {"text", "image"}."""
@@ -198,3 +217,39 @@ class SpaceEntry(BaseModel):
     def gives(self) -> frozenset[str]:
         """The kinds of output that the Space gives."""
         return frozenset(self.output_type.split("_and_"))
+
+
+OWN_PREFIX = "./"
+"""How the ids of Spaces begin that came with their jobs; no name in the registry may begin so."""
+
+_SHOWN_DIGITS = 12
+
+
+class OwnSpace(SpaceEntry):
+    """A Space whose repository came with its job; its id is `./name@digest`.
+
+    Everything that is kept by a Space's id is therefore its own, whatever Spaces the registry has. It has no
+    cache volume: whoever makes up a name would share it.
+    """
+
+    own: ClassVar[bool] = True
+    cache: Literal[False] = False
+
+    @classmethod
+    def of(cls, name: str, digest: str) -> Self:
+        """The Space `name` whose repository has that SHA-256; what it takes and gives shows when it runs."""
+        space = f"{OWN_PREFIX}{name}@{digest[:_SHOWN_DIGITS]}"
+        return cls(id=space, input_type="unknown", output_type="unknown")
+
+    @property
+    def title(self) -> str:
+        """Its directory's name."""
+        return self.id.removeprefix(OWN_PREFIX).rpartition("@")[0]
+
+
+def valid_entry(name: str, fields: Mapping[str, Any]) -> SpaceEntry:
+    """The entry of that name with these fields. Raises BadRequestError where one is unknown or wrong."""
+    try:
+        return SpaceEntry.model_validate({**fields, "id": name})
+    except ValidationError as error:
+        raise BadRequestError(f"Space '{name}': {describe(error)}") from error

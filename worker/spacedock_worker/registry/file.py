@@ -14,15 +14,13 @@ from threading import Lock
 from typing import Any, TextIO
 
 import structlog
-from pydantic import ValidationError
 from ruamel.yaml.error import YAMLError as EditorError
 from yaml import YAMLError
 
 from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
-from spacedock.wire import describe
 from spacedock_worker.registry import exchange, writing
-from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.entry import SpaceEntry, valid_entry
 from spacedock_worker.registry.exchange import NOWHERE, Stamp
 from spacedock_worker.registry.reading import Reader, placed
 from spacedock_worker.registry.shelf import EMPTY, Shelf
@@ -76,9 +74,7 @@ class Registry:
         Raises BadRequestError where its name, or a field, is unknown or wrong; without `replace` also where
         the entry that is there cannot be used.
         """
-        if not SPACE_NAME.fullmatch(name):
-            raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
-        entry = _valid(name, fields)
+        entry = valid_entry(_named(name), fields)
         row = {"id": entry.id, **entry.model_dump(mode="json", exclude_unset=True)}
         lay = self._reader.layout
 
@@ -89,9 +85,32 @@ class Registry:
             if before is not None and before.category != entry.category:
                 text = writing.without_listed(text, before.category, name, lay)
             text = writing.with_entry(text, name, row, lay)
-            return writing.with_listed(text, entry.category, name, lay), _valid(name, row)
+            return writing.with_listed(text, entry.category, name, lay), valid_entry(name, row)
 
         return self._edit(name, put).get(name)
+
+    def settle(self, name: str, fields: Callable[[SpaceEntry | None], Mapping[str, Any]]) -> SpaceEntry:
+        """Add a Space, or change it, to what `fields` makes of the one that is there (None: none is).
+
+        Raises BadRequestError as `add` does, also where the entry that is there cannot be used, and what
+        `fields` raises.
+        """
+
+        def change(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
+            before = shelf.find(name)
+            after = valid_entry(name, fields(before))
+            row, lay = after.model_dump(mode="json", exclude_unset=True), self._reader.layout
+            if before is None:
+                text = writing.with_entry(text, name, row, lay)
+            else:
+                old = before.model_dump(mode="json", exclude_unset=True)
+                changed = {key: row.get(key) for key in old | row if old.get(key) != row.get(key)}
+                text = writing.with_fields(text, name, changed, lay)
+                if before.category != after.category:
+                    text = writing.without_listed(text, before.category, name, lay)
+            return writing.with_listed(text, after.category, name, lay), after
+
+        return self._edit(_named(name), change).get(name)
 
     def update(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
         """Set fields of a Space that is there; one that is None goes back to what it is by default.
@@ -101,10 +120,10 @@ class Registry:
 
         def change(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
             given = shelf.get(name).model_dump(mode="json", exclude_unset=True) | dict(fields)
-            after = _valid(name, {key: value for key, value in given.items() if value is not None})
+            after = valid_entry(name, {key: value for key, value in given.items() if value is not None})
             row = after.model_dump(mode="json", exclude_unset=True)
             changed = {key: row.get(key) for key in fields}
-            return writing.with_fields(text, name, changed, self._reader.layout), _valid(name, row)
+            return writing.with_fields(text, name, changed, self._reader.layout), valid_entry(name, row)
 
         return self._edit(name, change).get(name)
 
@@ -191,6 +210,13 @@ class Registry:
         return True
 
 
+def _named(name: str) -> str:
+    """The name, which is one that a job can ask for. Raises BadRequestError where it is not."""
+    if not SPACE_NAME.fullmatch(name):
+        raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
+    return name
+
+
 def default_text() -> str:
     """The registry that a host begins with."""
     return (resources.files("spacedock_worker.registry") / "default.yaml").read_text(encoding="utf-8")
@@ -249,10 +275,3 @@ def _locked(path: Path) -> Iterator[TextIO]:
     with path.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
-
-
-def _valid(name: str, fields: Mapping[str, Any]) -> SpaceEntry:
-    try:
-        return SpaceEntry.model_validate({"id": name, **fields})
-    except ValidationError as error:
-        raise BadRequestError(f"Space '{name}': {describe(error)}") from error

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.entry import OWN_PREFIX, SpaceEntry
 from spacedock_worker.registry.layout import LOADER
 
 _NO_VALUES = (ValueError, LookupError, AttributeError)
@@ -43,6 +43,8 @@ def row_of(key: yaml.ScalarNode, value: yaml.Node) -> Row:
         fields = plain(value)
     except yaml.MarkedYAMLError as error:
         return Row(None, (_fault(key, _unreadable(value), f"not readable: {error.problem}"),))
+    if key.value.startswith(OWN_PREFIX):
+        return Row(None, (_fault(key, key, f"a Space's name does not begin with '{OWN_PREFIX}'"),))
     if not isinstance(fields, dict) or not isinstance(value, yaml.MappingNode):
         return Row(None, (_fault(key, key, "not a mapping of fields"),))
     faults = [_fault(key, twice, f"'{twice.value}' is there twice") for twice in twins(value)]

@@ -9,6 +9,7 @@ from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.signature import signature
 from spacedock_worker.containers.ready import Connect
 from spacedock_worker.images import Image, SpaceSource
+from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
 from spacedock_worker.upkeep.lock import LockFile, check_digest, check_endpoints
 from spacedock_worker.upkeep.notes import ImageNotes
@@ -37,7 +38,7 @@ class Care:
         return replace(source, revision=locked.commit, digest=here or locked.digest)
 
     async def used(self, image: Image, space: str, stage: Stage, *, listed: bool) -> None:
-        """A job uses the image now; `listed` says that the registry has the Space.
+        """A job uses the image now; the Space is not `listed` if it came with its job.
 
         Raises StepError where the lock asks for another image.
         """
@@ -47,9 +48,7 @@ class Care:
         if self._notes is not None:
             await self._notes.used(image.reference, image.digest, space)
 
-    def watched(
-        self, connect: Connect[Adapter], image: Image, space: str, *, listed: bool
-    ) -> Connect[Adapter]:
+    def watched(self, connect: Connect[Adapter], image: Image, entry: SpaceEntry) -> Connect[Adapter]:
         """`connect`, which besides notes what the app can do.
 
         It raises StepError where the lock says that the app can do something else.
@@ -59,7 +58,7 @@ class Care:
             adapter = await connect(base_url)
             if adapter is not None:
                 try:
-                    await self._ran(image, space, adapter, listed=listed)
+                    await self._ran(image, entry, adapter)
                 except BaseException:
                     await adapter.aclose()
                     raise
@@ -67,10 +66,10 @@ class Care:
 
         return watching
 
-    async def _ran(self, image: Image, space: str, adapter: Adapter, *, listed: bool) -> None:
+    async def _ran(self, image: Image, entry: SpaceEntry, adapter: Adapter) -> None:
         if self._endpoints is not None:
-            await self._endpoints.put(image.digest, tuple(adapter.endpoints))
-        locked = self._lock.get(space) if listed and self._lock is not None else None
+            await self._endpoints.put(entry.app(image.digest), tuple(adapter.endpoints))
+        locked = self._lock.get(entry.id) if self._lock is not None and not entry.own else None
         known = self._notes.endpoints(image.digest) if self._notes is not None else None
         if known is not None and (locked is None or locked.endpoints is None):
             return
@@ -78,4 +77,4 @@ class Care:
         if self._notes is not None and functions != known:
             await self._notes.ran(image.reference, image.digest, functions)
         if locked is not None:
-            check_endpoints(space, locked, functions)
+            check_endpoints(entry.id, locked, functions)

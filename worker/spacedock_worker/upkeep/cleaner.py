@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from spacedock.control import OnProgress
 from spacedock_worker.containers.engine import RefusedError
 from spacedock_worker.containers.status import Holder
+from spacedock_worker.containers.volumes import volume_name
 from spacedock_worker.errors import StepError
 from spacedock_worker.queue.sweep import sweep_files, sweep_records
 from spacedock_worker.registry.file import Registry
@@ -102,6 +103,18 @@ class Cleaner:
             for cache in await self._stock.caches():
                 if cache.space == space:
                     await self._remove_cache(report, cache)
+
+    async def begin_anew(self, space: str, *, known: bool) -> None:
+        """Remove what other code of that name left here, so that no Space finds another's cache as its own.
+
+        Of a name that was not `known` until now there can be a cache alone.
+        """
+        report = Report(dry_run=False)
+        if known:
+            await self.remove_space(space, report)
+            return
+        async with self._one, _told(report, f"the cache of {space}"):
+            await self._stock.remove_cache(volume_name(self._stock.owner, space))
 
     async def _images(self, report: Report, order: Order, before: float, tell: OnProgress) -> None:
         if order.images:

@@ -1,4 +1,4 @@
-"""What the apps of images can do, kept so that a call can be judged while none of them runs."""
+"""What the apps of Spaces can do, kept so that a call can be judged while none of them runs."""
 
 from __future__ import annotations
 
@@ -24,50 +24,53 @@ _LARGEST = 2 * 2**20
 
 
 class EndpointNotes:
-    """One file for each image in a folder of the state directory; what cannot be read is not known."""
+    """One file for each app in a folder of the state directory; what cannot be read is not known.
+
+    `app` is what `SpaceEntry.app` gives.
+    """
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
         self._known: Memory[tuple[Endpoint, ...]] = Memory()
 
-    def get(self, digest: str) -> tuple[Endpoint, ...] | None:
-        """The endpoints of the image's app; None where it has not run here. Reads a file at most."""
-        known = self._known.get(digest)
+    def get(self, app: str) -> tuple[Endpoint, ...] | None:
+        """The app's endpoints; None where it has not run here. Reads a file at most."""
+        known = self._known.get(app)
         if known is not None:
             return known
         try:
-            known = _ENDPOINTS.validate_json(self._path(digest).read_bytes())
+            known = _ENDPOINTS.validate_json(self._path(app).read_bytes())
         except (OSError, ValidationError):
             return None
-        self._known.put(digest, known)
+        self._known.put(app, known)
         return known
 
-    async def put(self, digest: str, endpoints: tuple[Endpoint, ...]) -> None:
-        """Note what the image's app can do, as it said itself."""
-        if self.get(digest) == endpoints:
+    async def put(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
+        """Note what the app can do, as it said itself."""
+        if self.get(app) == endpoints:
             return
-        self._known.put(digest, endpoints)
+        self._known.put(app, endpoints)
         try:
-            await asyncio.to_thread(self._write, digest, endpoints)
+            await asyncio.to_thread(self._write, app, endpoints)
         except (OSError, ValueError) as error:
             # A note is worth less than the job that it is about.
-            log.warning("endpoints.not_noted", image=digest, reason=str(error))
+            log.warning("endpoints.not_noted", app=app, reason=str(error))
 
-    def _write(self, digest: str, endpoints: tuple[Endpoint, ...]) -> None:
+    def _write(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
         data = json.dumps(_ENDPOINTS.dump_python(endpoints, mode="json")).encode()
         if len(data) > _LARGEST:
             # An app can describe itself at any length.
             raise ValueError(f"{len(data)} bytes")
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(digest)
+        path = self._path(app)
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_bytes(data)
         part.replace(path)
         for old in sorted(self._folder.glob("*.json"), key=_age, reverse=True)[_KEPT_FILES:]:
             old.unlink(missing_ok=True)
 
-    def _path(self, digest: str) -> Path:
-        return self._folder / f"{hashlib.sha256(digest.encode()).hexdigest()}.json"
+    def _path(self, app: str) -> Path:
+        return self._folder / f"{hashlib.sha256(app.encode()).hexdigest()}.json"
 
 
 def _age(path: Path) -> float:

@@ -85,7 +85,7 @@ class LockDesk:
         return locked, note
 
     async def _functions(self, entry: SpaceEntry, image: Image, tell: OnProgress) -> tuple[str, ...]:
-        connect = self._opener.connect_to(image.digest, access_of(entry))
+        connect = self._opener.connect_to(entry.app(image.digest), access_of(entry))
         async with self._pool.lease(spec_of(entry, image), connect, tell) as lease:
             functions = signature(lease.app.endpoints)
         await self._notes.ran(image.reference, image.digest, functions)

@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from spacedock_worker.registry.entry import OWN_PREFIX
+
 log = structlog.get_logger()
 
 FILE = "images.json"
@@ -69,8 +71,13 @@ class ImageNotes:
         await self._put(replace(self._of(reference, digest), pulled=True, last_used=self.now()))
 
     async def used(self, reference: str, digest: str, space: str) -> None:
-        """Note that a job uses the image now."""
-        await self._put(replace(self._of(reference, digest), space=space, last_used=self.now()))
+        """Note that a job uses the image now.
+
+        A Space that came with its job takes no image over from a Space of the registry.
+        """
+        note = self._of(reference, digest)
+        kept = note.space if note.space and space.startswith(OWN_PREFIX) else space
+        await self._put(replace(note, space=kept, last_used=self.now()))
 
     async def ran(self, reference: str, digest: str, endpoints: tuple[str, ...]) -> None:
         """Note what the image's app can do, as it said itself."""

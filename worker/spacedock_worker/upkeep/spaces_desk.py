@@ -40,6 +40,8 @@ class SpacesDesk:
             report = Report(dry_run=False)
             await self._cleaner.remove_space(call.name, report)
             return reply.model_copy(update={"data": report.told()})
+        if call.op is Op.ADD and call.name and reply.data.get("other_code"):
+            await self._cleaner.begin_anew(call.name, known=bool(reply.data.get("replaced")))
         if call.op in (Op.LIST, Op.SHOW) and call.options.get("status") is True:
             return await self._with_status(reply)
         return reply

@@ -129,7 +129,7 @@ class Inspection:
             return "a program that runs once (`adapter: command`) has no `endpoint` and no `operation`"
         if entry.adapter == "gradio" and entry.operation:
             return "`operation` is for apps that are no Gradio apps: take it out, or `adapter: gradio`"
-        known = self._endpoints.get(here.digest) if here is not None else None
+        known = self._endpoints.get(entry.app(here.digest)) if here is not None else None
         names = [endpoint.name for endpoint in known or ()]
         if not names or entry.endpoint is None or entry.endpoint in names:
             return None

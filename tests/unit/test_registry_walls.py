@@ -1,0 +1,140 @@
+"""Adding a Space of a name that is there: the host's walls stay, and other code is asked for by a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spacedock.connection import connect
+from spacedock.control import Call, Op, Reply
+from spacedock_worker.registry.desk import RegistryDesk
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+
+FILE = """\
+spaces:
+  # By hand.
+  walled:
+    id: walled
+    docker_image: mood:1
+    network: false
+    cache: false
+    runtime: runsc
+    memory: 512MB
+    gpu: none
+    endpoint: /tell
+  guarded:
+    id: guarded
+    docker_image: mood:1
+    description: Tells the mood
+    secrets: [TOKEN]
+  plain:
+    id: plain
+    hub_id: ann/listen
+  broken:
+    id: broken
+    netwrk: false
+"""
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    registry = Registry(tmp_path / "registry.yaml")
+    registry.path.write_text(FILE)
+    return registry
+
+
+async def add(registry: Registry, name: str, entry: dict[str, Any], *, replace: bool = False) -> Reply:
+    desk = RegistryDesk(registry, registry.path.parent / "repositories")
+    call = Call(id="1", op=Op.ADD, name=name, entry=entry, options={"replace": replace})
+    async with connect("unix:///nowhere") as redis:
+        return await desk.answer(call, redis)
+
+
+def walls(entry: SpaceEntry) -> tuple[object, ...]:
+    return entry.network, entry.cache, entry.runtime, entry.memory, entry.gpu
+
+
+WALLS = (False, False, "runsc", 512 * 2**20, "none")
+
+
+async def test_an_entry_that_is_added_again_keeps_its_walls_and_what_is_not_named(registry: Registry) -> None:
+    reply = await add(registry, "walled", {"docker_image": "mood:1", "description": "Tells"})
+    entry = registry.shelf().get("walled")
+    assert (reply.error, walls(entry)) == (None, WALLS)
+    assert (entry.endpoint, entry.description) == ("/tell", "Tells")
+    assert "# By hand." in registry.path.read_text()
+
+
+async def test_other_code_keeps_the_walls_and_nothing_else(registry: Registry) -> None:
+    reply = await add(registry, "walled", {"docker_image": "other:1"}, replace=True)
+    entry = registry.shelf().get("walled")
+    assert (reply.error, walls(entry)) == (None, WALLS)
+    assert (entry.docker_image, entry.endpoint) == ("other:1", None)
+
+
+@pytest.mark.parametrize("entry", [{"docker_image": "evil:1"}, {"hub_id": "eve/x"}, {"command": ["sh"]}])
+async def test_other_code_has_to_be_asked_for(registry: Registry, entry: dict[str, Any]) -> None:
+    reply = await add(registry, "walled", entry)
+    assert "is there already, with other code. Replace it with --replace" in (reply.error or "")
+    assert registry.path.read_text() == FILE
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"network": True}, {"cache": True}, {"memory": "4GB"}, {"gpu": "auto"}, {"gpu": 1}, {"gpu": ["0"]}],
+)
+@pytest.mark.parametrize("replace", [True, False])
+async def test_no_client_lowers_a_wall_of_the_host(
+    registry: Registry, entry: dict[str, Any], replace: bool
+) -> None:
+    reply = await add(registry, "walled", entry, replace=replace)
+    assert f"{next(iter(entry))} can only be changed so in the registry's file" in (reply.error or "")
+    assert registry.path.read_text() == FILE
+
+
+async def test_a_client_may_make_a_wall_higher(registry: Registry) -> None:
+    assert (await add(registry, "plain", {"network": False, "memory": "1GB"})).error is None
+    assert (await add(registry, "plain", {"memory": "256MB"})).error is None
+    assert (await add(registry, "plain", {"memory": "512MB"})).error is not None
+    entry = registry.shelf().get("plain")
+    assert (entry.network, entry.memory, entry.hub_id) == (False, 256 * 2**20, "ann/listen")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"docker_image": "evil:1"},
+        {"hub_id": "eve/x"},
+        {"command": ["sh", "-c", "env"]},
+        {"env": {"HTTPS_PROXY": "http://eve"}},
+        {"endpoint": "/leak"},
+        {"port": 1},
+    ],
+)
+async def test_no_other_code_runs_with_the_secrets_of_a_space(
+    registry: Registry, entry: dict[str, Any]
+) -> None:
+    reply = await add(registry, "guarded", entry, replace=True)
+    assert "'guarded' has secrets or a login: " in (reply.error or "")
+    assert registry.path.read_text() == FILE
+
+
+async def test_words_about_a_space_with_secrets_may_change(registry: Registry) -> None:
+    assert (await add(registry, "guarded", {"description": "Tells more"})).error is None
+    entry = registry.shelf().get("guarded")
+    assert (entry.description, list(entry.secrets)) == ("Tells more", ["TOKEN"])
+
+
+async def test_an_entry_that_cannot_be_read_is_not_replaced(registry: Registry) -> None:
+    reply = await add(registry, "broken", {"docker_image": "mood:1"}, replace=True)
+    assert "the registry's entry of 'broken' cannot be used" in (reply.error or "")
+    assert registry.path.read_text() == FILE
+
+
+def test_no_name_of_the_registry_is_like_that_of_a_jobs_own_space(registry: Registry) -> None:
+    registry.path.write_text("spaces:\n  ./mood@0123: {docker_image: a}\n")
+    shelf = registry.shelf()
+    assert (shelf.spaces, len(shelf.warnings)) == ({}, 1)

@@ -1,0 +1,92 @@
+"""What becomes of an entry when a client adds a Space of its name again: its walls stay (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from spacedock.errors import BadRequestError
+from spacedock_worker.registry.entry import Gpus, SpaceEntry, valid_entry
+
+WALLS = (
+    "network",
+    "cache",
+    "runtime",
+    "writable_root",
+    "gpu",
+    "memory",
+    "cpus",
+    "start_timeout",
+    "secrets",
+    "auth",
+)
+"""What the host allows a Space, and gives it; other code under its name gets no more."""
+
+_CODE = ("docker_image", "repository", "hub_id", "revision", "subdomain", "platform", "command")
+_AMOUNTS = ("memory", "cpus", "start_timeout")
+_ABOUT = frozenset({"description", "category", "input_type", "output_type", "alternates", "status"})
+"""What only says for which jobs a Space is chosen."""
+
+
+def settled(
+    before: SpaceEntry | None, given: Mapping[str, Any], whole: Mapping[str, Any], *, replace: bool
+) -> dict[str, Any]:
+    """The fields of the entry after an `add`, by the entry that is there.
+
+    `given` are the fields that the client named, `whole` these with what was found out besides. An entry with
+    the same code takes what was named and keeps the rest. Other code needs `replace`, and keeps the walls.
+    Raises BadRequestError where that is not told, where a wall would be lower, and where anything but words
+    about the Space would change that has secrets or a login.
+    """
+    if before is None:
+        return dict(whole)
+    there = before.model_dump(mode="json", exclude_unset=True)
+    named = {key: value for key, value in given.items() if value is not None}
+    other = is_other_code(before, named)
+    if other and not replace:
+        why = "is there already, with other code. Replace it with --replace, or choose another name"
+        raise BadRequestError(f"Space '{before.id}' {why}")
+    kept = {key: value for key, value in there.items() if key in WALLS} if other else there
+    after = {**(whole if other else {}), **kept, **named}
+    _check(before, valid_entry(before.id, after), named)
+    return after
+
+
+def is_other_code(before: SpaceEntry, named: Mapping[str, Any]) -> bool:
+    """Whether these fields name code, and not that of the entry."""
+    there = before.model_dump(mode="json", include=set(_CODE))
+    return any(named[key] != there[key] for key in _CODE if named.get(key) is not None)
+
+
+def _check(before: SpaceEntry, after: SpaceEntry, named: Collection[str]) -> None:
+    """Raise BadRequestError where the host's word would be overruled."""
+    lower = [key for key in named if key in WALLS and _is_lower(key, before, after)]
+    guarded = before.secrets or before.auth
+    changed = [key for key in SpaceEntry.model_fields if getattr(before, key) != getattr(after, key)]
+    if guarded:
+        lower += [key for key in changed if key not in _ABOUT and key not in (*lower, *WALLS)]
+    if lower:
+        held = " has secrets or a login:" if guarded else ":"
+        why = f"{', '.join(sorted(lower))} can only be changed so in the registry's file on the host"
+        raise BadRequestError(f"Space '{before.id}'{held} {why}")
+
+
+def _is_lower(wall: str, before: SpaceEntry, after: SpaceEntry) -> bool:
+    """Whether the Space may more than before."""
+    old, new = getattr(before, wall), getattr(after, wall)
+    if wall in _AMOUNTS:
+        return old is not None and (new is None or new > old)
+    if wall in ("network", "cache"):
+        return bool(new) and not old
+    if wall == "gpu":
+        return "gpu" in before.model_fields_set and not _within(new, old)
+    return bool(old != new)
+
+
+def _within(new: Gpus, old: Gpus) -> bool:
+    """Whether the GPUs that are asked for are no more than there were."""
+    if new in ("none", old) or old == "auto":
+        return True
+    if isinstance(new, int) and isinstance(old, int):
+        return new <= old
+    return isinstance(new, tuple) and isinstance(old, tuple) and set(new) <= set(old)
