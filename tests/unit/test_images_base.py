@@ -28,3 +28,13 @@ def test_undeclared_takes_what_is_here_nearest_to_the_default() -> None:
 
 def test_a_version_that_is_none_counts_as_undeclared() -> None:
     assert choose_base("latest", {}, {"spacedock/python:3.11"}) == "spacedock/python:3.11"
+
+
+def test_a_local_image_is_called_as_podman_calls_it() -> None:
+    local, hub = "localhost/spacedock/python:3.11", "docker.io/library/python:3.12-slim"
+    assert choose_base("3.11", {}, {local}) == local
+    assert choose_base("3.12", {}, {local, hub}) == hub
+    assert choose_base(None, {}, {local, "docker.io/library/redis:7"}) == local
+    assert (
+        choose_base(None, {}, {"docker.io/library/python:3.10-slim"}) == "docker.io/library/python:3.10-slim"
+    )

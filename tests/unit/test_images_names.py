@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.challenge import Challenge, read_challenge
-from spacedock_worker.images.described import described, labels_of
+from spacedock_worker.images.described import described, is_built, labels_of
 from spacedock_worker.images.manifest import Manifest, Platform, platform_of, read_manifest
-from spacedock_worker.images.reference import parse_reference
+from spacedock_worker.images.reference import familiar, parse_reference
 from spacedock_worker.images.room import check_room, free_bytes, in_words
 from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
 
@@ -188,3 +188,36 @@ def test_the_digest_is_that_of_the_images_own_registry() -> None:
     other = f"sha256:{'e' * 64}"
     found = inspected((f"a.io/x@{other}", f"b.io/x@{DIGEST}"))
     assert described("b.io/x:1", found).digest == DIGEST
+
+
+def test_a_build_in_containerds_store_is_known_by_its_label() -> None:
+    labels = labels_of("space", "me/space", SHA, 8080, "/ui")
+    found = inspected(("spacedock/space-x@sha256:id",), Labels=labels)
+    image = described("spacedock/space-x:1", found)
+    assert (image.built, image.port, image.revision, image.digest) == (True, 8080, SHA, "sha256:id")
+    assert not described("spacedock/space-x:1", inspected(("spacedock/space-x@sha256:id",))).built
+
+
+@pytest.mark.parametrize("place", ["docker.io/", "localhost/"])
+def test_a_build_of_podmans_is_known_by_its_label(place: str) -> None:
+    labels = labels_of("space", None, None, 8080, "")
+    found = inspected((f"{place}spacedock/space-x@{DIGEST}",), Labels=labels)
+    assert described(f"{place}spacedock/space-x:1", found).built
+    assert described("spacedock/space-x:1", found).port == 8080
+    row = {"Id": "sha256:id", "RepoDigests": found["RepoDigests"], "Labels": labels}
+    assert is_built(f"{place}spacedock/space-x:1", row)
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("docker.io/library/python:3.11-slim", "python:3.11-slim"),
+        ("docker.io/spacedock/space-x:1", "spacedock/space-x:1"),
+        ("localhost/spacedock/python:3.11", "spacedock/python:3.11"),
+        ("localhost/mine:1", "localhost/mine:1"),
+        ("registry.hf.space/me-x:latest", "registry.hf.space/me-x:latest"),
+        ("redis:7", "redis:7"),
+    ],
+)
+def test_podmans_names_are_read_as_dockers(name: str, short: str) -> None:
+    assert familiar(name) == short

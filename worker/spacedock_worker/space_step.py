@@ -256,7 +256,8 @@ def spec_of(
     """What to run for the Space."""
     return ContainerSpec(
         space=entry.id,
-        reference=image.reference,
+        # Not every engine finds an image by its digest's name.
+        reference=image.id if "@" in image.reference and image.id else image.reference,
         digest=image.digest,
         command=image.command,
         port=image.port,

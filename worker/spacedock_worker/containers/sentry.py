@@ -80,7 +80,7 @@ class Sentry(Generic[App]):
             if place.container is not None and _can_write(place)
         ]
 
-    def _overwritten(self, name: str, used: int) -> None:
+    def _overwritten(self, name: str, used: int | None) -> None:
         """A container wrote more to the disk than it may."""
         for place in self._places:
             if place.container is not None and place.container.name == name:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from spacedock.result import Stage
 from spacedock_worker.containers.engine import Engine
@@ -19,6 +22,8 @@ _BLOCK = 512
 _DEEPEST = 100
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DF_SECONDS = 60.0
+_UPPER = re.compile(r"[ ,]upperdir=((?:\\,|[^,])*)")
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class _TooDeepError(Exception):
@@ -40,6 +45,19 @@ async def volume_bytes(
         return {name: count for name, count in counts.items() if count is not None}
     told = await _told(engine)
     return {name: told.get(name, 0) if count is None else count for name, count in counts.items()}
+
+
+async def volume_rows(engine: Engine, stage: Stage, seconds: float) -> list[Mapping[str, Any]]:
+    """All volumes of the engine with their sizes, as `GET /system/df` tells of them.
+
+    Raises RefusedError and StepError `docker_unavailable`.
+    """
+    async with engine.call(stage, seconds) as docker:
+        # Engines since API 1.42 then count nothing but volumes.
+        found = await docker._query_json("system/df", params={"type": "volume", "verbose": "1"})
+    # From API 1.52 on, the rows are in another place.
+    rows = found.get("Volumes") or (found.get("VolumeUsage") or {}).get("Items") or ()
+    return list(rows)
 
 
 def folder_bytes(path: str, enough: int = ENOUGH) -> int | None:
@@ -72,6 +90,33 @@ def folder_bytes(path: str, enough: int = ENOUGH) -> int | None:
     return total
 
 
+def upper_folder(pid: int, container: str) -> str | None:
+    """The folder of the overlay that a container's process writes its root to, by the kernel's word.
+
+    None where there is no such process on this host, it is another's, or its root is no overlay. Blocks.
+    """
+    try:
+        # The number may be another process's: that of an engine elsewhere, or one that came since.
+        if container not in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
+            return None
+        mounts = Path(f"/proc/{pid}/mountinfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return upper_of(mounts)
+
+
+def upper_of(mounts: str) -> str | None:
+    """The upper folder of the overlay at `/`, of what /proc/PID/mountinfo says (pure)."""
+    for line in mounts.splitlines():
+        place, _, kind = line.partition(" - ")
+        if place.split()[4:5] != ["/"] or not kind.startswith("overlay "):
+            continue
+        found = _UPPER.search(kind)
+        # The kernel writes spaces and the like in octal, and commas with a backslash.
+        return _OCTAL.sub(lambda m: chr(int(m[1], 8)), found[1]).replace("\\,", ",") if found else None
+    return None
+
+
 def _below(folder: int, depth: int) -> Iterator[os.stat_result]:
     """What is in the open folder, and in those in it."""
     if depth > _DEEPEST:
@@ -96,10 +141,6 @@ def _below(folder: int, depth: int) -> Iterator[os.stat_result]:
 
 async def _told(engine: Engine) -> dict[str, int]:
     """What the engine says of all its volumes; it reads them through for that."""
-    async with engine.call(Stage.CALL, _DF_SECONDS) as docker:
-        # Engines since API 1.42 then count nothing but volumes.
-        found = await docker._query_json("system/df", params={"type": "volume"})
-    sizes = {
-        volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in found["Volumes"] or ()
-    }
+    told = await volume_rows(engine, Stage.CALL, _DF_SECONDS)
+    sizes = {volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in told}
     return {name: size for name, size in sizes.items() if size >= 0}

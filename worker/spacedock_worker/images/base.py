@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from spacedock_worker.images.reference import familiar
+
 HUB_PYTHON = "3.10"
 """The Python that the Hub takes where a Space declares none."""
 
@@ -17,14 +19,15 @@ def choose_base(declared: str | None, configured: Mapping[str, str], present: Co
 
     A declared version is taken from `configured`, else the local `spacedock/python`, else Docker Hub's
     `python:…-slim`. With none declared, an image that is `present` wins over one to pull: the one nearest
-    to the Hub's default.
+    to the Hub's default. A local image is called as the engine calls it.
     """
+    names = {familiar(reference): reference for reference in present}
     if version := minor(declared):
-        return _for_version(version, configured, present)
-    default = _for_version(HUB_PYTHON, configured, present)
-    if default in present:
+        return _for_version(version, configured, names)
+    default = _for_version(HUB_PYTHON, configured, names)
+    if familiar(default) in names:
         return default
-    local = [(_distance(v), reference) for v, reference in _local(configured, present) if minor(v)]
+    local = [(_distance(v), reference) for v, reference in _local(configured, names) if minor(v)]
     return min(local)[1] if local else default
 
 
@@ -34,18 +37,19 @@ def minor(version: str | None) -> str | None:
     return f"{found.group(1)}.{found.group(2)}" if found else None
 
 
-def _for_version(version: str, configured: Mapping[str, str], present: Collection[str]) -> str:
+def _for_version(version: str, configured: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """The reference; `names` are those of the images on this host, by their familiar ones."""
     if version in configured:
         return configured[version]
-    local = f"spacedock/python:{version}"
-    return local if local in present else f"python:{version}-slim"
+    hub = f"python:{version}-slim"
+    return names.get(f"spacedock/python:{version}") or names.get(hub, hub)
 
 
-def _local(configured: Mapping[str, str], present: Collection[str]) -> list[tuple[str, str]]:
-    own = [(version, reference) for version, reference in configured.items() if reference in present]
+def _local(configured: Mapping[str, str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    own = [(version, reference) for version, reference in configured.items() if familiar(reference) in names]
     if own:
         return own
-    found = ((_LOCAL.fullmatch(reference), reference) for reference in present)
+    found = ((_LOCAL.fullmatch(short), reference) for short, reference in names.items())
     return [(match.group(1) or match.group(2), reference) for match, reference in found if match]
 
 

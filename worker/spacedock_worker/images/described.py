@@ -8,11 +8,8 @@ from typing import Any
 
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.images.dockerfile import HOME
-from spacedock_worker.images.reference import parse_reference
+from spacedock_worker.images.reference import BUILT_PREFIX, familiar, parse_reference
 from spacedock_worker.images.source import Image
-
-BUILT_PREFIX = "spacedock/space-"
-"""How the names of the images begin that are built here."""
 
 HUB_LABEL = "io.spacedock.hub"
 REVISION_LABEL = "io.spacedock.revision"
@@ -57,9 +54,16 @@ def described(reference: str, found: Mapping[str, Any]) -> Image:
 
 
 def is_built(reference: str, found: Mapping[str, Any]) -> bool:
-    """Whether we built it: only then are its labels ours. One of that name from Docker Hub has a digest."""
-    digests = found.get("RepoDigests") or ()
-    return reference.startswith(BUILT_PREFIX) and not any(one.startswith(BUILT_PREFIX) for one in digests)
+    """Whether we built it: only then are its labels ours.
+
+    `found` is the engine's inspect answer, or its row in the list of images. An image of that name from
+    Docker Hub has a digest beside its id. In containerd's store the id is that digest, and Podman, which
+    writes names out in full, gives every image a digest: there our label decides.
+    """
+    if not familiar(reference).startswith(BUILT_PREFIX) or _SPACE_LABEL not in _labels(found):
+        return False
+    digests = (one.partition("@") for one in found.get("RepoDigests") or ())
+    return all(digest == found["Id"] for name, _, digest in digests if name.startswith(BUILT_PREFIX))
 
 
 def digest_of(reference: str, found: Mapping[str, Any]) -> str:
@@ -72,7 +76,7 @@ def digest_of(reference: str, found: Mapping[str, Any]) -> str:
 
 
 def _built(reference: str, found: Mapping[str, Any], config: Mapping[str, Any]) -> Image:
-    labels = config.get("Labels") or {}
+    labels = _labels(found)
     port = str(labels.get(_PORT_LABEL) or "")
     return Image(
         reference,
@@ -84,6 +88,10 @@ def _built(reference: str, found: Mapping[str, Any], config: Mapping[str, Any]) 
         revision=labels.get(REVISION_LABEL) or None,
         id=found["Id"],
     )
+
+
+def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:
+    return (found.get("Config") or found).get("Labels") or {}
 
 
 def _cache(config: Mapping[str, Any]) -> str:

@@ -14,13 +14,13 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.builds import Builds
-from spacedock_worker.images.described import BUILT_PREFIX, described, digest_of
+from spacedock_worker.images.described import described, digest_of
 from spacedock_worker.images.hub_images import HubImages
 from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.platforms import check_platform, emulators, is_of
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulled, Pulls
-from spacedock_worker.images.reference import parse_reference
+from spacedock_worker.images.reference import BUILT_PREFIX, familiar, parse_reference
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.sharing import Hear, Shared
 from spacedock_worker.images.source import Image, SpaceSource
@@ -133,7 +133,11 @@ class Images:
         if (here := await self._here(named, digest)) is not None:
             return here
         if named is not None:
-            pinned = None if named.startswith(BUILT_PREFIX) else str(parse_reference(named).pinned(digest))
+            pinned = (
+                None
+                if familiar(named).startswith(BUILT_PREFIX)
+                else str(parse_reference(named).pinned(digest))
+            )
         else:
             pinned = (
                 await self._hub.pinned(source.hub_id, source.subdomain, digest) if source.hub_id else None
@@ -147,7 +151,7 @@ class Images:
         for name in (named, self._names.get(digest), digest):
             found = await inspect(self._engine, name, Stage.PULL) if name else None
             if name and found is not None and digest in (digest_of(name, found), found["Id"]):
-                return described(name if name != digest else _name_of(found), found)
+                return described(name if name != digest else _name_of(found, named), found)
         async with self._engine.call(Stage.PULL) as docker:
             listed = await docker.images.list()
         known = (name for image in listed for name in image.get("RepoDigests") or ())
@@ -158,10 +162,15 @@ class Images:
         return described(name, found)
 
 
-def _name_of(found: Mapping[str, Any]) -> str:
-    """A name of an image that is known by its id; an image that came in a bundle may have none but that."""
-    names = (*(found.get("RepoTags") or ()), *(found.get("RepoDigests") or ()), found["Id"])
-    return str(names[0])
+def _name_of(found: Mapping[str, Any], named: str | None) -> str:
+    """A name of an image that is known by its id; an image that came in a bundle may have none but that.
+
+    In containerd's store an image whose tag went to another keeps no name at all; it is `named` by its entry.
+    """
+    names = [*(found.get("RepoTags") or ()), *(found.get("RepoDigests") or ())]
+    if not names and named is not None and (found.get("Descriptor") or {}).get("digest") == found["Id"]:
+        return str(parse_reference(named).pinned(found["Id"]))
+    return str((*names, found["Id"])[0])
 
 
 def _not_here(name: str, digest: str) -> StepError:

@@ -17,7 +17,7 @@ from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.platforms import is_of
 from spacedock_worker.images.preflight import Preflight
 from spacedock_worker.images.pull import Pull, inspect
-from spacedock_worker.images.reference import Reference, parse_reference
+from spacedock_worker.images.reference import BUILT_PREFIX, Reference, familiar, parse_reference
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.sharing import Hear, Shared
 
@@ -57,6 +57,8 @@ class Pulls:
         if found is not None and is_of(found, platform):
             return found
         reference = parse_reference(name)
+        if familiar(str(reference)).startswith(BUILT_PREFIX):
+            raise _never_pulled(name)
         key = f"{reference} {platform or ''}"
         if (failure := self._failed.get(key)) is not None:
             raise failure.with_traceback(None)
@@ -90,3 +92,11 @@ class Pulls:
             if error.kind is ErrorKind.PULL_FAILED:
                 self._failed.put(key, error)
             raise
+
+
+def _never_pulled(name: str) -> StepError:
+    message = (
+        f"image {name} is not on this host, and images called {BUILT_PREFIX}… are built here, never pulled. "
+        "Give the Space a `hub_id` or `repository`, or its image another name."
+    )
+    return StepError(Stage.PULL, ErrorKind.PULL_FAILED, message)

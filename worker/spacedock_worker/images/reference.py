@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 
 DOCKER_HUB = "docker.io"
 
+BUILT_PREFIX = "spacedock/space-"
+"""How the names of the images begin that are built here; none of such a name is ever pulled."""
+
+_OWN = "localhost/spacedock/"
 _HUB_HOST = "registry-1.docker.io"
 _LOOPBACK = ("127.", "localhost", "[::1]")
 
@@ -49,6 +53,12 @@ class Reference:
     def pinned(self, digest: str) -> Reference:
         """The same image by that digest alone."""
         return replace(self, tag=None, digest=digest)
+
+
+def familiar(name: str) -> str:
+    """The name as Docker shows it: Podman writes `docker.io/`, and before names of ours `localhost/`."""
+    short = name.removeprefix("docker.io/").removeprefix("library/")
+    return short.removeprefix("localhost/") if short.startswith(_OWN) else short
 
 
 def parse_reference(text: str) -> Reference:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from spacedock.control import OnProgress
 from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.images.reference import BUILT_PREFIX, familiar
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.upkeep.image_choice import Candidate, current, steps, to_free, unneeded
 from spacedock_worker.upkeep.layers import Layer, weight
 from spacedock_worker.upkeep.notes import ImageNote, ImageNotes
 from spacedock_worker.upkeep.report import Report
 from spacedock_worker.upkeep.stock import Stock, StockImage
-
-BUILT_PREFIX = "spacedock/space-"
-"""The start of the references of all images that we build."""
 
 
 class ImageShelf:
@@ -74,8 +72,8 @@ class ImageShelf:
         for one, size in sizes.items():
             report.add("images", size, images[one].tags[0] if images[one].tags else one)
         if sizes and not report.dry_run:
-            gone = {reference for one in sizes for reference in images[one].tags}
-            await self._notes.forget(lambda note: note.reference not in gone)
+            gone = {normal(reference) for one in sizes for reference in images[one].tags}
+            await self._notes.forget(lambda note: normal(note.reference) not in gone)
 
     async def _candidates(self, images: Sequence[StockImage]) -> list[Candidate]:
         used = self._last_uses(images)
@@ -102,7 +100,9 @@ class ImageShelf:
         The label is inherited by what others build on an image of ours, so their names are looked at too.
         """
         notes = [note for note in self._notes.all() if _same(note, image)]
-        built = image.built_for is not None and all(tag.startswith(BUILT_PREFIX) for tag in image.tags)
+        built = image.built_for is not None and all(
+            familiar(tag).startswith(BUILT_PREFIX) for tag in image.tags
+        )
         if built and notes and image.tags:
             return True
         pulled = {normal(note.reference) for note in notes if note.pulled}
@@ -133,8 +133,8 @@ class ImageShelf:
 
 
 def normal(reference: str) -> str:
-    """The reference with its tag, which is `latest` where none is given, and without Docker Hub's names."""
-    name = reference.removeprefix("docker.io/").removeprefix("library/")
+    """The familiar reference with its tag, which is `latest` where none is given."""
+    name = familiar(reference)
     return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
 

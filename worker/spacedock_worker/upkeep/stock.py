@@ -14,6 +14,7 @@ from spacedock.result import Stage
 from spacedock_worker.containers.body import OWNER_LABEL, SPACE_LABEL
 from spacedock_worker.containers.container import REMOVE_SECONDS
 from spacedock_worker.containers.engine import Engine, RefusedError
+from spacedock_worker.containers.usage import volume_rows
 from spacedock_worker.upkeep.layers import Layer, layers_of
 
 HELPER_LABEL = "io.spacedock.helper"
@@ -98,9 +99,8 @@ class Stock:
 
     async def caches(self) -> tuple[StockVolume, ...]:
         """The cache volumes of this daemon's Spaces, with their sizes: that may take the engine a while."""
-        async with self.engine.call(Stage.START, _SIZES_SECONDS) as docker:
-            found = await docker._query_json("system/df", params={"type": "volume"})
-        volumes = [_volume(row) for row in found.get("Volumes") or () if self._is_ours(row)]
+        rows = await volume_rows(self.engine, Stage.START, _SIZES_SECONDS)
+        volumes = [_volume(row) for row in rows if self._is_ours(row)]
         return tuple(sorted(volumes, key=lambda volume: volume.name))
 
     async def disk(self) -> str:

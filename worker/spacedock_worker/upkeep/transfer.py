@@ -20,7 +20,7 @@ _SECONDS = 6 * 3600.0
 """How long one image or volume may take: terabytes on a slow disk would still pass."""
 
 _CHUNK = 2**20
-_SAID_BYTES = 2**20
+_SAID_BYTES = 2**16
 _PLACE = "/cache"
 _TAR = {"Content-Type": "application/x-tar"}
 
@@ -41,10 +41,12 @@ class Transfer:
     async def load(self, chunks: Iterator[bytes]) -> None:
         """Load the images of such a tar. Raises SpacedockError where the engine does not take it."""
         async with self._streamed("images/load?quiet=1", "POST", _fed(chunks)) as response:
-            said = await response.content.read(_SAID_BYTES)
-        for line in said.splitlines():
-            if line.strip() and "error" in (answer := json.loads(line)):
-                raise SpacedockError(f"the Docker Engine does not load the images: {answer['error']}")
+            said = b""
+            async for chunk in response.content.iter_chunked(_SAID_BYTES):
+                # An error comes last.
+                said = (said + chunk)[-_SAID_BYTES:]
+        if (why := stream_error(said)) is not None:
+            raise SpacedockError(f"the Docker Engine does not load the images: {why}")
 
     async def inspect(self, name: str) -> dict[str, Any]:
         """What the engine knows of the image."""
@@ -123,3 +125,20 @@ async def _fed(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """The chunks of a file, read aside."""
     while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
         yield chunk
+
+
+def stream_error(said: bytes) -> str | None:
+    """What went wrong by the engine's stream of JSON lines; None where nothing did (pure).
+
+    Newer engines say `errorDetail`, older ones `error` too. A line that is cut off, or no JSON, is no error.
+    """
+    for line in said.splitlines():
+        try:
+            item = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(item, dict) and ("error" in item or "errorDetail" in item):
+            detail = item.get("errorDetail")
+            message = detail.get("message") if isinstance(detail, dict) else detail
+            return str(message or item.get("error") or "it does not say why")
+    return None

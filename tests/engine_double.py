@@ -1,0 +1,53 @@
+"""A stand-in for engines that cannot be had here: it answers what a test tells it to, over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from spacedock_worker.containers.engine import Engine
+
+VERSION = {"Version": "29.0.0", "ApiVersion": "1.53", "MinAPIVersion": "1.44"}
+
+
+class EngineDouble:
+    """Answers each path, without its version, with its JSON; a whole number is the status of a refusal.
+
+    `asked` are the paths as they came.
+    """
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self.answers = {"version": VERSION, **answers}
+        self.asked: list[str] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one request."""
+        self.asked.append(request.path_qs)
+        version, _, path = request.path.removeprefix("/").partition("/")
+        found = self.answers.get(path or version, 404)
+        if callable(found):
+            found = found(request)
+        if isinstance(found, int):
+            return web.json_response({"message": f"refused: {path}"}, status=found)
+        return web.json_response(found)
+
+
+@asynccontextmanager
+async def engine_double(
+    folder: Path, answers: Mapping[str, Any]
+) -> AsyncIterator[tuple[Engine, EngineDouble]]:
+    """A stand-in, and the engine that speaks to it."""
+    double, app = EngineDouble(answers), web.Application()
+    app.router.add_route("*", "/{path:.*}", double.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(folder / "d.sock")).start()
+        async with Engine(f"unix://{folder}/d.sock") as engine:
+            yield engine, double
+    finally:
+        await runner.cleanup()
