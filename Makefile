@@ -27,15 +27,11 @@ style:
 
 .PHONY: check
 check: lint test-tools ## lint, and the tests that need no Docker Engine
-	@$(BIN)/pytest -q tests/unit tests/routing
+	@$(BIN)/pytest -q -n 2 tests/unit tests/routing
 
 .PHONY: test
 test: setup test-tools ## Everything: lint, unit, integration and acceptance tests on the real engine
-	@$(BIN)/python -m tests.layers > .cache/layers.log 2>&1 & layers=$$!; \
-	$(MAKE) --no-print-directory style && \
-	$(BIN)/pytest -q tests/unit tests/routing tests/integration --ignore tests/integration/apps || { kill $$layers; exit 1; }; \
-	wait $$layers || { cat .cache/layers.log; exit 1; }
-	@$(BIN)/pytest tests/integration/apps tests/compat tests/acceptance --durations=10
+	@tests/all.sh
 
 .PHONY: test-full
 test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills of a worker

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from tests.image_registry import docker, image_registry, put
+from tests.networks import gateway_of
 from tests.served import served
 from tests.token_server import self_signed
 
@@ -187,7 +188,7 @@ async def test_elsewhere_a_registry_is_asked_by_tls_that_the_ca_bundle_trusts(
     async with engine.call(Stage.PULL) as client:
         bridge = await (await client.networks.get("bridge")).show()
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    host = bridge["IPAM"]["Config"][0]["Gateway"]
+    host = gateway_of(bridge)
     self_signed(key, certificate, f"IP:{host}")
     tls = f"tls: {{certificate: '{certificate}', key: '{key}'}}"
     with image_registry(tmp_path) as loopback, image_registry(tmp_path, host=host, http=tls) as address:

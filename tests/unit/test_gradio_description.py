@@ -147,9 +147,9 @@ def test_names_are_made_printable_and_short() -> None:
 @pytest.mark.parametrize("most", [{"api_name": "a"}, {"inputs": [1], "outputs": [1]}])
 def test_a_large_description_is_read_in_no_time(most: dict[str, Any]) -> None:
     dependencies = [most | ({"api_name": f"a{n}"} if n % 2 else {}) for n in range(1000)]
-    started = time.perf_counter()
+    started = time.process_time()
     describe({"components": [BOX], "dependencies": dependencies}, None)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,9 @@ def test_a_plot_of_numbers_has_no_text() -> None:
 @pytest.mark.parametrize("component", ["json", "dataframe", "gallery", "chatbot"])
 def test_a_large_answer_is_read_in_no_time(component: str) -> None:
     rows = [{"name": f"row {n}", "n": n} for n in range(20_000)]
-    started = time.perf_counter()
+    started = time.process_time()
     read(component, rows)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_half_a_surrogate_pair_in_a_path_is_replaced() -> None:

@@ -47,6 +47,6 @@ def test_a_port_that_is_none_counts_as_not_said(port: str) -> None:
 
 @pytest.mark.parametrize("odd", ["[" * 60_000, "{a: " * 20_000, "[\ny: a" + " " * 60_000 + "b"])
 def test_front_matter_that_is_made_to_keep_us_busy_is_read_in_time(odd: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert read_card(f"---\nsdk: gradio\nx: {odd}\n---\n").sdk == "gradio"
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5

@@ -219,10 +219,10 @@ def test_ten_thousand_spaces_are_ranked_at_once(text: str) -> None:
         for n in range(10_000)
     ]
     recommender = Recommender(Held({entry.id: entry for entry in entries}))
-    started = time.perf_counter()
+    started = time.process_time()
     recommender.prepare()
-    indexed = time.perf_counter()
+    indexed = time.process_time()
     assert len(recommender.recommend(analyse(text, frozenset()))) == 5
     # Under the bounds even on a machine that is busy with all the other tests.
     assert indexed - started < 2.0
-    assert time.perf_counter() - indexed < 0.6
+    assert time.process_time() - indexed < 0.6

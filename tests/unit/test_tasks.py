@@ -124,10 +124,10 @@ def test_several_items_and_many_steps_are_seen() -> None:
 def test_any_text_is_understood_quickly() -> None:
     texts = ["", " ", "\x00", "?" * 5000, "a" * 100_000, "word " * 50_000, "'\"" * 3000, "((((", "è" * 999]
     analyse("", frozenset())
-    started = time.perf_counter()
+    started = time.process_time()
     for text in texts:
         analyse(text, frozenset({"image"}))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.networks import gateway_of
+
 from spacedock.result import Stage
 from spacedock_worker.containers import ContainerSettings, Engine
 from spacedock_worker.containers.body import OWNER_LABEL, SPACE_LABEL
@@ -56,7 +58,7 @@ async def docker_bridge(engine: Engine) -> str:
     """An address of this host that is on no network of a Space."""
     async with engine.call(Stage.CALL) as docker:
         found = await (await docker.networks.get("bridge")).show()
-    return str(found["IPAM"]["Config"][0]["Gateway"])
+    return gateway_of(found)
 
 
 async def servers(engine: Engine, settings: ContainerSettings) -> list[tuple[str, int]]:
