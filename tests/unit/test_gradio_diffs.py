@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spacedock_worker.adapters.gradio.diffs import BadEditError, applied
+from spacedock_worker.adapters.gradio.diffs import BadEditError, Editor
 
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "he"}]
 
@@ -30,7 +30,7 @@ CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "he"
     ],
 )
 def test_edits_are_made_in_their_order(value: Any, edits: list[Any], after: Any) -> None:
-    assert applied(_copy(value), edits) == after
+    assert Editor().applied(_copy(value), edits) == after
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_edits_are_made_in_their_order(value: Any, edits: list[Any], after: Any)
 )
 def test_edits_that_do_not_fit_are_told(value: Any, edits: Any) -> None:
     with pytest.raises(BadEditError):
-        applied(_copy(value), edits)
+        Editor().applied(_copy(value), edits)
 
 
 def _copy(value: Any) -> Any:

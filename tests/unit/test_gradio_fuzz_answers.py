@@ -13,7 +13,7 @@ from tests.unit.gradio_calls import Heard
 from tests.unit.gradio_json import JSON, LEAVES, TEXTS, fuzz
 
 from spacedock_worker.adapters.gradio.description import describe
-from spacedock_worker.adapters.gradio.diffs import BadEditError, applied
+from spacedock_worker.adapters.gradio.diffs import BadEditError, Editor
 from spacedock_worker.adapters.gradio.follow_up import follow_up
 from spacedock_worker.adapters.gradio.following import Follower, QueueFullError
 from spacedock_worker.adapters.gradio.output import Reading, read_outputs
@@ -57,7 +57,7 @@ def test_any_fields_of_real_messages_are_heard_or_refused(
 @given(JSON, st.lists(st.tuples(TEXTS, st.lists(LEAVES, max_size=3), JSON).map(list), max_size=4) | JSON)
 def test_any_edits_are_made_or_refused(value: Any, edits: Any) -> None:
     with suppress(BadEditError):
-        applied(copy.deepcopy(value), edits)
+        Editor().applied(copy.deepcopy(value), edits)
 
 
 @fuzz
@@ -113,7 +113,7 @@ def fed(chunks: list[bytes]) -> tuple[list[Any], bool]:
     try:
         for chunk in chunks:
             for event in buffer.feed(chunk):
-                events.append(event)
+                events.append(parsed(event))
     except StepError:
         return events, True
     return events, False

@@ -8,6 +8,7 @@ import pytest
 
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters.gradio.sse import EventBuffer
+from spacedock_worker.adapters.http import parsed
 from spacedock_worker.errors import StepError
 
 STREAM = 'data: {"n": 1}\r\n\r\n: comment\n\nevent: x\ndata: {"n":\ndata: "é"}\n\ndata: {"n": 3}\n\n'.encode()
@@ -16,12 +17,12 @@ STREAM = 'data: {"n": 1}\r\n\r\n: comment\n\nevent: x\ndata: {"n":\ndata: "é"}\
 def fed(chunks: list[bytes]) -> list[Any]:
     """The events of a stream that may have 100 bytes each."""
     buffer = EventBuffer(100)
-    return [event for chunk in chunks for event in buffer.feed(chunk)]
+    return [parsed(event) for chunk in chunks for event in buffer.feed(chunk)]
 
 
 def events_of(*chunks: bytes) -> list[object]:
     buffer = EventBuffer(1000)
-    return [event for chunk in chunks for event in buffer.feed(chunk)]
+    return [parsed(event) for chunk in chunks for event in buffer.feed(chunk)]
 
 
 def test_events_are_the_same_wherever_the_stream_is_cut() -> None:
@@ -51,13 +52,13 @@ def test_streams_over_the_limit_or_without_json_are_bad_output(chunks: list[byte
 
 def test_nesting_beyond_the_parser_is_bad_output() -> None:
     with pytest.raises(StepError):
-        list(EventBuffer(10**6).feed(b"data: " + b"[" * 100_000 + b"\n\n"))
+        [parsed(event) for event in EventBuffer(10**6).feed(b"data: " + b"[" * 100_000 + b"\n\n")]
 
 
 def test_events_before_a_broken_one_are_heard() -> None:
     heard: list[object] = []
     with pytest.raises(StepError):
-        heard.extend(EventBuffer(100).feed(b"data: 1\n\ndata: 2\n\ndata: {\n\n"))
+        heard.extend(map(parsed, EventBuffer(100).feed(b"data: 1\n\ndata: 2\n\ndata: {\n\n")))
     assert heard == [1, 2]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from spacedock.errors import SpacedockError
 from spacedock.result import ErrorKind, Stage
 
@@ -23,6 +25,10 @@ class StepError(SpacedockError):
     def copy(self, message: str | None = None) -> StepError:
         """The same for another caller, or in other words: an error that is raised twice gathers traces."""
         return StepError(self.stage, self.kind, message or str(self), ours=self.ours, host=self.host)
+
+    def __reduce__(self) -> tuple[Callable[..., StepError], tuple[object, ...], dict[str, object]]:
+        # Unpickled, an exception is made again of its message alone.
+        return type(self), (self.stage, self.kind, str(self)), self.__dict__
 
 
 class TryAgainError(StepError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spacedock.files import Payload
 from spacedock.request import JobRequest
-from spacedock_worker.adapters.choice import choose
+from spacedock_worker.adapters.choice import MANY, breadth, choose
 from spacedock_worker.errors import StepError
 from spacedock_worker.plan import Fits
 from spacedock_worker.registry.entry import SpaceEntry
@@ -28,10 +28,15 @@ class Fitting:
         for note in sorted(self._notes.all(), key=lambda note: note.last_used):
             newest[note.space] = note.digest
         files = tuple(Payload(ref, b"") for ref in request.files)
+        left = MANY
 
         def fits(entry: SpaceEntry) -> str | None:
+            nonlocal left
             digest = newest.get(entry.id)
             endpoints = self._endpoints.get(entry.app(digest)) if digest is not None else None
+            if endpoints is not None and (left := left - breadth(endpoints)) < 0:
+                # An app that describes itself at such length is judged when it is called.
+                return None
             if endpoints is None or entry.adapter == "command" or entry.operation is not None:
                 return None
             try:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from spacedock.files import Payload
 from spacedock.request import JobRequest
+from spacedock_worker.adapters.choice import weighed
 from spacedock_worker.adapters.mapping import mapping_of
 from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.containers.engine import RefusedError
@@ -79,7 +80,7 @@ class Foresight:
             "container": container,
             "quarantined_for": status.quarantined_for,
             "limits": self._limits(entry, request),
-            **self._call(entry, request, image),
+            **await self._call(entry, request, image),
             "expected": _expected(await self._measured(entry, image), container),
         }
         return row, trouble
@@ -116,7 +117,7 @@ class Foresight:
             "gpu": entry.gpu,
         }
 
-    def _call(self, entry: SpaceEntry, request: JobRequest, image: Image | None) -> dict[str, Any]:
+    async def _call(self, entry: SpaceEntry, request: JobRequest, image: Image | None) -> dict[str, Any]:
         """The endpoint and its inputs, as far as the app is known here; else what the entry says."""
         unknown = {"endpoint": request.endpoint or entry.endpoint, "mapping": None, "misfit": None}
         endpoints = self._endpoints.get(entry.app(image.digest)) if image is not None else None
@@ -124,7 +125,7 @@ class Foresight:
             return unknown
         files = tuple(Payload(ref, b"") for ref in request.files)
         try:
-            name, rows = mapping_of(endpoints, call_of(entry, request, files))
+            name, rows = await weighed(mapping_of, endpoints, call_of(entry, request, files))
         except StepError as error:
             return {**unknown, "misfit": str(error)}
         return {

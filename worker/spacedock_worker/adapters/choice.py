@@ -7,10 +7,11 @@ is reported instead of guessed.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from spacedock_worker.adapters import kinds
 from spacedock_worker.adapters.base import AppCall
@@ -21,6 +22,9 @@ from spacedock_worker.adapters.prompting import HOLDS, SAYS_NOTHING, name_rank
 from spacedock_worker.adapters.values import CannotFillError
 
 SHOWN = 12
+MANY = 2_000
+"""Endpoints and inputs that are looked through at once: that takes about 20 ms."""
+
 # Words in the name of a function that serves the page, and in the name of one that does its work.
 CHORES = re.compile(
     "lambda|toggle|clear|reset|update|change|load|undo|retry|stop|cancel|like|dislike|flag|hide|show|select"
@@ -31,6 +35,9 @@ TELLING = re.compile(
     "|transcribe|translate|summari[sz]e|caption|describe|detect|analy[sz]e|recogni[sz]e|ocr|embed|convert"
     "|synthesi[sz]e|tts|speak|go|start"
 )
+
+
+T = TypeVar("T")
 
 
 class Score(NamedTuple):
@@ -85,12 +92,27 @@ def choose(endpoints: Sequence[Endpoint], call: AppCall) -> Choice:
     return best
 
 
+async def weighed(
+    weigh: Callable[[Sequence[Endpoint], AppCall], T], app: Sequence[Endpoint], call: AppCall
+) -> T:
+    """What `weigh`, such as `choose`, makes of the app's endpoints; in a thread where there are many."""
+    if breadth(app) > MANY:
+        return await asyncio.to_thread(weigh, app, call)
+    return weigh(app, call)
+
+
+def breadth(endpoints: Sequence[Endpoint]) -> int:
+    """How many endpoints and inputs there are to look through."""
+    return sum(1 + len(endpoint.slots) for endpoint in endpoints)
+
+
 def rate(endpoints: Sequence[Endpoint], call: AppCall) -> list[Rating]:
     """Every endpoint with its score or the reason why it is out, in the app's order."""
-    candidates = _candidates(endpoints)
+    # By name, which is unique: to compare whole endpoints with each other takes long where there are many.
+    candidates = {endpoint.name for endpoint in _candidates(endpoints)}
     return [
         _rated(endpoint, call)
-        if endpoint in candidates
+        if endpoint.name in candidates
         else Rating(endpoint, out=_why_no_candidate(endpoint))
         for endpoint in endpoints
     ]

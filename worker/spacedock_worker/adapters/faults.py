@@ -8,6 +8,10 @@ from spacedock_worker.errors import StepError
 MAX_TEXT = 2000
 
 
+class TooComplexError(StepError):
+    """An answer holds more than can be read without holding up other calls."""
+
+
 def shortened(text: str, limit: int = MAX_TEXT) -> str:
     """The app's own words made safe for a message: printable, at most `limit` characters."""
     kept = "".join(c for c in text[: 4 * limit] if c.isprintable() or c == "\n").strip()
@@ -27,6 +31,11 @@ def app_error(message: str) -> StepError:
 def crashed(message: str) -> StepError:
     """The connection to the app broke before it answered."""
     return StepError(Stage.CALL, ErrorKind.CRASHED, shortened(message))
+
+
+def too_complex(why: str) -> TooComplexError:
+    """The app answered with more values than anybody reads."""
+    return TooComplexError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, f"the app's answer {why}")
 
 
 def bad_output(message: str) -> StepError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from spacedock_worker.adapters import kinds
@@ -13,6 +14,9 @@ from spacedock_worker.adapters.endpoint import Endpoint, Slot
 from spacedock_worker.adapters.placing import Placement, Upload, place, shape
 from spacedock_worker.adapters.prompting import may_stay_empty, prompt_slot
 from spacedock_worker.adapters.values import CannotFillError, value_for
+
+# No slot has a longer one.
+_LONGEST_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +45,35 @@ def fill(endpoint: Endpoint, call: AppCall) -> Filling:
 
 
 def _named(endpoint: Endpoint, call: AppCall) -> list[tuple[Slot, Any]]:
-    found = []
+    exact = {slot.name: slot for slot in reversed(endpoint.slots)}
+    found: list[tuple[Slot, Any]] = []
     for name, value in call.inputs.items():
-        slot = _by_name(endpoint, name)
+        slot = exact.get(name) or _by_words(endpoint, _words(name))
         if slot is None:
             names = ", ".join(slot.name for slot in endpoint.slots) or "none"
             raise CannotFillError(f"it has no input '{name}'; its inputs: {names}")
+        if len(found) == len(endpoint.slots):
+            raise CannotFillError(f"it has {len(found)} inputs, and {len(call.inputs)} are given")
         found.append((slot, value))
     return found
 
 
-def _by_name(endpoint: Endpoint, name: str) -> Slot | None:
-    exact = [slot for slot in endpoint.slots if slot.name == name]
+def _by_words(endpoint: Endpoint, words: tuple[str, ...]) -> Slot | None:
+    if not words:
+        return None
     # Where a State comes first, Gradio's `/info` names the inputs after it wrongly; the label is right. And
     # before 4.20 there are labels only: "Source language" may be written source_language.
-    words = _words(name)
-    labelled = [slot for slot in endpoint.slots if words and words in (_words(slot.label), _words(slot.name))]
+    labelled = (slot for slot in endpoint.slots if words in (_words(slot.label), _words(slot.name)))
+    if (slot := next(labelled, None)) is not None:
+        return slot
     # "total" may stand for "Show the total", where nothing else has it.
-    part = [slot for slot in endpoint.slots if words and set(words) <= set(_words(slot.label))]
-    return next(iter([*exact, *labelled, *(part if len(part) == 1 else [])]), None)
+    part = [slot for slot in endpoint.slots if set(words) <= set(_words(slot.label))]
+    return part[0] if len(part) == 1 else None
 
 
-def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", name.lower())
+@lru_cache(maxsize=2**12)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[^\W_]+", name[:_LONGEST_NAME].lower()))
 
 
 def _given(slot: Slot, value: Any, call: AppCall) -> Any:

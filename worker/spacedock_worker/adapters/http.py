@@ -14,7 +14,8 @@ import aiohttp
 from yarl import URL
 
 from spacedock.files import Payload
-from spacedock_worker.adapters.faults import bad_output, crashed, shortened
+from spacedock_worker.adapters import offload
+from spacedock_worker.adapters.faults import bad_output, crashed, shortened, too_complex
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
@@ -26,6 +27,9 @@ KEEP_SECONDS = 4.0
 # A generator that streams its answer sends it again and again before it is whole.
 STREAM_FACTOR = 16
 ERROR_BODY_BYTES = 2**18
+# A million numbers are read, copied and written as JSON in 100 ms each.
+MAX_VALUES, MAX_NESTS = 1_000_000, 200_000
+_HALVES = ("\\ud", "\\uD")
 
 
 class RefusedError(Exception):
@@ -79,14 +83,15 @@ class AppHttp:
     async def get_json(self, path: str, max_bytes: int, seconds: float = SILENCE_SECONDS) -> Any:
         """The JSON at `path`. Raises RefusedError, or StepError (`crashed`, `bad_output`)."""
         async with asyncio.timeout(seconds), self.request("GET", path) as response:
-            return parsed(await read_bounded(response, max_bytes, path))
+            body = await read_bounded(response, max_bytes, path)
+        return await offload.read(parsed, body)
 
     async def post_json(
         self, path: str, body: Mapping[str, Any], max_bytes: int, *, patient: bool = False
     ) -> Any:
         """POST `body` as JSON. Raises RefusedError, or StepError (`crashed`, `bad_output`)."""
         async with self.request("POST", path, json=body, patient=patient) as response:
-            return parsed(await read_bounded(response, max_bytes, path))
+            return await offload.read(parsed, await read_bounded(response, max_bytes, path))
 
     async def upload(self, path: str, file: Payload, max_bytes: int) -> Any:
         """POST one file as the multipart field `files`; the app answers with a list of its paths."""
@@ -94,7 +99,7 @@ class AppHttp:
         form = aiohttp.FormData(quote_fields=False)
         form.add_field("files", BytesIO(file.data), filename=file.ref.name, content_type=file.ref.media_type)
         async with self.request("POST", path, data=form) as response:
-            return parsed(await read_bounded(response, max_bytes, path))
+            return await offload.read(parsed, await read_bounded(response, max_bytes, path))
 
     async def download(self, route: str, path: str, max_bytes: int) -> tuple[bytes, str]:
         """The bytes of the app's own file `path`, and the media type that the app gives for it."""
@@ -165,7 +170,9 @@ class AppSocket:
                 self._left -= len(message.data)
                 if self._left < 0:
                     raise bad_output("the app streamed more than its answer may have")
-                yield parsed(message.data)
+                yield await offload.read(parsed, message.data.encode())
+                # Messages that have come already are read without a pause of the loop's.
+                await asyncio.sleep(0)
         if self._socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
             raise bad_output("the app's answer is over the limit")
 
@@ -203,12 +210,37 @@ async def read_bounded(response: aiohttp.ClientResponse, max_bytes: int, what: s
     return bytes(body)
 
 
-def parsed(body: bytes | bytearray | str) -> Any:
-    """JSON from the app; NaN and its like become None. Raises StepError of kind `bad_output`."""
+def parsed(body: bytes | str) -> Any:
+    """JSON from the app; NaN and its like become None, half a surrogate pair becomes a question mark.
+
+    Raises StepError of kind `bad_output` where it is no JSON, or holds too many values. Takes long where
+    there are many: see `offload.read`.
+    """
     try:
-        return json.loads(body, parse_constant=lambda _: None)
+        text = body if isinstance(body, str) else body.decode(json.detect_encoding(body), "replace")
+        value = json.loads(text, parse_constant=lambda _: None)
+        if any(half in text for half in _HALVES):
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+            value = json.loads(whole, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise bad_output("the app's answer is not JSON that can be read") from error
+    if text.count(",") > MAX_VALUES or text.count("[") + text.count("{") > MAX_NESTS:
+        _check_size(value)
+    return value
+
+
+def _check_size(value: Any) -> None:
+    """Raise StepError of kind `bad_output` where handling the value would hold up other calls."""
+    values, nests, left = 0, 0, [value]
+    while left:
+        item = left.pop()
+        inner = list(item.values()) if isinstance(item, dict) else item
+        if isinstance(inner, list):
+            values, nests = values + len(inner), nests + 1
+            left += [i for i in inner if isinstance(i, list | dict)]
+        if values > MAX_VALUES or nests > MAX_NESTS:
+            most = f"{MAX_VALUES:,} values, or over {MAX_NESTS:,} lists and objects"
+            raise too_complex(f"holds over {most}")
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> RefusedError:

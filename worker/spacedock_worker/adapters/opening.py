@@ -11,6 +11,7 @@ from typing import Literal
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters import gradio
 from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.adapters.faults import TooComplexError
 from spacedock_worker.adapters.gradio import Memory
 from spacedock_worker.adapters.gradio.connecting import Login
 from spacedock_worker.adapters.http import AppHttp, RefusedError, read_bounded
@@ -103,6 +104,8 @@ class Opener:
 async def _document(http: AppHttp, limits: Limits) -> object | None:
     try:
         document = await http.get_json("/openapi.json", limits.answer, PROBE_SECONDS)
+    except TooComplexError:
+        raise
     except (StepError, RefusedError, TimeoutError):
         return None
     return document if isinstance(document, dict) and document.get("paths") else None

@@ -36,6 +36,8 @@ def place(slots: Sequence[Slot], files: Mapping[int, FileRef]) -> Placement:
     """
     left, placed = dict(files), {}
     for slot in sorted(slots, key=lambda s: (kinds.takes_several(s), kinds.is_general(s), s.position)):
+        if not left:
+            break
         fitting = [index for index, file in left.items() if kinds.accepts(slot, file)]
         # A file of known type is preferred, so that one of unknown type does not take its place.
         fitting.sort(key=lambda index: left[index].media_type == kinds.UNKNOWN_MEDIA)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from spacedock_worker.adapters import kinds
 from spacedock_worker.adapters.endpoint import Slot
@@ -27,10 +28,11 @@ def prompt_slot(slots: Sequence[Slot]) -> Slot | None:
     slot takes text, the only one that must be filled and takes a number, a choice or JSON is it.
     Raises CannotFillError where two would do equally well.
     """
-    texts = sorted((s for s in slots if kinds.takes_text(s)), key=_order)
+    texts = [(_order(slot), slot) for slot in slots if kinds.takes_text(slot)]
     if not texts:
         return _only_required(slots)
-    best = [slot for slot in texts if _order(slot) == _order(texts[0])]
+    first = min(order for order, _ in texts)
+    best = [slot for order, slot in texts if order == first]
     if len(best) > 1:
         names = " or ".join(slot.name for slot in best)
         raise CannotFillError(f"the prompt could go to {names}: give them by name, as inputs")
@@ -39,7 +41,12 @@ def prompt_slot(slots: Sequence[Slot]) -> Slot | None:
 
 def name_rank(slot: Slot) -> int:
     """How surely the slot's name says that it is the prompt's; less is surer."""
-    name, label = _words(slot.name), _words(slot.label)
+    return _rank(slot.name, slot.label)
+
+
+@lru_cache(maxsize=2**14)
+def _rank(called: str, labelled: str) -> int:
+    name, label = _words(called), _words(labelled)
     if (set(name) | set(label)) & NOT_THE_PROMPT:
         return SAYS_NO
     whole = [rank for rank, word in enumerate(NAMES) if [word] in (name, label)]

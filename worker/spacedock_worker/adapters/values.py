@@ -60,10 +60,9 @@ def _yes_no(slot: Slot, given: Any) -> bool:
 
 
 def _choices(slot: Slot, given: Any) -> Any:
+    known = _Known(slot)
     many = slot.many or slot.component == "checkboxgroup"
-    if not many:
-        return _choice(slot, given)
-    return [_choice(slot, one) for one in _listed(given)]
+    return [known.choice(one) for one in _listed(given)] if many else known.choice(given)
 
 
 def _listed(given: Any) -> list[Any]:
@@ -78,18 +77,35 @@ def _listed(given: Any) -> list[Any]:
     return [part.strip() for part in given.split(",")] if isinstance(given, str) and given else [given]
 
 
-def _choice(slot: Slot, given: Any) -> Any:
-    # A value is compared before a label, and as a string too: the command line has no other type.
-    for _, value in slot.choices:
-        if value == given or str(value) == str(given):
-            return value
-    for label, value in slot.choices:
-        if label.lower() == str(given).lower():
-            return value
-    if slot.custom or not slot.choices:
-        return given
-    names = ", ".join(str(value) for _, value in slot.choices[:SHOWN_CHOICES])
-    raise CannotFillError(f"{slot.name} takes one of {names}; not {given!r}")
+class _Known:
+    """A slot's choices, to be found without looking through all of them."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        first = slot.choices[::-1]
+        self._values = {_plain(value): value for _, value in first}
+        self._strings = {str(value): value for _, value in first}
+        self._labels = {label.lower(): value for label, value in first}
+
+    def choice(self, given: Any) -> Any:
+        # A value is compared before a label, and as a string too: the command line has no other type.
+        for found, key in (
+            (self._values, _plain(given)),
+            (self._strings, str(given)),
+            (self._labels, str(given).lower()),
+        ):
+            if key in found:
+                return found[key]
+        slot = self._slot
+        if slot.custom or not slot.choices:
+            return given
+        names = ", ".join(str(value) for _, value in slot.choices[:SHOWN_CHOICES])
+        raise CannotFillError(f"{slot.name} takes one of {names}; not {given!r}")
+
+
+def _plain(value: Any) -> Any:
+    """The value if it can be looked up; 1 and 1.0 are the same."""
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def _structure(slot: Slot, given: Any) -> Any:

@@ -11,7 +11,9 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.base import AppAnswer, AppCall, OnProgress
+from spacedock_worker.adapters.choice import weighed
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.explaining import explained
 from spacedock_worker.adapters.faults import app_error
@@ -87,7 +89,7 @@ class GradioAdapter:
 
     async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
         """Call the endpoint that fits; see `Adapter.call`."""
-        choice = self._memory.choose(self.app.endpoints, call)
+        choice = await weighed(self._memory.choose, self.app.endpoints, call)
         function = self.app.functions[choice.endpoint.name]
         log.debug("gradio.endpoint_chosen", endpoint=choice.endpoint.name, version=self.app.version)
         data = await Uploads(self._http, self.app, call.files).written(choice.endpoint, choice.filling.data)
@@ -103,7 +105,7 @@ class GradioAdapter:
 
     async def explain(self, call: AppCall) -> AppAnswer:
         """See `Adapter.explain`."""
-        return explained(self.app.endpoints, call)
+        return await weighed(explained, self.app.endpoints, call)
 
     async def aclose(self) -> None:
         """See `Adapter.aclose`."""
@@ -167,9 +169,9 @@ class GradioAdapter:
                 break
             function, data = following
             outputs = await self._outputs(function, Posting(function.fn_index, data, session), on_progress)
-        reading = read_outputs(function.endpoint.outputs, outputs)
+        reading = await offload.read(read_outputs, function.endpoint.outputs, outputs)
         files = await downloaded(self._http, self.app.prefix, reading.files, self._limits)
-        return AppAnswer(name, reading.text, reading.data, files)
+        return AppAnswer(name, reading.text, reading.data, files, reading.truncated)
 
     async def _outputs(
         self, function: Function, posting: Posting, on_progress: OnProgress, direct: bool = False

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters.faults import TooComplexError
 from spacedock_worker.adapters.gradio.adapter import GradioAdapter
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.memory import Memory
@@ -49,7 +50,7 @@ async def connect(
     if config is None or not await _shows_its_page(http):
         return None
     # A description may be large, and hostile: reading it must not hold up other calls.
-    prefix = (await asyncio.to_thread(describe, config, None)).prefix
+    prefix = (await asyncio.to_thread(describe, {**config, "dependencies": []}, None)).prefix
     app = await asyncio.to_thread(describe, config, await _info(http, prefix, limits))
     return GradioAdapter(http, app, memory, limits, direct=direct)
 
@@ -67,9 +68,11 @@ async def is_gradio(http: AppHttp, limits: Limits) -> bool | None:
 
 
 async def _config(http: AppHttp, limits: Limits) -> Mapping[str, Any] | None:
-    """What `/config` says, None where it is not Gradio's. Raises RefusedError."""
+    """What `/config` says, None where it is not Gradio's. Raises RefusedError, TooComplexError."""
     try:
         config = await http.get_json("/config", limits.answer, READY_SECONDS)
+    except TooComplexError:
+        raise
     except (StepError, TimeoutError):
         return None
     return config if _is_config(config) else None

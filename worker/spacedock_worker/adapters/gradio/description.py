@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 
 from spacedock_worker.adapters import kinds
@@ -14,6 +15,7 @@ from spacedock_worker.adapters.endpoint import Endpoint, Slot
 from spacedock_worker.adapters.faults import bad_output, shortened
 from spacedock_worker.adapters.gradio.examples import first_rows, with_example
 from spacedock_worker.adapters.gradio.wire import (
+    MAX_PLACES,
     WEBSOCKET,
     Component,
     Config,
@@ -21,6 +23,8 @@ from spacedock_worker.adapters.gradio.wire import (
     Info,
     Parameter,
 )
+
+log = structlog.get_logger()
 
 MAX_NAME = 100
 PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*")
@@ -90,7 +94,7 @@ def _app(known: Config, told: Info) -> App:
     components = {component.id: component for component in known.components}
     found = [
         (_function(index, dependency, components, told), dependency)
-        for index, dependency in enumerate(known.dependencies)
+        for index, dependency in _first(known.dependencies)
         if dependency.callable
     ]
     rows = first_rows(known)
@@ -104,6 +108,17 @@ def _app(known: Config, told: Info) -> App:
     return App(
         shortened(known.version, 40), shortened(known.protocol, 40), prefix, known.enable_queue, functions
     )
+
+
+def _first(dependencies: Sequence[Dependency]) -> Iterator[tuple[int, Dependency]]:
+    """Each with its number, as long as their inputs and outputs together are not too many to look through."""
+    left = MAX_PLACES
+    for index, dependency in enumerate(dependencies):
+        left -= len(dependency.inputs) + len(dependency.outputs)
+        if left < 0:
+            log.info("gradio.functions_left_out", count=len(dependencies) - index)
+            return
+        yield index, dependency
 
 
 def _function(
@@ -203,10 +218,10 @@ def _slot(place: int, component: Component, parameter: Parameter | None) -> Slot
         position=place,
         required=required,
         default=default,
-        choices=_choices(props.get("choices")),
+        choices=component.choices,
         custom=bool(props.get("allow_custom_value")),
         many=_takes_many(component),
-        accepts=_strings(props.get("file_types")),
+        accepts=component.file_types,
         wrapped=_names(schema.get("properties"), "video"),
     )
 
@@ -233,13 +248,6 @@ def _default(component: Component, parameter: Parameter | None) -> tuple[bool, A
     return value is None or (value == "" and component.type in kinds.TEXT), value
 
 
-def _choices(choices: object) -> tuple[tuple[str, Any], ...]:
-    if not isinstance(choices, list):
-        return ()
-    pairs = (c if isinstance(c, list) and len(c) == 2 else [c, c] for c in choices)
-    return tuple((str(label), value) for label, value in pairs)
-
-
 def _takes_many(component: Component) -> bool:
     several = component.props.get("file_count") in ("multiple", "directory")
     return several or component.type == "gallery" or bool(component.props.get("multiselect"))
@@ -247,7 +255,3 @@ def _takes_many(component: Component) -> bool:
 
 def _names(properties: object, name: str) -> bool:
     return isinstance(properties, dict) and name in properties
-
-
-def _strings(value: object) -> tuple[str, ...]:
-    return tuple(v.lower() for v in value if isinstance(v, str)) if isinstance(value, list) else ()

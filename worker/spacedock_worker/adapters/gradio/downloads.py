@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from spacedock.files import Payload, media_type_of, payload_of
@@ -21,7 +22,8 @@ async def downloaded(
     for file in files:
         data, told = await _fetched(http, prefix, file, min(limits.file, left))
         left -= len(data)
-        payloads.append(payload_of(file.name, data, _media_type(file, told)))
+        # A large file takes long to hash.
+        payloads.append(await asyncio.to_thread(payload_of, file.name, data, _media_type(file, told)))
     return tuple(payloads)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from spacedock_worker.adapters import kinds
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.gradio.wire import Config
 
+_MOST = 20
 _LONGEST = 2_000
 """Characters of a text that is taken for an example."""
 
@@ -28,7 +30,7 @@ def with_example(
 
 def first_rows(known: Config) -> tuple[Mapping[int, Any], ...]:
     """The first row of each table of examples, as the values that a click on it gives to components."""
-    return tuple(_rows(known))
+    return tuple(islice(_rows(known), _MOST))
 
 
 def _rows(known: Config) -> Iterator[Mapping[int, Any]]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from spacedock_worker.adapters.base import OnProgress
 from spacedock_worker.adapters.faults import app_error, bad_output, crashed, shortened
-from spacedock_worker.adapters.gradio.diffs import BadEditError, applied
+from spacedock_worker.adapters.gradio.diffs import BadEditError, Editor
 from spacedock_worker.adapters.gradio.output import read_outputs
+from spacedock_worker.adapters.offload import LIGHT, weight
 from spacedock_worker.errors import StepError
 
 PROGRESS_CHARACTERS = 200
@@ -103,11 +104,15 @@ class Follower:
             self.on_progress("answering", self._partial())
 
     def _next(self, data: list[Any]) -> list[Any]:
-        if not self.edits or self._grown is None:
-            return data
-        if len(data) != len(self._grown):
+        if self.edits and self._grown is not None:
+            if len(data) != len(self._grown):
+                raise BadEditError
+            editor = Editor()
+            data = [editor.applied(value, edits) for value, edits in zip(self._grown, data, strict=True)]
+        if weight(data, characters=10) > LIGHT:
+            # To show so long an answer again and again would hold up other calls.
             raise BadEditError
-        return [applied(value, edits) for value, edits in zip(self._grown, data, strict=True)]
+        return data
 
     def _partial(self) -> str | None:
         try:
@@ -140,7 +145,7 @@ def _unquoted(text: str) -> str:
         return text
     try:
         return str(ast.literal_eval(text))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from spacedock_worker.adapters.faults import bad_output
 from spacedock_worker.adapters.files import encodable, safe_name, unique_name
-from spacedock_worker.adapters.gradio.text import joined
+from spacedock_worker.adapters.gradio.text import MAX_PAGE, joined
 
 MAX_DEPTH = 64
 MAX_FILES = 256
@@ -90,11 +90,15 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the outputs hold; `data` lists them by position, without the States."""
+    """What the outputs hold; `data` lists them by position, without the States.
+
+    `truncated` says that the text is only the beginning.
+    """
 
     text: str | None
     data: list[Any]
     files: tuple[OutputFile, ...]
+    truncated: bool = False
 
 
 def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Reading:
@@ -110,7 +114,8 @@ def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Readi
         if kind is not None:
             reader.inline = kind not in WORDS
             shown.append((kind, reader.read(value)))
-    return Reading(joined(shown), [value for _, value in shown], tuple(reader.files))
+    long = any(kind == "html" and isinstance(page, str) and len(page) > MAX_PAGE for kind, page in shown)
+    return Reading(joined(shown), [value for _, value in shown], tuple(reader.files), long)
 
 
 def _path(value: dict[str, Any]) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 from spacedock_worker.adapters.faults import bad_output, crashed
 from spacedock_worker.adapters.gradio.following import Follower
-from spacedock_worker.adapters.gradio.sse import EventBuffer
+from spacedock_worker.adapters.gradio.sse import events_of
 from spacedock_worker.adapters.gradio.transport import SMALL_ANSWER_BYTES, Posting, refusal
 from spacedock_worker.adapters.http import AppHttp, RefusedError
 from spacedock_worker.errors import StepError
@@ -51,15 +51,16 @@ class SseQueue:
         return event_id
 
     async def _follow(self, posting: Posting, event_id: str, follower: Follower) -> list[Any]:
-        events = EventBuffer(self._max)
         path, session = f"{self._prefix}/queue/data", {"session_hash": posting.session}
-        async with self._http.request("GET", path, params=session, patient=True) as stream:
-            async for chunk in stream.content.iter_any():
-                for event in events.feed(chunk):
-                    if isinstance(event, dict) and event.get("event_id") not in (event_id, None):
-                        continue
-                    if (outputs := follower.hear(event)) is not None:
-                        return outputs
+        async with (
+            self._http.request("GET", path, params=session, patient=True) as stream,
+            aclosing(events_of(stream, self._max)) as events,
+        ):
+            async for event in events:
+                if isinstance(event, dict) and event.get("event_id") not in (event_id, None):
+                    continue
+                if (outputs := follower.hear(event)) is not None:
+                    return outputs
         raise crashed("the app ended the connection before it answered: see the container's log")
 
     async def _cancel(self, posting: Posting, event_id: str, follower: Follower) -> None:

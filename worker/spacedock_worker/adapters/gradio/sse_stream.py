@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 from spacedock_worker.adapters.faults import app_error, crashed
 from spacedock_worker.adapters.gradio.following import Follower
-from spacedock_worker.adapters.gradio.sse import EventBuffer
+from spacedock_worker.adapters.gradio.sse import events_of
 from spacedock_worker.adapters.gradio.transport import SMALL_ANSWER_BYTES, Posting, refusal
 from spacedock_worker.adapters.http import AppHttp, RefusedError
 
@@ -20,17 +21,18 @@ class SseStream:
 
     async def call(self, posting: Posting, follower: Follower) -> list[Any]:
         """See `Transport.call`."""
-        events = EventBuffer(self._max)
         joining = {"fn_index": str(posting.fn_index), "session_hash": posting.session}
         path = f"{self._prefix}/queue/join"
         try:
-            async with self._http.request("GET", path, params=joining, patient=True) as stream:
-                async for chunk in stream.content.iter_any():
-                    for event in events.feed(chunk):
-                        if isinstance(event, dict) and event.get("msg") == "send_data":
-                            await self._send(posting, event.get("event_id"))
-                        elif (outputs := follower.hear(event)) is not None:
-                            return outputs
+            async with (
+                self._http.request("GET", path, params=joining, patient=True) as stream,
+                aclosing(events_of(stream, self._max)) as events,
+            ):
+                async for event in events:
+                    if isinstance(event, dict) and event.get("msg") == "send_data":
+                        await self._send(posting, event.get("event_id"))
+                    elif (outputs := follower.hear(event)) is not None:
+                        return outputs
         except RefusedError as error:
             raise refusal(error) from error
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -13,6 +14,9 @@ WEBSOCKET = "ws"
 
 # Far above any page that people use, and low enough that reading one takes no time.
 MAX_COMPONENTS, MAX_FUNCTIONS, MAX_SLOTS = 20_000, 4_000, 500
+# The inputs and outputs of all functions together; those of the functions after that are left out.
+MAX_PLACES = 40_000
+MAX_CHOICES, MAX_FILE_TYPES, MAX_PREFIX = 10_000, 100, 200
 
 _FALSE = re.compile(r"[Ff]alse(_\d+)?")
 
@@ -36,6 +40,23 @@ class Component(_Wire):
         """Whether no caller sees it: a State."""
         return self.type in ("state", "browserstate") or bool(self.skip_api)
 
+    @cached_property
+    def choices(self) -> tuple[tuple[str, Any], ...]:
+        """Its (label, value) pairs: many functions may read the same component."""
+        choices = self.props.get("choices")
+        if not isinstance(choices, list):
+            return ()
+        pairs = (c if isinstance(c, list) and len(c) == 2 else [c, c] for c in choices[:MAX_CHOICES])
+        return tuple((str(label), value) for label, value in pairs)
+
+    @cached_property
+    def file_types(self) -> tuple[str, ...]:
+        """The file types that it names, in lower case."""
+        types = self.props.get("file_types")
+        if not isinstance(types, list):
+            return ()
+        return tuple(kind.lower() for kind in types[:MAX_FILE_TYPES] if isinstance(kind, str))
+
     def text(self, prop: str) -> str:
         """A property that people read; empty where it is none."""
         value = self.props.get(prop)
@@ -46,7 +67,7 @@ class Dependency(_Wire):
     """One event of the page: what triggers it, and which components its function reads and writes."""
 
     id: int | None = None
-    targets: list[Any] = Field(default_factory=list)
+    targets: list[Any] = Field(default_factory=list, max_length=MAX_SLOTS)
     trigger: str | None = None
     api_name: str | bool | None = None
     inputs: list[int] = Field(default_factory=list, max_length=MAX_SLOTS)
@@ -92,7 +113,7 @@ class Config(_Wire):
 
     version: str = "unknown"
     protocol: str = WEBSOCKET
-    api_prefix: str = ""
+    api_prefix: str = Field(default="", max_length=MAX_PREFIX)
     enable_queue: bool = True
     components: list[Component] = Field(default_factory=list, max_length=MAX_COMPONENTS)
     dependencies: list[Dependency] = Field(max_length=MAX_FUNCTIONS)

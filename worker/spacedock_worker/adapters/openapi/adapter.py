@@ -11,7 +11,7 @@ import structlog
 
 from spacedock.files import Payload
 from spacedock_worker.adapters.base import AppAnswer, AppCall, OnProgress
-from spacedock_worker.adapters.choice import choose
+from spacedock_worker.adapters.choice import choose, weighed
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.explaining import explained
 from spacedock_worker.adapters.http import AppHttp, RefusedError
@@ -60,7 +60,7 @@ class OpenApiAdapter:
 
     async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
         """Call the operation that fits; see `Adapter.call`. The caller bounds the time."""
-        choice = choose(self.endpoints, call)
+        choice = await weighed(choose, self.endpoints, call)
         log.info("openapi.endpoint_chosen", endpoint=choice.endpoint.name)
         request = self._builds[choice.endpoint.name](choice.filling.data, call.files)
         on_progress("running")
@@ -78,7 +78,7 @@ class OpenApiAdapter:
 
     async def explain(self, call: AppCall) -> AppAnswer:
         """The choice of the operation with its reasons; see `Adapter.explain`."""
-        return explained(self.endpoints, call)
+        return await weighed(explained, self.endpoints, call)
 
     async def aclose(self) -> None:
         """Close the connections; safe to call twice."""

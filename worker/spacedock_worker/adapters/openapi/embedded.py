@@ -73,7 +73,7 @@ def _file_in(text: str, name: str) -> tuple[bytes, str] | None:
         known = media_type if MEDIA_TYPE.fullmatch(media_type) else sniffed(data[:HEAD_BYTES])
         return data, known or "application/octet-stream"
     # The first bytes are looked at before megabytes of what may be a text are decoded.
-    head = _decoded(text[: HEAD_BYTES // 3 * 4 + 4]) if _NAMED.fullmatch(name[:200]) else None
+    head = _decoded(text[: HEAD_BYTES // 3 * 4 + 4]) if _NAMED.fullmatch(name[-64:]) else None
     media_type = sniffed(head) or "" if head else ""
     data = _decoded(text) if media_type else None
     return (data, media_type) if data else None

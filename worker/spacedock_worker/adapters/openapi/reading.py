@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 from email.message import Message
@@ -10,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from spacedock.files import payload_of
+from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.adapters.faults import bad_output
 from spacedock_worker.adapters.files import encodable, safe_name
@@ -39,7 +41,7 @@ async def read_answer(
     name = _file_name(response)
     if name is None and is_json(response.content_type):
         body = await read_bounded(response, limits.answer, "the text")
-        return _from_json(endpoint, body, limits, pointer)
+        return await offload.read(_from_json, endpoint, body, limits, pointer)
     if pointer is not None:
         raise bad_output(
             f"the app answered with {response.content_type}, and the response pointer needs JSON"
@@ -49,7 +51,8 @@ async def read_answer(
         text = encodable(body.decode(_charset(response), errors="replace")) if body else None
         return AppAnswer(endpoint, text, text)
     body = await read_bounded(response, min(limits.file, limits.files), "a file")
-    return _from_bytes(endpoint, name, body, response.content_type)
+    # A large file takes long to hash.
+    return await asyncio.to_thread(_from_bytes, endpoint, name, body, response.content_type)
 
 
 def text_of(data: Any, depth: int = 0) -> str | None:
