@@ -19,8 +19,8 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.results import output_of
 
 APP = Path(__file__).parent.parent / "spaces" / "hostile-gradio" / "app.py"
-HELD = 0.2
-"""Seconds for which the loop may be held. The rule is half of that, on a machine that does nothing else."""
+HELD = 0.5
+"""Seconds for which the loop may be held. The rule is 0.1 s, on a machine that does nothing else."""
 
 
 @contextmanager
