@@ -239,7 +239,7 @@ async def _withheld(client: Client, made: Batch, book: ledger.BatchLedger, resul
     if withheld and not was_stopped:
         # Before anything is cancelled: the next run asks by new jobs, whatever becomes of this one.
         book.finish()
-        await call_off(client, made.numbers)
+        await call_off(client, list(made.numbers))
     return withheld
 
 

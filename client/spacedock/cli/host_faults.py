@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,8 +44,9 @@ class Guard:
         say("to go on with the answers of language models, add --allow-degraded")
 
 
-async def call_off(client: Client, job_ids: Iterable[str]) -> None:
+async def call_off(client: Client, job_ids: Sequence[str]) -> None:
     """Cancel what is left of a batch; what has ended stays as it is."""
-    for job_id in job_ids:
+    # The last first: those that run end when none is left to take their place.
+    for job_id in reversed(job_ids):
         with suppress(JobNotFoundError):
             await client.cancel(job_id)
