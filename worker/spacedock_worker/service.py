@@ -17,6 +17,7 @@ from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.alone import alone
 from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.containers.gpu import devices
+from spacedock_worker.containers.network import Network
 from spacedock_worker.desks import Desks
 from spacedock_worker.foresight import Foresight
 from spacedock_worker.host import Host
@@ -68,7 +69,9 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
         kept = keeping(settings, engine, registry, pool.holding, profiles, await _has_gpu(engine))
         stack.callback(kept.catalogue.close)
-        images, opener = Images(engine, settings.images, kept.notes.pulled), Opener()
+        builds = Network(engine, f"{settings.containers.network_name}-builds")
+        stack.push_async_callback(builds.remove)
+        images, opener = Images(engine, settings.images, kept.notes.pulled, builds), Opener()
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)

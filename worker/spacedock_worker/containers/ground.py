@@ -43,7 +43,7 @@ class Ground:
         available: Callable[[], int | None] = available_memory,
     ) -> None:
         self._engine, self._settings, self._available = engine, settings, available
-        name = settings.network or f"spacedock-{settings.instance_id}"
+        name = settings.network_name
         self._open, self._sealed = Network(engine, name), Network(engine, f"{name}-sealed", sealed=True)
         self._looking = asyncio.Lock()
         self._machine: Machine | None = None

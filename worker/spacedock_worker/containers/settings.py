@@ -51,3 +51,8 @@ class ContainerSettings(BaseModel):
     keep_warm: bool = False
     state: Path | None = None
     publish_ports: bool | None = None
+
+    @property
+    def network_name(self) -> str:
+        """How the names of this daemon's networks begin."""
+        return self.network or f"spacedock-{self.instance_id}"

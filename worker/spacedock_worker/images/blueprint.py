@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
+from spacedock_worker.images.admission import MAX_BYTES, ForbiddenError, Wants, examine
 from spacedock_worker.images.base import choose_base
 from spacedock_worker.images.context import BuildContext, pack
 from spacedock_worker.images.dockerfile import CA_NAME, Recipe, Step, dockerfile, dockerfile_text, trusting
@@ -27,7 +28,7 @@ _DIGEST_LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A build before it runs; without `base` and `words` where the Space brings its own Dockerfile."""
+    """A build before it runs; a Space's own Dockerfile has no `base` and `words`, but what it `wants`."""
 
     tag: str
     port: int
@@ -35,20 +36,23 @@ class Blueprint:
     words: tuple[str, ...]
     context: BuildContext
     base_path: str = ""
+    wants: Wants | None = None
 
 
 def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
     """The blueprint of the Space's image; blocks. `present` are the references of the images on this host.
 
     The tag is made from the context's digest, so the same repository gives the same tag. Raises StepError:
-    `unsupported` for a kind of Space that has nothing to run here, `build_failed` for a wrong setting.
+    `unsupported` for a kind of Space that has nothing to run here, and for a Dockerfile that asks for what it
+    may not have; `build_failed` for a wrong setting.
     """
     card = read_card(repository.text("README.md"))
     sdk = _sdk(card, repository)
     if sdk == "docker":
-        context = pack(_own_dockerfile(repository, settings), repository, prefix="")
+        extra, wants = _own_dockerfile(repository, settings)
+        context = pack(extra, repository, prefix="")
         port = card.app_port or DEFAULT_PORT
-        return Blueprint(_tag(name, context), port, None, (), context, card.base_path or "")
+        return Blueprint(_tag(name, context), port, None, (), context, card.base_path or "", wants)
     base = choose_base(card.python_version, settings.base_images, present)
     steps, ca = _steps(card, base, repository, settings)
     extra = {"Dockerfile": dockerfile_text(steps).encode()} | ({CA_NAME: ca} if ca else {})
@@ -99,12 +103,26 @@ def _steps(
         raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, message) from error
 
 
-def _own_dockerfile(repository: Repository, settings: ImageSettings) -> dict[str, bytes]:
-    """What goes beside a Space's own Dockerfile: nothing, unless there is a CA that builds must trust."""
-    ca = _ca(settings)
-    if ca is None:
-        return {}
-    return {"Dockerfile": trusting(repository.text("Dockerfile")).encode(), CA_NAME: ca}
+def _own_dockerfile(repository: Repository, settings: ImageSettings) -> tuple[dict[str, bytes], Wants]:
+    """What goes beside a Space's own Dockerfile where builds must trust a CA; and what it wants."""
+    text, ca = repository.text("Dockerfile"), _ca(settings)
+    if len(text.encode()) > MAX_BYTES:
+        raise forbidden(f"it is longer than {MAX_BYTES // 1024} kB; write a shorter one")
+    if ca is not None:
+        text = trusting(text)
+    try:
+        # As it is built: what is put in must not change what is read.
+        wants = examine(text)
+    except ForbiddenError as error:
+        raise forbidden(str(error)) from error
+    return ({"Dockerfile": text.encode(), CA_NAME: ca} if ca is not None else {}), wants
+
+
+def forbidden(why: str) -> StepError:
+    """The error for a Dockerfile that asks for what it may not have."""
+    return StepError(
+        Stage.BUILD, ErrorKind.UNSUPPORTED, f"this Space's Dockerfile is not built here: {why}.", ours=True
+    )
 
 
 def _ca(settings: ImageSettings) -> bytes | None:

@@ -12,9 +12,11 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.network import Network
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.blueprint import Blueprint, draw
-from spacedock_worker.images.build import build
+from spacedock_worker.images.borrowing import Borrowing
+from spacedock_worker.images.build import BuildLimits, build
 from spacedock_worker.images.described import HUB_LABEL, REVISION_LABEL, described, is_built, labels_of
 from spacedock_worker.images.hub import about, fetch
 from spacedock_worker.images.memory import Memory
@@ -35,10 +37,17 @@ A batch whose Space cannot be built goes on to the next one at once, instead of 
 
 
 class Builds:
-    """Builds images, and knows those that were built: the same repository gives the same image."""
+    """Builds images, and knows those that were built: the same repository gives the same image.
 
-    def __init__(self, engine: Engine, settings: ImageSettings, pulls: Pulls) -> None:
+    `network` is the one that builds run on (None: the engine's default bridge).
+    """
+
+    def __init__(
+        self, engine: Engine, settings: ImageSettings, pulls: Pulls, network: Network | None = None
+    ) -> None:
         self._engine, self._settings, self._pulls = engine, settings, pulls
+        self._network, self._borrowing = network, Borrowing(engine, settings, pulls)
+        self._free = asyncio.Semaphore(settings.max_builds)
         self._built: Memory[Image] = Memory()
         self._failed: Memory[StepError] = Memory(_TRY_AGAIN_SECONDS)
 
@@ -142,16 +151,27 @@ class Builds:
         self._check(drawn.tag)
         if drawn.base is not None and drawn.base not in present:
             await self._pull_base(drawn.base, hear)
+        if drawn.wants is not None:
+            await self._borrowing.get(drawn.wants, hear)
+        if self._network is not None:
+            await self._network.ensure()
+        if self._free.locked():
+            hear("waiting for other builds to end")
         try:
-            return await build(
-                self._engine,
-                drawn.context,
-                tag=drawn.tag,
-                labels=labels_of(source.name, source.hub_id, revision, drawn.port, drawn.base_path),
-                words=drawn.words,
-                seconds=self._settings.build_timeout,
-                on_progress=hear,
-            )
+            async with self._free:
+                return await build(
+                    self._engine,
+                    drawn.context,
+                    tag=drawn.tag,
+                    labels=labels_of(source.name, source.hub_id, revision, drawn.port, drawn.base_path),
+                    words=drawn.words,
+                    limits=BuildLimits(
+                        seconds=self._settings.build_timeout,
+                        memory=self._settings.build_memory,
+                        network=self._network.name if self._network is not None else None,
+                    ),
+                    on_progress=hear,
+                )
         except StepError as error:
             if error.kind is ErrorKind.BUILD_FAILED:
                 self._failed.put(drawn.tag, error)

@@ -89,13 +89,14 @@ def trusting(text: str) -> str:
     """A Space's own Dockerfile, with the CA bundle in each of its stages: else its pip knows no proxy."""
     lines: list[str] = []
     in_from = False
-    for line in text.splitlines():
+    # Not `splitlines`, which also parts a line where no builder does.
+    for line in text.split("\n"):
         lines.append(line)
         in_from = in_from or line.split(maxsplit=1)[:1] in (["FROM"], ["from"], ["From"])
         if in_from and not line.rstrip().endswith("\\"):
             lines.extend(step.instruction for step in _TRUST)
             in_from = False
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _gradio(recipe: Recipe) -> list[Step]:

@@ -12,6 +12,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.network import Network
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.builds import Builds
 from spacedock_worker.images.described import described, digest_of
@@ -31,13 +32,20 @@ log = structlog.get_logger()
 class Images:
     """The images of Spaces on this host; one get per image at a time, however many wait for it.
 
-    `pulled` hears of every image that is pulled for a Space.
+    `pulled` hears of every image that is pulled for a Space; `network` is the one that builds run on (None:
+    the engine's default bridge).
     """
 
-    def __init__(self, engine: Engine, settings: ImageSettings, pulled: Pulled | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ImageSettings,
+        pulled: Pulled | None = None,
+        network: Network | None = None,
+    ) -> None:
         self._engine = engine
         self._pulls = Pulls(engine, settings, pulled)
-        self._builds = Builds(engine, settings, self._pulls)
+        self._builds = Builds(engine, settings, self._pulls, network)
         self._hub = HubImages(engine, settings, self._pulls)
         self._shared: Shared[Image] = Shared()
         self._names: Memory[str] = Memory()

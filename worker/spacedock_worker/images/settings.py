@@ -17,6 +17,8 @@ class ImageSettings(BaseModel):
     Spaces trust besides (a company's proxy); `extra_index_url` is another package index for pip;
     images together may take `image_budget` bytes (None: as long as the engine's disk is not nearly full);
     `system_packages` are installed in every image that is built, before the Space's own packages.txt.
+    At most `max_builds` are built at once; a step of a build may take `build_memory` bytes, and all of it
+    `build_timeout`.
 
     With `pull_hub_images` a Space that is known by its Hub id alone is asked for at `hub_registry`, where the
     Hub keeps the images of Spaces, before it is built. With `hub_offline` the Hub is asked nothing, as with
@@ -34,6 +36,8 @@ class ImageSettings(BaseModel):
     system_packages: tuple[str, ...] = SYSTEM_PACKAGES
     pull_timeout: float = Field(default=1800.0, gt=0)
     build_timeout: float = Field(default=1800.0, gt=0)
+    build_memory: int = Field(default=4 * 2**30, ge=2**28)
+    max_builds: int = Field(default=2, ge=1)
     image_budget: int | None = Field(default=None, ge=0)
     hub_endpoint: str | None = None
     hub_offline: bool = False
