@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
-from spacedock import keys, wire
+from spacedock import keys, records, wire
 from spacedock.connection import OUTAGES, answer, told_as_ours
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
@@ -180,7 +180,7 @@ async def plan(caller: Caller, redis: Redis, request: JobRequest) -> dict[str, A
     finally:
         if request.privacy:
             # The call's prompt is in the server's append-only file until that is written anew.
-            await redis.set(keys.SCRUB, b"1")
+            await records.ask_to_scrub(redis)
 
 
 async def tiers(caller: Caller) -> dict[str, Any]:

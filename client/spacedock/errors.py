@@ -59,6 +59,31 @@ class RefusedError(SpacedockError):
         super().__init__(f"Redis at {url}: {why}. {advice}.")
 
 
+class QueueFullError(SpacedockError):
+    """Redis has no memory for new jobs; those that it has go on, and their results are written.
+
+    All in bytes: `used` of `limit` are taken; files and texts of jobs that wait or run hold `unfinished`,
+    those of jobs that have ended `ended`. `submitted` are the ids of the same call that came through before.
+    """
+
+    def __init__(
+        self, used: int, limit: int, unfinished: int, ended: int, submitted: tuple[str, ...] = ()
+    ) -> None:
+        self.used, self.limit, self.unfinished, self.ended = used, limit, unfinished, ended
+        self.submitted = submitted
+        level = f" ({_mb(used)} of {_mb(limit)} for jobs)" if limit else ""
+        came = f" {len(submitted)} jobs were submitted before, and go on." if submitted else ""
+        super().__init__(
+            f"the queue's memory is full{level}: jobs that wait or run hold {_mb(unfinished)}, those that "
+            f"have ended {_mb(ended)}.{came} Wait for jobs to end, free results with `spacedock cleanup "
+            "--older-than 1h`, or raise queue_memory (of a Redis of your own: maxmemory)."
+        )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 2**20:,.0f} MB"
+
+
 class NoWorkerError(SpacedockError):
     """No worker answered; Redis is there, but nothing takes work from it."""
 

@@ -122,6 +122,8 @@ return 1
     f"'SET', '{keys.SCRUB}', '1'",
 )
 
+_SCRUB = atomic("redis.call('SET', KEYS[1], '1')")
+
 DELETED = "deleted after it was read"
 
 
@@ -173,6 +175,11 @@ async def forget(redis: Redis, job_ids: Sequence[str]) -> int:
         for job_id in job_ids:
             await script(keys=[keys.job(job_id)], args=[KEEP_RESULT_S], client=pipe)
         return sum(await pipe.execute())
+
+
+async def ask_to_scrub(redis: Redis) -> None:
+    """Note that the server's file on disk has a prompt that is deleted; also where the server is full."""
+    await redis.register_script(_SCRUB)(keys=[keys.SCRUB])
 
 
 async def cancel(redis: Redis, job_id: str) -> JobState:

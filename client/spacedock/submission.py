@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
-from spacedock import keys, wire
+from spacedock import keys, memory, wire
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
 from spacedock.request import JobRequest
@@ -25,7 +26,8 @@ _CHUNK = 250
 """Jobs per script: enough to make the round trip cheap, few enough not to hold up the server."""
 
 _SUBMIT = atomic(
-    f"""
+    memory.FULL_LUA
+    + f"""
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local submitted = now[1] .. '.' .. string.format('%06d', now[2])
@@ -42,7 +44,7 @@ local function drop(digests)
     end
   end
 end
-local answers = {{}}
+local answers, refused = {{}}, nil
 for n, job in ipairs(cjson.decode(ARGV[1])) do
   local id, request, digests = job[1], job[2], job[3]
   if redis.call('EXISTS', '{keys.JOB}' .. id) == 1 then
@@ -51,6 +53,8 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
   elseif missing(digests) then
     answers[n] = 'missing'
   else
+    if refused == nil then refused = full() end
+    if refused then return 'full' end
     for _, digest in ipairs(digests) do
       redis.call('SADD', '{keys.PAYLOAD_USERS}' .. digest, id)
       redis.call('PERSIST', '{keys.PAYLOAD}' .. digest)
@@ -90,28 +94,59 @@ def job_id_of(request: JobRequest) -> str:
 
 
 async def upload(redis: Redis, payloads: Iterable[Payload]) -> None:
-    """Store the files that Redis does not hold yet; each content once, whatever its names."""
-    distinct = {payload.ref.place: payload for payload in payloads}
-    for place, payload in distinct.items():
-        grace = PRIVATE_GRACE_S if payload.ref.vault else UPLOAD_GRACE_S
+    """Store the files that Redis does not hold yet; each content once. Raises QueueFullError."""
+    lacking = await _lacking(redis, payloads)
+    if lacking:
+        await memory.check_room(redis, sum(payload.ref.size for payload in lacking))
+    try:
+        await _set(redis, lacking)
+    except OutOfMemoryError:
+        raise await memory.full_error(redis) from None
+
+
+async def store(redis: Redis, payloads: Iterable[Payload]) -> None:
+    """Store a result's files as `upload` does, up to the server's own limit. Raises redis-py's errors."""
+    await _set(redis, await _lacking(redis, payloads))
+
+
+async def _set(redis: Redis, payloads: Iterable[Payload]) -> None:
+    for payload in payloads:
         # One at a time: a pipeline of them would hold every file in memory twice.
+        # NX: whoever stored the same file meanwhile may have a job that needs it without end.
+        await redis.set(keys.payload(payload.ref.place), payload.data, ex=grace_of(payload), nx=True)
+
+
+async def _lacking(redis: Redis, payloads: Iterable[Payload]) -> list[Payload]:
+    """Those of the files that are not there, whatever their names; the others wait for their job anew."""
+    lacking = []
+    for place, payload in {payload.ref.place: payload for payload in payloads}.items():
         # GT never shortens: a file that unfinished jobs need has no end.
-        await redis.expire(keys.payload(place), grace, gt=True)
+        await redis.expire(keys.payload(place), grace_of(payload), gt=True)
         if not await redis.exists(keys.payload(place)):
-            # NX: whoever stored the same file meanwhile may have a job that needs it without end.
-            await redis.set(keys.payload(place), payload.data, ex=grace, nx=True)
+            lacking.append(payload)
+    return lacking
+
+
+def grace_of(payload: Payload) -> int:
+    """How many seconds a file waits for its job."""
+    return PRIVATE_GRACE_S if payload.ref.vault else UPLOAD_GRACE_S
 
 
 async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
     """Make one job of each request, in order, and return their ids. The files must be uploaded.
 
     Raises BadRequestError where a request is no JSON or shares what is private (none is submitted then), or
-    where a file is not there (the other jobs are submitted).
+    where a file is not there (the other jobs are submitted); QueueFullError, which names those submitted.
     """
     rows = [_row(job_id_of(request), request) for request in requests]
     script, lacking = redis.register_script(_SUBMIT), 0
     for start in range(0, len(rows), _CHUNK):
-        answers = await script(args=[json.dumps(rows[start : start + _CHUNK]), _ARQ_JOB])
+        try:
+            answers = await script(args=[json.dumps(rows[start : start + _CHUNK]), _ARQ_JOB])
+        except OutOfMemoryError:
+            answers = b"full"
+        if answers == b"full":
+            raise await memory.full_error(redis, tuple(job_id for job_id, *_ in rows[:start]))
         lacking += answers.count(b"missing")
     if lacking:
         raise BadRequestError(

@@ -41,7 +41,7 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.
         paths.make_private(settings.runtime_dir)
         async with AsyncExitStack() as children:
             if settings.redis_url is None:
-                valkey = EmbeddedValkey(settings.socket, settings.state_dir)
+                valkey = EmbeddedValkey(settings.socket, settings.state_dir, settings.valkey_memory)
                 await children.enter_async_context(alive("valkey", valkey))
                 await children.enter_async_context(running(scrub(socket_url(settings.socket))))
             elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):

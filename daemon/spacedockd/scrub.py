@@ -10,6 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from spacedock import keys
 from spacedock.connection import connect
+from spacedock.records import ask_to_scrub
 
 SCRUB_SECONDS = 30.0
 """How soon after a private job was deleted the file is written anew."""
@@ -33,4 +34,4 @@ async def _rewrite(redis: Redis) -> None:
         await redis.bgrewriteaof()  # type: ignore[no-untyped-call]
     except ResponseError:
         # A rewrite is under way that began before the deletion.
-        await redis.set(keys.SCRUB, b"1")
+        await ask_to_scrub(redis)

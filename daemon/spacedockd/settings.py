@@ -19,6 +19,7 @@ from spacedock_worker.models import ModelEndpoint
 from spacedock_worker.settings import WorkerSettings
 from spacedockd import paths
 from spacedockd.model.job import SmolLMSettings
+from spacedockd.valkey import share_of_host
 
 PREFIX = "SPACEDOCK_"
 _NOT_SETTINGS = frozenset({"SPACEDOCK_CONFIG"})
@@ -32,7 +33,8 @@ class ConfigError(SpacedockError):
 class DaemonSettings(BaseModel):
     """Everything that can be configured; nothing needs to be. Times are in seconds.
 
-    Without `redis_url` the daemon runs a Valkey of its own. `registry` is registry.yaml's place,
+    Without `redis_url` the daemon runs a Valkey of its own, which may hold `queue_memory` bytes (None: an
+    eighth of this host's memory). `registry` is registry.yaml's place,
     `secrets_dir` that of the Spaces' secrets (SPACE/NAME; default: `secrets` in `state_dir`), `lock` that of
     the lock file (None: spacedock.lock beside the registry, if it is there).
     `default_model` replaces the SmolLM server that the daemon would run.
@@ -41,6 +43,7 @@ class DaemonSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     redis_url: str | None = None
+    queue_memory: int | None = Field(default=None, ge=2**26)
     state_dir: Path
     runtime_dir: Path
     registry: Path | None = None
@@ -62,6 +65,11 @@ class DaemonSettings(BaseModel):
         """The unix socket of the daemon's own Valkey."""
         return self.runtime_dir / SOCKET
 
+    @property
+    def valkey_memory(self) -> int:
+        """The bytes that the daemon's own Valkey may hold, which no container gets; 0 without one."""
+        return 0 if self.redis_url is not None else self.queue_memory or share_of_host()
+
     def worker(self, default_model: ModelEndpoint | None) -> WorkerSettings:
         """What the worker is told. `default_model` is the daemon's own server, if it runs one."""
         return WorkerSettings(
@@ -76,7 +84,12 @@ class DaemonSettings(BaseModel):
             images=self.images.model_copy(
                 update={"scratch": self.images.scratch or self.state_dir / "downloads"}
             ),
-            containers=self.containers.model_copy(update={"state": self.state_dir / "containers"}),
+            containers=self.containers.model_copy(
+                update={
+                    "state": self.state_dir / "containers",
+                    "memory_reserve": self.containers.memory_reserve + self.valkey_memory,
+                }
+            ),
             models=self.models,
             look_for_models=self.look_for_models,
             default_model=self.default_model or default_model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import shutil
 from asyncio.subprocess import Process
@@ -25,6 +26,8 @@ STOP_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 _WATCH_SECONDS = 1.0
 _LONGEST_SOCKET = 100
+_LEAST_MEMORY = 2**28
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 class ValkeyError(SpacedockError):
@@ -32,10 +35,13 @@ class ValkeyError(SpacedockError):
 
 
 class EmbeddedValkey:
-    """One Valkey server for this state directory. start() and stop() may be called twice."""
+    """One Valkey server for this state directory. start() and stop() may be called twice.
 
-    def __init__(self, socket: Path, state_dir: Path) -> None:
-        self.socket = socket
+    It holds `memory` bytes at most, and refuses more: it never drops what it has.
+    """
+
+    def __init__(self, socket: Path, state_dir: Path, memory: int) -> None:
+        self.socket, self._memory = socket, memory
         self._directory = state_dir / "valkey"
         self._process: Process | None = None
 
@@ -55,6 +61,7 @@ class EmbeddedValkey:
                 raise ValkeyError(
                     f"what listens on {self.socket} does not answer. Stop it, then start again."
                 )
+            await self._adjust()
             log.info("valkey.attached", socket=str(self.socket))
             return
         self.socket.unlink(missing_ok=True)
@@ -71,7 +78,7 @@ class EmbeddedValkey:
                 f"the embedded Valkey did not start; its log is {self._directory / 'valkey.log'}. "
                 "Or name a Redis of your own with redis_url."
             )
-        await self._quieten()
+        await self._adjust()
         log.info("valkey.started", socket=str(self.socket), pid=self._process.pid)
 
     async def ended(self) -> None:
@@ -108,12 +115,21 @@ class EmbeddedValkey:
         except (RedisError, OSError, TimeoutError):
             return False
 
-    async def _quieten(self) -> None:
-        """Have Valkey keep no beginnings of large calls either; an older server does not know of it."""
+    async def _adjust(self) -> None:
+        """Set what a server that we attached to may have otherwise, or that an older one does not know.
+
+        Valkey keeps no beginnings of large calls either: they have prompts.
+        """
+        settings: dict[str, str | int] = {
+            "maxmemory": self._memory,
+            "maxmemory-policy": "noeviction",
+            "commandlog-request-larger-than": -1,
+            "commandlog-reply-larger-than": -1,
+        }
         async with connect(socket_url(self.socket)) as redis:
-            for setting in ("commandlog-request-larger-than", "commandlog-reply-larger-than"):
+            for setting, value in settings.items():
                 with suppress(RedisError, OSError):
-                    await redis.config_set(setting, -1)
+                    await redis.config_set(setting, value)
 
     async def _is_listened_on(self) -> bool:
         try:
@@ -147,11 +163,21 @@ class EmbeddedValkey:
             "save": '""',
             # It would show the beginnings of long calls, and calls have prompts.
             "slowlog-log-slower-than": -1,
+            "maxmemory": self._memory,
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
         path.write_text("".join(f"{key} {value}\n" for key, value in lines.items()))
         return path
+
+
+def share_of_host() -> int:
+    """An eighth of the memory that this host, or this control group of it, has; in bytes."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in _GROUP_LIMITS:
+        with suppress(OSError, ValueError):
+            memory = min(memory, int(Path(limit).read_text(encoding="ascii")))
+    return max(memory // 8, _LEAST_MEMORY)
 
 
 def server_binary() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,21 @@ def test_the_workers_settings_survive_the_pipe(env: dict[str, str], config: Path
     text = "models: [{name: a, base_url: 'http://h/v1', api_key: secret, accepts: [text, image]}]\n"
     worker = loaded(env, config, text).worker(None)
     assert type(worker).model_validate_json(as_line(worker)) == worker
+
+
+def test_the_embedded_valkey_gets_an_eighth_of_this_hosts_memory(env: dict[str, str]) -> None:
+    settings = loaded(env)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 2**28 <= settings.valkey_memory <= max(2**28, memory // 8)
+
+
+def test_what_the_embedded_valkey_may_hold_is_no_containers(env: dict[str, str], config: Path) -> None:
+    own = loaded(env, config, "queue_memory: 536870912\ncontainers: {memory_reserve: 1073741824}\n")
+    assert own.valkey_memory == 2**29
+    assert own.worker(None).containers.memory_reserve == 2**30 + 2**29
+    other = loaded(env, config, "redis_url: redis://h\n")
+    assert (other.valkey_memory, other.worker(None).containers.memory_reserve) == (0, 2**30)
+
+
+def test_a_queue_that_could_hold_no_file_is_refused(env: dict[str, str], config: Path) -> None:
+    assert "queue_memory" in refused(env, config, "queue_memory: 1000\n")

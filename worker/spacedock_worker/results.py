@@ -6,13 +6,19 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
-from spacedock import submission
+from spacedock import keys, submission
 from spacedock.errors import FileTooLargeError
 from spacedock.files import check_sizes, set_apart
+from spacedock.memory import LEVELS_LUA
 from spacedock.result import ErrorKind, Output, Stage
+from spacedock.scripts import atomic
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import StepError
+
+PAST_LIMIT = 1.25
+"""Files of results may fill a server that is full up to so many times its `maxmemory`."""
 
 MAX_TEXT = 2**20
 """Characters of `output.text`; what is longer is cut, and flagged (the data stay whole)."""
@@ -60,6 +66,26 @@ def apart(answer: AppAnswer, job_id: str) -> AppAnswer:
     return replace(answer, files=set_apart(answer.files, job_id))
 
 
+_STORE_PAST = atomic(
+    LEVELS_LUA
+    + f"""
+local used, limit = levels()
+if used > limit * {PAST_LIMIT} then return redis.error_reply('OOM no room for results either') end
+return redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2], 'NX')
+"""
+)
+
+
 async def store_files(redis: Redis, answer: AppAnswer) -> None:
-    """Store the answer's files, each content once."""
-    await submission.upload(redis, answer.files)
+    """Store the answer's files, each content once, also where the server is full: no new job starts then.
+
+    Raises redis-py's OutOfMemoryError where not even that is possible; later it may be.
+    """
+    try:
+        await submission.store(redis, answer.files)
+    except OutOfMemoryError:
+        script = redis.register_script(_STORE_PAST)
+        for payload in answer.files:
+            await script(
+                keys=[keys.payload(payload.ref.place)], args=[payload.data, submission.grace_of(payload)]
+            )

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -22,12 +22,14 @@ from spacedock.cli.meter import Meter
 from spacedock.cli.printing import save, say
 from spacedock.cli.rehearsal import rehearse
 from spacedock.client import Client, prepare
-from spacedock.errors import BadRequestError, ResultDeletedError
+from spacedock.errors import BadRequestError, JobNotFoundError, QueueFullError, ResultDeletedError
 from spacedock.files import Payload, set_apart
 from spacedock.request import JobRequest, Tier
 from spacedock.result import JobResult
+from spacedock.submission import job_id_of
 
 _CHUNK = 250
+_CHUNK_BYTES = 2**24
 
 
 @dataclass(slots=True)
@@ -165,33 +167,62 @@ async def _carry_out(
     file: TextIO,
 ) -> None:
     try:
-        await _submit(client, made, left, book, meter)
+        full = await _submit(client, made, left, book, meter)
         await _collect(client, made, book, meter, file)
     except asyncio.CancelledError:
         meter.close()
         say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
         raise typer.Exit(INTERRUPTED) from None
+    if full is not None:
+        raise full
 
 
 async def _submit(
     client: Client, made: Batch, left: dict[int, JobRequest], book: ledger.BatchLedger, meter: Meter
-) -> None:
-    """Hand over the lines in order; files go just before the jobs that need them."""
-    numbers = list(left)
-    for start in range(0, len(numbers), _CHUNK):
-        chunk = numbers[start : start + _CHUNK]
+) -> QueueFullError | None:
+    """Hand over the lines in order, as far as the queue has room; files go just before their jobs."""
+    for chunk in _chunks(left):
         requests = [
             left[number].model_copy(update={"idempotency_key": book.key(number, left[number])})
             for number in chunk
         ]
-        if made.repository is not None:
-            await client.store([made.repository])
-        for number in chunk:
-            if made.files[number]:
-                await client.store(_payloads(made.files[number], left[number]))
-        ids = await client.submit_many(requests)
+        try:
+            if made.repository is not None:
+                await client.store([made.repository])
+            for number in chunk:
+                if made.files[number]:
+                    await client.store(_payloads(made.files[number], left[number]))
+            ids = await client.submit_many(requests)
+        except QueueFullError as error:
+            made.numbers.update(await _handed_over_before(client, dict(zip(chunk, requests, strict=True))))
+            say(f"{len(made.numbers)} of {len(left)} lines are handed over; then the queue's memory was full")
+            return error
         made.numbers.update(zip(ids, chunk, strict=True))
         meter.submitted(len(chunk))
+    return None
+
+
+def _chunks(left: dict[int, JobRequest]) -> Iterator[list[int]]:
+    """The lines' numbers, few enough at once that their files, which go ahead of their jobs, are not much."""
+    chunk: list[int] = []
+    size = 0
+    for number, request in left.items():
+        chunk.append(number)
+        size += sum(ref.size for ref in request.files)
+        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+async def _handed_over_before(client: Client, requests: dict[int, JobRequest]) -> dict[str, int]:
+    """Those of the lines whose jobs an earlier run submitted."""
+    found = {}
+    for number, request in requests.items():
+        with suppress(JobNotFoundError):
+            found[(await client.status(job_id_of(request))).id] = number
+    return found
 
 
 def _payloads(files: tuple[str, ...], request: JobRequest) -> Sequence[Payload]:
