@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from spacedock_worker.containers.body import Limits, Site, cache_path, create_body, task_body
+from spacedock_worker.containers.body import HOST_NAMES, Limits, Site, cache_path, create_body, task_body
 from spacedock_worker.containers.spec import ContainerSpec
 
 SPEC = ContainerSpec("mood", "spacedock/space-mood:1", "sha256:1", env={"MODEL": "small"})
@@ -98,6 +98,12 @@ def test_folders_that_images_fill_stay_where_they_are(name: str) -> None:
 def test_a_sealed_container_asks_no_name_server_and_no_hub() -> None:
     assert not {"Dns", "DnsOptions"} & host().keys()
     found = host(replace(SPEC, sealed=True))
+    assert "ExtraHosts" not in found
+    assert "ExtraHosts" not in host(hidden=HOST_NAMES)
+    assert host(replace(SPEC, sealed=True), hidden=HOST_NAMES)["ExtraHosts"] == [
+        "host.containers.internal:127.0.0.1",
+        "host.docker.internal:127.0.0.1",
+    ]
     assert (found["Dns"], found["DnsOptions"]) == (["127.0.0.1"], ["timeout:1", "attempts:1"])
     told = env(replace(SPEC, sealed=True))
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")

@@ -21,6 +21,9 @@ _SHARED_MEMORY = 64 * 2**20
 _VAR_TMP = 64 * 2**20
 # Nobody listens there. An engine's own resolver may ask the host's, which is a way out (CVE-2024-29018).
 _NO_RESOLVER = "127.0.0.1"
+HOST_NAMES = ("host.containers.internal", "host.docker.internal")
+"""The names by which Podman tells every container this host's address."""
+
 # Folders of the engine, of ours, and of programs.
 _NO_CACHE = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", WORKSPACE)
 # A volume there would go on showing an app that its image has since replaced.
@@ -44,7 +47,8 @@ class Site:
 
     With `publish` its port is reachable at 127.0.0.1, on a port that the engine chooses. `cache` names the
     volume to mount at `spec.cache`; `gpus` are the ids of its GPUs; `runtime` is the OCI runtime of Spaces
-    that name none.
+    that name none. `hidden` are names that the engine gives an address, and that a sealed container gets none
+    for.
     """
 
     owner: str
@@ -53,6 +57,7 @@ class Site:
     cache: str | None = None
     gpus: tuple[str, ...] = ()
     runtime: str | None = None
+    hidden: tuple[str, ...] = ()
 
 
 def create_body(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, Any]:
@@ -151,6 +156,9 @@ def _host_config(spec: ContainerSpec, limits: Limits, site: Site) -> dict[str, A
 def _given(spec: ContainerSpec, site: Site) -> dict[str, Any]:
     """What the container has of this host, where there is anything."""
     config: dict[str, Any] = {}
+    if spec.sealed and site.hidden:
+        # The engine adds no name that is there already: these lead back into the container.
+        config["ExtraHosts"] = [f"{name}:{_NO_RESOLVER}" for name in site.hidden]
     path = cache_path(spec.cache)
     if site.cache is not None and path is not None:
         # What a private container was asked must not wait there for one that has a way out.

@@ -59,12 +59,16 @@ class Completion:
         or `output`, and `docker_unavailable`.
         """
         try:
-            return await self._run(body, start, on_progress)
+            completed = await self._run(body, start, on_progress)
         except StepError as error:
             # Of a container that we killed, what was seen of it first is not why.
             if (verdict := self._container.verdict(error.stage)) is not None:
                 raise verdict from error
             raise
+        # Podman lets a program that is removed end by itself first.
+        if (verdict := self._container.verdict(Stage.CALL)) is not None:
+            raise verdict
+        return completed
 
     async def _run(self, body: dict[str, Any], start: Start, on_progress: OnProgress) -> Completed:
         now = asyncio.get_running_loop().time

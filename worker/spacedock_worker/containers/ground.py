@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.assign import Room
-from spacedock_worker.containers.body import Limits, Site
+from spacedock_worker.containers.body import HOST_NAMES, Limits, Site
 from spacedock_worker.containers.capacity import (
     Machine,
     available_memory,
@@ -108,6 +108,14 @@ class Ground:
         await network.ensure()
         cache = await self.caches.ensure(spec)
         present = await asyncio.to_thread(devices) if spec.gpu != "none" else ()
+        podman = (await self._engine.dialect(Stage.START)).podman
+        if podman and (runtime := spec.runtime or self._settings.runtime):
+            # It would run with the usual one, without a word.
+            message = (
+                f"{spec.space} cannot have the runtime {runtime} here: Podman takes none by its Docker API. "
+                "Remove `runtime`, and make it Podman's own in containers.conf."
+            )
+            raise StepError(Stage.START, ErrorKind.UNSUPPORTED, message, ours=True)
         return Site(
             owner=self._settings.instance_id,
             network=network.name,
@@ -115,6 +123,7 @@ class Ground:
             cache=cache,
             gpus=self.gpus.give(name, spec.gpu, present, self._settings.gpu_free),
             runtime=self._settings.runtime,
+            hidden=HOST_NAMES if podman else (),
         )
 
     async def leave(self) -> None:

@@ -14,6 +14,7 @@ _HINTS = (
     ("cgroup", "Check that this host's cgroups are mounted, and may be written to."),
     ("runtime name", "Correct `containers.runtime`, or install that runtime for the Docker Engine."),
     ("runtime specified", "Correct `containers.runtime`, or install that runtime for the Docker Engine."),
+    ("nftables", "Install nftables, which Podman's networks need."),
     ("iptables", "Check that the Docker Engine may set firewall rules, or restart it."),
 )
 _USUAL = "Try `docker run`, and see `docker info`."
