@@ -219,8 +219,8 @@ async def test_a_clean_up_frees_exactly_what_it_says_and_nothing_of_others(
     }
     assert planned["kinds"]["scratch"] == {"count": 1, "bytes": 5}
     assert 50_000 <= planned["kinds"]["caches"]["bytes"] < 80_000
-    # Its own files, and not the base that it shares.
-    assert DATA < planned["kinds"]["images"]["bytes"] < DATA + 10_000
+    # Its own files, in blocks in some stores, and not the base that it shares.
+    assert DATA < planned["kinds"]["images"]["bytes"] < DATA + 30_000
     assert await host.has(f"containers/{ended}/json")
     assert await host.has(f"images/{gone.reference}/json")
 
