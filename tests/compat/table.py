@@ -1,19 +1,15 @@
-"""docs/compatibility.md: which call works on which Gradio, here and by gradio_client."""
+"""The table of docs/compatibility.md: which call works on which Gradio, here and by gradio_client."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.compat.case import VERSIONS, Case
 from tests.compat.cases import cases
 from tests.compat.outcome import Outcome
+from tests.page import as_row, put
 
-PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
-
-HEAD = """# Compatibility
-
-Made by `make test-full`: each call below was made to a real app in its container, on each version of Gradio
+HEAD = """Made by `make test-full`: each call below was made to a real app in its container, on each version of Gradio
 that can express it, twice in a row (the second time may go past the app's queue). The apps are in
 `tests/spaces/`, the calls with their answers in `tests/compat/`.
 
@@ -37,26 +33,26 @@ class Table:
             self.official[case.id, version] = official
 
     def write(self) -> None:
-        """Write the page, if every case was run."""
+        """Write the table, if every case was run."""
         wanted = {(case.id, v) for case in cases() for v in VERSIONS if v not in case.lacks}
         if wanted <= self.ours.keys():
-            PAGE.write_text(self.text())
+            put("gradio", self.text())
 
     def text(self) -> str:
-        """The page."""
+        """The table, with what it needs to be read."""
         notes: list[str] = []
         columns = ["Space", "what it shows", *VERSIONS, "gradio_client"]
-        lines = [HEAD, _row(columns), _row(["---"] * len(columns))]
+        lines = [HEAD, as_row(columns), as_row(["---"] * len(columns))]
         lines += [self._case(case, notes) for case in cases()]
         total = f"{sum(o.right for o in self.ours.values())} of {len(self.ours)} calls here"
         theirs = f"{sum(o.right for o in self.official.values())} of {len(self.official)} by gradio_client"
-        lines += ["", f"Right: {total}, {theirs}.", "", "## Notes", ""]
+        lines += ["", f"Right: {total}, {theirs}.", "", "### Notes", ""]
         lines += [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines)
 
     def _case(self, case: Case, notes: list[str]) -> str:
         cells = [self._cell(case, version, notes) for version in VERSIONS]
-        return _row([case.space, case.name, *cells, self._theirs(case, notes)])
+        return as_row([case.space, case.name, *cells, self._theirs(case, notes)])
 
     def _cell(self, case: Case, version: str, notes: list[str]) -> str:
         if version in case.lacks:
@@ -78,7 +74,3 @@ def _noted(note: str, notes: list[str]) -> str:
     if note not in notes:
         notes.append(note)
     return f"({notes.index(note) + 1})"
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

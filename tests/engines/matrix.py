@@ -1,0 +1,142 @@
+"""`python -m tests.engines.matrix`: the suites that touch an engine, on every engine (make test-engines)."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.engines.suite import ROOT, Outcome, run
+from tests.page import put_row
+
+ENGINE = Path(__file__).parent / "engine.sh"
+OWN = "20.10"
+"""This machine's own engine, which is Debian 12's."""
+
+STORES = {OWN: "Docker", "26": "Docker", "26-containerd": "containerd", "28": "Docker", "28-containerd": "containerd"}
+SMOKE = "podman"
+BASE = "spacedock/python:3.11"
+_I = "tests/integration/"
+SUITES = {
+    "containers": (f"{_I}containers", f"--ignore={_I}containers/test_disk.py", f"{_I}test_command.py"),
+    "hostile": (f"{_I}hostile",),
+    "privacy": (f"{_I}test_privacy.py", f"{_I}test_privacy_commands.py"),
+    "images": (
+        f"{_I}test_hub_images.py",
+        f"{_I}test_pull.py",
+        f"{_I}test_pull_interrupted.py",
+        f"{_I}test_pull_login.py",
+        f"{_I}apps/test_images.py",
+    ),
+    "disk": (f"{_I}containers/test_disk.py",),
+    "upkeep": (f"{_I}test_upkeep.py", f"{_I}test_sweep.py"),
+    "acceptance": ("tests/acceptance",),
+    "smoke": (f"{_I}containers/test_pool.py", f"{_I}test_command.py", f"{_I}apps/test_images.py"),
+}
+SUITE_SECONDS = 1800.0
+LAYERS_SECONDS = 1800.0
+
+
+def main() -> int:
+    """Run what was asked for; returns 1 where a test failed."""
+    arguments = _arguments()
+    began, wrong = time.monotonic(), 0
+    for engine in arguments.engines:
+        chosen = arguments.suites or suites_of(engine)
+        wrong += not _on(engine, chosen)
+    _say(f"{len(arguments.engines)} engines in {time.monotonic() - began:.0f} s, {wrong} with failures")
+    return 1 if wrong else 0
+
+
+def suites_of(engine: str) -> list[str]:
+    """The suites that run on an engine when nobody chooses."""
+    return ["smoke"] if engine == SMOKE else [name for name in SUITES if name != "smoke"]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make test-engines")
+    parser.add_argument("--engines", nargs="*", choices=[*STORES, SMOKE])
+    parser.add_argument("--suites", nargs="*", choices=list(SUITES))
+    found = parser.parse_args()
+    found.engines = found.engines or [OWN, "26", "28", "28-containerd", SMOKE]
+    return found
+
+
+def _on(engine: str, chosen: list[str]) -> bool:
+    """Run the suites on one engine; whether all passed. A whole run becomes a row of the page."""
+    began = time.monotonic()
+    if engine != OWN:
+        subprocess.run([ENGINE, "start", engine], check=True)
+    try:
+        version = _output(engine, "docker", "version", "--format", "{{.Server.Version}}, API {{.Server.APIVersion}}")
+        _say(f"{engine}: {version}")
+        _prepare(engine)
+        _say(f"{engine} started, with images: {time.monotonic() - began:.0f} s")
+        outcomes = {suite: _suite(engine, suite) for suite in chosen}
+    finally:
+        if engine != OWN:
+            subprocess.run([ENGINE, "stop", engine], check=True)
+    _say(f"{engine} in all: {time.monotonic() - began:.0f} s")
+    if chosen == suites_of(engine):
+        _write(engine, version, outcomes)
+    return all(outcome.right for outcome in outcomes.values())
+
+
+def _suite(engine: str, suite: str) -> Outcome:
+    pytest = [sys.executable, "-m", "pytest"]
+    outcome = run(f"{engine}-{suite}", _on_engine(engine, *pytest), SUITES[suite], SUITE_SECONDS)
+    _say(f"{engine} {suite}: {outcome}" + (f" (skipped: {outcome.skipped})" if outcome.skipped else ""))
+    for name in outcome.failed:
+        _say(f"  failed: {name}")
+    return outcome
+
+
+def _prepare(engine: str) -> None:
+    """The base image and what test Spaces share, unless they are there from the last time.
+
+    With the images between, Docker's own store finds every step of a build again. Containerd's does not,
+    so it gets the base alone, and builds.
+    """
+    if engine != OWN and BASE not in _output(engine, "docker", "images", "--format", "{{.Repository}}:{{.Tag}}"):
+        images = [BASE] if STORES.get(engine) != "Docker" else _all_images()
+        saved = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+        subprocess.run(_on_engine(engine, "docker", "load", "--quiet"), stdin=saved.stdout, check=True, capture_output=True)
+        saved.wait()
+    if engine != SMOKE:
+        layers = _on_engine(engine, sys.executable, "-m", "tests.layers")
+        subprocess.run(layers, cwd=ROOT, check=True, timeout=LAYERS_SECONDS)
+
+
+def _all_images() -> list[str]:
+    """This machine's images of ours by name, and those between them by id."""
+    lines = _output(OWN, "docker", "images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
+    pairs = [line.split() for line in lines]
+    named = [name for name, _ in pairs if name.startswith("spacedock/")]
+    return named + [number for name, number in pairs if name.startswith("<none>")]
+
+
+def _on_engine(engine: str, *command: str) -> list[str]:
+    return list(command) if engine == OWN else [str(ENGINE), "in", engine, *command]
+
+
+def _output(engine: str, *command: str) -> str:
+    ran = subprocess.run(_on_engine(engine, *command), check=True, capture_output=True, text=True)
+    return ran.stdout.strip()
+
+
+def _write(engine: str, version: str, outcomes: dict[str, Outcome]) -> None:
+    suites = list(SUITES)
+    cells = [str(outcomes[suite]) if suite in outcomes else "·" for suite in suites]
+    name = "Podman" if engine == SMOKE else f"Docker Engine, {STORES[engine]}'s image store"
+    put_row("engines", ["engine", "version", *suites], [f"{name} ({engine})", version, *cells])
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"test-engines: {line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

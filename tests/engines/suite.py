@@ -1,0 +1,75 @@
+"""A run of pytest somewhere else on this machine, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[2]
+OUT = ROOT / ".cache" / "engines"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to; `failed` names its tests. Without any test, pytest itself came to grief."""
+
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    skipped: int
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        """Whether there were tests, and all passed."""
+        return bool(self.passed) and not self.failed
+
+    def only(self, word: str) -> Outcome:
+        """What came of the tests with a word in their name."""
+        passed, failed = ([name for name in names if word in name] for names in (self.passed, self.failed))
+        return Outcome(tuple(passed), tuple(failed), 0, self.seconds)
+
+    def __str__(self) -> str:
+        ran = len(self.passed) + len(self.failed)
+        return f"{len(self.passed)} of {ran}, {self.seconds:.0f} s"
+
+
+def run(name: str, command: Sequence[str | Path], arguments: Sequence[str], seconds: float) -> Outcome:
+    """Run `command`, which begins a pytest, with more arguments; its words go to .cache/engines/NAME.log."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    report = OUT / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    whole = [*command, "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments]
+    began = time.monotonic()
+    with (OUT / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            whole, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            process.wait(seconds)
+        except BaseException as error:
+            os.killpg(process.pid, 9)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+    return _read(report, time.monotonic() - began)
+
+
+def _read(report: Path, seconds: float) -> Outcome:
+    """What the report says; a run that was killed or could not begin leaves none."""
+    if not report.exists():
+        return Outcome((), ("the whole run",), 0, seconds)
+    passed, failed, skipped = [], [], 0
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname', '')}::{case.get('name', '')}"
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed.append(name)
+        elif case.find("skipped") is not None:
+            skipped += 1
+        else:
+            passed.append(name)
+    return Outcome(tuple(passed), tuple(dict.fromkeys(failed)), skipped, seconds)

@@ -1,0 +1,34 @@
+"""docs/compatibility.md: each of its tables is written by the run that found it out, and by nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+PAGE = Path(__file__).parents[1] / "docs" / "compatibility.md"
+
+
+def put(section: str, text: str) -> None:
+    """Replace what the page says in a section, which stands between two comments."""
+    begin, end = f"<!-- begin {section} -->", f"<!-- end {section} -->"
+    page = PAGE.read_text()
+    if begin not in page or end not in page:
+        raise ValueError(f"{PAGE} has no section '{section}'")
+    before, rest = page.split(begin, 1)
+    PAGE.write_text(f"{before}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}")
+
+
+def put_row(section: str, columns: Sequence[str], row: Sequence[str]) -> None:
+    """Add a row to a section's table, or replace the row that has the same first cell."""
+    found = re.search(rf"<!-- begin {section} -->\n(.*)<!-- end {section} -->", PAGE.read_text(), re.DOTALL)
+    lines = found.group(1).splitlines()[2:] if found else []
+    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+    rows[row[0]] = as_row(row)
+    table = [as_row(columns), as_row(["---"] * len(columns)), *(rows[first] for first in sorted(rows))]
+    put(section, "\n".join(table))
+
+
+def as_row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
