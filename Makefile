@@ -37,6 +37,18 @@ test: setup test-tools ## Everything: lint, unit, integration and acceptance tes
 test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills of a worker
 	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py --all-versions --timeout=1200
 
+.PHONY: test-engines
+test-engines: setup test-tools ## Suites on Docker Engine 20.10 to 28 and Podman; ENGINE="28 podman" SUITES="hostile disk" choose
+	@$(BIN)/python -m tests.engines.matrix --engines $(ENGINE) --suites $(SUITES)
+
+.PHONY: test-pythons
+test-pythons: setup test-tools ## Unit and queue tests on Python 3.11 to 3.14, and on Redis and Valkey of Debian
+	@$(BIN)/python -m tests.engines.pythons
+
+.PHONY: test-bare
+test-bare: setup ## make demo in bare Debian 12 and 13, without Docker, pip or venv
+	@for system in bookworm trixie; do tests/engines/bare-demo.sh $$system || exit 1; done
+
 .PHONY: test-tools
 test-tools:
 	@deploy/test-tools.sh

@@ -7,6 +7,8 @@
 # needs root is done when root runs this, and is explained otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=deploy/apt.sh
+. deploy/apt.sh
 
 python=${PYTHON:-python3}
 base_version=3.11
@@ -14,8 +16,8 @@ base_image=spacedock/python:$base_version
 stamp=.venv/.bootstrap-stamp
 engine_log=/var/log/dockerd.log
 engine_deadline=60
-apt_lists_are_fresh=no
 log=
+venv_job=
 
 say() { printf 'bootstrap: %s\n' "$*"; }
 
@@ -30,21 +32,6 @@ quietly() {
     cat "$log" >&2
     fail "failed: $*"
   }
-}
-
-root_with_apt() {
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && grep -Eq '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release
-}
-
-apt_refresh() {
-  [ "$apt_lists_are_fresh" = yes ] || quietly apt-get -q -o DPkg::Lock::Timeout=300 update
-  apt_lists_are_fresh=yes
-}
-
-apt_install() {
-  apt_refresh
-  quietly env DEBIAN_FRONTEND=noninteractive \
-    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
 }
 
 # make -j may start two of these; the second one waits and then finds everything done.
@@ -199,21 +186,38 @@ ensure_model() {
   say "model: $line"
 }
 
+# However this ends, nothing of it goes on: neither the part in the background nor an apt-get, which is not
+# ended halfway.
+cleanup() {
+  if [ -n "$venv_job" ] && kill -0 "$venv_job" 2>/dev/null; then
+    kill -- "-$venv_job" 2>/dev/null || true
+    wait "$venv_job" || true
+  fi
+  ! root_with_apt || apt_wait
+  rm -f "$log" "$log.packages"
+}
+
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 command -v flock >/dev/null || fail "the command flock is missing: install util-linux"
 take_lock
 check_python
 # Packages on one side, engine and image on the other: neither needs the other, and both take a minute.
+# A job of its own group, which can be ended with all that it has started.
+set -m
 (
-  log=$(mktemp)
-  trap 'rm -f "$log"' EXIT
+  trap - EXIT INT TERM
+  log=$log.packages
   ensure_venv
   ensure_llama_libraries
-) &
+) </dev/null &
 venv_job=$!
+set +m
 ensure_engine
 ensure_base_image
 wait "$venv_job"
+venv_job=
 ensure_model
 say "ready"

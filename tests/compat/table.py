@@ -9,8 +9,8 @@ from tests.compat.cases import cases
 from tests.compat.outcome import Outcome
 from tests.page import as_row, put
 
-HEAD = """Made by `make test-full`: each call below was made to a real app in its container, on each version of Gradio
-that can express it, twice in a row (the second time may go past the app's queue). The apps are in
+HEAD = """Made by `make test-full`: each call below was made to a real app in its container, on each version
+of Gradio that can express it, twice in a row (the second time may go past the app's queue). The apps are in
 `tests/spaces/`, the calls with their answers in `tests/compat/`.
 
 A cell is **yes** (the answer was right), **NO** (it was wrong; the notes say why) or · (that version cannot

@@ -93,9 +93,11 @@ end_process() {
 
 # In mount and network namespaces of its own, replaces everything by the unpacked system.
 change_into() {
-  local root=$home/roots/$1 folder=$2 system=$2/system path
+  local root=$home/roots/$1 folder=$2 system=$2/system path shared=("$2" /tmp "$checkout")
+  # A bare machine has nothing of this one but a copy of the checkout in its folder.
+  [[ $1 != bare-* ]] || shared=("$2")
   shift 2
-  mkdir -p "$folder"/{changes,work,system,run}
+  mkdir -p "$folder"/{changes,work,system,run,docker}
   mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/changes,workdir=$folder/work" "$system"
   mount -t proc proc "$system/proc"
   mount -t sysfs sysfs "$system/sys"
@@ -103,16 +105,19 @@ change_into() {
   mount --rbind /dev "$system/dev"
   mount --bind "$folder/run" "$system/run"
   # At the same places as outside, because tests name them to the engine and look into its data.
-  for path in "$folder" /tmp "$checkout"; do
+  for path in "${shared[@]}"; do
     mkdir -p "$system$path"
     mount --bind "$path" "$system$path"
   done
+  # An engine there cannot keep layers on the layers that the system itself is made of.
+  mkdir -p "$system/var/lib/docker"
+  mount --bind "$folder/docker" "$system/var/lib/docker"
   trust "$system"
   cp "${RESOLV_CONF:-/etc/resolv.conf}" "$system/etc/resolv.conf"
   cd "$system"
   pivot_root . .
   umount -l .
-  cd "$checkout"
+  cd "${shared[-1]}"
   exec env -u PIP_FIND_LINKS -u DOCKER_HOST -u RESOLV_CONF HOME=/root \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }

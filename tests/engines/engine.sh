@@ -63,6 +63,7 @@ start() {
     }
     sleep 0.3
   done
+  echo "$name started"
 }
 
 run_in() {

@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.engines.suite import ROOT, Outcome, run
@@ -15,8 +16,16 @@ ENGINE = Path(__file__).parent / "engine.sh"
 OWN = "20.10"
 """This machine's own engine, which is Debian 12's."""
 
-STORES = {OWN: "Docker", "26": "Docker", "26-containerd": "containerd", "28": "Docker", "28-containerd": "containerd"}
+STORES = {
+    OWN: "Docker",
+    "26": "Docker",
+    "26-containerd": "containerd",
+    "28": "Docker",
+    "28-containerd": "containerd",
+}
 SMOKE = "podman"
+DOCKER_VERSION = ("docker", "version", "--format", "{{.Server.Version}}, API {{.Server.APIVersion}}")
+DOCKER_IMAGES = ("docker", "images", "--format", "{{.Repository}}:{{.Tag}}")
 BASE = "spacedock/python:3.11"
 _I = "tests/integration/"
 SUITES = {
@@ -67,16 +76,15 @@ def _arguments() -> argparse.Namespace:
 def _on(engine: str, chosen: list[str]) -> bool:
     """Run the suites on one engine; whether all passed. A whole run becomes a row of the page."""
     began = time.monotonic()
-    if engine != OWN:
-        subprocess.run([ENGINE, "start", engine], check=True)
+    # Says so only where it did not run before: whose engine it is ends it.
+    started = engine != OWN and bool(_output([ENGINE, "start", engine]))
     try:
-        version = _output(engine, "docker", "version", "--format", "{{.Server.Version}}, API {{.Server.APIVersion}}")
-        _say(f"{engine}: {version}")
+        version = _output(_on_engine(engine, *DOCKER_VERSION))
         _prepare(engine)
-        _say(f"{engine} started, with images: {time.monotonic() - began:.0f} s")
+        _say(f"{engine} is version {version}; ready with images: {time.monotonic() - began:.0f} s")
         outcomes = {suite: _suite(engine, suite) for suite in chosen}
     finally:
-        if engine != OWN:
+        if started:
             subprocess.run([ENGINE, "stop", engine], check=True)
     _say(f"{engine} in all: {time.monotonic() - began:.0f} s")
     if chosen == suites_of(engine):
@@ -96,34 +104,23 @@ def _suite(engine: str, suite: str) -> Outcome:
 def _prepare(engine: str) -> None:
     """The base image and what test Spaces share, unless they are there from the last time.
 
-    With the images between, Docker's own store finds every step of a build again. Containerd's does not,
-    so it gets the base alone, and builds.
+    Newer engines find no step of a build again in an image that was built elsewhere, so each builds its own.
     """
-    if engine != OWN and BASE not in _output(engine, "docker", "images", "--format", "{{.Repository}}:{{.Tag}}"):
-        images = [BASE] if STORES.get(engine) != "Docker" else _all_images()
-        saved = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
-        subprocess.run(_on_engine(engine, "docker", "load", "--quiet"), stdin=saved.stdout, check=True, capture_output=True)
-        saved.wait()
+    if engine != OWN and BASE not in _output(_on_engine(engine, *DOCKER_IMAGES)).split():
+        with subprocess.Popen(["docker", "save", BASE], stdout=subprocess.PIPE) as saved:
+            load = _on_engine(engine, "docker", "load", "--quiet")
+            subprocess.run(load, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
     if engine != SMOKE:
         layers = _on_engine(engine, sys.executable, "-m", "tests.layers")
-        subprocess.run(layers, cwd=ROOT, check=True, timeout=LAYERS_SECONDS)
-
-
-def _all_images() -> list[str]:
-    """This machine's images of ours by name, and those between them by id."""
-    lines = _output(OWN, "docker", "images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
-    pairs = [line.split() for line in lines]
-    named = [name for name, _ in pairs if name.startswith("spacedock/")]
-    return named + [number for name, number in pairs if name.startswith("<none>")]
+        subprocess.run(layers, cwd=ROOT, check=True, timeout=LAYERS_SECONDS, stdout=subprocess.DEVNULL)
 
 
 def _on_engine(engine: str, *command: str) -> list[str]:
     return list(command) if engine == OWN else [str(ENGINE), "in", engine, *command]
 
 
-def _output(engine: str, *command: str) -> str:
-    ran = subprocess.run(_on_engine(engine, *command), check=True, capture_output=True, text=True)
-    return ran.stdout.strip()
+def _output(command: Sequence[str | Path]) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def _write(engine: str, version: str, outcomes: dict[str, Outcome]) -> None:
