@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from spacedock.lazy import lazily
 
 if TYPE_CHECKING:
     from spacedock.client import Client
@@ -32,33 +33,6 @@ if TYPE_CHECKING:
     from spacedock.states import JobState
     from spacedock.sync import SyncClient
 
-_HOMES = {
-    "client": ("Client",),
-    "errors": ("SpacedockError",),
-    "events": ("Event", "JobStatus"),
-    "files": ("FileRef",),
-    "request": ("Fallback", "JobRequest", "Tier"),
-    "result": (
-        "AnsweredBy",
-        "Attempt",
-        "AttemptError",
-        "ErrorKind",
-        "JobResult",
-        "Output",
-        "Stage",
-        "Timings",
-    ),
-    "seed": (
-        "ExecutionError",
-        "cleanup_spaces_cache",
-        "discover_spaces_by_category",
-        "execute_space",
-        "get_recommended_spaces",
-        "validate_space",
-    ),
-    "states": ("JobState",),
-    "sync": ("SyncClient",),
-}
 
 __all__ = [
     "AnsweredBy",
@@ -87,10 +61,34 @@ __all__ = [
     "validate_space",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: the command's --version needs neither redis nor pydantic."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"spacedock.{module}"), name)
-    raise AttributeError(f"module 'spacedock' has no attribute '{name}'")
+# The command's --version needs neither redis nor pydantic.
+__getattr__ = lazily(
+    __name__,
+    {
+        "client": ("Client",),
+        "errors": ("SpacedockError",),
+        "events": ("Event", "JobStatus"),
+        "files": ("FileRef",),
+        "request": ("Fallback", "JobRequest", "Tier"),
+        "result": (
+            "AnsweredBy",
+            "Attempt",
+            "AttemptError",
+            "ErrorKind",
+            "JobResult",
+            "Output",
+            "Stage",
+            "Timings",
+        ),
+        "seed": (
+            "ExecutionError",
+            "cleanup_spaces_cache",
+            "discover_spaces_by_category",
+            "execute_space",
+            "get_recommended_spaces",
+            "validate_space",
+        ),
+        "states": ("JobState",),
+        "sync": ("SyncClient",),
+    },
+)

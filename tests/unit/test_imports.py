@@ -1,14 +1,16 @@
-"""What the client brings along: nothing of the worker, and next to nothing for --version."""
+"""What each process brings along: the client nothing of the worker, the daemon nothing of its children."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import spacedock
+from spacedock_worker import containers, images, models
 
 WORKERS = {
     "arq",
@@ -77,3 +79,32 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Klient'"):
         _ = spacedock.Klient
+
+
+DAEMON = "import sys, spacedockd.daemon, spacedockd.settings, spacedock_worker.logs"
+UNUSED_BY_THE_DAEMON = {
+    "openai",
+    "arq",
+    "aiodocker",
+    "aiohttp",
+    "httpx2",
+    "huggingface_hub",
+    "ruamel",
+    "typer",
+}
+
+
+def test_the_daemons_process_brings_nothing_of_its_workers() -> None:
+    assert not imported(DAEMON)[1] & UNUSED_BY_THE_DAEMON
+
+
+def test_the_worker_brings_no_package_for_what_it_says_itself() -> None:
+    assert "openai" not in imported("import sys, spacedock_worker.__main__")[1]
+
+
+@pytest.mark.parametrize("package", [containers, images, models])
+def test_every_name_of_the_workers_packages_is_there(package: ModuleType) -> None:
+    for name in package.__all__:
+        assert hasattr(package, name)
+    with pytest.raises(AttributeError, match="no attribute 'Nobody'"):
+        _ = package.Nobody
