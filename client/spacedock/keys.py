@@ -28,13 +28,16 @@ CONTROL = PREFIX + "control"
 SCRUB = PREFIX + "scrub"
 """String that is there when a private job was deleted: the server's file on disk still has its prompt."""
 
+ACCUSED = PREFIX + "accused:"
+"""Prefix of the strings that name the job which a worker's death is charged to."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 
 
 def job(job_id: str) -> str:
     """Hash: request, state, submitted (s), files (places), worker (its holder), cancel, message, result,
-    outputs (places).
+    outputs (places); and what is known of workers that died with it: waits, deaths, losses.
 
     Of a job in privacy mode also `private`; once it is deleted, state, submitted and `deleted` are left.
     """
@@ -64,6 +67,11 @@ def reply(call_id: str) -> str:
 def worker(worker_id: str) -> str:
     """String that lives as long as the worker does."""
     return f"{PREFIX}worker:{worker_id}"
+
+
+def accused(worker_id: str) -> str:
+    """String: the id of the job that this worker's death is charged to, in place of all that it executes."""
+    return ACCUSED + worker_id
 
 
 def arq_job(job_id: str) -> str:

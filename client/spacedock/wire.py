@@ -20,6 +20,18 @@ def encode(message: BaseModel) -> bytes:
     return (f'{{"v":{VERSION}' + ("," if body != "{}" else "") + body[1:]).encode()
 
 
+def encode_repaired(message: BaseModel) -> bytes:
+    """Write a message that may quote an app or a file: half surrogates, which are no UTF-8, are replaced.
+
+    Raises ValueError, TypeError or RecursionError where it is no JSON for another reason.
+    """
+    try:
+        return encode(message)
+    except ValueError:
+        body = json.dumps({"v": VERSION, **message.model_dump()}, ensure_ascii=False)
+        return body.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
 def decode(kind: type[Message], raw: bytes | str) -> Message:
     """Read a message. Raises WireError where it is not JSON, of an unknown version, or not a `kind`."""
     try:

@@ -26,7 +26,7 @@ from spacedock.states import JobState
 from spacedock.submission import job_id_of
 from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.containers.body import OWNER_LABEL
-from spacedock_worker.queue.job import MAX_TRIES
+from spacedock_worker.queue.blame import MAX_TRIES
 from spacedock_worker.settings import WorkerSettings
 from spacedockd.scrub import scrub
 from spacedockd.valkey import server_binary

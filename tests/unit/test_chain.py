@@ -12,7 +12,7 @@ from spacedock.request import JobRequest, Tier
 from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.chain import Outcome, StepAnswer, Trace, walk
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import GiveBackError, StepError
 from spacedock_worker.plan import ModelStep, Plan, Skip, SpaceStep, Step
 from spacedock_worker.registry.entry import SpaceEntry
 
@@ -122,9 +122,38 @@ async def test_a_walk_that_is_cancelled_from_outside_stops_its_step() -> None:
     assert stopped.is_set()
 
 
-async def test_a_fault_of_our_own_is_not_taken_for_a_failed_step() -> None:
-    with pytest.raises(ZeroDivisionError):
-        await walked(Takes({"second"}, {"first": ZeroDivisionError()}), FIRST, SECOND)
+@pytest.mark.parametrize("fault", [ZeroDivisionError(), AssertionError(), OSError(), TimeoutError()])
+async def test_a_fault_of_our_own_is_its_steps_failure_and_the_chain_goes_on(fault: Exception) -> None:
+    with capture_logs() as logs:
+        outcome = await walked(Takes({"second"}, {"first": fault}), FIRST, SECOND)
+    assert outcome.answered is not None
+    assert outcome.answered.by.name == "second"
+    error = outcome.attempts[0].error
+    assert error is not None
+    assert (error.kind, type(fault).__name__ in error.message) == (ErrorKind.INTERNAL, True)
+    [entry] = [entry for entry in logs if entry["event"] == "step.fault"]
+    assert entry["exc_info"]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [GiveBackError("Redis was away"), StepError(Stage.START, ErrorKind.CANCELLED, "the worker is stopping")],
+)
+async def test_trouble_that_is_ours_takes_no_further_step(trouble: Exception) -> None:
+    takes = Takes({"second"}, {"first": trouble})
+    with pytest.raises(GiveBackError):
+        await walked(takes, FIRST, SECOND)
+    assert takes.taken == ["first"]
+
+
+async def test_a_job_is_not_at_work_between_two_steps() -> None:
+    noted: list[bool] = []
+
+    async def note(executed: bool) -> None:
+        noted.append(executed)
+
+    await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *told: None, note)
+    assert noted == [False]
 
 
 async def test_progress_is_told_under_the_name_of_its_step() -> None:

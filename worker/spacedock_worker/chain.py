@@ -11,7 +11,7 @@ import structlog
 from spacedock.request import JobRequest
 from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import GiveBackError, StepError
 from spacedock_worker.plan import Plan, Skip, Step
 from spacedock_worker.privacy import discreet, withheld
 
@@ -20,6 +20,13 @@ log = structlog.get_logger()
 
 TellStep = Callable[[Stage, str, str, str | None], None]
 """Tells whoever watches: a stage of whom, a message, and the answer's text so far."""
+
+AtWork = Callable[[bool], Awaitable[None]]
+"""Notes that the job is executed from now on (True) or only waits, as it does while a step is prepared."""
+
+
+async def unnoted(executed: bool) -> None:
+    """Note nothing: no job is charged for what happens."""
 
 
 @dataclass(slots=True)
@@ -35,6 +42,7 @@ class Trace:
     seconds: dict[str, float] = field(default_factory=dict)
     digest: str = ""
     peak_memory: int | None = None
+    at_work: AtWork = unnoted
 
     def enter(self, stage: Stage, message: str, partial: str | None = None) -> None:
         """Go on to a stage and tell whoever watches; `partial` is the answer's text so far."""
@@ -63,10 +71,13 @@ class Outcome:
 TakeStep = Callable[[Step, JobRequest, Trace], Awaitable[StepAnswer]]
 
 
-async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) -> Outcome:
+async def walk(
+    plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep, at_work: AtWork = unnoted
+) -> Outcome:
     """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded.
 
-    In privacy mode neither events nor attempts say what an app said.
+    In privacy mode neither events nor attempts say what an app said. Raises GiveBackError where a step was
+    kept from its answer by trouble of ours; any other fault is only that step's failure.
     """
     progress = discreet(tell) if request.privacy else tell
     attempts: list[Attempt] = []
@@ -74,26 +85,42 @@ async def walk(plan: Plan, request: JobRequest, take: TakeStep, tell: TellStep) 
         if isinstance(item, Skip):
             attempts.append(skipped(item))
             continue
-        trace = Trace(progress, item.name)
+        trace = Trace(progress, item.name, at_work=at_work)
         started = monotonic()
-        try:
-            answered = await take(item, request, trace)
-        except StepError as error:
-            said = withheld(error) if request.privacy else str(error)
-            failure = AttemptError(kind=error.kind, message=said, host=error.host)
-            attempts.append(_attempt(item, error.stage, started, failure))
-            tell(error.stage, item.name, f"no answer ({error.kind.value.replace('_', ' ')})", None)
-            log.info(
-                "step.failed",
-                step=item.name,
-                stage=error.stage.value,
-                kind=error.kind.value,
-                reason=item.reason,
-            )
-        else:
+        taken = await _taken(take, item, request, trace)
+        if isinstance(taken, StepAnswer):
             attempts.append(_attempt(item, trace.stage, started))
-            return Outcome(tuple(attempts), Timings(**trace.seconds), answered)
+            return Outcome(tuple(attempts), Timings(**trace.seconds), taken)
+        said = withheld(taken) if request.privacy else str(taken)
+        failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
+        attempts.append(_attempt(item, taken.stage, started, failure))
+        tell(taken.stage, item.name, f"no answer ({taken.kind.value.replace('_', ' ')})", None)
+        log.info(
+            "step.failed",
+            step=item.name,
+            stage=taken.stage.value,
+            kind=taken.kind.value,
+            reason=item.reason,
+        )
+        await at_work(False)
     return Outcome(tuple(attempts), Timings())
+
+
+async def _taken(take: TakeStep, step: Step, request: JobRequest, trace: Trace) -> StepAnswer | StepError:
+    """The step's answer, or why there is none. The step's boundary. Raises GiveBackError."""
+    try:
+        return await take(step, request, trace)
+    except GiveBackError:
+        raise
+    except StepError as error:
+        if error.kind is ErrorKind.CANCELLED:
+            # The host stopped what the step used: that says nothing of the Space, nor of the job.
+            raise GiveBackError(str(error)) from error
+        return error
+    except Exception as error:
+        log.exception("step.fault", step=step.name, stage=trace.stage.value)
+        message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
+        return StepError(trace.stage, ErrorKind.INTERNAL, message, ours=True)
 
 
 def skipped(skip: Skip) -> Attempt:

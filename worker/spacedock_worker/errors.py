@@ -1,4 +1,4 @@
-"""The errors that end one step of the chain; the chain turns each into an `Attempt`."""
+"""The errors that end one step of the chain (each becomes an `Attempt`), and the one that ends none."""
 
 from __future__ import annotations
 
@@ -40,3 +40,7 @@ class TryAgainError(StepError):
 
 class HostBusyError(StepError):
     """This host has no room for the Space now; that is not the Space's fault, and it may have some later."""
+
+
+class GiveBackError(SpacedockError):
+    """Trouble that is ours keeps the job from its result; it goes back to the queue, and runs again later."""

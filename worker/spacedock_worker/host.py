@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -18,6 +19,7 @@ from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.plan import SpaceStep, Step
 from spacedock_worker.planning import Planner
 from spacedock_worker.queue.job import TakenJob, ended
+from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.queue.teller import Tell
 from spacedock_worker.results import apart, output_of, store_files
 from spacedock_worker.space_step import SpaceRunner
@@ -31,13 +33,17 @@ class Host:
         self._spaces, self._models = spaces, models
 
     async def handle(self, job: TakenJob, tell: Tell) -> JobResult:
-        """Run one job to its result. Never raises but for faults of our own and lost connections."""
+        """Run one job to its result.
+
+        Never raises but for faults of our own, and GiveBackError where trouble of ours kept it from one.
+        """
         request = job.request
+        await job.at_work(False)
         try:
             laid = await self._planner.lay(request)
-            await records.check_payloads(self._redis, [ref.place for ref in request.files])
-            came = request.repository
-            repository = await records.repository(self._redis, came) if came is not None else None
+            places = [ref.place for ref in request.files]
+            await through_outages(lambda: records.check_payloads(self._redis, places))
+            repository = await self._repository(request.repository)
         except (SpaceNotFoundError, CategoryNotFoundError) as error:
             return ended(job.id, JobState.FAILED, ErrorKind.SPACE_NOT_FOUND, str(error), request.labels)
         except (WireError, BadRequestError) as error:
@@ -60,13 +66,19 @@ class Host:
             output_of(answer.answer)
             if request.privacy:
                 answer = replace(answer, answer=apart(answer.answer, job.id))
-            await store_files(self._redis, answer.answer)
+            await through_outages(lambda: store_files(self._redis, answer.answer))
             return answer
 
-        return result_of(job, await walk(laid.plan, request, take, tell))
+        return result_of(job, await walk(laid.plan, request, take, tell, job.at_work))
 
     async def _load(self, ref: FileRef) -> Payload:
-        return Payload(ref, await records.payload(self._redis, ref.place, size=ref.size))
+        read = partial(records.payload, self._redis, ref.place, size=ref.size)
+        return Payload(ref, await through_outages(read))
+
+    async def _repository(self, ref: FileRef | None) -> bytes | None:
+        if ref is None:
+            return None
+        return await through_outages(partial(records.repository, self._redis, ref))
 
 
 def result_of(job: TakenJob, outcome: Outcome) -> JobResult:

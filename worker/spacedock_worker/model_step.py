@@ -44,6 +44,7 @@ class ModelRunner:
     ) -> StepAnswer:
         """Answer a job with one model. Raises StepError."""
         trace.enter(Stage.CALL, "asking")
+        await trace.at_work(True)
         started = monotonic()
         told = instruction(step.stands_in_for) if step.stands_in_for else None
         answer = await self._models.answer(

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
@@ -89,8 +89,9 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         }
         answer = Desks(desks, registry.fresh).answer
         worker = QueueWorker(settings.redis_url, host.handle, answer, settings.max_jobs)
-        await stack.enter_async_context(_running(asyncio.to_thread(kept.recommender.prepare)))
-        await stack.enter_async_context(_running(kept.housekeeper(redis).run()))
+        preparing = asyncio.to_thread(kept.recommender.prepare)
+        await stack.enter_async_context(_running("recommender", preparing))
+        await stack.enter_async_context(_running("housekeeper", kept.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)
 
 
@@ -108,9 +109,9 @@ async def _has_gpu(engine: Engine) -> bool | None:
 
 
 @asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Background work that lives as long as the block."""
-    task = asyncio.create_task(work)
+async def _running(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Background work that lives as long as the block; the worker can do without it, but not silently."""
+    task = asyncio.create_task(_loud(name, work))
     try:
         yield
     finally:
@@ -118,20 +119,32 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def _loud(name: str, work: Coroutine[None, None, None]) -> None:
+    try:
+        await work
+    except Exception:
+        # The task's boundary.
+        log.exception("worker.background_ended", task=name)
+
+
 async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drain_seconds: float) -> None:
     working = asyncio.ensure_future(worker.main())
     stopping = asyncio.ensure_future(stop.wait())
+    grace = 0.0
     try:
         ready()
         log.info("worker.ready", worker=worker.worker_id)
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
-        await worker.drain(0.0 if stop.orphaned else drain_seconds)
+        grace = 0.0 if stop.orphaned else drain_seconds
     finally:
-        for task in (working, stopping):
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(working, stopping)
-        await worker.close()
-        log.info("worker.stopped")
+        try:
+            # Whatever ends the worker: its jobs end or go back before anything is closed that they use.
+            await worker.drain(grace)
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+            await worker.close()
+            log.info("worker.stopped")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -124,6 +125,7 @@ class SpaceRunner:
             message = "this Space is a program that runs once: it has no endpoints."
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, message)
         task = task_of(await calling(), request.timeout, private=request.privacy)
+        task = replace(task, begin=partial(trace.at_work, True))
         completed = await self._pool.complete(spec, task, partial(_follow, trace, Stage.CALL))
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
         trace.peak_memory = completed.peak_memory
@@ -166,6 +168,7 @@ class SpaceRunner:
             trace.seconds["start"] = lease.start_seconds
             trace.enter(Stage.CALL, "asking")
             call = await calling()
+            await trace.at_work(True)
             started = monotonic()
             try:
                 return await self._call(lease, call, request, trace)
@@ -228,14 +231,11 @@ async def _end(
 
 def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
     """Where the Space's image comes from; `repository` is the tar that the job brought."""
-    kept = entry.repository
-    found: Path | bytes | None = repository
-    if found is None and kept is not None:
-        found = Path(kept)
+    kept = None if entry.repository is None else Path(entry.repository)
     return SpaceSource(
         name=entry.id,
         docker_image=entry.docker_image,
-        repository=found,
+        repository=kept if repository is None else repository,
         hub_id=entry.hub_id,
         command=entry.command,
         port=entry.port if "port" in entry.model_fields_set else None,

@@ -17,7 +17,8 @@ from spacedock.connection import answer
 from spacedock.events import Event
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState
-from spacedock_worker.queue.job import MAX_TRIES, ended
+from spacedock_worker.queue.blame import MAX_TRIES
+from spacedock_worker.queue.job import ended
 from spacedock_worker.queue.ledger import Lease, Ledger
 
 # What a killed process leaves behind is the same on every server; starting processes takes time.
@@ -66,21 +67,6 @@ async def test_a_job_that_kills_its_worker_five_times_is_dead(
     assert (result.state, held.runs, result.labels) == (JobState.DEAD, [], {"line": "7"})
     assert result.error is not None
     assert result.error.kind is ErrorKind.WORKER_LOST
-
-
-@pytest.mark.parametrize(("stage", "tries"), [(Stage.WAIT, 1), (Stage.CALL, 2)])
-async def test_a_job_that_only_waited_is_not_to_blame_for_its_workers_death(
-    client: Client, redis: Redis, stage: Stage, tries: int
-) -> None:
-    job_id = await client.submit("prompt")
-    dying, next_one = Ledger(redis, "dying"), Ledger(redis, "next")
-    assert len(await dying.claim(100, 1)) == 1
-    # As arq counts what it begins to run.
-    await redis.incr(keys.arq_retry(job_id))
-    await dying.tell(Event(job_id=job_id, stage=stage, name="mood", message="so far"))
-    await lapse(redis, job_id)
-    assert len(await next_one.claim(100, 1)) == 1
-    assert await redis.incr(keys.arq_retry(job_id)) == tries
 
 
 async def test_a_worker_that_lost_its_lease_writes_no_result_and_takes_no_lease_away(

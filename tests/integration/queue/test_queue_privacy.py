@@ -21,7 +21,8 @@ from spacedock.records import DELETED, KEEP_PRIVATE_S
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output
 from spacedock.states import JobState
-from spacedock_worker.queue.job import MAX_TRIES, TakenJob
+from spacedock_worker.queue.blame import MAX_TRIES
+from spacedock_worker.queue.job import TakenJob
 from spacedock_worker.queue.teller import Tell
 
 MARKER = "tell-nobody"

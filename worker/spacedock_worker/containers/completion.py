@@ -72,6 +72,8 @@ class Completion:
 
     async def _run(self, body: dict[str, Any], start: Start, on_progress: OnProgress) -> Completed:
         now = asyncio.get_running_loop().time
+        if self._task.begin is not None:
+            await self._task.begin()
         began = now()
         await self._container.create(body)
         await self._put()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from spacedock.files import MAX_FILE_BYTES, MAX_JOB_BYTES
@@ -14,18 +14,22 @@ INPUT_FOLDER = "input"
 OUTPUT_FOLDER = "output"
 OUTPUT_TEXT = "output.txt"
 
+Begin = Callable[[], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """What one run is given: `files` by their paths below the workspace, `env` besides the Space's own.
 
     `timeout` bounds the program's own time, in seconds; its container's start has a limit of its own.
+    `begin` is awaited once there is room for the run.
     """
 
     stdin: bytes = b""
     files: Mapping[str, bytes] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 300.0
+    begin: Begin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
 import structlog
@@ -14,37 +16,52 @@ from spacedock.errors import WireError
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
-from spacedock_worker.queue.ledger import TROUBLE, Claimed, Ledger, readable_request
+from spacedock_worker.errors import GiveBackError
+from spacedock_worker.queue.blame import MAX_TRIES
+from spacedock_worker.queue.claims import Claimed
+from spacedock_worker.queue.ledger import Ledger, readable_request
+from spacedock_worker.queue.patience import OUTAGE_SECONDS, PAUSE_SECONDS, TROUBLE, through_outages
 from spacedock_worker.queue.teller import Tell, Teller
 
 log = structlog.get_logger()
 
-MAX_TRIES = 5
-"""A job that killed its worker this often is dead."""
-
-OUTAGE_SECONDS = 600.0
-_PAUSE_SECONDS = 0.2
+_NO_JSON = (ValueError, TypeError, RecursionError)
 
 Handler = Callable[["TakenJob", Tell], Awaitable[JobResult]]
+AtWork = Callable[[bool], Awaitable[None]]
+"""Notes that the job is executed from now on (True) or only waits; a worker's death is charged by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakenJob:
-    """What a handler gets: the job's id, its request, and the seconds that it waited in the queue."""
+    """What a handler gets: the job's id, its request, and the seconds that it waited in the queue.
+
+    A handler that notes nothing `at_work` is taken to execute the job all the time.
+    """
 
     id: str
     request: JobRequest
     queued: float
+    at_work: AtWork
 
 
 @dataclass(slots=True)
 class _Hold:
-    """A job that this worker has claimed; `work` is there while its handler runs."""
+    """A job that this worker has claimed; `work` is there while its handler runs.
+
+    `began` says that its run was entered, `result` is what is to be written, `settled` that Redis has
+    answered to that; `give_up` is when the writing is given up.
+    """
 
     claimed: Claimed
     since: float
     cancelled: bool
     work: asyncio.Task[JobResult] | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    began: bool = False
+    result: JobResult | None = None
+    settled: bool = False
+    give_up: float | None = None
 
 
 class JobRunner:
@@ -53,6 +70,16 @@ class JobRunner:
     def __init__(self, ledger: Ledger, handler: Handler) -> None:
         self._ledger, self._handler = ledger, handler
         self._holds: dict[str, _Hold] = {}
+        self._closed = False
+
+    @property
+    def suspects(self) -> int:
+        """How many jobs are held that may have killed workers."""
+        return sum(hold.claimed.suspect for hold in self._holds.values())
+
+    def close(self) -> None:
+        """Write no more: what a stopped job still brings may come of the stop itself."""
+        self._closed = True
 
     def hold(self, claimed: Claimed) -> None:
         """Take a claimed job in hand; `run` or `fail` comes next, and `drop` when all is over."""
@@ -75,31 +102,56 @@ class JobRunner:
             log.warning("job.lease_lost", job_id=job_id)
             hold.work.cancel()
 
-    async def run(self, job_id: str, job_try: int) -> None:
-        """Run a job that is held to its result. Only cancellation of the worker itself comes out of it."""
+    async def run(self, job_id: str) -> None:
+        """Run a job that is held to its result.
+
+        Raises GiveBackError where the job must run again, redis-py's errors where its result could not be
+        written. Only cancellation of the worker itself comes out of it besides.
+        """
         hold = self._holds[job_id]
+        hold.began = True
         try:
             request = readable_request(hold.claimed.request)
         except WireError as error:
             result = ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
         else:
-            result = await self._result_of(hold, request, job_try)
+            hold.labels = request.labels
+            result = await self._result_of(hold, request)
         await self._write(hold, result)
 
     async def fail(self, job_id: str, message: str) -> None:
         """End a job that is held because of a fault that is not its own."""
         await self._write(self._holds[job_id], ended(job_id, JobState.FAILED, ErrorKind.INTERNAL, message))
 
-    async def _result_of(self, hold: _Hold, request: JobRequest, job_try: int) -> JobResult:
-        job_id = hold.claimed.id
+    async def settle(self, job_id: str, unreadable: str) -> None:
+        """End a job that is over without anything written: its time was up, or it was never begun.
+
+        `unreadable` says why a job could not be begun.
+        """
+        hold = self._holds[job_id]
+        if hold.settled:
+            return
+        if not hold.began:
+            await self.fail(job_id, unreadable)
+        else:
+            late = "the job did not end within its time; submit it again, in smaller parts"
+            timeout = ended(job_id, JobState.FAILED, ErrorKind.TIMEOUT, late, hold.labels)
+            await self._write(hold, hold.result or timeout)
+
+    async def _result_of(self, hold: _Hold, request: JobRequest) -> JobResult:
+        job_id, deaths = hold.claimed.id, hold.claimed.deaths
         if hold.cancelled:
             return ended(job_id, JobState.CANCELLED, labels=request.labels)
-        if job_try > MAX_TRIES:
-            why = (
-                f"the worker died {MAX_TRIES} times while it ran this job; see its log, then submit it again"
-            )
+        if deaths >= MAX_TRIES:
+            why = f"the worker died {deaths} times while it ran this job; see its log, then submit it again"
             return ended(job_id, JobState.DEAD, ErrorKind.WORKER_LOST, why, request.labels)
-        return await self._handle(hold, TakenJob(job_id, request, hold.claimed.queued))
+        at_work = partial(self._at_work, job_id)
+        if hold.claimed.suspect:
+            await at_work(True)
+        return await self._handle(hold, TakenJob(job_id, request, hold.claimed.queued, at_work))
+
+    async def _at_work(self, job_id: str, executed: bool) -> None:
+        await through_outages(lambda: self._ledger.at_work(job_id, executed))
 
     async def _handle(self, hold: _Hold, job: TakenJob) -> JobResult:
         teller = Teller(self._ledger, job.id)
@@ -110,6 +162,8 @@ class JobRunner:
             if not hold.cancelled:
                 raise
             return ended(job.id, JobState.CANCELLED, labels=job.request.labels)
+        except GiveBackError:
+            raise
         except Exception as error:
             # The job's boundary: a fault of ours is this job's outcome, not the worker's end.
             log.exception("job.fault", job_id=job.id)
@@ -121,16 +175,21 @@ class JobRunner:
 
     async def _write(self, hold: _Hold, result: JobResult) -> None:
         """Write the result, however long Redis is away; a job that nobody could record is run again."""
+        hold.result = result
         result, raw = on_the_wire(stamped(result, hold))
-        give_up = monotonic() + OUTAGE_SECONDS
+        if hold.give_up is None:
+            hold.give_up = monotonic() + OUTAGE_SECONDS
         while True:
+            if self._closed:
+                raise GiveBackError("the worker stopped before the result was written")
             try:
                 written = await self._ledger.finish(result, raw)
                 break
             except TROUBLE:
-                if monotonic() > give_up:
+                if monotonic() > hold.give_up:
                     raise
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
+        hold.settled = True
         log.info("job.ended", job_id=result.id, state=result.state.value, written=written, **told(result))
 
 
@@ -145,11 +204,15 @@ def on_the_wire(result: JobResult) -> tuple[JobResult, bytes]:
     """The result and its bytes; a failure in its place where the app's answer cannot be written as JSON."""
     try:
         return result, wire.encode(result)
-    except (ValueError, RecursionError) as error:
+    except _NO_JSON as error:
+        with suppress(*_NO_JSON):
+            # What is said around the answer, such as an app's message of an error, is repaired.
+            wire.encode(result.output)
+            return result, wire.encode_repaired(result)
         why = f"the app's answer cannot be written as JSON ({type(error).__name__})"
         failed = ended(result.id, JobState.FAILED, ErrorKind.BAD_OUTPUT, why, result.labels)
         failed = failed.model_copy(update={"timings": result.timings})
-        return failed, wire.encode(failed)
+        return failed, wire.encode_repaired(failed)
 
 
 def told(result: JobResult) -> dict[str, object]:

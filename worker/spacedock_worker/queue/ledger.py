@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import IntEnum
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from spacedock import keys, wire
 from spacedock.events import Event
@@ -20,69 +18,26 @@ from spacedock.records import (
     RELEASE_FILES_LUA,
 )
 from spacedock.request import JobRequest
-from spacedock.result import JobResult, Stage
+from spacedock.result import JobResult
 from spacedock.scripts import atomic
-
-TROUBLE = (RedisError, OSError)
-"""Redis is away or refuses (out of memory, read-only while it fails over): later it may not."""
+from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
+from spacedock_worker.queue.claims import CLAIM, Claimed, claimed
 
 LEASE_MS = 9_000
 """How long a claim lasts without a sign of life from its worker."""
 
 RENEW_SECONDS = 3.0
 
-_CLAIM = atomic(
-    f"""
-local now = redis.call('TIME')
--- Jobs of one submission are a microsecond apart, so that the last may seem to come from the future.
-local due = now[1] * 1000 + now[2] / 1000 + 1
-local seconds = now[1] .. '.' .. string.format('%06d', now[2])
-local claimed, page, free = {{}}, 100, tonumber(ARGV[2])
-local function waiting(id)
-  local job = '{keys.JOB}' .. id
-  if not string.find(id, '^[%w_-]+$') or redis.call('TYPE', job).ok ~= 'hash' then return nil end
-  local row = redis.call('HMGET', job, 'request', 'submitted', 'cancel', 'state', 'waits')
-  if row[4] == 'queued' or row[4] == 'running' then return row end
-end
-for offset = 0, ARGV[1] - 1, page do
-  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', due, 'LIMIT', offset, page)
-  for _, id in ipairs(ids) do
-    if redis.call('SET', '{keys.IN_PROGRESS}' .. id, ARGV[3], 'NX', 'PX', ARGV[4]) then
-      local row = waiting(id)
-      if row then
-        local tries = '{keys.arq_retry("")}' .. id
-        -- A job for which nothing was done did not kill its worker: arq counts this try, and not that one.
-        if row[5] and tonumber(redis.call('GET', tries) or 0) > 0 then redis.call('DECR', tries) end
-        redis.call('HDEL', '{keys.JOB}' .. id, 'waits')
-        redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', ARGV[3])
-        claimed[#claimed + 1] = {{id, row[1], row[2], row[3]}}
-        if #claimed == free then return {{seconds, claimed}} end
-      else
-        redis.call('ZREM', KEYS[1], id)
-        redis.call('DEL', '{keys.IN_PROGRESS}' .. id, '{keys.ARQ_JOB}' .. id, '{keys.arq_retry("")}' .. id)
-      end
-    end
-  end
-  if #ids < page then break end
-end
-return {{seconds, claimed}}
-""",
-    "'ZRANGEBYSCORE', KEYS[1], '-inf', 0, 'LIMIT', 0, 1",
-    "'ZREM', KEYS[1], '0'",
-    f"'SET', '{keys.IN_PROGRESS}0', ARGV[3], 'NX', 'PX', ARGV[4]",
-    f"'TYPE', '{keys.JOB}0'",
-    f"'HMGET', '{keys.JOB}0', 'request'",
-    f"'HSET', '{keys.JOB}0', 'state', 'running'",
-    f"'HDEL', '{keys.JOB}0', 'waits'",
-    f"'GET', '{keys.arq_retry('0')}'",
-    f"'DECR', '{keys.arq_retry('0')}'",
-    f"'DEL', '{keys.IN_PROGRESS}0', '{keys.ARQ_JOB}0', '{keys.arq_retry('0')}'",
-    when_full=False,
-)
-
 _OURS = """
-local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files')
-if row[1] ~= 'running' or row[2] ~= ARGV[1] then return 0 end
+local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files', 'deaths', 'losses')
+if row[1] ~= 'running' or row[2] ~= ARGV[1] then
+  -- Whoever asks is alive: if its death was noted down, it was only out of reach.
+  local from, to = string.find(row[5] or '', ARGV[1] .. ' ', 1, true)
+  if from then
+    redis.call('HSET', KEYS[1], 'deaths', string.sub(row[5], 1, from - 1) .. string.sub(row[5], to + 1))
+  end
+  return 0
+end
 """
 """Lua: the fence. `worker` is written by whoever claims the job, in one step with the lease."""
 
@@ -97,44 +52,68 @@ return row[3] and 2 or 1
 _LIVE = atomic("return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])")
 
 _RELEASE = atomic(
-    _OURS
+    SUSPECT_LUA
+    + _OURS
     + f"""
 redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('HDEL', KEYS[1], 'worker')
-redis.call('DEL', KEYS[2])
-if tonumber(redis.call('GET', KEYS[3]) or 0) > 0 then redis.call('DECR', KEYS[3]) end
-redis.call('PUBLISH', '{keys.WAKE}', '1')
+redis.call('HDEL', KEYS[1], 'worker', 'waits')
+redis.call('DEL', KEYS[2], KEYS[3])
+acquit(ARGV[1], ARGV[2])
+if tonumber(ARGV[3]) == 0 then redis.call('PUBLISH', '{keys.WAKE}', '1')
+else
+  local now = redis.call('TIME')
+  redis.call('ZADD', '{keys.QUEUE}', 'XX', now[1] * 1000 + now[2] / 1000 + ARGV[3] * 1000, ARGV[2])
+end
 return 1
 """,
     "'HSET', KEYS[1], 'state', 'queued'",
     "'HDEL', KEYS[1], 'worker'",
-    "'DEL', KEYS[2]",
-    "'GET', KEYS[3]",
-    "'DECR', KEYS[3]",
+    "'DEL', KEYS[2], KEYS[3]",
     f"'PUBLISH', '{keys.WAKE}', '1'",
+    f"'ZADD', '{keys.QUEUE}', 'XX', 0, ARGV[2]",
+    *SUSPECT_NEEDS,
+)
+
+_AT_WORK = atomic(
+    SUSPECT_LUA
+    + _OURS
+    + """
+local deadly, unlucky = suspected(row[5], row[6])
+if ARGV[3] == '1' then
+  redis.call('HDEL', KEYS[1], 'waits')
+  if deadly then accuse(ARGV[1], ARGV[2]) end
+else
+  redis.call('HSET', KEYS[1], 'waits', '1')
+  if not unlucky then acquit(ARGV[1], ARGV[2]) end
+end
+return 1
+""",
+    "'HDEL', KEYS[1], 'waits'",
+    "'HSET', KEYS[1], 'waits', '1'",
+    *SUSPECT_NEEDS,
 )
 
 _TELL = atomic(
     _OURS
     + """
 redis.call('HSET', KEYS[1], 'message', ARGV[2])
-if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'waits', '1') else redis.call('HDEL', KEYS[1], 'waits') end
 redis.call('PUBLISH', KEYS[2], ARGV[3])
 return 1
 """,
     "'HSET', KEYS[1], 'message', ''",
-    "'HDEL', KEYS[1], 'waits'",
     "'PUBLISH', KEYS[2], ARGV[3]",
 )
 
 _FINISH = atomic(
     RELEASE_FILES_LUA
     + END_LUA
+    + SUSPECT_LUA
     + _OURS
     + f"""
 local id = ARGV[2]
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[7])
-redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits')
+redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits', 'deaths', 'losses')
+acquit(ARGV[1], id)
 local keep = ended(KEYS[1], ARGV[5], ARGV[6])
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', '{keys.QUEUE}', id)
@@ -148,6 +127,7 @@ return 1
     f"'PUBLISH', '{keys.DONE}', ARGV[2]",
     *END_NEEDS,
     *FILES_NEEDS,
+    *SUSPECT_NEEDS,
 )
 
 
@@ -159,38 +139,29 @@ class Lease(IntEnum):
     CANCEL_ASKED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A job that is ours to run: its raw request, seconds spent in the queue, and whether to stop at once."""
-
-    id: str
-    request: bytes
-    queued: float
-    cancel_asked: bool
-
-
 class Ledger:
     """Jobs as `worker_id` may change them. Methods raise redis-py's errors; whoever calls may try again."""
 
     def __init__(self, redis: Redis, worker_id: str) -> None:
         self._redis, self.worker_id = redis, worker_id
-        self._claim = redis.register_script(_CLAIM)
+        self._claim = redis.register_script(CLAIM)
         self._live = redis.register_script(_LIVE)
         self._renew = redis.register_script(_RENEW)
+        self._at_work = redis.register_script(_AT_WORK)
         self._release = redis.register_script(_RELEASE)
         self._tell = redis.register_script(_TELL)
         self._finish = redis.register_script(_FINISH)
 
-    async def claim(self, read: int, free: int) -> list[Claimed]:
+    async def claim(self, read: int, free: int, suspects: int = 0) -> list[Claimed]:
         """Take up to `free` of the `read` oldest jobs that nobody holds; each is ours for LEASE_MS.
 
-        What stands in the queue and is no unfinished job is removed from it.
+        What stands in the queue and is no unfinished job is removed from it. `suspects` are those of
+        `Claimed.suspect` in hand: while there is one, no other is taken.
         """
-        now, rows = await self._claim(keys=[keys.QUEUE], args=[read, free, self.worker_id, LEASE_MS])
-        return [
-            Claimed(job_id.decode(), request or b"", _waited(submitted, now), cancel is not None)
-            for job_id, request, submitted, cancel in rows
-        ]
+        now, rows = await self._claim(
+            keys=[keys.QUEUE], args=[read, free, self.worker_id, LEASE_MS, suspects]
+        )
+        return [claimed(now, *row) for row in rows]
 
     async def renew(self, job_ids: list[str]) -> dict[str, Lease]:
         """Keep our claims, and say this worker lives, in one round trip.
@@ -208,11 +179,18 @@ class Ledger:
             answers = await pipe.execute()
         return {job_id: Lease(answer) for job_id, answer in zip(job_ids, answers[1:], strict=True)}
 
-    async def release(self, job_id: str) -> bool:
-        """Give a running job back, uncounted: it did nothing wrong. False where it is not ours (any more)."""
+    async def at_work(self, job_id: str, executed: bool) -> None:
+        """Note whether the job is being executed now, or only waits: a worker's death is charged by it."""
+        await self._at_work(keys=[keys.job(job_id)], args=[self.worker_id, job_id, int(executed)])
+
+    async def release(self, job_id: str, rest: float = 0.0) -> bool:
+        """Give a running job back, uncharged; nobody takes it for `rest` seconds.
+
+        False where it is not ours (any more).
+        """
         released = await self._release(
             keys=[keys.job(job_id), keys.arq_in_progress(job_id), keys.arq_retry(job_id)],
-            args=[self.worker_id],
+            args=[self.worker_id, job_id, rest],
         )
         return bool(released)
 
@@ -242,20 +220,12 @@ class Ledger:
         """Announce a job's progress to whoever watches, and keep the last message for `status`."""
         await self._tell(
             keys=[keys.job(event.job_id), keys.events(event.job_id)],
-            args=[self.worker_id, event.message, wire.encode(event), int(event.stage is Stage.WAIT)],
+            args=[self.worker_id, event.message.encode(errors="replace"), wire.encode_repaired(event)],
         )
 
     async def leave(self) -> None:
         """Say that this worker is gone."""
         await self._redis.delete(keys.worker(self.worker_id))
-
-
-def _waited(submitted: bytes | None, now: bytes) -> float:
-    """Seconds in the queue; none where somebody else's rubbish stands for the time of submission."""
-    try:
-        return max(0.0, float(now) - float(submitted or now))
-    except ValueError:
-        return 0.0
 
 
 def readable_request(raw: bytes) -> JobRequest:

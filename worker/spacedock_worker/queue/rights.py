@@ -41,6 +41,7 @@ async def check_rights(redis: Redis) -> None:
     await redis.register_script(_REST)()
     ledger = Ledger(redis, _NOBODY)
     await ledger.claim(0, 1)
+    await ledger.at_work(_NOBODY, False)
     await ledger.release(_NOBODY)
     await ledger.tell(Event(job_id=_NOBODY, stage=Stage.PLAN, name="", message=""))
     await ledger.finish(JobResult(id=_NOBODY, state=JobState.FAILED), b"")

@@ -9,7 +9,8 @@ import structlog
 
 from spacedock.events import Event
 from spacedock.result import Stage
-from spacedock_worker.queue.ledger import TROUBLE, Ledger
+from spacedock_worker.queue.ledger import Ledger
+from spacedock_worker.queue.patience import TROUBLE
 
 log = structlog.get_logger()
 
@@ -56,3 +57,6 @@ class Teller:
                 await self._ledger.tell(event)
             except TROUBLE:
                 log.debug("event.lost", job_id=self._job_id)
+            except Exception:
+                # The event's boundary: no progress that cannot be told may end the job that makes it.
+                log.exception("event.fault", job_id=self._job_id)

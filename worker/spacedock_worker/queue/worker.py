@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
 from time import time
@@ -14,14 +15,17 @@ from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
-from arq.worker import Worker, func
+from arq.worker import RetryJob, Worker, func
 
 from spacedock import keys
 from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
-from spacedock_worker.queue.control import AT_ONCE, ControlHandler, serve_controls
+from spacedock_worker.errors import GiveBackError
+from spacedock_worker.queue.claims import Claimed
+from spacedock_worker.queue.control import ControlHandler, Controls
 from spacedock_worker.queue.job import Handler, JobRunner
-from spacedock_worker.queue.ledger import RENEW_SECONDS, TROUBLE, Claimed, Lease, Ledger, job_serializer
+from spacedock_worker.queue.ledger import RENEW_SECONDS, Lease, Ledger, job_serializer
+from spacedock_worker.queue.patience import TROUBLE, passes
 
 log = structlog.get_logger()
 
@@ -33,6 +37,8 @@ _PAUSE_SECONDS = 0.5
 _DAY_SECONDS = 24 * 3600
 _BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
 _GIVE_BACK_SECONDS = 10.0
+_REST_SECONDS = 2.0
+"""How long a job rests that was given back for trouble of ours: it would meet the same trouble at once."""
 
 
 class QueueWorker(Worker):
@@ -65,20 +71,24 @@ class QueueWorker(Worker):
         self._ledger = Ledger(redis, self.worker_id)
         self._runner = JobRunner(self._ledger, handler)
         self._controls = controls
+        self._rests: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
 
     async def main(self) -> None:
         """Take and run jobs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            controls = Controls(self.pool, self._controls, tasks.create_task)
             tasks.create_task(self._forever("queue", self._take))
             tasks.create_task(self._forever("leases", self._renew))
             tasks.create_task(self._forever("notifications", self._listen))
-            for _ in range(AT_ONCE):
-                tasks.create_task(self._forever("control", self._serve))
+            tasks.create_task(self._forever("control", controls.take))
 
     async def drain(self, seconds: float) -> None:
-        """Take no more jobs, let those that run end within `seconds`, and give the rest back to the queue."""
+        """Take no more jobs, let those that run end within `seconds`, and give the rest back to the queue.
+
+        Nothing is written after it: what the jobs need may be closed now.
+        """
         async with self._claiming:
             # Not in the middle of a claim: what it brings must be among those that we wait for.
             self.allow_pick_jobs = False
@@ -90,6 +100,11 @@ class QueueWorker(Worker):
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=_GIVE_BACK_SECONDS)
+        self._runner.close()
+        with suppress(TimeoutError, *TROUBLE):
+            async with asyncio.timeout(RENEW_SECONDS):
+                # Those that do not heed their cancellation.
+                await asyncio.gather(*(self._ledger.release(job_id) for job_id in list(self.tasks)))
 
     async def close(self) -> None:
         """Leave Redis; stop the tasks of `main` first. Twice is safe."""
@@ -99,21 +114,24 @@ class QueueWorker(Worker):
             await self.pool.aclose(close_connection_pool=True)
             self._pool = None
 
-    async def _forever(self, what: str, work: Any) -> None:
-        """Run one of the worker's loops again whenever Redis comes back."""
-        away = False
+    async def _forever(self, what: str, turn: Callable[[], Awaitable[None]]) -> None:
+        """Run one of the worker's loops, turn after turn, until cancelled."""
+        troubled = False
         while True:
             try:
-                await work()
-            except TROUBLE as error:
-                if not away:
+                await turn()
+            except Exception as error:
+                # The turn's boundary: neither a Redis that is away or odd nor a fault of ours ends a loop.
+                if not troubled and isinstance(error, TROUBLE):
                     log.warning("redis.away", loop=what, error=str(error) or type(error).__name__)
-                away = True
+                elif not troubled:
+                    log.exception("worker.fault", loop=what)
+                troubled = True
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
-                if away:
+                if troubled:
                     log.info("redis.back", loop=what)
-                away = False
+                troubled = False
 
     async def _take(self) -> None:
         self._wake.clear()
@@ -121,7 +139,7 @@ class QueueWorker(Worker):
             free = self.max_jobs - self.job_counter
             if self.allow_pick_jobs and free > 0:
                 async with asyncio.timeout(RENEW_SECONDS):
-                    claims = await self._ledger.claim(self.queue_read_limit, free)
+                    claims = await self._ledger.claim(self.queue_read_limit, free, self._runner.suspects)
                 self._start(claims)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.poll_delay_s):
@@ -152,26 +170,38 @@ class QueueWorker(Worker):
         """Run a claimed job as arq does; what arq stumbles over is the job's end, not an endless retry."""
         try:
             await super().run_job(job_id, score)
-        except TROUBLE:
+        except Exception as error:
+            if not passes(error):
+                log.exception("job.fault", job_id=job_id)
+                await self._runner.fail(job_id, f"{_BAD_DEFINITION} ({type(error).__name__})")
+                return
             # Where only a connection broke, somebody can go on at once; else when our lease has run out.
             with suppress(*TROUBLE):
                 await self._ledger.release(job_id)
             raise
-        except Exception as error:
-            log.exception("job.fault", job_id=job_id)
-            await self._runner.fail(job_id, f"{_BAD_DEFINITION} ({type(error).__name__})")
 
     async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:
-        """Give back a job that was stopped; one that ended left arq's books with its result."""
-        if not finish:
-            await self._ledger.release(job_id)
+        """Give back a job that was stopped. One that ended left arq's books with its result.
+
+        arq also calls those ended whose time was up, and those that it could not even call.
+        """
+        if finish:
+            await self._runner.settle(job_id, _BAD_DEFINITION)
+        else:
+            await self._ledger.release(job_id, self._rests.pop(job_id, 0.0))
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
         """End a job whose definition arq did not find or could not read."""
         await self._runner.fail(job_id, _BAD_DEFINITION)
 
     async def _run_one(self, ctx: dict[str, Any], *_: Any, **__: Any) -> None:
-        await self._runner.run(ctx["job_id"], ctx["job_try"])
+        job_id = ctx["job_id"]
+        try:
+            await self._runner.run(job_id)
+        except GiveBackError as error:
+            log.warning("job.given_back", job_id=job_id, reason=str(error))
+            self._rests[job_id] = _REST_SECONDS
+            raise RetryJob from error
 
     async def _renew(self) -> None:
         async with asyncio.timeout(RENEW_SECONDS):
@@ -190,6 +220,3 @@ class QueueWorker(Worker):
                     self._runner.cancel(message.text)
                 else:
                     self._wake.set()
-
-    async def _serve(self) -> None:
-        await serve_controls(self.pool, self._controls)

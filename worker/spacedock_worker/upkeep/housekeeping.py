@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from spacedock.records import KEEP_RESULT_S
 from spacedock_worker.containers.engine import RefusedError
 from spacedock_worker.errors import StepError
-from spacedock_worker.queue.ledger import TROUBLE
+from spacedock_worker.queue.patience import TROUBLE
 from spacedock_worker.upkeep.cleaner import Cleaner, Order
 from spacedock_worker.upkeep.image_shelf import ImageShelf
 from spacedock_worker.upkeep.report import Report
