@@ -155,3 +155,80 @@ async def test_a_long_call_does_not_hold_up_a_short_one(client: Client, redis_ur
         assert await client.spaces.list() == Reply()
         go.set()
         await asking
+
+
+async def test_long_calls_however_many_leave_short_ones_their_room(client: Client, redis_url: str) -> None:
+    began: asyncio.Queue[Op] = asyncio.Queue()
+    go = asyncio.Event()
+
+    async def handle(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        began.put_nowait(call.op)
+        if call.op in (Op.CLEANUP, Op.SEARCH):
+            await go.wait()
+        return Reply()
+
+    async with working(redis_url, echo, handle):
+        cleaning = [asyncio.create_task(client.cleanup()) for _ in range(30)]
+        searching = [asyncio.create_task(client.spaces.search("x")) for _ in range(30)]
+        for _ in range(4 + 8):
+            await began.get()
+        assert await client.spaces.list() == Reply()
+        go.set()
+        ended = await asyncio.gather(*cleaning, *searching, return_exceptions=True)
+    refused = [error for error in ended if isinstance(error, Exception)]
+    # Those that found no room to wait are told so at once, and may come again.
+    assert len(refused) == 30 - 12
+    assert all(isinstance(error, BadRequestError) and "try again" in str(error) for error in refused)
+
+
+async def test_a_call_that_hangs_is_stopped(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_control, "SHORT_SECONDS", 0.1)
+
+    async def hang(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        await asyncio.Event().wait()
+        return Reply()
+
+    async with working(redis_url, echo, hang):
+        with pytest.raises(BadRequestError, match="did not end within"):
+            await client.spaces.list()
+
+
+async def test_a_reply_with_half_surrogates_is_an_answer(client: Client, redis_url: str) -> None:
+    async def handle(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        tell("\ud800")
+        return Reply(spaces={"mood": {"inputs": {"text": "good \ud800 day"}}})
+
+    async with working(redis_url, echo, handle):
+        assert await client.spaces.show("mood") == {"inputs": {"text": "good � day"}}
+
+
+async def test_a_reply_that_is_no_json_is_an_error(client: Client, redis_url: str) -> None:
+    async with working(redis_url, echo, Desk(Reply(data={"a": object()}))):
+        with pytest.raises(BadRequestError, match="fault in Spacedock"):
+            await client.spaces.list()
+        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        '{"v": 1, "id": "\\ud800", "op": "list"}',
+        '{"v": 1, "id": "a", "op": "list", "name": "\\ud800"}',
+        '{"v": 1, "id": "a", "op": "plan", "options": {"request": {"prompt": "\\ud800"}}}',
+        '{"v": 1, "id": "a", "op": "list", "options": ' + "[" * 5000 + "]" * 5000 + "}",
+        '{"v": 1e999, "id": "a", "op": "list"}',
+    ],
+    ids=["id", "name", "options", "deep", "infinite"],
+)
+async def test_a_call_that_was_not_written_by_a_client_ends_nothing(
+    client: Client, redis_url: str, redis: Redis, call: str
+) -> None:
+    async def quote(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        return Reply(error=call.name, data=call.options)
+
+    await answer(redis.lpush(keys.CONTROL, call))
+    async with working(redis_url, echo, quote):
+        assert (await client.spaces.list()).error is None
+        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED

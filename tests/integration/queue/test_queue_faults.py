@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.queue.workers import echo, lapse, succeeded, until, worker_process, working
+from tests.integration.queue.workers import Held, echo, lapse, succeeded, until, worker_process, working
 
 from spacedock import keys
 from spacedock.client import Client
-from spacedock.result import ErrorKind, JobResult, Output
+from spacedock.connection import answer
+from spacedock.request import Tier
+from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
 from spacedock_worker.queue.job import TakenJob
 from spacedock_worker.queue.ledger import Ledger
 from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.worker import QueueWorker
 
 
 async def kind_of_failure(client: Client, job_id: str) -> ErrorKind:
@@ -65,8 +70,28 @@ async def test_a_request_that_cannot_be_read_is_its_jobs_failure(
 
 @pytest.mark.parametrize(
     "definition",
-    [None, "no json", "[]", json.dumps({"t": "x", "f": keys.FUNCTION, "a": [], "k": {}, "et": 0})],
-    ids=["missing", "no-json", "a-list", "wrong-types"],
+    [
+        None,
+        "no json",
+        "[]",
+        json.dumps({"t": "x", "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}),
+        json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {"ctx": 1}, "et": 0}),
+        json.dumps({"t": None, "f": keys.FUNCTION, "a": 5, "k": {}, "et": 0}),
+        json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": [1], "et": 0}),
+        json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": "soon"}),
+        json.dumps({"t": None, "f": "\ud800", "a": [], "k": {}, "et": 0}),
+    ],
+    ids=[
+        "missing",
+        "no-json",
+        "a-list",
+        "wrong-types",
+        "wrong-argument",
+        "wrong-arguments",
+        "wrong-names",
+        "wrong-time",
+        "half-surrogate",
+    ],
 )
 async def test_a_definition_that_arq_cannot_read_is_its_jobs_failure(
     client: Client, redis_url: str, redis: Redis, definition: str | None
@@ -78,6 +103,99 @@ async def test_a_definition_that_arq_cannot_read_is_its_jobs_failure(
     async with working(redis_url):
         assert await kind_of_failure(client, job_id) is ErrorKind.INTERNAL
     assert await redis.zcard(keys.QUEUE) == 0
+
+
+@pytest.mark.parametrize("key", [keys.arq_job, keys.arq_retry], ids=["definition", "tries"])
+async def test_arqs_books_in_a_wrong_type_are_their_jobs_failure(
+    client: Client, redis_url: str, redis: Redis, key: Callable[[str], str]
+) -> None:
+    job_id = await client.submit("prompt")
+    await redis.delete(key(job_id))
+    await answer(redis.lpush(key(job_id), "rubbish"))
+    async with working(redis_url):
+        assert await kind_of_failure(client, job_id) is ErrorKind.INTERNAL
+    assert await redis.zcard(keys.QUEUE) == 0
+
+
+async def test_a_job_whose_time_is_up_ends_once_as_a_timeout(client: Client, redis_url: str) -> None:
+    held = Held()
+    async with working(redis_url, held) as worker:
+        worker.job_timeout_s = 0.2
+        job_id = await client.submit("prompt", labels={"line": "7"})
+        assert await kind_of_failure(client, job_id) is ErrorKind.TIMEOUT
+        assert (await client.result(job_id)).labels == {"line": "7"}
+    assert held.runs == [job_id]
+
+
+async def test_a_result_that_waits_for_redis_when_its_time_is_up_is_written_all_the_same(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, away = Ledger.finish, [True]
+
+    async def blinking(self: Ledger, result: JobResult, raw: bytes) -> bool:
+        if away[0]:
+            raise ConnectionError("Redis is away")
+        return await finish(self, result, raw)
+
+    monkeypatch.setattr(Ledger, "finish", blinking)
+    async with working(redis_url) as worker:
+        worker.job_timeout_s = 0.3
+        job_id = await client.submit("prompt")
+        asyncio.get_running_loop().call_later(0.6, away.__setitem__, 0, False)
+        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("said", ["\ud800", "\udc00\ud800 x", "\ud83d\ude00"])
+async def test_half_surrogates_in_what_a_job_tells_do_not_end_it(
+    client: Client, redis_url: str, said: str
+) -> None:
+    runs: list[str] = []
+
+    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+        runs.append(job.id)
+        tell(Stage.CALL, said, said, said)
+        failure = AttemptError(kind=ErrorKind.APP_ERROR, message=said)
+        attempt = Attempt(tier=Tier.HEAVY, name=said, stage=Stage.CALL, error=failure)
+        return succeeded(job).model_copy(update={"attempts": (attempt,), "labels": {"a": said}})
+
+    async with working(redis_url, handle):
+        result = await client.run("prompt", wait=5)
+    assert (result.state, result.output.text) == (JobState.SUCCEEDED, "prompt")
+    assert result.attempts[0].error is not None
+    result.model_dump_json()
+    assert len(runs) == 1
+
+
+async def test_half_surrogates_in_a_request_end_in_one_result(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    job_id = await client.submit("prompt")
+    request = {"v": 1, "prompt": "x", "inputs": {"b": "\ud800"}}
+    await redis.hset(keys.job(job_id), "request", json.dumps(request))
+
+    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+        return succeeded(job).model_copy(update={"output": Output(data=job.request.inputs)})
+
+    async with working(redis_url, handle):
+        assert await kind_of_failure(client, job_id) is ErrorKind.BAD_OUTPUT
+
+
+@pytest.mark.parametrize("loop", ["_take", "_renew", "_listen"])
+async def test_a_fault_in_one_turn_of_a_loop_does_not_end_the_worker(
+    client: Client, redis_url: str, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn, faults = getattr(QueueWorker, loop), asyncio.Queue[None]()
+
+    async def at_first_wrong(self: QueueWorker) -> None:
+        if faults.empty():
+            faults.put_nowait(None)
+            raise ZeroDivisionError
+        await turn(self)
+
+    monkeypatch.setattr(QueueWorker, loop, at_first_wrong)
+    async with working(redis_url):
+        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        await faults.get()
 
 
 async def test_arguments_in_a_definition_are_ignored(client: Client, redis_url: str, redis: Redis) -> None:

@@ -23,6 +23,11 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 
 _WAIT_SECONDS = 5
 
+LONG_SECONDS = 4 * 3600.0
+ASKING_SECONDS = 300.0
+SHORT_SECONDS = 60.0
+"""How long calls of each kind may take; see `Controls`."""
+
 
 @dataclass(slots=True)
 class Lane:
@@ -56,7 +61,8 @@ class Controls:
 
     def __init__(self, redis: Redis, handle: ControlHandler, spawn: Spawn) -> None:
         self._redis, self._handle, self._spawn = redis, handle, spawn
-        self._long, self._asking, self._short = Lane(4, 8, 4 * 3600), Lane(8, 56, 300), Lane(4, 60, 60)
+        self._long, self._asking = Lane(4, 8, LONG_SECONDS), Lane(8, 56, ASKING_SECONDS)
+        self._short = Lane(4, 60, SHORT_SECONDS)
 
     async def take(self) -> None:
         """Take one call, or none within a few seconds, and see to its answer; rubbish is dropped."""
