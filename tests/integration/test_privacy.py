@@ -248,8 +248,13 @@ async def test_nothing_quotes_a_private_job_however_it_ends(
 
 async def _dead(client: Client, redis: Any, diary: Path, options: dict[str, Any]) -> JobResult:
     request, payloads = prepare(MARKER, [diary], "program", {**options, "idempotency_key": MARKER})
-    await redis.set(keys.arq_retry(job_id_of(request)), MAX_TRIES)
-    return await client.result(await client.submit_prepared(request, payloads), wait=WAIT)
+    job_id = job_id_of(request)
+    # Nobody takes it until its record says that five workers died of it.
+    await redis.set(keys.arq_in_progress(job_id), b"nobody")
+    await client.submit_prepared(request, payloads)
+    await redis.hset(keys.job(job_id), "deaths", "worker " * MAX_TRIES)
+    await redis.delete(keys.arq_in_progress(job_id))
+    return await client.result(job_id, wait=WAIT)
 
 
 async def scrubbed(server: Server) -> bool:

@@ -173,7 +173,7 @@ async def test_a_dead_private_job_leaves_nothing_to_see(
     client: Client, redis_url: str, redis: Redis, diary: Path
 ) -> None:
     job_id = await client.submit(MARKER, files=[diary], privacy=True)
-    await redis.set(keys.arq_retry(job_id), MAX_TRIES)
+    await redis.hset(keys.job(job_id), "deaths", "worker " * MAX_TRIES)
     async with working(redis_url):
         result = await client.result(job_id, wait=5)
     assert result.error is not None

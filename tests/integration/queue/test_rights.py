@@ -141,7 +141,7 @@ async def test_a_worker_writes_a_result_whole_or_not_at_all(
     assert (await client.result(job_id, wait=5)).succeeded
 
 
-@pytest.mark.parametrize("rules", [("resetchannels",), ("-decr",), ("-hdel",), ("-del",)], ids=_names)
+@pytest.mark.parametrize("rules", [("resetchannels",), ("-zadd",), ("-hdel",), ("-del",)], ids=_names)
 async def test_a_worker_gives_a_job_back_whole_or_not_at_all(
     shared_server: Server, redis: Redis, client: Client, rules: tuple[str, ...]
 ) -> None:
@@ -157,7 +157,7 @@ async def test_a_worker_gives_a_job_back_whole_or_not_at_all(
     assert await redis.exists(keys.arq_in_progress(job_id))
 
 
-@pytest.mark.parametrize("rules", [("-hset",), ("-hdel",), ("-zrem",), ("-decr",)], ids=_names)
+@pytest.mark.parametrize("rules", [("-hset",), ("-hdel",), ("-zrem",), ("-zadd",)], ids=_names)
 async def test_a_claim_that_is_refused_holds_no_job(
     shared_server: Server, redis: Redis, client: Client, rules: tuple[str, ...]
 ) -> None:
