@@ -53,6 +53,10 @@ test-bare: setup ## make demo in bare Debian 12 and 13, without Docker, pip or v
 test-tools:
 	@deploy/test-tools.sh
 
+.PHONY: test-storms
+test-storms: setup ## 200 jobs under 9 random kills, 20 times; 100 jobs with files under 10 restarts of the queue
+	@$(BIN)/pytest -v tests/acceptance/test_storms.py --all-versions
+
 .PHONY: bench-queue
 bench-queue: setup ## Submit to result, bulk submission, jobs per second
 	@$(BIN)/python -m tests.benchmarks.bench_queue
