@@ -57,13 +57,14 @@ class EmbeddedValkey:
             raise ValkeyError(f"{self.socket} is too long for a unix socket: choose a shorter --runtime-dir")
         if await self._is_listened_on():
             # Never a second server beside a live one: both would write to one append-only file.
-            if not await self._comes_to_answer():
+            if await self._comes_to_answer():
+                await self._adjust()
+                log.info("valkey.attached", socket=str(self.socket))
+                return
+            if await self._is_listened_on():
                 raise ValkeyError(
                     f"what listens on {self.socket} does not answer. Stop it, then start again."
                 )
-            await self._adjust()
-            log.info("valkey.attached", socket=str(self.socket))
-            return
         self.socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
             server_binary(),
@@ -144,11 +145,17 @@ class EmbeddedValkey:
         """Whether the server answers in time: it may be loading its file."""
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                while self._process is None or self._process.returncode is None:
+                while await self._lives():
                     if await self.answers():
                         return True
                     await asyncio.sleep(_LOOK_SECONDS)
         return False
+
+    async def _lives(self) -> bool:
+        """Whether the server is there: our own process, or whatever listens on the socket."""
+        if self._process is None:
+            return await self._is_listened_on()
+        return self._process.returncode is None
 
     def _configured(self) -> Path:
         path = self._directory / "valkey.conf"

@@ -88,15 +88,17 @@ class Daemon:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        lines = self.log.splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        lines = self.log.splitlines(keepends=True)
+        # The last one may be half written.
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def start(self) -> None:
         command = [str(BIN / "spacedockd")]
         command += ["--state-dir", f"{self.folder}/state", "--runtime-dir", f"{self.folder}/run"]
         with (self.folder / "log").open("ab") as log:
+            before = sum(event["event"] == "daemon.ready" for event in self.events)
             self.process = subprocess.Popen(command, env=self.env, stderr=log, start_new_session=True)
-        self.await_event("daemon.ready")
+        self.await_event("daemon.ready", count=before + 1)
 
     def await_event(self, name: str, count: int = 1, **fields: Any) -> dict[str, Any]:
         """Wait until the log has the event, with these fields, for the `count`-th time."""

@@ -33,6 +33,7 @@ RESTARTS, FILES = 10, 100
 SHORT_RESTARTS, SHORT_FILES = 2, 12
 FILE_BYTES = 2 * 2**20
 END_SECONDS = 240.0
+BACK_SECONDS = 60.0
 
 SPACE = "counting"
 _REGISTRY = {"spaces": {SPACE: {"id": SPACE, "repository": str(SPACES / "openapi-counting"), "calls": 4}}}
@@ -72,30 +73,28 @@ class Victims:
 
     async def kill(self, what: str, signum: int = signal.SIGKILL) -> None:
         """Kill the worker, the daemon, the queue, or all; a daemon that was killed is started again."""
-        if what == "all":
-            for each in ("daemon", "worker", "valkey"):
-                await self._kill(each, signum)
-        else:
-            await self._kill(what, signum)
-        if what in ("daemon", "all"):
-            assert self._daemon.process is not None
-            self._daemon.process.wait()
-            await asyncio.to_thread(self._daemon.start)
-
-    async def _kill(self, what: str, signum: int) -> None:
         assert self._daemon.process is not None
-        pid = self._daemon.process.pid if what == "daemon" else await self._alive(f"{what}.started")
-        with suppress(ProcessLookupError):
-            os.kill(pid, signum)
+        if what in ("worker", "valkey"):
+            os.kill(await self._back(what), signum)
+            return
+        self._daemon.process.send_signal(signum)
+        if what == "all":
+            for pid in filter(None, map(self._pid, ("worker", "valkey"))):
+                os.kill(pid, signum)
+        self._daemon.process.wait()
+        await asyncio.to_thread(self._daemon.start)
 
-    async def _alive(self, event: str) -> int:
-        """The process that was started last, once it is there: it may just be on its way back."""
-        async with asyncio.timeout(30):
-            while True:
-                pids = [entry["pid"] for entry in self._daemon.events if entry["event"] == event]
-                if pids and lives(pids[-1]):
-                    return int(pids[-1])
+    def _pid(self, what: str) -> int | None:
+        """The process that was started last, if it is there."""
+        pids = [event["pid"] for event in self._daemon.events if event["event"] == f"{what}.started"]
+        return pids[-1] if pids and lives(pids[-1]) else None
+
+    async def _back(self, what: str) -> int:
+        """The process, once it is there: it may just be on its way back."""
+        async with asyncio.timeout(BACK_SECONDS):
+            while (pid := self._pid(what)) is None:  # noqa: ASYNC110 (a process cannot be waited for)
                 await asyncio.sleep(0.05)
+            return pid
 
 
 def lives(pid: int) -> bool:

@@ -7,17 +7,22 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic
 
+from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.assign import Room, Slot, SlotState, Waiter
 from spacedock_worker.containers.container import RunningContainer
 from spacedock_worker.containers.lease import Lease
 from spacedock_worker.containers.profiles import Profiles
 from spacedock_worker.containers.ready import App, Connect
 from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.errors import StepError
 
 OnProgress = Callable[[str], None]
 
 WAITING_FOR_CALLS = "waiting for the calls before it"
 WAITING_FOR_ROOM = "waiting for room for its container"
+
+ROOM_SECONDS = 4 * 3600.0
+"""How long a call may wait for a container; longer than any start takes (`LONGEST_START`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +109,15 @@ class Waiting(Generic[App]):
     granted: asyncio.Future[Place[App]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    async def turn(self) -> Place[App]:
+        """The place, once it is granted. Raises StepError (`cancelled`) where none is within ROOM_SECONDS."""
+        try:
+            async with asyncio.timeout_at(self.since + ROOM_SECONDS):
+                return await self.granted
+        except TimeoutError as error:
+            message = f"this host had no room for the container within {ROOM_SECONDS:g} s"
+            raise StepError(Stage.START, ErrorKind.CANCELLED, message) from error
 
     def place(self, number: int) -> Place[App]:
         """The place that is made for it, still without a container."""

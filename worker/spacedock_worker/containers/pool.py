@@ -98,8 +98,7 @@ class Pool(Generic[App]):
         `connect` connects to the app; the connection is kept as long as the container. After the block the
         container stays warm, unless the lease was discarded, or the block ended by an error that is neither a
         StepError nor a cancellation: then nobody knows what the app is still doing. Raises StepError at stage
-        `start` or `ready` where it cannot be started; the wait for room has no limit of its own, the caller
-        cancels it.
+        `start` or `ready` where it cannot be started, and `cancelled` where there is no room for hours.
         """
         place = await self._granted(await self._queued(spec, connect, on_progress))
         began, keep = _now(), False
@@ -175,7 +174,7 @@ class Pool(Generic[App]):
                 self._reassign()
                 if not waiting.granted.done():
                     waiting.tell_why(self._places.states(waiting.key))
-                place = await waiting.granted
+                place = await waiting.turn()
                 if waiting.connect is None or not await self._died(place):
                     return place
                 waiting.granted = asyncio.get_running_loop().create_future()

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_MEMORY = 2 * 2**30
 
+LONGEST_START = 7200.0
+"""Seconds that anybody may give a container to answer: others wait for its place meanwhile."""
+
 
 class ContainerSettings(BaseModel):
     """How containers run; immutable. Times are in seconds, memory in bytes.
@@ -37,7 +40,7 @@ class ContainerSettings(BaseModel):
     cpus: float | None = Field(default=None, gt=0)
     pids: int = Field(default=512, ge=16)
     tmp_size: int = Field(default=512 * 2**20, ge=2**20)
-    start_timeout: float = Field(default=300.0, gt=0)
+    start_timeout: float = Field(default=300.0, gt=0, le=LONGEST_START)
     start_least: float = Field(default=60.0, gt=0)
     pause_seconds: float = Field(default=30.0, ge=0)
     idle_seconds: float = Field(default=600.0, ge=0)

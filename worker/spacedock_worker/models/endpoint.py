@@ -37,8 +37,8 @@ class ModelEndpoint(BaseModel):
     state_socket: Path | None = None
     tier: Tier = Tier.FAST
     accepts: frozenset[Kind] = frozenset({"text"})
-    load_timeout: float = Field(default=120.0, gt=0)
-    connect_timeout: float = Field(default=5.0, gt=0)
+    load_timeout: float = Field(default=120.0, gt=0, le=7200)
+    connect_timeout: float = Field(default=5.0, gt=0, le=600)
     max_tokens: int = Field(default=512, gt=0)
     parallel: int = Field(default=4, ge=1)
     stand_in_for: str | None = None

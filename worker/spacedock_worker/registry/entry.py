@@ -183,7 +183,7 @@ class SpaceEntry(BaseModel):
     network: bool = True
     cache: bool = True
     secrets: Annotated[dict[SecretName, SecretSource], BeforeValidator(_named)] = Field(default_factory=dict)
-    start_timeout: float | None = Field(default=None, gt=0)
+    start_timeout: float | None = Field(default=None, gt=0, le=7200)
     revision: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
     subdomain: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     platform: str | None = Field(default=None, pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")
