@@ -14,6 +14,7 @@ from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
 from spacedock_worker.chain import Outcome, StepAnswer, Trace, walk
+from spacedock_worker.containers import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.plan import SpaceStep, Step
@@ -28,8 +29,10 @@ from spacedock_worker.space_step import SpaceRunner
 class Host:
     """Answers jobs with what this host has."""
 
-    def __init__(self, redis: Redis, planner: Planner, spaces: SpaceRunner, models: ModelRunner) -> None:
-        self._redis, self._planner = redis, planner
+    def __init__(
+        self, redis: Redis, engine: Engine, planner: Planner, spaces: SpaceRunner, models: ModelRunner
+    ) -> None:
+        self._redis, self._engine, self._planner = redis, engine, planner
         self._spaces, self._models = spaces, models
 
     async def handle(self, job: TakenJob, tell: Tell) -> JobResult:
@@ -59,7 +62,8 @@ class Host:
         async def take(step: Step, request: JobRequest, trace: Trace) -> StepAnswer:
             if isinstance(step, SpaceStep):
                 mine = repository if step.entry is laid.chosen else None
-                answer = await self._spaces.take(step.entry, request, load, mine, trace)
+                asking = partial(self._spaces.take, step.entry, request, load, mine, trace)
+                answer = await self._engine.through_restart(asking)
             else:
                 answer = await self._models.take(step, laid.models[step.name], request, await load(), trace)
             trace.stage = Stage.OUTPUT

@@ -78,7 +78,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         runner = ModelRunner(models, settings.models, local, settings.default_model)
         spaces = SpaceRunner(images, pool, opener, kept.care, secrets, Noting(profiles))
         planner = Planner(registry, runner, kept.recommender, kept.fitting.of, kept.discoverer)
-        host = Host(redis, planner, spaces, runner)
+        host = Host(redis, engine, planner, spaces, runner)
         foresight = Foresight(
             settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import aiohttp
 import structlog
@@ -26,6 +27,12 @@ CALL_SECONDS = 30.0
 _GREETING_SECONDS = 10.0
 _SILENT_SECONDS = 2.0
 """How long an engine is waited for that has left a call without an answer: it may still hang."""
+
+BACK_SECONDS = 60.0
+"""How long an engine may be away, as it is while it restarts, before what needs it fails."""
+
+_LOOK_SECONDS = 0.5
+_T = TypeVar("_T")
 
 _UNREACHABLE = 900
 """The status that aiodocker makes up where it has no connection."""
@@ -54,6 +61,7 @@ class Engine:
         self._calls: Docker | None = None
         self._dialect: Dialect | None = None
         self._silent = False
+        self._was_there = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,6 +125,32 @@ class Engine:
                 response.close()
             await client.close()
 
+    async def through_restart(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """What the work returns, begun again once where the engine went away in it and came back.
+
+        An engine that was there is given BACK_SECONDS; one that stays away is not waited for again.
+        """
+        try:
+            return await work()
+        except StepError as error:
+            if error.kind is not ErrorKind.DOCKER_UNAVAILABLE or not await self._back():
+                raise
+            log.info("engine.back", stage=error.stage.value)
+        return await work()
+
+    async def _back(self) -> bool:
+        end = monotonic() + BACK_SECONDS
+        while self._was_there:
+            self._dialect = None
+            with suppress(StepError):
+                await self.dialect(Stage.START)
+                return True
+            if monotonic() > end:
+                self._was_there = False
+            else:
+                await asyncio.sleep(_LOOK_SECONDS)
+        return False
+
     async def _greeted(self, stage: Stage) -> Docker:
         """The client for calls, once the engine has said what it speaks; asked again after it was silent."""
         with self._translated(stage):
@@ -143,6 +177,7 @@ class Engine:
             dialect = dialect_of(found)
         except UnspeakableError as error:
             raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}.", host=True) from error
+        self._was_there = True
         if dialect != self._dialect:
             log.info("engine.found", version=dialect.version, podman=dialect.podman, api=dialect.path)
         return dialect

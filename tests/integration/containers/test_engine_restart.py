@@ -1,0 +1,71 @@
+"""An engine that restarts fails nothing that can wait for it; one that stays away is not waited for twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.proxy import Proxy, unix_proxy
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers import Engine, engine
+from spacedock_worker.errors import StepError
+
+SOCKET = Path("/var/run/docker.sock")
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with unix_proxy(SOCKET, tmp_path / "docker.sock") as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def proxied(proxy: Proxy, tmp_path: Path) -> AsyncIterator[Engine]:
+    async with Engine(f"unix://{tmp_path}/docker.sock") as proxied:
+        yield proxied
+
+
+async def version_of(engine: Engine) -> str:
+    async with engine.call(Stage.START) as docker:
+        return str((await docker.version())["Version"])
+
+
+def goes(proxy: Proxy) -> None:
+    """As when the engine stops: connections break, and none is taken."""
+    proxy.refusing = True
+    proxy.cut()
+
+
+async def test_work_is_begun_again_when_the_engine_is_back(proxy: Proxy, proxied: Engine) -> None:
+    assert await version_of(proxied)
+    goes(proxy)
+    asyncio.get_running_loop().call_later(1.0, setattr, proxy, "refusing", False)
+    assert await proxied.through_restart(lambda: version_of(proxied))
+
+
+async def test_an_engine_that_was_never_there_is_not_waited_for(proxy: Proxy, proxied: Engine) -> None:
+    goes(proxy)
+    began = time.monotonic()
+    with pytest.raises(StepError) as failed:
+        await proxied.through_restart(lambda: version_of(proxied))
+    assert failed.value.kind is ErrorKind.DOCKER_UNAVAILABLE
+    assert time.monotonic() - began < engine.BACK_SECONDS / 4
+
+
+async def test_an_engine_that_stays_away_is_waited_for_once(
+    proxy: Proxy, proxied: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BACK_SECONDS", 1.0)
+    assert await version_of(proxied)
+    goes(proxy)
+    took: list[float] = []
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(StepError):
+            await proxied.through_restart(lambda: version_of(proxied))
+        took.append(time.monotonic() - began)
+    assert took[0] >= 1.0 > took[1]
