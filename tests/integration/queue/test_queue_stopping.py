@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 from tests.integration.queue.workers import Held, no_registry, succeeded, working
 
 from spacedock import keys
@@ -16,7 +17,7 @@ from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.job import TakenJob
 from spacedock_worker.queue.teller import Tell
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.service import Stop, _work
+from spacedock_worker.service import Stop, _running, _work
 
 
 class Fatal(BaseException):
@@ -96,3 +97,18 @@ async def test_a_job_that_trouble_of_ours_keeps_from_its_result_runs_again(
         assert (await client.result(job_id, wait=10)).state is JobState.SUCCEEDED
     assert runs == [job_id, job_id]
     assert await redis.get(keys.arq_retry(job_id)) is None
+
+
+async def test_background_work_does_not_die_unheard() -> None:
+    ended = asyncio.Event()
+
+    async def broken() -> None:
+        ended.set()
+        raise ZeroDivisionError
+
+    with capture_logs() as logs:
+        async with _running("recommender", broken()):
+            await ended.wait()
+            await asyncio.sleep(0)
+    [entry] = [entry for entry in logs if entry["event"] == "worker.background_ended"]
+    assert (entry["task"], entry["exc_info"]) == ("recommender", True)
