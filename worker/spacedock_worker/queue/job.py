@@ -116,7 +116,7 @@ class JobRunner:
             result = ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
         else:
             hold.labels = request.labels
-            result = await self._result_of(hold, request)
+            result = await self._answered(hold, request)
         await self._write(hold, result)
 
     async def fail(self, job_id: str, message: str) -> None:
@@ -137,6 +137,17 @@ class JobRunner:
             late = "the job did not end within its time; submit it again, in smaller parts"
             timeout = ended(job_id, JobState.FAILED, ErrorKind.TIMEOUT, late, hold.labels)
             await self._write(hold, hold.result or timeout)
+
+    async def _answered(self, hold: _Hold, request: JobRequest) -> JobResult:
+        """What comes of the job. Its boundary: a fault of ours is its outcome, not the worker's end."""
+        try:
+            return await self._result_of(hold, request)
+        except GiveBackError:
+            raise
+        except Exception as error:
+            log.exception("job.fault", job_id=hold.claimed.id)
+            message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
+            return ended(hold.claimed.id, JobState.FAILED, ErrorKind.INTERNAL, message, request.labels)
 
     async def _result_of(self, hold: _Hold, request: JobRequest) -> JobResult:
         job_id, deaths = hold.claimed.id, hold.claimed.deaths
@@ -162,13 +173,6 @@ class JobRunner:
             if not hold.cancelled:
                 raise
             return ended(job.id, JobState.CANCELLED, labels=job.request.labels)
-        except GiveBackError:
-            raise
-        except Exception as error:
-            # The job's boundary: a fault of ours is this job's outcome, not the worker's end.
-            log.exception("job.fault", job_id=job.id)
-            message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
-            return ended(job.id, JobState.FAILED, ErrorKind.INTERNAL, message, job.request.labels)
         finally:
             hold.work = None
             await teller.close()
