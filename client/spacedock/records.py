@@ -24,6 +24,10 @@ KEEP_RESULT_S = 24 * 3600
 KEEP_PRIVATE_S = 3600
 """How long a result in privacy mode is kept that nobody reads."""
 
+PAGE = 100
+PAGE_BYTES = 2**23
+"""So many results, and so many bytes of them, are read at once; a larger result is read alone."""
+
 RELEASE_FILES_LUA = f"""
 local function release_files(id, digests, keep)
   for digest in string.gmatch(digests or '', '%S+') do
@@ -141,26 +145,47 @@ async def status(redis: Redis, job_id: str) -> JobStatus:
     )
 
 
-async def finished(redis: Redis, job_ids: Sequence[str]) -> tuple[list[JobResult], list[str]]:
-    """The results of those jobs that have ended, in the given order; and the jobs that were deleted.
+async def ended(redis: Redis, job_ids: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """Those of the jobs that have ended, in pages to be read one at a time; and those that were deleted.
 
-    Raises JobNotFoundError for the first that does not exist, WireError where a result cannot be read.
+    Both in the given order. Raises JobNotFoundError for the first job that does not exist.
     """
     async with redis.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
-            pipe.hmget(keys.job(job_id), ["state", "result", "private", "deleted"])
-        rows = await pipe.execute()
-    results, gone = [], []
-    for job_id, (state, raw, private, deleted) in zip(job_ids, rows, strict=True):
+            pipe.hmget(keys.job(job_id), ["state", "deleted"])
+            pipe.hstrlen(keys.job(job_id), "result")
+        rows = iter(await pipe.execute())
+    pages: list[list[str]] = []
+    gone, room = [], 0
+    for job_id, (state, deleted), size in zip(job_ids, rows, rows, strict=True):
         if state is None:
             raise JobNotFoundError(job_id)
         if deleted is not None:
             gone.append(job_id)
-        elif raw is not None:
-            result = wire.decode(JobResult, raw)
-            # The record knows it of every job, also of one that ended before anybody read its request.
-            results.append(result.model_copy(update={"privacy": private is not None}))
-    return results, gone
+        elif size:
+            if size > room or len(pages[-1]) == PAGE:
+                pages.append([])
+                room = PAGE_BYTES
+            pages[-1].append(job_id)
+            room -= size
+    return pages, gone
+
+
+async def results(redis: Redis, job_ids: Sequence[str]) -> list[JobResult]:
+    """The results of jobs that have ended; one that was deleted since is left out.
+
+    Raises WireError where a result cannot be read.
+    """
+    async with redis.pipeline(transaction=False) as pipe:
+        for job_id in job_ids:
+            pipe.hmget(keys.job(job_id), ["result", "private"])
+        rows = await pipe.execute()
+    # The record knows of every job whether it is private, also where nobody ever read its request.
+    return [
+        wire.decode(JobResult, raw).model_copy(update={"privacy": private is not None})
+        for raw, private in rows
+        if raw is not None
+    ]
 
 
 async def forget(redis: Redis, job_ids: Sequence[str]) -> int:

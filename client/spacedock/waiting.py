@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
 
 from redis.asyncio import Redis
@@ -73,14 +73,16 @@ class Waiting:
         deleted: list[str] = []
         try:
             while wait.open:
-                found, gone = await self._look(wait, quiet)
-                quiet = LOOK_SECONDS if found else min(2 * quiet, _LONGEST_LOOK_SECONDS)
-                for job_id in gone:
-                    del wait.open[job_id]
-                deleted += gone
-                for result in found:
-                    del wait.open[result.id]
-                    yield result
+                seconds, quiet = quiet, min(2 * quiet, _LONGEST_LOOK_SECONDS)
+                async with aclosing(self._look(wait, seconds)) as pages:
+                    async for found, gone in pages:
+                        for job_id in gone:
+                            del wait.open[job_id]
+                        deleted += gone
+                        for result in found:
+                            quiet = LOOK_SECONDS
+                            del wait.open[result.id]
+                            yield result
         finally:
             self._waits.discard(wait)
         if deleted:
@@ -118,26 +120,29 @@ class Waiting:
             self._subscribed = False
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _look(self, wait: Wait, seconds: float) -> tuple[list[JobResult], list[str]]:
+    async def _look(
+        self, wait: Wait, seconds: float
+    ) -> AsyncGenerator[tuple[Sequence[JobResult], Sequence[str]]]:
         """The results of those that were announced; of all that have ended after so many quiet seconds.
 
-        And the jobs among them that were deleted.
+        They come in pages, each read when it is asked for. And the jobs among them that were deleted.
         """
         job_ids = await wait.next(seconds)
         if self._listening is not None and self._listening.done():
             self._listening.result()
         try:
-            found: list[JobResult] = []
-            gone: list[str] = []
+            if len(job_ids) == 1 and (found := await records.results(self._redis, job_ids)):
+                # The usual case costs one round trip.
+                yield found, ()
+                return
             for start in range(0, len(job_ids), _CHUNK):
-                ended, deleted = await records.finished(self._redis, job_ids[start : start + _CHUNK])
-                found += ended
-                gone += deleted
+                pages, gone = await records.ended(self._redis, job_ids[start : start + _CHUNK])
+                yield (), gone
+                for page in pages:
+                    yield await records.results(self._redis, page), ()
         except OUTAGES:
             wait.stir(job_ids)
             await asyncio.sleep(_PAUSE_SECONDS)
-            return [], []
-        return found, gone
 
     def _note(self, *, away: bool) -> None:
         """Say once that Redis is away, and once that it is there again: nobody shall wait in the dark."""
