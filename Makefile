@@ -34,8 +34,8 @@ test: setup test-tools ## Everything: lint, unit, integration and acceptance tes
 	@tests/all.sh
 
 .PHONY: test-full
-test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills of a worker
-	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py --all-versions --timeout=1200
+test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills; the client alone
+	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py tests/acceptance/test_thin_client.py --all-versions --timeout=1200
 
 .PHONY: test-engines
 test-engines: setup test-tools ## Suites on Docker Engine 20.10 to 28 and Podman; ENGINE="28 podman" SUITES="hostile disk" choose
