@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spacedock.cli.printing import say
 from spacedock.client import Client, is_directory
-from spacedock.errors import NoWorkerError
+from spacedock.errors import NoWorkerError, RefusedError
 
 
 async def check(client: Client, names: set[str]) -> None:
@@ -20,5 +20,6 @@ async def check(client: Client, names: set[str]) -> None:
             continue
         try:
             await client.spaces.show(name)
-        except NoWorkerError:
+        except (NoWorkerError, RefusedError):
+            # Whoever may submit need not have the right to ask: then the job itself says what is wrong.
             return

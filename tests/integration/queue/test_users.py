@@ -1,0 +1,222 @@
+"""The users of docs/redis.md, as the page has them: what each needs works, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+from tests.integration.queue.servers import Server
+from tests.integration.queue.workers import ROOT, Held, succeeded, working
+
+from spacedock import keys, submission
+from spacedock.client import Client
+from spacedock.connection import connect
+from spacedock.control import Call, OnProgress, Op, Reply
+from spacedock.errors import RefusedError
+from spacedock.files import payload_of
+from spacedock.request import JobRequest
+from spacedock.result import JobResult, Output, Stage
+from spacedock.states import JobState
+from spacedock_worker.queue.job import TakenJob
+from spacedock_worker.queue.rights import check_rights
+from spacedock_worker.queue.sweep import sweep_files, sweep_records
+from spacedock_worker.queue.teller import Tell
+
+PAGE = (ROOT / "docs/redis.md").read_text()
+RULES = {
+    name: [rule for rule in rules.split() if not rule.startswith(">")]
+    for name, rules in re.findall(r"^ACL SETUSER (\w+) (on .*)$", PAGE, re.MULTILINE)
+}
+
+
+@pytest.fixture
+async def urls(shared_server: Server, redis: Redis) -> AsyncIterator[dict[str, str]]:
+    """The address for each of the users; keys of another program are there too."""
+    await redis.set("other:secret", "theirs")
+    yield {name: shared_server.user(name, *rules) for name, rules in RULES.items()}
+    assert await redis.get("other:secret") == b"theirs"
+
+
+async def painting(job: TakenJob, tell: Tell) -> JobResult:
+    tell(Stage.CALL, "painter", "painting", None)
+    return succeeded(job)
+
+
+def test_the_page_has_the_three_kinds_of_users() -> None:
+    assert set(RULES) == {"submit", "operate", "read"}
+
+
+async def test_a_worker_may_do_all_that_it_does(urls: dict[str, str]) -> None:
+    async with connect(urls["operate"]) as its:
+        await check_rights(its)
+
+
+@pytest.mark.parametrize("privacy", [False, True])
+async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: bool) -> None:
+    held = Held()
+
+    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+        tell(Stage.CALL, "painter", "painting", None)
+        if job.request.prompt == "long":
+            await held(job, tell)
+        files = (payload_of("out.txt", job.request.prompt.encode()),)
+        async with connect(urls["operate"]) as its:
+            await submission.store(its, files)
+        output = Output(files=tuple(file.ref for file in files))
+        return succeeded(job).model_copy(update={"output": output})
+
+    async with (
+        working(urls["operate"], handle, max_jobs=2),
+        Client(urls["submit"]) as client,
+        Client(urls["read"]) as reader,
+        asyncio.timeout(30),
+    ):
+        file = payload_of("in.txt", b"in")
+        request = JobRequest(prompt="with a file", files=(file.ref,), idempotency_key="key")
+        job_id = submission.job_id_of(request)
+        opened = asyncio.Event()
+
+        async def watch() -> list[str]:
+            return [event.name async for event in reader.watch(job_id, opened=opened)]
+
+        watching = asyncio.create_task(watch())
+        await opened.wait()
+        await client.submit_prepared(request, [file])
+        assert await watching == ["painter"]
+        assert (await reader.status(job_id)).state is JobState.SUCCEEDED
+        result = await reader.result(job_id)
+        assert await reader.fetch(result.output.files[0]) == b"with a file"
+
+        long, waiting = await client.submit_many(["long", "long"]), await client.submit("never")
+        await held.began.get()
+        await held.began.get()
+        assert await client.cancel(waiting) is JobState.CANCELLED
+        await client.cancel(long[0])
+        assert (await client.result(long[0])).state is JobState.CANCELLED
+        held.go.set()
+        assert (await client.result(long[1])).succeeded
+        many = await client.submit_many(JobRequest(prompt=str(n), privacy=privacy) for n in range(20))
+        assert len([result async for result in client.results(many)]) == 20
+        assert await client.workers() == 1
+        assert await client.forget(many[0]) in (0, 1)
+
+
+async def test_who_operates_calls_workers_and_cleans_up(urls: dict[str, str]) -> None:
+    async def sweep(call: Call, its: Redis, tell: OnProgress) -> Reply:
+        swept = await sweep_records(its, 0, dry_run=False) + await sweep_files(its, 0, dry_run=False)
+        return Reply(data={"count": swept.count}, spaces={call.name or "": {}})
+
+    async with (
+        working(urls["operate"], painting, sweep),
+        Client(urls["operate"]) as operator,
+        asyncio.timeout(30),
+    ):
+        await operator.run("prompt")
+        assert (await operator.cleanup(older_than=0))["count"] == 1
+        assert await operator.spaces.show("mine") == {}
+
+
+@pytest.mark.parametrize("user", ["submit", "read"])
+async def test_who_does_not_operate_calls_no_worker(urls: dict[str, str], redis: Redis, user: str) -> None:
+    async with Client(urls[user]) as client:
+        for call in (client.cleanup(), client.spaces.remove("precious"), client.tiers()):
+            with pytest.raises(RefusedError, match="lacks a right"):
+                await call
+    async with connect(urls[user]) as raw:
+        for command in (["LPUSH", keys.CONTROL, Op.REMOVE], ["RPOP", keys.CONTROL], ["GET", keys.reply("1")]):
+            with pytest.raises(NoPermissionError):
+                await raw.execute_command(*command)
+    assert not await redis.exists(keys.CONTROL)
+
+
+async def test_who_only_reads_changes_nothing(urls: dict[str, str], redis: Redis, client: Client) -> None:
+    job_id = await client.submit("theirs")
+    before = {key: await redis.dump(key) for key in await redis.keys("*")}
+    async with Client(urls["read"]) as reader:
+        for change in (reader.submit("more"), reader.cancel(job_id), reader.forget(job_id)):
+            with pytest.raises(RefusedError, match="lacks a right"):
+                await change
+    async with connect(urls["read"]) as raw:
+        for command in (
+            ["HSET", keys.job(job_id), "state", "succeeded", "result", "{}"],
+            ["HDEL", keys.job(job_id), "request"],
+            ["SET", keys.payload("0" * 64), "poison"],
+            ["DEL", keys.job(job_id)],
+            ["UNLINK", keys.job(job_id)],
+            ["EXPIRE", keys.job(job_id), "0"],
+            ["RENAME", keys.job(job_id), keys.job("mine")],
+            ["COPY", keys.job(job_id), keys.job("mine")],
+            ["ZREM", keys.QUEUE, job_id],
+            ["PUBLISH", keys.DONE, job_id],
+            ["PUBLISH", keys.CANCEL, job_id],
+            ["EVAL", "return redis.call('FLUSHALL')", "0"],
+            ["SCRIPT", "LOAD", "return 1"],
+        ):
+            with pytest.raises(NoPermissionError):
+                await raw.execute_command(*command)
+    assert {key: await redis.dump(key) for key in await redis.keys("*")} == before
+
+
+@pytest.mark.parametrize("user", ["submit", "operate", "read"])
+async def test_none_of_them_reaches_others(urls: dict[str, str], redis: Redis, user: str) -> None:
+    before = sorted(await redis.keys("*"))
+    async with connect(urls[user]) as raw:
+        for command in (
+            ["GET", "other:secret"],
+            ["SET", "other:secret", "mine"],
+            ["DEL", "other:secret"],
+            ["COPY", "other:secret", keys.job("mine")],
+            ["RENAME", "other:secret", keys.job("mine")],
+            ["EVAL", "return redis.call('GET', KEYS[1])", "1", "other:secret"],
+            ["SORT", keys.QUEUE, "GET", "other:*"],
+            ["DUMP", "other:secret"],
+            ["OBJECT", "ENCODING", "other:secret"],
+            ["SUBSCRIBE", "other"],
+            ["PSUBSCRIBE", "*"],
+            ["PUBLISH", "other", "1"],
+            ["KEYS", "*"],
+            ["FLUSHALL"],
+            ["FLUSHDB"],
+            ["SWAPDB", "0", "1"],
+            ["CONFIG", "GET", "*"],
+            ["CONFIG", "SET", "dir", "/tmp"],
+            ["ACL", "LIST"],
+            ["ACL", "SETUSER", user, "+@all"],
+            ["CLIENT", "LIST"],
+            ["CLIENT", "KILL", "TYPE", "normal"],
+            ["MONITOR"],
+            ["SHUTDOWN", "NOSAVE"],
+            ["REPLICAOF", "127.0.0.1", "1"],
+            ["MODULE", "LIST"],
+            ["MIGRATE", "127.0.0.1", "1", keys.QUEUE, "0", "1"],
+        ):
+            with pytest.raises(NoPermissionError):
+                await raw.execute_command(*command)
+        for script in (
+            "return redis.call('GET', 'other:secret')",
+            "return redis.call('DEL', 'other:secret')",
+        ):
+            with pytest.raises(ResponseError, match=r"can't access|[nN]o permissions"):
+                await raw.execute_command("EVAL", script, "0")
+    assert sorted(await redis.keys("*")) == before
+
+
+async def test_the_command_runs_a_named_space_as_a_user_who_may_not_ask_for_it(
+    urls: dict[str, str], tmp_path: Path
+) -> None:
+    async with working(urls["operate"], painting):
+        process = await asyncio.create_subprocess_exec(
+            *(Path(sys.executable).parent / "spacedock", "run", "hello", "--space", "named"),
+            *("--redis", urls["submit"], "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert b'"succeeded"' in out
