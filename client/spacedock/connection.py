@@ -33,7 +33,7 @@ OUTAGES = (RedisConnectionError, RedisTimeoutError, OSError)
 
 
 def connect(url: str) -> Redis:
-    """A client for `redis://`, `rediss://` (the same as `valkey://`, `valkeys://`) or `unix://`.
+    """A client for `redis://`, `rediss://` (or `valkey://`, `valkeys://`), `redis+sentinel://` or `unix://`.
 
     Its socket opens at the first call. Raises BadRequestError where the address is not one of these.
     """
@@ -50,7 +50,7 @@ def answer(value: Awaitable[T] | T) -> Awaitable[T]:
 
 def redacted(url: str) -> str:
     """The address without its password, which stands before the host or among the options."""
-    bare = re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
+    bare = re.sub(r"(?<=[?&_]password=)[^&]*", "***", url)
     return re.sub(r"(?<=//)([^/?:@]*):.*@", r"\1:***@", bare)
 
 
@@ -140,7 +140,9 @@ async def greet(redis: Redis, url: str) -> None:
             shown, "it is a Redis Cluster", "Name a single Redis or Valkey: all of a queue is in one place"
         )
     if told.get("mode") == "sentinel":
-        raise RefusedError(shown, "it is a Sentinel, not the Redis that it watches", "Name that Redis")
+        raise RefusedError(
+            shown, "it is a Sentinel, not the Redis that it watches", "Write redis+sentinel://host:port/name"
+        )
     major = told.get("version", "").partition(".")[0]
     if major.isdecimal() and int(major) < OLDEST:
         raise RefusedError(

@@ -13,10 +13,16 @@ from typing import Any
 from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from spacedock.redis_address import canonical, check_files
+from spacedock.redis_address import Sentinels, check_files, read
 
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 30.0
@@ -63,23 +69,62 @@ _WITH_DEADLINES: dict[type[AbstractConnection], type[AbstractConnection]] = {
 }
 
 
-def pool_of(url: str) -> ConnectionPool:
-    """Connections to `redis://`, `rediss://` or `unix://`; each opens at its first call.
+class _SentinelTcp(_Deadlines, SentinelManagedConnection):
+    pass
 
-    Raises ValueError where the address is not one of these. Calls raise redis-py's errors, and TimeoutError.
+
+class _SentinelTls(_Deadlines, SentinelManagedSSLConnection):
+    pass
+
+
+class _SentinelPool(SentinelConnectionPool):
+    """Connections to whichever Redis its Sentinels call the master now; closes those to the Sentinels too."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        await super().disconnect(inuse_connections)
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+def pool_of(url: str) -> ConnectionPool:
+    """Connections to what an address names (see `redis_address`); each opens at its first call.
+
+    Raises ValueError where it is no address. Calls raise redis-py's errors, and TimeoutError.
     """
+    plain, sentinels = read(url)
     pool = ConnectionPool.from_url(
-        canonical(url),
+        plain,
         socket_connect_timeout=CONNECT_SECONDS,
         health_check_interval=_IDLE_SECONDS,
         # Newer versions of redis-py would send a call again whose answer was lost: it could count twice.
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
-    pool.connection_class = _WITH_DEADLINES[pool.connection_class]
     check_files(pool.connection_kwargs)
     try:
+        if sentinels is not None:
+            pool = _watched(sentinels, pool)
+        else:
+            pool.connection_class = _WITH_DEADLINES[pool.connection_class]
         pool.connection_class(**pool.connection_kwargs)
     except (TypeError, RedisError) as error:
         raise ValueError(f"an option after its '?' is unknown or wrong ({error})") from error
     return pool
+
+
+def _watched(sentinels: Sentinels, pool: ConnectionPool) -> ConnectionPool:
+    """Connections like those of `pool`, to the master that these Sentinels name."""
+    tls = pool.connection_class is SSLConnection
+    options = {name: value for name, value in pool.connection_kwargs.items() if name not in ("host", "port")}
+    theirs: dict[str, Any] = {"ssl": tls, "socket_connect_timeout": CONNECT_SECONDS}
+    theirs |= {"socket_timeout": CONNECT_SECONDS, "protocol": 2, "retry": options["retry"]}
+    theirs |= {name: value for name, value in options.items() if name.startswith("ssl_")}
+    for name in ("username", "password"):
+        if (value := options.pop(f"sentinel_{name}", None)) is not None:
+            theirs[name] = value
+    return _SentinelPool(  # type: ignore[no-untyped-call]
+        sentinels.name,
+        Sentinel(sentinels.hosts, sentinel_kwargs=theirs),  # type: ignore[no-untyped-call]
+        connection_class=_SentinelTls if tls else _SentinelTcp,
+        **options,
+    )

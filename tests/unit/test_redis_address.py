@@ -29,10 +29,36 @@ async def test_every_name_of_the_scheme_works(url: str, host: str, tls: bool) ->
 
 
 @pytest.mark.parametrize(
+    ("url", "hosts", "name", "db", "tls"),
+    [
+        ("redis+sentinel://h/mymaster", [("h", 26379)], "mymaster", 0, False),
+        ("REDIS+Sentinel://h1:1,h2:2/main/3", [("h1", 1), ("h2", 2)], "main", 3, False),
+        ("valkeys+sentinel://u:p@[::1]:1/my%20master", [("::1", 1)], "my master", 0, True),
+    ],
+)
+async def test_sentinels_are_asked_for_their_master(
+    url: str, hosts: list[tuple[str, int]], name: str, db: int, tls: bool
+) -> None:
+    async with connect(url) as redis:
+        pool = redis.connection_pool
+        asked = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+        assert [(one["host"], one["port"]) for one in asked] == hosts
+        assert (pool.service_name, pool.connection_kwargs.get("db", 0)) == (name, db)
+        assert ("Tls" in pool.connection_class.__name__) is tls
+
+
+@pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("redis+sentinel://h:26379/mymaster", "write redis://"),
         ("sentinel://h", "write redis://"),
+        ("unix+sentinel:///x", "write redis://"),
+        ("redis+cluster://h", "write redis://"),
+        ("redis+sentinel://h", "the name of their master"),
+        ("redis+sentinel://h:26379/", "the name of their master"),
+        ("redis+sentinel://h:26379/mymaster/one", "the number of the database"),
+        ("redis+sentinel://h1:1,/mymaster", "a Sentinel's host is missing"),
+        ("redis+sentinel://h1:1,h2:port/mymaster", "cannot be read"),
+        ("redis+sentinel://h1:1,h2:0/mymaster", "no number from 1 to 65535"),
         ("http://h", "write redis://"),
         ("redis:/h", "write redis://"),
         ("", "write redis://"),
@@ -63,7 +89,15 @@ def test_an_address_that_cannot_be_one_is_told(url: str, why: str) -> None:
     assert why in str(told.value)
 
 
-@pytest.mark.parametrize("url", ["redis://:se#cret@h", "redis://:se:cret#@h:x", "redis://u:secret@h:port"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:se#cret@h",
+        "redis+sentinel://:secret@h:x/m?sentinel_password=secret",
+        "redis://:se:cret#@h:x",
+        "redis://u:secret@h:port",
+    ],
+)
 def test_no_part_of_a_password_is_told(url: str) -> None:
     with pytest.raises(BadRequestError) as told:
         connect(url)

@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import redis
 from tests.integration.queue.servers import Server
-from tests.integration.queue.workers import ROOT, until
+from tests.integration.queue.workers import ROOT, until, working
 
 from spacedock.client import Client
 from spacedock.connection import connect
@@ -97,22 +96,58 @@ async def test_a_cluster(server: Callable[..., Server]) -> None:
     await refused_to_both(made.url, "it is a Redis Cluster")
 
 
-async def test_a_sentinel(sentinel: str) -> None:
-    await refused_to_both(sentinel, "it is a Sentinel")
+@pytest.fixture
+def watched(server: Callable[..., Server]) -> int:
+    """The port of a master whose users need a password."""
+    port = free_port()
+    server("--port", str(port)).user("worker", "+@all", "~*", "&*")
+    return port
 
 
 @pytest.fixture
-def sentinel(binary: str, tmp_path: Path) -> Iterator[str]:
-    """The address of a Sentinel."""
+def sentinel(binary: str, watched: int, tmp_path: Path) -> Iterator[str]:
+    """The address of a Sentinel that watches it, and wants a password itself."""
     port = free_port()
-    (tmp_path / "sentinel.conf").write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
+    lines = [f"port {port}", "bind 127.0.0.1", f"dir {tmp_path}", "requirepass theirs"]
+    lines += [f"sentinel monitor main 127.0.0.1 {watched} 1"]
+    (tmp_path / "sentinel.conf").write_text("\n".join(lines) + "\n")
     command = [binary, str(tmp_path / "sentinel.conf"), "--sentinel"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             _wait_for(port)
-            yield f"redis://127.0.0.1:{port}"
+            yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
+
+
+async def test_a_sentinel_itself(sentinel: str) -> None:
+    await refused_to_both(f"redis://:theirs@{sentinel}", "it is a Sentinel")
+
+
+async def test_the_master_that_a_sentinel_names(sentinel: str) -> None:
+    url = f"valkey+sentinel://worker:secret@{sentinel}/main/1?sentinel_password=theirs"
+    await usable(url, Notifier({}, 0), asyncio.sleep)
+    async with working(url), Client(url) as client, asyncio.timeout(20):
+        assert (await client.run("prompt")).output.text == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("worker:secret@{}/other?sentinel_password=theirs", "No master found for 'other'"),
+        ("worker:secret@{}/main?sentinel_password=wrong", "No master found for 'main'.*invalid"),
+    ],
+)
+async def test_a_master_that_no_sentinel_names(sentinel: str, address: str, says: str) -> None:
+    with pytest.raises(NotConnectedError, match=says) as told:
+        async with Client(f"redis+sentinel://{address.format(sentinel)}"):
+            pass
+    assert "=wrong" not in str(told.value)
+
+
+async def test_a_wrong_password_at_the_master_that_a_sentinel_names(sentinel: str) -> None:
+    url = f"redis+sentinel://worker:wrong@{sentinel}/main?sentinel_password=theirs"
+    await refused_to_both(url, "does not take this user and password")
 
 
 async def test_what_is_no_redis() -> None:
@@ -151,8 +186,7 @@ def _asked_twice(redis: object) -> Callable[[], object]:
 def _wait_for(port: int) -> None:
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        with suppress(redis.ConnectionError), redis.Redis(port=port) as client:
-            client.ping()
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.02)
     raise TimeoutError("the server did not start")
