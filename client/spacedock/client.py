@@ -44,6 +44,7 @@ class Client:
         self._waiting = Waiting(self._redis)
         self._held = Held(MAX_JOB_BYTES)
         self._read: list[str] = []
+        self._may_wait = False
         self._caller = control.Caller(self._redis, self.url)
         self.spaces = Spaces(self._caller, self._redis, self.url)
 
@@ -113,7 +114,15 @@ class Client:
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
     ) -> JobResult:
         """Submit one job and wait for its result, as `submit` and `result` do."""
+        await self.check_may_wait()
         return await self.result(await self.submit(prompt, **options), wait=wait, keep=keep)
+
+    async def check_may_wait(self) -> None:
+        """See that this user of Redis may also read what he submits. Raises RefusedError."""
+        if not self._may_wait:
+            with told_as_ours(self.url):
+                await records.check_may_wait(self._redis)
+            self._may_wait = True
 
     async def result(self, job_id: str, *, wait: float | None = None, keep: bool = False) -> JobResult:
         """Wait for a job's result, at most `wait` seconds.

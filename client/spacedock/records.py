@@ -145,6 +145,19 @@ async def status(redis: Redis, job_id: str) -> JobStatus:
     )
 
 
+_WAIT = atomic(
+    "return 1",
+    f"'SUBSCRIBE', '{keys.DONE}'",
+    f"'HMGET', '{keys.JOB}0', 'result'",
+    f"'HSTRLEN', '{keys.JOB}0', 'result'",
+)
+
+
+async def check_may_wait(redis: Redis) -> None:
+    """See that this user may wait for a result and read it. Raises redis-py's NoPermissionError."""
+    await redis.register_script(_WAIT)()
+
+
 async def ended(redis: Redis, job_ids: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     """Those of the jobs that have ended, in pages to be read one at a time; and those that were deleted.
 

@@ -7,11 +7,14 @@ from spacedock.client import Client, is_directory
 from spacedock.errors import NoWorkerError, RefusedError
 
 
-async def check(client: Client, names: set[str]) -> None:
+async def check(client: Client, names: set[str], *, wait: bool = True) -> None:
     """Raise SpaceNotFoundError for a name that the registry lacks; say so where no worker is there to ask.
 
-    Hub ids and directories are not in need of a registry.
+    Hub ids and directories are not in need of a registry. Raises RefusedError where results are to be waited
+    for, and this user of Redis may not read them.
     """
+    if wait:
+        await client.check_may_wait()
     if not await client.workers():
         say("no worker is running: the job waits until one is. Start it with `spacedockd`.")
         return

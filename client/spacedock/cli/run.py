@@ -96,7 +96,8 @@ async def _run(url: str | None, request: JobRequest, payloads: list[Payload], wa
             await show_plan(client, request, payloads, json=way.handing.json)
             say(_NOTHING)
             return []
-        await preflight.check(client, {request.space} if request.space else set())
+        names = {request.space} if request.space else set()
+        await preflight.check(client, names, wait=not way.detach)
         if way.verbose:
             await say_plan(client, request, payloads)
         if way.verbose and not way.detach:

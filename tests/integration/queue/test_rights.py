@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -58,6 +60,24 @@ async def test_a_submission_that_is_refused_has_left_no_job(
     async with Client(shared_server.user("lacking", *ALL)) as client:
         job_id = await client.submit_prepared(request, [])
     assert await redis.zrange(keys.QUEUE, 0, -1) == [job_id.encode()]
+
+
+@pytest.mark.parametrize("rules", [("-subscribe",), ("-hmget",), ("-hstrlen",)], ids=_names)
+async def test_who_may_not_read_the_result_does_not_submit_and_wait(
+    shared_server: Server, redis: Redis, rules: tuple[str, ...]
+) -> None:
+    url = shared_server.user("lacking", *ALL, *rules)
+    async with Client(url) as client:
+        with pytest.raises(RefusedError, match="lacks a right"):
+            await client.run("prompt")
+    assert await redis.keys("*") == []
+    process = await asyncio.create_subprocess_exec(
+        *(Path(sys.executable).parent / "spacedock", "run", "prompt", "--redis", url),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, b"lacks a right" in err) == (2, True)
+    assert await redis.keys("*") == []
 
 
 async def test_the_default_of_a_new_user_has_no_channels_and_runs_nothing_twice(
