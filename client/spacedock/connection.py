@@ -68,7 +68,8 @@ def explained(url: str, error: Exception) -> RefusedError | NotConnectedError:
     shown, said = redacted(url), str(error) or type(error).__name__
     for kind, why, advice, lasting in _REFUSALS:
         if _behind(error, kind):
-            return RefusedError(shown, why.format(said=said), advice, lasting=lasting)
+            passing = not lasting or said.startswith(_PASSING)
+            return RefusedError(shown, why.format(said=said), advice, lasting=not passing)
     if tls := _behind(error, ssl.SSLError):
         return RefusedError(shown, *_about_tls(tls))
     scheme = url.strip().partition("://")[0].lower()
@@ -78,6 +79,9 @@ def explained(url: str, error: Exception) -> RefusedError | NotConnectedError:
         said += "; where it speaks TLS, write rediss://"
     return NotConnectedError(shown, said)
 
+
+_PASSING = ("MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY")
+"""How answers begin that tell of a disk that is full, a master that is away, or a script that runs long."""
 
 _PLAIN_SCHEMES, _TLS_SCHEMES = ("redis", "valkey"), ("rediss", "valkeys")
 

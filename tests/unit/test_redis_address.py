@@ -111,6 +111,7 @@ def test_no_part_of_a_password_is_told(url: str) -> None:
         (NoPermissionError("may not publish x"), "lacks a right (may not publish x)", True),
         (ReadOnlyError("replica"), "read-only replica", False),
         (ResponseError("DENIED protected mode"), "it refused: DENIED", True),
+        (ResponseError("MISCONF Errors writing to the AOF file: No space left"), "No space left", False),
     ],
 )
 def test_a_refusal_is_no_absence(error: Exception, says: str, lasting: bool) -> None:

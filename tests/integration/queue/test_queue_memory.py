@@ -45,7 +45,8 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     found = server_binary() if request.param == "valkey" else shutil.which("redis-server")
     if found is None:
         pytest.skip("no redis-server on this machine")
-    server = Server(found, tmp_path, "--maxmemory", str(LIMIT), "--maxmemory-policy", "noeviction")
+    options = ("--maxmemory", str(LIMIT), "--maxmemory-policy", "noeviction", "--appendonly", "no")
+    server = Server(found, tmp_path, *options)
     server.start()
     yield server
     server.stop()
