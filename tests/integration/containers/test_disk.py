@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from tests.integration.containers.parts import answers, listing, silent
@@ -89,6 +91,40 @@ async def test_an_app_that_fills_its_cache_is_killed(pool: Pool, engine: Engine,
     caches = pool._starter.ground.caches
     assert (await caches.sizes())["greedy"] > DISK
     assert await caches.remove("greedy")
+
+
+@pytest.fixture
+async def voluminous(engine: Engine, base: str) -> AsyncIterator[str]:
+    """An image that declares a volume of its own, which anybody may write to."""
+    name = f"test-volume-{secrets.token_hex(4)}"
+    body = {"Image": base, "Cmd": ["mkdir", "--mode", "777", "/data"]}
+    async with engine.call(Stage.START, 60) as docker:
+        made = await docker.containers.create(body)
+        await made.start()
+        await made.wait()
+        await made.commit(repository=name, tag="1", changes="VOLUME /data")
+        await made.delete(force=True)
+    yield f"{name}:1"
+    async with engine.call(Stage.START, 60) as docker:
+        await docker.images.delete(f"{name}:1", force=True)
+
+
+@pytest.mark.parametrize(
+    "walls", [{"private": True, "sealed": True, "cache": CACHE}, {}], ids=["private", "own"]
+)
+async def test_a_volume_that_an_image_declares_is_bounded(
+    pool: Pool, engine: Engine, settings, spec, voluminous: str, walls: dict[str, object]
+) -> None:
+    serve = "import threading, http.server as h\n"
+    serve += "threading.Thread(target=fill, args=('/data',)).start()\n"
+    serve += "h.HTTPServer(('', 7860), h.SimpleHTTPRequestHandler).serve_forever()"
+    greedy = spec("greedy", ("python3", "-c", WAYS + serve), read_only=True, **walls)
+    async with pool.lease(replace(greedy, reference=voluminous), answers, silent) as lease:
+        error = await lease.wait_dead()
+    assert error.kind is ErrorKind.OUT_OF_DISK
+    await pool.settled()
+    if "cache" in walls:
+        assert await pool._starter.ground.caches.remove("greedy")
 
 
 async def test_a_read_only_root_takes_nothing(engine: Engine, settings, spec) -> None:

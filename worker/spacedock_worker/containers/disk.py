@@ -12,7 +12,6 @@ import structlog
 from spacedock.errors import SpacedockError
 from spacedock.result import Stage
 from spacedock_worker.containers.engine import Engine, RefusedError
-from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.containers.usage import folder_bytes, upper_folder, volume_bytes
 from spacedock_worker.errors import StepError
 
@@ -31,9 +30,8 @@ class UncountedError(SpacedockError):
 class DiskWatch:
     """Counts what each container's writable root and volumes take together.
 
-    `writers` names the containers that can write now: neither paused nor stopped, and with a writable root,
-    a cache or a workspace. One with a read-only root and nothing but folders in memory cannot grow. `over`
-    hears the name and the bytes of each that takes more than `limit`, or None for the bytes of one that could
+    `writers` names the containers that run now: neither paused nor stopped. What each can write to is asked of
+    the engine: its image may declare volumes, which can be written to whatever its root is. `over` hears the name and the bytes of each that takes more than `limit`, or None for the bytes of one that could
     not be counted three times in a row: its Space may be the reason. Killing it is the listener's. A Space
     may be over the limit by what it can write within two counts and the pause between them: `pause` seconds,
     or as long as a round took.
@@ -101,11 +99,6 @@ async def disk_bytes(engine: Engine, name: str, enough: int) -> int:
         if isinstance(error, RefusedError) and error.status == _NOT_FOUND:
             raise
         raise UncountedError(str(error)) from error
-
-
-def can_grow(spec: ContainerSpec) -> bool:
-    """Whether an app's container can write anywhere but to memory; a program always has its workspace."""
-    return not spec.read_only or (spec.cache is not None and not spec.private)
 
 
 def too_much(used: int | None, limit: int) -> str:

@@ -10,7 +10,7 @@ import structlog
 
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.assign import SlotState
-from spacedock_worker.containers.disk import DiskWatch, can_grow, too_much
+from spacedock_worker.containers.disk import DiskWatch, too_much
 from spacedock_worker.containers.engine import Engine
 from spacedock_worker.containers.lifecycle import Lifecycle
 from spacedock_worker.containers.measures import Measures
@@ -120,4 +120,4 @@ def _can_write(place: Place[Any]) -> bool:
     if place.spec is None:
         # An earlier worker's, which may sleep in name only: nobody has paused it.
         return place.state is not SlotState.STOPPED
-    return place.state not in (SlotState.ASLEEP, SlotState.STOPPED) and can_grow(place.spec)
+    return place.state not in (SlotState.ASLEEP, SlotState.STOPPED)
