@@ -122,3 +122,13 @@ async def test_a_job_cancelled_in_the_queue_is_as_old_as_its_end(client: Client,
     await client.cancel(job)
     assert await sweep_records(redis, HOUR, dry_run=False) == Swept()
     assert (await sweep_records(redis, 0, dry_run=False)).count == 1
+
+
+async def test_a_server_that_keeps_no_idle_times_is_cleaned_of_all_else(client: Client, redis: Redis) -> None:
+    await ended(redis, await submitted(client, payload_of("in.txt", b"12345")), 3)
+    await redis.config_set("maxmemory-policy", "allkeys-lfu")
+    try:
+        assert (await sweep_records(redis, HOUR, dry_run=False)).count == 1
+        assert await sweep_files(redis, HOUR, dry_run=False) == Swept()
+    finally:
+        await redis.config_set("maxmemory-policy", "noeviction")

@@ -50,7 +50,9 @@ for _, key in ipairs(KEYS) do
   local users = '{keys.PAYLOAD_USERS}' .. string.sub(key, {len(keys.PAYLOAD) + 1})
   if left >= 0 and {KEEP_RESULT_S} - left >= tonumber(ARGV[1]) and redis.call('EXISTS', users) == 0 then
     -- Whoever has just uploaded the file, or found it there, is about to submit a job that needs it.
-    if redis.call('OBJECT', 'IDLETIME', key) >= tonumber(ARGV[3]) then
+    -- A server that forgets by frequency (LFU) knows no idle times: its files wait for their own end.
+    local idle = redis.pcall('OBJECT', 'IDLETIME', key)
+    if type(idle) == 'number' and idle >= tonumber(ARGV[3]) then
       count = count + 1
       -- Not STRLEN: that would count as a use, and a dry run must change nothing.
       bytes = bytes + redis.call('MEMORY', 'USAGE', key)

@@ -16,6 +16,7 @@ from spacedock_worker.containers.engine import RefusedError
 from spacedock_worker.containers.status import Holder
 from spacedock_worker.containers.volumes import volume_name
 from spacedock_worker.errors import StepError
+from spacedock_worker.queue.patience import TROUBLE
 from spacedock_worker.queue.sweep import sweep_files, sweep_records
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.upkeep.image_shelf import ImageShelf
@@ -66,17 +67,16 @@ class Cleaner:
         self._one = asyncio.Lock()
 
     async def clean(self, order: Order, redis: Redis, tell: OnProgress) -> Report:
-        """Do it, and say what became of it; what an absent engine keeps us from is said in the report.
-
-        Raises redis-py's errors.
-        """
+        """Do it, and say what became of it; what an absent engine or Redis keeps us from is in the report."""
         report, before = Report(order.dry_run), self._clock() - order.older_than
         async with self._one:
             tell("looking at results and files")
-            records = await sweep_records(redis, order.older_than, dry_run=order.dry_run)
-            report.add("results", records.bytes, count=records.count)
-            files = await sweep_files(redis, order.older_than, dry_run=order.dry_run)
-            report.add("files", files.bytes, count=files.count)
+            async with _told(report, "results"):
+                records = await sweep_records(redis, order.older_than, dry_run=order.dry_run)
+                report.add("results", records.bytes, count=records.count)
+            async with _told(report, "files"):
+                files = await sweep_files(redis, order.older_than, dry_run=order.dry_run)
+                report.add("files", files.bytes, count=files.count)
             async with _told(report, "scratch files"):
                 await self._scratch.clean(report, before)
             tell("looking at containers")
@@ -168,5 +168,5 @@ async def _told(report: Report, what: str) -> AsyncIterator[None]:
     """What cannot be removed is said, and does not keep the rest from going."""
     try:
         yield
-    except (RefusedError, StepError, OSError) as error:
+    except (RefusedError, StepError, *TROUBLE) as error:
         report.left.append(f"{what}: {error}")

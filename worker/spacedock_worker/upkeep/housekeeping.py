@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from spacedock.records import KEEP_RESULT_S
 from spacedock_worker.containers.engine import RefusedError
 from spacedock_worker.errors import StepError
-from spacedock_worker.queue.patience import TROUBLE
 from spacedock_worker.upkeep.cleaner import Cleaner, Order
 from spacedock_worker.upkeep.image_shelf import ImageShelf
 from spacedock_worker.upkeep.report import Report
@@ -41,15 +40,13 @@ class Housekeeper:
         while True:
             try:
                 await self.once()
-            except TROUBLE as error:
-                log.warning("housekeeping.put_off", reason=str(error) or type(error).__name__)
             except Exception:
                 # The task's boundary: a fault of ours here must not end the worker.
                 log.exception("housekeeping.fault")
             await asyncio.sleep(every)
 
     async def once(self) -> Report:
-        """Clean up once, and log what was freed. Raises redis-py's errors."""
+        """Clean up once, and log what was freed."""
         order = Order(older_than=KEEP_RESULT_S, need=await self._need())
         report = await self._cleaner.clean(order, self._redis, _unheard)
         for reason in report.left:
