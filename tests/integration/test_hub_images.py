@@ -216,3 +216,31 @@ async def test_a_locked_commit_is_built_and_no_other(engine, settings, hub, name
     assert await offline.get(by_id(name, digest=locked.digest), silent) == locked
     with pytest.raises(StepError, match="commit that is wanted"):
         await images.get(by_id(name, revision="f" * 40), silent)
+
+
+async def test_two_spaces_that_lead_to_one_name_are_not_taken_for_each_other(
+    engine, settings, registry, name
+) -> None:
+    put(f"{registry}/me-{name}:latest")
+    docker("pull", "--quiet", f"{registry}/me-{name}:latest")
+    mine, theirs = f"me/{name}", f"ME-{name.replace('-', '/', 1)}"
+    alone = Images(engine, away(settings, hub_offline=True))
+    both = Images(engine, away(settings, hub_offline=True), known=lambda: (mine, theirs))
+    source = SpaceSource(theirs, hub_id=theirs)
+    assert await alone.here(source) is not None
+    assert await both.here(source) is None
+    with pytest.raises(StepError):
+        await both.get(source, silent)
+
+
+async def test_what_somebody_sends_is_no_image_of_the_hubs_space_that_he_names(
+    engine, settings, name, tmp_path: Path
+) -> None:
+    for file, text in space("evil").items():
+        (tmp_path / file).write_text(text)
+    images = Images(engine, away(settings, hub_offline=True))
+    sent = SpaceSource(f"me-{name}", hub_id=f"me/{name}", repository=tmp_path)
+    assert (await images.get(sent, silent)).built
+    assert await images.here(by_id(name)) is None
+    with pytest.raises(StepError):
+        await images.get(by_id(name), silent)

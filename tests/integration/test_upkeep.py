@@ -35,6 +35,7 @@ from spacedock_worker.containers.volumes import volume_labels, volume_name
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, ImageSettings
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner, source_of
 from spacedock_worker.upkeep.cleaner import Order
@@ -43,6 +44,22 @@ from spacedock_worker.upkeep.stock import HELPER_LABEL
 from spacedock_worker.upkeep.transfer import Transfer
 
 DATA = 300_000
+
+GUARDED = """
+import http.server, json, os
+if os.environ.get("TOKEN") != "xyzzy":
+    raise SystemExit("no token")
+ANSWER = {"responses": {"200": {"content": {"application/json": {"schema": {"type": "string"}}}}}}
+API = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": {"/tell": {"get": ANSWER}}}
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(404 if self.path == "/config" else 200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(API if self.path == "/openapi.json" else {}).encode())
+http.server.HTTPServer(("", 7860), Handler).serve_forever()
+"""
+"""An app that starts with its secret alone."""
 
 
 def silent(message: str) -> None:
@@ -278,6 +295,31 @@ async def test_the_budget_takes_the_least_recently_used_and_leaves_what_runs_or_
     assert [item.name for item in report.freed if item.kind == "images"] == [images[2].reference]
     report = await host.kept.cleaner.clean(Order(0, need=2**50), redis, silent)
     assert [item.name for item in report.freed if item.kind == "images"] == [images[3].reference]
+
+
+async def test_a_redis_that_is_away_keeps_no_container_from_being_cleaned_up(host: Host, name: str) -> None:
+    await host.container(await host.space(name), {OWNER_LABEL: host.owner})
+    async with connect("unix:///nowhere") as away:
+        report = await host.clean(away)
+    assert report["kinds"]["containers"]["count"] == 1
+    assert [reason.partition(":")[0] for reason in report["left"]] == ["results", "files"]
+
+
+async def test_a_space_is_started_with_its_secrets_to_be_locked(
+    host: Host, redis: Redis, name: str, engine: Engine
+) -> None:
+    repository = host.state / "spaces" / name
+    repository.mkdir(parents=True)
+    (repository / "main.py").write_text(GUARDED)
+    (repository / "Dockerfile").write_text(
+        'FROM spacedock/python:3.11\nCOPY main.py /\nCMD ["python3", "/main.py"]\n'
+    )
+    host.registry.add(name, {"repository": str(repository), "secrets": {"TOKEN": {"env": "HOSTS"}}})
+    async with Pool[Any](engine, host.settings.containers) as pool:
+        desks = host.kept.desks(host.images, pool, Opener(), Secrets(None, {"HOSTS": "xyzzy"}))
+        options = {"names": [name], "start": True}
+        locked = (await desks[Op.LOCK](Call(id="1", op=Op.LOCK, options=options), redis, silent)).data
+    assert locked["spaces"][name]["endpoints"]["functions"] == ["/tell() -> json"]
 
 
 async def test_the_housekeeper_keeps_to_the_budget(host: Host, redis: Redis, name: str) -> None:

@@ -141,10 +141,20 @@ async def test_an_entry_that_stands_for_the_space_is_it(
     assert hub.asked == []
 
 
-async def test_an_entry_with_a_repository_of_its_own_is_another(
-    registry: Registry, catalogue: Catalogue
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"repository": "/srv/hear"},
+        {"command": ["python", "-c", "evil"]},
+        {"env": {"HTTPS_PROXY": "http://eve"}},
+        {"subdomain": "eve-space"},
+        {"revision": "0123abc"},
+    ],
+)
+async def test_an_entry_with_code_of_its_own_is_another(
+    registry: Registry, catalogue: Catalogue, fields: dict[str, Any]
 ) -> None:
-    registry.add("hear", {"hub_id": "ann/listen", "repository": "/srv/hear"})
+    registry.add("hear", {"hub_id": "ann/listen", **fields})
     entry = await Discoverer(registry, catalogue).find("ann/listen")
     assert entry is not None
     assert entry.id == "ann/listen"

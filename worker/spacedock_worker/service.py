@@ -71,7 +71,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         stack.callback(kept.catalogue.close)
         builds = Network(engine, f"{settings.containers.network_name}-builds")
         stack.push_async_callback(builds.remove)
-        images, opener = Images(engine, settings.images, kept.notes.pulled, builds), Opener()
+        images, opener = Images(engine, settings.images, kept.notes.pulled, builds, kept.hub_ids), Opener()
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)
@@ -82,7 +82,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         foresight = Foresight(
             settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles
         )
-        desks = kept.desks(images, pool, opener) | {
+        desks = kept.desks(images, pool, opener, secrets) | {
             Op.PLAN: PlanDesk(planner, foresight).answer,
             Op.VALIDATE: kept.validating(images, pool, spaces, secrets),
             Op.TIERS: kept.tiers(pool, runner),

@@ -54,7 +54,8 @@ class Builds:
     async def from_repository(self, source: SpaceSource, place: Path | bytes, hear: Hear) -> Image:
         """The image of a repository of this host, or of a tar. Raises StepError as `Images.get` does."""
         repository = await asyncio.to_thread(read_repository, place)
-        return await self._from(source, repository, None, hear)
+        # What somebody sent is no image of the Hub's, whichever Space its sender names.
+        return await self._from(replace(source, hub_id=None), repository, None, hear)
 
     async def from_hub(self, source: SpaceSource, hub_id: str, hear: Hear) -> Image:
         """The image of a Space of the Hub, at the locked commit if there is one.

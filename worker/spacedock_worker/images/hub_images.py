@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -32,10 +32,20 @@ _NO_IMAGE = frozenset({"static", "streamlit"})
 
 
 class HubImages:
-    """Images of Spaces by the Hub's own image registry; that there is none is remembered for 10 minutes."""
+    """Images of Spaces by the Hub's own image registry; that there is none is remembered for 10 minutes.
 
-    def __init__(self, engine: Engine, settings: ImageSettings, pulls: Pulls) -> None:
+    `known` gives the ids of Spaces of the Hub that this host knows: two may lead to one guessed name.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ImageSettings,
+        pulls: Pulls,
+        known: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self._engine, self._settings, self._pulls = engine, settings, pulls
+        self._known_ids = known
         self._chosen: Memory[Image] = Memory()
         self._none: Memory[bool] = Memory(_ASK_AGAIN_SECONDS)
 
@@ -92,8 +102,11 @@ class HubImages:
 
         The Hub is not asked: an image under a name that it made up itself is found once it was used.
         """
-        plain = self.reference(hub_id, source.subdomain)
-        return await self._known(_key(hub_id, source)) or await self._present(plain)
+        if (known := await self._known(_key(hub_id, source))) is not None:
+            return known
+        if source.subdomain is None and self._is_ambiguous(hub_id):
+            return None
+        return await self._present(self.reference(hub_id, source.subdomain))
 
     async def pinned(self, hub_id: str, subdomain: str | None, digest: str) -> str | None:
         """The name by which the Hub's image registry has the Space's image of that digest; None without."""
@@ -115,7 +128,10 @@ class HubImages:
         space = await self._about(hub_id)
         if space and space.card.sdk in _NO_IMAGE:
             return None
-        reference = self.reference(hub_id, source.subdomain or (space.subdomain if space else None))
+        subdomain = source.subdomain or (space.subdomain if space else None)
+        if subdomain is None and self._is_ambiguous(hub_id):
+            return None
+        reference = self.reference(hub_id, subdomain)
 
         async def sha() -> str | None:
             return space.sha if space else None
@@ -128,6 +144,11 @@ class HubImages:
             log.info("image.not_at_the_hub", hub_id=hub_id, image=str(reference), reason=str(error))
             return None
         return _like_the_card(image, space) if image and space else image
+
+    def _is_ambiguous(self, hub_id: str) -> bool:
+        """Whether the name that the id leads to is as well that of another Space: a/b-c and a-b/c."""
+        guess = subdomain_of(hub_id)
+        return any(other != hub_id and subdomain_of(other) == guess for other in self._known_ids())
 
     async def _tagged(
         self,

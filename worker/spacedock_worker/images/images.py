@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ class Images:
     """The images of Spaces on this host; one get per image at a time, however many wait for it.
 
     `pulled` hears of every image that is pulled for a Space; `network` is the one that builds run on (None:
-    the engine's default bridge).
+    the engine's default bridge); `known` gives the ids of Spaces of the Hub that this host knows.
     """
 
     def __init__(
@@ -42,11 +42,12 @@ class Images:
         settings: ImageSettings,
         pulled: Pulled | None = None,
         network: Network | None = None,
+        known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._engine = engine
         self._pulls = Pulls(engine, settings, pulled)
         self._builds = Builds(engine, settings, self._pulls, network)
-        self._hub = HubImages(engine, settings, self._pulls)
+        self._hub = HubImages(engine, settings, self._pulls, known)
         self._shared: Shared[Image] = Shared()
         self._names: Memory[str] = Memory()
 

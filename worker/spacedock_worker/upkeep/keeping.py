@@ -20,6 +20,7 @@ from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.registry.desk import RegistryDesk
+from spacedock_worker.registry.entry import OWN_PREFIX
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.hub.catalogue import Catalogue
 from spacedock_worker.registry.hub.catalogue_desk import CatalogueDesk
@@ -79,6 +80,12 @@ class Keeping:
         """Who judges whether an app takes a call before it is started."""
         return Fitting(self.notes, self.endpoints)
 
+    def hub_ids(self) -> frozenset[str]:
+        """The ids of Spaces of the Hub that the registry has, or that an image here was used for."""
+        listed = {entry.hub_id or name for name, entry in self.registry.shelf().spaces.items()}
+        used = {note.space for note in self.notes.all() if not note.space.startswith(OWN_PREFIX)}
+        return frozenset(one for one in listed | used if "/" in one)
+
     @property
     def care(self) -> Care:
         """What jobs do beside their use of images."""
@@ -109,11 +116,14 @@ class Keeping:
         name, engine = gethostname(), self.stock.engine
         return TiersDesk(name, self.settings, engine, self.registry, self.shelf, pool, models).answer
 
-    def desks(self, images: Images, pool: Pool[Adapter], opener: Opener) -> dict[Op, Desk]:
+    def desks(
+        self, images: Images, pool: Pool[Adapter], opener: Opener, secrets: Secrets | None = None
+    ) -> dict[Op, Desk]:
         """Who answers which control call."""
+        known = secrets or Secrets(None, {})
         registry = RegistryDesk(self.registry, self.settings.repositories, completing(self.catalogue))
         spaces = SpacesDesk(registry, self.stock, self.shelf, self.cleaner, self.holder).answer
-        lock = LockDesk(self.registry, images, pool, opener, self.notes).answer
+        lock = LockDesk(self.registry, images, pool, opener, self.notes, known).answer
         table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
         table |= {Op.CLEANUP: CleanupDesk(self.cleaner).answer, Op.LOCK: lock}
         table |= {Op.RECOMMEND: RecommendDesk(self.registry, self.recommender, self.shelf).answer}

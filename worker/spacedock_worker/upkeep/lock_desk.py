@@ -18,6 +18,7 @@ from spacedock_worker.containers import Pool
 from spacedock_worker.images import Image, Images
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
+from spacedock_worker.secrets import Secrets, masked, unquoted
 from spacedock_worker.space_step import access_of, source_of, spec_of
 from spacedock_worker.upkeep.lock import VERSION, LockedSpace, locked_endpoints, row_of
 from spacedock_worker.upkeep.notes import ImageNotes
@@ -36,10 +37,16 @@ class LockDesk:
     """Says what each Space is on this host now, whatever an earlier lock says."""
 
     def __init__(
-        self, registry: Registry, images: Images, pool: Pool[Adapter], opener: Opener, notes: ImageNotes
+        self,
+        registry: Registry,
+        images: Images,
+        pool: Pool[Adapter],
+        opener: Opener,
+        notes: ImageNotes,
+        secrets: Secrets,
     ) -> None:
         self._registry, self._images, self._pool = registry, images, pool
-        self._opener, self._notes = opener, notes
+        self._opener, self._notes, self._secrets = opener, notes, secrets
 
     async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
         """The rows of the lock file. Raises BadRequestError, StepError where an image cannot be had."""
@@ -86,8 +93,12 @@ class LockDesk:
 
     async def _functions(self, entry: SpaceEntry, image: Image, tell: OnProgress) -> tuple[str, ...]:
         connect = self._opener.connect_to(entry.app(image.digest), access_of(entry))
-        async with self._pool.lease(spec_of(entry, image), connect, tell) as lease:
-            functions = signature(lease.app.endpoints)
+        spec = spec_of(entry, image, await self._secrets.of(entry))
+        with unquoted(spec.secrets):
+            async with self._pool.lease(
+                spec, connect, lambda said: tell(masked(said, spec.secrets))
+            ) as lease:
+                functions = signature(lease.app.endpoints)
         await self._notes.ran(image.reference, image.digest, functions)
         return functions
 

@@ -10,6 +10,7 @@ import structlog
 from spacedock.errors import BadRequestError
 from spacedock_worker.images.memory import Memory
 from spacedock_worker.images.sharing import Shared
+from spacedock_worker.images.space_name import subdomain_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.hub.catalogue import Catalogue, entry_of
@@ -92,7 +93,20 @@ def listed(registry: Registry, hub_id: str) -> SpaceEntry | None:
     if own is not None:
         return own
     same = (entry for entry in shelf.spaces.values() if entry.hub_id == hub_id)
-    return next((one for one in same if one.repository is None and one.docker_image is None), None)
+    return next((one for one in same if _is_no_other(one)), None)
+
+
+def _is_no_other(entry: SpaceEntry) -> bool:
+    """Whether the entry runs what the Hub has: anybody can add one with a Hub id of his choice.
+
+    One with secrets or a login is the host's own.
+    """
+    if entry.repository is not None or entry.docker_image is not None:
+        return False
+    if entry.secrets or entry.auth:
+        return True
+    as_it_is = entry.command is None and entry.operation is None and not entry.env and entry.revision is None
+    return as_it_is and entry.subdomain in (None, subdomain_of(entry.hub_id or ""))
 
 
 def _hear_nothing(text: str) -> None:
