@@ -50,8 +50,9 @@ def pack(directory: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
                 _add(tar, path, path.relative_to(directory).as_posix())
     except OSError as error:
         raise FileUnreadableError(str(error.filename or directory), error.strerror or str(error)) from error
-    if buffer.tell() > MAX_REPOSITORY_BYTES:
-        raise FileTooLargeError(f"the Space {directory}", buffer.tell(), MAX_REPOSITORY_BYTES)
+    # Many small files are large in a tar.
+    if buffer.tell() > (limit := max_bytes + MAX_REPOSITORY_BYTES - MAX_FILE_BYTES):
+        raise FileTooLargeError(f"the Space {directory}", buffer.tell(), limit)
     name = (directory.resolve().name or "space") + ".tar"
     return payload_of(travelling_name(name), buffer.getvalue(), MEDIA_TYPE)
 
