@@ -132,3 +132,11 @@ async def test_a_server_that_keeps_no_idle_times_is_cleaned_of_all_else(client: 
         assert await sweep_files(redis, HOUR, dry_run=False) == Swept()
     finally:
         await redis.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_what_is_no_record_keeps_no_record_from_going(client: Client, redis: Redis) -> None:
+    await ended(redis, await submitted(client, payload_of("in.txt", b"12345")), 3)
+    await redis.set(keys.job("stranger"), "no hash")
+    await answer(redis.rpush(keys.payload("stranger"), "no string"))
+    assert (await sweep_records(redis, HOUR, dry_run=False)).count == 1
+    assert (await sweep_files(redis, HOUR, dry_run=False)).count == 1

@@ -19,7 +19,9 @@ _RECORDS = atomic(
 local now = redis.call('TIME')
 local seconds, count, bytes = now[1] + now[2] / 1000000, 0, 0
 for _, key in ipairs(KEYS) do
-  local row = redis.call('HMGET', key, 'state', 'submitted', 'result')
+  -- Whatever else somebody has put under such a name is no record.
+  local record = redis.call('TYPE', key).ok == 'hash'
+  local row = record and redis.call('HMGET', key, 'state', 'submitted', 'result') or {{}}
   local left = redis.call('TTL', key)
   if row[1] and row[1] ~= 'queued' and row[1] ~= 'running' and left >= 0 then
     -- Each is an upper bound of the time since the end: records may be kept for a shorter time than most,

@@ -128,9 +128,10 @@ class Cleaner:
         for one in await self._ours():
             if one.state not in _ENDED or one.name in held or one.since >= before:
                 continue
-            _, ended = await self._stock.written(one.id)
-            if ended < before:
-                await self._remove_container(report, one)
+            async with _told(report, f"container {one.name}"):
+                _, ended = await self._stock.written(one.id)
+                if ended < before:
+                    await self._remove_container(report, one)
 
     async def _ours(self) -> Iterable[StockContainer]:
         mine = self._stock.owner

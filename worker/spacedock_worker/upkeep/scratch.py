@@ -26,12 +26,16 @@ class Scratch:
 
     def _clean(self, report: Report, before: float) -> None:
         for path in [*self._leftovers()]:
-            newest, size = _weigh(path)
-            if newest >= before:
-                continue
-            if not report.dry_run:
-                _remove(path)
-            report.add("scratch", size, path.name)
+            try:
+                newest, size = _weigh(path)
+                if newest >= before:
+                    continue
+                if not report.dry_run:
+                    _remove(path)
+            except OSError as error:
+                report.left.append(f"scratch {path.name}: {error.strerror or error}")
+            else:
+                report.add("scratch", size, path.name)
 
     def _leftovers(self) -> Iterator[Path]:
         # Links could lead anywhere; none of what we write is one.
