@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import tarfile
 from contextlib import suppress
@@ -133,3 +134,18 @@ def test_the_fingerprint_follows_the_content_and_the_digest_only_the_content(tmp
     assert digest(touched) == named
     app.write_text("two")
     assert digest(read_repository(tmp_path)) != named
+
+
+@pytest.mark.parametrize("name", ["app\n.py", "app\x1b.py", "a\x7f"])
+def test_a_path_with_a_control_character_is_refused(name: str) -> None:
+    assert "control character" in refused(tar((name, b"x")))
+
+
+def test_a_stored_tar_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
+    data = tar(("app.py", b"app"))
+    stored = tmp_path / f"{hashlib.sha256(data).hexdigest()}.tar"
+    stored.write_bytes(data)
+    assert [file.path for file in read_repository(stored).files] == ["app.py"]
+    stored.write_bytes(tar(("app.py", b"evil")))
+    with pytest.raises(StepError, match="does not match its digest"):
+        read_repository(stored)

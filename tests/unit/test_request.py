@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from spacedock.client import prepare
 from spacedock.errors import BadRequestError
-from spacedock.files import payload_of
+from spacedock.files import MAX_FILE_BYTES, MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, payload_of
 from spacedock.request import JobRequest
 
 FILE = payload_of("a.txt", b"a").ref
@@ -103,3 +103,37 @@ def test_a_refusal_does_not_repeat_the_prompt() -> None:
 
 def test_a_directory_of_nobody_is_refused() -> None:
     assert "there is no such user" in refused(space="~no-such-user-here/space")
+
+
+def ref(name: str = "a.txt", size: int = 1, **more: object) -> FileRef:
+    return FileRef.model_validate({"name": name, "sha256": "0" * 64, "size": size, **more})
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        (ref(),) * (MAX_JOB_FILES + 1),
+        (ref(size=MAX_FILE_BYTES + 1),),
+        (ref(size=MAX_FILE_BYTES),) * 5,
+        (ref(".."),),
+        (ref("."),),
+        (ref("a\nb.txt"),),
+        (ref("a\x1b[2J.txt"),),
+        (ref("a\u2028b.txt"),),
+    ],
+    ids=["many", "large", "large together", "dots", "dot", "line", "escape", "separator"],
+)
+def test_a_request_that_our_client_did_not_make_is_bounded(files: tuple[FileRef, ...]) -> None:
+    with pytest.raises(ValidationError, match=r"files|file's name|MB is over the limit"):
+        JobRequest(prompt="x", files=files)
+
+
+def test_a_repository_is_bounded() -> None:
+    with pytest.raises(ValidationError, match="over the limit of 128 MB"):
+        JobRequest(prompt="x", repository=ref("space.tar", size=MAX_REPOSITORY_BYTES + 1))
+
+
+@pytest.mark.parametrize("media_type", ["", "text/plain\r\nX-Evil: 1", "ä/b", "a" * 300])
+def test_a_media_type_cannot_be_a_header(media_type: str) -> None:
+    with pytest.raises(ValidationError):
+        ref(media_type=media_type)

@@ -6,8 +6,9 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, succeeded, working
 
-from spacedock import keys, submission
+from spacedock import keys, records, submission
 from spacedock.client import Client
+from spacedock.connection import answer
 from spacedock.errors import BadRequestError, WireError
 from spacedock.files import Payload, payload_of
 from spacedock.records import KEEP_RESULT_S
@@ -117,3 +118,32 @@ async def test_a_cancelled_job_lets_its_file_go(client: Client, redis: Redis, st
     (job_id,) = await client.submit_many(with_file(stored))
     assert await client.cancel(job_id) is JobState.CANCELLED
     assert await redis.ttl(keys.payload(stored.ref.sha256)) > submission.UPLOAD_GRACE_S
+
+
+async def test_a_file_that_somebody_overwrote_is_not_read(
+    client: Client, redis: Redis, stored: Payload
+) -> None:
+    place = stored.ref.sha256
+    assert await records.payload(redis, place, size=stored.ref.size) == stored.data
+    for other in (b"", b"the evil file", b"the same file and more"):
+        await redis.set(keys.payload(place), other)
+        with pytest.raises(WireError, match="was overwritten in Redis"):
+            await client.fetch(stored.ref)
+    await redis.delete(keys.payload(place))
+    await answer(redis.rpush(keys.payload(place), stored.data))
+    with pytest.raises(WireError, match="was overwritten in Redis"):
+        await client.fetch(stored.ref)
+
+
+async def test_a_size_is_not_its_senders_word(client: Client, redis: Redis, stored: Payload) -> None:
+    lying = stored.ref.model_copy(update={"size": 1})
+    with pytest.raises(WireError, match="does not match its digest and size"):
+        await client.fetch(lying)
+    with pytest.raises(WireError, match="does not match its digest and size"):
+        await records.payload(redis, stored.ref.place, most=4)
+
+
+async def test_an_empty_file_is_a_file(client: Client) -> None:
+    empty = payload_of("empty.txt", b"")
+    await client.store([empty])
+    assert await client.fetch(empty.ref) == b""
