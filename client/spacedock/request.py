@@ -16,6 +16,17 @@ SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*
 Label = Annotated[str, StringConstraints(max_length=200)]
 
 
+OWN_PREFIX = "./"
+"""How the ids of Spaces begin that came with their jobs; no name in the registry may begin so."""
+
+_SHOWN_DIGITS = 12
+
+
+def own_id(repository: FileRef) -> str:
+    """The id of the Space whose packed directory that is: `./name@digest`."""
+    return f"{OWN_PREFIX}{repository.name.removesuffix('.tar')}@{repository.sha256[:_SHOWN_DIGITS]}"
+
+
 class Tier(StrEnum):
     """The rungs of the chain; `AUTO` lets the plan choose."""
 

@@ -76,6 +76,24 @@ def test_a_directory_of_a_registered_spaces_name_shares_nothing_with_it(
     assert (image["runs"], image["digest"]) == (1, theirs["Image"])
 
 
+def test_a_second_daemon_mounts_and_cleans_nothing_of_the_first(
+    daemon: Daemon, make_daemon: StartDaemon
+) -> None:
+    before = containers(daemon)[NAME]
+    second = make_daemon()
+    ran = second.spacedock("run", "a good day", "--space", NAME, "--json")
+    assert ran.code == 0, ran.err
+    theirs = containers(second)[NAME]
+    assert len({*volumes(before), *volumes(theirs)}) == 2
+    assert "xyzzy" not in json.dumps(theirs)
+    second.spacedock("spaces", "remove", NAME)
+    second.spacedock("cleanup", "--older-than", "0", "--images")
+    assert containers(daemon)[NAME]["Id"] == before["Id"]
+    assert daemon.spacedock("run", "a good day", "--space", NAME).code == 0
+    (cache,) = volumes(containers(daemon)[NAME])
+    assert subprocess.run(["docker", "volume", "inspect", cache], stdout=subprocess.DEVNULL).returncode == 0
+
+
 def test_a_repository_that_was_overwritten_in_redis_does_not_run(daemon: Daemon) -> None:
     sent = pack(SPACES / "static")
     overwritten(daemon, sent, pack(SPACES / NAME).data)

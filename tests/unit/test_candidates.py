@@ -13,6 +13,7 @@ import pytest
 from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError
 from spacedock.files import payload_of
 from spacedock.request import JobRequest, Tier
+from spacedock_worker.images import Image
 from spacedock_worker.model_step import ModelRunner, instruction
 from spacedock_worker.models import Models
 from spacedock_worker.plan import UNKNOWN, plan
@@ -20,7 +21,7 @@ from spacedock_worker.planning import Planner, candidates_for
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.ranking.recommend import Recommender
-from spacedock_worker.space_step import call_of, source_of
+from spacedock_worker.space_step import call_of, source_of, spec_of
 
 REPOSITORY = payload_of("mine.tar", b"tar", "application/x-tar").ref
 
@@ -160,3 +161,16 @@ def test_what_the_job_says_goes_before_what_the_entry_says() -> None:
 )
 def test_a_model_is_told_what_the_space_would_have_done(entry: SpaceEntry, task: str) -> None:
     assert f"You stand in for an application: {task}." in instruction(entry)
+
+
+def test_a_directory_of_a_registered_spaces_name_is_another_space(registry: Registry) -> None:
+    registry.add("mine", {"secrets": ["TOKEN"], "env": {"A": "b"}, "command": ["run"]})
+    asked = JobRequest(prompt="x", space="mine", repository=REPOSITORY)
+    own = candidates_for(asked, registry, Recommender(registry)).chosen
+    assert own is not None
+    assert (own.id, own.title, own.own) == (f"./mine@{REPOSITORY.sha256[:12]}", "mine", True)
+    image = Image("i", "sha256:i", cache="/home/user/.cache")
+    spec, theirs = spec_of(own, image), spec_of(registry.shelf().get("mine"), image)
+    assert (spec.cache, spec.secrets, spec.env, spec.command) == (None, {}, {}, None)
+    assert (theirs.cache, theirs.key == spec.key) == ("/home/user/.cache", False)
+    assert own.app("sha256:i") not in {"sha256:i", registry.shelf().get("mine").app("sha256:i")}

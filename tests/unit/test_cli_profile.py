@@ -166,5 +166,7 @@ def test_a_space_that_a_job_brings_along_has_a_profile_of_its_own(tmp_path: Path
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "app.py").write_text("print()")
     names = [f"{tmp_path}/broken/", "mood", "user/space"]
-    found = [measured_as(prepare("hello", (), name, {})[0]) for name in names]
-    assert found == ["./broken", "mood", "user/space"]
+    requests = [prepare("hello", (), name, {})[0] for name in names]
+    assert requests[0].repository is not None
+    own = f"./broken@{requests[0].repository.sha256[:12]}"
+    assert [measured_as(request) for request in requests] == [own, "mood", "user/space"]

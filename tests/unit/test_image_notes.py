@@ -53,3 +53,13 @@ async def test_a_folder_that_cannot_be_written_to_costs_the_notes_only(tmp_path:
 def test_notes_that_are_broken_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "images.json").write_text(text)
     assert ImageNotes(tmp_path, Clock()).all() == ()
+
+
+async def test_a_space_that_came_with_its_job_takes_over_no_note(tmp_path: Path) -> None:
+    notes = ImageNotes(tmp_path, lambda: 1000.0)
+    await notes.used("mood:1", "sha256:a", "mood")
+    await notes.used("mood:1", "sha256:a", "./mood@0123")
+    assert [note.space for note in notes.all()] == ["mood"]
+    await notes.used("other:1", "sha256:b", "./mood@0123")
+    await notes.used("other:1", "sha256:b", "mood")
+    assert [note.space for note in notes.all()] == ["mood", "mood"]

@@ -120,7 +120,7 @@ def candidates_for(
     """
     shelf = registry.shelf()
     if request.repository is not None:
-        own = OwnSpace.of(request.repository.name.removesuffix(".tar"), request.repository.sha256)
+        own = OwnSpace.of(request.repository)
         return Candidates(own, _of_category(request, registry, recommender))
     if request.space is None:
         if request.category:

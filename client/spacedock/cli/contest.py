@@ -10,7 +10,7 @@ from typing import Any
 from spacedock.cli import table
 from spacedock.cli.amounts import memory, took
 from spacedock.cli.printing import printable, say, write
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, own_id
 from spacedock.result import AttemptError, JobResult
 
 _BEGINNING = 60
@@ -77,10 +77,8 @@ class Contestant:
 
 
 def measured_as(request: JobRequest) -> str:
-    """By which name the host that runs a job measures its Space: `./name` of one that came with the job."""
-    if request.repository is not None:
-        return f"./{request.repository.name.removesuffix('.tar')}"
-    return request.space or ""
+    """By which name the host that runs a job measures its Space."""
+    return own_id(request.repository) if request.repository is not None else request.space or ""
 
 
 def show_contest(contest: Sequence[Contestant], count: int) -> None:

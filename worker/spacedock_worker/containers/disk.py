@@ -30,11 +30,12 @@ class UncountedError(SpacedockError):
 class DiskWatch:
     """Counts what each container's writable root and volumes take together.
 
-    `writers` names the containers that run now: neither paused nor stopped. What each can write to is asked of
-    the engine: its image may declare volumes, which can be written to whatever its root is. `over` hears the name and the bytes of each that takes more than `limit`, or None for the bytes of one that could
-    not be counted three times in a row: its Space may be the reason. Killing it is the listener's. A Space
-    may be over the limit by what it can write within two counts and the pause between them: `pause` seconds,
-    or as long as a round took.
+    `writers` names the containers that run now: neither paused nor stopped. What each can write to is asked
+    of the engine: its image may declare volumes, which can be written to whatever its root is. `over` hears
+    the name and the bytes of each that takes more than `limit`, or None for the bytes of one that could not
+    be counted three times in a row: its Space may be the reason. Killing it is the listener's. A Space may be
+    over the limit by what it can write within two counts and the pause between them: `pause` seconds, or as
+    long as a round took.
     """
 
     def __init__(

@@ -20,6 +20,8 @@ from pydantic import (
 )
 
 from spacedock.errors import BadRequestError
+from spacedock.files import FileRef
+from spacedock.request import OWN_PREFIX, own_id
 from spacedock.wire import describe
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
@@ -219,12 +221,6 @@ class SpaceEntry(BaseModel):
         return frozenset(self.output_type.split("_and_"))
 
 
-OWN_PREFIX = "./"
-"""How the ids of Spaces begin that came with their jobs; no name in the registry may begin so."""
-
-_SHOWN_DIGITS = 12
-
-
 class OwnSpace(SpaceEntry):
     """A Space whose repository came with its job; its id is `./name@digest`.
 
@@ -236,10 +232,9 @@ class OwnSpace(SpaceEntry):
     cache: Literal[False] = False
 
     @classmethod
-    def of(cls, name: str, digest: str) -> Self:
-        """The Space `name` whose repository has that SHA-256; what it takes and gives shows when it runs."""
-        space = f"{OWN_PREFIX}{name}@{digest[:_SHOWN_DIGITS]}"
-        return cls(id=space, input_type="unknown", output_type="unknown")
+    def of(cls, repository: FileRef) -> Self:
+        """The Space of that repository; what it takes and gives shows when it runs."""
+        return cls(id=own_id(repository), input_type="unknown", output_type="unknown")
 
     @property
     def title(self) -> str:

@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from spacedock_worker.registry.entry import OWN_PREFIX, SpaceEntry
+from spacedock.request import OWN_PREFIX
+from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.layout import LOADER
 
 _NO_VALUES = (ValueError, LookupError, AttributeError)

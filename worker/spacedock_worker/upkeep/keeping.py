@@ -10,6 +10,7 @@ from socket import gethostname
 from redis.asyncio import Redis
 
 from spacedock.control import Op
+from spacedock.request import OWN_PREFIX
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.containers import Engine, Pool
@@ -20,7 +21,6 @@ from spacedock_worker.images import Images
 from spacedock_worker.images.survey import Survey
 from spacedock_worker.model_step import ModelRunner
 from spacedock_worker.registry.desk import RegistryDesk
-from spacedock_worker.registry.entry import OWN_PREFIX
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.hub.catalogue import Catalogue
 from spacedock_worker.registry.hub.catalogue_desk import CatalogueDesk

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from spacedock_worker.registry.entry import OWN_PREFIX
+from spacedock.request import OWN_PREFIX
 
 log = structlog.get_logger()
 
