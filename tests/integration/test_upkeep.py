@@ -363,6 +363,22 @@ async def test_a_space_is_shown_with_what_is_here_and_goes_with_it(
     assert not await host.has(f"volumes/{volume}")
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_other_code_under_a_name_begins_without_the_cache_that_is_there(
+    host: Host, redis: Redis, name: str, engine: Engine, known: bool
+) -> None:
+    image = await host.space(name, listed=known)
+    volume = await host.cache(name, image, b"weights")
+    pool: Pool[Any] = Pool(engine, host.settings.containers)
+    same = {"name": name, "entry": {"description": "as it was"}}
+    if known:
+        assert (await answer(host, redis, Op.ADD, pool, **same)).error is None
+        assert await host.has(f"volumes/{volume}")
+    other = {"name": name, "entry": {"docker_image": "other:1"}, "options": {"replace": known}}
+    assert (await answer(host, redis, Op.ADD, pool, **other)).error is None
+    assert not await host.has(f"volumes/{volume}")
+
+
 async def run(host: Host, name: str, pool: Pool[Any]) -> tuple[str | None, list[str]]:
     """The Space's answer to "hello", and what was done for it."""
     heard: list[str] = []

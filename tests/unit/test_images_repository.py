@@ -88,6 +88,13 @@ def test_a_gzip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "unpacked" in refused(gzip.compress(b"\0" * 50 * 2**20))
 
 
+def test_what_a_client_sends_packed_is_no_larger_unpacked_than_it_may_send(tmp_path: Path) -> None:
+    bomb = gzip.compress(tar(("zeros", bytes(160 * 2**20))), compresslevel=1)
+    assert "over 128 MB unpacked" in refused(bomb)
+    (tmp_path / "own.tar").write_bytes(bomb)
+    assert len(read_repository(tmp_path / "own.tar").files) == 1
+
+
 def test_a_tar_that_ends_too_early_is_refused() -> None:
     refused(tar(("app.py", b"x" * 4096))[:2048])
 

@@ -134,6 +134,11 @@ async def test_an_entry_that_cannot_be_read_is_not_replaced(registry: Registry) 
     assert registry.path.read_text() == FILE
 
 
+@pytest.mark.parametrize("hub_id", ["./mood", "../x", "a/..", "a/.b", "a b/c", "a/b/c", "ä/b", "a/b\n"])
+async def test_what_is_no_hub_id_is_refused(registry: Registry, hub_id: str) -> None:
+    assert "not a Space of the Hub" in ((await add(registry, "new", {"hub_id": hub_id})).error or "")
+
+
 def test_no_name_of_the_registry_is_like_that_of_a_jobs_own_space(registry: Registry) -> None:
     registry.path.write_text("spaces:\n  ./mood@0123: {docker_image: a}\n")
     shelf = registry.shelf()

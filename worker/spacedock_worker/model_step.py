@@ -62,5 +62,5 @@ def option_of(endpoint: ModelEndpoint) -> ModelOption:
 
 def instruction(entry: SpaceEntry) -> str:
     """Tell a model what the Space would have done, so that its words are of use."""
-    task = entry.description or entry.id.replace("-", " ")
+    task = entry.description or entry.title.replace("-", " ")
     return f"You stand in for an application: {task}. Do its task on what the user sends. Answer briefly."

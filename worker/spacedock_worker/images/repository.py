@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from spacedock.files import MAX_REPOSITORY_FILES
+from spacedock.files import MAX_REPOSITORY_BYTES, MAX_REPOSITORY_FILES
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 
@@ -63,7 +63,7 @@ def read_repository(source: Path | bytes) -> Repository:
     is broken, holds links, devices or paths that lead out, and where either is over the limits.
     """
     if isinstance(source, bytes):
-        return _from_tar(source)
+        return _from_tar(source, MAX_REPOSITORY_BYTES)
     if not source.is_file():
         return _from_directory(source)
     _check(0, source.stat().st_size)
@@ -71,7 +71,7 @@ def read_repository(source: Path | bytes) -> Repository:
     named = _BY_DIGEST.fullmatch(source.name)
     if named is not None and hashlib.sha256(data).hexdigest() != named[1]:
         raise _refused(f"the content of {source} does not match its digest: the file was changed")
-    return _from_tar(data)
+    return _from_tar(data, MAX_BYTES if named is None else MAX_REPOSITORY_BYTES)
 
 
 def _from_directory(root: Path) -> Repository:
@@ -111,8 +111,8 @@ def _opener(path: Path) -> Callable[[], IO[bytes]]:
     return lambda: path.open("rb")
 
 
-def _from_tar(data: bytes) -> Repository:
-    plain = _inflated(data) if data.startswith(b"\x1f\x8b") else data
+def _from_tar(data: bytes, most: int) -> Repository:
+    plain = _inflated(data, min(most, MAX_BYTES)) if data.startswith(b"\x1f\x8b") else data
     try:
         with tarfile.open(fileobj=BytesIO(plain), mode="r:") as archive:
             files = _members(archive, memoryview(plain))
@@ -121,14 +121,14 @@ def _from_tar(data: bytes) -> Repository:
     return Repository(_by_path(files), hashlib.sha256(data).hexdigest())
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: bytes, most: int) -> bytes:
     try:
         inflater = zlib.decompressobj(wbits=31)
-        plain = inflater.decompress(data, MAX_BYTES + MAX_ENTRIES * 1024)
+        plain = inflater.decompress(data, most + MAX_ENTRIES * 1024)
     except zlib.error as error:
         raise _refused(f"it is not a whole tar archive ({error})") from error
     if inflater.unconsumed_tail:
-        _check(0, MAX_BYTES + 1)
+        raise _refused(f"it is over {most // 2**20} MB unpacked")
     return plain
 
 

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from spacedock.control import Call, OnProgress, Reply
 from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.request import SPACE_NAME
 from spacedock.wire import describe
 from spacedock_worker.planning import undescribed
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
@@ -67,7 +68,7 @@ class ValidationDesk:
     def _entry(self, name: str) -> tuple[SpaceEntry, bool]:
         """The Space, and whether the registry has it: one of the Hub may be validated before it is added."""
         shelf = self._registry.shelf()
-        if "/" in name and shelf.find(name) is None:
+        if "/" in name and SPACE_NAME.fullmatch(name) and shelf.find(name) is None:
             return undescribed(name, hub_id=name), False
         return shelf.get(name), True
 
