@@ -129,7 +129,8 @@ class SpaceRunner:
         completed = await self._pool.complete(spec, task, partial(_follow, trace, Stage.CALL))
         trace.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
         trace.peak_memory = completed.peak_memory
-        return answer_of(completed)
+        # Large files take long to hash.
+        return await asyncio.to_thread(answer_of, completed)
 
     def _connecting(self, entry: SpaceEntry, image: Image) -> Connecting:
         """What makes the connections to apps of the image; each start of one gets its own."""

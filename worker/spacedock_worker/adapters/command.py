@@ -10,6 +10,7 @@ from spacedock.files import Payload, payload_of
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer, AppCall
 from spacedock_worker.adapters.files import safe_name, unique_name
+from spacedock_worker.adapters.http import may_fit, parsed
 from spacedock_worker.containers import Captured, Completed, Task
 from spacedock_worker.containers.task import INPUT_FOLDER, OUTPUT_FOLDER, OUTPUT_TEXT, WORKSPACE
 from spacedock_worker.containers.words import last_words
@@ -24,6 +25,7 @@ _NAME_BYTES = 240
 _ENV_BYTES = 32 * 2**10
 _ERROR_LINES = 20
 _STDERR_CHARS = 2000
+_LEADING = 1000
 
 
 def task_of(call: AppCall, timeout: float = 300.0, *, private: bool = False) -> Task:
@@ -106,10 +108,10 @@ def _decoded(captured: Captured) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """The object or array that the text is in JSON; else the text."""
-    if not text.lstrip().startswith(("{", "[")):
+    """The object or array that the text is in JSON; else the text, as where it holds too many values."""
+    if not text[:_LEADING].lstrip().startswith(("{", "[")) or not may_fit(text):
         return text
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parsed(text)
+    except StepError:
         return text

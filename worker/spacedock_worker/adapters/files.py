@@ -31,4 +31,4 @@ def unique_name(name: str, taken: set[str]) -> str:
 
 def encodable(text: str) -> str:
     """The text as UTF-8 can carry it: JSON may hold half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

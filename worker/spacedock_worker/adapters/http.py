@@ -224,9 +224,14 @@ def parsed(body: bytes | str) -> Any:
             value = json.loads(whole, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise bad_output("the app's answer is not JSON that can be read") from error
-    if text.count(",") > MAX_VALUES or text.count("[") + text.count("{") > MAX_NESTS:
+    if not may_fit(text):
         _check_size(value)
     return value
+
+
+def may_fit(text: str) -> bool:
+    """Whether JSON surely holds no more values than can be handled: its strings may hold commas, too."""
+    return text.count(",") <= MAX_VALUES and text.count("[") + text.count("{") <= MAX_NESTS
 
 
 def _check_size(value: Any) -> None:

@@ -28,7 +28,7 @@ from spacedock_worker.images.manifest import (
 from spacedock_worker.images.reference import Reference
 
 _CONNECT_SECONDS = 3.0
-_MANIFEST_BYTES = 4 * 2**20
+_MANIFEST_BYTES = 2**20
 _TOKEN_BYTES = 2**18
 _MAX_TAGS = 1000
 _ACCEPT = {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES)), "Accept-Encoding": "identity"}
