@@ -69,6 +69,10 @@ bench-adapter: setup ## A call by HTTP alone, by the adapter, by gradio_client, 
 bench-pool: setup ## Interleaved prompts beside `docker run` for each, and what warm and paused calls cost
 	@$(BIN)/python -m tests.benchmarks.bench_pool
 
+.PHONY: bench-hostile
+bench-hostile: setup ## What a Space that answers to keep its reader busy costs the others
+	@$(BIN)/python -m tests.benchmarks.bench_hostile
+
 .PHONY: bench-registry
 bench-registry: setup ## Ten thousand Spaces: list, search, recommend
 	@$(BIN)/python -m tests.benchmarks.bench_registry
