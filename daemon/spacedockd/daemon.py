@@ -30,6 +30,10 @@ log = structlog.get_logger()
 MODEL_SOCKET = "model.sock"
 
 
+class BackgroundError(SpacedockError):
+    """Something that the daemon does all the time has ended by a fault."""
+
+
 async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.Event) -> None:
     """Run until `stop`. Raises SpacedockError where a child cannot be started the first time.
 
@@ -42,14 +46,14 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.
         async with AsyncExitStack() as children:
             if settings.redis_url is None:
                 valkey = EmbeddedValkey(settings.socket, settings.state_dir, settings.valkey_memory)
-                await children.enter_async_context(alive("valkey", valkey))
-                await children.enter_async_context(running(scrub(socket_url(settings.socket))))
+                await children.enter_async_context(alive("valkey", valkey, stop))
+                await children.enter_async_context(running("scrub", scrub(socket_url(settings.socket)), stop))
             elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):
                 return
             default = await children.enter_async_context(system_default(settings, env))
             worker = WorkerProcess(settings.worker(default))
-            await children.enter_async_context(alive("worker", worker))
-            await children.enter_async_context(running(notify.watchdog()))
+            await children.enter_async_context(alive("worker", worker, stop))
+            await children.enter_async_context(running("watchdog", notify.watchdog(), stop))
             log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
             notify.ready(f"serving {url}")
             await stop.wait()
@@ -59,11 +63,11 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.
 
 
 @asynccontextmanager
-async def alive(name: str, child: Child) -> AsyncIterator[None]:
+async def alive(name: str, child: Child, stop: asyncio.Event) -> AsyncIterator[None]:
     """A child that is started, kept alive, and stopped."""
     try:
         await child.start()
-        async with running(keep_alive(name, child)):
+        async with running(name, keep_alive(name, child), stop):
             yield
     finally:
         await child.stop()
@@ -96,14 +100,28 @@ async def system_default(
 
 
 @asynccontextmanager
-async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Background work that lives as long as the block."""
+async def running(name: str, work: Coroutine[None, None, None], stop: asyncio.Event) -> AsyncIterator[None]:
+    """Background work that lives as long as the block.
+
+    The daemon cannot do without it: where it fails, `stop` is set, and BackgroundError raised at the end.
+    """
+
+    def over(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("daemon.background_failed", task=name, exc_info=error)
+            stop.set()
+
     task = asyncio.create_task(work)
+    task.add_done_callback(over)
     try:
         yield
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()):
+        raise BackgroundError(
+            f"{name} failed ({type(error).__name__}); see the log, and start the daemon again"
+        )
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from asyncio.subprocess import Process
 from contextlib import suppress
@@ -14,12 +16,20 @@ from pydantic import SecretStr
 
 from spacedock.errors import SpacedockError
 from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.witness import WITNESS
+from spacedockd.charge import Charge
+from spacedockd.heartbeat import PATIENCE, Patience, until_frozen
 
 log = structlog.get_logger()
 
+COMMAND = (sys.executable, "-m", "spacedock_worker")
+REMOVAL = (sys.executable, "-m", "spacedock_worker.containers.removal")
 START_SECONDS = 60.0
 CLEANUP_SECONDS = 45.0
 """How long a drained worker may take to give jobs back and to remove its containers."""
+
+REMOVE_SECONDS = 20.0
+"""How long the containers of a killed worker may take to be removed."""
 
 
 class WorkerDiedError(SpacedockError):
@@ -29,16 +39,14 @@ class WorkerDiedError(SpacedockError):
 class WorkerProcess:
     """One worker. Its settings go over standard input, which also tells it when the daemon is gone."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: WorkerSettings, patience: Patience = PATIENCE) -> None:
+        self._settings, self._patience = settings, patience
         self._process: Process | None = None
 
     async def start(self) -> None:
         """Start the worker and wait until it takes jobs. Raises WorkerDiedError."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "spacedock_worker",
+            *COMMAND,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # A session of its own: Ctrl-C in the terminal reaches the daemon, which lets the worker drain.
@@ -61,24 +69,70 @@ class WorkerProcess:
         log.info("worker.started", pid=process.pid)
 
     async def ended(self) -> int:
-        """Return the exit code when the worker has ended; negative for a signal."""
+        """Return the exit code when the worker has ended; negative for a signal.
+
+        One whose loop answers no more is killed, and the job that holds the loop is charged with it.
+        """
         assert self._process is not None
-        return await self._process.wait()
+        process = self._process
+        watching = asyncio.create_task(self._watch(process))
+        waiting = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({watching, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+            return await waiting
+        finally:
+            for task in (watching, waiting):
+                task.cancel()
+            await asyncio.gather(watching, waiting, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Let the worker drain and clean up; kill it when it takes too long. Twice is safe."""
+        """Let the worker drain and clean up; kill it when it takes too long. Twice is safe.
+
+        The containers of a worker that did not end in order are removed.
+        """
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
+        if process is None:
             return
-        with suppress(ProcessLookupError):
-            process.terminate()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                async with asyncio.timeout(self._settings.drain_seconds + CLEANUP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                log.warning("worker.killed", pid=process.pid)
+                await _kill(process)
+        if process.returncode != 0:
+            await self._remove_containers()
+
+    async def _watch(self, process: Process) -> None:
+        """Kill the worker when its loop has frozen; return when it has ended."""
+        assert process.stdout is not None
+        charge = Charge(self._settings.redis_url, self._settings.state_dir / WITNESS)
+        if await until_frozen(process.stdout, charge.set, charge.lift, self._patience):
+            log.error("worker.frozen", pid=process.pid, job_id=charge.job_id)
+            await _kill(process)
+
+    async def _remove_containers(self) -> None:
+        containers = self._settings.containers
+        whose = [containers.instance_id, *([containers.docker_host] if containers.docker_host else [])]
+        removing = await asyncio.create_subprocess_exec(*REMOVAL, *whose, start_new_session=True)
         try:
-            async with asyncio.timeout(self._settings.drain_seconds + CLEANUP_SECONDS):
-                await process.wait()
+            async with asyncio.timeout(REMOVE_SECONDS):
+                if await removing.wait() == 0:
+                    return
         except TimeoutError:
-            log.warning("worker.killed", pid=process.pid)
-            process.kill()
-            await process.wait()
+            await _kill(removing)
+        log.warning("worker.containers_left", instance=containers.instance_id)
+
+
+async def _kill(process: Process) -> None:
+    """Kill the process, and what it has started in its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def as_line(settings: WorkerSettings) -> bytes:

@@ -6,26 +6,33 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from spacedock_worker.logs import configure
 from spacedock_worker.service import Stop, serve
 from spacedock_worker.settings import WorkerSettings
 
-READY_LINE = "ready"
+READY_LINE = b"ready\n"
+BEAT_SECONDS = 1.0
 
 
-async def run(settings: WorkerSettings) -> None:
-    """Serve until a signal asks to stop, or standard input ends because the daemon died."""
+async def run(settings: WorkerSettings, daemon: int) -> None:
+    """Serve until a signal asks to stop, or standard input ends because the daemon died.
+
+    `daemon` is the pipe on which the daemon hears that the loop answers.
+    """
     stop = Stop()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
     stdin = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    ready = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        parent = tasks.create_task(_until_end(stdin, stop))
-        await serve(settings, stop, ready=_say_ready)
-        parent.cancel()
+        beside = [tasks.create_task(_until_end(stdin, stop)), tasks.create_task(_beat(daemon, ready))]
+        await serve(settings, stop, ready=ready.set)
+        for task in beside:
+            task.cancel()
 
 
 def _first_line() -> bytes:
@@ -36,9 +43,22 @@ def _first_line() -> bytes:
     return bytes(line)
 
 
-def _say_ready() -> None:
-    sys.stdout.write(READY_LINE + "\n")
-    sys.stdout.flush()
+def _daemon() -> int:
+    """Standard output, taken for what the daemon hears; what else is printed goes to the log from now on."""
+    pipe = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # A daemon that reads no more must not hold the loop up.
+    os.set_blocking(pipe, False)
+    return pipe
+
+
+async def _beat(daemon: int, ready: asyncio.Event) -> None:
+    """Say that the worker takes jobs, and then again and again that its loop answers."""
+    await ready.wait()
+    while True:
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(daemon, READY_LINE)
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 async def _until_end(stdin: asyncio.StreamReader, stop: Stop) -> None:
@@ -51,7 +71,7 @@ def main() -> None:
     """Read the settings, one line of JSON, and serve."""
     settings = WorkerSettings.model_validate_json(_first_line())
     configure(settings.log_format, settings.log_level)
-    asyncio.run(run(settings))
+    asyncio.run(run(settings, _daemon()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import structlog
 
 from spacedock.connection import connect
 from spacedock.control import Op
+from spacedock.result import JobResult
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.opening import Opener
 from spacedock_worker.alone import alone
@@ -27,6 +28,8 @@ from spacedock_worker.models import LocalModels, Models
 from spacedock_worker.noting import Noting
 from spacedock_worker.plan_desk import PlanDesk
 from spacedock_worker.planning import Planner
+from spacedock_worker.queue.job import TakenJob
+from spacedock_worker.queue.teller import Tell
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.registry.file import Registry, default_text
 from spacedock_worker.registry.profiling.profiles import FILE as PROFILES
@@ -35,6 +38,7 @@ from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.space_step import SpaceRunner
 from spacedock_worker.upkeep.keeping import keeping
+from spacedock_worker.witness import WITNESS, Witness
 
 log = structlog.get_logger()
 
@@ -88,7 +92,13 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
             Op.TIERS: kept.tiers(pool, runner),
         }
         answer = Desks(desks, registry.fresh).answer
-        worker = QueueWorker(settings.redis_url, host.handle, answer, settings.max_jobs)
+        witness = stack.enter_context(Witness(settings.state_dir / WITNESS))
+
+        async def handle(job: TakenJob, tell: Tell) -> JobResult:
+            return await witness.seen(job.id, host.handle(job, tell))
+
+        worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs)
+        witness.worker_is(worker.worker_id)
         preparing = asyncio.to_thread(kept.recommender.prepare)
         await stack.enter_async_context(_running("recommender", preparing))
         await stack.enter_async_context(_running("housekeeper", kept.housekeeper(redis).run()))

@@ -1,0 +1,96 @@
+"""A worker whose event loop answers no more is replaced, and whoever held the loop is charged with it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.acceptance.running import OWNER_LABEL, SPACES
+
+from spacedock import Client, keys
+from spacedock.connection import connect
+from spacedock_worker.containers import ContainerSettings
+from spacedock_worker.images import ImageSettings
+from spacedock_worker.settings import WorkerSettings
+from spacedockd import worker_process
+from spacedockd.heartbeat import Patience
+from spacedockd.worker_process import WorkerProcess
+
+SOON = Patience(doubt=1.5, frozen=3.0)
+
+# Every job holds the loop, and the interpreter's lock with it.
+HOLDING = """
+import re
+from spacedock_worker import __main__, host
+async def handle(self, job, tell):
+    re.match("(a|a)*b", "a" * 60)
+host.Host.handle = handle
+__main__.main()
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> WorkerSettings:
+    """A worker with one Space."""
+    space = {"id": "calm", "repository": str(SPACES / "hostile-gradio"), "category": "calm"}
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump({"spaces": {"calm": space}}))
+    ca = os.environ.get("SSL_CERT_FILE")
+    return WorkerSettings(
+        redis_url=redis_url,
+        registry=tmp_path / "registry.yaml",
+        repositories=tmp_path / "repositories",
+        state=tmp_path,
+        images=ImageSettings(ca_bundle=Path(ca) if ca else None, scratch=tmp_path / "downloads"),
+        containers=ContainerSettings(
+            instance_id=f"test-{secrets.token_hex(6)}", memory=256 * 2**20, state=tmp_path / "containers"
+        ),
+        drain_seconds=5.0,
+        look_for_models=False,
+    )
+
+
+def containers(settings: WorkerSettings) -> list[str]:
+    """The ids of the worker's containers."""
+    owner = f"label={OWNER_LABEL}={settings.containers.instance_id}"
+    command = ["docker", "ps", "--all", "--quiet", "--filter", owner]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+async def test_the_job_that_holds_the_loop_is_charged_with_the_workers_death(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "COMMAND", (sys.executable, "-c", HOLDING))
+    worker = WorkerProcess(settings, SOON)
+    await worker.start()
+    try:
+        async with Client(settings.redis_url) as client, connect(settings.redis_url) as redis:
+            job_id = await client.submit("hold the loop")
+            assert await worker.ended() == -signal.SIGKILL
+            accused = [await redis.get(key) async for key in redis.scan_iter(match=keys.accused("*"))]
+            assert accused == [job_id.encode()]
+    finally:
+        await worker.stop()
+
+
+async def test_a_killed_workers_containers_are_removed(settings: WorkerSettings) -> None:
+    worker = WorkerProcess(settings, SOON)
+    await worker.start()
+    try:
+        async with Client(settings.redis_url) as client, connect(settings.redis_url) as redis:
+            result = await client.run("harmless", space="calm", endpoint="/text", fallback="none")
+            assert result.output.text == "well", result.error
+            assert len(containers(settings)) == 1
+            assert worker._process is not None
+            worker._process.send_signal(signal.SIGSTOP)
+            assert await worker.ended() == -signal.SIGKILL
+            # Nothing ran just then: nobody is to blame.
+            assert [key async for key in redis.scan_iter(match=keys.accused("*"))] == []
+    finally:
+        await worker.stop()
+    assert containers(settings) == []
