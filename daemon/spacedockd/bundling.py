@@ -16,6 +16,7 @@ from spacedock.control import OnProgress
 from spacedock.errors import SpacedockError
 from spacedock_worker.containers import Engine
 from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.containers.network import Network
 from spacedock_worker.images import Images
 from spacedock_worker.logs import configure
 from spacedock_worker.registry.file import Registry
@@ -54,10 +55,14 @@ async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: 
     registry, owner = Registry(told.registry), loaded.containers.instance_id
     async with Engine(loaded.containers.docker_host) as engine:
         kept = keeping(told, engine, registry, None)
-        images = Images(engine, loaded.images, kept.notes.pulled)
+        builds = Network(engine, f"{loaded.containers.network_name}-bundle")
+        images = Images(engine, loaded.images, kept.notes.pulled, builds)
         transfer = Transfer(engine, owner)
         bundler = Bundler(registry, images, kept.care, kept.stock, transfer, _meter(tell))
-        return await bundler.bundle(out, names, tell)
+        try:
+            return await bundler.bundle(out, names, tell)
+        finally:
+            await builds.remove()
 
 
 async def unbundle(loaded: DaemonSettings, path: Path, tell: OnProgress) -> Manifest:
