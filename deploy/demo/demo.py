@@ -90,9 +90,11 @@ async def main() -> int:
         async with daemon(Path(folder)) as url, Client(url) as client:
             results = await play(client)
     console.print(table(results))
-    broken = [act for act, result in results if not act.kept(result)]
-    for act in broken:
+    broken = [(act, result) for act, result in results if not act.kept(result)]
+    for act, result in broken:
         console.print(f"not as promised: {act.title}: {escape(act.shown)}", style="red")
+        if result.error:
+            console.print(escape(result.error.message), style="red")
     cold, warm = (results[0][1].timings.total, results[1][1].timings.total)
     console.print(f"The second prompt to a warm Space took {warm:.2f} s, the first {cold:.2f} s.")
     return 1 if broken else 0

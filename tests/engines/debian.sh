@@ -16,7 +16,8 @@ home=${SPACEDOCK_ENGINES:-/var/tmp/spacedock-engines}
 # There is no server at this address: pasta takes what is sent there to this machine's own name server.
 name_server=198.51.100.53
 packages=docker.io,docker-cli,docker-buildx,iptables,iproute2,procps,ca-certificates,libgomp1,git
-packages+=,podman,netavark,aardvark-dns,catatonit,passt,python3,python3-venv,redis-server,redis-sentinel,valkey-server
+packages+=,podman,netavark,nftables,aardvark-dns,catatonit,passt,python3,python3-venv
+packages+=,redis-server,redis-sentinel,valkey-server
 
 fail() {
   printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2

@@ -24,7 +24,10 @@ system_of() {
 
 command_of() {
   case $1 in
-  podman) echo podman --root "$folder/data" --runroot /run/containers system service --time=0 unix:///run/docker.sock ;;
+  podman)
+    echo env "CONTAINERS_CONF=$folder/containers.conf" podman --root "$folder/data" --runroot /run/containers \
+      system service --time=0 unix:///run/docker.sock
+    ;;
   *) echo dockerd --data-root "$folder/data" --config-file "$folder/daemon.json" --log-level warn ;;
   esac
 }
@@ -37,6 +40,9 @@ configure() {
   rm -rf "$folder/run"
   mkdir -p "$folder/data" "$folder/run"
   printf '{"features": {"containerd-snapshotter": %s}}\n' "$containerd" >"$folder/daemon.json"
+  # Podman's own default is more than a machine may allow.
+  printf '[containers]\ndefault_ulimits = ["nofile=%s:%s", "nproc=%s:%s"]\n' \
+    "$(ulimit -Hn)" "$(ulimit -Hn)" "$(ulimit -Hu)" "$(ulimit -Hu)" >"$folder/containers.conf"
   printf 'nameserver %s\n' "$name_server" >"$folder/resolv.conf"
 }
 
