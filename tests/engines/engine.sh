@@ -24,9 +24,10 @@ system_of() {
 
 command_of() {
   case $1 in
+  # Podman leaves files where it is started.
   podman)
-    echo env "CONTAINERS_CONF=$folder/containers.conf" podman --root "$folder/data" --runroot /run/containers \
-      system service --time=0 unix:///run/docker.sock
+    echo env "--chdir=$folder" "CONTAINERS_CONF=$folder/containers.conf" \
+      podman --root "$folder/data" --runroot /run/containers system service --time=0 unix:///run/docker.sock
     ;;
   *) echo dockerd --data-root "$folder/data" --config-file "$folder/daemon.json" --log-level warn ;;
   esac
@@ -84,10 +85,11 @@ run_in() {
 }
 
 stop() {
-  # Podman's containers outlive its service.
-  [ "$name" != podman ] || ! answers ||
-    DOCKER_HOST=unix://$folder/run/docker.sock docker ps --all --quiet |
-    DOCKER_HOST=unix://$folder/run/docker.sock xargs --no-run-if-empty docker rm --force >/dev/null
+  # Podman's containers outlive its service; one may be on its way out.
+  if [ "$name" = podman ] && answers; then
+    export DOCKER_HOST=unix://$folder/run/docker.sock
+    docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null 2>&1 || true
+  fi
   end_process "$folder/engine.pid"
   close_network "$netns" "$folder"
 }
