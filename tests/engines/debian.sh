@@ -115,6 +115,7 @@ change_into() {
   mount --bind "$folder/docker" "$system/var/lib/docker"
   trust "$system"
   cp "${RESOLV_CONF:-/etc/resolv.conf}" "$system/etc/resolv.conf"
+  cp /etc/hosts "$system/etc/hosts"
   cd "$system"
   pivot_root . .
   umount -l .
