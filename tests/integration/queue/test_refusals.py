@@ -199,12 +199,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl on this machine")
+    # From Python 3.13 on, a CA must say what its key is for, and a certificate whose key signed it.
+    may_sign = "-addext keyUsage=critical,keyCertSign"
     for name in ("ca", "other"):
-        _openssl(
-            folder, f"req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.pem -subj /CN={name}"
-        )
+        keys = f"-newkey rsa:2048 -nodes -keyout {name}.key -out {name}.pem"
+        _openssl(folder, f"req -x509 {keys} -subj /CN={name} {may_sign}")
     _openssl(folder, "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=127.0.0.1")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
     signing = "-CA ca.pem -CAkey ca.key -CAcreateserial -extfile names"
     _openssl(folder, f"x509 -req -in server.csr -out server.pem {signing}")
     return folder
