@@ -46,13 +46,14 @@ def _on(version: str) -> bool:
     _tell(f"Python {version} unit", unit)
     _tell(f"Python {version} queue", queue)
     exact = _output([*prefix, python, "-c", "import sys; print(sys.version.split()[0])"])
-    put_row("pythons", ["Python", "unit", "queue"], [exact, str(unit), str(queue)])
+    put_row("pythons", ["Python", "tried", "unit", "queue"], [version, exact, str(unit), str(queue)])
     where = f"of Debian's {system}" if system else "of this machine"
     _note_queue(f"{_server([*prefix, 'redis-server'])} {where}", queue.only("[redis"))
     if version == VERSIONS[0]:
         carried = _output([python, "-c", "from spacedockd.valkey import server_binary as b; print(b())"])
         _note_queue(f"{_server([carried])}, embedded", queue.only("[valkey"))
-    return unit.right and queue.right and (system is None or _on_valkey(system, prefix, python))
+    others_right = system is None or _on_valkey(system, prefix, python)
+    return unit.right and queue.right and others_right
 
 
 def _on_valkey(system: str, prefix: Sequence[str], python: str) -> bool:
