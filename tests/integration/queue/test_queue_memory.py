@@ -30,6 +30,7 @@ from spacedock.result import JobResult, Output
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.queue.job import TakenJob
+from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.queue.sweep import sweep_files, sweep_records
 from spacedock_worker.queue.teller import Tell
 from spacedock_worker.results import PAST_LIMIT, store_files
@@ -150,6 +151,34 @@ async def test_a_running_jobs_files_are_stored_where_nothing_else_is(
         result = await client.result(job_id)
     assert result.succeeded
     assert len(await client.fetch(result.output.files[0])) == 2 * MB
+
+
+async def test_results_that_find_no_room_at_all_wait_for_some(
+    client: Client, redis: Redis, small: Server
+) -> None:
+    running, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+        running.release()
+        await go.wait()
+        files = (payload_of("picture.png", job.id.encode() * (2 * MB // 32)),)
+        answer = AppAnswer(endpoint=None, text=None, data=None, files=files)
+        await through_outages(lambda: store_files(redis, answer))
+        return succeeded(job).model_copy(update={"output": Output(files=tuple(file.ref for file in files))})
+
+    async with working(small.url, handle, max_jobs=12), asyncio.timeout(30):
+        ids = await client.submit_many(str(number) for number in range(12))
+        for _ in ids:
+            await running.acquire()
+        await fill(redis)
+        go.set()
+        states = {(await client.status(job_id)).state for job_id in ids}
+        assert states <= {JobState.RUNNING, JobState.SUCCEEDED}
+        for key in [key async for key in redis.scan_iter("rubbish:*", count=1000)]:
+            await redis.delete(key)
+        results = [result async for result in client.results(ids)]
+    assert all(result.succeeded for result in results)
+    assert {len(await client.fetch(result.output.files[0])) for result in results} == {2 * MB}
 
 
 async def test_files_of_results_have_a_limit_too(redis: Redis) -> None:

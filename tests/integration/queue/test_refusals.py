@@ -256,10 +256,10 @@ async def test_plain_calls_to_a_server_that_speaks_tls(tls_port: int) -> None:
 
 
 @pytest.mark.parametrize("command", ["daemon", "client"])
-async def test_the_commands_end_with_2_and_one_line(
-    server: Callable[..., Server], tmp_path: Path, command: str
-) -> None:
-    url = server().user("worker", "+@all", "~*", "&*").replace("secret", "wrong")
+async def test_the_commands_end_with_2_and_one_line(tmp_path: Path, command: str) -> None:
+    made = Server(server_binary(), tmp_path)
+    made.start()
+    url = made.user("worker", "+@all", "~*", "&*").replace("secret", "wrong")
     code = "import sys; from spacedock{}; main()".format(
         "d.cli import main" if command == "daemon" else ".cli import main"
     )
@@ -272,6 +272,7 @@ async def test_the_commands_end_with_2_and_one_line(
         text=True,
         timeout=60,
     )
+    made.stop()
     assert ran.returncode == 2
     assert re.fullmatch(
         r"spacedockd?: Redis at \S+: it does not take this user and password .*\n", ran.stderr
