@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,25 @@ from spacedock_worker.containers.engine import Engine
 VERSION = {"Version": "29.0.0", "ApiVersion": "1.53", "MinAPIVersion": "1.44"}
 
 
+async def _at_once() -> None:
+    pass
+
+
 class EngineDouble:
     """Answers each path, without its version, with its JSON; a whole number is the status of a refusal.
 
-    `asked` are the paths as they came.
+    `asked` are the paths as they came; `before` is awaited before each answer.
     """
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self.answers = {"version": VERSION, **answers}
         self.asked: list[str] = []
+        self.before: Callable[[], Awaitable[None]] = _at_once
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request."""
         self.asked.append(request.path_qs)
+        await self.before()
         version, _, path = request.path.removeprefix("/").partition("/")
         found = self.answers.get(path or version, 404)
         if callable(found):

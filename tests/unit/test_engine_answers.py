@@ -148,3 +148,28 @@ def test_the_kernel_names_the_folder_that_a_root_is_written_to() -> None:
 )
 def test_a_stream_tells_its_error_in_either_way(said: bytes, why: str | None) -> None:
     assert stream_error(said) == why
+
+
+async def test_an_engine_that_was_silent_is_greeted_first_and_asked_what_it_speaks_again(
+    tmp_path: Path,
+) -> None:
+    going = asyncio.Event()
+
+    async def hang() -> None:
+        await going.wait()
+
+    async with engine_double(tmp_path, {"info": {}}) as (engine, double):
+        double.before = hang
+        going.set()
+        assert (await engine.dialect(Stage.START)).path == "v1.51"
+        going.clear()
+        with pytest.raises(StepError, match=r"no answer within 0\.1 s") as caught:
+            async with engine.call(Stage.START, seconds=0.1) as docker:
+                await docker.system.info()
+        assert (caught.value.kind, caught.value.host) == (ErrorKind.DOCKER_UNAVAILABLE, True)
+        double.answers["version"] = {"Version": "26.1", "ApiVersion": "1.45", "MinAPIVersion": "1.24"}
+        going.set()
+        double.asked.clear()
+        async with engine.call(Stage.START) as docker:
+            await docker.system.info()
+        assert double.asked == ["/version", "/v1.45/info"]

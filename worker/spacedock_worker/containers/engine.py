@@ -97,8 +97,7 @@ class Engine:
 
     async def dialect(self, stage: Stage) -> Dialect:
         """What the engine is and how it is spoken to. Raises StepError `docker_unavailable`."""
-        if self._dialect is None:
-            await self._greeted(stage)
+        await self._greeted(stage)
         assert self._dialect is not None
         return self._dialect
 
