@@ -1,4 +1,4 @@
-"""Taking over what an earlier life of the worker left, as soon as the engine answers."""
+"""Taking over what an earlier life of the worker left once the engine answers, and tidying up after that."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ _PAUSE = 5.0
 
 
 class Adoption:
-    """Does `take` once; that raises StepError while the engine cannot be asked, and is then tried again."""
+    """Does `take` once; that raises StepError while the engine cannot be asked, and is then tried again.
 
-    def __init__(self, take: Callable[[], Awaitable[None]]) -> None:
-        self._take = take
+    After it, `tidy` is done again and again: a container whose removal failed must not wait for the next
+    start, as nobody watches what it writes.
+    """
+
+    def __init__(
+        self, take: Callable[[], Awaitable[None]], tidy: Callable[[], Awaitable[None]], pause: float = _PAUSE
+    ) -> None:
+        self._take, self._tidy, self._pause = take, tidy, pause
         self._done = False
         self._taking = asyncio.Lock()
         self._tried = asyncio.Event()
@@ -50,9 +56,11 @@ class Adoption:
                 self._done = True
 
     async def _run(self) -> None:
-        while not self._done:
+        while True:
             try:
                 await self.finish()
+                self._tried.set()
+                await self._tidy()
             except StepError as error:
                 if not self._tried.is_set():
                     log.warning("adoption.waits_for_the_engine", reason=str(error))
@@ -60,5 +68,4 @@ class Adoption:
                 # The task's boundary: a fault of ours here must not leave earlier containers for ever.
                 log.exception("adoption.fault")
             self._tried.set()
-            if not self._done:
-                await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(self._pause)

@@ -59,7 +59,7 @@ class Pool(Generic[App]):
         self._numbers = itertools.count(1)
         self._sentry = Sentry(engine, settings, self._places, self._lifecycle, measures)
         self._closed = False
-        self._adoption = Adoption(self._adopt)
+        self._adoption = Adoption(self._adopt, self._starter.clean)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {word}" for word, count in self._places.counts().items()) or "none"
