@@ -13,7 +13,7 @@ from spacedock_worker.adapters.faults import bad_output
 from spacedock_worker.adapters.http import STREAM_FACTOR, parsed
 
 MAX_LINES = 500_000
-_SLICE = 2**16
+_SLICE = 2**14
 
 
 async def events_of(stream: aiohttp.ClientResponse, max_bytes: int) -> AsyncGenerator[Any, None]:
