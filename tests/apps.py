@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.adapters.gradio.connecting import Login
-from spacedock_worker.adapters.opening import Access, Opener
+from spacedock_worker.adapters.detect import Access, Opener
+from spacedock_worker.adapters.gradio.connection import Login
 from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
 from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
 

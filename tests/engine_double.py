@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.docker.engine import Engine
 
 VERSION = {"Version": "29.0.0", "ApiVersion": "1.53", "MinAPIVersion": "1.44"}
 

@@ -14,20 +14,22 @@ from typing import Any, Self
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from spacedock import control, records, submission, watching, wire
+from spacedock import jobs as records
+from spacedock import rpc as control
+from spacedock import submission, waiting, wire
 from spacedock.addresses import hub_id_of
 from spacedock.connection import connect, greet, told_as_ours
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus
 from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
-from spacedock.held import Held
 from spacedock.locate import default_url
+from spacedock.private_files import Held
 from spacedock.repository import pack
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.spaces import Spaces
 from spacedock.states import JobState
-from spacedock.waiting import Waiting
+from spacedock.waiting import WaitHub
 
 
 class Client:
@@ -41,7 +43,7 @@ class Client:
     def __init__(self, url: str | None = None) -> None:
         self.url = url or default_url(os.environ, os.getuid())
         self._redis = connect(self.url)
-        self._waiting = Waiting(self._redis)
+        self._waiting = WaitHub(self._redis)
         self._held = Held(MAX_JOB_BYTES)
         self._read: list[str] = []
         self._may_wait = False
@@ -191,7 +193,7 @@ class Client:
         idempotency key, whose id `spacedock.submission.job_id_of` knows.
         """
         with told_as_ours(self.url):
-            async with aclosing(watching.events(self._redis, job_id, opened)) as events:
+            async with aclosing(waiting.events(self._redis, job_id, opened)) as events:
                 async for event in events:
                     yield event
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from spacedock.client import Client, is_directory
 from spacedock.errors import BadRequestError, SpacedockError
-from spacedock.records import KEEP_RESULT_S
+from spacedock.jobs import KEEP_RESULT_S
 from spacedock.result import JobResult
 
 _PORT = 7860

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from spacedock import submission
 from spacedock.addresses import hub_id_of
 from spacedock.connection import told_as_ours
-from spacedock.control import Call, Caller, OnProgress, Op, Reply
 from spacedock.errors import BadRequestError
 from spacedock.files import FileRef, Payload, media_type_of
+from spacedock.rpc import Call, Caller, OnProgress, Op, Reply
 
 
 class Spaces:

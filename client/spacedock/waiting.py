@@ -9,9 +9,11 @@ from contextlib import aclosing, suppress
 
 from redis.asyncio import Redis
 
-from spacedock import keys, records
+from spacedock import jobs as records
+from spacedock import keys, wire
 from spacedock.connection import OUTAGES
 from spacedock.errors import ResultDeletedError
+from spacedock.events import Event
 from spacedock.result import JobResult
 from spacedock.subscription import messages
 
@@ -30,13 +32,13 @@ class Wait:
 
     def __init__(self, job_ids: Iterable[str]) -> None:
         self.open = dict.fromkeys(job_ids)
-        self._stirred: dict[str, None] = {}
+        self._notified: dict[str, None] = {}
         self._stir = asyncio.Event()
 
-    def stir(self, job_ids: Iterable[str]) -> None:
+    def notify(self, job_ids: Iterable[str]) -> None:
         """Say that these jobs may have ended."""
-        self._stirred.update(dict.fromkeys(job_id for job_id in job_ids if job_id in self.open))
-        if self._stirred:
+        self._notified.update(dict.fromkeys(job_id for job_id in job_ids if job_id in self.open))
+        if self._notified:
             self._stir.set()
 
     async def next(self, seconds: float) -> list[str]:
@@ -45,14 +47,14 @@ class Wait:
             async with asyncio.timeout(seconds):
                 await self._stir.wait()
         self._stir.clear()
-        if not self._stirred:
+        if not self._notified:
             return list(self.open)
-        stirred, self._stirred = self._stirred, {}
+        notified, self._notified = self._notified, {}
         # A look at all of them may have found one before its announcement came.
-        return [job_id for job_id in stirred if job_id in self.open]
+        return [job_id for job_id in notified if job_id in self.open]
 
 
-class Waiting:
+class WaitHub:
     """Every wait of one client, over one subscription: a thousand callers cost one connection."""
 
     def __init__(self, redis: Redis) -> None:
@@ -102,7 +104,7 @@ class Waiting:
             self._subscribed = False
             self._listening = asyncio.create_task(self._listen())
         if self._subscribed:
-            wait.stir(wait.open)
+            wait.notify(wait.open)
         return wait
 
     async def _listen(self) -> None:
@@ -114,7 +116,7 @@ class Waiting:
                         self._subscribed = True
                         self._note(away=False)
                         for wait in self._waits:
-                            wait.stir(wait.open if message is None else [message.text])
+                            wait.notify(wait.open if message is None else [message.text])
             except OUTAGES:
                 self._note(away=True)
             self._subscribed = False
@@ -141,7 +143,7 @@ class Waiting:
                 for page in pages:
                     yield await records.results(self._redis, page), ()
         except OUTAGES:
-            wait.stir(job_ids)
+            wait.notify(job_ids)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _note(self, *, away: bool) -> None:
@@ -151,3 +153,22 @@ class Waiting:
         elif self._away and not away:
             log.warning("Redis is there again")
         self._away = away
+
+
+async def events(redis: Redis, job_id: str, opened: asyncio.Event | None = None) -> AsyncGenerator[Event]:
+    """Yield the job's events from now on; ends when the job has ended. Raises JobNotFoundError.
+
+    With `opened` the job is one that is yet to be submitted: after that is set, so that nothing is missed.
+    """
+    channel = keys.events(job_id)
+    async with aclosing(messages(redis, channel, keys.DONE)) as heard:
+        async for message in heard:
+            if message is None and opened is not None:
+                opened.set()
+            elif message is None:
+                if (await records.status(redis, job_id)).state.terminal:
+                    return
+            elif message.channel == channel:
+                yield wire.decode(Event, message.data)
+            elif message.text == job_id:
+                return

@@ -11,7 +11,7 @@ from spacedock.errors import WireError
 
 VERSION = 1
 
-Message = TypeVar("Message", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def encode(message: BaseModel) -> bytes:
@@ -32,7 +32,7 @@ def encode_repaired(message: BaseModel) -> bytes:
         return body.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def decode(kind: type[Message], raw: bytes | str) -> Message:
+def decode(kind: type[Model], raw: bytes | str) -> Model:
     """Read a message. Raises WireError where it is not JSON, of an unknown version, or not a `kind`."""
     try:
         body = json.loads(raw)

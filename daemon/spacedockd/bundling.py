@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spacedock.control import OnProgress
 from spacedock.errors import SpacedockError
+from spacedock.rpc import OnProgress
+from spacedock_worker.bundles.manifest import BundleManifest
+from spacedock_worker.bundles.read import Unbundler
+from spacedock_worker.bundles.volumes import Transfer
+from spacedock_worker.bundles.write import Bundler
 from spacedock_worker.containers import Engine
-from spacedock_worker.containers.engine import RefusedError
-from spacedock_worker.containers.network import Network
+from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.images import Images
 from spacedock_worker.logs import configure
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.upkeep.bundle import Bundler
-from spacedock_worker.upkeep.bundle_manifest import Manifest
-from spacedock_worker.upkeep.keeping import keeping
-from spacedock_worker.upkeep.transfer import Transfer
-from spacedock_worker.upkeep.unbundle import Unbundler
+from spacedock_worker.wiring import build
 from spacedockd import settings
 from spacedockd.settings import DaemonSettings
 
@@ -49,40 +49,40 @@ def unbundle_command(
     _say(f"took in {_names(manifest)}")
 
 
-async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: OnProgress) -> Manifest:
+async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: OnProgress) -> BundleManifest:
     """Bundle Spaces; see `Bundler.bundle`."""
     told = loaded.worker(None)
     registry, owner = Registry(told.registry), loaded.containers.instance_id
     async with Engine(loaded.containers.docker_host) as engine:
-        kept = keeping(told, engine, registry, None)
+        kept = build(told, engine, registry, None)
         builds = Network(engine, f"{loaded.containers.network_name}-bundle")
         images = Images(engine, loaded.images, kept.notes.pulled, builds)
         transfer = Transfer(engine, owner)
-        bundler = Bundler(registry, images, kept.care, kept.stock, transfer, _meter(tell))
+        bundler = Bundler(registry, images, kept.policy, kept.inventory, transfer, _meter(tell))
         try:
             return await bundler.bundle(out, names, tell)
         finally:
             await builds.remove()
 
 
-async def unbundle(loaded: DaemonSettings, path: Path, tell: OnProgress) -> Manifest:
+async def unbundle(loaded: DaemonSettings, path: Path, tell: OnProgress) -> BundleManifest:
     """Take a bundle in; see `Unbundler.unbundle`."""
     told = loaded.worker(None)
     registry, owner = Registry(told.registry), loaded.containers.instance_id
     async with Engine(loaded.containers.docker_host) as engine:
-        notes = keeping(told, engine, registry, None).notes
+        notes = build(told, engine, registry, None).notes
         transfer = Transfer(engine, owner)
         unbundler = Unbundler(registry, told.repositories, notes, transfer, owner, _meter(tell))
         return await unbundler.unbundle(path, tell)
 
 
-def _run(loaded: DaemonSettings, work: Callable[[], Any]) -> Manifest:
+def _run(loaded: DaemonSettings, work: Callable[[], Any]) -> BundleManifest:
     configure(loaded.log_format, "warning")
     try:
         with _alone(loaded.state_dir):
-            manifest: Manifest = asyncio.run(work())
+            manifest: BundleManifest = asyncio.run(work())
             return manifest
-    except RefusedError as error:
+    except EngineRefusedError as error:
         raise SpacedockError(f"{error}. Try `docker info`.") from error
     except OSError as error:
         raise SpacedockError(f"{error.filename or 'the bundle'}: {error.strerror or error}") from error
@@ -116,7 +116,7 @@ def _meter(tell: OnProgress) -> Callable[[str], Callable[[int], None]]:
     return made
 
 
-def _names(manifest: Manifest) -> str:
+def _names(manifest: BundleManifest) -> str:
     return ", ".join(space.name for space in manifest.spaces)
 
 

@@ -16,13 +16,12 @@ from spacedock.locate import socket_url
 from spacedock.request import Tier
 from spacedock_worker.models import ModelEndpoint
 from spacedockd import paths
-from spacedockd.model import ModelFront, cache_folder
+from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
 from spacedockd.redis_check import usable
-from spacedockd.scrub import scrub
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, keep_alive
-from spacedockd.valkey import EmbeddedValkey
+from spacedockd.valkey import EmbeddedValkey, scrub
 from spacedockd.worker_process import WorkerProcess
 
 log = structlog.get_logger()
@@ -82,21 +81,21 @@ async def system_default(
         yield None
         return
     folders = (settings.state_dir / "models", cache_folder(env))
-    front = ModelFront(settings.runtime_dir / MODEL_SOCKET, settings.smollm, folders)
+    gateway = ModelGateway(settings.runtime_dir / MODEL_SOCKET, settings.smollm, folders)
     try:
-        await front.start()
+        await gateway.start()
     except OSError as error:
-        raise SpacedockError(f"{front.socket} cannot be listened on: {error}") from error
+        raise SpacedockError(f"{gateway.socket} cannot be listened on: {error}") from error
     try:
         yield ModelEndpoint(
             name="smollm",
             base_url="http://spacedock/v1",
-            socket=front.socket,
-            state_socket=front.state_socket,
+            socket=gateway.socket,
+            state_socket=gateway.state_socket,
             tier=Tier.DEFAULT,
         )
     finally:
-        await front.stop()
+        await gateway.stop()
 
 
 @asynccontextmanager

@@ -12,10 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
 
+from spacedock import keys
 from spacedock.connection import connect
 from spacedock.errors import SpacedockError
+from spacedock.jobs import ask_to_scrub
 from spacedock.locate import socket_url
 from spacedockd import paths
 
@@ -203,3 +206,28 @@ def server_binary() -> str:
 
 def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+SCRUB_SECONDS = 30.0
+"""How soon after a private job was deleted the file is written anew."""
+
+
+async def scrub(url: str, seconds: float = SCRUB_SECONDS) -> None:
+    """Look every so many seconds whether private jobs were deleted, and then have the file rewritten.
+
+    A server that is away is asked again: what it has to forget is noted in its own keys.
+    """
+    async with connect(url) as redis:
+        while True:
+            await asyncio.sleep(seconds)
+            with suppress(RedisError, OSError):
+                if await redis.getdel(keys.SCRUB) is not None:
+                    await _rewrite(redis)
+
+
+async def _rewrite(redis: Redis) -> None:
+    try:
+        await redis.bgrewriteaof()  # type: ignore[no-untyped-call]
+    except ResponseError:
+        # A rewrite is under way that began before the deletion.
+        await ask_to_scrub(redis)

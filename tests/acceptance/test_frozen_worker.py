@@ -27,7 +27,8 @@ SOON = Patience(doubt=1.5, frozen=3.0)
 # Every job holds the loop, and the interpreter's lock with it.
 HOLDING = """
 import re
-from spacedock_worker import __main__, host
+from spacedock_worker import __main__
+from spacedock_worker.jobs import handler as host
 async def handle(self, job, tell):
     re.match("(a|a)*b", "a" * 60)
 host.Host.handle = handle

@@ -25,11 +25,10 @@ from urllib.parse import urlsplit
 from gradio_client import Client
 from tests.apps import Apps
 
-from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.gradio import GradioAdapter, Memory, connect
-from spacedock_worker.adapters.gradio.shortcut import has_no_queue
+from spacedock_worker.adapters.base import AnswerLimits, AppCall
+from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, connect
+from spacedock_worker.adapters.gradio.direct import has_no_queue
 from spacedock_worker.adapters.http import AppHttp
-from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.logs import configure
 
 SPACE, CALL, ANSWER = "g-interface", AppCall("ahoy"), "AHOY!"
@@ -103,21 +102,21 @@ async def measure(base_url: str, version: str) -> Timings:
 
 async def ways(base_url: str, version: str, stack: AsyncExitStack) -> tuple[dict[str, Way], dict[str, Way]]:
     """The ways that take a moment and those that take long; `stack` closes them."""
-    memory = Memory()
+    memory = LearnedEndpoints()
     ours = await adapter(base_url, memory, stack)
     name = memory.choose(ours.app.endpoints, CALL).endpoint.name
     function = ours.app.functions[name]
     floor = stack.enter_context(closing(Floor(base_url, ours.app.prefix, function.fn_index)))
     slow: dict[str, Way] = {}
     if not has_no_queue(ours.app, function):
-        slow["queue"] = asking(await adapter(base_url, Memory(), stack, direct=False))
+        slow["queue"] = asking(await adapter(base_url, LearnedEndpoints(), stack, direct=False))
         await learn(ours, memory, name)
     if not version.startswith("3."):
         slow["official"] = predicting(base_url, name, stack)
     return {"floor": floor, "ours": asking(ours)}, slow
 
 
-async def learn(app: GradioAdapter, memory: Memory, name: str) -> None:
+async def learn(app: GradioAdapter, memory: LearnedEndpoints, name: str) -> None:
     """Call until the adapter has compared both ways, which it does after a call that took a moment."""
     for _ in range(WARM_UP):
         await app.call(CALL, unheard)
@@ -127,10 +126,10 @@ async def learn(app: GradioAdapter, memory: Memory, name: str) -> None:
 
 
 async def adapter(
-    base_url: str, memory: Memory, stack: AsyncExitStack, *, direct: bool = True
+    base_url: str, memory: LearnedEndpoints, stack: AsyncExitStack, *, direct: bool = True
 ) -> GradioAdapter:
     """The adapter, connected as the worker connects it."""
-    found = await connect(AppHttp(base_url), memory, Limits(), direct=direct)
+    found = await connect(AppHttp(base_url), memory, AnswerLimits(), direct=direct)
     if found is None:
         raise ValueError(f"no Gradio app answers at {base_url}")
     stack.push_async_callback(found.aclose)

@@ -28,7 +28,7 @@ from tests.acceptance.running import SPACES, Daemon
 
 from spacedock import Client
 from spacedock_worker.adapters.base import Adapter, AppCall
-from spacedock_worker.adapters.opening import Access, Opener
+from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
 from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
 from spacedock_worker.logs import configure

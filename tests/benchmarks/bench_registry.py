@@ -112,13 +112,13 @@ def edits(path: Path) -> None:
     """Change the file as a worker does, and as a person does, and print what it took."""
     began = time.perf_counter()
     registry = Registry(path)
-    registry.shelf()
+    registry.snapshot()
     first, numbers = time.perf_counter() - began, count()
 
     def by_hand() -> float:
         path.write_text(path.read_text().replace(", number 77,", f", number 77 of {next(numbers)},"))
         saved = time.perf_counter()
-        registry.shelf()
+        registry.snapshot()
         return time.perf_counter() - saved
 
     found = {

@@ -11,7 +11,7 @@ from tests.compat.outcome import official, ours
 from tests.compat.table import Table
 
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.adapters.opening import Access, Opener
+from spacedock_worker.adapters.detect import Access, Opener
 
 
 @pytest.fixture

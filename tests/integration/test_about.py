@@ -14,19 +14,19 @@ from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
 from tests.served import served
 
-from spacedock.control import Call, Op
 from spacedock.errors import BadRequestError, SpaceNotFoundError
-from spacedock_worker.adapters.endpoint import Endpoint, Slot
+from spacedock.rpc import Call, Op
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.containers import Engine
+from spacedock_worker.control.show_hub import ShowHubHandler
+from spacedock_worker.hub.catalogue import Catalogue
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
-from spacedock_worker.images.survey import Survey
+from spacedock_worker.images.oci.survey import Survey
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.hub.catalogue import Catalogue
-from spacedock_worker.upkeep.about_desk import AboutDesk
-from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
+from spacedock_worker.state.endpoints import EndpointStore
 
 SHA = "1234567" + "b" * 33
-HEAR = Endpoint("/hear", (Slot("file", "File", "audio", 0, True),), 1, ("textbox",))
+HEAR = Endpoint("/hear", (InputSlot("file", "File", "audio", 0, True),), 1, ("textbox",))
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ async def told(engine: Engine, settings: ImageSettings, folder: Path, name: str)
     registry.add("ears", {})
     registry.add("linked", {"hub_id": "me/linked"})
     catalogue = Catalogue(settings, folder, time.time)
-    images, notes = Images(engine, settings), EndpointNotes(folder)
-    desk = AboutDesk(registry, catalogue, Survey(settings), images, notes, time.time)
+    images, notes = Images(engine, settings), EndpointStore(folder)
+    desk = ShowHubHandler(registry, catalogue, Survey(settings), images, notes, time.time)
     try:
         call = Call(id="1", op=Op.ABOUT, name=name)
         return (await desk.answer(call, Redis(), lambda text: None)).data
@@ -108,7 +108,7 @@ async def test_of_an_image_that_is_here_it_is_told_what_its_app_can_do(
     put(f"{image_host}/me-{name}:latest")
     source = SpaceSource("x", hub_id=f"me/{name}", subdomain=f"me-{name}")
     image = await Images(engine, settings).get(source, lambda text: None)
-    await EndpointNotes(tmp_path).put(image.digest, (HEAR,))
+    await EndpointStore(tmp_path).put(image.digest, (HEAR,))
     found = await told(engine, settings, tmp_path, f"me/{name}")
     assert (found["image"]["state"], found["image"]["reference"]) == ("here", image.reference)
     assert found["endpoints"] == ["/hear(file: audio) -> textbox"]

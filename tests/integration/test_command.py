@@ -19,7 +19,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer, AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
 from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, TaskLimits
-from spacedock_worker.containers.body import OWNER_LABEL
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
 
@@ -232,11 +232,11 @@ async def sleeping(pool: Pool, spec: ContainerSpec) -> AsyncIterator[asyncio.Tas
     """A task that sleeps, once its program runs."""
     running = asyncio.Event()
 
-    def hear(text: str) -> None:
+    def on_progress(text: str) -> None:
         if text == "running":
             running.set()
 
-    user = asyncio.create_task(pool.complete(spec, task_of(AppCall("sleep")), hear))
+    user = asyncio.create_task(pool.complete(spec, task_of(AppCall("sleep")), on_progress))
     starting = asyncio.create_task(running.wait())
     await asyncio.wait({user, starting}, return_when=asyncio.FIRST_COMPLETED)
     starting.cancel()
@@ -276,13 +276,13 @@ async def test_tasks_of_one_space_run_side_by_side(pool, spec_of) -> None:
 async def test_tasks_wait_for_room(engine, settings, spec_of) -> None:
     spec, waits = await spec_of("shout"), asyncio.Event()
 
-    def hear(text: str) -> None:
+    def on_progress(text: str) -> None:
         if "waiting for room" in text:
             waits.set()
 
     async with Pool(engine, settings.model_copy(update={"max_containers": 1})) as pool:
         async with sleeping(pool, await spec_of("trouble")):
-            second = asyncio.create_task(pool.complete(spec, task_of(AppCall("hi")), hear))
+            second = asyncio.create_task(pool.complete(spec, task_of(AppCall("hi")), on_progress))
             await waits.wait()
         assert (await second).stdout.data == b"HI!\n"
 

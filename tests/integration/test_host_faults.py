@@ -24,8 +24,8 @@ from spacedock.result import (
     Stage,
 )
 from spacedock.states import JobState
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 REASON = "no gateway can be set on an internal bridge network. Try `docker info`."
 SAID = f"this host starts no Space: {REASON}\n"
@@ -41,7 +41,7 @@ class Host:
         self.well, self._model = True, model
         self.asked: list[str] = []
 
-    async def __call__(self, job: TakenJob, tell: Tell) -> JobResult:
+    async def __call__(self, job: TakenJob, tell: Emit) -> JobResult:
         prompt = job.request.prompt
         self.asked.append(prompt)
         by, attempts = AnsweredBy(tier=Tier.HEAVY, kind=AnswerKind.SPACE, name="mood"), []

@@ -25,7 +25,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models import ModelAnswer, ModelEndpoint, Models
 from spacedock_worker.models.probe import Probe, probe
-from spacedockd.model import ModelFront, ServerJob, SmolLMSettings, cache_folder
+from spacedockd.model import ModelGateway, ServerJob, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,31 +46,31 @@ def folder() -> Path:
 @asynccontextmanager
 async def front_of(
     socket: Path, settings: SmolLMSettings, folder: Path, clock: Callable[[], float] | None = None
-) -> AsyncIterator[ModelFront]:
-    front = ModelFront(socket, settings, [folder], *([clock] if clock else []))
-    await front.start()
+) -> AsyncIterator[ModelGateway]:
+    gateway = ModelGateway(socket, settings, [folder], *([clock] if clock else []))
+    await gateway.start()
     try:
-        yield front
+        yield gateway
     finally:
-        await front.stop(drain=0.0)
+        await gateway.stop(drain=0.0)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def front(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> AsyncIterator[ModelFront]:
-    async with front_of(tmp_path_factory.mktemp("model") / "m.sock", SETTINGS, folder) as front:
-        yield front
+async def gateway(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> AsyncIterator[ModelGateway]:
+    async with front_of(tmp_path_factory.mktemp("model") / "m.sock", SETTINGS, folder) as gateway:
+        yield gateway
 
 
-async def ask(front: ModelFront, prompt: str = "Hi", **more: Any) -> ModelAnswer:
-    fields = {"name": "smollm", "base_url": "http://smollm/v1", "socket": front.socket, "max_tokens": 8}
+async def ask(gateway: ModelGateway, prompt: str = "Hi", **more: Any) -> ModelAnswer:
+    fields = {"name": "smollm", "base_url": "http://smollm/v1", "socket": gateway.socket, "max_tokens": 8}
     endpoint = ModelEndpoint.model_validate(fields | {"tier": Tier.DEFAULT, "load_timeout": DEADLINE} | more)
     async with Models() as models:
         return await models.answer(endpoint, prompt)
 
 
-async def failure(front: ModelFront, **more: Any) -> StepError:
+async def failure(gateway: ModelGateway, **more: Any) -> StepError:
     with pytest.raises(StepError) as caught:
-        await ask(front, **more)
+        await ask(gateway, **more)
     return caught.value
 
 
@@ -89,13 +89,13 @@ def runs(pid: int) -> bool:
         return False
 
 
-async def streaming(front: ModelFront) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def streaming(gateway: ModelGateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection on which the model is in the middle of a long answer."""
     body = json.dumps(
         {"messages": [{"role": "user", "content": "Tell a long story."}], "stream": True, "max_tokens": 60}
     )
     head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    reader, writer = await asyncio.open_unix_connection(front.socket)
+    reader, writer = await asyncio.open_unix_connection(gateway.socket)
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     async with asyncio.timeout(DEADLINE):
         await reader.readuntil(b'"content":"')
@@ -124,61 +124,61 @@ async def events(process: Process) -> AsyncIterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-async def test_the_first_prompts_start_one_model(front: ModelFront) -> None:
-    assert front.pid is None
-    answers = await asyncio.gather(*(ask(front, f"Say {n}.") for n in range(3)))
+async def test_the_first_prompts_start_one_model(gateway: ModelGateway) -> None:
+    assert gateway.pid is None
+    answers = await asyncio.gather(*(ask(gateway, f"Say {n}.") for n in range(3)))
     assert [answer.model for answer in answers] == [LABEL] * 3
     assert all(answer.text for answer in answers)
-    assert front.model == LABEL
+    assert gateway.model == LABEL
 
 
-async def test_only_this_user_may_connect(front: ModelFront) -> None:
-    assert stat.S_IMODE(front.socket.stat().st_mode) == 0o600
+async def test_only_this_user_may_connect(gateway: ModelGateway) -> None:
+    assert stat.S_IMODE(gateway.socket.stat().st_mode) == 0o600
 
 
-async def test_a_killed_model_is_started_again(front: ModelFront) -> None:
-    await ask(front)
-    first = front.pid
+async def test_a_killed_model_is_started_again(gateway: ModelGateway) -> None:
+    await ask(gateway)
+    first = gateway.pid
     assert first
     os.kill(first, signal.SIGKILL)
-    assert (await ask(front)).text
-    assert front.pid not in (None, first)
+    assert (await ask(gateway)).text
+    assert gateway.pid not in (None, first)
 
 
-async def test_a_model_that_dies_in_an_answer_hangs_up(front: ModelFront) -> None:
-    await ask(front)
-    reader, writer = await streaming(front)
-    assert front.pid
-    os.kill(front.pid, signal.SIGKILL)
+async def test_a_model_that_dies_in_an_answer_hangs_up(gateway: ModelGateway) -> None:
+    await ask(gateway)
+    reader, writer = await streaming(gateway)
+    assert gateway.pid
+    os.kill(gateway.pid, signal.SIGKILL)
     async with asyncio.timeout(DEADLINE):
         assert b"[DONE]" not in await reader.read()
     writer.close()
     await writer.wait_closed()
-    await until(lambda: front.connections == 0)
+    await until(lambda: gateway.connections == 0)
 
 
-async def test_a_prompt_over_the_context_is_an_app_error(front: ModelFront) -> None:
+async def test_a_prompt_over_the_context_is_an_app_error(gateway: ModelGateway) -> None:
     with pytest.raises(StepError) as caught:
-        await ask(front, "word " * 2000)
+        await ask(gateway, "word " * 2000)
     assert (caught.value.stage, caught.value.kind) == (Stage.CALL, ErrorKind.APP_ERROR)
     assert "context" in str(caught.value)
 
 
 async def test_an_idle_model_is_stopped_and_started_again(tmp_path: Path, folder: Path) -> None:
     settings = SETTINGS.model_copy(update={"idle_seconds": 0.2})
-    async with front_of(tmp_path / "m.sock", settings, folder) as front:
-        await ask(front)
-        first = front.pid
+    async with front_of(tmp_path / "m.sock", settings, folder) as gateway:
+        await ask(gateway)
+        first = gateway.pid
         assert first
         await until(lambda: not runs(first))
-        assert front.pid is None
-        assert (await ask(front)).model == LABEL
+        assert gateway.pid is None
+        assert (await ask(gateway)).model == LABEL
 
 
 async def test_a_connection_in_use_is_not_idle(tmp_path: Path, folder: Path) -> None:
     settings = SETTINGS.model_copy(update={"idle_seconds": 0.05})
-    async with front_of(tmp_path / "m.sock", settings, folder) as front:
-        reader, writer = await streaming(front)
+    async with front_of(tmp_path / "m.sock", settings, folder) as gateway:
+        reader, writer = await streaming(gateway)
         async with asyncio.timeout(DEADLINE):
             await reader.readuntil(b"[DONE]")
         writer.close()
@@ -186,9 +186,9 @@ async def test_a_connection_in_use_is_not_idle(tmp_path: Path, folder: Path) -> 
 
 
 async def test_stopping_lets_an_answer_end(tmp_path: Path, folder: Path) -> None:
-    async with front_of(tmp_path / "m.sock", SETTINGS, folder) as front:
-        reader, writer = await streaming(front)
-        pid = front.pid
+    async with front_of(tmp_path / "m.sock", SETTINGS, folder) as gateway:
+        reader, writer = await streaming(gateway)
+        pid = gateway.pid
         assert pid
 
         async def hears_the_end() -> None:
@@ -196,16 +196,16 @@ async def test_stopping_lets_an_answer_end(tmp_path: Path, folder: Path) -> None
             writer.close()
             await writer.wait_closed()
 
-        await asyncio.gather(front.stop(drain=DEADLINE), hears_the_end())
+        await asyncio.gather(gateway.stop(drain=DEADLINE), hears_the_end())
         assert not runs(pid)
-        assert not front.socket.exists()
+        assert not gateway.socket.exists()
 
 
 async def test_stopping_cuts_off_what_takes_too_long(tmp_path: Path, folder: Path) -> None:
-    async with front_of(tmp_path / "m.sock", SETTINGS, folder) as front:
-        reader, writer = await streaming(front)
-        pid = front.pid
-        await front.stop(drain=0.0)
+    async with front_of(tmp_path / "m.sock", SETTINGS, folder) as gateway:
+        reader, writer = await streaming(gateway)
+        pid = gateway.pid
+        await gateway.stop(drain=0.0)
         assert pid
         assert not runs(pid)
         assert b"[DONE]" not in await reader.read()
@@ -214,20 +214,20 @@ async def test_stopping_cuts_off_what_takes_too_long(tmp_path: Path, folder: Pat
 
 
 async def test_stopping_is_safe_at_any_time(tmp_path: Path, folder: Path) -> None:
-    front = ModelFront(tmp_path / "m.sock", SETTINGS, [folder])
-    await front.stop()
-    await front.start()
-    await front.start()
-    await front.stop()
-    await front.stop()
+    gateway = ModelGateway(tmp_path / "m.sock", SETTINGS, [folder])
+    await gateway.stop()
+    await gateway.start()
+    await gateway.start()
+    await gateway.stop()
+    await gateway.stop()
     assert os.listdir(tmp_path) == []
 
 
 async def test_a_file_that_is_no_model_is_told(tmp_path: Path, folder: Path) -> None:
     wrong = tmp_path / "wrong.gguf"
     wrong.write_bytes(b"hello")
-    async with front_of(tmp_path / "m.sock", SmolLMSettings(path=wrong), folder) as front:
-        error = await failure(front)
+    async with front_of(tmp_path / "m.sock", SmolLMSettings(path=wrong), folder) as gateway:
+        error = await failure(gateway)
         assert (error.stage, error.kind) == (Stage.READY, ErrorKind.MODEL_UNAVAILABLE)
         assert f"{wrong} is not a GGUF file" in str(error)
 
@@ -237,21 +237,21 @@ async def test_a_model_that_fails_is_tried_again_only_after_a_pause(tmp_path: Pa
     model = tmp_path / "model.gguf"
     model.write_bytes(b"GGUF, but cut off")
     settings = SETTINGS.model_copy(update={"path": model})
-    async with front_of(tmp_path / "m.sock", settings, folder, lambda: now) as front:
-        assert "the daemon's log says why" in str(await failure(front))
+    async with front_of(tmp_path / "m.sock", settings, folder, lambda: now) as gateway:
+        assert "the daemon's log says why" in str(await failure(gateway))
         model.unlink()
         model.symlink_to(folder / "SmolLM2-135M-Instruct.Q4_1.gguf")
-        assert "the daemon's log says why" in str(await failure(front))
+        assert "the daemon's log says why" in str(await failure(gateway))
         now += 1.0
-        assert (await ask(front)).model == "model"
+        assert (await ask(gateway)).model == "model"
 
 
 async def test_a_model_that_loads_for_long_answers_503_meanwhile(tmp_path: Path, folder: Path) -> None:
     endless = tmp_path / "model.gguf"
     os.mkfifo(endless)
     settings = SETTINGS.model_copy(update={"path": endless, "load_seconds": 0.2})
-    async with front_of(tmp_path / "m.sock", settings, folder) as front:
-        error = await failure(front, load_timeout=1.0)
+    async with front_of(tmp_path / "m.sock", settings, folder) as gateway:
+        error = await failure(gateway, load_timeout=1.0)
         assert (error.stage, error.kind) == (Stage.READY, ErrorKind.TIMEOUT)
         assert "still being fetched or loaded" in str(error)
 
@@ -279,14 +279,14 @@ async def test_a_server_without_llama_cpp_says_what_to_install(tmp_path: Path, f
 
 
 async def test_how_it_stands_is_told_without_waking_it(tmp_path: Path, folder: Path) -> None:
-    async with front_of(tmp_path / "m.sock", SETTINGS, folder) as front:
-        fields = {"socket": front.socket, "state_socket": front.state_socket, "tier": Tier.DEFAULT}
+    async with front_of(tmp_path / "m.sock", SETTINGS, folder) as gateway:
+        fields = {"socket": gateway.socket, "state_socket": gateway.state_socket, "tier": Tier.DEFAULT}
         endpoint = ModelEndpoint(name="smollm", base_url="http://smollm/v1", **fields)
         assert await probe(endpoint, 5.0) == Probe("resting", (LABEL,))
-        assert front.pid is None
-        await ask(front)
+        assert gateway.pid is None
+        await ask(gateway)
         assert await probe(endpoint, 5.0) == Probe("ready", (LABEL,))
-    assert not front.state_socket.exists()
+    assert not gateway.state_socket.exists()
     assert (await probe(endpoint, 5.0)).state == "absent"
 
 
@@ -296,8 +296,8 @@ async def test_a_model_that_is_not_there_is_told_with_its_reason(tmp_path: Path)
         ("a", SETTINGS, "resting", "fetched at its first use"),
         ("b", nowhere, "absent", "none.gguf"),
     ):
-        async with front_of(tmp_path / name, settings, empty) as front:
-            fields = {"socket": front.socket, "state_socket": front.state_socket}
+        async with front_of(tmp_path / name, settings, empty) as gateway:
+            fields = {"socket": gateway.socket, "state_socket": gateway.state_socket}
             endpoint = ModelEndpoint(name="smollm", base_url="http://smollm/v1", **fields)
             found = await probe(endpoint, 5.0)
             assert (found.state, words in found.why) == (state, True), found

@@ -16,7 +16,7 @@ from spacedock.request import Tier
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models import LocalAddress, LocalModels, ModelEndpoint, Models
-from spacedockd.model import ModelFront, SmolLMSettings, cache_folder
+from spacedockd.model import ModelGateway, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,15 +25,15 @@ LABEL = "SmolLM2-135M-Instruct (stand-in for SmolLM3)"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def front(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ModelFront]:
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ModelGateway]:
     folder = cache_folder(os.environ)
     assert await asyncio.to_thread(fetch_command, "stand-in", folder) == 0
-    front = ModelFront(
+    gateway = ModelGateway(
         tmp_path_factory.mktemp("model") / "m.sock", SmolLMSettings(hub=False, context=2048), [folder]
     )
-    await front.start()
-    yield front
-    await front.stop(drain=0.0)
+    await gateway.start()
+    yield gateway
+    await gateway.stop(drain=0.0)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -43,9 +43,9 @@ async def models() -> AsyncIterator[Models]:
 
 
 @pytest.fixture
-def endpoint(front: ModelFront) -> ModelEndpoint:
+def endpoint(gateway: ModelGateway) -> ModelEndpoint:
     return ModelEndpoint(
-        name="smollm", base_url="http://smollm/v1", socket=front.socket, tier=Tier.DEFAULT, max_tokens=16
+        name="smollm", base_url="http://smollm/v1", socket=gateway.socket, tier=Tier.DEFAULT, max_tokens=16
     )
 
 
@@ -95,12 +95,13 @@ async def test_an_answer_over_its_limit_is_a_timeout(models: Models, endpoint: M
     assert (caught.value.stage, caught.value.kind) == (Stage.CALL, ErrorKind.TIMEOUT)
 
 
-async def test_a_real_server_is_found_and_answers(models: Models, front: ModelFront) -> None:
-    async with port_to(front.socket) as port:
+async def test_a_real_server_is_found_and_answers(models: Models, gateway: ModelGateway) -> None:
+    async with port_to(gateway.socket) as port:
         local = LocalModels((LocalAddress("llama.cpp", f"http://127.0.0.1:{port}/v1"),))
         # The look is shorter than a load, so that a model that is being loaded is found the next time.
         await models.answer(
-            ModelEndpoint(name="smollm", base_url="http://smollm/v1", socket=front.socket, max_tokens=1), "Hi"
+            ModelEndpoint(name="smollm", base_url="http://smollm/v1", socket=gateway.socket, max_tokens=1),
+            "Hi",
         )
         (found,) = await local.endpoints()
         assert (found.name, found.model, found.tier) == ("llama.cpp", LABEL, Tier.FAST)

@@ -25,11 +25,10 @@ from spacedock.result import ErrorKind, JobResult
 from spacedock.states import JobState
 from spacedock.submission import job_id_of
 from spacedock_worker.containers import ContainerSettings
-from spacedock_worker.containers.body import OWNER_LABEL
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.queue.blame import MAX_TRIES
 from spacedock_worker.settings import WorkerSettings
-from spacedockd.scrub import scrub
-from spacedockd.valkey import server_binary
+from spacedockd.valkey import scrub, server_binary
 from spacedockd.worker_process import as_line
 
 MARKER = "tell-nobody"

@@ -20,10 +20,10 @@ from spacedock import keys, submission
 from spacedock.client import Client
 from spacedock.connection import connect
 from spacedock.files import payload_of, set_apart
-from spacedock.records import DELETED
+from spacedock.jobs import DELETED
 from spacedock.result import JobResult, Output
-from spacedock_worker.queue.job import Handler, TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import Handler, TakenJob
 
 MARKER = "tell-nobody"
 SECRET = MARKER.encode()
@@ -40,7 +40,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 def painter(redis: Redis) -> Handler:
     """Answers with a file that quotes the prompt."""
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         files = set_apart([payload_of("out.txt", job.request.prompt.encode())], job.id)
         await submission.upload(redis, files)
         output = Output(text=job.request.prompt, files=tuple(file.ref for file in files))

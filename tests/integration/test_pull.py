@@ -18,8 +18,8 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
-from spacedock_worker.images.preflight import Preflight
-from spacedock_worker.images.reference import parse_reference
+from spacedock_worker.images.oci.preflight import Preflight
+from spacedock_worker.images.oci.reference import parse_reference
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from spacedock.result import ErrorKind
 from spacedock_worker.containers import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.oci.reference import parse_reference
 from spacedock_worker.images.pull import Pull
-from spacedock_worker.images.reference import parse_reference
 
 ENGINE = Path("/var/run/docker.sock")
 RATE = 8e6

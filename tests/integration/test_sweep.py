@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from spacedock import keys, records, wire
+from spacedock import jobs as records
+from spacedock import keys, wire
 from spacedock.client import Client
 from spacedock.connection import answer, connect
 from spacedock.files import Payload, payload_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output, Timings
 from spacedock.states import JobState
-from spacedock_worker.queue.ledger import Ledger
+from spacedock_worker.queue.job_store import JobStore
 from spacedock_worker.queue.sweep import Swept, sweep_files, sweep_records
 
 HOUR = 3600
@@ -39,8 +40,8 @@ async def submitted(client: Client, payload: Payload) -> str:
 
 async def ended(redis: Redis, job_id: str, hours: float, *files: Payload) -> None:
     """End the job as a worker does, `hours` ago."""
-    ledger = Ledger(redis, "worker")
-    assert [claimed.id for claimed in await ledger.claim(10, 10)] == [job_id]
+    store = JobStore(redis, "worker")
+    assert [claimed.id for claimed in await store.claim(10, 10)] == [job_id]
     for file in files:
         await redis.set(keys.payload(file.ref.sha256), file.data, ex=records.KEEP_RESULT_S)
     result = JobResult(
@@ -49,7 +50,7 @@ async def ended(redis: Redis, job_id: str, hours: float, *files: Payload) -> Non
         output=Output(files=tuple(file.ref for file in files)),
         timings=Timings(total=1.0),
     )
-    assert await ledger.finish(result, wire.encode(result))
+    assert await store.finish(result, wire.encode(result))
     left = int(records.KEEP_RESULT_S - hours * HOUR)
     begun = float(await answer(redis.hget(keys.job(job_id), "submitted"))) - hours * HOUR - 1
     await answer(redis.hset(keys.job(job_id), "submitted", str(begun)))
@@ -90,7 +91,7 @@ async def test_a_job_that_ended_since_stays_with_its_files(client: Client, redis
 
 async def test_a_job_that_waits_or_runs_is_not_touched(client: Client, redis: Redis) -> None:
     running = await submitted(client, payload_of("a.txt", b"a"))
-    await Ledger(redis, "worker").claim(10, 10)
+    await JobStore(redis, "worker").claim(10, 10)
     waiting = await submitted(client, payload_of("b.txt", b"b"))
     for job in (running, waiting):
         await answer(redis.hset(keys.job(job), "submitted", "1"))

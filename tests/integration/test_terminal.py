@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from tests.integration.queue.workers import working
 
 from spacedock.client import Client
-from spacedock.control import Call, OnProgress, Reply
 from spacedock.files import payload_of
 from spacedock.request import Tier
 from spacedock.result import (
@@ -26,9 +25,10 @@ from spacedock.result import (
     Output,
     Stage,
 )
+from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 HOSTILE = "evil\x1b]0;owned\x07\x1b[2J\x9b31m\x08\x7f\r\x1b[8mhidden"
 THEIRS = ("\x1b]0;owned", "\x07", "\x9b", "\x08", "\x7f", "\x1b[8m")
@@ -59,7 +59,7 @@ def _read(terminal: int) -> bytes:
     return said
 
 
-async def hostile_app(job: TakenJob, tell: Tell) -> JobResult:
+async def hostile_app(job: TakenJob, tell: Emit) -> JobResult:
     tell(Stage.CALL, HOSTILE, HOSTILE, HOSTILE)
     # Time for a terminal that draws ten times a second.
     await asyncio.sleep(0.3)

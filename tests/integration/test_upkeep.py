@@ -22,26 +22,26 @@ import pytest
 from redis.asyncio import Redis
 
 from spacedock.connection import connect
-from spacedock.control import Call, Op, Reply
 from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import Stage
-from spacedock_worker.adapters.opening import Opener
-from spacedock_worker.chain import Trace
+from spacedock.rpc import Call, Op, Reply
+from spacedock_worker.adapters.detect import Opener
+from spacedock_worker.bundles.volumes import Transfer
+from spacedock_worker.cleanup.cleaner import CleanupRequest
+from spacedock_worker.cleanup.inventory import HELPER_LABEL
 from spacedock_worker.containers import ContainerSettings, Engine, Pool
-from spacedock_worker.containers.body import OWNER_LABEL, SPACE_LABEL
-from spacedock_worker.containers.engine import RefusedError
-from spacedock_worker.containers.volumes import volume_labels, volume_name
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL
+from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.volumes import volume_labels, volume_name
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, ImageSettings
+from spacedock_worker.jobs.chain import StepContext
+from spacedock_worker.jobs.secrets import Secrets
+from spacedock_worker.jobs.space_step import SpaceRunner, source_of
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.space_step import SpaceRunner, source_of
-from spacedock_worker.upkeep.cleaner import Order
-from spacedock_worker.upkeep.keeping import Keeping, keeping
-from spacedock_worker.upkeep.stock import HELPER_LABEL
-from spacedock_worker.upkeep.transfer import Transfer
+from spacedock_worker.wiring import Wiring, build
 
 DATA = 300_000
 
@@ -78,7 +78,7 @@ class Host:
     engine: Engine
     settings: WorkerSettings
     registry: Registry
-    kept: Keeping
+    kept: Wiring
     images: Images
 
     @property
@@ -112,13 +112,13 @@ class Host:
         return container.id
 
     async def clean(self, redis: Redis, **order: Any) -> dict[str, Any]:
-        return (await self.kept.cleaner.clean(Order(0, **order), redis, silent)).told()
+        return (await self.kept.cleaner.clean(CleanupRequest(0, **order), redis, silent)).told()
 
     async def has(self, path: str) -> bool:
         try:
             async with self.engine.call(Stage.START) as docker:
                 await docker._query_json(path)
-        except RefusedError as error:
+        except EngineRefusedError as error:
             if error.status != 404:
                 raise
             return False
@@ -168,7 +168,7 @@ def host_in(state: Path, engine: Engine, owner: str, budget: int | None = None) 
         containers=ContainerSettings(instance_id=owner),
     )
     registry = Registry(settings.registry)
-    kept = keeping(settings, engine, registry, None)
+    kept = build(settings, engine, registry, None)
     return Host(state, engine, settings, registry, kept, Images(engine, images, kept.notes.pulled))
 
 
@@ -263,7 +263,7 @@ async def test_what_was_needed_lately_stays(host: Host, redis: Redis, name: str)
     image = await host.space(name, listed=False)
     await host.cache(name, image, b"weights")
     await host.container(image, {OWNER_LABEL: host.owner})
-    report = await host.kept.cleaner.clean(Order(3600, images=True), redis, silent)
+    report = await host.kept.cleaner.clean(CleanupRequest(3600, images=True), redis, silent)
     assert (report.freed, report.left) == ([], [])
 
 
@@ -271,7 +271,7 @@ async def test_a_slip_in_the_registry_costs_no_cache(host: Host, redis: Redis, n
     volume = await host.cache(name, await host.space(name), b"weights")
     text = host.registry.path.read_text()
     host.registry.path.write_text(text.replace("adapter:", "adaptor:"))
-    assert name not in host.registry.shelf().spaces
+    assert name not in host.registry.snapshot().spaces
     await host.clean(redis)
     assert await host.has(f"volumes/{volume}")
     host.registry.path.write_text(text)
@@ -289,11 +289,11 @@ async def test_the_budget_takes_the_least_recently_used_and_leaves_what_runs_or_
     host.kept.lock.path.write_text(
         f'{{"version": 1, "spaces": {{"x": {{"image": "x", "digest": "{images[1].digest}"}}}}}}'
     )
-    shelf = host.kept.shelf
-    assert await shelf.bytes() > 4 * DATA
-    report = await host.kept.cleaner.clean(Order(0, need=DATA // 2), redis, silent)
+    image_cleanup = host.kept.image_cleanup
+    assert await image_cleanup.bytes() > 4 * DATA
+    report = await host.kept.cleaner.clean(CleanupRequest(0, need=DATA // 2), redis, silent)
     assert [item.name for item in report.freed if item.kind == "images"] == [images[2].reference]
-    report = await host.kept.cleaner.clean(Order(0, need=2**50), redis, silent)
+    report = await host.kept.cleaner.clean(CleanupRequest(0, need=2**50), redis, silent)
     assert [item.name for item in report.freed if item.kind == "images"] == [images[3].reference]
 
 
@@ -382,10 +382,10 @@ async def test_other_code_under_a_name_begins_without_the_cache_that_is_there(
 async def run(host: Host, name: str, pool: Pool[Any]) -> tuple[str | None, list[str]]:
     """The Space's answer to "hello", and what was done for it."""
     heard: list[str] = []
-    trace = Trace(lambda stage, step, message, partial: heard.append(message), name)
-    runner = SpaceRunner(host.images, pool, Opener(), host.kept.care)
-    entry = host.registry.shelf().get(name)
-    answer = await runner.take(entry, JobRequest(prompt="hello", space=name), no_files, None, trace)
+    context = StepContext(lambda stage, step, message, partial: heard.append(message), name)
+    runner = SpaceRunner(host.images, pool, Opener(), host.kept.policy)
+    entry = host.registry.snapshot().get(name)
+    answer = await runner.take(entry, JobRequest(prompt="hello", space=name), no_files, None, context)
     return answer.answer.text, heard
 
 

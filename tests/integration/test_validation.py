@@ -24,22 +24,22 @@ from tests.image_registry import docker, image_registry, put
 from tests.served import served
 
 from spacedock.connection import connect
-from spacedock.control import Call, Op, Reply
 from spacedock.request import Tier
+from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.adapters.opening import Opener
+from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers import ContainerSettings, Engine, Pool
+from spacedock_worker.hub.catalogue import Catalogue
 from spacedock_worker.images import Images, ImageSettings
-from spacedock_worker.model_step import ModelRunner
+from spacedock_worker.jobs.model_step import ModelRunner
+from spacedock_worker.jobs.secrets import Secrets
+from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.models import ModelEndpoint, Models
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.hub.catalogue import Catalogue
-from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.space_step import SpaceRunner
-from spacedock_worker.upkeep.keeping import keeping
-from spacedock_worker.validation.hub_news import HubReader
+from spacedock_worker.validation.inspection import HubReader
+from spacedock_worker.wiring import build
 
 SPACES = Path(__file__).parent.parent / "spaces"
 SHA = "1234567" + "a" * 33
@@ -70,9 +70,9 @@ class Validating:
         settings = self.settings
         engine = await self.stack.enter_async_context(Engine())
         pool: Pool[Adapter] = await self.stack.enter_async_context(Pool(engine, settings.containers))
-        kept = keeping(settings, engine, self.registry, pool.holding)
+        kept = build(settings, engine, self.registry, pool.view)
         images, keys = Images(engine, settings.images, kept.notes.pulled), Secrets(None, {})
-        spaces = SpaceRunner(images, pool, Opener(), kept.care, keys)
+        spaces = SpaceRunner(images, pool, Opener(), kept.policy, keys)
         models = await self.stack.enter_async_context(Models())
         self.validate = kept.validating(images, pool, spaces, keys)
         self.look = kept.tiers(pool, ModelRunner(models, self.models, None, None))
@@ -91,7 +91,7 @@ class Validating:
         return {one["name"]: one["status"] for one in (await self.row(name, **options))["checks"]}
 
     def verdict(self, name: str) -> Verdict | str:
-        return self.registry.shelf().get(name).verified
+        return self.registry.snapshot().get(name).verified
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import yaml
 
 from spacedock.files import FileRef
 from spacedock.request import JobRequest, Tier
-from spacedock_worker.plan import kinds_of
+from spacedock_worker.jobs.plan import kinds_of
+from spacedock_worker.jobs.routing import route
+from spacedock_worker.recommend.recommend import Recommender
+from spacedock_worker.recommend.tasks import analyse
 from spacedock_worker.registry.file import Registry, default_text
-from spacedock_worker.registry.ranking.recommend import Recommender
-from spacedock_worker.registry.ranking.tasks import analyse
-from spacedock_worker.route import route
 
 LABELLED = Path(__file__).with_name("tasks.yaml")
 RIGHT_TIER, RIGHT_SPACE = 0.90, 0.95

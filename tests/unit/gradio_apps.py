@@ -12,7 +12,7 @@ import pytest
 from spacedock.files import Payload, payload_of
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.choice import choose
+from spacedock_worker.adapters.binding.choose import choose
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.gradio.description import App, describe
 from spacedock_worker.errors import StepError

@@ -12,11 +12,10 @@ from tests.unit.gradio_script import Script
 from tests.unit.gradio_server import serving
 
 from spacedock.files import payload_of
-from spacedock_worker.adapters.base import AppAnswer, AppCall
-from spacedock_worker.adapters.gradio import GradioAdapter, Memory, connect
-from spacedock_worker.adapters.gradio.connecting import Login
+from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall
+from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, connect
+from spacedock_worker.adapters.gradio.connection import Login
 from spacedock_worker.adapters.http import AppHttp
-from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.errors import StepError
 
 SAY = AppCall("hi", endpoint="/say")
@@ -38,13 +37,13 @@ class Heard:
 
 @asynccontextmanager
 async def connected(
-    script: Script, *, memory: Memory | None = None, login: Login | None = None, **limits: int
+    script: Script, *, memory: LearnedEndpoints | None = None, login: Login | None = None, **limits: int
 ) -> AsyncIterator[GradioAdapter]:
     """The adapter for a server that follows the script."""
     async with serving(script) as url:
         http = AppHttp(url)
         try:
-            adapter = await connect(http, memory or Memory(), Limits(**limits), login)
+            adapter = await connect(http, memory or LearnedEndpoints(), AnswerLimits(**limits), login)
             assert adapter is not None
             yield adapter
         finally:

@@ -11,9 +11,8 @@ import pytest
 from aiohttp import web
 
 from spacedock.files import payload_of
-from spacedock_worker.adapters.base import AppAnswer, AppCall
+from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall
 from spacedock_worker.adapters.http import AppHttp
-from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.adapters.openapi import OpenApiAdapter, Template
 from spacedock_worker.errors import StepError
 
@@ -69,7 +68,7 @@ async def connected(
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     http = AppHttp(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    adapter = OpenApiAdapter(http, document, template, Limits(**limits))
+    adapter = OpenApiAdapter(http, document, template, AnswerLimits(**limits))
     try:
         yield adapter
     finally:

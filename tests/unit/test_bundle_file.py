@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacedock.errors import SpacedockError
-from spacedock_worker.upkeep.bundle_file import BrokenBundleError, BundleReader, BundleWriter, opened
-from spacedock_worker.upkeep.bundle_manifest import VERSION, BundledImage, BundledSpace, Manifest
+from spacedock_worker.bundles.archive import BrokenBundleError, BundleReader, BundleWriter, opened
+from spacedock_worker.bundles.manifest import VERSION, BundledImage, BundledSpace, BundleManifest
 
 ID = "sha256:" + "a" * 64
 IMAGE = BundledImage(id=ID, reference="spacedock/space-mood:1", digest=ID)
 MOOD = BundledSpace(name="mood", entry={"category": "text"}, image=ID, cache="caches/1.tar")
-MANIFEST = Manifest(version=VERSION, images=(IMAGE,), spaces=(MOOD,))
+MANIFEST = BundleManifest(version=VERSION, images=(IMAGE,), spaces=(MOOD,))
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
@@ -32,7 +32,7 @@ def unheard(count: int) -> None:
     pass
 
 
-async def written(path: Path, manifest: Manifest = MANIFEST, images: bytes = b"i" * 700) -> None:
+async def written(path: Path, manifest: BundleManifest = MANIFEST, images: bytes = b"i" * 700) -> None:
     with BundleWriter(path) as writer:
         await writer.add("images.tar", pieces(images), unheard)
         await writer.add("caches/1.tar", pieces(b"weights"), unheard)

@@ -14,14 +14,14 @@ from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError
 from spacedock.files import payload_of
 from spacedock.request import JobRequest, Tier
 from spacedock_worker.images import Image
-from spacedock_worker.model_step import ModelRunner, instruction
+from spacedock_worker.jobs.model_step import ModelRunner, instruction
+from spacedock_worker.jobs.plan import UNKNOWN, plan
+from spacedock_worker.jobs.planner import Planner, candidates_for
+from spacedock_worker.jobs.space_step import call_of, source_of, spec_of
 from spacedock_worker.models import Models
-from spacedock_worker.plan import UNKNOWN, plan
-from spacedock_worker.planning import Planner, candidates_for
+from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.ranking.recommend import Recommender
-from spacedock_worker.space_step import call_of, source_of, spec_of
 
 REPOSITORY = payload_of("mine.tar", b"tar", "application/x-tar").ref
 
@@ -109,8 +109,8 @@ def test_a_hub_id_may_have_a_category_to_fall_back_to(registry: Registry) -> Non
 def test_a_directory_may_have_a_category_to_fall_back_to(registry: Registry) -> None:
     asked = JobRequest(prompt="x", repository=REPOSITORY, category="text")
     candidates = candidates_for(asked, registry, Recommender(registry))
-    laid = plan(asked, candidates.chosen, candidates.alternates, [])
-    assert [step.name for step in laid.steps] == ["mine", "mood", "tone"]
+    planned = plan(asked, candidates.chosen, candidates.alternates, [])
+    assert [step.name for step in planned.steps] == ["mine", "mood", "tone"]
 
 
 async def test_a_ranking_holds_no_other_job_of_the_worker_up(registry: Registry) -> None:
@@ -170,7 +170,7 @@ def test_a_directory_of_a_registered_spaces_name_is_another_space(registry: Regi
     assert own is not None
     assert (own.id, own.title, own.own) == (f"./mine@{REPOSITORY.sha256[:12]}", "mine", True)
     image = Image("i", "sha256:i", cache="/home/user/.cache")
-    spec, theirs = spec_of(own, image), spec_of(registry.shelf().get("mine"), image)
+    spec, theirs = spec_of(own, image), spec_of(registry.snapshot().get("mine"), image)
     assert (spec.cache, spec.secrets, spec.env, spec.command) == (None, {}, {}, None)
     assert (theirs.cache, theirs.key == spec.key) == ("/home/user/.cache", False)
-    assert own.app("sha256:i") not in {"sha256:i", registry.shelf().get("mine").app("sha256:i")}
+    assert own.app("sha256:i") not in {"sha256:i", registry.snapshot().get("mine").app("sha256:i")}

@@ -10,13 +10,13 @@ from tests.hub import HubDouble
 from tests.served import served
 from tests.unit.catalogues import SHA, Clock, add, again, filled
 
-from spacedock_worker.images import ImageSettings
-from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.hub.catalogue import Catalogue, entry_of
-from spacedock_worker.registry.hub.errors import (
+from spacedock_worker.hub.catalogue import Catalogue, entry_of
+from spacedock_worker.hub.errors import (
     HubOfflineError,
     HubSilentError,
 )
+from spacedock_worker.images import ImageSettings
+from spacedock_worker.registry.entry import SpaceEntry
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ from tests.hub import TOKEN, HubDouble
 from tests.served import served
 from tests.unit.catalogues import SHA, Clock, add, again, filled
 
-from spacedock_worker.images import ImageSettings
-from spacedock_worker.registry.hub.catalogue import Catalogue, HubSpace
-from spacedock_worker.registry.hub.errors import (
+from spacedock_worker.hub.catalogue import Catalogue, HubSpace
+from spacedock_worker.hub.errors import (
     HubError,
     HubLimitedError,
     HubOddError,
     HubRefusedError,
     HubSilentError,
 )
+from spacedock_worker.images import ImageSettings
 
 
 @pytest.fixture

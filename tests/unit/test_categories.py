@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from spacedock_worker.registry.hub.categories import SURE, Clues, infer
-from spacedock_worker.registry.hub.discoveries import DISCOVERIES, discovery_of
-from spacedock_worker.registry.hub.kinds import AI_CATEGORIES, CATEGORIES, KINDS, UNKNOWN
+from spacedock_worker.hub.categories import SURE, Clues, infer
+from spacedock_worker.hub.kinds import AI_CATEGORIES, CATEGORIES, KINDS, UNKNOWN
+from spacedock_worker.hub.queries import DISCOVERIES, discovery_of
 
 
 @pytest.mark.parametrize(

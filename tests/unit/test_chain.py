@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from spacedock.request import JobRequest, Tier
 from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.chain import Outcome, StepAnswer, Trace, walk
 from spacedock_worker.errors import GiveBackError, StepError
-from spacedock_worker.plan import ModelStep, Plan, Skip, SpaceStep, Step
+from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
+from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
 from spacedock_worker.registry.entry import SpaceEntry
 
 REQUEST = JobRequest(prompt="my secret prompt")
@@ -31,10 +31,10 @@ class Takes:
     errors: dict[str, BaseException] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
 
-    async def __call__(self, step: Step, request: JobRequest, trace: Trace) -> StepAnswer:
+    async def __call__(self, step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
         self.taken.append(step.name)
-        trace.enter(Stage.CALL, "asking")
-        trace.seconds["call"] = 1.5
+        context.enter(Stage.CALL, "asking")
+        context.seconds["call"] = 1.5
         if step.name in self.answering:
             by = AnsweredBy(tier=step.tier, kind=AnswerKind.SPACE, name=step.name)
             return StepAnswer(AppAnswer("/predict", f"by {step.name}", None), by)
@@ -42,7 +42,7 @@ class Takes:
 
 
 async def walked(takes: Takes, *chain: Step | Skip) -> Outcome:
-    return await walk(Plan(chain), REQUEST, takes, lambda *told: None)
+    return await run_chain(Plan(chain), REQUEST, takes, lambda *told: None)
 
 
 async def test_the_first_answer_ends_the_walk() -> None:
@@ -106,7 +106,7 @@ async def test_cancellation_passes_through_and_no_other_step_is_taken() -> None:
 async def test_a_walk_that_is_cancelled_from_outside_stops_its_step() -> None:
     entered, stopped = asyncio.Event(), asyncio.Event()
 
-    async def take(step: Step, request: JobRequest, trace: Trace) -> StepAnswer:
+    async def take(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
         entered.set()
         try:
             await asyncio.Event().wait()
@@ -114,7 +114,7 @@ async def test_a_walk_that_is_cancelled_from_outside_stops_its_step() -> None:
             stopped.set()
         raise AssertionError("it waited without end")
 
-    walking = asyncio.create_task(walk(Plan((FIRST, SECOND)), REQUEST, take, lambda *told: None))
+    walking = asyncio.create_task(run_chain(Plan((FIRST, SECOND)), REQUEST, take, lambda *told: None))
     await entered.wait()
     walking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -152,20 +152,20 @@ async def test_a_job_is_not_at_work_between_two_steps() -> None:
     async def note(executed: bool) -> None:
         noted.append(executed)
 
-    await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *told: None, note)
+    await run_chain(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *told: None, note)
     assert noted == [False]
 
 
 async def test_progress_is_told_under_the_name_of_its_step() -> None:
     told: list[tuple[Stage, str, str, str | None]] = []
-    await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
+    await run_chain(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
     asked = [(stage, name) for stage, name, message, _ in told if message == "asking"]
     assert asked == [(Stage.CALL, "first"), (Stage.CALL, "second")]
 
 
 async def test_progress_holds_no_prompt() -> None:
     told: list[tuple[Stage, str, str, str | None]] = []
-    await walk(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
+    await run_chain(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
     assert "secret" not in str(told)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from spacedock.cli.amounts import age, seconds_of, size
-from spacedock.cli.cleanup import lines
-from spacedock.cli.spaces import state
+from spacedock.cli.commands.cleanup import lines
+from spacedock.cli.commands.spaces import state
+from spacedock.cli.output.units import age, seconds_of, size
 from spacedock.errors import BadRequestError
-from spacedock_worker.containers.status import SpaceStatus
-from spacedock_worker.upkeep.report import Report
-from spacedock_worker.upkeep.spaces_desk import state_of
+from spacedock_worker.cleanup.report import Report
+from spacedock_worker.containers.pool.view import SpaceStatus
+from spacedock_worker.control.spaces import state_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spacedock.cli.ledger import BatchLedger, answered, fingerprint, state_dir, write_line
+from spacedock.cli.batching.checkpoint import Checkpoint, answered, fingerprint, state_dir, write_line
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
@@ -92,55 +92,55 @@ def test_another_request_is_another_fingerprint() -> None:
 
 
 def test_an_unfinished_batch_is_picked_up_with_the_same_keys(tmp_path: Path) -> None:
-    first, second = BatchLedger(tmp_path, "b"), BatchLedger(tmp_path, "b")
+    first, second = Checkpoint(tmp_path, "b"), Checkpoint(tmp_path, "b")
     assert second.resumed
     assert second.key(1, REQUEST) == first.key(1, REQUEST)
 
 
 def test_another_batch_has_other_keys(tmp_path: Path) -> None:
-    assert BatchLedger(tmp_path, "b").key(1, REQUEST) != BatchLedger(tmp_path, "c").key(1, REQUEST)
+    assert Checkpoint(tmp_path, "b").key(1, REQUEST) != Checkpoint(tmp_path, "c").key(1, REQUEST)
 
 
 def test_a_line_that_was_changed_is_another_job(tmp_path: Path) -> None:
-    book = BatchLedger(tmp_path, "b")
+    book = Checkpoint(tmp_path, "b")
     assert book.key(1, REQUEST) != book.key(1, JobRequest(prompt="hullo"))
 
 
 def test_two_lines_that_ask_the_same_are_two_jobs(tmp_path: Path) -> None:
-    book = BatchLedger(tmp_path, "b")
+    book = Checkpoint(tmp_path, "b")
     assert book.key(1, REQUEST) != book.key(2, REQUEST)
 
 
 def test_a_finished_batch_starts_anew(tmp_path: Path) -> None:
-    first = BatchLedger(tmp_path, "b")
+    first = Checkpoint(tmp_path, "b")
     first.finish()
-    second = BatchLedger(tmp_path, "b")
+    second = Checkpoint(tmp_path, "b")
     assert not second.resumed
     assert second.key(1, REQUEST) != first.key(1, REQUEST)
 
 
 def test_a_key_fits_into_a_request(tmp_path: Path) -> None:
-    key = BatchLedger(tmp_path, "b").key(10**9, REQUEST)
+    key = Checkpoint(tmp_path, "b").key(10**9, REQUEST)
     assert JobRequest(prompt="x", idempotency_key=key)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
 def test_a_memory_that_was_torn_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
-    BatchLedger(tmp_path, "b")
+    Checkpoint(tmp_path, "b")
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(content)
-    assert not BatchLedger(tmp_path, "b").resumed
-    assert BatchLedger(tmp_path, "b").resumed
+    assert not Checkpoint(tmp_path, "b").resumed
+    assert Checkpoint(tmp_path, "b").resumed
 
 
 def test_a_place_that_cannot_keep_anything_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadRequestError, match="XDG_STATE_HOME"):
-        BatchLedger(tmp_path / "file", "b")
+        Checkpoint(tmp_path / "file", "b")
 
 
 def test_a_source_whose_name_is_no_unicode_can_be_remembered(tmp_path: Path) -> None:
-    assert not BatchLedger(tmp_path, "\udcff.jsonl").resumed
+    assert not Checkpoint(tmp_path, "\udcff.jsonl").resumed
 
 
 @pytest.mark.parametrize(

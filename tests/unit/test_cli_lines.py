@@ -11,24 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock.cli.batch import make
-from spacedock.cli.lines import BadLinesError, Line, read_lines
+from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
+from spacedock.cli.commands.batch import make
 from spacedock.errors import BadRequestError, FileUnreadableError
 
 BOM = b"\xef\xbb\xbf"
 
 
-def read(folder: Path, name: str, content: str | bytes) -> list[Line]:
+def read(folder: Path, name: str, content: str | bytes) -> list[BatchLine]:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_lines(str(path), lambda: b"")
 
 
-def read_stdin(content: bytes) -> list[Line]:
+def read_stdin(content: bytes) -> list[BatchLine]:
     return read_lines("-", lambda: content)
 
 
-def prompts(lines: list[Line]) -> list[tuple[int, Any]]:
+def prompts(lines: list[BatchLine]) -> list[tuple[int, Any]]:
     return [(line.number, line.fields.get("prompt")) for line in lines]
 
 
@@ -40,17 +40,17 @@ def problems(folder: Path, name: str, content: str | bytes) -> list[str]:
 
 def test_jsonl_lines_are_objects_or_strings(tmp_path: Path) -> None:
     lines = read(tmp_path, "a.jsonl", '{"prompt": "one", "space": "s"}\n\n"three"')
-    assert lines == [Line(1, (), {"prompt": "one", "space": "s"}), Line(3, (), {"prompt": "three"})]
+    assert lines == [BatchLine(1, (), {"prompt": "one", "space": "s"}), BatchLine(3, (), {"prompt": "three"})]
 
 
 @pytest.mark.parametrize("key", ["file", "files"])
 def test_jsonl_names_files(tmp_path: Path, key: str) -> None:
-    assert read(tmp_path, "a.jsonl", json.dumps({key: "a.png"})) == [Line(1, ("a.png",), {})]
+    assert read(tmp_path, "a.jsonl", json.dumps({key: "a.png"})) == [BatchLine(1, ("a.png",), {})]
 
 
 def test_a_null_is_a_field_that_is_not_given(tmp_path: Path) -> None:
     row = {"prompt": "x", "space": None, "inputs": None, "file": None, "timeout": None}
-    assert read(tmp_path, "a.jsonl", json.dumps(row)) == [Line(1, (), {"prompt": "x"})]
+    assert read(tmp_path, "a.jsonl", json.dumps(row)) == [BatchLine(1, (), {"prompt": "x"})]
 
 
 def test_every_malformed_line_is_told_with_its_number(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
 def test_csv_columns_are_fields_a_file_and_inputs(tmp_path: Path) -> None:
     lines = read(tmp_path, "a.csv", "prompt,file,timeout,steps\nhello,a.png,5,4\n,b.png,,\n")
     assert lines == [
-        Line(2, ("a.png",), {"prompt": "hello", "timeout": "5", "inputs": {"steps": "4"}}),
-        Line(3, ("b.png",), {}),
+        BatchLine(2, ("a.png",), {"prompt": "hello", "timeout": "5", "inputs": {"steps": "4"}}),
+        BatchLine(3, ("b.png",), {}),
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_directory_is_its_files_in_order(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
     lines = read_lines(str(tmp_path), lambda: b"")
-    assert lines == [Line(1, (f"{tmp_path}/a.png",)), Line(2, (f"{tmp_path}/b.png",))]
+    assert lines == [BatchLine(1, (f"{tmp_path}/a.png",)), BatchLine(2, (f"{tmp_path}/b.png",))]
 
 
 def test_an_empty_directory_is_told(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from spacedock.cli.batch import make
-from spacedock.cli.lines import BadLinesError, Line
+from spacedock.cli.batching.input import BadLinesError, BatchLine
+from spacedock.cli.commands.batch import make
 
 DEFAULTS: dict[str, Any] = {
     "prompt": "describe it",
@@ -18,35 +18,35 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def problems(*lines: Line) -> list[str]:
+def problems(*lines: BatchLine) -> list[str]:
     with pytest.raises(BadLinesError) as caught:
         make("a.jsonl", list(lines), DEFAULTS)
     return caught.value.problems
 
 
 def test_a_line_goes_before_the_options(tmp_path: Path) -> None:
-    request = make("a", [Line(1, fields={"prompt": "own", "space": "other"})], DEFAULTS).requests[1]
+    request = make("a", [BatchLine(1, fields={"prompt": "own", "space": "other"})], DEFAULTS).requests[1]
     assert (request.prompt, request.space, request.batch) == ("own", "other", True)
 
 
 def test_the_options_fill_what_a_line_lacks() -> None:
-    request = make("a", [Line(7)], DEFAULTS).requests[7]
+    request = make("a", [BatchLine(7)], DEFAULTS).requests[7]
     assert (request.prompt, request.space, request.inputs) == ("describe it", "captions", {"steps": "4"})
 
 
 def test_inputs_of_a_line_join_those_of_the_options() -> None:
-    request = make("a", [Line(1, fields={"inputs": {"seed": 1}})], DEFAULTS).requests[1]
+    request = make("a", [BatchLine(1, fields={"inputs": {"seed": 1}})], DEFAULTS).requests[1]
     assert request.inputs == {"steps": "4", "seed": 1}
 
 
 def test_every_bad_line_is_told_with_its_number() -> None:
-    told = problems(Line(2, fields={"prompt": 5}), Line(3), Line(9, files=("/no/such/file",)))
+    told = problems(BatchLine(2, fields={"prompt": 5}), BatchLine(3), BatchLine(9, files=("/no/such/file",)))
     assert [line.partition(": ")[0] for line in told] == ["line 2", "line 9"]
 
 
 def test_an_empty_prompt_is_told_with_its_line() -> None:
     with pytest.raises(BadLinesError, match="line 1: the prompt is empty"):
-        make("a.txt", [Line(1, fields={"prompt": " "})], {**DEFAULTS, "inputs": {}})
+        make("a.txt", [BatchLine(1, fields={"prompt": " "})], {**DEFAULTS, "inputs": {}})
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_an_empty_prompt_is_told_with_its_line() -> None:
     ],
 )
 def test_a_wrong_field_is_told(fields: dict[str, Any]) -> None:
-    assert problems(Line(1, fields=fields))[0].startswith("line 1: ")
+    assert problems(BatchLine(1, fields=fields))[0].startswith("line 1: ")
 
 
 def test_a_directory_is_packed_as_the_batchs_space(tmp_path: Path) -> None:
     (tmp_path / "app.py").touch()
-    made = make("a", [Line(1), Line(2)], {**DEFAULTS, "space": str(tmp_path)})
+    made = make("a", [BatchLine(1), BatchLine(2)], {**DEFAULTS, "space": str(tmp_path)})
     assert made.repository is not None
     assert {request.repository for request in made.requests.values()} == {made.repository.ref}

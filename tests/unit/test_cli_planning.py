@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock.cli.planning import lines
+from spacedock.cli.output.plan import lines
 
 SPACE: dict[str, Any] = {
     "tier": "heavy",

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock.cli import printing
-from spacedock.cli.printing import file_name, printable
+from spacedock.cli.output import text as printing
+from spacedock.cli.output.text import file_name, printable
 from spacedock.request import Tier
 from spacedock.result import (
     AnsweredBy,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock.cli import contest, profile
-from spacedock.cli.amounts import ago, took
-from spacedock.cli.contest import Contestant, measured_as, show_contest
-from spacedock.cli.spark import BLOCKS, PLAIN, sparkline
+from spacedock.cli.commands import profile
+from spacedock.cli.output import comparison as contest
+from spacedock.cli.output.comparison import Contestant, measured_as, show_contest
+from spacedock.cli.output.units import BLOCKS, PLAIN, ago, sparkline, took
 from spacedock.client import prepare
 from spacedock.request import Tier
 from spacedock.result import (

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli.app import app
-from spacedock.cli.seed import translated
+from spacedock.cli.legacy_syntax import translated
 from spacedock.errors import BadRequestError
 
 

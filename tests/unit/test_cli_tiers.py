@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock.cli.tiers import lines
+from spacedock.cli.commands.tiers import lines
 
 FOUND: dict[str, Any] = {
     "host": {

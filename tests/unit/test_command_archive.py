@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from spacedock_worker.containers.archive import BrokenTarError, Unpacking, inner_path, pack
+from spacedock_worker.containers.docker.archive import BrokenTarError, Unpacking, inner_path, pack
 
 
 def source(data: bytes) -> asyncio.StreamReader:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock_worker.containers.body import Limits, Site, create_body, task_body
+from spacedock_worker.containers.docker.create_body import ContainerLimits, Site, create_body, task_body
 from spacedock_worker.containers.spec import ContainerSpec
 
 SPEC = ContainerSpec("count", "spacedock/space-count:1", "sha256:1", env={"MODEL": "small", "A": "space"})
-LIMITS = Limits(memory=2 * 2**30, pids=512, tmp_size=2**29)
+LIMITS = ContainerLimits(memory=2 * 2**30, pids=512, tmp_size=2**29)
 SITE = Site("me", "spacedock")
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacedock_worker.containers.assign import (
+from spacedock_worker.containers.pool.scheduler import (
     Decision,
     Pace,
     Room,
-    Slot,
     SlotState,
-    Waiter,
+    SlotView,
+    WaiterView,
     assign,
 )
 
@@ -26,23 +26,23 @@ PACES = {"a": Pace(1.0, 5.0), "b": Pace(5.0, 0.1), "c": Pace(1.0, 1.0)}
 limits = st.builds(Room, st.integers(1, 4), st.integers(3, 8), st.integers(1, 2))
 
 
-def slot(id: int, key: str, state: SlotState = RUNNING, calls: int = 0, **more: object) -> Slot:
-    return Slot(id, key, state, ROOMS[key], calls, **more)  # type: ignore[arg-type]
+def slot(id: int, key: str, state: SlotState = RUNNING, calls: int = 0, **more: object) -> SlotView:
+    return SlotView(id, key, state, ROOMS[key], calls, **more)  # type: ignore[arg-type]
 
 
-def waiter(id: int, key: str, urgent: bool = False) -> Waiter:
-    return Waiter(id, key, ROOMS[key], urgent)
+def waiter(id: int, key: str, urgent: bool = False) -> WaiterView:
+    return WaiterView(id, key, ROOMS[key], urgent)
 
 
-def taken(slots: list[Slot]) -> Room:
+def taken(slots: list[SlotView]) -> Room:
     rooms = [slot.room for slot in slots if slot.state is not STOPPED]
     return sum(rooms, Room(0))
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[list[Slot], list[Waiter], Room]:
+def tables(draw: st.DrawFn) -> tuple[list[SlotView], list[WaiterView], Room]:
     limit = draw(limits)
-    slots: list[Slot] = []
+    slots: list[SlotView] = []
     for number in range(draw(st.integers(0, 6))):
         capacity = draw(st.integers(1, 2))
         state = draw(st.sampled_from(list(SlotState)))
@@ -122,7 +122,7 @@ def test_every_waiter_is_served_however_many_come_after_it(table, random, later)
     raise AssertionError(f"still waiting: {waiters} for {slots}")
 
 
-def apply(decision: Decision, slots: list[Slot], waiters: list[Waiter]) -> list[Slot]:
+def apply(decision: Decision, slots: list[SlotView], waiters: list[WaiterView]) -> list[SlotView]:
     table = {slot.id: slot for slot in slots}
     for _, given_slot in decision.grants:
         table[given_slot] = replace(table[given_slot], calls=table[given_slot].calls + 1)
@@ -137,7 +137,7 @@ def apply(decision: Decision, slots: list[Slot], waiters: list[Waiter]) -> list[
     return list(table.values())
 
 
-def end_one(slots: list[Slot], random) -> list[Slot]:
+def end_one(slots: list[SlotView], random) -> list[SlotView]:
     """The slots after one thing that was going on has come to its end."""
     moving = [s for s in slots if s.state in (STARTING, STOPPING) or s.calls]
     if not moving:
@@ -226,7 +226,7 @@ peaks = st.integers(0, 4)
 spares = st.none() | st.integers(-2, 8)
 
 
-def known(table, draw_peak) -> tuple[list[Slot], list[Waiter], Room]:
+def known(table, draw_peak) -> tuple[list[SlotView], list[WaiterView], Room]:
     """The table, with a peak for each Space."""
     slots, waiters, limit = table
     by_key = {key: draw_peak(key) for key in ROOMS}
@@ -276,7 +276,7 @@ def test_everybody_is_served_however_little_memory_the_host_has(table, by_key, s
     raise AssertionError(f"still waiting: {waiters} for {slots}")
 
 
-def short(id: int, key: str, peak: int) -> Waiter:
+def short(id: int, key: str, peak: int) -> WaiterView:
     return replace(waiter(id, key), peak=peak)
 
 

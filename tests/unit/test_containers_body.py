@@ -10,17 +10,24 @@ from typing import Any
 
 import pytest
 
-from spacedock_worker.containers.body import HOST_NAMES, Limits, Site, cache_path, create_body, task_body
+from spacedock_worker.containers.docker.create_body import (
+    HOST_NAMES,
+    ContainerLimits,
+    Site,
+    cache_path,
+    create_body,
+    task_body,
+)
 from spacedock_worker.containers.spec import ContainerSpec
 
 SPEC = ContainerSpec("mood", "spacedock/space-mood:1", "sha256:1", env={"MODEL": "small"})
-LIMITS = Limits(memory=2 * 2**30, pids=512, tmp_size=2**29)
+LIMITS = ContainerLimits(memory=2 * 2**30, pids=512, tmp_size=2**29)
 EVERYTHING = replace(SPEC, command=("x",), sealed=True, read_only=True, cache="/cache", runtime="runsc")
 TABLE = Path(__file__).parents[2] / "docs/security.md"
 
 
 def body(
-    spec: ContainerSpec = SPEC, limits: Limits = LIMITS, *, publish: bool = False, **more: Any
+    spec: ContainerSpec = SPEC, limits: ContainerLimits = LIMITS, *, publish: bool = False, **more: Any
 ) -> dict[str, Any]:
     return create_body(spec, limits, Site("me", "spacedock", publish=publish, **more))
 

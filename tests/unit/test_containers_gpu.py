@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.gpu import Device, choose, devices, devices_of
-from spacedock_worker.containers.gpu_table import GpuTable
-from spacedock_worker.containers.quarantine import Quarantine
+from spacedock_worker.containers.machine.gpu import Device, GpuTable, choose, devices, devices_of
+from spacedock_worker.containers.pool.history import Quarantine
 from spacedock_worker.containers.spec import Gpu
 from spacedock_worker.errors import HostBusyError, StepError
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from spacedock_worker.containers.capacity import Machine, available_memory, reserve
-from spacedock_worker.containers.experience import Experience
-from spacedock_worker.containers.measures import StartLimits, Unmeasured
-from spacedock_worker.containers.memory import peak_of
-from spacedock_worker.containers.sentry import kept_up
+from spacedock_worker.containers.machine.capacity import Machine, available_memory, reserve
+from spacedock_worker.containers.pool.history import Experience
+from spacedock_worker.containers.pool.memory_watch import peak_of
+from spacedock_worker.containers.pool.monitor import kept_up
+from spacedock_worker.containers.pool.timings import StartLimits, Unmeasured
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.registry.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 SETTINGS = ContainerSettings(instance_id="test")
 SPEC = ContainerSpec("one", "image", "sha256:one")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spacedock_worker.containers.readonly import Roots, tells_refused_write
+from spacedock_worker.containers.machine.writable_roots import Roots, tells_refused_write
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spacedock_worker.containers.usage import folder_bytes
-from spacedock_worker.containers.volumes import volume_labels, volume_name
+from spacedock_worker.containers.docker.disk_usage import folder_bytes
+from spacedock_worker.containers.docker.volumes import volume_labels, volume_name
 
 KB = 1024
 MB = 2**20

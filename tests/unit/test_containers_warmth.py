@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.assign import Room, SlotState
-from spacedock_worker.containers.capacity import Machine, memory_of, room_of
-from spacedock_worker.containers.experience import Experience
-from spacedock_worker.containers.place import Place
-from spacedock_worker.containers.profiles import HALF_LIFE, Profiles
-from spacedock_worker.containers.quarantine import Quarantine
+from spacedock_worker.containers.machine.capacity import Machine, memory_of, room_of
+from spacedock_worker.containers.pool.history import Experience, Quarantine
+from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps
+from spacedock_worker.containers.pool.scheduler import Room, SlotState
+from spacedock_worker.containers.pool.slots import Slot
+from spacedock_worker.containers.pool.timings import HALF_LIFE, TimingStore
+from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.containers.warm_notes import Note, WarmNotes
-from spacedock_worker.containers.warmth import Step, Warmth, cooling
 from spacedock_worker.errors import StepError
 
 SETTINGS = ContainerSettings(instance_id="test", pause_seconds=30, idle_seconds=600, stopped_seconds=3600)
@@ -26,7 +25,7 @@ GB = 2**30
 
 
 def test_losing_a_container_costs_its_start_times_its_recent_use() -> None:
-    profiles = Profiles()
+    profiles = TimingStore()
     profiles.started("slow", 60.0)
     profiles.started("quick", 2.0)
     profiles.called("quick", 0.1, now=0.0)
@@ -39,7 +38,7 @@ def test_losing_a_container_costs_its_start_times_its_recent_use() -> None:
 
 
 def test_a_pace_needs_a_measured_start_and_counts_the_call_under_way() -> None:
-    profiles = Profiles()
+    profiles = TimingStore()
     assert profiles.pace("one", under_way=9.0) is None
     profiles.started("one", 2.0)
     profiles.called("one", 1.0, now=0.0)
@@ -89,7 +88,7 @@ def test_a_space_is_not_blamed_for_what_is_not_its_fault(kind: ErrorKind) -> Non
 
 @pytest.mark.parametrize("kind", [ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED])
 def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind: ErrorKind) -> None:
-    learned, place = Experience(), Place[Any](1, "key", "one", Room(), SlotState.STARTING)
+    learned, place = Experience(), Slot[Any](1, "key", "one", Room(), SlotState.STARTING)
     learned.profiles.started("key", 2.0)
     learned.not_started(place, failure(kind), 0.0, others=True)
     assert learned.profiles.pace("key", under_way=9.0) is not None
@@ -98,13 +97,19 @@ def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind:
 
 
 def test_a_writable_container_is_paused_and_then_stopped() -> None:
-    assert cooling(SPEC, SETTINGS, gpu=False) == (Step(30, Warmth.PAUSED), Step(600, Warmth.STOPPED))
+    assert idle_steps(SPEC, SETTINGS, gpu=False) == (
+        IdleStep(30, IdleState.PAUSED),
+        IdleStep(600, IdleState.STOPPED),
+    )
 
 
 def test_a_gpu_is_not_paused_and_what_keeps_nothing_is_not_stopped() -> None:
-    assert cooling(SPEC, SETTINGS, gpu=True)[0] == Step(600, Warmth.STOPPED)
+    assert idle_steps(SPEC, SETTINGS, gpu=True)[0] == IdleStep(600, IdleState.STOPPED)
     read_only = ContainerSpec("one", "image", "sha256:one", read_only=True)
-    assert cooling(read_only, SETTINGS, gpu=False) == (Step(30, Warmth.PAUSED), Step(600, Warmth.GONE))
+    assert idle_steps(read_only, SETTINGS, gpu=False) == (
+        IdleStep(30, IdleState.PAUSED),
+        IdleStep(600, IdleState.GONE),
+    )
 
 
 def test_a_small_machine_still_runs_one_usual_space() -> None:

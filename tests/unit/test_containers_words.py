@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spacedock_worker.containers.words import last_words
+from spacedock_worker.containers.docker.log_tail import last_words
 
 
 def test_the_last_lines_that_say_something_are_kept() -> None:

@@ -8,9 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers import ContainerSpec, place
-from spacedock_worker.containers.assign import Room
-from spacedock_worker.containers.place import Place, Waiting
+from spacedock_worker.containers import ContainerSpec
+from spacedock_worker.containers.pool import slots as place
+from spacedock_worker.containers.pool.scheduler import Room
+from spacedock_worker.containers.pool.slots import Slot, Waiter
 from spacedock_worker.containers.settings import LONGEST_START, ContainerSettings
 from spacedock_worker.errors import StepError
 from spacedock_worker.registry.entry import SpaceEntry
@@ -34,10 +35,10 @@ async def test_the_wait_for_room_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(place, "ROOM_SECONDS", 0.05)
     spec = ContainerSpec(space="a", reference="a", digest="sha256:a", command=None, port=80)
     now = asyncio.get_running_loop().time()
-    waiting: Waiting[None] = Waiting(1, "a", spec, Room(), None, lambda text: None, now)
+    waiting: Waiter[None] = Waiter(1, "a", spec, Room(), None, lambda text: None, now)
     with pytest.raises(StepError, match="no room") as refused:
         await waiting.turn()
     assert refused.value.kind is ErrorKind.CANCELLED
-    granted: Waiting[None] = Waiting(2, "a", spec, Room(), None, lambda text: None, now + 60)
-    granted.granted.set_result(granted.place(1))
-    assert isinstance(await granted.turn(), Place)
+    granted: Waiter[None] = Waiter(2, "a", spec, Room(), None, lambda text: None, now + 60)
+    granted.granted.set_result(granted.slot(1))
+    assert isinstance(await granted.turn(), Slot)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from spacedock.control import Call, Op
-from spacedock_worker.desks import Desks
+from spacedock.rpc import Call, Op
+from spacedock_worker.control.dispatcher import Dispatcher
+from spacedock_worker.control.profile import ProfileHandler
+from spacedock_worker.profiling.profiles import ProfileStore
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.profiling.profiles import ProfileStore
-from spacedock_worker.upkeep.profile_desk import ProfileDesk
 
 
 def silent(message: str) -> None:
@@ -32,8 +32,8 @@ async def test_a_registry_that_changed_is_not_read_in_the_event_loop(
     monkeypatch.setattr(Registry, "_read", noted)
     registry = Registry(tmp_path / "registry.yaml")
     registry.path.write_text("spaces: {mood: {id: mood}}")
-    profile = ProfileDesk(registry, ProfileStore(tmp_path / "profiles.sqlite"), 2**30)
-    desks = Desks({Op.PROFILE: profile.answer}, registry.fresh)
+    profile = ProfileHandler(registry, ProfileStore(tmp_path / "profiles.sqlite"), 2**30)
+    desks = Dispatcher({Op.PROFILE: profile.answer}, registry.fresh)
     reply = await desks.answer(Call(id="a", op=Op.PROFILE, name="mood"), Redis(), silent)
     assert reply.data["spaces"].keys() == {"mood"}
     assert readers

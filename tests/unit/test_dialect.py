@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from spacedock_worker.containers.dialect import NEWEST, OLDEST, UnspeakableError, dialect_of
-from spacedock_worker.containers.network import has_route_to_nobody, network_body
+from spacedock_worker.containers.docker.dialect import NEWEST, OLDEST, UnspeakableError, dialect_of
+from spacedock_worker.containers.docker.network import has_route_to_nobody, network_body
 
 
 def said(

@@ -13,21 +13,21 @@ from redis.asyncio import Redis
 from tests.hub import HubDouble
 from tests.served import served
 
-from spacedock.control import Call, Op
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
+from spacedock.rpc import Call, Op
+from spacedock_worker.control.search import SearchHandler
+from spacedock_worker.control.show_hub import offered
+from spacedock_worker.hub.auto_register import AutoRegister
+from spacedock_worker.hub.autofill import completing
+from spacedock_worker.hub.catalogue import Catalogue
+from spacedock_worker.hub.errors import HubError
 from spacedock_worker.images import ImageSettings
-from spacedock_worker.images.survey import Offer, Standing
-from spacedock_worker.planning import candidates_for
+from spacedock_worker.images.oci.survey import Availability, Offer
+from spacedock_worker.jobs.planner import candidates_for
+from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.hub.catalogue import Catalogue
-from spacedock_worker.registry.hub.catalogue_desk import CatalogueDesk
-from spacedock_worker.registry.hub.completing import completing
-from spacedock_worker.registry.hub.discoverer import Discoverer
-from spacedock_worker.registry.hub.errors import HubError
-from spacedock_worker.registry.ranking.recommend import Recommender
-from spacedock_worker.upkeep.about_desk import offered
-from spacedock_worker.validation.hub_news import HubReader
+from spacedock_worker.validation.inspection import HubReader
 
 SHA = "b" * 40
 NO_REDIS = Redis()
@@ -65,12 +65,12 @@ def registry(tmp_path: Path) -> Registry:
 async def test_a_space_that_a_job_names_is_kept_in_the_registry(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
-    discoverer = Discoverer(registry, catalogue)
+    discoverer = AutoRegister(registry, catalogue)
     entry = await discoverer.find("ann/listen")
     assert entry is not None
     assert (entry.id, entry.hub_id, entry.category) == ("ann/listen", "ann/listen", "audio_processing")
     assert (entry.input_type, entry.output_type, entry.likes) == ("audio", "text", 7)
-    assert registry.shelf().spaces["ann/listen"] == entry
+    assert registry.snapshot().spaces["ann/listen"] == entry
     asked = len(hub.asked)
     assert await discoverer.find("ann/listen") == entry
     assert len(hub.asked) == asked
@@ -82,13 +82,13 @@ async def test_a_plan_has_the_steps_of_the_job_and_writes_nothing(
     registry: Registry, catalogue: Catalogue
 ) -> None:
     before = registry.path.read_bytes()
-    entry = await Discoverer(registry, catalogue).find("ann/listen", keep=False)
+    entry = await AutoRegister(registry, catalogue).find("ann/listen", keep=False)
     assert entry is not None
     request = JobRequest(prompt="x", space="ann/listen")
     planned = candidates_for(request, registry, Recommender(registry), entry)
     assert [one.id for one in planned.alternates] == ["ears"]
     assert registry.path.read_bytes() == before
-    assert await Discoverer(registry, catalogue).find("ann/listen") == entry
+    assert await AutoRegister(registry, catalogue).find("ann/listen") == entry
 
 
 async def test_an_entry_with_a_slip_is_told_and_not_replaced(
@@ -97,7 +97,7 @@ async def test_an_entry_with_a_slip_is_told_and_not_replaced(
     slip = "spaces:\n  ann/listen:\n    id: ann/listen\n    port: x\n    secrets: [MINE]\n"
     registry.path.write_text(slip)
     with pytest.raises(BadRequestError, match=r"entry of 'ann/listen' cannot be used: .*:4:5: .* port"):
-        await Discoverer(registry, catalogue).find("ann/listen")
+        await AutoRegister(registry, catalogue).find("ann/listen")
     assert registry.path.read_text() == slip
 
 
@@ -111,12 +111,12 @@ def test_what_is_there_is_not_replaced_by_what_is_found(registry: Registry) -> N
 async def test_a_job_is_discovered_for_with_nothing_but_its_spaces_id(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
-    await Discoverer(registry, catalogue).find("ann/listen")
+    await AutoRegister(registry, catalogue).find("ann/listen")
     assert set(hub.asked) == {"/api/spaces/ann/listen", f"/spaces/ann/listen/resolve/{SHA}/README.md"}
 
 
 async def test_a_hundred_jobs_ask_once(registry: Registry, catalogue: Catalogue, hub: HubDouble) -> None:
-    discoverer = Discoverer(registry, catalogue)
+    discoverer = AutoRegister(registry, catalogue)
     found = await asyncio.gather(*(discoverer.find("ann/listen") for _ in range(100)))
     assert all(found)
     assert hub.asked.count("/api/spaces/ann/listen") == 1
@@ -125,7 +125,7 @@ async def test_a_hundred_jobs_ask_once(registry: Registry, catalogue: Catalogue,
 async def test_a_space_of_which_nothing_tells_has_none_to_stand_in_for_it(
     registry: Registry, catalogue: Catalogue
 ) -> None:
-    entry = await Discoverer(registry, catalogue).find("ann/thing")
+    entry = await AutoRegister(registry, catalogue).find("ann/thing")
     assert entry is not None
     assert (entry.category, entry.confidence, entry.input_type) == ("specialized", 0, "unknown")
     asked = JobRequest(prompt="x", space="ann/thing")
@@ -137,7 +137,7 @@ async def test_an_entry_that_stands_for_the_space_is_it(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
     mine = registry.add("hear", {"hub_id": "ann/listen", "endpoint": "/hear"})
-    assert await Discoverer(registry, catalogue).find("ann/listen") == mine
+    assert await AutoRegister(registry, catalogue).find("ann/listen") == mine
     assert hub.asked == []
 
 
@@ -155,20 +155,20 @@ async def test_an_entry_with_code_of_its_own_is_another(
     registry: Registry, catalogue: Catalogue, fields: dict[str, Any]
 ) -> None:
     registry.add("hear", {"hub_id": "ann/listen", **fields})
-    entry = await Discoverer(registry, catalogue).find("ann/listen")
+    entry = await AutoRegister(registry, catalogue).find("ann/listen")
     assert entry is not None
     assert entry.id == "ann/listen"
 
 
 async def test_a_space_that_cannot_be_called_is_not_kept(registry: Registry, catalogue: Catalogue) -> None:
-    assert await Discoverer(registry, catalogue).find("ann/page") is None
-    assert "ann/page" not in registry.shelf().spaces
+    assert await AutoRegister(registry, catalogue).find("ann/page") is None
+    assert "ann/page" not in registry.snapshot().spaces
 
 
 async def test_a_hub_that_does_not_know_it_is_not_asked_again_at_once(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
-    discoverer = Discoverer(registry, catalogue)
+    discoverer = AutoRegister(registry, catalogue)
     assert await discoverer.find("no/such") is None
     assert await discoverer.find("no/such") is None
     assert len(hub.asked) == 1
@@ -178,7 +178,7 @@ async def test_a_registry_that_cannot_be_written_keeps_no_job_waiting(
     tmp_path: Path, catalogue: Catalogue
 ) -> None:
     (tmp_path / "file").write_text("")
-    entry = await Discoverer(Registry(tmp_path / "file/registry.yaml"), catalogue).find("ann/listen")
+    entry = await AutoRegister(Registry(tmp_path / "file/registry.yaml"), catalogue).find("ann/listen")
     assert entry is not None
     assert entry.category == "audio_processing"
 
@@ -212,8 +212,8 @@ def silent(text: str) -> None:
 
 
 async def test_a_search_tells_what_is_here_first(registry: Registry, catalogue: Catalogue) -> None:
-    await Discoverer(registry, catalogue).find("ann/listen")
-    desk = CatalogueDesk(registry, Recommender(registry), catalogue)
+    await AutoRegister(registry, catalogue).find("ann/listen")
+    desk = SearchHandler(registry, Recommender(registry), catalogue)
     found = (await desk.answer(call(Op.SEARCH, query="listen"), NO_REDIS, silent)).data
     assert {row["name"] for row in found["here"]} == {"ears", "ann/listen"}
     assert [(row["id"], row["name"]) for row in found["spaces"]] == [("ann/listen", "ann/listen")]
@@ -225,7 +225,7 @@ async def test_a_search_tells_what_is_here_while_the_hub_is_silent(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
     hub.limited = 60
-    desk = CatalogueDesk(registry, Recommender(registry), catalogue)
+    desk = SearchHandler(registry, Recommender(registry), catalogue)
     found = (await desk.answer(call(Op.SEARCH, query="listens"), NO_REDIS, silent)).data
     assert [row["name"] for row in found["here"]] == ["ears"]
     assert "not to be asked for another" in found["note"]
@@ -237,7 +237,7 @@ async def test_a_search_tells_what_is_here_while_the_hub_is_silent(
 async def test_a_search_for_nothing_is_refused(
     registry: Registry, catalogue: Catalogue, options: dict[str, Any]
 ) -> None:
-    desk = CatalogueDesk(registry, Recommender(registry), catalogue)
+    desk = SearchHandler(registry, Recommender(registry), catalogue)
     with pytest.raises(BadRequestError, match="search:"):
         await desk.answer(call(Op.SEARCH, **options), NO_REDIS, silent)
 
@@ -245,11 +245,11 @@ async def test_a_search_for_nothing_is_refused(
 @pytest.mark.parametrize(
     ("offer", "state", "size"),
     [
-        (Offer("x", Standing.THERE, size=5, digest="sha256:1"), "to be pulled", 5),
-        (Offer("x", Standing.THERE, size=5, fits=False), "to be built", None),
-        (Offer("x", Standing.MISSING), "to be built", None),
-        (Offer("x", Standing.REFUSED), "to be built", None),
-        (Offer("x", Standing.SILENT, "it is away"), "not known", None),
+        (Offer("x", Availability.THERE, size=5, digest="sha256:1"), "to be pulled", 5),
+        (Offer("x", Availability.THERE, size=5, fits=False), "to be built", None),
+        (Offer("x", Availability.MISSING), "to be built", None),
+        (Offer("x", Availability.REFUSED), "to be built", None),
+        (Offer("x", Availability.SILENT, "it is away"), "not known", None),
     ],
 )
 def test_what_an_image_registry_says_is_told_in_words(offer: Offer, state: str, size: int | None) -> None:

@@ -10,13 +10,13 @@ import pytest
 from tests.engine_double import engine_double
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.disk import DiskWatch, UncountedError, disk_bytes, too_much
-from spacedock_worker.containers.usage import upper_of, volume_bytes
+from spacedock_worker.bundles.volumes import stream_error
+from spacedock_worker.cleanup.inventory import Inventory
+from spacedock_worker.containers.docker.disk_usage import upper_of, volume_bytes
+from spacedock_worker.containers.pool.disk_watch import DiskWatch, UncountedError, disk_bytes, too_much
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.pulls import Pulls
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.upkeep.stock import Stock
-from spacedock_worker.upkeep.transfer import stream_error
 
 CONTAINER = {"Id": "c" * 64, "HostConfig": {}, "State": {"Pid": 0}, "GraphDriver": {"Data": None}}
 ROW = {
@@ -36,7 +36,7 @@ def sized(then: Any) -> Any:
 async def test_volumes_are_read_of_either_shape(tmp_path: Path, told: dict[str, Any]) -> None:
     async with engine_double(tmp_path, {"system/df": told}) as (engine, double):
         assert await volume_bytes(engine, {"v": "/nowhere"}) == {"v": 5}
-        (cache,) = await Stock(engine, "me").caches()
+        (cache,) = await Inventory(engine, "me").caches()
         assert (cache.space, cache.size) == ("x", 5)
         assert all(path.startswith("/v1.51/system/df?type=volume") for path in double.asked[1:])
 
@@ -45,7 +45,7 @@ async def test_volumes_are_read_of_either_shape(tmp_path: Path, told: dict[str, 
 async def test_no_volumes_are_no_fault(tmp_path: Path, told: dict[str, Any]) -> None:
     async with engine_double(tmp_path, {"system/df": told}) as (engine, _):
         assert await volume_bytes(engine, {"v": "/nowhere"}) == {"v": 0}
-        assert await Stock(engine, "me").caches() == ()
+        assert await Inventory(engine, "me").caches() == ()
 
 
 async def test_an_engine_that_is_too_new_is_told_as_such(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.unit.gradio_calls import SAY, connected
 from tests.unit.gradio_script import DONE, PROTOCOLS, STARTS, Reply, Script, config, speaking
 
 from spacedock_worker.adapters import http
-from spacedock_worker.adapters.gradio import GradioAdapter, Memory, sse_queue
+from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, sse
 from spacedock_worker.errors import StepError
 
 QUEUED = {"msg": "estimation", "rank": 3}
@@ -33,7 +33,9 @@ class Until:
 
 
 @asynccontextmanager
-async def cut_off(script: Script, message: str, memory: Memory | None = None) -> AsyncIterator[GradioAdapter]:
+async def cut_off(
+    script: Script, message: str, memory: LearnedEndpoints | None = None
+) -> AsyncIterator[GradioAdapter]:
     """The adapter after its call has been cancelled, when it had heard `message`."""
     until = Until(message)
     async with asyncio.timeout(10), connected(script, memory=memory) as adapter:
@@ -96,7 +98,7 @@ async def test_an_app_that_refuses_to_cancel_may_go_on(reply: Reply) -> None:
 async def test_an_app_that_does_not_answer_the_cancel_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sse_queue, "CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr(sse, "CANCEL_SECONDS", 0.1)
     script = Script(ending="silence", holds={"/cancel": asyncio.Event()}).says(STARTS, GROWS)
     async with asyncio.timeout(1.5), cut_off(script, "answering") as adapter:
         assert adapter.abandoned
@@ -129,7 +131,7 @@ async def test_a_deadline_is_a_cancellation() -> None:
 @pytest.mark.parametrize(("path", "direct"), [("/run/predict", True), ("/queue/join", False)])
 async def test_a_call_that_the_app_may_have_taken_may_go_on(path: str, direct: bool) -> None:
     script = Script(holds={path: asyncio.Event()})
-    async with connected(script, memory=Memory(direct={"/say": direct})) as adapter:
+    async with connected(script, memory=LearnedEndpoints(direct={"/say": direct})) as adapter:
         task = asyncio.create_task(adapter.call(SAY, Until("")))
         await script.reached.wait()
         task.cancel()

@@ -8,9 +8,9 @@ import pytest
 from tests.unit.gradio_apps import app_of, chosen, file, filled, page, refusal
 
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.choice import choose
+from spacedock_worker.adapters.binding.choose import choose
+from spacedock_worker.adapters.binding.files import Upload
 from spacedock_worker.adapters.gradio.description import App, describe
-from spacedock_worker.adapters.placing import Upload
 
 GO = {"api_name": "go", "inputs": [1], "outputs": [1]}
 

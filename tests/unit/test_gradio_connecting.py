@@ -14,10 +14,11 @@ from tests.unit.gradio_script import DONE, PROTOCOLS, Reply, Script, config, spe
 from tests.unit.gradio_server import serving
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.gradio import GradioAdapter, Memory, connect, connecting
-from spacedock_worker.adapters.gradio.connecting import Login
+from spacedock_worker.adapters.base import AnswerLimits
+from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, connect
+from spacedock_worker.adapters.gradio import connection as connecting
+from spacedock_worker.adapters.gradio.connection import Login
 from spacedock_worker.adapters.http import AppHttp
-from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.errors import StepError
 
 ADA = Login("ada", "lovelace")
@@ -27,7 +28,7 @@ async def found(script: Script, login: Login | None = None, **limits: int) -> Gr
     async with serving(script) as url:
         http = AppHttp(url)
         try:
-            return await connect(http, Memory(), Limits(**limits), login)
+            return await connect(http, LearnedEndpoints(), AnswerLimits(**limits), login)
         finally:
             await http.aclose()
 
@@ -78,7 +79,7 @@ async def test_a_redirect_of_the_description_is_not_followed() -> None:
 async def test_a_server_that_is_not_there_is_not_found() -> None:
     async with serving(Script()) as url:
         http = AppHttp(url)
-    assert await connect(http, Memory(), Limits()) is None
+    assert await connect(http, LearnedEndpoints(), AnswerLimits()) is None
     await http.aclose()
 
 
@@ -89,7 +90,7 @@ async def test_a_description_that_comes_byte_by_byte_is_given_up_in_time(
     started = time.monotonic()
     async with trickling() as url:
         http = AppHttp(url)
-        assert await connect(http, Memory(), Limits()) is None
+        assert await connect(http, LearnedEndpoints(), AnswerLimits()) is None
         await http.aclose()
     assert time.monotonic() - started < 2
 
@@ -207,7 +208,7 @@ async def test_the_prefix_of_the_routes_is_used_for_all_of_them() -> None:
 async def test_connecting_ends_at_once_when_it_is_cancelled() -> None:
     async with trickling() as url:
         http = AppHttp(url)
-        task = asyncio.create_task(connect(http, Memory(), Limits()))
+        task = asyncio.create_task(connect(http, LearnedEndpoints(), AnswerLimits()))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -218,7 +219,7 @@ async def test_connecting_ends_at_once_when_it_is_cancelled() -> None:
 async def test_a_call_after_the_app_is_gone_is_a_crash() -> None:
     async with serving(Script()) as url:
         http = AppHttp(url)
-        adapter = await connect(http, Memory(), Limits())
+        adapter = await connect(http, LearnedEndpoints(), AnswerLimits())
     assert adapter is not None
     with pytest.raises(StepError) as caught:
         await adapter.call(SAY, Heard())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spacedock_worker.adapters.gradio.diffs import BadEditError, Editor
+from spacedock_worker.adapters.gradio.events import BadEditError, Editor
 
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "he"}]
 

@@ -11,7 +11,7 @@ from tests.unit.gradio_script import Reply, Script, config
 from tests.unit.gradio_server import serving
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.gradio.following import NO_REASON
+from spacedock_worker.adapters.gradio.events import NO_REASON
 
 
 def unqueued(*runs: Reply, **more: Any) -> Script:

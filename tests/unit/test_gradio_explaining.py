@@ -6,8 +6,8 @@ import pytest
 from tests.unit.gradio_apps import app_of, file, page
 
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.choice import rate
-from spacedock_worker.adapters.explaining import explained
+from spacedock_worker.adapters.binding.choose import rate
+from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.gradio.description import App
 
 CAT = AppCall("a cat")

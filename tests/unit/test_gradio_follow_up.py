@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from spacedock_worker.adapters.gradio.chained import follow_up
 from spacedock_worker.adapters.gradio.description import App, describe
-from spacedock_worker.adapters.gradio.follow_up import follow_up
 
 CHAT, BOX, MOOD, STATE = 1, 2, 3, 4
 

@@ -9,7 +9,7 @@ from tests.unit.gradio_calls import Heard
 from tests.unit.gradio_script import DONE, FULL, STARTS, done, failed
 
 from spacedock.result import ErrorKind
-from spacedock_worker.adapters.gradio.following import (
+from spacedock_worker.adapters.gradio.events import (
     LIVELY_SECONDS,
     PARTIAL_CHARACTERS,
     PARTIAL_SECONDS,

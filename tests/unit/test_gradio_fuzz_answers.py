@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from tests.unit.gradio_calls import Heard
 from tests.unit.gradio_json import JSON, LEAVES, TEXTS, fuzz
 
+from spacedock_worker.adapters.gradio.chained import follow_up
 from spacedock_worker.adapters.gradio.description import describe
-from spacedock_worker.adapters.gradio.diffs import BadEditError, Editor
-from spacedock_worker.adapters.gradio.follow_up import follow_up
-from spacedock_worker.adapters.gradio.following import Follower, QueueFullError
-from spacedock_worker.adapters.gradio.output import Reading, read_outputs
+from spacedock_worker.adapters.gradio.events import BadEditError, Editor, Follower, QueueFullError
+from spacedock_worker.adapters.gradio.output import OutputReading, read_outputs
 from spacedock_worker.adapters.gradio.sse import EventBuffer
 from spacedock_worker.adapters.http import RefusedError, parsed
 from spacedock_worker.errors import StepError
@@ -68,7 +67,7 @@ def test_any_outputs_are_read_or_refused(outputs: list[tuple[str | None, Any]]) 
         reading = read_outputs(kinds, data)
     except StepError:
         return
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, OutputReading)
     json.dumps(reading.data).encode()
     (reading.text or "").encode()
     assert len({f.name for f in reading.files}) == len(reading.files)

@@ -12,8 +12,8 @@ from tests.unit.gradio_apps import every, file, recorded
 from tests.unit.gradio_json import JSON, TEXTS, fuzz
 
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.choice import choose
-from spacedock_worker.adapters.explaining import explained
+from spacedock_worker.adapters.binding.choose import choose
+from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.gradio.description import App, describe
 from spacedock_worker.errors import StepError
 

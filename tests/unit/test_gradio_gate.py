@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from spacedock_worker.adapters.gradio.gate import Gate
+from spacedock_worker.adapters.gradio.direct import Gate
 
 
 class Visit:

@@ -8,9 +8,9 @@ import pytest
 from tests.unit.gradio_apps import app_of, file, page
 
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.gradio import Memory
+from spacedock_worker.adapters.gradio import LearnedEndpoints
 from spacedock_worker.adapters.gradio.description import App, describe
-from spacedock_worker.adapters.gradio.shortcut import has_no_queue, may_be_direct, says_enough
+from spacedock_worker.adapters.gradio.direct import has_no_queue, may_be_direct, says_enough
 from spacedock_worker.errors import StepError
 
 WORK = {"api_name": "work", "inputs": [1], "outputs": [1]}
@@ -23,12 +23,12 @@ def two() -> App:
 
 
 def test_calls_of_one_shape_go_to_one_endpoint() -> None:
-    memory, app = Memory(), two()
+    memory, app = LearnedEndpoints(), two()
     assert memory.choose(app.endpoints, AppCall("a")).endpoint.name == "/work"
     # A better endpoint that came later is not weighed: the image is the same, so it cannot be there.
     better = page(WORK, COUNT, WORK | {"api_name": "translate"}, **TEXT_AND_NUMBER)
     assert memory.choose(better.endpoints, AppCall("b")).endpoint.name == "/work"
-    assert Memory().choose(better.endpoints, AppCall("b")).endpoint.name == "/translate"
+    assert LearnedEndpoints().choose(better.endpoints, AppCall("b")).endpoint.name == "/translate"
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def test_calls_of_one_shape_go_to_one_endpoint() -> None:
 )
 def test_a_call_of_another_shape_is_weighed_anew(other: AppCall) -> None:
     app = page(WORK, COUNT, WORK | {"api_name": "see", "inputs": [3]}, **TEXT_AND_NUMBER, Picture="image")
-    memory = Memory()
+    memory = LearnedEndpoints()
     memory.choose(app.endpoints, AppCall("a"))
     try:
-        fresh: str | None = Memory().choose(app.endpoints, other).endpoint.name
+        fresh: str | None = LearnedEndpoints().choose(app.endpoints, other).endpoint.name
     except StepError:
         fresh = None
     try:
@@ -58,7 +58,7 @@ def test_a_call_of_another_shape_is_weighed_anew(other: AppCall) -> None:
 
 def test_files_of_another_type_are_another_shape() -> None:
     app = app_of("media", "6.31.0")
-    memory = Memory()
+    memory = LearnedEndpoints()
     clip, paper = AppCall("", (file("a.mp4"),)), AppCall("", (file("a.pdf"),), endpoint="/read")
     assert memory.choose(app.endpoints, clip).endpoint.name == "/watch"
     assert memory.choose(app.endpoints, paper).endpoint.name == "/read"
@@ -72,7 +72,7 @@ def test_values_that_do_not_fit_the_known_endpoint_go_to_another() -> None:
         Prompt="textbox",
         Number="number",
     )
-    memory = Memory()
+    memory = LearnedEndpoints()
     only_number = page(COUNT | {"api_name": "translate"}, **TEXT_AND_NUMBER)
     assert memory.choose(only_number.endpoints, AppCall("7")).endpoint.name == "/translate"
     assert memory.choose(app.endpoints, AppCall("seven")).endpoint.name == "/other"
@@ -80,33 +80,33 @@ def test_values_that_do_not_fit_the_known_endpoint_go_to_another() -> None:
 
 
 def test_an_endpoint_that_is_gone_is_forgotten() -> None:
-    memory = Memory()
+    memory = LearnedEndpoints()
     memory.choose(two().endpoints, AppCall("a"))
     renamed = page(WORK | {"api_name": "new"}, **TEXT_AND_NUMBER)
     assert memory.choose(renamed.endpoints, AppCall("b")).endpoint.name == "/new"
 
 
 def test_the_slots_are_those_of_the_present_page() -> None:
-    memory = Memory()
+    memory = LearnedEndpoints()
     memory.choose(two().endpoints, AppCall("a"))
     wider = page(WORK | {"inputs": [3, 1]}, **TEXT_AND_NUMBER, State="state")
     assert memory.choose(wider.endpoints, AppCall("b")).filling.data == (None, "b")
 
 
 def test_the_data_is_always_that_of_the_call() -> None:
-    memory, app = Memory(), two()
+    memory, app = LearnedEndpoints(), two()
     assert [memory.choose(app.endpoints, AppCall(word)).filling.data for word in "ab"] == [("a",), ("b",)]
 
 
 def test_a_call_that_fits_nothing_fails_each_time_and_is_not_remembered() -> None:
-    memory, app = Memory(), two()
+    memory, app = LearnedEndpoints(), two()
     for _ in range(2):
         with pytest.raises(StepError):
             memory.choose(app.endpoints, AppCall("", (file("a.png"),)))
 
 
 def test_shapes_are_remembered_up_to_a_bound() -> None:
-    memory, app = Memory(), page(WORK, Paper="file", Text="textbox")
+    memory, app = LearnedEndpoints(), page(WORK, Paper="file", Text="textbox")
     for number in range(300):
         memory.choose(app.endpoints, AppCall("", (file(f"a.{number}"),)))
     assert len(memory._chosen) == 256

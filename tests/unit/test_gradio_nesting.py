@@ -9,7 +9,7 @@ import pytest
 from tests.unit.gradio_calls import Heard
 
 from spacedock_worker.adapters.gradio.description import describe
-from spacedock_worker.adapters.gradio.following import Follower
+from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.output import read_outputs
 from spacedock_worker.adapters.http import RefusedError, parsed
 from spacedock_worker.errors import StepError

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.files import safe_name
-from spacedock_worker.adapters.gradio.output import MAX_FILES, Reading, read_outputs
+from spacedock_worker.adapters.gradio.output import MAX_FILES, OutputReading, read_outputs
+from spacedock_worker.adapters.names import safe_name
 from spacedock_worker.errors import StepError
 
 
@@ -19,7 +19,7 @@ def file_data(path: str, name: str | None = None, **more: Any) -> dict[str, Any]
     return {"path": path, "url": f"http://app/file={path}", "orig_name": name, "meta": meta} | more
 
 
-def read(component: str | None, value: Any) -> Reading:
+def read(component: str | None, value: Any) -> OutputReading:
     return read_outputs([component], [value])
 
 

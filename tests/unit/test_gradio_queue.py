@@ -13,9 +13,8 @@ from tests.unit.gradio_server import serving
 
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters import http
-from spacedock_worker.adapters.gradio.following import Follower
-from spacedock_worker.adapters.gradio.sse_queue import SseQueue
-from spacedock_worker.adapters.gradio.sse_stream import SseStream
+from spacedock_worker.adapters.gradio.events import Follower
+from spacedock_worker.adapters.gradio.sse import SseQueue, SseStream
 from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
 from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
 from spacedock_worker.adapters.http import AppHttp

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.gradio_apps import ALL, NEW, OLD, app_of, chosen, endpoint_of, every, file, filled, refusal
 
-from spacedock_worker.adapters.placing import Upload
+from spacedock_worker.adapters.binding.files import Upload
 
 THREE = ("3.35.2", "3.50.2")
 PICTURE, NOTE, OTHER = file("sign.png"), file("note.txt"), file("other.txt")

@@ -11,7 +11,7 @@ from tests.unit.gradio_calls import SAY, Heard, ask, connected, failure
 from tests.unit.gradio_script import DONE, HEARTBEAT, PROTOCOLS, STARTS, done, failed, speaking
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.gradio.following import NO_REASON
+from spacedock_worker.adapters.gradio.events import NO_REASON
 
 WRONG: tuple[Any, ...] = (None, True, -1, 1.5, 10**4000, "x", "", [], [1], [[["a"]]], {}, {"data": [[3]]})
 GROWING = {"msg": "process_generating", "output": {"data": [[["append", [], "x"]]]}}

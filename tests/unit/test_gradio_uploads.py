@@ -12,7 +12,7 @@ from tests.unit.gradio_script import PROTOCOLS, Reply, Script, config, done, spe
 from spacedock.files import payload_of
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.gradio.uploads import in_parts
+from spacedock_worker.adapters.gradio.files import in_parts
 
 PICTURE, PAPER = payload_of("a.png", b"PNG"), payload_of("b.txt", b"text")
 DATA_URL = "data:image/png;base64," + base64.b64encode(b"PNG").decode()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers.host_fault import host_fault
-from spacedock_worker.privacy import withheld
+from spacedock_worker.containers.docker.host_fault import host_fault
+from spacedock_worker.jobs.redaction import withheld
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from spacedock_worker.registry.hub import cache as cache_module
-from spacedock_worker.registry.hub.cache import KEPT_SECONDS, HubCache
-from spacedock_worker.registry.hub.space import HubSpace
+from spacedock_worker.hub import cache as cache_module
+from spacedock_worker.hub.cache import KEPT_SECONDS, HubCache
+from spacedock_worker.hub.space import HubSpace
 
 NOW = 1_700_000_000.0
 SPACE = HubSpace("me/x", "X", tags=("a", "b"), last_modified=datetime(2026, 5, 4, tzinfo=UTC), relevance=0.5)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.admission import MAX_BYTES, ForbiddenError, examine, examine_triggers
-from spacedock_worker.images.blueprint import draw
-from spacedock_worker.images.borrowing import is_here, why_not
-from spacedock_worker.images.repository import read_repository
+from spacedock_worker.images.build.admission import MAX_BYTES, ForbiddenError, examine, examine_triggers
+from spacedock_worker.images.build.blueprint import draw
+from spacedock_worker.images.build.borrowing import is_here, why_not
+from spacedock_worker.images.build.repository import read_repository
 from spacedock_worker.images.settings import ImageSettings
 
 URL = "http://127.0.0.1:8000/secret"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from spacedock_worker.images.front_matter import SpaceCard, read_card, without_card
+from spacedock_worker.images.space_card import SpaceCard, read_card, without_card
 
 
 def test_versions_stay_what_was_written() -> None:

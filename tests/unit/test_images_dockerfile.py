@@ -8,10 +8,16 @@ import pytest
 
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.blueprint import Blueprint, draw
-from spacedock_worker.images.dockerfile import CA_NAME, Recipe, dockerfile, dockerfile_text, trusting
-from spacedock_worker.images.pins import gradio_packages
-from spacedock_worker.images.repository import read_repository
+from spacedock_worker.images.build.blueprint import Blueprint, draw
+from spacedock_worker.images.build.dockerfile import (
+    CA_NAME,
+    Recipe,
+    dockerfile,
+    dockerfile_text,
+    gradio_packages,
+    trusting,
+)
+from spacedock_worker.images.build.repository import read_repository
 from spacedock_worker.images.settings import ImageSettings
 
 

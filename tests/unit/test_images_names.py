@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.challenge import Challenge, read_challenge
 from spacedock_worker.images.described import described, is_built, labels_of
-from spacedock_worker.images.manifest import Manifest, Platform, platform_of, read_manifest
-from spacedock_worker.images.reference import familiar, parse_reference
-from spacedock_worker.images.room import check_room, free_bytes, in_words
+from spacedock_worker.images.oci.client import Challenge, read_challenge
+from spacedock_worker.images.oci.manifest import ImageManifest, Platform, platform_of, read_manifest
+from spacedock_worker.images.oci.preflight import check_room, free_bytes, in_words
+from spacedock_worker.images.oci.reference import familiar, parse_reference
 from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
 
 DIGEST = f"sha256:{'d' * 64}"
@@ -85,7 +85,7 @@ def test_an_index_names_the_manifest_of_the_engines_platform() -> None:
 
 def test_a_manifest_adds_its_layers_up() -> None:
     found = read_manifest(json.dumps({"layers": LAYERS}).encode(), Platform())
-    assert isinstance(found, Manifest)
+    assert isinstance(found, ImageManifest)
     assert found.size == 20
 
 

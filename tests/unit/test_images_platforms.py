@@ -8,8 +8,16 @@ import pytest
 
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.manifest import Platform, read_manifest, read_platforms
-from spacedock_worker.images.platforms import can_run, check_platform, emulators, is_of, parse_platform
+from spacedock_worker.images.oci.manifest import (
+    Platform,
+    can_run,
+    check_platform,
+    emulators,
+    is_of,
+    parse_platform,
+    read_manifest,
+    read_platforms,
+)
 
 AMD64 = {"OSType": "linux", "Architecture": "x86_64"}
 ARM64 = {"OSType": "linux", "Architecture": "aarch64"}

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock_worker.images.manifest import Manifest
+from spacedock_worker.images.oci.manifest import ImageManifest
 from spacedock_worker.images.progress import PullProgress, build_progress
 
 A, B, C = "a" * 12, "b" * 12, "c" * 12
@@ -17,8 +17,8 @@ def item(layer: str, status: str, current: int = 0, total: int = 0) -> dict[str,
     return {"id": layer, "status": status, "progressDetail": {"current": current, "total": total}}
 
 
-def known(**sizes: int) -> Manifest:
-    return Manifest({f"sha256:{name * 64}": size for name, size in sizes.items()})
+def known(**sizes: int) -> ImageManifest:
+    return ImageManifest({f"sha256:{name * 64}": size for name, size in sizes.items()})
 
 
 def test_a_known_image_is_told_in_bytes_and_layers() -> None:

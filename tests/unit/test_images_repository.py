@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.context import pack
-from spacedock_worker.images.repository import MAX_ENTRIES, Repository, read_repository
+from spacedock_worker.images.build.context import pack
+from spacedock_worker.images.build.repository import MAX_ENTRIES, Repository, read_repository
 
 
 def tar(*members: tuple[str, bytes], **fields: object) -> bytes:
@@ -84,7 +84,7 @@ def test_more_than_the_limit_unpacked_is_refused_by_its_header_alone() -> None:
 
 
 def test_a_gzip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacedock_worker.images.repository.MAX_BYTES", 2**20)
+    monkeypatch.setattr("spacedock_worker.images.build.repository.MAX_BYTES", 2**20)
     assert "unpacked" in refused(gzip.compress(b"\0" * 50 * 2**20))
 
 

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from spacedock_worker.images.memory import Memory
-from spacedock_worker.images.sharing import Hear, Shared
+from spacedock_worker.caching import OnProgress, Shared, TimedCache
 
 
 class Work:
@@ -17,9 +16,9 @@ class Work:
         self.begun, self.cancelled = 0, 0
         self.started, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def __call__(self, hear: Hear) -> str:
+    async def __call__(self, on_progress: OnProgress) -> str:
         self.begun += 1
-        hear("begun")
+        on_progress("begun")
         self.started.set()
         try:
             await self.go_on.wait()
@@ -28,7 +27,7 @@ class Work:
             await asyncio.sleep(0)
             self.cancelled += 1
             raise
-        hear("going on")
+        on_progress("going on")
         return "done"
 
 
@@ -86,7 +85,7 @@ async def test_all_who_wait_get_the_error_and_the_next_one_tries_again() -> None
     shared: Shared[str] = Shared()
     tries: list[int] = []
 
-    async def fail(hear: Hear) -> str:
+    async def fail(on_progress: OnProgress) -> str:
         tries.append(1)
         await asyncio.sleep(0)
         raise ValueError("no")
@@ -101,7 +100,7 @@ async def test_all_who_wait_get_the_error_and_the_next_one_tries_again() -> None
 
 def test_a_memory_forgets_what_is_old_and_what_is_too_much() -> None:
     now = [0.0]
-    memory: Memory[int] = Memory(10.0, lambda: now[0])
+    memory: TimedCache[int] = TimedCache(10.0, lambda: now[0])
     memory.put("old", 1)
     now[0] = 5.0
     memory.put("new", 2)

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from spacedock.cli.locking import joined, text_of, write_whole
+from spacedock.cli.commands.lock import joined, text_of, write_whole
 from spacedock.errors import BadRequestError
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.endpoint import Endpoint, Slot
-from spacedock_worker.adapters.signature import signature
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot, signature
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, SpaceSource
-from spacedock_worker.upkeep.care import Care
-from spacedock_worker.upkeep.lock import LockedSpace, LockFile, check_endpoints, locked_endpoints
-from spacedock_worker.upkeep.notes import ImageNotes
+from spacedock_worker.state.image_policy import ImagePolicy
+from spacedock_worker.state.image_usage import ImageUsage
+from spacedock_worker.state.space_lock import LockedSpace, LockFile, check_endpoints, locked_endpoints
 
-PREDICT = Endpoint("/predict", (Slot("prompt", "Prompt", "textbox", 0, True),), 1, ("label", None))
+PREDICT = Endpoint("/predict", (InputSlot("prompt", "Prompt", "textbox", 0, True),), 1, ("label", None))
 CLEAR = Endpoint("/clear", (), 0, ())
 
 
@@ -30,8 +29,8 @@ def lock_of(path: Path, **spaces: LockedSpace) -> LockFile:
 
 
 @pytest.fixture
-def notes(tmp_path: Path) -> ImageNotes:
-    return ImageNotes(tmp_path, lambda: 1000.0)
+def notes(tmp_path: Path) -> ImageUsage:
+    return ImageUsage(tmp_path, lambda: 1000.0)
 
 
 def test_a_signature_has_names_and_components_in_one_order() -> None:
@@ -47,26 +46,26 @@ def test_an_endpoint_that_changed_is_told() -> None:
     assert caught.value.stage is Stage.READY
 
 
-async def test_the_locked_image_runs_and_another_does_not(tmp_path: Path, notes: ImageNotes) -> None:
+async def test_the_locked_image_runs_and_another_does_not(tmp_path: Path, notes: ImageUsage) -> None:
     lock = lock_of(tmp_path / "l", mood=LockedSpace(image="mood:1", digest="sha256:a", commit="c0ffee"))
-    care = Care(notes, lock)
-    source = care.source(SpaceSource("mood"))
+    policy = ImagePolicy(notes, lock)
+    source = policy.source(SpaceSource("mood"))
     assert (source.revision, source.digest) == ("c0ffee", "sha256:a")
-    assert care.source(SpaceSource("other")) == SpaceSource("other")
-    await care.used(Image("mood:1", "sha256:a"), "mood", Stage.PULL, listed=True)
-    await care.used(Image("other:1", "sha256:b"), "other", Stage.PULL, listed=True)
-    await care.used(Image("own:1", "sha256:b"), "mood", Stage.BUILD, listed=False)
+    assert policy.source(SpaceSource("other")) == SpaceSource("other")
+    await policy.used(Image("mood:1", "sha256:a"), "mood", Stage.PULL, listed=True)
+    await policy.used(Image("other:1", "sha256:b"), "other", Stage.PULL, listed=True)
+    await policy.used(Image("own:1", "sha256:b"), "mood", Stage.BUILD, listed=False)
     with pytest.raises(StepError, match=r"sha256:a.*sha256:b.*spaces lock mood") as caught:
-        await care.used(Image("mood:2", "sha256:b"), "mood", Stage.PULL, listed=True)
+        await policy.used(Image("mood:2", "sha256:b"), "mood", Stage.PULL, listed=True)
     assert (caught.value.stage, caught.value.kind) == (Stage.PULL, ErrorKind.START_FAILED)
 
 
-async def test_an_image_from_a_bundle_is_the_one_that_was_locked(tmp_path: Path, notes: ImageNotes) -> None:
+async def test_an_image_from_a_bundle_is_the_one_that_was_locked(tmp_path: Path, notes: ImageUsage) -> None:
     notes.add_bundled("mood:1", "sha256:pulled", "sha256:id")
     lock = lock_of(tmp_path / "l", mood=LockedSpace(image="mood:1", digest="sha256:pulled"))
-    care = Care(notes, lock)
-    assert care.source(SpaceSource("mood")).digest == "sha256:id"
-    await care.used(Image("mood:1", "sha256:id"), "mood", Stage.PULL, listed=True)
+    policy = ImagePolicy(notes, lock)
+    assert policy.source(SpaceSource("mood")).digest == "sha256:id"
+    await policy.used(Image("mood:1", "sha256:id"), "mood", Stage.PULL, listed=True)
 
 
 def test_a_lock_that_changes_is_read_again_and_one_that_goes_locks_nothing(tmp_path: Path) -> None:
@@ -101,7 +100,7 @@ def test_the_file_has_one_order_whatever_was_locked_first(tmp_path: Path) -> Non
 
 
 def test_what_is_no_lock_is_not_overwritten_by_a_part(tmp_path: Path) -> None:
-    from spacedock.cli.locking import read
+    from spacedock.cli.commands.lock import read
 
     (tmp_path / "l").write_text("a letter")
     with pytest.raises(BadRequestError, match="no lock file"):

@@ -8,18 +8,18 @@ import pytest
 
 from spacedock.files import Payload, payload_of
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.endpoint import Endpoint, Slot
-from spacedock_worker.adapters.mapping import mapping_of
+from spacedock_worker.adapters.binding.explain import mapping_of
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.errors import StepError
-from spacedock_worker.upkeep.endpoint_notes import FOLDER, EndpointNotes
+from spacedock_worker.state.endpoints import FOLDER, EndpointStore
 
 ASK = Endpoint(
     "/ask",
     (
-        Slot("image", "Image", "image", 0, True),
-        Slot("question", "Question", "textbox", 1, True),
-        Slot("steps", "Steps", "slider", 2, False, default=4),
-        Slot("style", "Style", "dropdown", 3, False, default="a", choices=(("A", "a"), ("B", "b"))),
+        InputSlot("image", "Image", "image", 0, True),
+        InputSlot("question", "Question", "textbox", 1, True),
+        InputSlot("steps", "Steps", "slider", 2, False, default=4),
+        InputSlot("style", "Style", "dropdown", 3, False, default="a", choices=(("A", "a"), ("B", "b"))),
     ),
     4,
     ("textbox",),
@@ -47,22 +47,22 @@ def test_a_call_that_fits_nothing_is_refused_as_the_call_itself_would_be() -> No
 
 
 async def test_endpoints_outlive_the_process_that_saw_them(tmp_path: Path) -> None:
-    await EndpointNotes(tmp_path).put("sha256:a", (ASK,))
-    assert EndpointNotes(tmp_path).get("sha256:a") == (ASK,)
-    assert EndpointNotes(tmp_path).get("sha256:b") is None
+    await EndpointStore(tmp_path).put("sha256:a", (ASK,))
+    assert EndpointStore(tmp_path).get("sha256:a") == (ASK,)
+    assert EndpointStore(tmp_path).get("sha256:b") is None
 
 
 async def test_a_broken_note_is_not_known_and_is_written_anew(tmp_path: Path) -> None:
-    await EndpointNotes(tmp_path).put("sha256:a", (ASK,))
+    await EndpointStore(tmp_path).put("sha256:a", (ASK,))
     [path] = (tmp_path / FOLDER).iterdir()
     path.write_text('{"cut off')
-    notes = EndpointNotes(tmp_path)
+    notes = EndpointStore(tmp_path)
     assert notes.get("sha256:a") is None
     await notes.put("sha256:a", (ASK,))
-    assert EndpointNotes(tmp_path).get("sha256:a") == (ASK,)
+    assert EndpointStore(tmp_path).get("sha256:a") == (ASK,)
 
 
 async def test_an_app_that_describes_itself_at_any_length_is_not_kept(tmp_path: Path) -> None:
-    long = Endpoint("/long", (Slot("x", "x" * 3_000_000, "textbox", 0, True),), 1, ("textbox",))
-    await EndpointNotes(tmp_path).put("sha256:a", (long,))
-    assert EndpointNotes(tmp_path).get("sha256:a") is None
+    long = Endpoint("/long", (InputSlot("x", "x" * 3_000_000, "textbox", 0, True),), 1, ("textbox",))
+    await EndpointStore(tmp_path).put("sha256:a", (long,))
+    assert EndpointStore(tmp_path).get("sha256:a") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spacedock_worker.registry.hub.needed_secrets import secrets_in
+from spacedock_worker.hub.space import secrets_in
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.chain import Trace
 from spacedock_worker.errors import StepError
-from spacedock_worker.noting import Noting
-from spacedock_worker.registry.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.jobs.chain import StepContext
+from spacedock_worker.jobs.run_recorder import RunRecorder
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 
 @pytest.fixture
@@ -21,23 +21,23 @@ def store(tmp_path: Path) -> Iterator[ProfileStore]:
         yield store
 
 
-def trace(**more: object) -> Trace:
-    return Trace(lambda *_: None, "mood", **more)  # type: ignore[arg-type]
+def context(**more: object) -> StepContext:
+    return StepContext(lambda *_: None, "mood", **more)  # type: ignore[arg-type]
 
 
 def fail(store: ProfileStore, stage: Stage, kind: ErrorKind, message: str = "no") -> None:
-    with pytest.raises(StepError), Noting(store, lambda: 7.0).run("mood", trace()):
+    with pytest.raises(StepError), RunRecorder(store, lambda: 7.0).run("mood", context()):
         raise StepError(stage, kind, message)
 
 
 def test_a_run_is_noted_with_what_was_measured(store: ProfileStore) -> None:
-    with Noting(store, lambda: 7.0).run("mood", trace()) as _:
+    with RunRecorder(store, lambda: 7.0).run("mood", context()) as _:
         pass
-    cold = trace(digest="sha256:a", seconds={"start": 4.0, "call": 0.2}, peak_memory=5)
-    with Noting(store, lambda: 8.0).run("mood", cold):
+    cold = context(digest="sha256:a", seconds={"start": 4.0, "call": 0.2}, peak_memory=5)
+    with RunRecorder(store, lambda: 8.0).run("mood", cold):
         pass
-    warm = trace(digest="sha256:a", seconds={"start": 0.0, "call": 0.1})
-    with Noting(store, lambda: 9.0).run("mood", warm):
+    warm = context(digest="sha256:a", seconds={"start": 0.0, "call": 0.1})
+    with RunRecorder(store, lambda: 9.0).run("mood", warm):
         pass
     assert store.history("mood", 2) == (
         Run("sha256:a", "mood", 8.0, True, None, 4.0, 0.2, 5),
@@ -67,11 +67,11 @@ def test_what_is_no_fault_of_the_space_is_not_noted(store, stage, kind, message)
 
 
 async def test_a_cancelled_run_is_not_noted(store: ProfileStore) -> None:
-    with pytest.raises(asyncio.CancelledError), Noting(store).run("mood", trace()):
+    with pytest.raises(asyncio.CancelledError), RunRecorder(store).run("mood", context()):
         raise asyncio.CancelledError
     assert store.all() == {}
 
 
 def test_without_a_store_nothing_is_noted() -> None:
-    with Noting().run("mood", trace()):
+    with RunRecorder().run("mood", context()):
         pass

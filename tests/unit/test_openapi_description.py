@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from spacedock.files import payload_of
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.choice import choose
-from spacedock_worker.adapters.explaining import explained
+from spacedock_worker.adapters.binding.choose import choose
+from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.openapi.description import describe
 from spacedock_worker.adapters.openapi.operation import Operation, Written
 from spacedock_worker.adapters.openapi.request import build

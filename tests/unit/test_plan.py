@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spacedock.files import FileRef
 from spacedock.request import Fallback, JobRequest, Tier
-from spacedock_worker.plan import ModelOption, ModelStep, Plan, Skip, SpaceStep, kind_of, kinds_of, plan
+from spacedock_worker.jobs.plan import ModelOption, ModelStep, Plan, Skip, SpaceStep, kind_of, kinds_of, plan
 from spacedock_worker.registry.entry import SpaceEntry
 
 MEDIA = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4", "text": "text/plain"}
@@ -30,26 +30,26 @@ def request(*kinds: str, prompt: str = "hello", **fields: Any) -> JobRequest:
     return JobRequest(prompt=prompt, files=files, inputs={"a": 1}, **fields)
 
 
-def skips(laid: Plan) -> dict[str, str]:
-    return {item.name: item.reason for item in laid.chain if isinstance(item, Skip)}
+def skips(planned: Plan) -> dict[str, str]:
+    return {item.name: item.reason for item in planned.chain if isinstance(item, Skip)}
 
 
-def names(laid: Plan) -> list[str]:
-    return [step.name for step in laid.steps]
+def names(planned: Plan) -> list[str]:
+    return [step.name for step in planned.steps]
 
 
 CHOSEN = space("chosen")
 
 
 def test_the_order_is_chosen_alternates_tier_one_default() -> None:
-    laid = plan(request(), CHOSEN, [space("a"), space("b")], [LAST, FAST])
-    assert names(laid) == ["chosen", "a", "b", "fast", "smollm"]
-    assert [step.tier for step in laid.steps] == [Tier.HEAVY] * 3 + [Tier.FAST, Tier.DEFAULT]
+    planned = plan(request(), CHOSEN, [space("a"), space("b")], [LAST, FAST])
+    assert names(planned) == ["chosen", "a", "b", "fast", "smollm"]
+    assert [step.tier for step in planned.steps] == [Tier.HEAVY] * 3 + [Tier.FAST, Tier.DEFAULT]
 
 
 def test_every_step_has_its_reason() -> None:
-    laid = plan(request(), CHOSEN, [space("a")], [FAST, LAST])
-    assert [step.reason for step in laid.steps] == [
+    planned = plan(request(), CHOSEN, [space("a")], [FAST, LAST])
+    assert [step.reason for step in planned.steps] == [
         "the Space that was asked for",
         "a Space of the category c",
         "a Tier 1 model",
@@ -58,15 +58,20 @@ def test_every_step_has_its_reason() -> None:
 
 
 def test_an_alternate_of_its_own_is_told_as_such() -> None:
-    laid = plan(request(), space("chosen", alternates=("a",)), [space("a"), space("b")], [])
-    assert [step.reason for step in laid.steps[1:]] == ["an alternate of chosen", "a Space of the category c"]
+    planned = plan(request(), space("chosen", alternates=("a",)), [space("a"), space("b")], [])
+    assert [step.reason for step in planned.steps[1:]] == [
+        "an alternate of chosen",
+        "a Space of the category c",
+    ]
 
 
 def test_an_alternate_whose_app_does_not_take_the_call_is_skipped_with_the_reason() -> None:
     reasons = {"a": "its app does not take this call"}
-    laid = plan(request(), CHOSEN, [space("a"), space("b")], [LAST], fits=lambda entry: reasons.get(entry.id))
-    assert names(laid) == ["chosen", "b", "smollm"]
-    assert skips(laid)["a"] == "its app does not take this call"
+    planned = plan(
+        request(), CHOSEN, [space("a"), space("b")], [LAST], fits=lambda entry: reasons.get(entry.id)
+    )
+    assert names(planned) == ["chosen", "b", "smollm"]
+    assert skips(planned)["a"] == "its app does not take this call"
 
 
 def test_the_chosen_space_is_tried_whatever_is_known_of_its_app() -> None:
@@ -75,13 +80,13 @@ def test_the_chosen_space_is_tried_whatever_is_known_of_its_app() -> None:
 
 def test_no_job_tries_more_than_six_spaces() -> None:
     others = [space(f"s{number}") for number in range(30)]
-    laid = plan(request(), CHOSEN, others, [LAST])
-    assert names(laid) == ["chosen", *(f"s{number}" for number in range(5)), "smollm"]
+    planned = plan(request(), CHOSEN, others, [LAST])
+    assert names(planned) == ["chosen", *(f"s{number}" for number in range(5)), "smollm"]
 
 
 def test_spaces_that_the_job_was_routed_to_say_why() -> None:
-    laid = plan(request(), None, [space("a")], [], reasons={"a": "made for it"})
-    assert laid.steps[0].reason == "made for it"
+    planned = plan(request(), None, [space("a")], [], reasons={"a": "made for it"})
+    assert planned.steps[0].reason == "made for it"
 
 
 def test_without_a_space_models_answer() -> None:
@@ -94,8 +99,8 @@ def test_without_tier_one_that_is_said() -> None:
 
 @pytest.mark.parametrize("tier", [Tier.FAST, Tier.DEFAULT])
 def test_spaces_are_skipped_where_a_models_tier_was_asked_for(tier: Tier) -> None:
-    laid = plan(request(tier=tier), CHOSEN, [space("a")], [FAST, LAST])
-    assert skips(laid)["chosen"] == f"the tier {tier.value} was asked for"
+    planned = plan(request(tier=tier), CHOSEN, [space("a")], [FAST, LAST])
+    assert skips(planned)["chosen"] == f"the tier {tier.value} was asked for"
 
 
 def test_tier_one_is_skipped_where_the_default_was_asked_for() -> None:
@@ -103,13 +108,13 @@ def test_tier_one_is_skipped_where_the_default_was_asked_for() -> None:
 
 
 def test_a_space_that_is_not_available_is_skipped_even_when_chosen() -> None:
-    laid = plan(request(), space("chosen", status="broken"), [], [LAST])
-    assert skips(laid)["chosen"] == "its status in the registry is 'broken'"
+    planned = plan(request(), space("chosen", status="broken"), [], [LAST])
+    assert skips(planned)["chosen"] == "its status in the registry is 'broken'"
 
 
 def test_an_alternate_that_gives_something_else_is_skipped() -> None:
-    laid = plan(request(), space("chosen", gives="image"), [space("a")], [])
-    assert skips(laid)["a"] == "it gives text, and image was asked for"
+    planned = plan(request(), space("chosen", gives="image"), [space("a")], [])
+    assert skips(planned)["a"] == "it gives text, and image was asked for"
 
 
 def test_an_alternate_of_an_undescribed_space_is_not_held_to_what_it_gives() -> None:
@@ -118,15 +123,15 @@ def test_an_alternate_of_an_undescribed_space_is_not_held_to_what_it_gives() -> 
 
 
 def test_an_alternate_that_does_not_take_the_files_is_skipped() -> None:
-    laid = plan(request("image", "audio"), None, [space("a", takes="text_and_image")], [])
-    assert skips(laid)["a"] == "it does not take audio"
+    planned = plan(request("image", "audio"), None, [space("a", takes="text_and_image")], [])
+    assert skips(planned)["a"] == "it does not take audio"
 
 
 @pytest.mark.parametrize(("takes", "media_type"), [("json", "application/json"), ("pdf", "application/pdf")])
 def test_a_file_of_the_very_type_is_taken(takes: str, media_type: str) -> None:
     file = FileRef(name="f", sha256="0" * 64, size=1, media_type=media_type)
-    laid = plan(JobRequest(prompt="x", files=(file,)), None, [space("a", takes)], [])
-    assert names(laid) == ["a"]
+    planned = plan(JobRequest(prompt="x", files=(file,)), None, [space("a", takes)], [])
+    assert names(planned) == ["a"]
     assert skips(plan(request("audio"), None, [space("a", takes)], []))["a"] == "it does not take audio"
 
 
@@ -135,8 +140,8 @@ def test_an_alternate_that_takes_any_file_is_tried() -> None:
 
 
 def test_an_alternate_that_needs_a_file_is_skipped_without_one() -> None:
-    laid = plan(request(), None, [space("a", takes="image")], [])
-    assert skips(laid)["a"] == "it needs image, and the job has no file"
+    planned = plan(request(), None, [space("a", takes="image")], [])
+    assert skips(planned)["a"] == "it needs image, and the job has no file"
 
 
 def test_the_chosen_space_is_tried_whatever_it_takes() -> None:
@@ -152,20 +157,20 @@ def test_a_model_without_a_prompt_is_skipped() -> None:
 
 
 def test_a_model_elsewhere_is_skipped_under_privacy() -> None:
-    laid = plan(request(privacy=True), CHOSEN, [], [replace(FAST, local=False), LAST])
-    assert "privacy was asked for" in skips(laid)["fast"]
-    assert names(laid) == ["chosen", "smollm"]
+    planned = plan(request(privacy=True), CHOSEN, [], [replace(FAST, local=False), LAST])
+    assert "privacy was asked for" in skips(planned)["fast"]
+    assert names(planned) == ["chosen", "smollm"]
 
 
 def test_a_fallback_to_spaces_ends_before_models() -> None:
-    laid = plan(request(fallback=Fallback.SPACES), CHOSEN, [space("a")], [FAST, LAST])
-    assert names(laid) == ["chosen", "a"]
+    planned = plan(request(fallback=Fallback.SPACES), CHOSEN, [space("a")], [FAST, LAST])
+    assert names(planned) == ["chosen", "a"]
 
 
 def test_no_fallback_leaves_the_chosen_space() -> None:
-    laid = plan(request(fallback=Fallback.NONE), CHOSEN, [space("a")], [FAST, LAST])
-    assert names(laid) == ["chosen"]
-    assert skips(laid)["a"] == "no fallback was wanted"
+    planned = plan(request(fallback=Fallback.NONE), CHOSEN, [space("a")], [FAST, LAST])
+    assert names(planned) == ["chosen"]
+    assert skips(planned)["a"] == "no fallback was wanted"
 
 
 def test_no_fallback_does_not_replace_a_chosen_space_that_is_unavailable() -> None:
@@ -239,9 +244,9 @@ Candidates = tuple[SpaceEntry | None, list[SpaceEntry], list[ModelOption]]
 @given(requests, candidates)
 def test_every_candidate_is_a_step_or_a_skip_exactly_once(asked: JobRequest, who: Candidates) -> None:
     chosen, alternates, options = who
-    laid = [item.name for item in plan(asked, *who).chain if item.name != "tier 1"]
+    planned = [item.name for item in plan(asked, *who).chain if item.name != "tier 1"]
     expected = [*(["chosen"] if chosen else []), *(e.id for e in alternates), *(o.name for o in options)]
-    assert sorted(laid) == sorted(expected)
+    assert sorted(planned) == sorted(expected)
 
 
 @given(requests, candidates)

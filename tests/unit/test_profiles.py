@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock_worker.registry.profiling.measured import BLAMELESS, measured, percentile
-from spacedock_worker.registry.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.profiling.measured import BLAMELESS, measured, percentile
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 seconds = st.floats(0, 1000, allow_nan=False)
 
@@ -260,7 +260,7 @@ def test_a_file_that_cannot_be_written_costs_no_run(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from spacedock_worker.registry.profiling.profiles import Run, remembered
+from spacedock_worker.profiling.profiles import Run, remembered
 
 with remembered(Path(sys.argv[1])) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

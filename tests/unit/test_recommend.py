@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from spacedock_worker.recommend.recommend import Recommendation, Recommender
+from spacedock_worker.recommend.tasks import analyse
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
-from spacedock_worker.registry.ranking.recommend import Recommendation, Recommender
-from spacedock_worker.registry.ranking.tasks import analyse
-from spacedock_worker.registry.shelf import Shelf
+from spacedock_worker.registry.snapshot import Snapshot
 
 AUDIO = frozenset({"audio"})
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -26,11 +26,11 @@ class Held:
     spaces: Mapping[str, SpaceEntry]
     measured: Mapping[str, Any] | None = None
 
-    def shelf(self) -> Shelf:
-        return Shelf(self.spaces, {}) if not hasattr(self, "_shelf") else self._shelf
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.spaces, {}) if not hasattr(self, "_snapshot") else self._snapshot
 
     def __post_init__(self) -> None:
-        self._shelf = Shelf(self.spaces, {})
+        self._snapshot = Snapshot(self.spaces, {})
 
     def all(self) -> Mapping[str, Any]:
         return self.measured or {}
@@ -185,7 +185,7 @@ def test_a_change_of_the_registry_counts_at_once() -> None:
     task = analyse("transcribe", AUDIO)
     assert names(recommender.recommend(task)) == ["a"]
     assert recommender.is_ready
-    held._shelf = Shelf({"b": listener("b")}, {})
+    held._snapshot = Snapshot({"b": listener("b")}, {})
     assert not recommender.is_ready
     assert names(recommender.recommend(task)) == ["b"]
 

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacedock_worker.registry import chunks, layout
-from spacedock_worker.registry.chunks import Chunks
+from spacedock_worker.registry import layout
 from spacedock_worker.registry.file import default_text
+from spacedock_worker.registry.layout import Chunks
 
 LINES = (
     "spaces:",
@@ -80,16 +80,16 @@ def test_whatever_the_lines_are_the_layout_is_the_same(first: list[str], second:
 @pytest.mark.parametrize("after", ["", "\n", "# end", "categories:\n  a: [b]\nmore: {}\n"])
 def test_only_new_entries_are_looked_through(monkeypatch: pytest.MonkeyPatch, after: str) -> None:
     text, seen = default_text() + after, []
-    found = Chunks()
-    assert found.layout(text) == layout.layout(text)
+    found, whole = Chunks(), layout.layout
+    assert found.layout(text) == whole(text)
 
     def noted(text: str) -> layout.Layout:
         seen.append(text)
-        return layout.layout(text)
+        return whole(text)
 
-    monkeypatch.setattr(chunks, "layout", noted)
+    monkeypatch.setattr(layout, "layout", noted)
     edited = text.replace("CLIP scores of labels", "CLIP's scores of labels")
-    assert found.layout(edited) == layout.layout(edited)
+    assert found.layout(edited) == whole(edited)
     # What is no Space, and the one that is new.
     assert len(seen) == 2
     assert "CLIP's" in seen[1]

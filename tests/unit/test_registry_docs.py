@@ -20,9 +20,9 @@ PAGE = (
 def test_the_example_is_a_registry(tmp_path: Path) -> None:
     path = tmp_path / "registry.yaml"
     path.write_text(PAGE.split("```yaml\n")[1].partition("```")[0])
-    shelf = Registry(path).shelf()
-    assert shelf.warnings == ()
-    assert [entry.id for entry in shelf.alternates(shelf.spaces["clip-analysis"])] == ["my-clip"]
+    snapshot = Registry(path).snapshot()
+    assert snapshot.warnings == ()
+    assert [entry.id for entry in snapshot.alternates(snapshot.spaces["clip-analysis"])] == ["my-clip"]
 
 
 def test_the_table_has_every_field_and_no_other() -> None:

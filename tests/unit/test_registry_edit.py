@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from spacedock.connection import connect
-from spacedock.control import Call, Op, Reply
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.files import payload_of
+from spacedock.rpc import Call, Op, Reply
 from spacedock.submission import upload
-from spacedock_worker.registry.desk import RegistryDesk
+from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.file import Registry
 
 
@@ -23,15 +23,15 @@ def registry(tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-def desk(registry: Registry, tmp_path: Path) -> RegistryDesk:
-    return RegistryDesk(registry, tmp_path / "repositories")
+def desk(registry: Registry, tmp_path: Path) -> RegistryHandler:
+    return RegistryHandler(registry, tmp_path / "repositories")
 
 
 def document(registry: Registry) -> Any:
     return yaml.safe_load(registry.path.read_text(encoding="utf-8"))
 
 
-async def ask(desk: RegistryDesk, op: Op, url: str = "unix:///nowhere", **fields: Any) -> Reply:
+async def ask(desk: RegistryHandler, op: Op, url: str = "unix:///nowhere", **fields: Any) -> Reply:
     async with connect(url) as redis:
         return await desk.answer(Call(id="1", op=op, **fields), redis)
 
@@ -111,7 +111,7 @@ def test_a_removed_space_leaves_its_categories(registry: Registry) -> None:
     registry.add("clip", {"category": "images"})
     registry.remove("mood")
     assert document(registry)["categories"] == {"images": ["clip"]}
-    assert list(registry.shelf().spaces) == ["clip"]
+    assert list(registry.snapshot().spaces) == ["clip"]
 
 
 def test_a_space_that_is_not_there_cannot_be_removed(registry: Registry) -> None:
@@ -120,14 +120,14 @@ def test_a_space_that_is_not_there_cannot_be_removed(registry: Registry) -> None
 
 
 @pytest.mark.parametrize("field", ["repository", "auth", "secrets", "runtime", "writable_root"])
-async def test_what_is_the_hosts_own_cannot_be_set_by_a_client(desk: RegistryDesk, field: str) -> None:
+async def test_what_is_the_hosts_own_cannot_be_set_by_a_client(desk: RegistryHandler, field: str) -> None:
     reply = await ask(desk, Op.ADD, name="mood", entry={field: "/etc"})
     assert reply.error == f"Space 'mood': {field} can only be set in the registry's file on the host"
 
 
 @pytest.mark.parametrize("field", ["id", "colour"])
 async def test_an_unknown_field_of_a_client_is_refused(
-    desk: RegistryDesk, registry: Registry, field: str
+    desk: RegistryHandler, registry: Registry, field: str
 ) -> None:
     reply = await ask(desk, Op.ADD, name="mood", entry={field: "/etc"})
     assert reply.error == f"Space 'mood': unknown field {field}"
@@ -135,7 +135,7 @@ async def test_an_unknown_field_of_a_client_is_refused(
 
 
 async def test_a_clients_repository_is_kept_by_its_content(
-    desk: RegistryDesk, registry: Registry, redis_url: str, tmp_path: Path
+    desk: RegistryHandler, registry: Registry, redis_url: str, tmp_path: Path
 ) -> None:
     sent = payload_of("mood.tar", b"tar")
     async with connect(redis_url) as redis:
@@ -143,17 +143,17 @@ async def test_a_clients_repository_is_kept_by_its_content(
     reply = await ask(desk, Op.ADD, redis_url, name="mood", repository=sent.ref)
     kept = tmp_path / "repositories" / f"{sent.ref.sha256}.tar"
     assert (reply.error, kept.read_bytes()) == (None, b"tar")
-    assert registry.shelf().get("mood").repository == str(kept)
+    assert registry.snapshot().get("mood").repository == str(kept)
 
 
-async def test_a_repository_that_never_came_is_told(desk: RegistryDesk, redis_url: str) -> None:
+async def test_a_repository_that_never_came_is_told(desk: RegistryHandler, redis_url: str) -> None:
     reply = await ask(desk, Op.ADD, redis_url, name="mood", repository=payload_of("mood.tar", b"x").ref)
     assert "is kept no longer" in (reply.error or "")
 
 
 @pytest.mark.parametrize("op", [Op.SHOW, Op.REMOVE])
 async def test_an_unknown_space_is_told_with_those_that_there_are(
-    desk: RegistryDesk, registry: Registry, op: Op
+    desk: RegistryHandler, registry: Registry, op: Op
 ) -> None:
     registry.add("mood", {})
     reply = await ask(desk, op, name="mod")
@@ -161,11 +161,11 @@ async def test_an_unknown_space_is_told_with_those_that_there_are(
 
 
 @pytest.mark.parametrize("op", [Op.SHOW, Op.REMOVE, Op.ADD])
-async def test_a_call_without_a_name_is_told(desk: RegistryDesk, op: Op) -> None:
+async def test_a_call_without_a_name_is_told(desk: RegistryHandler, op: Op) -> None:
     assert (await ask(desk, op)).error == "the call names no Space"
 
 
-async def test_the_list_has_the_spaces_and_the_warnings(desk: RegistryDesk, registry: Registry) -> None:
+async def test_the_list_has_the_spaces_and_the_warnings(desk: RegistryHandler, registry: Registry) -> None:
     registry.path.write_text("spaces: {mood: {}, bad: {port: 0}}")
     reply = await ask(desk, Op.LIST)
     assert (list(reply.spaces), len(reply.warnings)) == (["mood"], 1)
@@ -173,16 +173,20 @@ async def test_the_list_has_the_spaces_and_the_warnings(desk: RegistryDesk, regi
 
 async def test_a_registry_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    desk = RegistryDesk(Registry(tmp_path / "file/registry.yaml"), tmp_path)
+    desk = RegistryHandler(Registry(tmp_path / "file/registry.yaml"), tmp_path)
     assert "cannot be written" in ((await ask(desk, Op.ADD, name="mood")).error or "")
 
 
-async def test_a_registry_of_other_shape_is_told_and_no_crash(desk: RegistryDesk, registry: Registry) -> None:
+async def test_a_registry_of_other_shape_is_told_and_no_crash(
+    desk: RegistryHandler, registry: Registry
+) -> None:
     registry.path.write_text("spaces: [mood]")
     assert "mend the file first" in ((await ask(desk, Op.ADD, name="mood")).error or "")
 
 
-async def test_a_space_that_is_left_out_is_told_with_its_line(desk: RegistryDesk, registry: Registry) -> None:
+async def test_a_space_that_is_left_out_is_told_with_its_line(
+    desk: RegistryHandler, registry: Registry
+) -> None:
     registry.path.write_text("spaces:\n  mood:\n    id: mood\n    prt: 1\n")
     reply = await ask(desk, Op.SHOW, name="mood")
     assert f"{registry.path}:4:5: spaces.mood: unknown key 'prt'" in (reply.error or "")
@@ -193,9 +197,9 @@ def test_a_file_that_is_no_yaml_for_a_while_hides_no_space(tmp_path: Path) -> No
     registry = Registry(tmp_path / "registry.yaml")
     registry.add("one", {})
     registry.path.write_text("spaces: [", encoding="utf-8")
-    shelf = registry.shelf()
-    assert "one" in shelf.spaces
-    assert "not YAML" in shelf.warnings[0]
+    snapshot = registry.snapshot()
+    assert "one" in snapshot.spaces
+    assert "not YAML" in snapshot.warnings[0]
 
 
 def test_an_edit_keeps_the_permissions_of_the_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.registry.shelf import Shelf
+from spacedock_worker.registry.snapshot import Snapshot
 
 SEED = """\
 spaces:
@@ -53,9 +53,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "registry.yaml"
 
 
-def read(path: Path, document: Any) -> Shelf:
+def read(path: Path, document: Any) -> Snapshot:
     path.write_text(document if isinstance(document, str) else yaml.safe_dump(document), encoding="utf-8")
-    return Registry(path).shelf()
+    return Registry(path).snapshot()
 
 
 def test_the_seeds_registry_loads_as_it_is(path: Path) -> None:
@@ -65,18 +65,18 @@ def test_the_seeds_registry_loads_as_it_is(path: Path) -> None:
 
 
 def test_a_category_that_names_a_missing_space_is_a_warning(path: Path) -> None:
-    shelf = read(path, SEED)
-    assert shelf.warnings == (f"{path}:15:7: categories.image_processing: no Space 'stable-diffusion'",)
-    assert [entry.id for entry in shelf.in_category("image_processing")] == ["clip-analysis"]
+    snapshot = read(path, SEED)
+    assert snapshot.warnings == (f"{path}:15:7: categories.image_processing: no Space 'stable-diffusion'",)
+    assert [entry.id for entry in snapshot.in_category("image_processing")] == ["clip-analysis"]
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "spaces:\ncategories:\n", "{}"])
 def test_an_empty_registry_is_fine(path: Path, text: str) -> None:
-    assert read(path, text) == Shelf({}, {})
+    assert read(path, text) == Snapshot({}, {})
 
 
 def test_a_missing_registry_is_an_empty_one(path: Path) -> None:
-    assert Registry(path).shelf() == Shelf({}, {})
+    assert Registry(path).snapshot() == Snapshot({}, {})
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_a_missing_registry_is_an_empty_one(path: Path) -> None:
 )
 def test_a_bad_entry_is_a_warning_and_the_rest_loads(path: Path, row: Any, warning: str) -> None:
     text = yaml.safe_dump({"spaces": {"good": {"id": "good"}, "bad": row}}, sort_keys=False)
-    shelf = read(path, text)
-    assert list(shelf.spaces) == ["good"]
-    assert shelf.warnings[0].startswith(f"{path}:{warning}")
+    snapshot = read(path, text)
+    assert list(snapshot.spaces) == ["good"]
+    assert snapshot.warnings[0].startswith(f"{path}:{warning}")
 
 
 @pytest.mark.parametrize(
@@ -118,24 +118,24 @@ def test_a_bad_entry_is_a_warning_and_the_rest_loads(path: Path, row: Any, warni
     ],
 )
 def test_a_bad_part_is_a_warning_and_the_rest_loads(path: Path, document: Any, warning: str | None) -> None:
-    shelf = read(path, yaml.safe_dump(document))
-    assert list(shelf.spaces) == ["good"]
-    assert len(shelf.warnings) == (1 if warning else 0)
-    assert not warning or warning.split(": ", 1)[1] in shelf.warnings[0]
+    snapshot = read(path, yaml.safe_dump(document))
+    assert list(snapshot.spaces) == ["good"]
+    assert len(snapshot.warnings) == (1 if warning else 0)
+    assert not warning or warning.split(": ", 1)[1] in snapshot.warnings[0]
 
 
 @pytest.mark.parametrize(
     "text", ["[1, 2]", "just words", "spaces: [", "a: !!python/object:os.system {}", "\t"]
 )
 def test_a_file_that_is_no_registry_is_one_warning(path: Path, text: str) -> None:
-    shelf = read(path, text)
-    assert (shelf.spaces, len(shelf.warnings)) == ({}, 1)
+    snapshot = read(path, text)
+    assert (snapshot.spaces, len(snapshot.warnings)) == ({}, 1)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a: \x00"])
 def test_a_file_that_is_no_text_is_one_warning(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    (warning,) = Registry(path).shelf().warnings
+    (warning,) = Registry(path).snapshot().warnings
     assert "codec" not in warning
 
 
@@ -145,36 +145,36 @@ def test_a_file_that_is_no_text_is_one_warning(path: Path, content: bytes) -> No
 )
 def test_a_value_that_there_is_not_is_a_warning_and_the_rest_loads(path: Path, value: str) -> None:
     path.write_text(f"spaces:\n  odd:\n    id: odd\n    inputs: {{a: {value}}}\n  good: {{id: good}}\n")
-    shelf = Registry(path).shelf()
-    assert list(shelf.spaces) == ["good"]
-    (warning,) = shelf.warnings
+    snapshot = Registry(path).snapshot()
+    assert list(snapshot.spaces) == ["good"]
+    (warning,) = snapshot.warnings
     assert warning.startswith(f"{path}:4:5: spaces.odd: not readable: it has a date or a number")
 
 
 def test_a_category_that_is_no_value_at_all_is_a_warning(path: Path) -> None:
     path.write_text("spaces:\n  good: {id: good}\ncategories:\n  none:\n  odd: 2020-99-99\n")
-    shelf = Registry(path).shelf()
-    assert list(shelf.spaces) == ["good"]
-    assert shelf.warnings == (f"{path}:5:3: categories.odd: not a list of names",)
+    snapshot = Registry(path).snapshot()
+    assert list(snapshot.spaces) == ["good"]
+    assert snapshot.warnings == (f"{path}:5:3: categories.odd: not a list of names",)
 
 
 def test_a_relative_repository_is_beside_the_registry(path: Path) -> None:
-    shelf = read(path, {"spaces": {"a": {"repository": "spaces/a"}}})
-    assert shelf.get("a").repository == str(path.parent / "spaces/a")
+    snapshot = read(path, {"spaces": {"a": {"repository": "spaces/a"}}})
+    assert snapshot.get("a").repository == str(path.parent / "spaces/a")
 
 
 def test_a_name_that_yaml_reads_as_a_number_is_a_name(path: Path) -> None:
     registry = Registry(path)
     assert read(path, "spaces:\n  1: {}\n").get("1").id == "1"
     registry.remove("1")
-    assert registry.shelf().spaces == {}
+    assert registry.snapshot().spaces == {}
 
 
 def test_alternates_are_the_others_of_the_categories(path: Path) -> None:
     spaces = {name: {"category": "x" if name < "c" else "y"} for name in "abcd"}
-    shelf = read(path, {"spaces": spaces, "categories": {"x": ["b", "d"], "z": ["a", "c"]}})
-    assert [entry.id for entry in shelf.alternates(shelf.spaces["a"])] == ["c", "b", "d"]
-    assert [entry.id for entry in shelf.alternates(shelf.spaces["b"])] == ["d", "a"]
+    snapshot = read(path, {"spaces": spaces, "categories": {"x": ["b", "d"], "z": ["a", "c"]}})
+    assert [entry.id for entry in snapshot.alternates(snapshot.spaces["a"])] == ["c", "b", "d"]
+    assert [entry.id for entry in snapshot.alternates(snapshot.spaces["b"])] == ["d", "a"]
 
 
 def test_an_unknown_space_is_told_with_those_that_there_are(path: Path) -> None:
@@ -184,25 +184,25 @@ def test_an_unknown_space_is_told_with_those_that_there_are(path: Path) -> None:
 
 def test_an_edit_by_hand_is_picked_up(path: Path) -> None:
     registry = Registry(path)
-    assert "new" not in registry.shelf().spaces
+    assert "new" not in registry.snapshot().spaces
     path.write_text("spaces: {new: {}}")
-    assert "new" in registry.shelf().spaces
+    assert "new" in registry.snapshot().spaces
 
 
 def test_a_registry_that_was_taken_away_is_empty_and_one_that_comes_back_is_read(path: Path) -> None:
     registry = Registry(path)
     registry.add("a", {})
     path.rename(path.with_suffix(".away"))
-    assert not registry.shelf().spaces
+    assert not registry.snapshot().spaces
     path.with_suffix(".away").rename(path)
-    assert "a" in registry.shelf().spaces
+    assert "a" in registry.snapshot().spaces
 
 
 def test_the_edit_of_one_process_is_seen_by_another(path: Path) -> None:
     mine, theirs = Registry(path), Registry(path)
-    mine.shelf()
+    mine.snapshot()
     theirs.add("a", {})
-    assert "a" in mine.shelf().spaces
+    assert "a" in mine.snapshot().spaces
 
 
 def test_two_processes_that_add_at_once_lose_nothing(path: Path) -> None:
@@ -216,10 +216,10 @@ def test_two_processes_that_add_at_once_lose_nothing(path: Path) -> None:
         for adder in adders:
             adder.stdin.write(b"!")
             adder.stdin.flush()
-    shelf = Registry(path).shelf()
-    assert {f"{who}-{n}" for who in ("one", "two") for n in range(50)} == set(shelf.spaces)
-    assert set(shelf.categories["many"]) == set(shelf.spaces)
-    assert shelf.warnings == ()
+    snapshot = Registry(path).snapshot()
+    assert {f"{who}-{n}" for who in ("one", "two") for n in range(50)} == set(snapshot.spaces)
+    assert set(snapshot.categories["many"]) == set(snapshot.spaces)
+    assert snapshot.warnings == ()
 
 
 def test_a_reader_never_sees_half_a_file(path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spacedock.connection import connect
-from spacedock.control import Call, Op, Reply
-from spacedock_worker.registry.desk import RegistryDesk
+from spacedock.rpc import Call, Op, Reply
+from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 
@@ -47,7 +47,7 @@ def registry(tmp_path: Path) -> Registry:
 
 
 async def add(registry: Registry, name: str, entry: dict[str, Any], *, replace: bool = False) -> Reply:
-    desk = RegistryDesk(registry, registry.path.parent / "repositories")
+    desk = RegistryHandler(registry, registry.path.parent / "repositories")
     call = Call(id="1", op=Op.ADD, name=name, entry=entry, options={"replace": replace})
     async with connect("unix:///nowhere") as redis:
         return await desk.answer(call, redis)
@@ -62,7 +62,7 @@ WALLS = (False, False, "runsc", 512 * 2**20, "none")
 
 async def test_an_entry_that_is_added_again_keeps_its_walls_and_what_is_not_named(registry: Registry) -> None:
     reply = await add(registry, "walled", {"docker_image": "mood:1", "description": "Tells"})
-    entry = registry.shelf().get("walled")
+    entry = registry.snapshot().get("walled")
     assert (reply.error, walls(entry)) == (None, WALLS)
     assert (entry.endpoint, entry.description) == ("/tell", "Tells")
     assert "# By hand." in registry.path.read_text()
@@ -70,7 +70,7 @@ async def test_an_entry_that_is_added_again_keeps_its_walls_and_what_is_not_name
 
 async def test_other_code_keeps_the_walls_and_nothing_else(registry: Registry) -> None:
     reply = await add(registry, "walled", {"docker_image": "other:1"}, replace=True)
-    entry = registry.shelf().get("walled")
+    entry = registry.snapshot().get("walled")
     assert (reply.error, walls(entry)) == (None, WALLS)
     assert (entry.docker_image, entry.endpoint) == ("other:1", None)
 
@@ -99,7 +99,7 @@ async def test_a_client_may_make_a_wall_higher(registry: Registry) -> None:
     assert (await add(registry, "plain", {"network": False, "memory": "1GB"})).error is None
     assert (await add(registry, "plain", {"memory": "256MB"})).error is None
     assert (await add(registry, "plain", {"memory": "512MB"})).error is not None
-    entry = registry.shelf().get("plain")
+    entry = registry.snapshot().get("plain")
     assert (entry.network, entry.memory, entry.hub_id) == (False, 256 * 2**20, "ann/listen")
 
 
@@ -124,7 +124,7 @@ async def test_no_other_code_runs_with_the_secrets_of_a_space(
 
 async def test_words_about_a_space_with_secrets_may_change(registry: Registry) -> None:
     assert (await add(registry, "guarded", {"description": "Tells more"})).error is None
-    entry = registry.shelf().get("guarded")
+    entry = registry.snapshot().get("guarded")
     assert (entry.description, list(entry.secrets)) == ("Tells more", ["TOKEN"])
 
 
@@ -141,5 +141,5 @@ async def test_what_is_no_hub_id_is_refused(registry: Registry, hub_id: str) -> 
 
 def test_no_name_of_the_registry_is_like_that_of_a_jobs_own_space(registry: Registry) -> None:
     registry.path.write_text("spaces:\n  ./mood@0123: {docker_image: a}\n")
-    shelf = registry.shelf()
-    assert (shelf.spaces, len(shelf.warnings)) == ({}, 1)
+    snapshot = registry.snapshot()
+    assert (snapshot.spaces, len(snapshot.warnings)) == ({}, 1)

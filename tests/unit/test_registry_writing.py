@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.registry import exchange, writing
+from spacedock_worker.registry import atomic_write as exchange
+from spacedock_worker.registry import writing
 from spacedock_worker.registry.file import Registry, default_text
 
 BY_HAND = """\
@@ -247,15 +248,17 @@ def test_two_hundred_edits_at_once_and_a_person_lose_nothing(tmp_path: Path) -> 
             # A person is not faster than this; what is tested is where the saves fall.
             time.sleep(1.0)
         assert [editor.returncode for editor in editors] == [0, 0]
-    shelf, text = Registry(path).shelf(), path.read_text()
+    snapshot, text = Registry(path).snapshot(), path.read_text()
     wanted = {f"{who}-{n}" for who in ("one", "two") for n in range(100) if n % 4 != 3}
-    assert set(shelf.spaces) == {"first", *wanted}
-    assert set(shelf.categories["many"]) == wanted
-    assert all(shelf.spaces[f"{who}-{n - 1}"].likes == n for who in ("one", "two") for n in range(3, 100, 4))
+    assert set(snapshot.spaces) == {"first", *wanted}
+    assert set(snapshot.categories["many"]) == wanted
+    assert all(
+        snapshot.spaces[f"{who}-{n - 1}"].likes == n for who in ("one", "two") for n in range(3, 100, 4)
+    )
     assert number > 0
     assert [f"# by hand {one}" in text for one in range(number)] == [True] * number
     assert "  first: {id: first}   # keep\n" in text
-    assert shelf.warnings == ()
+    assert snapshot.warnings == ()
 
 
 def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:
@@ -267,39 +270,39 @@ def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:
         while "one-5:" not in path.read_text():
             assert editor.poll() is None
         editor.send_signal(signal.SIGKILL)
-    assert Registry(path).shelf().warnings == ()
-    assert len(Registry(path).shelf().spaces) >= 4
+    assert Registry(path).snapshot().warnings == ()
+    assert len(Registry(path).snapshot().spaces) >= 4
     Registry(path).add("after", {})
-    assert "after" in Registry(path).shelf().spaces
+    assert "after" in Registry(path).snapshot().spaces
 
 
 def test_a_missing_file_is_begun_with_the_default(tmp_path: Path) -> None:
     path = tmp_path / "deeper" / "registry.yaml"
     registry = Registry(path, default_text())
-    assert "clip-analysis" in registry.shelf().spaces
+    assert "clip-analysis" in registry.snapshot().spaces
     assert path.read_text() == default_text()
     registry.add("mine", {})
     path.unlink()
-    assert "mine" not in registry.shelf().spaces
+    assert "mine" not in registry.snapshot().spaces
     assert path.read_text() == default_text()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs a file system that root cannot write either")
 def test_a_default_that_cannot_be_written_is_used_with_a_warning() -> None:
     registry = Registry(Path("/proc/registry.yaml"), default_text())
-    assert "clip-analysis" in registry.shelf().spaces
-    assert "cannot be written" in registry.shelf().warnings[0]
+    assert "clip-analysis" in registry.snapshot().spaces
+    assert "cannot be written" in registry.snapshot().warnings[0]
 
 
 def test_the_default_has_the_seeds_aliases_and_nobody_who_is_known_to_work(tmp_path: Path) -> None:
-    shelf = Registry(tmp_path / "registry.yaml", default_text()).shelf()
-    assert shelf.warnings == ()
-    aliases = [name for name in shelf.spaces if "/" not in name]
+    snapshot = Registry(tmp_path / "registry.yaml", default_text()).snapshot()
+    assert snapshot.warnings == ()
+    aliases = [name for name in snapshot.spaces if "/" not in name]
     assert len(aliases) == 12
-    assert all(shelf.spaces[name].alternates for name in aliases)
-    assert {other for name in aliases for other in shelf.spaces[name].alternates} <= set(shelf.spaces)
-    assert all(entry.verified == "never" and entry.hub_id for entry in shelf.spaces.values())
-    assert set(shelf.categories) == {
+    assert all(snapshot.spaces[name].alternates for name in aliases)
+    assert {other for name in aliases for other in snapshot.spaces[name].alternates} <= set(snapshot.spaces)
+    assert all(entry.verified == "never" and entry.hub_id for entry in snapshot.spaces.values())
+    assert set(snapshot.categories) == {
         "image_processing",
         "audio_processing",
         "text_processing",

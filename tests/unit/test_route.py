@@ -8,11 +8,11 @@ import pytest
 
 from spacedock.files import FileRef
 from spacedock.request import JobRequest, Tier
-from spacedock_worker.plan import kinds_of
+from spacedock_worker.jobs.plan import kinds_of
+from spacedock_worker.jobs.routing import STEPS, Route, needs_ranking, route
+from spacedock_worker.recommend.recommend import Recommendation
+from spacedock_worker.recommend.tasks import analyse
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.ranking.recommend import Recommendation
-from spacedock_worker.registry.ranking.tasks import analyse
-from spacedock_worker.route import STEPS, Route, needs_ranking, route
 
 MEDIA = {"image": "image/png", "audio": "audio/wav", "text": "text/plain"}
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from spacedock_worker.recommend.search import Index
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.ranking.search import Index
 
 SPACES = [
     SpaceEntry(id="whisper", description="Writes down what is said", tags=("asr",), category="audio"),

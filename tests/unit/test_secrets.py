@@ -9,8 +9,8 @@ import pytest
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
+from spacedock_worker.jobs.secrets import Secrets, masked
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.secrets import Secrets, masked
 
 ENV = {"MINE": "from the environment", "OTHER": "nobody's business"}
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from spacedock_worker.registry.ranking.tasks import SURE, analyse
-from spacedock_worker.registry.ranking.taxonomy import GENERAL, taxonomy
+from spacedock_worker.recommend.tasks import SURE, analyse
+from spacedock_worker.recommend.taxonomy import GENERAL, taxonomy
 
 ASR, CAPTION, VQA = "automatic-speech-recognition", "image-to-text", "visual-question-answering"
 DOCUMENT, CLIP = "document-question-answering", "zero-shot-image-classification"

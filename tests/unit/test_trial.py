@@ -12,10 +12,10 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.hub import HubAwayError, fetch
 from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.space_step import SpaceRunner
-from spacedock_worker.validation.trial import Trials
-from spacedock_worker.validation.validation import verdict
+from spacedock_worker.validation.smoke_test import Trials
+from spacedock_worker.validation.verdict import verdict
 
 NOW = datetime(2025, 1, 2, 3, 4, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock_worker.upkeep.image_choice import Candidate, current, steps, to_free, unneeded
-from spacedock_worker.upkeep.layers import Layer, freed, layers_of, weight
+from spacedock_worker.cleanup.images import Candidate, current, steps, to_free, unneeded
+from spacedock_worker.cleanup.layers import Layer, freed, layers_of, weight
 
 NOW = 1000.0
 
@@ -30,8 +30,8 @@ def stocks(draw: st.DrawFn) -> tuple[dict[str, tuple[Layer, ...]], list[Candidat
 
 
 @given(stocks(), st.integers(0, 600))
-def test_no_more_goes_than_is_needed_and_nothing_that_must_stay(stock, need) -> None:
-    images, candidates = stock
+def test_no_more_goes_than_is_needed_and_nothing_that_must_stay(inventory, need) -> None:
+    images, candidates = inventory
     chosen = to_free(candidates, images, need, NOW)
     ours = {one.id: one for one in candidates}
     assert len(set(chosen)) == len(chosen)
@@ -43,16 +43,16 @@ def test_no_more_goes_than_is_needed_and_nothing_that_must_stay(stock, need) -> 
 
 
 @given(stocks(), st.integers(0, 600))
-def test_the_least_recently_used_go_first_and_those_of_the_registry_last(stock, need) -> None:
-    images, candidates = stock
+def test_the_least_recently_used_go_first_and_those_of_the_registry_last(inventory, need) -> None:
+    images, candidates = inventory
     ours = {one.id: one for one in candidates}
     ranks = [(ours[one].listed, ours[one].last_used) for one in to_free(candidates, images, need, NOW)]
     assert ranks == sorted(ranks)
 
 
 @given(stocks())
-def test_only_what_nothing_uses_is_unneeded(stock) -> None:
-    _, candidates = stock
+def test_only_what_nothing_uses_is_unneeded(inventory) -> None:
+    _, candidates = inventory
     ours = {one.id: one for one in candidates}
     chosen = unneeded(candidates, NOW)
     assert not any(ours[one].held or ours[one].listed or ours[one].last_used >= NOW for one in chosen)
@@ -60,8 +60,8 @@ def test_only_what_nothing_uses_is_unneeded(stock) -> None:
 
 
 @given(stocks())
-def test_what_is_said_of_each_image_adds_up_to_what_is_freed(stock) -> None:
-    images, candidates = stock
+def test_what_is_said_of_each_image_adds_up_to_what_is_freed(inventory) -> None:
+    images, candidates = inventory
     chosen = [one.id for one in candidates]
     rest = [one for one in images if one not in chosen]
     assert sum(size for _, size in steps(images, chosen)) == freed(images, chosen)

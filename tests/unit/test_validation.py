@@ -8,36 +8,34 @@ from typing import Any
 
 import pytest
 
-from spacedock.cli.validating import lines
+from spacedock.cli.commands.validate import lines
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.capacity import Machine
-from spacedock_worker.containers.gpu import Device
-from spacedock_worker.containers.standing import HostStanding
-from spacedock_worker.containers.status import SpaceStatus
+from spacedock_worker.containers.machine.capacity import Machine
+from spacedock_worker.containers.machine.engine_info import EngineInfo
+from spacedock_worker.containers.machine.gpu import Device
+from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import HostBusyError, StepError
+from spacedock_worker.hub.errors import HubSilentError
 from spacedock_worker.images import Image
-from spacedock_worker.images.manifest import Platform
-from spacedock_worker.images.survey import Offer, Standing
+from spacedock_worker.images.oci.manifest import Platform
+from spacedock_worker.images.oci.survey import Availability, Offer
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
-from spacedock_worker.registry.hub.errors import HubSilentError
-from spacedock_worker.validation.samples import letter, picture, samples, sound
-from spacedock_worker.validation.shallow import checks_of
-from spacedock_worker.validation.validation import Check, Findings, HubFacts, HubNews, Mark, verdict
+from spacedock_worker.validation.smoke_test import letter, picture, samples, sound
+from spacedock_worker.validation.static_checks import checks_of
+from spacedock_worker.validation.verdict import Check, Findings, HubCheck, HubFacts, Mark, verdict
 
 GB = 2**30
 NOW = datetime(2025, 1, 2, 3, 4, tzinfo=UTC)
 INFO = {"OSType": "linux", "Architecture": "x86_64"}
-HOST = HostStanding(
-    version="20.10", info=INFO, machine=Machine(8 * GB, True), budget=6 * GB, disk_free=10 * GB
-)
+HOST = EngineInfo(version="20.10", info=INFO, machine=Machine(8 * GB, True), budget=6 * GB, disk_free=10 * GB)
 HERE = Image("h.io/me/x:1", "sha256:1")
-THERE = Offer("h.io/me/x:1", Standing.THERE, digest="sha256:2", size=GB, platforms=(Platform(),))
-MISSING = replace(THERE, standing=Standing.MISSING, size=None, platforms=(), tags=("cpu-1234567",))
-REFUSED = replace(MISSING, standing=Standing.REFUSED, tags=())
-SILENT = replace(MISSING, standing=Standing.SILENT, why="it cannot be reached", tags=())
-HUB = HubNews(HubFacts(sdk="gradio", stage="RUNNING", hardware="cpu-basic"))
-AWAY = HubNews(why="no answer within 5 s")
-NONE = HubNews(missing=True, why="the Hub has no such Space")
+THERE = Offer("h.io/me/x:1", Availability.THERE, digest="sha256:2", size=GB, platforms=(Platform(),))
+MISSING = replace(THERE, standing=Availability.MISSING, size=None, platforms=(), tags=("cpu-1234567",))
+REFUSED = replace(MISSING, standing=Availability.REFUSED, tags=())
+SILENT = replace(MISSING, standing=Availability.SILENT, why="it cannot be reached", tags=())
+HUB = HubCheck(HubFacts(sdk="gradio", stage="RUNNING", hardware="cpu-basic"))
+AWAY = HubCheck(why="no answer within 5 s")
+NONE = HubCheck(missing=True, why="the Hub has no such Space")
 GPU = Device(0, "GPU-0", 80 * GB, 80 * GB)
 
 
@@ -90,7 +88,7 @@ def test_a_repository_that_cannot_be_built_says_why() -> None:
 
 @pytest.mark.parametrize(("sdk", "mark"), [("gradio", "ok"), ("docker", "ok"), ("static", "bad")])
 def test_only_spaces_with_something_to_call_are_supported(sdk: str, mark: str) -> None:
-    said = check(found(entry(hub_id="m/x"), hub=HubNews(HubFacts(sdk=sdk))), "sdk")
+    said = check(found(entry(hub_id="m/x"), hub=HubCheck(HubFacts(sdk=sdk))), "sdk")
     assert said is not None
     assert said.mark.value == mark
 
@@ -108,7 +106,7 @@ def test_only_spaces_with_something_to_call_are_supported(sdk: str, mark: str) -
     ],
 )
 def test_what_the_hub_says_counts(facts: HubFacts, token: bool, mark: str, words: str) -> None:
-    said = check(found(entry(hub_id="m/x"), hub=HubNews(facts, token=token)), "hub")
+    said = check(found(entry(hub_id="m/x"), hub=HubCheck(facts, token=token)), "hub")
     assert said is not None
     assert (said.mark.value, words in said.reason) == (mark, True), said
 
@@ -167,7 +165,7 @@ def test_gpus_must_be_there_where_they_are_wanted(fields: Any, gpus: Any, refuse
 
 
 def test_secrets_are_missing_spoken_of_or_there() -> None:
-    named = HubNews(HubFacts(secrets=("HF_KEY", "A")))
+    named = HubCheck(HubFacts(secrets=("HF_KEY", "A")))
     keyed = entry(hub_id="m/x", secrets=["A"], env={"HF_KEY": "no secret"})
     cases = [
         (found(entry(secrets=["A"]), missing_secret="the secret A of x is missing"), "bad"),
@@ -227,13 +225,13 @@ def test_a_verdict_names_the_first_reason_and_what_is_not_known() -> None:
 def test_what_could_not_be_asked_is_no_verdict() -> None:
     checks = checks_of(found(entry(hub_id="m/x"), offer=SILENT, hub=AWAY))
     assert verdict(checks, NOW, None, deep=False) is None
-    no_engine = checks_of(found(host=HostStanding(trouble="the Docker Engine cannot be reached")))
+    no_engine = checks_of(found(host=EngineInfo(trouble="the Docker Engine cannot be reached")))
     assert verdict(no_engine, NOW, None, deep=False) is None
 
 
 def test_what_the_hub_says_to_do_is_said_once() -> None:
     told = HubSilentError("the Hub cannot be reached")
-    one = check(found(entry(hub_id="m/x"), hub=HubNews(why=str(told))), "hub")
+    one = check(found(entry(hub_id="m/x"), hub=HubCheck(why=str(told))), "hub")
     assert one is not None
     assert f"{one.reason} {one.advice}".count("Check that this host") == 1
 

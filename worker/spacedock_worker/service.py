@@ -11,33 +11,33 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 
 from spacedock.connection import connect
-from spacedock.control import Op
 from spacedock.result import JobResult
+from spacedock.rpc import Op
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.adapters.opening import Opener
-from spacedock_worker.alone import alone
+from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers import Engine, Pool
-from spacedock_worker.containers.gpu import devices
-from spacedock_worker.containers.network import Network
-from spacedock_worker.desks import Desks
-from spacedock_worker.foresight import Foresight
-from spacedock_worker.host import Host
+from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.containers.machine.gpu import devices
+from spacedock_worker.control.dispatcher import Dispatcher
+from spacedock_worker.control.plan import PlanHandler
 from spacedock_worker.images import Images
-from spacedock_worker.model_step import ModelRunner
+from spacedock_worker.jobs.handler import JobHandler
+from spacedock_worker.jobs.model_step import ModelRunner
+from spacedock_worker.jobs.planner import Planner
+from spacedock_worker.jobs.preview import PlanPreview
+from spacedock_worker.jobs.run_recorder import RunRecorder
+from spacedock_worker.jobs.secrets import Secrets
+from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.models import LocalModels, Models
-from spacedock_worker.noting import Noting
-from spacedock_worker.plan_desk import PlanDesk
-from spacedock_worker.planning import Planner
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.profiling.profiles import FILE as PROFILES
+from spacedock_worker.profiling.profiles import ProfileStore
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.registry.file import Registry, default_text
-from spacedock_worker.registry.profiling.profiles import FILE as PROFILES
-from spacedock_worker.registry.profiling.profiles import ProfileStore
-from spacedock_worker.secrets import Secrets
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.space_step import SpaceRunner
-from spacedock_worker.upkeep.keeping import keeping
+from spacedock_worker.state.lockfile import alone
+from spacedock_worker.wiring import build
 from spacedock_worker.witness import WITNESS, Witness
 
 log = structlog.get_logger()
@@ -71,7 +71,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
-        kept = keeping(settings, engine, registry, pool.holding, profiles, await _has_gpu(engine))
+        kept = build(settings, engine, registry, pool.view, profiles, await _has_gpu(engine))
         stack.callback(kept.catalogue.close)
         builds = Network(engine, f"{settings.containers.network_name}-builds")
         stack.push_async_callback(builds.remove)
@@ -80,21 +80,21 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         local = LocalModels() if settings.look_for_models else None
         secrets = Secrets(settings.secrets, os.environ)
         runner = ModelRunner(models, settings.models, local, settings.default_model)
-        spaces = SpaceRunner(images, pool, opener, kept.care, secrets, Noting(profiles))
+        spaces = SpaceRunner(images, pool, opener, kept.policy, secrets, RunRecorder(profiles))
         planner = Planner(registry, runner, kept.recommender, kept.fitting.of, kept.discoverer)
-        host = Host(redis, engine, planner, spaces, runner)
-        foresight = Foresight(
-            settings.containers, images, kept.stock, pool.holding, kept.care, kept.endpoints, profiles
+        host = JobHandler(redis, engine, planner, spaces, runner)
+        preview = PlanPreview(
+            settings.containers, images, kept.inventory, pool.view, kept.policy, kept.endpoints, profiles
         )
         desks = kept.desks(images, pool, opener, secrets) | {
-            Op.PLAN: PlanDesk(planner, foresight).answer,
+            Op.PLAN: PlanHandler(planner, preview).answer,
             Op.VALIDATE: kept.validating(images, pool, spaces, secrets),
             Op.TIERS: kept.tiers(pool, runner),
         }
-        answer = Desks(desks, registry.fresh).answer
+        answer = Dispatcher(desks, registry.fresh).answer
         witness = stack.enter_context(Witness(settings.state_dir / WITNESS))
 
-        async def handle(job: TakenJob, tell: Tell) -> JobResult:
+        async def handle(job: TakenJob, tell: Emit) -> JobResult:
             return await witness.seen(job.id, host.handle(job, tell))
 
         worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs)

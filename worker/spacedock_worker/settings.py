@@ -10,7 +10,7 @@ from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.images import ImageSettings
 from spacedock_worker.logs import LogFormat, LogLevel
 from spacedock_worker.models import ModelEndpoint
-from spacedock_worker.upkeep.lock import LOCK_NAME
+from spacedock_worker.state.space_lock import LOCK_NAME
 
 
 class WorkerSettings(BaseModel):

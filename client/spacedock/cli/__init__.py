@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 
-from spacedock.cli.exits import INTERRUPTED
+from spacedock.cli.exit_codes import INTERRUPTED
 
 
 def main() -> None:

@@ -7,9 +7,10 @@ import sys
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from spacedock.cli import batch, cleanup, jobs, run, seed, spaces, tiers
-from spacedock.cli.exits import INTERRUPTED, USAGE
-from spacedock.cli.printing import say
+from spacedock.cli import legacy_syntax as seed
+from spacedock.cli.commands import batch, cleanup, jobs, run, spaces, tiers
+from spacedock.cli.exit_codes import INTERRUPTED, USAGE
+from spacedock.cli.output.text import say
 from spacedock.errors import SpacedockError
 
 app = typer.Typer(

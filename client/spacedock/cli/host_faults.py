@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from spacedock.cli.printing import say
+from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import JobNotFoundError
 from spacedock.result import AnswerKind, JobResult

@@ -27,7 +27,7 @@ Space = Annotated[
 Category = Annotated[
     str | None, typer.Option("--category", metavar="NAME", help="Any Space of this category may answer.")
 ]
-Files = Annotated[
+FilesOption = Annotated[
     list[Path] | None, typer.Option("--file", "-f", metavar="PATH", help="A file to send along; repeatable.")
 ]
 Inputs = Annotated[
@@ -36,7 +36,7 @@ Inputs = Annotated[
         "--input", "-i", metavar="NAME=VALUE", help="An input of the endpoint by its name; repeatable."
     ),
 ]
-Endpoint = Annotated[
+EndpointOption = Annotated[
     str | None, typer.Option("--endpoint", metavar="/NAME", help="The endpoint to call, if not the best fit.")
 ]
 Timeout = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spacedock.cli.printing import say
+from spacedock.cli.output.text import say
 from spacedock.client import Client, is_directory
 from spacedock.errors import NoWorkerError, RefusedError
 

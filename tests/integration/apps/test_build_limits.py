@@ -15,7 +15,7 @@ from tests.integration.apps.test_images import docker_space
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Engine
-from spacedock_worker.containers.network import Network
+from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
 

@@ -14,10 +14,9 @@ import pytest
 
 from spacedock.files import Payload, payload_of
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.base import AppAnswer, AppCall
-from spacedock_worker.adapters.gradio import GradioAdapter, Memory, connect
+from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall
+from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, connect
 from spacedock_worker.adapters.http import AppHttp
-from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.errors import StepError
 
 RunningApp = Callable[[str, str], Awaitable[str]]
@@ -32,8 +31,8 @@ async def app(request: pytest.FixtureRequest, running_app: RunningApp) -> AsyncI
     await adapter.aclose()
 
 
-async def connected(url: str, limits: Limits | None = None) -> GradioAdapter:
-    adapter = await connect(AppHttp(url), Memory(), limits or Limits())
+async def connected(url: str, limits: AnswerLimits | None = None) -> GradioAdapter:
+    adapter = await connect(AppHttp(url), LearnedEndpoints(), limits or AnswerLimits())
     assert adapter is not None
     return adapter
 
@@ -209,7 +208,7 @@ async def test_endpoints_that_fit_equally_are_listed(app: GradioAdapter) -> None
 
 
 async def test_a_file_over_the_limit_is_refused(running_app: RunningApp) -> None:
-    bounded = await connected(await running_app("components", "6.31.0"), Limits(file=100))
+    bounded = await connected(await running_app("components", "6.31.0"), AnswerLimits(file=100))
     with pytest.raises(StepError, match="over the limit") as caught:
         await ask(bounded, endpoint="/tone")
     await bounded.aclose()

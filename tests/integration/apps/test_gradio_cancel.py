@@ -18,14 +18,14 @@ from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppCall
-from spacedock_worker.adapters.opening import Access, Opener
-from spacedock_worker.chain import Trace
+from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.containers import ContainerSettings, Engine, Pool
-from spacedock_worker.containers.body import OWNER_LABEL
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings
+from spacedock_worker.jobs.chain import StepContext
+from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.space_step import SpaceRunner
 
 SPACE = "g-long"
 STOPPABLE, DEAF = ("5.50.0", "6.31.0"), ("3.50.2", "4.8.0")
@@ -161,17 +161,17 @@ class Runner:
     async def cut_off(self, endpoint: str, until: str) -> bool:
         """Cut a call off when it has come so far; whether a container had to be started for it."""
         hearing = Hearing()
-        trace = Trace(lambda stage, name, message, partial: hearing(message, partial), SPACE)
-        async with under_way(self._take(endpoint, 60.0, trace), hearing, until):
-            return trace.seconds["start"] > 0
+        context = StepContext(lambda stage, name, message, partial: hearing(message, partial), SPACE)
+        async with under_way(self._take(endpoint, 60.0, context), hearing, until):
+            return context.seconds["start"] > 0
 
     async def timed_out(self, endpoint: str, seconds: float) -> bool:
         """Let a call take longer than it may; whether a container had to be started for it."""
-        trace = Trace(lambda stage, name, message, partial: None, SPACE)
+        context = StepContext(lambda stage, name, message, partial: None, SPACE)
         with pytest.raises(StepError) as caught:
-            await self._take(endpoint, seconds, trace)
+            await self._take(endpoint, seconds, context)
         assert caught.value.kind is ErrorKind.TIMEOUT
-        return trace.seconds["start"] > 0
+        return context.seconds["start"] > 0
 
     async def containers(self) -> list[str]:
         """The ids of its containers, once those that are being removed are gone."""
@@ -180,9 +180,9 @@ class Runner:
         async with self._engine.call(Stage.START) as docker:
             return [found.id for found in await docker.containers.list(all=True, filters=filters)]
 
-    async def _take(self, endpoint: str, seconds: float, trace: Trace) -> object:
+    async def _take(self, endpoint: str, seconds: float, context: StepContext) -> object:
         request = JobRequest(prompt="word", endpoint=endpoint, timeout=seconds)
-        return await self._runner.take(self._entry, request, no_files, None, trace)
+        return await self._runner.take(self._entry, request, no_files, None, context)
 
 
 @pytest.fixture

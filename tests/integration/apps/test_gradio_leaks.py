@@ -17,9 +17,9 @@ import pytest
 from spacedock.files import payload_of
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppCall
-from spacedock_worker.adapters.opening import Access, Opener
-from spacedock_worker.containers.body import OWNER_LABEL
-from spacedock_worker.containers.engine import Engine
+from spacedock_worker.adapters.detect import Access, Opener
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
 
 RunningApp = Callable[[str, str], Awaitable[str]]

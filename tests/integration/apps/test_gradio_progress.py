@@ -12,7 +12,7 @@ import pytest
 from tests.apps import Apps
 
 from spacedock_worker.adapters.base import Adapter, AppCall
-from spacedock_worker.adapters.opening import Access, Opener
+from spacedock_worker.adapters.detect import Access, Opener
 
 RunningApp = Callable[[str, str], Awaitable[str]]
 

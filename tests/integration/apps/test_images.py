@@ -17,12 +17,12 @@ import pytest
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppCall
-from spacedock_worker.adapters.opening import Access, Opener
+from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
-from spacedock_worker.containers.engine import RefusedError
+from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
-from spacedock_worker.images.base import choose_base
+from spacedock_worker.images.build.blueprint import choose_base
 
 SENTIMENT = Path(__file__).parents[2] / "spaces" / "sentiment"
 
@@ -171,11 +171,11 @@ async def test_a_cancelled_build_leaves_no_container(engine, images, base, name,
     repository = docker_space(tmp_path, base, f"LABEL test={name}", "RUN sleep 600")
     sleeping = asyncio.Event()
 
-    def hear(text: str) -> None:
+    def on_progress(text: str) -> None:
         if "sleep" in text:
             sleeping.set()
 
-    build = asyncio.create_task(images.get(SpaceSource(name, repository=repository), hear))
+    build = asyncio.create_task(images.get(SpaceSource(name, repository=repository), on_progress))
     await sleeping.wait()
     build.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -248,7 +248,7 @@ async def test_an_image_removed_meanwhile_is_built_again(engine, images, base, n
     image: Image = await images.get(source, silent)
     async with engine.call(Stage.BUILD) as docker:
         await docker.images.delete(image.reference, force=True)
-        with pytest.raises(RefusedError):
+        with pytest.raises(EngineRefusedError):
             async with engine.call(Stage.BUILD) as again:
                 await again.images.inspect(image.reference)
     assert (await images.get(source, silent)).reference == image.reference

@@ -9,10 +9,10 @@ import pytest
 from tests.integration.containers.parts import SERVE
 
 from spacedock.result import Stage
-from spacedock_worker.containers.engine import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.images.base import choose_base
+from spacedock_worker.images.build.blueprint import choose_base
 
 
 @pytest.fixture

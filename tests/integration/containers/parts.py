@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 
 from spacedock.result import Stage
-from spacedock_worker.containers.body import OWNER_LABEL
-from spacedock_worker.containers.engine import Engine
-from spacedock_worker.containers.reap import listed
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.reap import listed
 
 SERVE = ("python3", "-m", "http.server", "7860", "--directory", "/tmp")
 

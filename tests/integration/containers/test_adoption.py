@@ -17,7 +17,7 @@ SOCKET = Path("/run/docker.sock")
 async def test_a_container_that_could_not_be_removed_goes_without_another_start(
     engine: Engine, settings, spec, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("spacedock_worker.containers.adoption.Adoption.__init__.__defaults__", (0.1,))
+    monkeypatch.setattr("spacedock_worker.containers.pool.adoption.Adoption.__init__.__defaults__", (0.1,))
     async with (
         unix_proxy(SOCKET, tmp_path / "d.sock") as proxy,
         Engine(f"unix://{tmp_path}/d.sock") as away,

@@ -12,7 +12,7 @@ from tests.integration.containers.parts import answers, listing, silent
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, Task
-from spacedock_worker.containers.disk import disk_bytes
+from spacedock_worker.containers.pool.disk_watch import disk_bytes
 from spacedock_worker.errors import StepError
 
 MB = 2**20
@@ -88,7 +88,7 @@ async def test_an_app_that_fills_its_cache_is_killed(pool: Pool, engine: Engine,
     assert error.kind is ErrorKind.OUT_OF_DISK
     await pool.settled()
     assert await listing(engine, settings.instance_id) == []
-    caches = pool._starter.ground.caches
+    caches = pool._starter.resources.caches
     assert (await caches.sizes())["greedy"] > DISK
     assert await caches.remove("greedy")
 
@@ -124,7 +124,7 @@ async def test_a_volume_that_an_image_declares_is_bounded(
     assert error.kind is ErrorKind.OUT_OF_DISK
     await pool.settled()
     if "cache" in walls:
-        assert await pool._starter.ground.caches.remove("greedy")
+        assert await pool._starter.resources.caches.remove("greedy")
 
 
 async def test_a_read_only_root_takes_nothing(engine: Engine, settings, spec) -> None:

@@ -12,12 +12,12 @@ from tests.integration.containers.parts import answers, listing, silent
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, Task
-from spacedock_worker.containers.body import Limits, Site, create_body
-from spacedock_worker.containers.container import RunningContainer
-from spacedock_worker.containers.engine import RefusedError
-from spacedock_worker.containers.ground import Ground
-from spacedock_worker.containers.network import Network
-from spacedock_worker.containers.volumes import Caches
+from spacedock_worker.containers.docker.container import RunningContainer
+from spacedock_worker.containers.docker.create_body import ContainerLimits, Site, create_body
+from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.containers.docker.volumes import Caches
+from spacedock_worker.containers.machine.resources import HostResources
 from spacedock_worker.errors import StepError
 
 CACHE = "/home/user/.cache/huggingface"
@@ -38,10 +38,10 @@ async def pool(engine: Engine, settings: ContainerSettings, caches: Caches) -> A
 
 
 @pytest.fixture
-async def ground(engine: Engine, settings: ContainerSettings) -> AsyncIterator[Ground]:
-    ground = Ground(engine, settings, set())
-    yield ground
-    await ground.leave()
+async def resources(engine: Engine, settings: ContainerSettings) -> AsyncIterator[HostResources]:
+    resources = HostResources(engine, settings, set())
+    yield resources
+    await resources.leave()
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_what_the_image_has_there_is_in_a_new_cache(pool, caches, shell) -
 
 async def test_a_cache_in_use_stays(pool, caches, spec) -> None:
     async with pool.lease(spec("mood", cache=CACHE), answers, silent):
-        with pytest.raises(RefusedError, match="in use"):
+        with pytest.raises(EngineRefusedError, match="in use"):
             await caches.remove("mood")
     await pool.close()
     assert await caches.remove("mood") is True
@@ -113,7 +113,7 @@ async def test_a_program_that_cannot_write_its_root_runs_again_with_one_that_it_
     completed = await run(pool, stubborn)
     # The second time, only its user keeps it from that.
     assert (completed.exit_code, b"Permission denied" in completed.stderr.data) == (3, True)
-    assert not pool._starter.ground.roots.read_only(stubborn.digest)
+    assert not pool._starter.resources.roots.read_only(stubborn.digest)
 
 
 async def networks(engine: Engine, names: set[str]) -> dict[str, Any]:
@@ -121,15 +121,15 @@ async def networks(engine: Engine, names: set[str]) -> dict[str, Any]:
         return {n["Name"]: n for n in await docker.networks.list() if n["Name"] in names}
 
 
-async def test_each_daemon_has_a_network_with_and_one_without_a_way_out(engine, ground, spec) -> None:
-    names = {(await ground.site(spec("one", sealed=sealed), "one")).network for sealed in (False, True)}
+async def test_each_daemon_has_a_network_with_and_one_without_a_way_out(engine, resources, spec) -> None:
+    names = {(await resources.site(spec("one", sealed=sealed), "one")).network for sealed in (False, True)}
     found = await networks(engine, names)
     assert {name.endswith("-sealed"): network["Internal"] for name, network in found.items()} == {
         False: False,
         True: True,
     }
     assert all(n["Options"] == {"com.docker.network.bridge.enable_icc": "false"} for n in found.values())
-    await ground.leave()
+    await resources.leave()
     assert await networks(engine, names) == {}
 
 
@@ -146,9 +146,9 @@ async def test_a_network_with_a_way_out_is_not_taken_for_a_sealed_one(engine: En
 
 
 async def test_a_sealed_app_whose_port_must_be_published_is_refused(engine, settings, spec) -> None:
-    ground = Ground(engine, settings.model_copy(update={"publish_ports": True}), set())
+    resources = HostResources(engine, settings.model_copy(update={"publish_ports": True}), set())
     with pytest.raises(StepError, match="cannot be sealed here") as caught:
-        await ground.site(spec("one", sealed=True), "one")
+        await resources.site(spec("one", sealed=True), "one")
     assert (caught.value.stage, caught.value.kind) == (Stage.START, ErrorKind.UNSUPPORTED)
 
 
@@ -161,15 +161,15 @@ async def test_what_a_private_app_prints_is_kept_in_no_log(engine, settings, poo
 async def test_gpus_that_the_engine_cannot_give_are_refused(engine, settings, spec) -> None:
     container = RunningContainer(engine, f"spacedock-{settings.instance_id}")
     site = Site(settings.instance_id, "none", gpus=("GPU-none",))
-    await container.create(create_body(spec("one"), Limits(2**28, 64, 2**24), site))
+    await container.create(create_body(spec("one"), ContainerLimits(2**28, 64, 2**24), site))
     try:
-        with pytest.raises(RefusedError, match=r"could not select device driver|nvidia"):
+        with pytest.raises(EngineRefusedError, match=r"could not select device driver|nvidia"):
             await container.start()
     finally:
         await container.remove()
 
 
-async def test_gpus_that_are_not_there_are_refused(ground: Ground, spec) -> None:
+async def test_gpus_that_are_not_there_are_refused(resources: HostResources, spec) -> None:
     with pytest.raises(StepError, match="GPU-none, which this host does not have") as caught:
-        await ground.site(replace(spec("one"), gpu=("GPU-none",)), "one")
+        await resources.site(replace(spec("one"), gpu=("GPU-none",)), "one")
     assert (caught.value.stage, caught.value.kind) == (Stage.START, ErrorKind.UNSUPPORTED)

@@ -9,7 +9,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Pool
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.privacy import withheld
+from spacedock_worker.jobs.redaction import withheld
 
 
 async def failure(pool: Pool, spec: ContainerSpec) -> StepError:
@@ -30,9 +30,9 @@ async def test_an_engine_that_refuses_every_container_is_the_hosts_fault(engine,
             assert str(error).startswith("this host can start no Space")
             assert "no-such-runtime" in str(error)
             assert "containers.runtime" in str(error)
-        assert pool.holding.host_fault == str(error)
+        assert pool.view.host_fault == str(error)
         # No Space rests for what is not its fault.
-        assert all(one.quarantined_for is None for one in pool.holding.status().values())
+        assert all(one.quarantined_for is None for one in pool.view.status().values())
     assert await ours(engine, settings.instance_id) == []
 
 
@@ -44,7 +44,7 @@ async def test_a_container_that_is_refused_alone_is_its_spaces_fault(engine, set
         assert "withheld" in withheld(error)
         error = await failure(pool, ContainerSpec("two", "spacedock/no-such-image:1", "sha256:none"))
         assert not error.host
-        assert pool.holding.host_fault is None
+        assert pool.view.host_fault is None
     assert await ours(engine, settings.instance_id) == []
 
 
@@ -57,9 +57,9 @@ async def test_a_network_that_cannot_be_made_is_told_until_a_start_succeeds(engi
         assert (error.kind, error.host) == (ErrorKind.START_FAILED, True)
         assert name in withheld(error)
         assert "docker network ls" in withheld(error)
-        assert pool.holding.host_fault == str(error)
+        assert pool.view.host_fault == str(error)
         async with engine.call(Stage.START):
             await taken.delete()
         async with pool.lease(spec("one", private=True, sealed=True), answers, silent) as lease:
             assert lease.app.url.startswith("http://")
-        assert pool.holding.host_fault is None
+        assert pool.view.host_fault is None

@@ -13,10 +13,10 @@ from aiodocker import Docker
 from tests.integration.containers.parts import answers, never, ours, silent
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.body import OWNER_LABEL
-from spacedock_worker.containers.engine import Engine, RefusedError
-from spacedock_worker.containers.network import Network
-from spacedock_worker.containers.pool import Pool
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
@@ -213,11 +213,11 @@ async def test_a_cancelled_wait_for_the_app_leaves_nothing_behind(engine, settin
     async with Pool(engine, settings) as pool:
 
         async def use() -> None:
-            def hear(text: str) -> None:
+            def on_progress(text: str) -> None:
                 if "until it answers" in text:
                     waiting.set()
 
-            async with pool.lease(spec("one"), never, hear):
+            async with pool.lease(spec("one"), never, on_progress):
                 pass
 
         user = asyncio.create_task(use())
@@ -327,7 +327,7 @@ async def test_an_engine_that_does_not_answer_is_given_up(tmp_path: Path) -> Non
 
 
 async def test_what_the_engine_refuses_is_told_from_its_absence(engine) -> None:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(EngineRefusedError) as caught:
         async with engine.call(Stage.START) as docker:
             await docker.containers.container("spacedock-no-such").show()
     assert caught.value.status == 404

@@ -8,8 +8,8 @@ from collections import Counter
 
 from tests.integration.containers.parts import Page, answers, listing, silent
 
-from spacedock_worker.containers.engine import Engine
-from spacedock_worker.containers.pool import Pool
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
 
 MB = 2**20
 SPACES = {"one": 64 * MB, "two": 64 * MB, "three": 128 * MB, "four": 64 * MB, "five": 192 * MB}

@@ -10,9 +10,9 @@ import pytest
 from tests.integration.containers.parts import answers, never, silent, states
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers.pool import Pool
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError
-from spacedock_worker.registry.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 MB = 2**20
 GREEDY = "import http.server as h\nkept = b'x' * 100 * 2**20\nh.test(h.SimpleHTTPRequestHandler, port=7860)"

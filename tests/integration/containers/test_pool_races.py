@@ -13,10 +13,10 @@ from aiodocker import Docker
 from tests.integration.containers.parts import Page, answers, ours, silent
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.capacity import look
-from spacedock_worker.containers.engine import CALL_SECONDS, Engine
-from spacedock_worker.containers.pool import Pool
-from spacedock_worker.containers.task import Task
+from spacedock_worker.containers.docker.engine import CALL_SECONDS, Engine
+from spacedock_worker.containers.docker.task import Task
+from spacedock_worker.containers.machine.capacity import look
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError, TryAgainError
 
 
@@ -79,7 +79,7 @@ async def test_a_container_that_is_given_up_while_a_call_looks_at_it_stays_for_t
             engine.holds = lambda stage, seconds: stage is Stage.READY
             late = asyncio.create_task(use(pool, shared))
             await engine.reached.wait()
-            await pool.holding.forget("one")
+            await pool.view.forget("one")
             engine.open.set()
             assert await late > 0
             await pool.settled()
@@ -94,7 +94,7 @@ async def test_a_removal_that_is_cut_off_with_its_start_is_done_in_the_end(setti
         await use(pool, spec("one"))
         await until(pool, "1 asleep")
         # Nobody hears of its death: the call that wakes it is the first to see.
-        await pool._sentry.stop()
+        await pool._monitor.stop()
         async with engine.call(Stage.START) as docker:
             container = docker.containers.container((await ours(engine, settings.instance_id))[0])
             await container.unpause()
@@ -191,8 +191,8 @@ async def test_an_adopted_container_that_runs_is_watched_before_it_is_used(
         url = lease.app.url
     # As a kill leaves it.
     first._closed = True
-    await first._sentry.stop()
-    for place in first._places:
+    await first._monitor.stop()
+    for place in first._slots:
         place.keep_warm()
     async with Pool(engine, noted) as pool:
         assert repr(pool) == "<Pool 1/3 containers: 1 asleep; 0 waiting>"
@@ -204,8 +204,8 @@ async def test_an_adopted_container_that_runs_is_watched_before_it_is_used(
 async def test_a_container_that_may_use_a_gpu_is_never_paused(engine, settings, spec) -> None:
     async with Pool(engine, settings.model_copy(update={"pause_seconds": 0.1})) as pool:
         # As on a host that has one; the engine is asked for none, as none is there.
-        pool._starter.ground._machine = replace(await look(engine), gpus=1)
+        pool._starter.resources._machine = replace(await look(engine), gpus=1)
         await use(pool, spec("one", gpu="auto"))
-        [place] = pool._places
+        [place] = pool._slots
         assert place.cooler is not None
         assert place.cooler.when() == place.since + settings.idle_seconds

@@ -9,8 +9,8 @@ import pytest
 from tests.integration.containers.parts import Page, answers, never, ours, silent, states
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.engine import Engine
-from spacedock_worker.containers.pool import Pool
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
 
@@ -74,7 +74,7 @@ async def test_a_container_that_dies_while_it_sleeps_is_started_anew(engine, set
         await use(pool, spec("one"))
         await until(pool, engine, settings.instance_id, "paused")
         # Nobody hears of it: the pool is asked before the engine tells.
-        await pool._sentry.stop()
+        await pool._monitor.stop()
         async with engine.call(Stage.START) as docker:
             container = docker.containers.container((await ours(engine, settings.instance_id))[0])
             await container.unpause()
@@ -86,7 +86,7 @@ async def test_a_place_that_is_given_up_twice_is_not_used_again(engine, settings
     one = settings.model_copy(update={"max_containers": 1, "stopped_seconds": 60.0})
     async with Pool(engine, one) as pool:
         await use(pool, spec("one"))
-        [place] = pool._places
+        [place] = pool._slots
         pool._lifecycle.give_up(place)
         pool._lifecycle.discard(place)
         assert await use(pool, spec("one")) > 0
@@ -217,8 +217,8 @@ def noted(settings: ContainerSettings, folder: Path) -> ContainerSettings:
 async def abandon(pool: Pool[Page]) -> None:
     """Leave the pool as a kill does: its containers stay, nothing is said."""
     pool._closed = True
-    await pool._sentry.stop()
-    for place in pool._places:
+    await pool._monitor.stop()
+    for place in pool._slots:
         place.keep_warm()
         if place.app is not None:
             await place.app.aclose()

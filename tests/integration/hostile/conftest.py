@@ -15,7 +15,7 @@ import pytest
 
 from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
-from spacedock_worker.adapters.opening import Access, Opener
+from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Lease, Pool
 from spacedock_worker.images import Images, ImageSettings, SpaceSource
 

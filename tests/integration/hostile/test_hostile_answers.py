@@ -16,23 +16,22 @@ import pytest
 import pytest_asyncio
 from tests.integration.hostile.conftest import SPACES, narrow, serve, silent, spec_of
 
-from spacedock.cli.printing import file_name, printable
+from spacedock.cli.output.text import file_name, printable
 from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.base import Adapter, AppCall
-from spacedock_worker.adapters.limits import Limits
-from spacedock_worker.adapters.opening import Access, Opener
-from spacedock_worker.chain import Trace
+from spacedock_worker.adapters.base import Adapter, AnswerLimits, AppCall
+from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.containers import Engine, Pool
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Images, ImageSettings
+from spacedock_worker.jobs.chain import StepContext
+from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.space_step import SpaceRunner
 
 SECONDS = 20.0
 # What may be read of one answer twice over, while it is put together, and room for this process's own.
-ROOM = 2 * Limits().file + 64 * 2**20
+ROOM = 2 * AnswerLimits().file + 64 * 2**20
 
 
 async def no_files() -> tuple[Payload, ...]:
@@ -103,11 +102,11 @@ async def test_answers_that_only_announce_others_end_with_the_callers_patience(s
 async def test_a_byte_a_second_ends_at_the_calls_timeout(engine, pool, attack: str) -> None:
     runner = SpaceRunner(Images(engine, ImageSettings()), pool, Opener())
     entry = SpaceEntry(id="hostile-server", repository=str(SPACES / "hostile-server"), adapter="openapi")
-    trace = Trace(lambda *told: None, entry.id)
+    context = StepContext(lambda *told: None, entry.id)
     with pytest.raises(StepError, match=r"no answer within 1.5 s") as caught:
-        await runner.take(entry, JobRequest(prompt=attack, timeout=1.5), no_files, None, trace)
+        await runner.take(entry, JobRequest(prompt=attack, timeout=1.5), no_files, None, context)
     assert (caught.value.stage, caught.value.kind) == (Stage.CALL, ErrorKind.TIMEOUT)
-    assert trace.seconds["call"] < 3.0
+    assert context.seconds["call"] < 3.0
     await pool.settled()
     # It is still at it: its container went with the call.
     assert repr(pool) == "<Pool 0/3 containers: none; 0 waiting>"

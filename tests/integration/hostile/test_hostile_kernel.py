@@ -119,10 +119,10 @@ def test_no_namespace_can_be_made_or_entered(got: Got) -> None:
 
 
 def test_processes_outside_are_not_seen_or_traced(got: Got) -> None:
-    trace = got["trace"]
+    context = got["trace"]
     # Numbers start again in each container: the init, the program, and what that program started.
-    assert max(trace["visible"]) < 100
-    assert set(trace["attached"].values()) == set(trace["signalled"].values()) == {"ESRCH"}
+    assert max(context["visible"]) < 100
+    assert set(context["attached"].values()) == set(context["signalled"].values()) == {"ESRCH"}
 
 
 def test_system_calls_for_the_hosts_root_are_refused(got: Got) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from tests.integration.hostile.conftest import attacked, silent
 
-from spacedock.cli.printing import file_name
+from spacedock.cli.output.text import file_name
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.containers import ContainerSettings, Engine, Pool
-from spacedock_worker.containers.body import OWNER_LABEL, SPACE_LABEL
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL
 from spacedock_worker.errors import StepError
 
 

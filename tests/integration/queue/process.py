@@ -16,8 +16,8 @@ from tests.integration.queue.workers import no_registry, succeeded
 from spacedock.connection import answer, connect
 from spacedock.result import JobResult
 from spacedock_worker.logs import configure
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 
 BEGAN = "test:began"
@@ -30,10 +30,10 @@ DIED = "test:died"
 async def main(url: str) -> None:
     """Take jobs until killed."""
     configure("json", "info")
-    async with connect(url) as noting:
+    async with connect(url) as recorder:
 
-        async def handle(job: TakenJob, tell: Tell) -> JobResult:
-            await answer(noting.lpush(BEGAN, job.id))
+        async def handle(job: TakenJob, tell: Emit) -> JobResult:
+            await answer(recorder.lpush(BEGAN, job.id))
             if job.request.prompt.startswith("hang"):
                 await asyncio.Event().wait()
             if job.request.prompt.startswith("die"):

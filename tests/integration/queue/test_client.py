@@ -17,14 +17,14 @@ from spacedock.request import JobRequest
 from spacedock.result import JobResult, Stage
 from spacedock.states import JobState
 from spacedock.sync import SyncClient
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 
 async def test_results_come_in_the_order_of_ending(client: Client, redis_url: str) -> None:
     goes = {f"prompt {number}": asyncio.Event() for number in range(50)}
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         await goes[job.request.prompt].wait()
         return succeeded(job)
 
@@ -91,7 +91,7 @@ async def test_a_wait_may_be_given_up_and_taken_up_again(client: Client, redis_u
 async def test_a_job_is_watched_to_its_end(client: Client, redis_url: str, redis: Redis) -> None:
     go = asyncio.Event()
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         await go.wait()
         tell(Stage.BUILD, "mood", "building", None)
         tell(Stage.CALL, "mood", "calling", None)

@@ -8,17 +8,18 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import succeeded, working
 
-from spacedock import keys, records
+from spacedock import jobs as records
+from spacedock import keys
 from spacedock.client import Client
 from spacedock.errors import JobNotFoundError
 from spacedock.result import JobResult, Output
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 MB = 2**20
 
 
-async def verbose(job: TakenJob, tell: Tell) -> JobResult:
+async def verbose(job: TakenJob, tell: Emit) -> JobResult:
     """Answers with as many megabytes as the prompt says."""
     output = Output(text="x" * int(float(job.request.prompt) * MB))
     return succeeded(job).model_copy(update={"output": output})
@@ -38,12 +39,12 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The count and the bytes of each page of results that is read."""
     read, seen = records.results, []
 
-    async def noting(redis: Redis, job_ids: list[str]) -> list[JobResult]:
+    async def recorder(redis: Redis, job_ids: list[str]) -> list[JobResult]:
         found = await read(redis, job_ids)
         seen.append((len(found), sum(len(result.output.text or "") for result in found)))
         return found
 
-    monkeypatch.setattr(records, "results", noting)
+    monkeypatch.setattr(records, "results", recorder)
     return seen
 
 

@@ -13,9 +13,9 @@ from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedock_worker.queue.blame import MAX_TRIES, SUSPECT_DEATHS, SUSPECT_LOSSES
 from spacedock_worker.queue.claims import Claimed
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.ledger import Lease, Ledger
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.job_store import JobStore, LeaseState
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 
 class Lives:
@@ -24,12 +24,12 @@ class Lives:
     def __init__(self, redis: Redis) -> None:
         self._redis, self.count = redis, 0
 
-    async def claims(self) -> tuple[Ledger, dict[str, Claimed]]:
+    async def claims(self) -> tuple[JobStore, dict[str, Claimed]]:
         """What the next worker gets, once all that waits is due."""
         await self._redis.zadd(keys.QUEUE, dict.fromkeys(await self._redis.zrange(keys.QUEUE, 0, -1), 1))
         self.count += 1
-        ledger = Ledger(self._redis, f"worker-{self.count}")
-        return ledger, {claimed.id: claimed for claimed in await ledger.claim(100, 100)}
+        store = JobStore(self._redis, f"worker-{self.count}")
+        return store, {claimed.id: claimed for claimed in await store.claim(100, 100)}
 
     async def dies(self, *jobs: str) -> None:
         """The worker's death: its jobs are free."""
@@ -65,21 +65,21 @@ async def test_a_job_is_charged_for_a_death_only_while_it_is_executed(
     client: Client, lives: Lives, executed: bool | None, charged: int
 ) -> None:
     job_id = await client.submit("prompt")
-    ledger, _ = await lives.claims()
+    store, _ = await lives.claims()
     await lives.begins(job_id)
     if executed is not None:
-        await ledger.at_work(job_id, False)
-        await ledger.at_work(job_id, executed)
+        await store.at_work(job_id, False)
+        await store.at_work(job_id, executed)
     await lives.dies(job_id)
     assert await deaths(lives, job_id) == charged
 
 
 async def test_a_job_that_was_given_back_is_not_charged(client: Client, lives: Lives) -> None:
     job_id = await client.submit("prompt")
-    ledger, _ = await lives.claims()
+    store, _ = await lives.claims()
     await lives.begins(job_id)
-    await ledger.at_work(job_id, True)
-    assert await ledger.release(job_id)
+    await store.at_work(job_id, True)
+    assert await store.release(job_id)
     assert await deaths(lives, job_id) == 0
 
 
@@ -92,7 +92,7 @@ async def test_a_worker_that_was_only_out_of_reach_takes_the_charge_back(
     await lives.dies(job_id)
     taker, claims = await lives.claims()
     assert claims[job_id].deaths == 1
-    assert (await out_of_reach.renew([job_id]))[job_id] is Lease.LOST
+    assert (await out_of_reach.renew([job_id]))[job_id] is LeaseState.LOST
     await taker.release(job_id)
     assert await deaths(lives, job_id) == 0
 
@@ -113,11 +113,11 @@ async def test_suspects_are_run_one_at_a_time(client: Client, lives: Lives) -> N
     await lives.claims()
     await lives.dies(*jobs, innocent)
     # The claim that hears of the death lets them rest; the next one takes what is due.
-    ledger, claims = await lives.claims()
+    store, claims = await lives.claims()
     assert innocent in claims
     assert len(set(claims) & set(jobs)) == 1
-    assert await ledger.claim(100, 100, suspects=1) == []
-    assert len(await ledger.claim(100, 100, suspects=0)) == 1
+    assert await store.claim(100, 100, suspects=1) == []
+    assert len(await store.claim(100, 100, suspects=0)) == 1
 
 
 async def test_a_death_with_a_suspect_at_work_is_charged_to_it_alone(client: Client, lives: Lives) -> None:
@@ -126,11 +126,11 @@ async def test_a_death_with_a_suspect_at_work_is_charged_to_it_alone(client: Cli
     innocent = await client.submit("innocent")
     await lives.claims()
     await lives.dies(innocent)
-    ledger, claims = await lives.claims()
+    store, claims = await lives.claims()
     assert claims[suspect].suspect
     for job_id in (suspect, innocent):
         await lives.begins(job_id)
-    await ledger.at_work(suspect, True)
+    await store.at_work(suspect, True)
     await lives.dies(suspect, innocent)
     _, claims = await lives.claims()
     assert claims[innocent].deaths == 0
@@ -141,11 +141,11 @@ async def test_whoever_ends_a_worker_that_hangs_can_name_the_job(
     client: Client, redis: Redis, lives: Lives
 ) -> None:
     guilty, innocent = await client.submit("guilty"), await client.submit("innocent")
-    ledger, _ = await lives.claims()
+    store, _ = await lives.claims()
     for job_id in (guilty, innocent):
         await lives.begins(job_id)
-    await ledger.at_work(guilty, False)
-    await redis.set(keys.accused(ledger.worker_id), guilty)
+    await store.at_work(guilty, False)
+    await redis.set(keys.accused(store.worker_id), guilty)
     await lives.dies(guilty, innocent)
     _, claims = await lives.claims()
     assert (claims[guilty].deaths, claims[innocent].deaths) == (1, 0)
@@ -156,12 +156,12 @@ async def test_a_job_that_is_lost_again_and_again_before_its_call_is_dead_in_the
 ) -> None:
     job_id = await client.submit("a prompt whose preparation kills workers")
     for _ in range(SUSPECT_LOSSES + 2 * MAX_TRIES):
-        ledger, claims = await lives.claims()
+        store, claims = await lives.claims()
         if claims and claims[job_id].deaths == MAX_TRIES:
             break
         if claims:
             await lives.begins(job_id)
-            await ledger.at_work(job_id, False)
+            await store.at_work(job_id, False)
         await lives.dies(job_id)
     assert claims[job_id].deaths == MAX_TRIES
     await lives.dies(job_id)
@@ -196,7 +196,7 @@ async def test_a_worker_holds_one_suspect_at_a_time(
     running: set[str] = set()
     held = Held()
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         running.add(job.id)
         assert len(running) == 1
         try:

@@ -10,7 +10,7 @@ from spacedock import keys
 from spacedock.client import Client
 from spacedock.errors import JobNotFoundError
 from spacedock.states import JobState
-from spacedock_worker.queue.ledger import Ledger
+from spacedock_worker.queue.job_store import JobStore
 
 
 async def test_a_job_cancelled_in_the_queue_never_runs(client: Client, redis_url: str) -> None:
@@ -51,7 +51,7 @@ async def test_a_job_cancelled_while_its_worker_was_dead_does_not_run_again(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
     job_id = await client.submit("prompt")
-    await Ledger(redis, "dead").claim(read=10, free=1)
+    await JobStore(redis, "dead").claim(read=10, free=1)
     assert await client.cancel(job_id) is JobState.RUNNING
     await lapse(redis, job_id)
     held = Held()

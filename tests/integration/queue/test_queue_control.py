@@ -8,14 +8,15 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import echo, until, working
 
-from spacedock import control, keys, wire
+from spacedock import keys, wire
+from spacedock import rpc as control
 from spacedock.client import Client
 from spacedock.connection import answer
-from spacedock.control import Call, OnProgress, Op, Reply
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.request import JobRequest
+from spacedock.rpc import Call, OnProgress, Op, Reply
 from spacedock.states import JobState
-from spacedock_worker.queue import control as queue_control
+from spacedock_worker.queue import rpc as queue_control
 
 
 class Desk:

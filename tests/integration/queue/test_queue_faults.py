@@ -17,9 +17,9 @@ from spacedock.connection import answer
 from spacedock.request import Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.ledger import Ledger
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 
 
@@ -32,7 +32,7 @@ async def kind_of_failure(client: Client, job_id: str) -> ErrorKind:
 
 
 async def test_a_handler_that_raises_fails_its_job_and_nothing_else(client: Client, redis_url: str) -> None:
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         if job.request.prompt == "raise":
             raise ZeroDivisionError
         return await echo(job, tell)
@@ -45,7 +45,7 @@ async def test_a_handler_that_raises_fails_its_job_and_nothing_else(client: Clie
 
 @pytest.mark.parametrize("data", [object(), "\ud800", b"\xff"], ids=["object", "surrogate", "bytes"])
 async def test_an_answer_that_is_no_json_fails_its_job(client: Client, redis_url: str, data: object) -> None:
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         return succeeded(job).model_copy(update={"output": Output(data=data)})
 
     async with working(redis_url, handle):
@@ -130,14 +130,14 @@ async def test_a_job_whose_time_is_up_ends_once_as_a_timeout(client: Client, red
 async def test_a_result_that_waits_for_redis_when_its_time_is_up_is_written_all_the_same(
     client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, away = Ledger.finish, [True]
+    finish, away = JobStore.finish, [True]
 
-    async def blinking(self: Ledger, result: JobResult, raw: bytes) -> bool:
+    async def blinking(self: JobStore, result: JobResult, raw: bytes) -> bool:
         if away[0]:
             raise ConnectionError("Redis is away")
         return await finish(self, result, raw)
 
-    monkeypatch.setattr(Ledger, "finish", blinking)
+    monkeypatch.setattr(JobStore, "finish", blinking)
     async with working(redis_url) as worker:
         worker.job_timeout_s = 0.3
         job_id = await client.submit("prompt")
@@ -151,7 +151,7 @@ async def test_half_surrogates_in_what_a_job_tells_do_not_end_it(
 ) -> None:
     runs: list[str] = []
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         runs.append(job.id)
         tell(Stage.CALL, said, said, said)
         failure = AttemptError(kind=ErrorKind.APP_ERROR, message=said)
@@ -173,7 +173,7 @@ async def test_half_surrogates_in_a_request_end_in_one_result(
     request = {"v": 1, "prompt": "x", "inputs": {"b": "\ud800"}}
     await redis.hset(keys.job(job_id), "request", json.dumps(request))
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         return succeeded(job).model_copy(update={"output": Output(data=job.request.inputs)})
 
     async with working(redis_url, handle):
@@ -229,7 +229,7 @@ async def test_a_job_that_its_worker_dropped_is_still_in_the_queue(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
     job_id = await client.submit("prompt")
-    await Ledger(redis, "gone").claim(read=10, free=1)
+    await JobStore(redis, "gone").claim(read=10, free=1)
     await lapse(redis, job_id)
     async with working(redis_url):
         assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED

@@ -6,17 +6,18 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, succeeded, working
 
-from spacedock import keys, records, submission
+from spacedock import jobs as records
+from spacedock import keys, submission
 from spacedock.client import Client
 from spacedock.connection import answer
 from spacedock.errors import BadRequestError, WireError
 from spacedock.files import Payload, payload_of
-from spacedock.records import KEEP_RESULT_S
+from spacedock.jobs import KEEP_RESULT_S
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
 from spacedock.states import JobState
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 NO_END = -1
 
@@ -79,7 +80,7 @@ async def test_a_file_of_a_result_is_kept_as_long_as_the_result(
 ) -> None:
     picture = payload_of("a.png", b"a picture")
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         await submission.upload(redis, [picture])
         return succeeded(job).model_copy(update={"output": Output(files=(picture.ref,))})
 

@@ -18,8 +18,8 @@ from spacedock.events import Event
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState
 from spacedock_worker.queue.blame import MAX_TRIES
-from spacedock_worker.queue.job import ended
-from spacedock_worker.queue.ledger import Lease, Ledger
+from spacedock_worker.queue.job_store import JobStore, LeaseState
+from spacedock_worker.queue.runner import ended
 
 # What a killed process leaves behind is the same on every server; starting processes takes time.
 on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
@@ -73,14 +73,14 @@ async def test_a_worker_that_lost_its_lease_writes_no_result_and_takes_no_lease_
     client: Client, redis: Redis
 ) -> None:
     job_id = await client.submit("prompt")
-    old, new = Ledger(redis, "old"), Ledger(redis, "new")
+    old, new = JobStore(redis, "old"), JobStore(redis, "new")
     await old.claim(read=10, free=1)
     await lapse(redis, job_id)
     assert [job.id for job in await new.claim(read=10, free=1)] == [job_id]
 
     assert not await written(old, ended(job_id, JobState.FAILED))
     assert not await old.release(job_id)
-    assert (await old.renew([job_id]))[job_id] is Lease.LOST
+    assert (await old.renew([job_id]))[job_id] is LeaseState.LOST
     await old.tell(Event(job_id=job_id, stage=Stage.CALL, name="old", message="still here"))
 
     assert await redis.get(keys.arq_in_progress(job_id)) == b"new"
@@ -89,26 +89,26 @@ async def test_a_worker_that_lost_its_lease_writes_no_result_and_takes_no_lease_
     assert (await client.result(job_id)).state is JobState.SUCCEEDED
 
 
-async def written(ledger: Ledger, result: JobResult) -> bool:
+async def written(store: JobStore, result: JobResult) -> bool:
     """Write a result as a worker does; whether it was taken."""
-    return await ledger.finish(result, wire.encode(result))
+    return await store.finish(result, wire.encode(result))
 
 
 async def test_a_lease_that_ran_out_is_ours_again_where_nobody_took_the_job(
     client: Client, redis: Redis
 ) -> None:
     job_id = await client.submit("prompt")
-    ledger = Ledger(redis, "only")
-    await ledger.claim(read=10, free=1)
+    store = JobStore(redis, "only")
+    await store.claim(read=10, free=1)
     await lapse(redis, job_id)
-    assert (await ledger.renew([job_id]))[job_id] is Lease.HELD
-    assert await Ledger(redis, "late").claim(read=10, free=1) == []
+    assert (await store.renew([job_id]))[job_id] is LeaseState.HELD
+    assert await JobStore(redis, "late").claim(read=10, free=1) == []
 
 
 async def test_a_worker_stops_a_job_that_somebody_else_has_taken(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
-    held, other = Held(), Ledger(redis, "other")
+    held, other = Held(), JobStore(redis, "other")
     async with working(redis_url, held, max_jobs=1) as worker:
         job_id = await client.submit("prompt")
         await held.began.get()

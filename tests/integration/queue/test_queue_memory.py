@@ -21,19 +21,19 @@ from tests.integration.queue.workers import Held, succeeded, working
 from spacedock import keys, submission
 from spacedock.client import Client
 from spacedock.connection import connect
-from spacedock.control import Call, OnProgress, Reply
 from spacedock.errors import QueueFullError
 from spacedock.files import payload_of, set_apart
 from spacedock.memory import FILES_SHARE
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
+from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.queue.job import TakenJob
+from spacedock_worker.jobs.outputs import PAST_LIMIT, store_files
 from spacedock_worker.queue.patience import through_outages
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.sweep import sweep_files, sweep_records
-from spacedock_worker.queue.teller import Tell
-from spacedock_worker.results import PAST_LIMIT, store_files
 from spacedockd.valkey import server_binary
 
 MB = 2**20
@@ -92,7 +92,7 @@ async def submit_until_full(client: Client) -> tuple[list[str], QueueFullError]:
 async def painting(redis: Redis, began: asyncio.Event | None = None, go: asyncio.Event | None = None):
     """A handler that answers with 2 MB, like a picture."""
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         if began is not None and go is not None:
             began.set()
             await go.wait()
@@ -158,7 +158,7 @@ async def test_results_that_find_no_room_at_all_wait_for_some(
 ) -> None:
     running, go = asyncio.Semaphore(0), asyncio.Event()
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         running.release()
         await go.wait()
         files = (payload_of("picture.png", job.id.encode() * (2 * MB // 32)),)
@@ -205,7 +205,7 @@ async def test_on_a_full_server_jobs_keep_their_leases_and_can_be_cancelled(
         await held.began.get()
         await held.began.get()
         await fill(redis)
-        for lease in (await worker._ledger.renew([running, ending])).values():
+        for lease in (await worker._store.renew([running, ending])).values():
             assert lease == 1
         assert await client.cancel(waiting) is JobState.CANCELLED
         await client.cancel(running)

@@ -17,13 +17,13 @@ from spacedock.client import Client, prepare
 from spacedock.connection import connect
 from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.files import payload_of, set_apart
-from spacedock.records import DELETED, KEEP_PRIVATE_S
+from spacedock.jobs import DELETED, KEEP_PRIVATE_S
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output
 from spacedock.states import JobState
 from spacedock_worker.queue.blame import MAX_TRIES
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 MARKER = "tell-nobody"
 SECRET = MARKER.encode()
@@ -40,7 +40,7 @@ def diary(tmp_path: Path) -> Path:
 async def worker(redis_url: str, redis: Redis) -> AsyncIterator[None]:
     """A worker whose answers quote the prompt and have a file that does."""
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         files = set_apart([payload_of(f"{MARKER}.out", job.request.prompt.encode())], job.id)
         await submission.upload(redis, files)
         output = Output(text=job.request.prompt, files=tuple(file.ref for file in files))

@@ -16,9 +16,9 @@ from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.ledger import Ledger
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 
 async def test_a_job_comes_back_as_its_handler_answered_it(client: Client, redis_url: str) -> None:
@@ -55,7 +55,7 @@ async def test_10_000_prompts_are_submitted_in_under_2_s(client: Client, redis: 
 async def test_jobs_are_claimed_in_the_order_of_their_submission(client: Client, redis: Redis) -> None:
     first = await client.submit_many(f"prompt {number}" for number in range(600))
     last = await client.submit("the last one")
-    claimed = await Ledger(redis, "test").claim(read=1000, free=1000)
+    claimed = await JobStore(redis, "test").claim(read=1000, free=1000)
     assert [job.id for job in claimed] == [*first, last]
 
 
@@ -76,14 +76,14 @@ async def test_one_idempotency_key_is_one_job_that_runs_once(client: Client, red
 async def test_two_workers_share_200_jobs_and_run_none_twice(client: Client, redis_url: str) -> None:
     runs: dict[str, list[str]] = {"one": [], "other": []}
 
-    def noting(worker: str):
-        async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    def recorder(worker: str):
+        async def handle(job: TakenJob, tell: Emit) -> JobResult:
             runs[worker].append(job.id)
             return await echo(job, tell)
 
         return handle
 
-    async with working(redis_url, noting("one")), working(redis_url, noting("other")):
+    async with working(redis_url, recorder("one")), working(redis_url, recorder("other")):
         ids = await client.submit_many(f"prompt {number}" for number in range(200))
         ended = [result.id async for result in client.results(ids)]
     assert sorted(ended) == sorted(ids) == sorted(runs["one"] + runs["other"])
@@ -100,7 +100,7 @@ async def test_what_arq_reads_is_json_and_never_pickled(client: Client, redis: R
 async def test_nothing_without_an_end_stays_in_redis_when_all_jobs_have_ended(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         if job.request.prompt == "raise":
             raise ZeroDivisionError
         return await echo(job, tell)

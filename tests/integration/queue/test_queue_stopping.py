@@ -14,8 +14,8 @@ from spacedock.client import Client
 from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedock_worker.errors import GiveBackError
-from spacedock_worker.queue.job import TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.service import Stop, _running, _work
 
@@ -61,7 +61,7 @@ async def test_what_a_stopped_job_still_brings_is_not_written(
     monkeypatch.setattr("spacedock_worker.queue.worker._GIVE_BACK_SECONDS", 0.1)
     began, closed, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def stubborn(job: TakenJob, tell: Tell) -> JobResult:
+    async def stubborn(job: TakenJob, tell: Emit) -> JobResult:
         began.set()
         try:
             await closed.wait()
@@ -86,7 +86,7 @@ async def test_a_job_that_trouble_of_ours_keeps_from_its_result_runs_again(
 ) -> None:
     runs: list[str] = []
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         runs.append(job.id)
         if len(runs) == 1:
             raise GiveBackError("Redis was away")

@@ -20,7 +20,7 @@ from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock_worker.queue.ledger import Ledger
+from spacedock_worker.queue.job_store import JobStore
 from spacedock_worker.queue.rights import check_rights
 
 ALL = ("+@all", "~*", "&*")
@@ -148,16 +148,16 @@ async def test_a_worker_writes_a_result_whole_or_not_at_all(
     job_id = await client.submit("prompt")
     result = JobResult(id=job_id, state=JobState.SUCCEEDED)
     async with connect(shared_server.user("worker", *ALL)) as its:
-        ledger = Ledger(its, "me")
-        await ledger.claim(10, 1)
+        store = JobStore(its, "me")
+        await store.claim(10, 1)
         before = await redis.hgetall(keys.job(job_id))
         shared_server.user("worker", *ALL, *rules)
         with pytest.raises(NoPermissionError):
-            await ledger.finish(result, wire.encode(result))
+            await store.finish(result, wire.encode(result))
         assert await redis.hgetall(keys.job(job_id)) == before
         assert await redis.zcard(keys.QUEUE) == 1
         shared_server.user("worker", *ALL)
-        assert await ledger.finish(result, wire.encode(result))
+        assert await store.finish(result, wire.encode(result))
     assert (await client.result(job_id, wait=5)).succeeded
 
 
@@ -167,12 +167,12 @@ async def test_a_worker_gives_a_job_back_whole_or_not_at_all(
 ) -> None:
     job_id = await client.submit("prompt")
     async with connect(shared_server.user("worker", *ALL)) as its:
-        ledger = Ledger(its, "me")
-        await ledger.claim(10, 1)
+        store = JobStore(its, "me")
+        await store.claim(10, 1)
         before = await redis.hgetall(keys.job(job_id))
         shared_server.user("worker", *ALL, *rules)
         with pytest.raises(NoPermissionError):
-            await ledger.release(job_id)
+            await store.release(job_id)
     assert await redis.hgetall(keys.job(job_id)) == before
     assert await redis.exists(keys.arq_in_progress(job_id))
 
@@ -184,7 +184,7 @@ async def test_a_claim_that_is_refused_holds_no_job(
     job_id = await client.submit("prompt")
     async with connect(shared_server.user("worker", *ALL, *rules)) as its:
         with pytest.raises(NoPermissionError):
-            await Ledger(its, "me").claim(10, 1)
+            await JobStore(its, "me").claim(10, 1)
     assert not await redis.exists(keys.arq_in_progress(job_id))
 
 

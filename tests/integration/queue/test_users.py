@@ -17,16 +17,16 @@ from tests.integration.queue.workers import ROOT, Held, succeeded, working
 from spacedock import keys, submission
 from spacedock.client import Client
 from spacedock.connection import connect
-from spacedock.control import Call, OnProgress, Op, Reply
 from spacedock.errors import RefusedError
 from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output, Stage
+from spacedock.rpc import Call, OnProgress, Op, Reply
 from spacedock.states import JobState
-from spacedock_worker.queue.job import TakenJob
+from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.rights import check_rights
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.sweep import sweep_files, sweep_records
-from spacedock_worker.queue.teller import Tell
 
 PAGE = (ROOT / "docs/redis.md").read_text()
 RULES = {
@@ -43,7 +43,7 @@ async def urls(shared_server: Server, redis: Redis) -> AsyncIterator[dict[str, s
     assert await redis.get("other:secret") == b"theirs"
 
 
-async def painting(job: TakenJob, tell: Tell) -> JobResult:
+async def painting(job: TakenJob, tell: Emit) -> JobResult:
     tell(Stage.CALL, "painter", "painting", None)
     return succeeded(job)
 
@@ -61,7 +61,7 @@ async def test_a_worker_may_do_all_that_it_does(urls: dict[str, str]) -> None:
 async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: bool) -> None:
     held = Held()
 
-    async def handle(job: TakenJob, tell: Tell) -> JobResult:
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
         tell(Stage.CALL, "painter", "painting", None)
         if job.request.prompt == "long":
             await held(job, tell)

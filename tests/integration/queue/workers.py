@@ -12,12 +12,12 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from spacedock import keys
-from spacedock.control import Call, OnProgress, Reply
 from spacedock.result import JobResult, Output
+from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
-from spacedock_worker.queue.control import ControlHandler
-from spacedock_worker.queue.job import Handler, TakenJob
-from spacedock_worker.queue.teller import Tell
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.rpc import ControlHandler
+from spacedock_worker.queue.runner import Handler, TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +34,7 @@ def succeeded(job: TakenJob) -> JobResult:
     )
 
 
-async def echo(job: TakenJob, tell: Tell) -> JobResult:
+async def echo(job: TakenJob, tell: Emit) -> JobResult:
     """A handler that answers at once."""
     return succeeded(job)
 
@@ -53,7 +53,7 @@ class Held:
         self.runs: list[str] = []
         self.stopped: list[str] = []
 
-    async def __call__(self, job: TakenJob, tell: Tell) -> JobResult:
+    async def __call__(self, job: TakenJob, tell: Emit) -> JobResult:
         self.runs.append(job.id)
         self.began.put_nowait(job.id)
         try:

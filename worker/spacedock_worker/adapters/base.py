@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from spacedock.files import Payload
+from spacedock.files import MAX_FILE_BYTES, MAX_JOB_BYTES, Payload
 from spacedock_worker.adapters.endpoint import Endpoint
 
 
-class OnProgress(Protocol):
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """Bytes at most: of the JSON (or text) of one answer, of one file of it, and of all its files."""
+
+    answer: int = 16 * 2**20
+    file: int = MAX_FILE_BYTES
+    files: int = MAX_JOB_BYTES
+
+
+class OnCallProgress(Protocol):
     """Hears where a call stands, and its answer's text as far as the app has it (None: nothing new)."""
 
     def __call__(self, message: str, partial: str | None = None) -> None:
@@ -54,7 +63,7 @@ class Adapter(Protocol):
         """What can be called in the app, as it described itself."""
         ...
 
-    async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
+    async def call(self, call: AppCall, on_progress: OnCallProgress) -> AppAnswer:
         """Call the app once; the caller bounds the time, and by cancelling has the app stop if it can.
 
         Raises StepError of kind `bad_input` (no endpoint fits, an input is wrong; the message lists the

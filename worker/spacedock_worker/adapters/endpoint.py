@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class InputSlot:
     """One input that a caller may fill; `position` is its place in what is sent.
 
     `component` is Gradio's name for what a person would see there. `choices` are (label, value) pairs;
@@ -44,7 +44,7 @@ class Endpoint:
     """
 
     name: str
-    slots: tuple[Slot, ...]
+    slots: tuple[InputSlot, ...]
     width: int
     outputs: tuple[str | None, ...]
     visible: bool = True
@@ -59,3 +59,17 @@ class Endpoint:
     def __str__(self) -> str:
         called = f' by "{self.trigger}"' if self.trigger else ""
         return f"{self.name}({', '.join(map(str, self.slots))}){called}"
+
+
+def signature(endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
+    """A line for each endpoint, sorted: its name, its slots with their components, its outputs.
+
+    Defaults, choices and words on buttons are left out: a caller does not break by them.
+    """
+    return tuple(sorted(_line(endpoint) for endpoint in endpoints))
+
+
+def _line(endpoint: Endpoint) -> str:
+    slots = ", ".join(f"{slot.name}: {slot.component}" for slot in endpoint.slots)
+    outputs = ", ".join(output or "state" for output in endpoint.outputs)
+    return f"{endpoint.name}({slots}) -> {outputs or 'nothing'}"

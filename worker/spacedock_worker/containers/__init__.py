@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from spacedock.lazy import lazily
 
 if TYPE_CHECKING:
-    from spacedock_worker.containers.engine import Engine
-    from spacedock_worker.containers.lease import Lease
-    from spacedock_worker.containers.place import WAITING_FOR_CALLS, WAITING_FOR_ROOM
-    from spacedock_worker.containers.pool import Pool
+    from spacedock_worker.containers.docker.engine import Engine
+    from spacedock_worker.containers.docker.task import Captured, Completed, Task, TaskLimits
+    from spacedock_worker.containers.pool.lease import Lease
+    from spacedock_worker.containers.pool.pool import Pool
+    from spacedock_worker.containers.pool.slots import WAITING_FOR_CALLS, WAITING_FOR_ROOM
     from spacedock_worker.containers.settings import ContainerSettings
     from spacedock_worker.containers.spec import ContainerSpec
-    from spacedock_worker.containers.task import Captured, Completed, Task, TaskLimits
 
 __all__ = [
     "WAITING_FOR_CALLS",
@@ -33,16 +33,16 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "engine": ("Engine",),
-        "lease": ("Lease",),
-        "place": (
+        "docker.engine": ("Engine",),
+        "pool.lease": ("Lease",),
+        "pool.slots": (
             "WAITING_FOR_CALLS",
             "WAITING_FOR_ROOM",
         ),
-        "pool": ("Pool",),
+        "pool.pool": ("Pool",),
         "settings": ("ContainerSettings",),
         "spec": ("ContainerSpec",),
-        "task": (
+        "docker.task": (
             "Captured",
             "Completed",
             "Task",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from spacedock_worker.containers.engine import Engine
-from spacedock_worker.containers.reap import reap
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.reap import reap
 
 
 async def remove(instance_id: str, docker_host: str | None = None) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spacedock_worker.containers.spec import DEFAULT_PORT
-from spacedock_worker.images.dockerfile import HOME
-from spacedock_worker.images.reference import BUILT_PREFIX, familiar, parse_reference
+from spacedock_worker.images.build.dockerfile import HOME
+from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar, parse_reference
 from spacedock_worker.images.source import Image
 
 HUB_LABEL = "io.spacedock.hub"

@@ -13,15 +13,15 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.front_matter import SpaceCard, card_of
 from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.space_card import SpaceCard, card_of
 
 _ABOUT_SECONDS = 5.0
 _WORD_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
-class HubSpace:
+class SpaceRuntime:
     """A Space as the Hub knows it; None is what it did not say. `stage` is what it does there ("RUNNING")."""
 
     sha: str | None = None
@@ -41,7 +41,7 @@ class HubAwayError(StepError):
     """The Hub was not asked, or did not answer: that says nothing about the Space."""
 
 
-async def about(hub_id: str, settings: ImageSettings) -> HubSpace:
+async def about(hub_id: str, settings: ImageSettings) -> SpaceRuntime:
     """What the Hub says of the Space, asked once and for 5 s at most. Raises StepError as `fetch` does."""
     _check_online(hub_id, settings)
     async with _translated(hub_id, _ABOUT_SECONDS):
@@ -94,7 +94,7 @@ async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
         raise _away(hub_id, why, _NETWORK) from error
 
 
-def _about(hub_id: str, settings: ImageSettings) -> HubSpace:
+def _about(hub_id: str, settings: ImageSettings) -> SpaceRuntime:
     api = HfApi(endpoint=settings.hub_endpoint, token=settings.hub_token or False)
     found = api.space_info(hub_id, timeout=_ABOUT_SECONDS)
     said = vars(found.card_data) if found.card_data else {}
@@ -102,7 +102,7 @@ def _about(hub_id: str, settings: ImageSettings) -> HubSpace:
         {"sdk": found.sdk} if found.sdk else {}
     )
     runtime = found.runtime
-    return HubSpace(
+    return SpaceRuntime(
         found.sha,
         found.subdomain,
         card_of(fields),

@@ -9,18 +9,17 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.engine import Engine
+from spacedock_worker.caching import OnProgress, TimedCache
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.described import described
-from spacedock_worker.images.hub import HubSpace, about, is_offline
-from spacedock_worker.images.manifest import Platform
-from spacedock_worker.images.memory import Memory
+from spacedock_worker.images.hub import SpaceRuntime, about, is_offline
+from spacedock_worker.images.oci.manifest import Platform
+from spacedock_worker.images.oci.reference import Reference, parse_reference
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulls
-from spacedock_worker.images.reference import Reference, parse_reference
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.sharing import Hear
 from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
 
@@ -46,8 +45,8 @@ class HubImages:
     ) -> None:
         self._engine, self._settings, self._pulls = engine, settings, pulls
         self._known_ids = known
-        self._chosen: Memory[Image] = Memory()
-        self._none: Memory[bool] = Memory(_ASK_AGAIN_SECONDS)
+        self._chosen: TimedCache[Image] = TimedCache()
+        self._none: TimedCache[bool] = TimedCache(_ASK_AGAIN_SECONDS)
 
     def keeps(self, name: str) -> bool:
         """Whether `name` is an image of a Space there, of which the tag is ours to choose."""
@@ -55,7 +54,7 @@ class HubImages:
         own = reference.registry == self._settings.hub_registry
         return own and reference.digest is None and reference.tag in (None, "latest")
 
-    async def find(self, hub_id: str, source: SpaceSource, hear: Hear) -> Image | None:
+    async def find(self, hub_id: str, source: SpaceSource, on_progress: OnProgress) -> Image | None:
         """The image of a Space that is known by its Hub id alone; None where it has to be built."""
         key = _key(hub_id, source)
         if not self._settings.pull_hub_images or self._none.get(key):
@@ -64,14 +63,14 @@ class HubImages:
             return await self.here_of(hub_id, source)
         if (known := await self._known(key)) is not None:
             return known
-        image = await self._find(hub_id, source, hear)
+        image = await self._find(hub_id, source, on_progress)
         if image is None:
             self._none.put(key, True)
         else:
             self._chosen.put(key, image)
         return image
 
-    async def get(self, name: str, source: SpaceSource, hear: Hear) -> Image:
+    async def get(self, name: str, source: SpaceSource, on_progress: OnProgress) -> Image:
         """The image `name`, which `keeps` says is one, of the Space `source`.
 
         Raises StepError at stage `pull` as `Pulls.get` does.
@@ -85,10 +84,10 @@ class HubImages:
             space = await self._about(hub_id) if hub_id else None
             return space.sha if space else None
 
-        image = await self._tagged(reference, platform, sha, hear)
+        image = await self._tagged(reference, platform, sha, on_progress)
         if image is None:
             # Its image registry cannot be asked from here, but the engine may reach it.
-            found = await self._pulls.get(str(reference), hear, platform)
+            found = await self._pulls.get(str(reference), on_progress, platform)
             image = described(str(reference), found)
         self._chosen.put(key, image)
         return image
@@ -124,7 +123,7 @@ class HubImages:
         """The name of a Space's image there; `subdomain` is what the Hub, or the Space's entry, calls it."""
         return Reference(self._settings.hub_registry, subdomain or subdomain_of(hub_id))
 
-    async def _find(self, hub_id: str, source: SpaceSource, hear: Hear) -> Image | None:
+    async def _find(self, hub_id: str, source: SpaceSource, on_progress: OnProgress) -> Image | None:
         space = await self._about(hub_id)
         if space and space.card.sdk in _NO_IMAGE:
             return None
@@ -137,7 +136,7 @@ class HubImages:
             return space.sha if space else None
 
         try:
-            image = await self._tagged(reference, source.wanted_platform, sha, hear)
+            image = await self._tagged(reference, source.wanted_platform, sha, on_progress)
         except StepError as error:
             if error.kind is not ErrorKind.PULL_FAILED:
                 raise
@@ -155,7 +154,7 @@ class HubImages:
         reference: Reference,
         platform: Platform | None,
         sha: Callable[[], Awaitable[str | None]],
-        hear: Hear,
+        on_progress: OnProgress,
     ) -> Image | None:
         """The image by the right tag; None where its image registry cannot be asked, and none is here."""
         latest = str(reference.tagged("latest"))
@@ -165,7 +164,7 @@ class HubImages:
         if has_latest is None:
             return await self._present(reference)
         if has_latest:
-            return described(latest, await self._pulls.get(latest, hear, platform))
+            return described(latest, await self._pulls.get(latest, on_progress, platform))
         commit = await sha()
         if commit is None and (here := await self._present(reference)) is not None:
             # Nobody knows which of its tags is the newest: no reason to load another one.
@@ -175,7 +174,7 @@ class HubImages:
         if tag is None:
             raise _no_tag(reference, tags)
         name = str(reference.tagged(tag))
-        image = described(name, await self._pulls.get(name, hear, platform))
+        image = described(name, await self._pulls.get(name, on_progress, platform))
         return replace(image, revision=revision_of(tag, commit))
 
     async def _present(self, reference: Reference) -> Image | None:
@@ -200,7 +199,7 @@ class HubImages:
         found = await inspect(self._engine, image.reference, Stage.PULL)
         return image if found is not None and found["Id"] == image.id else None
 
-    async def _about(self, hub_id: str) -> HubSpace | None:
+    async def _about(self, hub_id: str) -> SpaceRuntime | None:
         try:
             return await about(hub_id, self._settings)
         except StepError as error:
@@ -208,7 +207,7 @@ class HubImages:
             return None
 
 
-def _like_the_card(image: Image, space: HubSpace) -> Image:
+def _like_the_card(image: Image, space: SpaceRuntime) -> Image:
     """The image as the Space's README.md says how to run it, where the image itself does not."""
     card = space.card
     command = image.command

@@ -11,19 +11,18 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.engine import Engine
-from spacedock_worker.containers.network import Network
+from spacedock_worker.caching import OnProgress, Shared, TimedCache
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.builds import Builds
+from spacedock_worker.images.build.builds import Builds
 from spacedock_worker.images.described import described, digest_of
 from spacedock_worker.images.hub_images import HubImages
-from spacedock_worker.images.memory import Memory
-from spacedock_worker.images.platforms import check_platform, emulators, is_of
+from spacedock_worker.images.oci.manifest import check_platform, emulators, is_of
+from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar, parse_reference
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulled, Pulls
-from spacedock_worker.images.reference import BUILT_PREFIX, familiar, parse_reference
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.sharing import Hear, Shared
 from spacedock_worker.images.source import Image, SpaceSource
 
 log = structlog.get_logger()
@@ -49,16 +48,16 @@ class Images:
         self._builds = Builds(engine, settings, self._pulls, network)
         self._hub = HubImages(engine, settings, self._pulls, known)
         self._shared: Shared[Image] = Shared()
-        self._names: Memory[str] = Memory()
+        self._names: TimedCache[str] = TimedCache()
 
-    async def get(self, source: SpaceSource, on_progress: Hear) -> Image:
+    async def get(self, source: SpaceSource, on_progress: OnProgress) -> Image:
         """The Space's image, present on this host when this returns; `on_progress` hears what is done.
 
         Raises StepError at stage `pull` or `build`: `pull_failed`, `repository_unavailable`, `build_failed`,
         `unsupported`, `bad_input` (a repository that cannot be used), `out_of_disk` or `docker_unavailable`.
         """
         key = await asyncio.to_thread(_key, source)
-        image = await self._shared.run(key, lambda hear: self._get(source, hear), on_progress)
+        image = await self._shared.run(key, lambda on_progress: self._get(source, on_progress), on_progress)
         return replace(image, command=source.command or image.command, port=source.port or image.port)
 
     async def here(self, source: SpaceSource) -> Image | None:
@@ -90,14 +89,14 @@ class Images:
         kept = await self._hub.here_of(source.hub_id, source) if built is None and not building else None
         return built or kept
 
-    async def _get(self, source: SpaceSource, hear: Hear) -> Image:
+    async def _get(self, source: SpaceSource, on_progress: OnProgress) -> Image:
         if source.digest is not None:
-            return await self._locked(source, source.digest, hear)
+            return await self._locked(source, source.digest, on_progress)
         await self._check_platform(source)
         building = source.revision is not None and source.hub_id is not None
         if source.docker_image is not None and not building:
             try:
-                return await self._named(source.docker_image, source, hear)
+                return await self._named(source.docker_image, source, on_progress)
             except StepError as error:
                 if error.kind is not ErrorKind.PULL_FAILED or not source.buildable:
                     raise
@@ -105,9 +104,9 @@ class Images:
                     "image.not_pulled", space=source.name, image=source.docker_image, reason=str(error)
                 )
         if source.repository is not None:
-            return await self._builds.from_repository(source, source.repository, hear)
+            return await self._builds.from_repository(source, source.repository, on_progress)
         if source.hub_id is not None:
-            return await self._of_hub(source, source.hub_id, hear)
+            return await self._of_hub(source, source.hub_id, on_progress)
         message = (
             f"{source.name} names no image and no repository. Add `docker_image`, `repository` or `hub_id`."
         )
@@ -121,22 +120,22 @@ class Images:
             info = await docker.system.info()
         check_platform(source.name, wanted, info, await asyncio.to_thread(emulators))
 
-    async def _named(self, name: str, source: SpaceSource, hear: Hear) -> Image:
+    async def _named(self, name: str, source: SpaceSource, on_progress: OnProgress) -> Image:
         if self._hub.keeps(name):
-            return await self._hub.get(name, source, hear)
-        return described(name, await self._pulls.get(name, hear, source.wanted_platform))
+            return await self._hub.get(name, source, on_progress)
+        return described(name, await self._pulls.get(name, on_progress, source.wanted_platform))
 
-    async def _of_hub(self, source: SpaceSource, hub_id: str, hear: Hear) -> Image:
+    async def _of_hub(self, source: SpaceSource, hub_id: str, on_progress: OnProgress) -> Image:
         built = await self._builds.known(hub_id, source.revision)
         if built is not None:
             return built
         if source.docker_image is None and source.revision is None:
-            kept = await self._hub.find(hub_id, source, hear)
+            kept = await self._hub.find(hub_id, source, on_progress)
             if kept is not None:
                 return kept
-        return await self._builds.from_hub(source, hub_id, hear)
+        return await self._builds.from_hub(source, hub_id, on_progress)
 
-    async def _locked(self, source: SpaceSource, digest: str, hear: Hear) -> Image:
+    async def _locked(self, source: SpaceSource, digest: str, on_progress: OnProgress) -> Image:
         """The image of that digest and no other, from this host or from its image registry."""
         named = source.docker_image
         if (here := await self._here(named, digest)) is not None:
@@ -153,7 +152,7 @@ class Images:
             )
         if pinned is None:
             raise _not_here(source.name, digest)
-        return described(pinned, await self._pulls.get(pinned, hear))
+        return described(pinned, await self._pulls.get(pinned, on_progress))
 
     async def _here(self, named: str | None, digest: str) -> Image | None:
         """The image of that digest or id on this host, whatever its name; `named` is looked at first."""

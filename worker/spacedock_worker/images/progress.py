@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spacedock_worker.images.manifest import Manifest
-from spacedock_worker.images.room import in_words
+from spacedock_worker.images.oci.manifest import ImageManifest
+from spacedock_worker.images.oci.preflight import in_words
 
 _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)", re.DOTALL)
 _LAYER = re.compile(r"[0-9a-f]{12}")
@@ -26,7 +26,7 @@ class PullProgress:
     `manifest` gives the layers beforehand, if it is known; else they become known as they are loaded.
     """
 
-    def __init__(self, reference: str, manifest: Manifest | None = None) -> None:
+    def __init__(self, reference: str, manifest: ImageManifest | None = None) -> None:
         self._reference = reference
         layers = manifest.layers if manifest else {}
         self._sizes = {digest[len("sha256:") : _SHORT]: size for digest, size in layers.items()}

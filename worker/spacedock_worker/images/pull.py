@@ -9,12 +9,12 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.engine import Engine, RefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.credentials import Credentials
-from spacedock_worker.images.manifest import Manifest, Platform
+from spacedock_worker.images.oci.credentials import Credentials
+from spacedock_worker.images.oci.manifest import ImageManifest, Platform
+from spacedock_worker.images.oci.reference import Reference
 from spacedock_worker.images.progress import PullProgress
-from spacedock_worker.images.reference import Reference
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any
     try:
         async with engine.call(stage) as docker:
             return await docker.images.inspect(reference)
-    except RefusedError as error:
+    except EngineRefusedError as error:
         if error.status == _NOT_FOUND:
             return None
         raise StepError(stage, ErrorKind.PULL_FAILED, f"{reference} cannot be looked at: {error}.") from error
@@ -48,15 +48,15 @@ class Pull:
         self,
         engine: Engine,
         reference: Reference,
-        manifest: Manifest | None,
+        manifest: ImageManifest | None,
         own: Credentials | None,
-        hear: Callable[[str], None],
+        on_progress: Callable[[str], None],
         pauses: Sequence[float] = PAUSES,
         *,
         platform: Platform | None = None,
     ) -> None:
         self._platform = str(platform) if platform is not None else None
-        self._engine, self._reference, self._own, self._hear = engine, reference, own, hear
+        self._engine, self._reference, self._own, self._hear = engine, reference, own, on_progress
         self._pauses = pauses
         self._progress = PullProgress(str(reference), manifest)
 
@@ -94,7 +94,7 @@ class Pull:
                 async for item in items:
                     if text := self._progress.read(item):
                         self._hear(text)
-        except RefusedError as error:
+        except EngineRefusedError as error:
             raise _failed(self._reference, error.message) from error
         # aiodocker ends a stream quietly where the connection broke, so only a look tells that all went well.
         if (found := await inspect(self._engine, str(self._reference), Stage.PULL)) is None:

@@ -8,18 +8,16 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.engine import Engine
+from spacedock_worker.caching import OnProgress, Shared, TimedCache
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.credentials import Keyring
 from spacedock_worker.images.described import digest_of
-from spacedock_worker.images.manifest import Platform
-from spacedock_worker.images.memory import Memory
-from spacedock_worker.images.platforms import is_of
-from spacedock_worker.images.preflight import Preflight
+from spacedock_worker.images.oci.credentials import Keyring
+from spacedock_worker.images.oci.manifest import Platform, is_of
+from spacedock_worker.images.oci.preflight import Preflight
+from spacedock_worker.images.oci.reference import BUILT_PREFIX, Reference, familiar, parse_reference
 from spacedock_worker.images.pull import Pull, inspect
-from spacedock_worker.images.reference import BUILT_PREFIX, Reference, familiar, parse_reference
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.sharing import Hear, Shared
 
 log = structlog.get_logger()
 
@@ -37,21 +35,23 @@ class Pulls:
         self._keyring = Keyring(settings)
         self._preflight = Preflight(engine, settings)
         self._shared: Shared[dict[str, Any]] = Shared()
-        self._failed: Memory[StepError] = Memory(_PULL_AGAIN_SECONDS)
+        self._failed: TimedCache[StepError] = TimedCache(_PULL_AGAIN_SECONDS)
 
-    async def get(self, name: str, hear: Hear, platform: Platform | None = None) -> dict[str, Any]:
+    async def get(
+        self, name: str, on_progress: OnProgress, platform: Platform | None = None
+    ) -> dict[str, Any]:
         """What the engine knows of the image `name` for that platform, which is there when this returns.
 
         Raises StepError at stage `pull`: `pull_failed`, `out_of_disk` or `docker_unavailable`.
         """
-        return await self._get(name, hear, self._pulled, platform)
+        return await self._get(name, on_progress, self._pulled, platform)
 
-    async def base(self, name: str, hear: Hear) -> dict[str, Any]:
+    async def base(self, name: str, on_progress: OnProgress) -> dict[str, Any]:
         """The same of an image that others are built on: of its pull nobody is told."""
-        return await self._get(name, hear, None)
+        return await self._get(name, on_progress, None)
 
     async def _get(
-        self, name: str, hear: Hear, pulled: Pulled | None, platform: Platform | None = None
+        self, name: str, on_progress: OnProgress, pulled: Pulled | None, platform: Platform | None = None
     ) -> dict[str, Any]:
         found = await inspect(self._engine, name, Stage.PULL)
         if found is not None and is_of(found, platform):
@@ -62,7 +62,9 @@ class Pulls:
         key = f"{reference} {platform or ''}"
         if (failure := self._failed.get(key)) is not None:
             raise failure.with_traceback(None)
-        found = await self._shared.run(key, lambda tell: self._pull(reference, platform, key, tell), hear)
+        found = await self._shared.run(
+            key, lambda tell: self._pull(reference, platform, key, tell), on_progress
+        )
         if pulled is not None:
             await pulled(name, digest_of(name, found))
         return found
@@ -81,12 +83,12 @@ class Pulls:
         return await self._preflight.tags(reference, await self._keyring.find(reference.registry))
 
     async def _pull(
-        self, reference: Reference, platform: Platform | None, key: str, hear: Hear
+        self, reference: Reference, platform: Platform | None, key: str, on_progress: OnProgress
     ) -> dict[str, Any]:
         try:
             own = await self._keyring.find(reference.registry)
             manifest = await self._preflight.check(reference, own, platform)
-            pull = Pull(self._engine, reference, manifest, own, hear, platform=platform)
+            pull = Pull(self._engine, reference, manifest, own, on_progress, platform=platform)
             return await pull.run(self._settings.pull_timeout)
         except StepError as error:
             if error.kind is ErrorKind.PULL_FAILED:

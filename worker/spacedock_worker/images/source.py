@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spacedock_worker.containers.spec import DEFAULT_PORT
-from spacedock_worker.images.manifest import Platform
-from spacedock_worker.images.platforms import parse_platform
+from spacedock_worker.images.oci.manifest import Platform, parse_platform
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from spacedock.request import Tier
 
-Kind = Literal["text", "image"]
+ModelKind = Literal["text", "image"]
 
 
 class ModelEndpoint(BaseModel):
@@ -36,7 +36,7 @@ class ModelEndpoint(BaseModel):
     socket: Path | None = None
     state_socket: Path | None = None
     tier: Tier = Tier.FAST
-    accepts: frozenset[Kind] = frozenset({"text"})
+    accepts: frozenset[ModelKind] = frozenset({"text"})
     load_timeout: float = Field(default=120.0, gt=0, le=7200)
     connect_timeout: float = Field(default=5.0, gt=0, le=600)
     max_tokens: int = Field(default=512, gt=0)

@@ -9,7 +9,7 @@ from spacedock.events import Event
 from spacedock.result import JobResult, Stage
 from spacedock.scripts import atomic
 from spacedock.states import JobState
-from spacedock_worker.queue.ledger import Ledger
+from spacedock_worker.queue.job_store import JobStore
 
 _NOBODY = "0"
 
@@ -39,9 +39,9 @@ async def check_rights(redis: Redis) -> None:
     Raises redis-py's errors, NoPermissionError where a right is missing.
     """
     await redis.register_script(_REST)()
-    ledger = Ledger(redis, _NOBODY)
-    await ledger.claim(0, 1)
-    await ledger.at_work(_NOBODY, False)
-    await ledger.release(_NOBODY)
-    await ledger.tell(Event(job_id=_NOBODY, stage=Stage.PLAN, name="", message=""))
-    await ledger.finish(JobResult(id=_NOBODY, state=JobState.FAILED), b"")
+    store = JobStore(redis, _NOBODY)
+    await store.claim(0, 1)
+    await store.at_work(_NOBODY, False)
+    await store.release(_NOBODY)
+    await store.tell(Event(job_id=_NOBODY, stage=Stage.PLAN, name="", message=""))
+    await store.finish(JobResult(id=_NOBODY, state=JobState.FAILED), b"")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from spacedock import keys
-from spacedock.records import KEEP_RESULT_S
+from spacedock.jobs import KEEP_RESULT_S
 from spacedock.scripts import atomic
 from spacedock.submission import UPLOAD_GRACE_S
 

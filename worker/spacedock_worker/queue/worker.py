@@ -22,10 +22,10 @@ from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.claims import Claimed
-from spacedock_worker.queue.control import ControlHandler, Controls
-from spacedock_worker.queue.job import Handler, JobRunner
-from spacedock_worker.queue.ledger import RENEW_SECONDS, Lease, Ledger, job_serializer
+from spacedock_worker.queue.job_store import RENEW_SECONDS, JobStore, LeaseState, job_serializer
 from spacedock_worker.queue.patience import TROUBLE, passes
+from spacedock_worker.queue.rpc import ControlHandler, Controls
+from spacedock_worker.queue.runner import Handler, JobRunner
 
 log = structlog.get_logger()
 
@@ -68,8 +68,8 @@ class QueueWorker(Worker):
             log_results=False,
         )
         self.worker_id = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._ledger = Ledger(redis, self.worker_id)
-        self._runner = JobRunner(self._ledger, handler)
+        self._store = JobStore(redis, self.worker_id)
+        self._runner = JobRunner(self._store, handler)
         self._controls = controls
         self._rests: dict[str, float] = {}
         self._wake = asyncio.Event()
@@ -104,13 +104,13 @@ class QueueWorker(Worker):
         with suppress(TimeoutError, *TROUBLE):
             async with asyncio.timeout(RENEW_SECONDS):
                 # Those that do not heed their cancellation.
-                await asyncio.gather(*(self._ledger.release(job_id) for job_id in list(self.tasks)))
+                await asyncio.gather(*(self._store.release(job_id) for job_id in list(self.tasks)))
 
     async def close(self) -> None:
         """Leave Redis; stop the tasks of `main` first. Twice is safe."""
         if self._pool is not None:
             with suppress(*TROUBLE):
-                await self._ledger.leave()
+                await self._store.leave()
             await self.pool.aclose(close_connection_pool=True)
             self._pool = None
 
@@ -139,7 +139,7 @@ class QueueWorker(Worker):
             free = self.max_jobs - self.job_counter
             if self.allow_pick_jobs and free > 0:
                 async with asyncio.timeout(RENEW_SECONDS):
-                    claims = await self._ledger.claim(self.queue_read_limit, free, self._runner.suspects)
+                    claims = await self._store.claim(self.queue_read_limit, free, self._runner.suspects)
                 self._start(claims)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.poll_delay_s):
@@ -177,7 +177,7 @@ class QueueWorker(Worker):
                 return
             # Where only a connection broke, somebody can go on at once; else when our lease has run out.
             with suppress(*TROUBLE):
-                await self._ledger.release(job_id)
+                await self._store.release(job_id)
             raise
 
     async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:
@@ -188,7 +188,7 @@ class QueueWorker(Worker):
         if finish:
             await self._runner.settle(job_id, _BAD_DEFINITION)
         else:
-            await self._ledger.release(job_id, self._rests.pop(job_id, 0.0))
+            await self._store.release(job_id, self._rests.pop(job_id, 0.0))
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
         """End a job whose definition arq did not find or could not read."""
@@ -205,11 +205,11 @@ class QueueWorker(Worker):
 
     async def _renew(self) -> None:
         async with asyncio.timeout(RENEW_SECONDS):
-            leases = await self._ledger.renew(list(self.tasks))
+            leases = await self._store.renew(list(self.tasks))
         for job_id, lease in leases.items():
-            if lease is Lease.CANCEL_ASKED:
+            if lease is LeaseState.CANCEL_ASKED:
                 self._runner.cancel(job_id)
-            elif lease is Lease.LOST:
+            elif lease is LeaseState.LOST:
                 self._runner.abandon(job_id)
         await asyncio.sleep(RENEW_SECONDS)
 

@@ -82,7 +82,7 @@ class Auth(BaseModel):
     password: str = Field(repr=False)
 
 
-class Operation(BaseModel):
+class OperationTemplate(BaseModel):
     """How to ask an app whose API does not describe itself, or describes itself badly.
 
     The strings {prompt}, {inputs.NAME} and {file.base64} in `path` and `body` stand for the job's values, in
@@ -171,7 +171,7 @@ class SpaceEntry(BaseModel):
     base_path: str | None = Field(default=None, pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     adapter: Literal["auto", "gradio", "openapi", "command"] = "auto"
     auth: Auth | None = None
-    operation: Operation | None = None
+    operation: OperationTemplate | None = None
     direct: bool = True
     endpoint: str | None = None
     inputs: dict[str, Any] = Field(default_factory=dict)

@@ -19,11 +19,12 @@ from yaml import YAMLError
 
 from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
-from spacedock_worker.registry import exchange, writing
+from spacedock_worker.registry import atomic_write as exchange
+from spacedock_worker.registry import writing
+from spacedock_worker.registry.atomic_write import NOWHERE, Stamp
 from spacedock_worker.registry.entry import SpaceEntry, valid_entry
-from spacedock_worker.registry.exchange import NOWHERE, Stamp
 from spacedock_worker.registry.reading import Reader, placed
-from spacedock_worker.registry.shelf import EMPTY, Shelf
+from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ _LONGEST_WAIT = 5.0
 _UNFIT = (ValueError, RecursionError, YAMLError, EditorError)
 """What a text comes to that is read as a registry, and cannot be edited: tabs, nesting, other characters."""
 
-Change = Callable[[str, Shelf], tuple[str, SpaceEntry | None]]
+RegistryChange = Callable[[str, Snapshot], tuple[str, SpaceEntry | None]]
 """From a text, and what it says, to the new text and the entry that is meant to be in it (None: none)."""
 
 
@@ -49,24 +50,24 @@ class Registry:
     def __init__(self, path: Path, default: str = "") -> None:
         self.path = path
         self._default = default
-        self._shelf = EMPTY
+        self._snapshot = EMPTY
         # Of what was looked at last, and of what could be read.
         self._stamp: Stamp | None = None
         self._good: Stamp | None = None
         self._reader, self._reading = Reader(path), Lock()
 
-    def shelf(self) -> Shelf:
+    def snapshot(self) -> Snapshot:
         """The registry as the file has it now; while that is no YAML, as it was before, with a warning."""
         if exchange.stamp_of(self.path) != self._stamp:
             with self._reading:
                 self._read()
-        return self._shelf
+        return self._snapshot
 
-    async def fresh(self) -> Shelf:
-        """`shelf`, for who must not block: a large file that has changed is read in a thread."""
+    async def fresh(self) -> Snapshot:
+        """`snapshot`, for who must not block: a large file that has changed is read in a thread."""
         if exchange.stamp_of(self.path) != self._stamp:
-            await asyncio.to_thread(self.shelf)
-        return self._shelf
+            await asyncio.to_thread(self.snapshot)
+        return self._snapshot
 
     def add(self, name: str, fields: Mapping[str, Any], *, replace: bool = True) -> SpaceEntry:
         """Add or replace a Space; without `replace` one that is there stays as it is, and is what is given.
@@ -78,10 +79,10 @@ class Registry:
         row = {"id": entry.id, **entry.model_dump(mode="json", exclude_unset=True)}
         lay = self._reader.layout
 
-        def put(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
-            if not replace and (there := shelf.find(name)) is not None:
+        def put(text: str, snapshot: Snapshot) -> tuple[str, SpaceEntry]:
+            if not replace and (there := snapshot.find(name)) is not None:
                 return text, there
-            before = shelf.spaces.get(name)
+            before = snapshot.spaces.get(name)
             if before is not None and before.category != entry.category:
                 text = writing.without_listed(text, before.category, name, lay)
             text = writing.with_entry(text, name, row, lay)
@@ -96,8 +97,8 @@ class Registry:
         `fields` raises.
         """
 
-        def change(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
-            before = shelf.find(name)
+        def change(text: str, snapshot: Snapshot) -> tuple[str, SpaceEntry]:
+            before = snapshot.find(name)
             after = valid_entry(name, fields(before))
             row, lay = after.model_dump(mode="json", exclude_unset=True), self._reader.layout
             if before is None:
@@ -118,8 +119,8 @@ class Registry:
         Raises SpaceNotFoundError, and BadRequestError as `add` does.
         """
 
-        def change(text: str, shelf: Shelf) -> tuple[str, SpaceEntry]:
-            given = shelf.get(name).model_dump(mode="json", exclude_unset=True) | dict(fields)
+        def change(text: str, snapshot: Snapshot) -> tuple[str, SpaceEntry]:
+            given = snapshot.get(name).model_dump(mode="json", exclude_unset=True) | dict(fields)
             after = valid_entry(name, {key: value for key, value in given.items() if value is not None})
             row = after.model_dump(mode="json", exclude_unset=True)
             changed = {key: row.get(key) for key in fields}
@@ -130,9 +131,9 @@ class Registry:
     def remove(self, name: str) -> None:
         """Remove a Space, from its categories as well. Raises SpaceNotFoundError."""
 
-        def drop(text: str, shelf: Shelf) -> tuple[str, None]:
-            shelf.get(name)
-            for category in [key for key, names in shelf.categories.items() if name in names]:
+        def drop(text: str, snapshot: Snapshot) -> tuple[str, None]:
+            snapshot.get(name)
+            for category in [key for key, names in snapshot.categories.items() if name in names]:
                 text = writing.without_listed(text, category, name, self._reader.layout)
             return writing.without_entry(text, name, self._reader.layout), None
 
@@ -146,11 +147,11 @@ class Registry:
                 content = exchange.read(self.path)
             self._take(self._default if trouble else content.text, content.stamp)
             if trouble is not None:
-                self._shelf = replace(self._shelf, warnings=(trouble, *self._shelf.warnings))
+                self._snapshot = replace(self._snapshot, warnings=(trouble, *self._snapshot.warnings))
         except (BadRequestError, OSError, UnicodeDecodeError) as error:
             self._stamp = exchange.stamp_of(self.path)
-            self._shelf = replace(self._shelf, warnings=(self._why(error),))
-        for warning in self._shelf.warnings:
+            self._snapshot = replace(self._snapshot, warnings=(self._why(error),))
+        for warning in self._snapshot.warnings:
             log.warning("registry.fault", reason=warning)
 
     def _why(self, error: Exception) -> str:
@@ -159,7 +160,7 @@ class Registry:
         return str(error) if isinstance(error, BadRequestError) else f"{self.path}: {error}"
 
     def _take(self, text: str, stamp: Stamp) -> None:
-        self._shelf = self._reader.read(text)
+        self._snapshot = self._reader.read(text)
         self._stamp = self._good = stamp
 
     def _write_default(self) -> str | None:
@@ -171,18 +172,18 @@ class Registry:
             return f"{self.path} cannot be written ({error.strerror}): the default registry is used"
         return None
 
-    def _edit(self, name: str, change: Change) -> Shelf:
+    def _edit(self, name: str, change: RegistryChange) -> Snapshot:
         """Change an entry of the file as it is now, whoever changes the file at the same time."""
-        self.shelf()
+        self.snapshot()
         # A link stays one: what it leads to is what changes.
         path = self.path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_suffix(".lock")) as ours:
             while not self._changed(path, name, change, ours):
                 log.info("registry.edited_by_others", path=str(path))
-        return self._shelf
+        return self._snapshot
 
-    def _changed(self, path: Path, name: str, change: Change, ours: TextIO) -> bool:
+    def _changed(self, path: Path, name: str, change: RegistryChange, ours: TextIO) -> bool:
         """Whether the change was made; not where somebody else was faster.
 
         `ours` has the stamp of the last write of any process of ours.
@@ -194,14 +195,14 @@ class Registry:
                 if content.stamp != self._good:
                     self._take(content.text, content.stamp)
                 before, ends = _lines_of(content.text)
-                text, meant = change(before, self._shelf)
-                shelf = self._reader.read(text)
-                _check(self._shelf, shelf, name, meant and placed(meant, self.path.parent))
+                text, meant = change(before, self._snapshot)
+                snapshot = self._reader.read(text)
+                _check(self._snapshot, snapshot, name, meant and placed(meant, self.path.parent))
             if text == before:
                 return True
             if not exchange.replace(path, content, text.replace("\n", ends)):
                 return False
-            self._shelf = shelf
+            self._snapshot = snapshot
             self._stamp = self._good = exchange.stamp_of(path)
         ours.seek(0)
         ours.truncate()
@@ -255,7 +256,7 @@ def _lines_of(text: str) -> tuple[str, str]:
     return (text.replace("\r\n", "\n"), "\r\n") if both and both == text.count("\n") else (text, "\n")
 
 
-def _check(before: Shelf, after: Shelf, name: str, meant: SpaceEntry | None) -> None:
+def _check(before: Snapshot, after: Snapshot, name: str, meant: SpaceEntry | None) -> None:
     """See that a change came to what was meant. Raises BadRequestError."""
     wanted = {**before.spaces, name: meant}
     if meant is None:
@@ -264,9 +265,9 @@ def _check(before: Shelf, after: Shelf, name: str, meant: SpaceEntry | None) -> 
         raise BadRequestError(f"'{name}' cannot be changed without changing others: edit the file by hand")
 
 
-def _others(shelf: Shelf, name: str) -> dict[str, list[str]]:
+def _others(snapshot: Snapshot, name: str) -> dict[str, list[str]]:
     """The categories' lists without that Space."""
-    lists = {key: [other for other in names if other != name] for key, names in shelf.categories.items()}
+    lists = {key: [other for other in names if other != name] for key, names in snapshot.categories.items()}
     return {key: names for key, names in lists.items() if names}
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import yaml
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.registry.chunks import Chunks
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.layout import LOADER, Layout
+from spacedock_worker.registry.layout import LOADER, Chunks, Layout
 from spacedock_worker.registry.row import Row, row_of
-from spacedock_worker.registry.shelf import Shelf
+from spacedock_worker.registry.snapshot import Snapshot
 
 PARTS = ("spaces", "categories")
 _NOTHING = "tag:yaml.org,2002:null"
@@ -28,11 +27,11 @@ class Reader:
     _chunks: Chunks = field(default_factory=Chunks)
     _known: dict[str, Row] = field(default_factory=dict)
 
-    def read(self, text: str) -> Shelf:
+    def read(self, text: str) -> Snapshot:
         """The registry that the text is.
 
         An entry with a fault is left out, as a mistyped key may be a wall that was meant to be there; the
-        shelf's warnings say where. Raises BadRequestError where the text is no registry at all.
+        snapshot's warnings say where. Raises BadRequestError where the text is no registry at all.
         """
         try:
             return self._read(text, self.layout(text))
@@ -47,10 +46,10 @@ class Reader:
         """Where what stands in the text. Raises yaml.YAMLError where it is no YAML."""
         return self._chunks.layout(text)
 
-    def _read(self, text: str, found: Layout) -> Shelf:
+    def _read(self, text: str, found: Layout) -> Snapshot:
         parts = _Parts(self.path, text, found)
         spaces = dict(self._spaces(parts))
-        return Shelf(spaces, dict(_categories(parts, spaces)), tuple(parts.warnings))
+        return Snapshot(spaces, dict(_categories(parts, spaces)), tuple(parts.warnings))
 
     def _spaces(self, parts: _Parts) -> Iterator[tuple[str, SpaceEntry]]:
         seen: set[str] = set()

@@ -7,17 +7,69 @@ style, anchors) is given to it as a whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import yaml
 from ruamel.yaml.comments import CommentedMap
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.registry.layout import Layout, Piece, layout
-from spacedock_worker.registry.listed import with_line, without_line
+from spacedock_worker.registry.layout import LOADER, Layout, Piece, layout
 from spacedock_worker.registry.roundtrip import as_written, dumped, editor, loaded, mapping_indent, same
 
-Change = Callable[[CommentedMap, Any], None]
+_ITEM = re.compile(r"(?P<dash>\s*-[ \t]+)[^\s#].*")
+
+
+def with_line(body: str, name: str) -> str | None:
+    """The lines of a category, with the name as its last; None where the list is not written so."""
+    found = _items(body)
+    if not found or any(item.value == name for item in found):
+        return body if found else None
+    lines = body.splitlines(keepends=True)
+    last = found[-1].start_mark.line
+    dash = _ITEM.match(lines[last])
+    if dash is None:
+        return None
+    if not lines[last].endswith("\n"):
+        lines[last] += "\n"
+    lines.insert(last + 1, f"{dash['dash']}{_scalar(name)}\n")
+    return "".join(lines)
+
+
+def without_line(body: str, name: str) -> str | None:
+    """The lines of a category without the name; None where the list is not written so, or would be empty."""
+    found = _items(body)
+    gone = {item.start_mark.line for item in found if item.value == name}
+    if not found or len(gone) == len(found):
+        return None
+    return "".join(line for place, line in enumerate(body.splitlines(keepends=True)) if place not in gone)
+
+
+def _items(body: str) -> list[Any]:
+    """The events of the list's names; none where something else is in it, or two lines are one name's."""
+    events: list[Any] = list(yaml.parse(body, LOADER))
+    # The stream, the document, the mapping and its key begin; the list, the mapping and all else end.
+    head, items, tail = events[:5], events[5:-4], events[-4:]
+    if len(events) < 10 or not isinstance(head[4], yaml.SequenceStartEvent) or head[4].flow_style:
+        return []
+    if not isinstance(tail[0], yaml.SequenceEndEvent):
+        return []
+    return items if all(_is_plain(item) for item in items) else []
+
+
+def _is_plain(item: Any) -> bool:
+    """Whether a list's item is a name on one line, without an anchor."""
+    word = isinstance(item, yaml.ScalarEvent) and item.anchor is None
+    return word and item.start_mark.line == item.end_mark.line
+
+
+def _scalar(name: str) -> str:
+    """The name as YAML has it: in quotes where it would be a number, or a word of YAML's."""
+    return yaml.safe_dump([name]).removeprefix("- ").rstrip("\n")
+
+
+MapChange = Callable[[CommentedMap, Any], None]
 """Changes a mapping at a key, which YAML may have read as a number."""
 
 LayOut = Callable[[str], Layout]
@@ -102,7 +154,7 @@ def _changed(
     text: str,
     part: str,
     key: str,
-    change: Change,
+    change: MapChange,
     lay: LayOut,
     by_line: Callable[[str], str | None] = lambda body: None,
 ) -> str:
@@ -136,7 +188,7 @@ def _in_part(text: str, found: Layout, part: str, rewritten: Callable[[str], str
     return text[: piece.start] + rewritten(text[piece.start : piece.end]) + text[piece.end :]
 
 
-def _rewritten(body: str, column: int, change: Change) -> str:
+def _rewritten(body: str, column: int, change: MapChange) -> str:
     """The lines of one key after its change; none where the key went."""
     yaml, mapping = loaded("".join(_dedented(line, column) for line in body.splitlines(keepends=True)))
     before = dumped(yaml, mapping)
@@ -146,7 +198,7 @@ def _rewritten(body: str, column: int, change: Change) -> str:
     return body if after == before else _indented(after, column)
 
 
-def _appended(text: str, pieces: Sequence[Piece], key: str, change: Change) -> str:
+def _appended(text: str, pieces: Sequence[Piece], key: str, change: MapChange) -> str:
     """The text with a new key behind the last one of its part."""
     mapping = CommentedMap()
     change(mapping, key)
@@ -160,7 +212,7 @@ def _appended(text: str, pieces: Sequence[Piece], key: str, change: Change) -> s
     return before + gap + _indented(dumped(yaml, mapping), last.column) + text[last.end :]
 
 
-def _whole(text: str, part: str, key: str, change: Change) -> str:
+def _whole(text: str, part: str, key: str, change: MapChange) -> str:
     """The text after the change of a document, or of a part of one that stands alone."""
     yaml, document = loaded(text)
     if not document and text.strip():

@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
-from spacedock.control import OnProgress
+from spacedock.rpc import OnProgress
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
-from spacedock_worker.containers.capacity import memory_of
-from spacedock_worker.containers.engine import RefusedError
-from spacedock_worker.containers.gpu import choose
-from spacedock_worker.containers.standing import HostStanding, host_standing
+from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.machine.capacity import memory_of
+from spacedock_worker.containers.machine.engine_info import EngineInfo, engine_info
+from spacedock_worker.containers.machine.gpu import choose
 from spacedock_worker.errors import StepError
+from spacedock_worker.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
+from spacedock_worker.hub.errors import HubError, HubRefusedError
 from spacedock_worker.images import Image, Images
-from spacedock_worker.images.front_matter import read_card
-from spacedock_worker.images.manifest import platform_of
-from spacedock_worker.images.platforms import can_run, emulators, parse_platform
-from spacedock_worker.images.repository import read_repository
-from spacedock_worker.images.survey import Offer, Survey
+from spacedock_worker.images.build.repository import read_repository
+from spacedock_worker.images.oci.manifest import can_run, emulators, parse_platform, platform_of
+from spacedock_worker.images.oci.survey import Offer, Survey
+from spacedock_worker.images.space_card import read_card
+from spacedock_worker.jobs.secrets import Secrets
+from spacedock_worker.jobs.space_step import access_of, source_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
-from spacedock_worker.secrets import Secrets
-from spacedock_worker.space_step import access_of, source_of
-from spacedock_worker.upkeep.care import Care
-from spacedock_worker.upkeep.endpoint_notes import EndpointNotes
-from spacedock_worker.validation.obtaining import RUNNABLE
-from spacedock_worker.validation.validation import AsksHub, Findings, HubNews
+from spacedock_worker.state.endpoints import EndpointStore
+from spacedock_worker.state.image_policy import ImagePolicy
+from spacedock_worker.validation.image_check import RUNNABLE
+from spacedock_worker.validation.verdict import AsksHub, Findings, HubCheck, HubFacts
+
+
+class HubReader:
+    """Asks the catalogue, which also knows the secrets that a Space speaks of; implements `AsksHub`.
+
+    `now` gives seconds since the epoch; `token` says that this host has a login at the Hub.
+    """
+
+    def __init__(self, catalogue: Catalogue, now: Callable[[], float], *, token: bool) -> None:
+        self._catalogue, self._now, self._token = catalogue, now, token
+
+    async def news(self, hub_id: str) -> HubCheck:
+        """See `AsksHub.news`."""
+        try:
+            space, at = await self._catalogue.about(hub_id)
+        except HubError as error:
+            return HubCheck(missing=isinstance(error, HubRefusedError), why=str(error), token=self._token)
+        facts = HubFacts(
+            sdk=space.sdk,
+            stage=space.stage,
+            private=space.private,
+            gated=space.gated,
+            hardware=space.hardware,
+            secrets=space.secrets,
+            sha=space.sha,
+            subdomain=space.subdomain,
+        )
+        old = 0.0 if at is None else self._now() - at
+        if old <= FRESH_SECONDS:
+            return HubCheck(facts, token=self._token)
+        why = f"the Hub could not be asked; what is known of the Space is {age_of(old)} old"
+        return HubCheck(facts, stale=True, why=why, token=self._token)
+
 
 _SHOWN = 8
 
@@ -42,13 +77,13 @@ class Inspection:
         survey: Survey,
         hub: AsksHub,
         pool: Pool[Adapter],
-        care: Care,
+        policy: ImagePolicy,
         secrets: Secrets,
-        endpoints: EndpointNotes,
+        endpoints: EndpointStore,
     ) -> None:
         self._engine, self._settings, self._images = engine, settings, images
         self._survey, self._hub, self._pool = survey, hub, pool
-        self._care, self._secrets, self._endpoints = care, secrets, endpoints
+        self._policy, self._secrets, self._endpoints = policy, secrets, endpoints
 
     async def of(self, entry: SpaceEntry, registry: Registry, tell: OnProgress, *, trying: bool) -> Findings:
         """What there is to know of the Space now; bounded by the deadlines of those who are asked.
@@ -56,7 +91,7 @@ class Inspection:
         `trying` says that it will be tried next.
         """
         tell("looking at this host")
-        host = await host_standing(self._engine, self._settings)
+        host = await engine_info(self._engine, self._settings)
         sdk = await asyncio.to_thread(_sdk_of, entry.repository)
         here, trouble = await self._here(entry) if host.trouble is None else (None, None)
         news = None
@@ -78,20 +113,20 @@ class Inspection:
             trying=trying,
             gpus=self._gpus(entry, host),
             memory=self._memory(entry, host),
-            known=registry.shelf().spaces.keys(),
-            status=self._pool.holding.status().get(entry.id),
+            known=registry.snapshot().spaces.keys(),
+            status=self._pool.view.status().get(entry.id),
         )
 
     async def _here(self, entry: SpaceEntry) -> tuple[Image | None, StepError | None]:
         try:
-            return await self._images.here(self._care.source(source_of(entry, None))), None
+            return await self._images.here(self._policy.source(source_of(entry, None))), None
         except StepError as error:
             return None, error
-        except RefusedError:
+        except EngineRefusedError:
             return None, None
 
     async def _offer(
-        self, entry: SpaceEntry, host: HostStanding, news: HubNews | None, tell: OnProgress
+        self, entry: SpaceEntry, host: EngineInfo, news: HubCheck | None, tell: OnProgress
     ) -> Offer | None:
         """What is said of the image that a pull would ask for; None where the Space would be built."""
         space = news.space if news else None
@@ -135,14 +170,14 @@ class Inspection:
             return None
         return f"its app has no endpoint {entry.endpoint}; it has {', '.join(names[:_SHOWN])}"
 
-    def _gpus(self, entry: SpaceEntry, host: HostStanding) -> StepError | None:
+    def _gpus(self, entry: SpaceEntry, host: EngineInfo) -> StepError | None:
         try:
             choose(entry.gpu, host.gpus, self._settings.gpu_free)
         except StepError as error:
             return error
         return None
 
-    def _memory(self, entry: SpaceEntry, host: HostStanding) -> int:
+    def _memory(self, entry: SpaceEntry, host: EngineInfo) -> int:
         if host.machine is None:
             return 0
         return memory_of(ContainerSpec(entry.id, "", "", memory=entry.memory), host.machine, self._settings)

@@ -12,33 +12,30 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters import offload
-from spacedock_worker.adapters.base import AppAnswer, AppCall, OnProgress
-from spacedock_worker.adapters.choice import weighed
+from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall, OnCallProgress
+from spacedock_worker.adapters.binding.choose import weighed
+from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.endpoint import Endpoint
-from spacedock_worker.adapters.explaining import explained
 from spacedock_worker.adapters.faults import app_error
+from spacedock_worker.adapters.gradio.chained import follow_up
 from spacedock_worker.adapters.gradio.description import App, Function
-from spacedock_worker.adapters.gradio.direct import Direct
-from spacedock_worker.adapters.gradio.downloads import downloaded
-from spacedock_worker.adapters.gradio.follow_up import follow_up
-from spacedock_worker.adapters.gradio.following import Follower
-from spacedock_worker.adapters.gradio.gate import Gate
-from spacedock_worker.adapters.gradio.memory import Memory
-from spacedock_worker.adapters.gradio.output import read_outputs
-from spacedock_worker.adapters.gradio.shortcut import (
+from spacedock_worker.adapters.gradio.direct import (
     SHORT_SECONDS,
+    Direct,
+    Gate,
     has_no_queue,
     may_be_direct,
     says_enough,
 )
-from spacedock_worker.adapters.gradio.sse_queue import SseQueue
-from spacedock_worker.adapters.gradio.sse_stream import SseStream
+from spacedock_worker.adapters.gradio.events import Follower
+from spacedock_worker.adapters.gradio.files import Uploads, downloaded
+from spacedock_worker.adapters.gradio.learned import LearnedEndpoints
+from spacedock_worker.adapters.gradio.output import read_outputs
+from spacedock_worker.adapters.gradio.sse import SseQueue, SseStream
 from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
-from spacedock_worker.adapters.gradio.uploads import Uploads
 from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
 from spacedock_worker.adapters.gradio.wire import WEBSOCKET
 from spacedock_worker.adapters.http import AppHttp, RefusedError
-from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
@@ -69,15 +66,15 @@ class GradioAdapter:
         self,
         http: AppHttp,
         app: App,
-        memory: Memory | None = None,
-        limits: Limits | None = None,
+        memory: LearnedEndpoints | None = None,
+        limits: AnswerLimits | None = None,
         *,
         direct: bool = True,
     ) -> None:
         self.app = app
         self._learns = direct
         self.abandoned = False
-        self._http, self._memory, self._limits = http, memory or Memory(), limits or Limits()
+        self._http, self._memory, self._limits = http, memory or LearnedEndpoints(), limits or AnswerLimits()
         self._queue = _queue_of(app, http, self._limits)
         self._direct = Direct(http, app.prefix, self._limits.answer)
         self._gate = Gate()
@@ -87,7 +84,7 @@ class GradioAdapter:
         """See `Adapter.endpoints`."""
         return tuple(self.app.endpoints)
 
-    async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
+    async def call(self, call: AppCall, on_progress: OnCallProgress) -> AppAnswer:
         """Call the endpoint that fits; see `Adapter.call`."""
         choice = await weighed(self._memory.choose, self.app.endpoints, call)
         function = self.app.functions[choice.endpoint.name]
@@ -111,14 +108,16 @@ class GradioAdapter:
         """See `Adapter.aclose`."""
         await self._http.aclose()
 
-    async def _as_the_page(self, function: Function, data: list[Any], on_progress: OnProgress) -> AppAnswer:
+    async def _as_the_page(
+        self, function: Function, data: list[Any], on_progress: OnCallProgress
+    ) -> AppAnswer:
         try:
             return await self._asked(function, data, on_progress)
         except RefusedError as error:
             raise app_error(f"the app refused the call ({error})") from error
 
     async def _directly(
-        self, function: Function, data: list[Any], on_progress: OnProgress
+        self, function: Function, data: list[Any], on_progress: OnCallProgress
     ) -> AppAnswer | None:
         """The answer without the queue; None, and never again, where the app refuses."""
         started = monotonic()
@@ -158,7 +157,7 @@ class GradioAdapter:
         log.info("gradio.direct_learned", endpoint=function.endpoint.name, direct=same, why=why)
 
     async def _asked(
-        self, function: Function, data: list[Any], on_progress: OnProgress, *, direct: bool = False
+        self, function: Function, data: list[Any], on_progress: OnCallProgress, *, direct: bool = False
     ) -> AppAnswer:
         """The function's answer; where that is a conversation without one, what follows on the page."""
         name, session = function.endpoint.name, uuid.uuid4().hex
@@ -174,7 +173,7 @@ class GradioAdapter:
         return AppAnswer(name, reading.text, reading.data, files, reading.truncated)
 
     async def _outputs(
-        self, function: Function, posting: Posting, on_progress: OnProgress, direct: bool = False
+        self, function: Function, posting: Posting, on_progress: OnCallProgress, direct: bool = False
     ) -> list[Any]:
         transport = self._direct if direct or has_no_queue(self.app, function) else self._queue
         edits = self.app.protocol in EDITING
@@ -185,7 +184,7 @@ class GradioAdapter:
             self.abandoned = self.abandoned or follower.at_work
 
 
-def _queue_of(app: App, http: AppHttp, limits: Limits) -> Transport:
+def _queue_of(app: App, http: AppHttp, limits: AnswerLimits) -> Transport:
     if (maker := QUEUES.get(app.protocol)) is not None:
         return maker(http, app.prefix, limits.answer)
     message = (

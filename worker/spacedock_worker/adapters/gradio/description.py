@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from spacedock_worker.adapters import kinds
-from spacedock_worker.adapters.endpoint import Endpoint, Slot
+from spacedock_worker.adapters.binding import kinds
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.adapters.faults import bad_output, shortened
 from spacedock_worker.adapters.gradio.examples import first_rows, with_example
 from spacedock_worker.adapters.gradio.wire import (
@@ -21,7 +21,7 @@ from spacedock_worker.adapters.gradio.wire import (
     Config,
     Dependency,
     Info,
-    Parameter,
+    ParameterInfo,
 )
 
 log = structlog.get_logger()
@@ -146,7 +146,7 @@ def _endpoint(
     name: str,
     dependency: Dependency,
     components: Mapping[int, Component],
-    rows: Sequence[Parameter],
+    rows: Sequence[ParameterInfo],
 ) -> Endpoint:
     inputs = [components.get(i) for i in dependency.inputs]
     shown = [(place, c) for place, c in enumerate(inputs) if c is not None and not c.hidden]
@@ -207,11 +207,11 @@ def _output(component: Component | None) -> str | None:
     return None if component is None or component.hidden else component.type
 
 
-def _slot(place: int, component: Component, parameter: Parameter | None) -> Slot:
+def _slot(place: int, component: Component, parameter: ParameterInfo | None) -> InputSlot:
     props, schema = component.props, _schema(component, parameter)
     label = shortened(component.text("label"), MAX_NAME)
     required, default = _default(component, parameter)
-    return Slot(
+    return InputSlot(
         name=shortened((parameter and parameter.parameter_name) or label or f"input_{place}", MAX_NAME),
         label=label,
         component=_kind(component),
@@ -231,13 +231,13 @@ def _kind(component: Component) -> str:
     return kinds.MASKED if component.props.get("tool") == "sketch" else component.type
 
 
-def _schema(component: Component, parameter: Parameter | None) -> Mapping[str, Any]:
+def _schema(component: Component, parameter: ParameterInfo | None) -> Mapping[str, Any]:
     if parameter is not None and isinstance(parameter.type, dict):
         return parameter.type
     return component.api_info_as_input or component.api_info or {}
 
 
-def _default(component: Component, parameter: Parameter | None) -> tuple[bool, Any]:
+def _default(component: Component, parameter: ParameterInfo | None) -> tuple[bool, Any]:
     if parameter is not None and parameter.parameter_has_default:
         return False, parameter.parameter_default
     value = component.props.get("value")

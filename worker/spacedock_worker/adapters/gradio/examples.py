@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from spacedock_worker.adapters import kinds
+from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.gradio.wire import Config
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spacedock_worker.adapters.faults import bad_output
-from spacedock_worker.adapters.files import encodable, safe_name, unique_name
-from spacedock_worker.adapters.gradio.text import MAX_PAGE, joined
+from spacedock_worker.adapters.gradio.rendering import MAX_PAGE, joined
+from spacedock_worker.adapters.names import encodable, safe_name, unique_name
 
 MAX_DEPTH = 64
 MAX_FILES = 256
@@ -89,7 +89,7 @@ class _Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class OutputReading:
     """What the outputs hold; `data` lists them by position, without the States.
 
     `truncated` says that the text is only the beginning.
@@ -101,7 +101,7 @@ class Reading:
     truncated: bool = False
 
 
-def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Reading:
+def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> OutputReading:
     """Read what the app brought; `components` are the outputs' types, None for a State.
 
     Raises StepError of kind `bad_output` where the counts differ or it is nested too deeply.
@@ -115,7 +115,7 @@ def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Readi
             reader.inline = kind not in WORDS
             shown.append((kind, reader.read(value)))
     long = any(kind == "html" and isinstance(page, str) and len(page) > MAX_PAGE for kind, page in shown)
-    return Reading(joined(shown), [value for _, value in shown], tuple(reader.files), long)
+    return OutputReading(joined(shown), [value for _, value in shown], tuple(reader.files), long)
 
 
 def _path(value: dict[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from spacedock_worker.adapters.faults import app_error
-from spacedock_worker.adapters.gradio.following import Follower, QueueFullError
+from spacedock_worker.adapters.gradio.events import Follower, QueueFullError
 from spacedock_worker.adapters.http import RefusedError
 
 SMALL_ANSWER_BYTES = 2**20

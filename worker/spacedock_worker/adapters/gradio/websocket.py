@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from spacedock_worker.adapters.faults import crashed
-from spacedock_worker.adapters.gradio.following import Follower
+from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.transport import Posting, refusal
 from spacedock_worker.adapters.http import AppHttp, RefusedError
 

@@ -124,7 +124,7 @@ class Config(_Wire):
         return True if value is None else value
 
 
-class Parameter(_Wire):
+class ParameterInfo(_Wire):
     """One parameter of an endpoint, as `/info` tells it."""
 
     parameter_name: str | None = None
@@ -136,7 +136,7 @@ class Parameter(_Wire):
 class EndpointInfo(_Wire):
     """One endpoint, as `/info` tells it."""
 
-    parameters: list[Parameter] = Field(default_factory=list)
+    parameters: list[ParameterInfo] = Field(default_factory=list)
 
 
 class Info(_Wire):

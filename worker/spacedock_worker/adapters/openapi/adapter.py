@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -10,17 +11,65 @@ from typing import Any
 import structlog
 
 from spacedock.files import Payload
-from spacedock_worker.adapters.base import AppAnswer, AppCall, OnProgress
-from spacedock_worker.adapters.choice import choose, weighed
+from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall, OnCallProgress
+from spacedock_worker.adapters.binding.choose import choose, weighed
+from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.endpoint import Endpoint
-from spacedock_worker.adapters.explaining import explained
+from spacedock_worker.adapters.faults import app_error, bad_input
 from spacedock_worker.adapters.http import AppHttp, RefusedError
-from spacedock_worker.adapters.limits import Limits
 from spacedock_worker.adapters.openapi.description import describe
 from spacedock_worker.adapters.openapi.reading import read_answer
-from spacedock_worker.adapters.openapi.refusal import BUSY, refused
 from spacedock_worker.adapters.openapi.request import AppRequest, build
 from spacedock_worker.adapters.openapi.template import Template
+from spacedock_worker.errors import StepError
+
+BUSY = frozenset({429, 503})
+_BAD_REQUEST = frozenset({400, 422})
+_PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+
+
+def refused(error: RefusedError, endpoint: Endpoint) -> StepError:
+    """The app's own words, as kind `bad_input` where they say which parameter is wrong, else `app_error`."""
+    faults = _faults(error.told) if error.status in _BAD_REQUEST else []
+    if faults:
+        return bad_input(f"{endpoint} does not fit: {'; '.join(faults)}")
+    words = error.detail
+    if error.status in _BAD_REQUEST and _names_one(words, endpoint):
+        return bad_input(f"{endpoint} does not fit: {words}")
+    if words:
+        return app_error(f"{words} (HTTP {error.status})")
+    if error.status in BUSY:
+        return app_error(f"the app is busy (HTTP {error.status}): try again later")
+    if error.status < 400:
+        return app_error(
+            f"the app sends {endpoint.name} elsewhere (HTTP {error.status}), which is not followed"
+        )
+    return app_error(f"the app failed without saying why (HTTP {error.status}): see the container's log")
+
+
+def _faults(told: Any) -> list[str]:
+    """FastAPI's list of what is wrong, as "text: field required"; its `input`, the prompt, is left out."""
+    rows = told.get("detail") if isinstance(told, dict) else None
+    faults = []
+    for row in rows if isinstance(rows, list) else ():
+        match row:
+            case {"loc": list(place), "msg": str(message)}:
+                faults.append(f"{_place(place)}: {_lowered(message)}")
+    return faults
+
+
+def _place(parts: list[Any]) -> str:
+    return ".".join(map(str, parts[1:] if len(parts) > 1 and parts[0] in _PLACES else parts))
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _names_one(words: str, endpoint: Endpoint) -> bool:
+    said = set(re.findall(r"\w+", words.lower()))
+    return any(slot.name.lower() in said for slot in endpoint.slots)
+
 
 # Seconds before each further try of an app that says that it is busy, unless it says how long.
 PAUSES = (0.5, 1.5, 4.0)
@@ -43,10 +92,10 @@ class OpenApiAdapter:
         http: AppHttp,
         document: object | None,
         template: Template | None = None,
-        limits: Limits | None = None,
+        limits: AnswerLimits | None = None,
     ) -> None:
         self.abandoned = False
-        self._http, self._limits = http, limits or Limits()
+        self._http, self._limits = http, limits or AnswerLimits()
         self._pointer = template.response if template else None
         self._builds: dict[str, Build] = {}
         self.endpoints: tuple[Endpoint, ...] = ()
@@ -58,7 +107,7 @@ class OpenApiAdapter:
             self.endpoints += (operation.endpoint,)
             self._builds[operation.endpoint.name] = partial(build, operation)
 
-    async def call(self, call: AppCall, on_progress: OnProgress) -> AppAnswer:
+    async def call(self, call: AppCall, on_progress: OnCallProgress) -> AppAnswer:
         """Call the operation that fits; see `Adapter.call`. The caller bounds the time."""
         choice = await weighed(choose, self.endpoints, call)
         log.info("openapi.endpoint_chosen", endpoint=choice.endpoint.name)

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from spacedock_worker.adapters import kinds
+from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import bad_output
 from spacedock_worker.adapters.openapi.bodies import MAX_PARAMETERS, Body, body_of, placed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 
-from spacedock_worker.adapters.kinds import UNKNOWN_MEDIA
+from spacedock_worker.adapters.binding.kinds import UNKNOWN_MEDIA
 
 MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128}")
 HEAD_BYTES = 16

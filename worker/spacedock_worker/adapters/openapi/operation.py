@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spacedock_worker.adapters.endpoint import Endpoint, Slot
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
@@ -38,7 +38,7 @@ class Parameter:
     An `optional` one is left out where it has its default, which the app knows best.
     """
 
-    slot: Slot
+    slot: InputSlot
     name: str
     where: Where
     written: Written = Written.PLAIN

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from spacedock_worker.adapters.endpoint import Slot
+from spacedock_worker.adapters.endpoint import InputSlot
 from spacedock_worker.adapters.faults import shortened
 from spacedock_worker.adapters.openapi.operation import Parameter, Where, Written
 from spacedock_worker.adapters.openapi.schema import (
@@ -67,7 +67,7 @@ def parameter_of(told: Told, schemas: Schemas, position: int) -> Parameter:
     schemas.spend(len(choices))
     if told.required and not has_default and "const" in inner and choices and not several:
         default, has_default = choices[0], True
-    slot = Slot(
+    slot = InputSlot(
         name=shortened(told.name, MAX_NAME) or f"input_{position}",
         label="message" if written is Written.MESSAGES else _label(told.schema),
         component=component,

@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 import aiohttp
 
 from spacedock.files import Payload
-from spacedock_worker.adapters.files import encodable, safe_name
-from spacedock_worker.adapters.kinds import UNKNOWN_MEDIA
+from spacedock_worker.adapters.binding.files import Upload
+from spacedock_worker.adapters.binding.kinds import UNKNOWN_MEDIA
+from spacedock_worker.adapters.names import encodable, safe_name
 from spacedock_worker.adapters.openapi.media import MEDIA_TYPE
 from spacedock_worker.adapters.openapi.operation import (
     FORM,
@@ -25,7 +26,6 @@ from spacedock_worker.adapters.openapi.operation import (
     Where,
     Written,
 )
-from spacedock_worker.adapters.placing import Upload
 
 Fields = Sequence[tuple[str, Any]]
 _IN_PATH = "/{}%:@!$&'()*+,;=~-._"

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from spacedock.files import Payload
-from spacedock_worker.adapters.endpoint import Endpoint, Slot
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.adapters.openapi.operation import FORM, JSON, MULTIPART, Written
 from spacedock_worker.adapters.openapi.pointer import check_pointer
 from spacedock_worker.adapters.openapi.request import AppRequest, written
@@ -93,13 +93,13 @@ class Template:
         return dict.fromkeys(found)
 
 
-def _slot(name: str, position: int) -> Slot:
+def _slot(name: str, position: int) -> InputSlot:
     if name.startswith(_INPUT):
         # No component of ours: what is JSON is sent as that, all else as a string.
-        return Slot(name.removeprefix(_INPUT), "", "any", position, required=True)
+        return InputSlot(name.removeprefix(_INPUT), "", "any", position, required=True)
     is_file = name in _FILES
     component = "file" if is_file else "textbox"
-    return Slot(name, "", component, position, required=True, many=name == "files")
+    return InputSlot(name, "", component, position, required=True, many=name == "files")
 
 
 def _slot_of(name: str) -> str:

@@ -1,0 +1,1 @@
+"""What `spacedock batch` reads, plans, remembers and shows."""

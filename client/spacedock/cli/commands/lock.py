@@ -1,0 +1,88 @@
+"""`spacedock spaces lock`: write down what exactly each Space is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.cli import options
+from spacedock.cli.output.text import say
+from spacedock.client import Client
+from spacedock.errors import BadRequestError
+
+STDOUT = "-"
+
+
+def lock(
+    names: Annotated[list[str] | None, typer.Argument(help="The Spaces to lock; none: all.")] = None,
+    file: Annotated[
+        str, typer.Option("--file", metavar="PATH", help="Where to write it; - is standard output.")
+    ] = "spacedock.lock",
+    start: Annotated[
+        bool, typer.Option("--start", help="Start Spaces that have never run, to lock their endpoints too.")
+    ] = False,
+    redis: options.Redis = None,
+) -> None:
+    """Write spacedock.lock: each Space's commit, its image's digest, and what its app can do.
+
+    Spaces that are named replace their own rows; without names, the file is written anew.
+    """
+    made = asyncio.run(_lock(redis, names or [], start))
+    for note in made.pop("notes", ()):
+        say(note)
+    if file == STDOUT:
+        typer.echo(text_of(made), nl=False)
+        return
+    path = Path(file)
+    count = len(made["spaces"])
+    write_whole(path, text_of(joined(read(path), made) if names else made))
+    say(f"locked {count} Space{'' if count == 1 else 's'} in {path}")
+
+
+async def _lock(url: str | None, names: list[str], start: bool) -> dict[str, Any]:
+    async with Client(url) as client:
+        return await client.spaces.lock(names, start=start, on_progress=say)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The lock that is there; an empty one where there is none. Raises BadRequestError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise BadRequestError(f"{path} is no lock file: {error}. Remove it, or name another.") from error
+    if not isinstance(document, dict) or not isinstance(document.get("spaces"), dict):
+        raise BadRequestError(f"{path} is no lock file: it has no spaces. Remove it, or name another.")
+    return document
+
+
+def joined(before: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+    """The earlier lock with the new rows in it."""
+    return {**made, "spaces": {**before.get("spaces", {}), **made["spaces"]}}
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """The file: always in the same order, one value a line, so that a change reads well."""
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write the file so that its name never stands for a part of it."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
+    ) as part:
+        part.write(text)
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        os.chmod(part.name, mode)
+        os.replace(part.name, path)
+    except OSError:
+        os.unlink(part.name)
+        raise

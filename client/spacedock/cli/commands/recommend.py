@@ -1,0 +1,98 @@
+"""`spacedock spaces recommend`: which Spaces suit a task, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.cli import options
+from spacedock.cli.exit_codes import FAILED
+from spacedock.cli.output import table
+from spacedock.cli.output.text import printable, say, write
+from spacedock.client import Client
+
+_TITLES = ("#", "name", "score", "category", "takes -> gives", "here", "why")
+_NARROWEST = 40
+
+
+def recommend(
+    text: Annotated[str, typer.Argument(help="What is to be done, in your words; or a category.")] = "",
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", metavar="PATH", help="A file of the task; only its name counts."),
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option("--category", metavar="NAME", help="Only Spaces of this category.")
+    ] = None,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, max=50, help="How many to show.")] = 5,
+    performance_first: Annotated[
+        bool, typer.Option("--performance-first", help="Warm and fast Spaces before better ones.")
+    ] = False,
+    json: options.Json = False,
+    redis: options.Redis = None,
+) -> None:
+    """Recommend Spaces of the registry for a task, the best first, each with its reasons."""
+
+    async def ask() -> dict[str, Any]:
+        async with Client(redis) as client:
+            return await client.spaces.recommend(
+                text,
+                files=file or (),
+                category=category,
+                limit=number,
+                performance_first=performance_first,
+            )
+
+    found = asyncio.run(ask())
+    if json:
+        write(json_module.dumps(found, indent=2))
+    elif found["spaces"]:
+        say(f"it looks like {found['task']}" if text and not found["category"] else found["category"] or "")
+        _show(found["spaces"])
+    if found["advice"]:
+        say(f"{'nothing fits as it is' if found['spaces'] else 'nothing to recommend'}: {found['advice']}")
+        raise typer.Exit(FAILED)
+
+
+def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+    # A pipe has no width: what reads it wants each Space on one line.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    write("\n".join(blocks(rows, width) if width is not None else lines(rows)))
+
+
+def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A table with a line for each Space."""
+    return table.lines(_TITLES, [_cells(rank, row) for rank, row in enumerate(rows, 1)], None)
+
+
+def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+    """Each Space with what it is, and below it the reasons, as many lines as they take."""
+    for rank, row in enumerate(rows, 1):
+        number, name, score, category, types, here, why = _cells(rank, row)
+        indent = " " * (len(number) + 2)
+        yield f"{number}. {name}  {score}"
+        for text in (f"{category}, {types}, {here}", why):
+            yield from textwrap.wrap(
+                text, max(width - 1, _NARROWEST), initial_indent=indent, subsequent_indent=indent
+            )
+
+
+def _cells(rank: int, row: Mapping[str, Any]) -> tuple[str, ...]:
+    cells = (
+        rank,
+        row["name"],
+        f"{row['score']:.2f}",
+        row["category"],
+        f"{row['input_type']} -> {row['output_type']}",
+        row["state"],
+        "; ".join(row["reasons"]),
+    )
+    return tuple(" ".join(printable(str(cell)).split()) for cell in cells)

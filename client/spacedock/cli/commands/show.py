@@ -1,0 +1,137 @@
+"""`spacedock spaces show user/space`: what the Hub says of a Space, and what is here of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from spacedock.addresses import hub_id_of
+from spacedock.cli import options, preflight
+from spacedock.cli.exit_codes import FAILED
+from spacedock.cli.output.deliver import follow
+from spacedock.cli.output.text import printable, say, show_failure, write
+from spacedock.cli.output.units import size
+from spacedock.client import Client, prepare
+from spacedock.errors import SpaceNotFoundError
+from spacedock.files import Payload
+from spacedock.request import Fallback, JobRequest, Tier
+from spacedock.result import JobResult
+
+_WIDTH = 79
+_HEAD = 12
+
+
+def show_space(name: str, *, hub: bool, json: bool, redis: str | None) -> None:
+    """Print the registry's entry as JSON; of a Space that it lacks, or with `hub`, what the Hub says."""
+    entry, about = asyncio.run(_asked(redis, hub_id_of(name), hub))
+    if about is None or json:
+        write(json_module.dumps(entry if about is None else about, indent=2))
+        return
+    write("\n".join(lines(about)))
+    if about["note"]:
+        say(about["note"])
+
+
+async def _asked(url: str | None, name: str, hub: bool) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    async with Client(url) as client:
+        if not hub:
+            try:
+                entry, here = await client.spaces.status(name)
+                return {**entry, "here": here or None}, None
+            except SpaceNotFoundError:
+                if "/" not in name:
+                    raise
+        return {}, await client.spaces.about(name)
+
+
+def lines(about: Mapping[str, Any]) -> Iterator[str]:
+    """The Space for people, within 80 columns; what is not known is left out."""
+    space, image = about["space"], about["image"]
+    yield printable(space["id"])
+    for head, text in (*_facts(space), ("image", _image(image)), *_endpoints(about["endpoints"])):
+        if text:
+            yield from _wrapped(head, text)
+    yield from _wrapped("here as", space["name"] or "not in the registry yet: its first job adds it")
+
+
+def _facts(space: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    sure = f" ({space['confidence']:.0%} sure: {space['reason']})" if space["confidence"] else " (a guess)"
+    closed = [word for word in ("private", "gated") if space[word]]
+    yield "title", space["title"]
+    yield "does", space["description"] if space["description"] != space["title"] else ""
+    yield "category", space["category"] + sure
+    yield "types", f"{space['input_type']} -> {space['output_type']}"
+    yield "sdk", space["sdk"] or ""
+    yield "hardware", f"{space['hardware']} on the Hub" if space["hardware"] else ""
+    yield "stage", f"{space['stage']} on the Hub" if space["stage"] else ""
+    yield "access", ", ".join(closed)
+    yield "likes", str(space["likes"])
+    yield "licence", space["license"] or "not said"
+    yield "changed", (space["last_modified"] or "")[:10]
+    yield "commit", (space["sha"] or "")[:12]
+    yield "secrets", ", ".join(space["secrets"]) or "none are named in its README and code"
+    yield "models", ", ".join(space["models"])
+    yield "tags", ", ".join(space["tags"])
+
+
+def _image(image: Mapping[str, Any]) -> str:
+    amount = f", {size(image['size'])} to load" if image["size"] is not None else ""
+    reference = f" ({image['reference']})" if image["reference"] else ""
+    return f"{image['state']}{amount}: {image['why']}{reference}"
+
+
+def _endpoints(known: list[str]) -> Iterator[tuple[str, str]]:
+    if not known:
+        yield "endpoints", "known once it has run here"
+    for place, endpoint in enumerate(known):
+        yield "" if place else "endpoints", endpoint
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    flat = " ".join(printable(text).split())
+    first = f"  {head:<{_HEAD - 2}}"
+    return textwrap.wrap(
+        flat, _WIDTH, initial_indent=first, subsequent_indent=" " * _HEAD, break_on_hyphens=False
+    )
+
+
+SAMPLE_PROMPT = "Hello"
+
+
+def show_endpoints(
+    space: str,
+    prompt: str,
+    files: list[Path] | None,
+    inputs: list[str] | None,
+    *,
+    json: bool,
+    redis: str | None,
+) -> None:
+    """Have the Space started and print its endpoints, the one that would be called first."""
+    if not (prompt or files or inputs):
+        prompt = SAMPLE_PROMPT
+        say("for a prompt alone: give --prompt, --file or --input to ask about another call")
+    fields = {
+        "explain": True,
+        "tier": Tier.HEAVY,
+        "fallback": Fallback.NONE,
+        "inputs": options.inputs_of(inputs),
+    }
+    request, payloads = prepare(prompt, files or (), space, fields)
+    result = asyncio.run(_explained(redis, request, payloads))
+    if not result.succeeded:
+        show_failure(result)
+        raise typer.Exit(FAILED)
+    write(json_module.dumps(result.output.data, indent=2) if json else result.output.text or "")
+
+
+async def _explained(url: str | None, request: JobRequest, payloads: list[Payload]) -> JobResult:
+    async with Client(url) as client:
+        await preflight.check(client, {request.space} if request.space else set())
+        return await follow(client, await client.submit_prepared(request, payloads))

@@ -1,0 +1,215 @@
+"""`spacedock spaces …`: the registry of the host that answers, and what is there of each Space."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.addresses import hub_id_of
+from spacedock.cli import options
+from spacedock.cli.commands.bench import bench
+from spacedock.cli.commands.bundle import bundle, unbundle
+from spacedock.cli.commands.lock import lock
+from spacedock.cli.commands.profile import profile
+from spacedock.cli.commands.recommend import recommend
+from spacedock.cli.commands.search import discover, search
+from spacedock.cli.commands.show import show_endpoints, show_space
+from spacedock.cli.commands.validate import validate
+from spacedock.cli.output import table
+from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.units import age, size
+from spacedock.client import Client
+from spacedock.errors import BadRequestError
+from spacedock.repository import pack
+from spacedock.rpc import Reply
+
+app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
+
+_TITLES = ("name", "state", "verified", "category", "takes -> gives", "image", "cache", "description")
+
+Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
+
+
+@app.command("list")
+def list_spaces(json: options.Json = False, redis: options.Redis = None) -> None:
+    """List the Spaces of the registry."""
+    reply = asyncio.run(_list(redis))
+    for warning in reply.warnings:
+        say(f"registry: {warning}")
+    status = reply.data.get("status", {})
+    if json:
+        rows = {name: {**entry, "here": status.get(name)} for name, entry in reply.spaces.items()}
+        write(json_module.dumps(rows, indent=2))
+    elif not reply.spaces:
+        say("the registry is empty: add a Space with `spacedock spaces add NAME --dir ./space`")
+    else:
+        _table(reply.spaces, status)
+
+
+async def _list(url: str | None) -> Reply:
+    async with Client(url) as client:
+        return await client.spaces.list(status=True)
+
+
+def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]]) -> None:
+    rows = [
+        [_line(str(cell)) for cell in _cells(name, entry, status.get(name, {}))]
+        for name, entry in sorted(spaces.items())
+    ]
+    # A pipe has no width: what reads it wants each Space on one line.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    write("\n".join(table.lines(_TITLES, rows, width)))
+
+
+def _line(cell: str) -> str:
+    """The cell as one line: a description may have several."""
+    return cell if cell.isprintable() else printable(" ".join(cell.split()))
+
+
+def _cells(name: str, entry: dict[str, Any], here: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        name,
+        state(here),
+        verdict(entry),
+        entry["category"],
+        f"{entry['input_type']} -> {entry['output_type']}",
+        size(here.get("image_bytes")),
+        size(here.get("cache_bytes")),
+        entry["description"],
+    )
+
+
+def verdict(entry: dict[str, Any]) -> str:
+    """What the last validation came to, in a word: a Space that was called here was `tried`."""
+    verified = entry.get("verified")
+    if not isinstance(verified, dict):
+        return "never"
+    if not verified["works"]:
+        return "bad"
+    return "tried" if verified["deep"] else "ok"
+
+
+def state(here: dict[str, Any]) -> str:
+    """A Space's state for people; a dash where the engine could not be asked."""
+    if here.get("quarantined_for") is not None:
+        return f"quarantined, {age(here['quarantined_for'])} to go"
+    return str(here.get("state", "-"))
+
+
+@app.command("show", short_help="Show a Space: what is here, what the Hub says.")
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A registry name, a Hub id (user/space), or with --endpoints ./directory.")
+    ],
+    hub: Annotated[
+        bool, typer.Option("--hub", help="What the Hub says of it, also where the registry has it.")
+    ] = False,
+    endpoints: Annotated[
+        bool, typer.Option("--endpoints", help="Start it, and show which endpoint would be called, and why.")
+    ] = False,
+    prompt: Annotated[str, typer.Option(help="With --endpoints: for this prompt.")] = "",
+    file: options.FilesOption = None,
+    inputs: options.Inputs = None,
+    json: options.Json = False,
+    redis: options.Redis = None,
+) -> None:
+    """Show one Space's entry and what is there of it, as JSON; or its endpoints, as they would be chosen.
+
+    Of a Space that the registry lacks (user/space) it shows what the Hub says.
+    """
+    if endpoints:
+        show_endpoints(name, prompt, file, inputs, json=json, redis=redis)
+    else:
+        show_space(name, hub=hub, json=json, redis=redis)
+
+
+@app.command("add", short_help="Add or change a Space.")
+def add(
+    name: Name,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="A Space's repository on this machine; it is sent."),
+    ] = None,
+    hub: Annotated[
+        str | None, typer.Option("--hub", metavar="USER/SPACE", help="A Space on the Hub.")
+    ] = None,
+    image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="A Docker image.")] = None,
+    description: Annotated[str, typer.Option(help="What it does, in a few words.")] = "",
+    category: Annotated[
+        str | None, typer.Option(help="Its category, if not the one that its name and the Hub tell.")
+    ] = None,
+    input_type: Annotated[
+        str | None, typer.Option(help="What it takes: text, image, audio, text_and_image, …")
+    ] = None,
+    output_type: Annotated[str | None, typer.Option(help="What it gives: text, image, audio, …")] = None,
+    port: Annotated[int | None, typer.Option(help="Its port, if not the usual one.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give a name that is there other code; its walls stay.")
+    ] = False,
+    redis: options.Redis = None,
+) -> None:
+    """Add a Space to the registry, or change what the registry says of it."""
+    if directory is None and hub is None and image is None:
+        raise BadRequestError("where is the Space? Give one of --dir, --hub and --image")
+    entry: dict[str, Any] = {
+        "docker_image": image,
+        "hub_id": hub_id_of(hub) if hub else None,
+        "description": description or None,
+        "category": category,
+        "input_type": input_type,
+        "output_type": output_type,
+        "port": port,
+    }
+    given = {key: value for key, value in entry.items() if value is not None}
+    added = asyncio.run(_add(redis, name, given, directory, replace))
+    say(f"added {name} ({added['category']}{_inferred(added)})")
+
+
+def _inferred(entry: dict[str, Any]) -> str:
+    """How sure the category is, where nobody gave it."""
+    confidence = entry.get("confidence")
+    if confidence is None:
+        return ""
+    return f": inferred, {confidence:.0%} sure" if confidence else ": nothing tells, give --category"
+
+
+async def _add(
+    url: str | None, name: str, entry: dict[str, Any], directory: Path | None, replace: bool
+) -> dict[str, Any]:
+    repository = pack(directory) if directory is not None else None
+    async with Client(url) as client:
+        return await client.spaces.add(name, entry, repository, replace=replace)
+
+
+@app.command("remove", short_help="Remove a Space from the registry.")
+def remove(name: Name, redis: options.Redis = None) -> None:
+    """Remove a Space from the registry, with its containers and its cache."""
+    report = asyncio.run(_remove(redis, name))
+    say(f"removed {name}")
+    for item in report.get("items", ()):
+        what = "its cache" if item["kind"] == "caches" else f"container {item['name']}"
+        say(f"removed {what}, {size(item['bytes'])}")
+    for reason in report.get("left", ()):
+        say(f"left: {reason}")
+
+
+async def _remove(url: str | None, name: str) -> dict[str, Any]:
+    async with Client(url) as client:
+        return await client.spaces.remove(name)
+
+
+app.command("search", short_help="Find Spaces by words.")(search)
+app.command("discover", short_help="Find the Spaces of a category.")(discover)
+app.command("recommend", short_help="Recommend Spaces for a task.")(recommend)
+app.command("validate", short_help="Say whether Spaces can run here.")(validate)
+app.command("profile", short_help="Show what was measured of a Space.")(profile)
+app.command("bench", short_help="Compare Spaces side by side.")(bench)
+app.command("lock", short_help="Write spacedock.lock.")(lock)
+app.command("bundle", short_help="Write Spaces and images to a file.")(bundle)
+app.command("unbundle", short_help="Take the Spaces of a bundle in.")(unbundle)

@@ -1,0 +1,113 @@
+"""`spacedock spaces validate`: whether Spaces can run on the host that answers, and why not."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.cli import options
+from spacedock.cli.exit_codes import FAILED
+from spacedock.cli.output.text import printable, say, write
+from spacedock.client import Client
+from spacedock.errors import BadRequestError
+
+_MARKS = {"ok": "ok", "bad": "BAD", "unknown": "?"}
+_WIDTH = 79
+_INDENT = " " * 18
+_KINDS = {"prepare": "image", "start": "start", "call": "call"}
+
+
+def validate(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME…", help="Registry names, or Hub ids (user/space).")
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Get each image, start it, and make a trial call.")
+    ] = False,
+    all_spaces: Annotated[bool, typer.Option("--all", help="Every Space of the registry.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", help="With --deep: seconds for the trial call.")
+    ] = 120.0,
+    json: options.Json = False,
+    redis: options.Redis = None,
+) -> None:
+    """Say whether Spaces can run here, without pulling them; exit code 1 where one cannot.
+
+    What is found out is kept in the registry: `spacedock spaces show NAME`.
+    """
+    if bool(names) == all_spaces:
+        raise BadRequestError("name the Spaces to validate, or give --all")
+    found = asyncio.run(_validate(redis, names, deep, timeout, json))
+    if json:
+        write(json_module.dumps(found, indent=2))
+    elif len(found) > 1:
+        say(summary(list(found.values())))
+    if any(row["works"] is not True for row in found.values()):
+        raise typer.Exit(FAILED)
+
+
+async def _validate(
+    url: str | None,
+    names: Sequence[str] | None,
+    deep: bool,
+    timeout: float,  # noqa: ASYNC109 - the worker bounds its trial call
+    quiet: bool,
+) -> dict[str, dict[str, Any]]:
+    """One after another, each shown as soon as it is known."""
+    found: dict[str, dict[str, Any]] = {}
+    async with Client(url) as client:
+        for name in names or sorted((await client.spaces.list()).spaces):
+            found[name] = await client.spaces.validate(
+                name, deep=deep, timeout=timeout, on_progress=_numbered(name)
+            )
+            if not quiet:
+                write("\n".join(lines(found[name])))
+    return found
+
+
+def _numbered(name: str) -> Any:
+    return lambda message: say(f"{name}: {message}")
+
+
+def lines(row: Mapping[str, Any]) -> list[str]:
+    """One Space's checks and verdict for people, within 80 columns."""
+    said = [printable(row["name"])]
+    for check in row["checks"]:
+        said += _wrapped(f"  {_MARKS[check['status']]:>3}  {check['name']:<10}", check["reason"])
+        if check["status"] != "ok" and check["advice"]:
+            said += _wrapped(_INDENT, check["advice"])
+    if row["seconds"]:
+        took = (f"{_KINDS[kind]} {value:.1f} s" for kind, value in row["seconds"].items() if kind in _KINDS)
+        said += _wrapped("       took      ", ", ".join(took))
+    return [*said, *_wrapped("  =>   ", verdict(row), "       ")]
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """The verdict in a sentence."""
+    if row["works"] is None:
+        return f"not known: {row['reason']}. Try again later."
+    kept = "" if row["stored"] else " (not kept: it is not in the registry)"
+    if row["works"]:
+        return f"{'works' if row['deep'] else 'can run here'}: {row['reason']}{kept}"
+    return f"does not work: {row['reason']}{kept}"
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """All verdicts in a line."""
+    works = sum(row["works"] is True for row in rows)
+    bad = sum(row["works"] is False for row in rows)
+    return f"{works} of {len(rows)} can run here, {bad} cannot, {len(rows) - works - bad} not known"
+
+
+def _wrapped(head: str, text: str, indent: str = _INDENT) -> list[str]:
+    """The text behind its head, on as many lines as it takes."""
+    flat = " ".join(printable(text).split())
+    head = head if len(head) >= len(indent) else f"{head:<{len(indent)}}"
+    return textwrap.wrap(
+        flat, _WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+    ) or [head]

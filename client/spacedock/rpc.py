@@ -1,0 +1,194 @@
+"""Calls to a worker that are not jobs: the registry, cleaning up, locking; short ones and long ones."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio import Redis
+
+from spacedock import jobs as records
+from spacedock import keys, wire
+from spacedock.connection import OUTAGES, answer, told_as_ours
+from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
+from spacedock.files import FileRef
+from spacedock.request import JobRequest
+from spacedock.scripts import atomic
+
+CALL_SECONDS = 5
+"""How long a call waits for a worker; an unanswered call expires with it."""
+
+WORKING_SECONDS = 1.0
+"""How often a worker that is not done yet says so."""
+
+SILENCE_SECONDS = 20
+"""How long a worker that has taken a call may be silent before it is given up."""
+
+_TAKE_BACK_SECONDS = 1.0
+
+_PUSH_LUA = """
+redis.call('LPUSH', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+
+_PUSH_NEEDS = ("'LPUSH', KEYS[1], ARGV[1]", "'EXPIRE', KEYS[1], ARGV[2]")
+
+_PUT = atomic(_PUSH_LUA, *_PUSH_NEEDS, "'LREM', KEYS[1], 0, ARGV[1]", "'BRPOP', KEYS[2], 0")
+_REPLY = atomic(_PUSH_LUA, *_PUSH_NEEDS)
+
+OnProgress = Callable[[str], None]
+
+
+class Op(StrEnum):
+    """What is asked of a worker."""
+
+    LIST = "list"
+    SHOW = "show"
+    ADD = "add"
+    REMOVE = "remove"
+    CLEANUP = "cleanup"
+    LOCK = "lock"
+    SEARCH = "search"
+    ABOUT = "about"
+    RECOMMEND = "recommend"
+    VALIDATE = "validate"
+    PROFILE = "profile"
+    PLAN = "plan"
+    TIERS = "tiers"
+
+
+class Call(BaseModel):
+    """A control call: `entry` has the fields of registry.yaml, `repository` a packed Space.
+
+    `options` are the operation's own, such as `dry_run`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    op: Op
+    name: str | None = None
+    entry: dict[str, Any] = Field(default_factory=dict)
+    repository: FileRef | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Reply(BaseModel):
+    """The answer: entries by name, or what was wrong; `known` are the names that there are.
+
+    `data` is what an operation gives besides entries. `working` marks a reply that is not the last: what
+    the worker is doing, in words (they may be empty).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    spaces: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    error: str | None = None
+    not_found: bool = False
+    known: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    data: dict[str, Any] = Field(default_factory=dict)
+    working: str | None = None
+
+
+class Caller:
+    """Puts calls to whichever worker is first to take them."""
+
+    def __init__(self, redis: Redis, url: str) -> None:
+        self._redis, self._url = redis, url
+
+    async def ask(self, call: Call, on_progress: OnProgress | None = None) -> Reply:
+        """The final reply to the call; `on_progress` hears what a worker says that is still at work.
+
+        Raises NoWorkerError where no worker takes it within 5 s, or the one that did falls silent;
+        SpaceNotFoundError; BadRequestError with what was wrong.
+        """
+        with told_as_ours(self._url):
+            reply = await self._answered(call, on_progress)
+        if reply.not_found:
+            raise SpaceNotFoundError(call.name or "", reply.known)
+        if reply.error is not None:
+            raise BadRequestError(reply.error)
+        return reply
+
+    async def _answered(self, call: Call, on_progress: OnProgress | None) -> Reply:
+        try:
+            await self._put(call)
+            reply, silence = await self._heard(call, on_progress)
+        except asyncio.CancelledError:
+            # Whoever gives up does not wait for a Redis that is away.
+            with suppress(*OUTAGES):
+                async with asyncio.timeout(_TAKE_BACK_SECONDS):
+                    await self._take_back(call)
+            raise
+        if reply is None:
+            await self._take_back(call)
+            raise NoWorkerError(silence)
+        return reply
+
+    async def _put(self, call: Call) -> None:
+        script = self._redis.register_script(_PUT)
+        await script(keys=[keys.CONTROL, keys.reply(call.id)], args=[wire.encode(call), CALL_SECONDS])
+
+    async def _heard(self, call: Call, on_progress: OnProgress | None) -> tuple[Reply | None, int]:
+        """The final reply, None where there is none; and how long was waited for the last one at most."""
+        seconds = CALL_SECONDS
+        while (raw := await answer(self._redis.brpop([keys.reply(call.id)], timeout=seconds))) is not None:
+            reply = wire.decode(Reply, raw[1])
+            if reply.working is None:
+                return reply, seconds
+            if on_progress is not None and reply.working:
+                on_progress(reply.working)
+            seconds = SILENCE_SECONDS
+        return None, seconds
+
+    async def _take_back(self, call: Call) -> None:
+        """Have nobody execute the call any more: those of others may keep the list alive."""
+        await answer(self._redis.lrem(keys.CONTROL, 0, wire.encode(call).decode()))
+
+
+async def push_reply(redis: Redis, call: Call, raw: bytes) -> None:
+    """Push a reply (`raw` on the wire) to whoever made the call."""
+    await redis.register_script(_REPLY)(keys=[keys.reply(call.id)], args=[raw, SILENCE_SECONDS])
+
+
+async def cleanup(
+    caller: Caller,
+    *,
+    dry_run: bool,
+    images: bool,
+    older_than: float,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Have the worker free what is older than `older_than` seconds; returns its report."""
+    options = {"dry_run": dry_run, "images": images, "older_than": older_than}
+    call = Call(id=uuid.uuid4().hex, op=Op.CLEANUP, options=options)
+    return (await caller.ask(call, on_progress)).data
+
+
+async def plan(caller: Caller, redis: Redis, request: JobRequest) -> dict[str, Any]:
+    """What a worker would do with the request, and why; nothing is run (see `Client.plan`)."""
+    options = {"request": request.model_dump(mode="json")}
+    try:
+        return (
+            await caller.ask(Call(id=uuid.uuid4().hex, op=Op.PLAN, name=request.space, options=options))
+        ).data
+    finally:
+        if request.privacy:
+            # The call's prompt is in the server's append-only file until that is written anew.
+            await records.ask_to_scrub(redis)
+
+
+async def tiers(caller: Caller) -> dict[str, Any]:
+    """How a host and its tiers stand; see `Client.tiers`."""
+    return (await caller.ask(Call(id=uuid.uuid4().hex, op=Op.TIERS))).data
+
+
+async def workers(redis: Redis) -> int:
+    """How many workers are alive."""
+    return len([key async for key in redis.scan_iter(match=keys.worker("*"), count=1000)])

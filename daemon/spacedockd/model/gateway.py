@@ -1,0 +1,192 @@
+"""The system default's socket: always there, with a model server behind it only while it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import socket as sockets
+import time
+from asyncio import StreamReader, StreamWriter, Task, TimerHandle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spacedockd.model.gguf import GgufError, fetched, model_of
+from spacedockd.model.job import NOT_INSTALLED, SmolLMSettings
+from spacedockd.model.process import ModelStartError
+from spacedockd.model.relay import closed, relay, unavailable
+from spacedockd.model.supervisor import ModelSupervisor
+
+
+class StateSocket:
+    """Answers every connection to a unix socket with one line of JSON: `state`, `model` and `why`.
+
+    The states are "ready", "loading", "resting" (it is loaded at its first use) and "absent".
+    """
+
+    def __init__(self, supervisor: ModelSupervisor, smollm: SmolLMSettings, folders: Sequence[Path]) -> None:
+        self._supervisor, self._smollm, self._folders = supervisor, smollm, tuple(folders)
+        self._server: asyncio.Server | None = None
+
+    async def start(self, bound: Any) -> None:
+        """Listen on the bound socket."""
+        self._server = await asyncio.start_unix_server(self._answer, sock=bound)
+
+    def stop(self) -> None:
+        """Take no more connections; twice is safe."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
+        writer.write(json.dumps(await self._state()).encode() + b"\n")
+        await closed(writer)
+
+    async def _state(self) -> dict[str, Any]:
+        supervisor = self._supervisor
+        if supervisor.child is not None:
+            return {"state": "ready", "model": supervisor.child.model}
+        if supervisor.starting:
+            return {"state": "loading"}
+        if supervisor.failure is not None:
+            return {"state": "absent", "why": str(supervisor.failure)}
+        return await asyncio.to_thread(self._resting)
+
+    def _resting(self) -> dict[str, Any]:
+        if importlib.util.find_spec("xllamacpp") is None:
+            return {"state": "absent", "why": NOT_INSTALLED}
+        try:
+            model = model_of(self._smollm.path) if self._smollm.path else fetched(self._folders)
+        except GgufError as error:
+            return {"state": "absent", "why": str(error)}
+        if model is None:
+            return {"state": "resting", "why": "no model is here yet: it is fetched at its first use"}
+        return {"state": "resting", "model": model.label}
+
+
+DRAIN_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
+
+
+class ModelGateway:
+    """An OpenAI-compatible endpoint on a unix socket (mode 0600) for this user's processes.
+
+    The first connection starts the model server, `smollm.idle_seconds` without any stop it, and the next one
+    heals its death. Where it cannot be started the answer is HTTP 503 with the reason. `folders` are looked
+    through for fetched models; the last one takes what is fetched. `clock` gives monotonic seconds. How it
+    stands is told on a socket besides, which starts nothing.
+    """
+
+    def __init__(
+        self,
+        socket: Path,
+        smollm: SmolLMSettings,
+        folders: Sequence[Path],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.socket = socket
+        self._idle_seconds = smollm.idle_seconds
+        self._supervisor = ModelSupervisor(socket.parent, smollm, folders, clock)
+        self._state = StateSocket(self._supervisor, smollm, folders)
+        self._server: asyncio.Server | None = None
+        self._timer: TimerHandle | None = None
+        self._open: set[Task[None]] = set()
+
+    @property
+    def state_socket(self) -> Path:
+        """Where it is told how the model stands (see `StateSocket`)."""
+        return self.socket.with_suffix(".state")
+
+    @property
+    def model(self) -> str | None:
+        """What the running model calls itself; None while no model server is ready."""
+        return self._supervisor.child.model if self._supervisor.child else None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the model server that is ready; None while there is none."""
+        return self._supervisor.child.pid if self._supervisor.child else None
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._open)
+
+    async def start(self) -> None:
+        """Listen; no model is loaded yet. Raises OSError where the socket cannot be made."""
+        if self._server is None:
+            self._server = await asyncio.start_unix_server(self._accept, sock=_bound(self.socket))
+            await self._state.start(_bound(self.state_socket))
+
+    async def stop(self, drain: float = DRAIN_SECONDS) -> None:
+        """Take no more connections, give those that are open `drain` seconds, and stop the model server."""
+        self._state.stop()
+        self.state_socket.unlink(missing_ok=True)
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            self.socket.unlink(missing_ok=True)
+        if self._open:
+            await asyncio.wait(self._open, timeout=drain)
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._supervisor.stop()
+
+    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.create_task(self._answer((reader, writer)))
+        self._open.add(task)
+        task.add_done_callback(lambda task: self._ended(task, writer))
+
+    def _ended(self, task: Task[None], writer: StreamWriter) -> None:
+        # However it ended; a task that is cancelled before it began has closed nothing.
+        writer.close()
+        self._open.discard(task)
+        self._wait_for_idle()
+
+    async def _answer(self, client: tuple[StreamReader, StreamWriter]) -> None:
+        try:
+            server = await self._connected()
+        except ModelStartError as error:
+            await unavailable(client, str(error), final=error.final)
+        else:
+            await relay(client, server)
+
+    async def _connected(self) -> tuple[StreamReader, StreamWriter]:
+        """A connection to the model server. Raises ModelStartError."""
+        for _ in range(2):
+            child = await self._supervisor.running()
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    return await asyncio.open_unix_connection(child.job.socket)
+            except OSError:
+                # It died, and the news has not come yet; or it hangs.
+                self._supervisor.lost(child)
+        raise ModelStartError("the model server takes no connections; the daemon's log may say why")
+
+    def _wait_for_idle(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
+
+    def _rest(self) -> None:
+        if self._supervisor.starting or self._open:
+            self._wait_for_idle()
+        else:
+            self._supervisor.rest()
+
+
+def _bound(path: Path) -> sockets.socket:
+    """A listening place that only this user may use, from its first moment."""
+    path.unlink(missing_ok=True)
+    bound = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -1,0 +1,1 @@
+"""Binding a prompt and files to an endpoint's parameters."""

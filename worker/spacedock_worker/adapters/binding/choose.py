@@ -1,0 +1,191 @@
+"""Which endpoint of an app answers a call: a pure function of the app's endpoints and the call.
+
+A page's functions are listed in the order of its buttons, so the first one is often a toggle. Every endpoint
+that the call can fill is scored, by the questions of `Score` in their order; the best one is taken, and a tie
+is reported instead of guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from spacedock_worker.adapters.base import AppCall
+from spacedock_worker.adapters.binding import kinds
+from spacedock_worker.adapters.binding.coerce import CannotFillError
+from spacedock_worker.adapters.binding.fill import Filling, fill
+from spacedock_worker.adapters.binding.prompt import HOLDS, SAYS_NOTHING, name_rank
+from spacedock_worker.adapters.endpoint import Endpoint
+from spacedock_worker.adapters.faults import bad_input
+
+SHOWN = 12
+MANY = 2_000
+"""Endpoints and inputs that are looked through at once: that takes about 20 ms."""
+
+# Words in the name of a function that serves the page, and in the name of one that does its work.
+CHORES = re.compile(
+    "lambda|toggle|clear|reset|update|change|load|undo|retry|stop|cancel|like|dislike|flag|hide|show|select"
+    "|refresh|delete|save|visible|visibility|disable|enable|export|unnamed|options|settings"
+)
+TELLING = re.compile(
+    "predict|infer|inference|generate|run|process|submit|send|chat|answer|ask|respond|reply|classify"
+    "|transcribe|translate|summari[sz]e|caption|describe|detect|analy[sz]e|recogni[sz]e|ocr|embed|convert"
+    "|synthesi[sz]e|tts|speak|go|start"
+)
+
+
+T = TypeVar("T")
+
+
+class Score(NamedTuple):
+    """What speaks for an endpoint, the weightiest first; True and more are better."""
+
+    no_chore: bool
+    pressed: bool
+    prompt_placed: bool
+    prompt_named: int
+    files_exact: int
+    own_event: bool
+    stateless: bool
+    telling_name: bool
+    primary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The endpoint taken and its inputs; `score` says why, None where the caller named it."""
+
+    endpoint: Endpoint
+    filling: Filling
+    score: Score | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One endpoint in the light of a call: its choice, or why it is out."""
+
+    endpoint: Endpoint
+    choice: Choice | None = None
+    out: str = ""
+
+
+def choose(endpoints: Sequence[Endpoint], call: AppCall) -> Choice:
+    """Take the endpoint that the call names, else the one that fits it best.
+
+    Raises StepError of kind `bad_input`, with the candidates, where none fits or several do equally.
+    """
+    if call.endpoint is not None:
+        return _named(endpoints, call, call.endpoint)
+    ratings = rate(endpoints, call)
+    fitting = [rating.choice for rating in ratings if rating.choice]
+    if not fitting:
+        raise bad_input(_nothing_fits(ratings))
+    best = max(fitting, key=lambda choice: choice.score or ())
+    ties = [choice.endpoint for choice in fitting if choice.score == best.score]
+    if len(ties) > 1:
+        raise bad_input(
+            "several endpoints fit equally well: name one with --endpoint.\n" + _lines([str(e) for e in ties])
+        )
+    return best
+
+
+async def weighed(
+    weigh: Callable[[Sequence[Endpoint], AppCall], T], app: Sequence[Endpoint], call: AppCall
+) -> T:
+    """What `weigh`, such as `choose`, makes of the app's endpoints; in a thread where there are many."""
+    if breadth(app) > MANY:
+        return await asyncio.to_thread(weigh, app, call)
+    return weigh(app, call)
+
+
+def breadth(endpoints: Sequence[Endpoint]) -> int:
+    """How many endpoints and inputs there are to look through."""
+    return sum(1 + len(endpoint.slots) for endpoint in endpoints)
+
+
+def rate(endpoints: Sequence[Endpoint], call: AppCall) -> list[Rating]:
+    """Every endpoint with its score or the reason why it is out, in the app's order."""
+    # By name, which is unique: to compare whole endpoints with each other takes long where there are many.
+    candidates = {endpoint.name for endpoint in _candidates(endpoints)}
+    return [
+        _rated(endpoint, call)
+        if endpoint.name in candidates
+        else Rating(endpoint, out=_why_no_candidate(endpoint))
+        for endpoint in endpoints
+    ]
+
+
+def _rated(endpoint: Endpoint, call: AppCall) -> Rating:
+    try:
+        filling = fill(endpoint, call)
+    except CannotFillError as error:
+        return Rating(endpoint, out=str(error))
+    return Rating(endpoint, Choice(endpoint, filling, _score(endpoint, filling, call)))
+
+
+def _named(endpoints: Sequence[Endpoint], call: AppCall, name: str) -> Choice:
+    endpoint = next((e for e in endpoints if e.name == name), None)
+    if endpoint is None:
+        has = _lines([str(e) for e in _candidates(endpoints)])
+        raise bad_input(f"the app has no endpoint {name}. It has:\n{has}")
+    try:
+        return Choice(endpoint, fill(endpoint, call))
+    except CannotFillError as error:
+        raise bad_input(f"{endpoint} does not fit: {error}.") from error
+
+
+def _candidates(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    useful = [e for e in endpoints if _is_useful(e)]
+    # What a page hides from its API is still what its buttons call: it must do where nothing else is there.
+    shown = [e for e in useful if e.visible] or useful
+    names = {e.name for e in shown}
+    return [e for e in shown if e.twin not in names]
+
+
+def _is_useful(endpoint: Endpoint) -> bool:
+    return bool(endpoint.slots) and any(endpoint.outputs)
+
+
+def _why_no_candidate(endpoint: Endpoint) -> str:
+    if not endpoint.slots:
+        return "it takes no input"
+    if not any(endpoint.outputs):
+        return "it gives no answer"
+    return f"it does the same as {endpoint.twin}" if endpoint.visible else "the app hides it from its API"
+
+
+def _score(endpoint: Endpoint, filling: Filling, call: AppCall) -> Score:
+    named = re.findall(r"[a-z]+", endpoint.name.lower()) if "/fn_index/" not in endpoint.name else []
+    words = [*named, *re.findall(r"[a-z]+", endpoint.trigger.lower())]
+    rank = name_rank(filling.prompt) if filling.prompt else SAYS_NOTHING
+    return Score(
+        no_chore=not any(map(CHORES.fullmatch, words)),
+        pressed=endpoint.pressed,
+        prompt_placed=filling.prompt is not None,
+        prompt_named=2 if rank < HOLDS else 1 if rank < SAYS_NOTHING else 0,
+        files_exact=_exact(endpoint, call),
+        own_event=not endpoint.chained,
+        stateless=not endpoint.stateful,
+        telling_name=any(map(TELLING.fullmatch, words)),
+        primary=endpoint.primary,
+    )
+
+
+def _exact(endpoint: Endpoint, call: AppCall) -> int:
+    specific = [s for s in endpoint.slots if kinds.takes_files(s) and not kinds.is_general(s)]
+    return min(len(specific), len(call.files)) if call.files else -len(specific)
+
+
+def _nothing_fits(ratings: Sequence[Rating]) -> str:
+    reasons = [f"{r.endpoint} - {r.out}" for r in ratings if _is_useful(r.endpoint)]
+    if not reasons:
+        return "the app has no endpoint that takes an input and gives an answer."
+    return "no endpoint of the app fits this prompt and these files:\n" + _lines(reasons)
+
+
+def _lines(items: Sequence[str]) -> str:
+    more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+    return "\n".join(f"  {item}" for item in [*items[:SHOWN], *more])

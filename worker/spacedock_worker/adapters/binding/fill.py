@@ -1,0 +1,142 @@
+"""Filling one endpoint's inputs from a call: the prompt, its files, the inputs by name, the defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from spacedock_worker.adapters.base import AppCall
+from spacedock_worker.adapters.binding import kinds
+from spacedock_worker.adapters.binding.coerce import CannotFillError, value_for
+from spacedock_worker.adapters.binding.files import Placement, Upload, place, shape
+from spacedock_worker.adapters.binding.prompt import may_stay_empty, prompt_slot
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
+
+# No slot has a longer one.
+_LONGEST_NAME = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The queue's `data`, with `Upload` where a file will be, and the slot that took the prompt."""
+
+    data: tuple[Any, ...]
+    prompt: InputSlot | None
+
+
+def fill(endpoint: Endpoint, call: AppCall) -> Filling:
+    """Give every slot of the endpoint its value; States are sent as null, as they belong to the session.
+
+    A prompt that no slot takes is dropped only where a file was placed: people write "read this sign" beside
+    a picture, and the picture is the input. A file slot stays empty only beside another of its kind that
+    got a file, or where an input says null. Raises CannotFillError with the reason.
+    """
+    named = _named(endpoint, call)
+    values = {slot.position: _given(slot, value, call) for slot, value in named}
+    free = [slot for slot in endpoint.slots if slot.position not in values]
+    placed = _placed(free, named, values, call)
+    taker = _prompt_taker(endpoint, free, placed, call)
+    for slot in free:
+        values[slot.position] = _value(slot, slot is taker, placed, free, call.prompt)
+    return Filling(tuple(values.get(place) for place in range(endpoint.width)), taker)
+
+
+def _named(endpoint: Endpoint, call: AppCall) -> list[tuple[InputSlot, Any]]:
+    exact = {slot.name: slot for slot in reversed(endpoint.slots)}
+    found: list[tuple[InputSlot, Any]] = []
+    for name, value in call.inputs.items():
+        slot = exact.get(name) or _by_words(endpoint, _words(name))
+        if slot is None:
+            names = ", ".join(slot.name for slot in endpoint.slots) or "none"
+            raise CannotFillError(f"it has no input '{name}'; its inputs: {names}")
+        if len(found) == len(endpoint.slots):
+            raise CannotFillError(f"it has {len(found)} inputs, and {len(call.inputs)} are given")
+        found.append((slot, value))
+    return found
+
+
+def _by_words(endpoint: Endpoint, words: tuple[str, ...]) -> InputSlot | None:
+    if not words:
+        return None
+    # Where a State comes first, Gradio's `/info` names the inputs after it wrongly; the label is right. And
+    # before 4.20 there are labels only: "Source language" may be written source_language.
+    labelled = (slot for slot in endpoint.slots if words in (_words(slot.label), _words(slot.name)))
+    if (slot := next(labelled, None)) is not None:
+        return slot
+    # "total" may stand for "Show the total", where nothing else has it.
+    part = [slot for slot in endpoint.slots if set(words) <= set(_words(slot.label))]
+    return part[0] if len(part) == 1 else None
+
+
+@lru_cache(maxsize=2**12)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[^\W_]+", name[:_LONGEST_NAME].lower()))
+
+
+def _given(slot: InputSlot, value: Any, call: AppCall) -> Any:
+    if value == "null" and slot.component not in kinds.TEXT:
+        # A command line has no other way to say it.
+        value = None
+    if not kinds.takes_files(slot) or slot.component == kinds.MULTIMODAL or value is None:
+        return value_for(slot, value)
+    index = next((i for i, file in enumerate(call.files) if file.ref.name == value), None)
+    if index is None:
+        raise CannotFillError(f"{slot.name} takes a file: send it with the job and give its name here")
+    return shape(slot, [Upload(index)])
+
+
+def _placed(
+    free: list[InputSlot], named: list[tuple[InputSlot, Any]], values: Mapping[int, Any], call: AppCall
+) -> Placement:
+    taken = {value for slot, value in named if kinds.takes_files(slot) and isinstance(value, str)}
+    left = {index: file.ref for index, file in enumerate(call.files) if file.ref.name not in taken}
+    return place([slot for slot in free if kinds.takes_files(slot)], left)
+
+
+def _prompt_taker(
+    endpoint: Endpoint, free: list[InputSlot], placed: Placement, call: AppCall
+) -> InputSlot | None:
+    if not call.prompt.strip():
+        return None
+    taker = prompt_slot(free)
+    if taker is None and not call.files:
+        taken = [s.name for s in endpoint.slots if kinds.takes_text(s)]
+        why = f"{', '.join(taken)} is given as an input already" if taken else "it takes no text"
+        raise CannotFillError(f"the prompt has nowhere to go: {why}")
+    return taker
+
+
+def _value(slot: InputSlot, is_taker: bool, placed: Placement, free: list[InputSlot], prompt: str) -> Any:
+    if slot.position in placed:
+        return shape(slot, placed[slot.position], prompt if is_taker else "")
+    if is_taker:
+        return _prompt_as(slot, prompt)
+    if not slot.required:
+        return slot.default
+    if may_stay_empty(slot):
+        return ""
+    kind = kinds.MEDIA.get(slot.component)
+    if any(other.position in placed and kinds.MEDIA[other.component] == kind for other in free):
+        return None
+    raise CannotFillError(f"{slot.name} needs {_need(slot)}")
+
+
+def _prompt_as(slot: InputSlot, prompt: str) -> Any:
+    if kinds.takes_text(slot):
+        return value_for(slot, prompt)
+    try:
+        return value_for(slot, prompt.strip())
+    except CannotFillError:
+        raise CannotFillError(f"{slot.name} takes {_need(slot)}, which the prompt is not") from None
+
+
+def _need(slot: InputSlot) -> str:
+    if kinds.takes_files(slot):
+        medium = kinds.MEDIA[slot.component].rstrip("/")
+        return f"a file{f' ({medium})' if medium else ''}"
+    if slot.choices:
+        return f"one of {', '.join(str(value) for _, value in slot.choices[:20])}"
+    return "a text" if slot.component in kinds.TEXT else f"a value ({slot.component})"

@@ -1,0 +1,73 @@
+"""Which Gradio components take text, files, numbers or choices, by the type that `/config` gives them."""
+
+from __future__ import annotations
+
+from spacedock.files import FileRef
+from spacedock_worker.adapters.endpoint import InputSlot
+
+MULTIMODAL = "multimodaltextbox"
+MASKED = "imagemask"
+TEXT = frozenset({"textbox", "textarea", "text", "code", "markdown", MULTIMODAL})
+NUMBER = frozenset({"number", "slider"})
+YES_NO = frozenset({"checkbox"})
+CHOICE = frozenset({"dropdown", "radio", "checkboxgroup"})
+JSON = frozenset({"json"})
+UNKNOWN_MEDIA = "application/octet-stream"
+
+# A slot of one kind of media takes only that kind; an empty kind takes any file.
+MEDIA = {
+    "image": "image/",
+    "imageeditor": "image/",
+    MASKED: "image/",
+    "audio": "audio/",
+    "video": "video/",
+    "gallery": "image/",
+    "file": "",
+    "uploadbutton": "",
+    "model3d": "",
+    MULTIMODAL: "",
+}
+
+
+def takes_text(slot: InputSlot) -> bool:
+    """Whether a person would type the prompt there."""
+    return slot.component in TEXT
+
+
+def takes_files(slot: InputSlot) -> bool:
+    """Whether a file can be put there."""
+    return slot.component in MEDIA
+
+
+def takes_several(slot: InputSlot) -> bool:
+    """Whether more than one file can be put there."""
+    return slot.many or slot.component in ("gallery", MULTIMODAL)
+
+
+def is_general(slot: InputSlot) -> bool:
+    """Whether the slot takes any medium, or several files: those of one medium are filled first."""
+    return not MEDIA.get(slot.component) or takes_several(slot)
+
+
+def accepts(slot: InputSlot, file: FileRef) -> bool:
+    """Whether that file belongs there, by its media type and the slot's own list of file types.
+
+    A file of unknown type belongs anywhere: the app may know it better than its name says.
+    """
+    if file.media_type == UNKNOWN_MEDIA:
+        return not slot.accepts or not _dotted(slot.accepts) or _listed(slot.accepts, file)
+    return file.media_type.startswith(MEDIA[slot.component]) and (
+        not slot.accepts or _listed(slot.accepts, file)
+    )
+
+
+def _dotted(types: tuple[str, ...]) -> bool:
+    return all(t.startswith(".") for t in types)
+
+
+def _listed(types: tuple[str, ...], file: FileRef) -> bool:
+    name, kind = file.name.lower(), file.media_type.split("/")[0]
+    return any(
+        name.endswith(t) if t.startswith(".") else t in ("file", kind, file.media_type, f"{kind}/*")
+        for t in types
+    )

@@ -1,0 +1,76 @@
+"""Which slot the prompt goes into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from spacedock_worker.adapters.binding import kinds
+from spacedock_worker.adapters.binding.coerce import CannotFillError
+from spacedock_worker.adapters.endpoint import InputSlot
+
+# Names that apps give to the slot which a person types into, the surest first.
+NAMES = (
+    "prompt", "message", "query", "question", "text", "input", "instruction", "sentence", "document",
+    "content", "description", "caption", "topic",
+)  # fmt: skip
+NOT_THE_PROMPT = frozenset({"negative", "system", "history", "token", "key", "optional"})
+MAY_STAY_EMPTY = frozenset({"negative", "optional"})
+# Ranks: a name that is the word itself, one that holds it, one that says nothing, one that says no.
+HOLDS, SAYS_NOTHING, SAYS_NO = 100, 200, 300
+
+
+def prompt_slot(slots: Sequence[InputSlot]) -> InputSlot | None:
+    """The slot for the prompt among those still free; None where none takes text.
+
+    A slot without a default comes before one that has its own text, a telling name before any other. Where no
+    slot takes text, the only one that must be filled and takes a number, a choice or JSON is it.
+    Raises CannotFillError where two would do equally well.
+    """
+    texts = [(_order(slot), slot) for slot in slots if kinds.takes_text(slot)]
+    if not texts:
+        return _only_required(slots)
+    first = min(order for order, _ in texts)
+    best = [slot for order, slot in texts if order == first]
+    if len(best) > 1:
+        names = " or ".join(slot.name for slot in best)
+        raise CannotFillError(f"the prompt could go to {names}: give them by name, as inputs")
+    return best[0]
+
+
+def name_rank(slot: InputSlot) -> int:
+    """How surely the slot's name says that it is the prompt's; less is surer."""
+    return _rank(slot.name, slot.label)
+
+
+@lru_cache(maxsize=2**14)
+def _rank(called: str, labelled: str) -> int:
+    name, label = _words(called), _words(labelled)
+    if (set(name) | set(label)) & NOT_THE_PROMPT:
+        return SAYS_NO
+    whole = [rank for rank, word in enumerate(NAMES) if [word] in (name, label)]
+    part = [HOLDS + rank for rank, word in enumerate(NAMES) if word in name or word in label]
+    return min([*whole, *part], default=SAYS_NOTHING)
+
+
+def may_stay_empty(slot: InputSlot) -> bool:
+    """Whether a text slot is sent empty, as a browser does, where nothing was given for it."""
+    words = set(_words(slot.name)) | set(_words(slot.label))
+    return slot.component in kinds.TEXT and bool(words & MAY_STAY_EMPTY)
+
+
+def _order(slot: InputSlot) -> tuple[bool, int]:
+    # Gradio 6 gives every multimodal textbox an empty default: it is as free as one without.
+    filled = not slot.required and slot.component != kinds.MULTIMODAL and slot.default not in ("", None)
+    return filled, name_rank(slot)
+
+
+def _only_required(slots: Sequence[InputSlot]) -> InputSlot | None:
+    scalar = kinds.NUMBER | kinds.CHOICE | kinds.JSON
+    required = [slot for slot in slots if slot.required and not kinds.takes_files(slot)]
+    return required[0] if len(required) == 1 and required[0].component in scalar else None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())

@@ -1,0 +1,133 @@
+"""Finding out what kind of app answers at a base URL, and connecting to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters import gradio
+from spacedock_worker.adapters.base import Adapter, AnswerLimits
+from spacedock_worker.adapters.faults import TooComplexError
+from spacedock_worker.adapters.gradio import LearnedEndpoints
+from spacedock_worker.adapters.gradio.connection import Login
+from spacedock_worker.adapters.http import AppHttp, RefusedError, read_bounded
+from spacedock_worker.adapters.openapi import OpenApiAdapter, Template
+from spacedock_worker.errors import StepError
+
+AppKind = Literal["auto", "gradio", "openapi"]
+
+PROBE_SECONDS = 2.0
+# A server may show its page before the routes of its API are there.
+PAGE_SECONDS = 20.0
+_PAGE_BYTES = 2**20
+_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to speak to one Space's app; what is not said is found out.
+
+    `direct` says whether a function may be called twice, once, to find out about the way past the queue.
+    """
+
+    kind: AppKind = "auto"
+    login: Login | None = None
+    template: Template | None = None
+    direct: bool = True
+
+
+class Opener:
+    """Connects to apps; what calls have taught about an image is kept for all its containers."""
+
+    def __init__(self, limits: AnswerLimits | None = None, page_seconds: float = PAGE_SECONDS) -> None:
+        self._limits, self._page_seconds = limits or AnswerLimits(), page_seconds
+        self._memories: OrderedDict[str, LearnedEndpoints] = OrderedDict()
+
+    def connect_to(self, digest: str, access: Access) -> Callable[[str], Awaitable[Adapter | None]]:
+        """What connects to the app of the image `digest` at a base URL: None while it does not answer yet.
+
+        It raises StepError where the app is of a kind that cannot be called.
+        """
+        memory = self._memory(digest)
+        page_since: float | None = None
+
+        async def connect(base_url: str) -> Adapter | None:
+            nonlocal page_since
+            http = AppHttp(base_url)
+            adapter: Adapter | None = None
+            try:
+                adapter = await self._adapter(http, memory, access)
+                if adapter is None and access.kind == "auto" and await _shows_page(http):
+                    now = asyncio.get_running_loop().time()
+                    page_since = now if page_since is None else page_since
+                    if now - page_since >= self._page_seconds:
+                        raise _no_api("it shows a page, but has neither Gradio's API nor an /openapi.json")
+            finally:
+                if adapter is None:
+                    await http.aclose()
+            return adapter
+
+        return connect
+
+    async def _adapter(self, http: AppHttp, memory: LearnedEndpoints, access: Access) -> Adapter | None:
+        if access.template is not None:
+            alive = await _shows_page(http, any_status=True)
+            return OpenApiAdapter(http, None, access.template, self._limits) if alive else None
+        if access.kind in ("auto", "gradio"):
+            found = await gradio.connect(http, memory, self._limits, access.login, direct=access.direct)
+            if found is not None or access.kind == "gradio":
+                return found
+        if access.kind == "auto" and await _is_streamlit(http):
+            raise _no_api("it is a Streamlit app, whose page talks to its own server only")
+        document = await _document(http, self._limits)
+        if document is None:
+            return None
+        if access.kind == "auto" and await gradio.is_gradio(http, self._limits) is not False:
+            # Gradio's server has such a document as well, and may show it before its app is there.
+            return None
+        # A document may be large, and hostile: reading it must not hold up other calls.
+        return await asyncio.to_thread(OpenApiAdapter, http, document, None, self._limits)
+
+    def _memory(self, digest: str) -> LearnedEndpoints:
+        memory = self._memories.setdefault(digest, LearnedEndpoints())
+        self._memories.move_to_end(digest)
+        while len(self._memories) > _REMEMBERED:
+            self._memories.popitem(last=False)
+        return memory
+
+
+async def _document(http: AppHttp, limits: AnswerLimits) -> object | None:
+    try:
+        document = await http.get_json("/openapi.json", limits.answer, PROBE_SECONDS)
+    except TooComplexError:
+        raise
+    except (StepError, RefusedError, TimeoutError):
+        return None
+    return document if isinstance(document, dict) and document.get("paths") else None
+
+
+async def _is_streamlit(http: AppHttp) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), http.request("GET", "/_stcore/health") as response:
+            return (await read_bounded(response, _PAGE_BYTES, "its health")).strip() == b"ok"
+    except (StepError, RefusedError, TimeoutError):
+        return False
+
+
+async def _shows_page(http: AppHttp, *, any_status: bool = False) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), http.request("GET", "/"):
+            return True
+    except RefusedError:
+        return any_status
+    except (StepError, TimeoutError):
+        return False
+
+
+def _no_api(why: str) -> StepError:
+    message = f"this Space cannot be called: {why}. Use a Space with Gradio or a JSON API (FastAPI)."
+    return StepError(Stage.READY, ErrorKind.UNSUPPORTED, message)

@@ -1,0 +1,1 @@
+"""Bundles: Spaces with their images and caches, carried to another host."""

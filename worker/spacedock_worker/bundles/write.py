@@ -1,0 +1,132 @@
+"""Making a bundle: Spaces with their images, repositories and caches in one file."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spacedock.repository import pack
+from spacedock.rpc import OnProgress
+from spacedock_worker.bundles.archive import BundleWriter
+from spacedock_worker.bundles.manifest import IMAGES, VERSION, BundledImage, BundledSpace, BundleManifest
+from spacedock_worker.bundles.volumes import Transfer
+from spacedock_worker.cleanup.inventory import Inventory
+from spacedock_worker.images import Image, Images
+from spacedock_worker.images.build.repository import MAX_BYTES
+from spacedock_worker.jobs.space_step import source_of
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.state.image_policy import ImagePolicy
+
+_CHUNK = 2**20
+_PREFIX = "spacedock/bundled-"
+
+TransferMeter = Callable[[str], Callable[[int], None]]
+"""Makes, for a name, what hears how many of its bytes are done."""
+
+
+class Bundler:
+    """Bundles Spaces of one host's registry."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        images: Images,
+        policy: ImagePolicy,
+        inventory: Inventory,
+        transfer: Transfer,
+        meter: TransferMeter,
+    ) -> None:
+        self._registry, self._images, self._policy = registry, images, policy
+        self._inventory, self._transfer, self._meter = inventory, transfer, meter
+
+    async def bundle(self, out: Path, names: Sequence[str], tell: OnProgress) -> BundleManifest:
+        """Write the bundle; images that are not here are got first, as the lock says.
+
+        Raises SpaceNotFoundError, StepError, RefusedError, OSError; then there is no file of that name, or
+        the one that was there before.
+        """
+        await self._transfer.tidy()
+        entries = [self._registry.snapshot().get(name) for name in dict.fromkeys(names)]
+        with BundleWriter(out) as writer:
+            found = [await self._image(entry, tell) for entry in entries]
+            images = {bundled.id: bundled for _, bundled in found}
+            async with self._transfer.saved([_saved_name(image, b) for image, b in found]) as chunks:
+                await writer.add(IMAGES, chunks, self._meter("images"))
+            spaces = [
+                await self._space(writer, entry, image, bundled)
+                for entry, (image, bundled) in zip(entries, found, strict=True)
+            ]
+            manifest = BundleManifest(version=VERSION, images=tuple(images.values()), spaces=tuple(spaces))
+            await asyncio.to_thread(writer.finish, manifest)
+        return manifest
+
+    async def _image(self, entry: SpaceEntry, tell: OnProgress) -> tuple[Image, BundledImage]:
+        image = await self._images.get(self._policy.source(source_of(entry, None)), tell)
+        found = await self._transfer.inspect(image.reference)
+        reference = image.reference
+        if "@" in reference:
+            # A digest is not carried by what the engine saves: it needs a name there.
+            slug = re.sub(r"[^a-z0-9]+", "-", entry.id.lower()).strip("-") or "space"
+            reference = f"{_PREFIX}{slug}:{image.digest[-12:]}"
+        return image, BundledImage(id=found["Id"], reference=reference, digest=image.digest)
+
+    async def _space(
+        self, writer: BundleWriter, entry: SpaceEntry, image: Image, bundled: BundledImage
+    ) -> BundledSpace:
+        repository = await self._repository(writer, entry)
+        cache = await self._cache(writer, entry.id, image)
+        return BundledSpace(
+            name=entry.id,
+            entry=_carried(entry, image, bundled),
+            image=bundled.id,
+            repository=repository,
+            cache=cache,
+        )
+
+    async def _repository(self, writer: BundleWriter, entry: SpaceEntry) -> str | None:
+        if entry.repository is None:
+            return None
+        data = await asyncio.to_thread(_packed, Path(entry.repository))
+        name = f"repositories/{hashlib.sha256(data).hexdigest()}.tar"
+        if not writer.has(name):
+            await writer.add(name, _pieces(data), self._meter(f"the repository of {entry.id}"))
+        return name
+
+    async def _cache(self, writer: BundleWriter, space: str, image: Image) -> str | None:
+        volumes = [volume for volume in await self._inventory.caches() if volume.space == space]
+        if not volumes:
+            return None
+        name = f"caches/{writer.count}.tar"
+        async with self._transfer.read(volumes[0].name, image.reference) as chunks:
+            await writer.add(name, chunks, self._meter(f"the cache of {space}"))
+        return name
+
+
+def _saved_name(image: Image, bundled: BundledImage) -> str:
+    return bundled.id if "@" in image.reference else image.reference
+
+
+def _carried(entry: SpaceEntry, image: Image, bundled: BundledImage) -> dict[str, Any]:
+    """The entry for another host: it names the image, since that is what was carried.
+
+    What the repository said of the app (its port, its path) is written down, for nobody will read it there.
+    """
+    fields = entry.model_dump(mode="json", exclude_unset=True, exclude={"id", "repository"})
+    fields |= {"docker_image": bundled.reference, "port": image.port}
+    if entry.base_path is None and image.base_path:
+        fields["base_path"] = image.base_path
+    return fields
+
+
+def _packed(repository: Path) -> bytes:
+    return repository.read_bytes() if repository.is_file() else pack(repository, MAX_BYTES).data
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _CHUNK):
+        yield data[start : start + _CHUNK]

@@ -1,0 +1,1 @@
+"""The Docker Engine's API: containers, networks, volumes, streams."""

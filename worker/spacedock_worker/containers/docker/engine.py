@@ -1,0 +1,235 @@
+"""The Docker Engine at arm's length: a deadline for each call and stream, errors translated once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from time import monotonic
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import structlog
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+
+from spacedock.errors import SpacedockError
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.dialect import Dialect, UnspeakableError, dialect_of
+from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
+
+CALL_SECONDS = 30.0
+"""How long one ordinary call to the engine may take."""
+
+_GREETING_SECONDS = 10.0
+_SILENT_SECONDS = 2.0
+"""How long an engine is waited for that has left a call without an answer: it may still hang."""
+
+BACK_SECONDS = 60.0
+"""How long an engine may be away, as it is while it restarts, before what needs it fails."""
+
+_LOOK_SECONDS = 0.5
+_T = TypeVar("_T")
+
+_UNREACHABLE = 900
+"""The status that aiodocker makes up where it has no connection."""
+
+_BAD_REQUEST = 400
+
+
+class EngineRefusedError(SpacedockError):
+    """The engine answered, and said no; `status` is HTTP's, or 0 where a stream ended in an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+        super().__init__(f"Docker Engine: {message}" + (f" (HTTP {status})" if status else ""))
+
+
+class Engine:
+    """A Docker Engine that may be absent now and there later; used within `async with`.
+
+    `docker_host` is an address such as `unix:///var/run/docker.sock`; None lets aiodocker look where the
+    docker command looks (DOCKER_HOST, the current context, the usual sockets). Connects at the first call.
+    Every stream has connections of its own: an abandoned one cannot use up those of the calls.
+    """
+
+    def __init__(self, docker_host: str | None = None) -> None:
+        self.docker_host = docker_host
+        self._calls: Docker | None = None
+        self._dialect: Dialect | None = None
+        self._silent = False
+        self._was_there = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        client, self._calls = self._calls, None
+        if client is not None:
+            await client.close()
+
+    @asynccontextmanager
+    async def call(self, stage: Stage, seconds: float = CALL_SECONDS) -> AsyncIterator[Docker]:
+        """The client for ordinary calls; the block must end within `seconds`.
+
+        Raises RefusedError where the engine says no, StepError `docker_unavailable` at `stage` where it
+        cannot be reached or does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                client = await self._greeted(stage)
+                with self._translated(stage):
+                    yield client
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            self._silent = True
+            raise _unavailable(stage, f"no answer within {seconds:g} s") from error
+
+    async def dialect(self, stage: Stage) -> Dialect:
+        """What the engine is and how it is spoken to. Raises StepError `docker_unavailable`."""
+        await self._greeted(stage)
+        assert self._dialect is not None
+        return self._dialect
+
+    @asynccontextmanager
+    async def stream(self, stage: Stage, seconds: float) -> AsyncIterator[Docker]:
+        """A client for one stream (pull, build, logs); TimeoutError where the block outlasts `seconds`.
+
+        What that means is the caller's to say. Other errors are those of `call`. Leaving the block hangs up,
+        which ends what the engine did for the stream.
+        """
+        dialect = await self.dialect(stage)
+        with self._translated(stage):
+            client = _open(self.docker_host)
+        client.api_version = dialect.path
+        responses: list[aiohttp.ClientResponse] = []
+        client.session.trace_configs.append(_collecting(responses))
+        try:
+            async with asyncio.timeout(seconds):
+                with self._translated(stage):
+                    yield client
+        finally:
+            # aiodocker does not close a response that was not read to its end.
+            for response in responses:
+                response.close()
+            await client.close()
+
+    async def through_restart(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """What the work returns, begun again once where the engine went away in it and came back.
+
+        An engine that was there is given BACK_SECONDS; one that stays away is not waited for again.
+        """
+        try:
+            return await work()
+        except StepError as error:
+            if error.kind is not ErrorKind.DOCKER_UNAVAILABLE or not await self._back():
+                raise
+            log.info("engine.back", stage=error.stage.value)
+        return await work()
+
+    async def _back(self) -> bool:
+        end = monotonic() + BACK_SECONDS
+        while self._was_there:
+            self._dialect = None
+            with suppress(StepError):
+                await self.dialect(Stage.START)
+                return True
+            if monotonic() > end:
+                self._was_there = False
+            else:
+                await asyncio.sleep(_LOOK_SECONDS)
+        return False
+
+    async def _greeted(self, stage: Stage) -> Docker:
+        """The client for calls, once the engine has said what it speaks; asked again after it was silent."""
+        with self._translated(stage):
+            if self._calls is None:
+                self._calls = _open(self.docker_host)
+            client = self._calls
+            if self._dialect is None or self._silent:
+                seconds = _SILENT_SECONDS if self._silent else _GREETING_SECONDS
+                self._dialect = await self._asked(client, stage, seconds)
+                self._silent = False
+                client.api_version = self._dialect.path
+        return client
+
+    async def _asked(self, client: Docker, stage: Stage, seconds: float) -> Dialect:
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                found = await client._query_json("version", versioned_api=False)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            self._silent = True
+            raise _unavailable(stage, f"no answer within {seconds:g} s") from error
+        try:
+            dialect = dialect_of(found)
+        except UnspeakableError as error:
+            raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}.", host=True) from error
+        self._was_there = True
+        if dialect != self._dialect:
+            log.info("engine.found", version=dialect.version, podman=dialect.podman, api=dialect.path)
+        return dialect
+
+    @contextmanager
+    def _translated(self, stage: Stage) -> Iterator[None]:
+        """Turns the errors of aiodocker, aiohttp and the socket into ours, naming the stage."""
+        try:
+            yield
+        except DockerError as error:
+            if error.status == _UNREACHABLE:
+                raise self._away(stage, error.message) from error
+            if error.status == _BAD_REQUEST and "client version" in error.message:
+                # Another engine answers at that address now: the next call asks what it speaks.
+                raise self._away(stage, error.message) from error
+            raise EngineRefusedError(error.status, error.message) from error
+        except TimeoutError:
+            # A TimeoutError is an OSError too, but the deadline around us is the one to judge it.
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._away(stage, str(error) or type(error).__name__) from error
+
+    def _away(self, stage: Stage, why: str) -> StepError:
+        """The engine cannot be reached: the one that comes back may be another."""
+        self._dialect = None
+        return _unavailable(stage, why)
+
+
+def _collecting(responses: list[aiohttp.ClientResponse]) -> aiohttp.TraceConfig:
+    """A trace that puts every response of a session into `responses`."""
+
+    async def collect(_: object, __: object, ended: aiohttp.TraceRequestEndParams) -> None:
+        responses.append(ended.response)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(collect)
+    trace.freeze()
+    return trace
+
+
+def _open(docker_host: str | None) -> Docker:
+    try:
+        return Docker(url=docker_host)
+    except (AssertionError, ValueError) as error:
+        # aiodocker asserts that there is an address: without one, no engine is installed here.
+        raise DockerError(_UNREACHABLE, str(error) or "no Docker socket was found") from error
+
+
+def _unavailable(stage: Stage, why: str) -> StepError:
+    return StepError(
+        stage,
+        ErrorKind.DOCKER_UNAVAILABLE,
+        f"the Docker Engine cannot be reached: {why}. Is Docker running? Try `docker info`, "
+        "and start it or set DOCKER_HOST.",
+        host=True,
+    )

@@ -1,0 +1,129 @@
+"""The two bridge networks of Spaces' containers, with and without a way out; none between containers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
+
+_LABEL = "io.spacedock.network"
+_CONFLICT = 409
+_ROUTE = "DefaultGatewayIPv4"
+
+
+class Network:
+    """One daemon's bridge, by its name; `sealed` ones have no way out, and no way in by published ports.
+
+    Engines make two networks of one name when two ask at once, and then refuse to use either: so each daemon
+    has names of its own, and one of its starts at a time looks.
+    """
+
+    def __init__(self, engine: Engine, name: str, *, sealed: bool = False) -> None:
+        self._engine = engine
+        self.name = name
+        self._sealed = sealed
+        self._looking = asyncio.Lock()
+
+    async def ensure(self) -> None:
+        """Make the network unless it is there; safe when several do it at once.
+
+        Raises StepError `start_failed` where the engine refuses, or has one of that name that is not ours or
+        not sealed as ours is.
+        """
+        try:
+            # A start that is cancelled must not leave a network behind that `remove` has not seen.
+            await asyncio.shield(self._make())
+        except EngineRefusedError as error:
+            why = error.message.rstrip(".")
+            message = f"this host cannot make the network {self.name}: {why}. See `docker network ls`."
+            raise StepError(Stage.START, ErrorKind.START_FAILED, message, host=True) from error
+
+    async def remove(self) -> None:
+        """Remove the network if it is ours and nobody is on it; never fails for that."""
+        try:
+            async with self._looking, self._engine.call(Stage.START) as docker:
+                for network in await docker.networks.list(filters={"name": self.name, "label": _LABEL}):
+                    if network["Name"] == self.name:
+                        await (await docker.networks.get(network["Id"])).delete()
+        except (EngineRefusedError, StepError) as error:
+            # Refused while a container is on it that could not be removed: the next life tries again.
+            log.debug("network.kept", network=self.name, reason=str(error))
+
+    async def _make(self) -> None:
+        async with self._looking:
+            if not await self._exists():
+                await self._create()
+
+    async def _exists(self) -> bool:
+        leads_to_host = await self._leads_to_host()
+        async with self._engine.call(Stage.START) as docker:
+            named = await docker.networks.list(filters={"name": self.name})
+        same = [network for network in named if network["Name"] == self.name]
+        if not same:
+            return False
+        if _LABEL not in (same[0].get("Labels") or {}):
+            raise EngineRefusedError(_CONFLICT, "there is one of that name that Spacedock did not make")
+        if bool(same[0].get("Internal")) is not self._sealed:
+            wall = "has a way out" if self._sealed else "has no way out"
+            raise EngineRefusedError(_CONFLICT, f"there is one of that name that {wall}; remove it")
+        if leads_to_host is has_route_to_nobody(same[0]):
+            return True
+        # An engine of another age made it: this one refuses it, or leads its containers to this host.
+        async with self._engine.call(Stage.START) as docker:
+            await (await docker.networks.get(same[0]["Id"])).delete()
+        return False
+
+    async def _leads_to_host(self) -> bool:
+        return self._sealed and (await self._engine.dialect(Stage.START)).leads_to_host
+
+    async def _create(self) -> None:
+        leads_to_host = await self._leads_to_host()
+        try:
+            async with self._engine.call(Stage.START) as docker:
+                made = await docker.networks.create(network_body(self.name, sealed=self._sealed))
+                if leads_to_host:
+                    # The engine knows which addresses are free: made once to learn them, and once to keep.
+                    pool = (await made.show())["IPAM"]["Config"][0]
+                    await made.delete()
+                    await docker.networks.create(network_body(self.name, sealed=True, pool=pool))
+        except EngineRefusedError as error:
+            if error.status != _CONFLICT:
+                raise
+
+
+def has_route_to_nobody(network: Mapping[str, Any]) -> bool:
+    """Whether the network's default route leads to an address that nobody has (pure)."""
+    pools = (network.get("IPAM") or {}).get("Config") or ()
+    return any(_ROUTE in (pool.get("AuxiliaryAddresses") or {}) for pool in pools)
+
+
+def network_body(name: str, *, sealed: bool, pool: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The body of `POST /networks/create` (pure); `pool` is the engine's choice of addresses.
+
+    With a pool, the containers' default route leads to an address of it that nobody has. Engines before 25
+    have it lead to this host, all of whose addresses a sealed container reached by it. Newer engines give an
+    internal network no route at all, and refuse an address for one.
+    """
+    body: dict[str, Any] = {
+        "Name": name,
+        "Driver": "bridge",
+        "CheckDuplicate": True,
+        "Internal": sealed,
+        "EnableIPv6": False,
+        "Labels": {_LABEL: "1"},
+        "Options": {"com.docker.network.bridge.enable_icc": "false"},
+    }
+    if pool is not None:
+        nobody = str(ip_network(pool["Subnet"])[-2])
+        addresses = {"Subnet": pool["Subnet"], "Gateway": pool["Gateway"]}
+        body["IPAM"] = {"Config": [{**addresses, "AuxiliaryAddresses": {_ROUTE: nobody}}]}
+    return body

@@ -1,0 +1,45 @@
+"""Finding and removing what an earlier life of this instance left on the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection
+
+import structlog
+
+from spacedock.result import Stage
+from spacedock_worker.containers.docker.container import RunningContainer
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
+
+
+async def listed(engine: Engine, owner: str) -> dict[str, str]:
+    """The containers labelled as `owner`'s: Docker's word for the state by name.
+
+    Raises RefusedError, and StepError `docker_unavailable`.
+    """
+    async with engine.call(Stage.START) as docker:
+        filters = json.dumps({"label": [f"{OWNER_LABEL}={owner}"]})
+        found = await docker.containers.list(all=True, filters=filters)
+    return {c["Names"][0].removeprefix("/"): str(c["State"]) for c in found if c["Names"]}
+
+
+async def reap(engine: Engine, owner: str, keep: Collection[str] = ()) -> bool:
+    """Remove the containers labelled as `owner`'s, except those named in `keep`; never touches another's.
+
+    Returns whether the engine answered and all of them are gone; never raises for the engine.
+    """
+    try:
+        found = await listed(engine, owner)
+    except (EngineRefusedError, StepError) as error:
+        log.warning("containers.not_listed", reason=str(error))
+        return False
+    left = [RunningContainer(engine, name) for name in found if name not in keep]
+    gone = await asyncio.gather(*(container.remove() for container in left))
+    if gone:
+        log.info("containers.reaped", count=len(gone))
+    return all(gone)

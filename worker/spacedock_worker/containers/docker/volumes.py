@@ -1,0 +1,163 @@
+"""A cache volume for each Space, so that what it has downloaded outlives its containers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import secrets
+from pathlib import PurePosixPath
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.archive import pack
+from spacedock_worker.containers.docker.container import RunningContainer
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL, cache_path
+from spacedock_worker.containers.docker.disk_usage import volume_bytes
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
+
+_SLUG_LENGTH = 24
+_HASH_LENGTH = 32
+"""Nobody finds two names with the same 128 bits, though names are anybody's choice."""
+
+_NOT_FOUND = 404
+
+
+def volume_name(owner: str, space: str) -> str:
+    """The name of the Space's cache volume: no two Spaces and no two daemons have one in common (pure)."""
+    slug = re.sub(r"[^a-z0-9]+", "-", space.lower()).strip("-")[:_SLUG_LENGTH] or "space"
+    digest = hashlib.sha256(space.encode()).hexdigest()[:_HASH_LENGTH]
+    return f"spacedock-{owner}-cache-{slug}-{digest}"
+
+
+def volume_labels(owner: str, space: str) -> dict[str, str]:
+    """The labels by which the volume is found again (pure)."""
+    return {OWNER_LABEL: owner, SPACE_LABEL: space}
+
+
+class Caches:
+    """One daemon's cache volumes; never shared between Spaces, nor between daemons.
+
+    A container that is in use while one is made has its name in `names`, so that nobody takes it for left.
+    """
+
+    def __init__(self, engine: Engine, owner: str, names: set[str]) -> None:
+        self._engine, self._owner, self._names = engine, owner, names
+        self._ready: set[tuple[str, str, str]] = set()
+        self._making = asyncio.Lock()
+
+    async def ensure(self, spec: ContainerSpec) -> str | None:
+        """The name of the Space's volume, which is there and which uid 1000 can write to.
+
+        None where the Space has no cache, or its image names a place where none can be. What the image has at
+        that place is in a new volume from the start. Raises StepError `start_failed`, `docker_unavailable`.
+        """
+        path = cache_path(spec.cache)
+        if path is None:
+            return None
+        name = volume_name(self._owner, spec.space)
+        async with self._making:
+            made = (spec.space, name, path)
+            if made not in self._ready or not await self._exists(name):
+                await self._make(name, spec, path)
+                self._ready.add(made)
+        return name
+
+    async def sizes(self) -> dict[str, int]:
+        """The bytes on the disk of each Space's cache, by the Space.
+
+        Raises RefusedError and StepError `docker_unavailable`.
+        """
+        async with self._engine.call(Stage.CALL) as docker:
+            filters = json.dumps({"label": [f"{OWNER_LABEL}={self._owner}", SPACE_LABEL]})
+            found = (await docker._query_json("volumes", params={"filters": filters}))["Volumes"] or ()
+        spaces = {volume["Name"]: str(volume["Labels"][SPACE_LABEL]) for volume in found}
+        counted = await volume_bytes(self._engine, {v["Name"]: v["Mountpoint"] for v in found})
+        return {spaces[name]: count for name, count in counted.items()}
+
+    async def remove(self, space: str) -> bool:
+        """Remove the Space's cache; whether there was one. Raises RefusedError while a container has it."""
+        name = volume_name(self._owner, space)
+        self._ready = {made for made in self._ready if made[1] != name}
+        try:
+            async with (
+                self._engine.call(Stage.CALL) as docker,
+                docker._query(f"volumes/{name}", method="DELETE"),
+            ):
+                log.info("cache.removed", space=space)
+        except EngineRefusedError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return False
+        return True
+
+    async def _exists(self, name: str) -> bool:
+        try:
+            async with self._engine.call(Stage.START) as docker:
+                await docker._query_json(f"volumes/{name}")
+        except EngineRefusedError as error:
+            if error.status != _NOT_FOUND:
+                raise _refused(name, error) from error
+            return False
+        return True
+
+    async def _make(self, name: str, spec: ContainerSpec, path: str) -> None:
+        body = {"Name": name, "Driver": "local", "Labels": volume_labels(self._owner, spec.space)}
+        try:
+            async with self._engine.call(Stage.START) as docker:
+                # An engine that has it already gives that one.
+                created = await docker._query_json("volumes/create", method="POST", data=body)
+            labels = created.get("Labels") or {}
+            if labels.get(SPACE_LABEL) != spec.space or labels.get(OWNER_LABEL) != self._owner:
+                raise EngineRefusedError(0, "there is one of that name that Spacedock did not make")
+            await self._hand_over(name, spec, path)
+        except EngineRefusedError as error:
+            raise _refused(name, error) from error
+
+    async def _hand_over(self, name: str, spec: ContainerSpec, path: str) -> None:
+        """Give the volume's own folder to uid 1000: a new one is root's.
+
+        A container that is never started has the engine unpack a tar with that one folder. The Space's own
+        cannot be it: with a read-only root, engines refuse to unpack beside a volume.
+        """
+        helper = RunningContainer(self._engine, f"spacedock-cache-{secrets.token_hex(4)}")
+        self._names.add(helper.name)
+        mount = {"Type": "volume", "Source": name, "Target": path}
+        folder = PurePosixPath(path)
+        try:
+            await helper.create(
+                {
+                    "Image": spec.reference,
+                    "Entrypoint": [],
+                    "Cmd": ["true"],
+                    "Labels": {OWNER_LABEL: self._owner, SPACE_LABEL: spec.space},
+                    "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
+                }
+            )
+            async with (
+                self._engine.call(Stage.START) as docker,
+                docker._query(
+                    f"containers/{helper.name}/archive",
+                    method="PUT",
+                    params={"path": str(folder.parent)},
+                    data=pack({}, (folder.name,)),
+                ) as response,
+            ):
+                await response.read()
+        finally:
+            await asyncio.shield(self._gone(helper))
+
+    async def _gone(self, helper: RunningContainer) -> None:
+        await helper.remove()
+        self._names.discard(helper.name)
+
+
+def _refused(name: str, error: EngineRefusedError) -> StepError:
+    message = f"the cache volume {name} cannot be made: {error.message}. See `docker volume ls`."
+    return StepError(Stage.START, ErrorKind.START_FAILED, message)

@@ -1,0 +1,1 @@
+"""What this host has: memory, processors, GPUs, and room for containers."""

@@ -1,0 +1,142 @@
+"""What a container is given of this host: a network, a cache, GPUs, and its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.create_body import HOST_NAMES, ContainerLimits, Site
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.containers.docker.volumes import Caches
+from spacedock_worker.containers.machine.capacity import (
+    Machine,
+    available_memory,
+    budget,
+    look,
+    memory_of,
+    reserve,
+    room_of,
+)
+from spacedock_worker.containers.machine.gpu import GpuTable, devices
+from spacedock_worker.containers.machine.writable_roots import Roots
+from spacedock_worker.containers.pool.scheduler import Room
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.errors import StepError
+
+
+class HostResources:
+    """One daemon's networks and caches, and the machine that they are on.
+
+    `names` are the containers that are in use, by which no clean-up takes them for left.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ContainerSettings,
+        names: set[str],
+        available: Callable[[], int | None] = available_memory,
+    ) -> None:
+        self._engine, self._settings, self._available = engine, settings, available
+        name = settings.network_name
+        self._open, self._sealed = Network(engine, name), Network(engine, f"{name}-sealed", sealed=True)
+        self._looking = asyncio.Lock()
+        self._machine: Machine | None = None
+        self.caches = Caches(engine, settings.instance_id, names)
+        self.roots = Roots(settings.state)
+        self.gpus = GpuTable()
+
+    @property
+    def limit(self) -> Room:
+        """What all containers may take together; nothing but containers until the engine has been asked."""
+        machine = self._machine
+        memory = budget(machine, self._settings) if machine is not None else 0
+        return Room(self._settings.max_containers, memory, machine.gpus if machine is not None else 0)
+
+    @property
+    def spare_memory(self) -> int | None:
+        """The bytes that this host can really spare now; None where its engine's memory is not known."""
+        machine = self._machine
+        if machine is None or not machine.reachable or (available := self._available()) is None:
+            return None
+        return available - reserve(machine, self._settings)
+
+    async def room_for(self, spec: ContainerSpec) -> Room:
+        """What the Space's container takes. Raises StepError where this host never has so much."""
+        return room_of(spec, await self._look(), self._settings)
+
+    def network(self, spec: ContainerSpec) -> Network:
+        """The network that the Space's container is on."""
+        return self._sealed if spec.sealed else self._open
+
+    def as_started(self, spec: ContainerSpec) -> ContainerSpec:
+        """The container as it is made here: with a root that it can write where it was found to need one."""
+        return replace(spec, read_only=spec.read_only and self.roots.read_only(spec.digest))
+
+    def has_gpu(self, spec: ContainerSpec | None) -> bool:
+        """Whether the container may have a GPU; one of an earlier worker (None) may, where there are any."""
+        present = self._machine is not None and self._machine.gpus > 0
+        return present and (spec is None or spec.gpu != "none")
+
+    async def limits(self, spec: ContainerSpec) -> ContainerLimits:
+        """What the container may use. Raises StepError."""
+        return ContainerLimits(
+            memory=memory_of(spec, await self._look(), self._settings),
+            pids=self._settings.pids,
+            tmp_size=self._settings.tmp_size,
+            cpus=spec.cpus or self._settings.cpus,
+        )
+
+    async def site(self, spec: ContainerSpec, name: str) -> Site:
+        """Where the container `name` stands: its network and its cache are there when this returns.
+
+        Its GPUs are its own until `gpus` hears that it is stopped or removed. Raises StepError where they
+        cannot be, or where its GPUs are not free; RefusedError.
+        """
+        network, publish = self.network(spec), await self._publishes()
+        if publish and spec.sealed:
+            message = (
+                f"{spec.space} cannot be sealed here: this engine's containers are reached by published "
+                "ports only, and a sealed network has none. Run it on a host with an engine of its own."
+            )
+            raise StepError(Stage.START, ErrorKind.UNSUPPORTED, message)
+        await network.ensure()
+        cache = await self.caches.ensure(spec)
+        present = await asyncio.to_thread(devices) if spec.gpu != "none" else ()
+        podman = (await self._engine.dialect(Stage.START)).podman
+        if podman and (runtime := spec.runtime or self._settings.runtime):
+            # It would run with the usual one, without a word.
+            message = (
+                f"{spec.space} cannot have the runtime {runtime} here: Podman takes none by its Docker API. "
+                "Remove `runtime`, and make it Podman's own in containers.conf."
+            )
+            raise StepError(Stage.START, ErrorKind.UNSUPPORTED, message, ours=True)
+        return Site(
+            owner=self._settings.instance_id,
+            network=network.name,
+            publish=publish,
+            cache=cache,
+            gpus=self.gpus.give(name, spec.gpu, present, self._settings.gpu_free),
+            runtime=self._settings.runtime,
+            hidden=HOST_NAMES if podman else (),
+        )
+
+    async def leave(self) -> None:
+        """Remove the networks, if nobody is left on them; never fails for the engine."""
+        for network in (self._open, self._sealed):
+            await network.remove()
+
+    async def _publishes(self) -> bool:
+        machine, wanted = await self._look(), self._settings.publish_ports
+        return not machine.reachable if wanted is None else wanted
+
+    async def _look(self) -> Machine:
+        # One at a time, in the order of asking: who came first is to be first in line.
+        async with self._looking:
+            if self._machine is None:
+                self._machine = await look(self._engine)
+        return self._machine

@@ -1,0 +1,1 @@
+"""Who gets which container: slots, leases, starts and idle containers."""

@@ -1,0 +1,282 @@
+"""What is done to a place's container behind the calls' backs: bringing up, cooling, removing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, leaving
+from spacedock_worker.containers.pool.readiness import App
+from spacedock_worker.containers.pool.scheduler import SlotState
+from spacedock_worker.containers.pool.slots import OnProgress, Slot, Waiter
+from spacedock_worker.containers.pool.starter import Starter, Survivor
+from spacedock_worker.containers.pool.timings import TimingStore
+from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.errors import StepError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks(Generic[App]):
+    """What the pool wants to hear: a place has changed, could not be brought up, or is empty."""
+
+    changed: Callable[[], None]
+    failed: Callable[[Slot[App], StepError], None]
+    emptied: Callable[[Slot[App]], None]
+
+
+class Lifecycle(Generic[App]):
+    """Works on one container at a time in the order in which it was told; nothing here is cut off half-way.
+
+    What is no coroutine returns at once: the state says what is meant to be, the work follows.
+    """
+
+    def __init__(
+        self, settings: ContainerSettings, starter: Starter, profiles: TimingStore, hooks: Hooks[App]
+    ) -> None:
+        self._settings, self._starter, self._profiles, self._hooks = settings, starter, profiles, hooks
+        self.notes = WarmNotes(settings.state / "warm" if settings.state else None)
+        # Not a TaskGroup: a cancellation must not cut removals off.
+        self._works: set[asyncio.Task[None]] = set()
+
+    def bring_up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
+        """Have the place's container run and its app answer: woken, started again, or made."""
+        starts = slot.container is None or slot.state is SlotState.STOPPED
+        slot.waking = slot.state is SlotState.ASLEEP
+        slot.state, slot.capacity = SlotState.STARTING, waiter.spec.calls
+        slot.keep_warm()
+        self._do(slot, self._bring_up(slot, waiter, tell, starts=starts))
+
+    def rest(self, slot: Slot[App]) -> None:
+        """Nobody uses the running container: it cools from now on, and the next worker may adopt it."""
+        assert slot.container is not None
+        assert slot.spec is not None
+        start = self._profiles.start_seconds(slot.key) or 0.0
+        self._cool(slot, idle_steps(slot.spec, self._settings, gpu=self._has_gpu(slot)))
+        if slot.spec.private:
+            # What it holds is for no worker but this one.
+            return
+        note = Note(slot.space, slot.key, self._starter.config, slot.room.memory, slot.room.gpus, start)
+        self.notes.write(slot.container.name, note)
+
+    def use(self, slot: Slot[App]) -> None:
+        """A call uses the container: it does not cool, and is nothing to adopt."""
+        slot.keep_warm()
+        if slot.container is not None:
+            self.notes.drop(slot.container.name)
+
+    def adopt(self, number: int, survivor: Survivor) -> Slot[App]:
+        """The place of an earlier worker's container: unless it is used, it is gone after the usual time."""
+        note, state = survivor.note, SlotState.STOPPED if survivor.stopped else SlotState.ASLEEP
+        slot: Slot[App] = Slot(number, note.key, note.space, note.room, state)
+        slot.container, slot.since = survivor.container, asyncio.get_running_loop().time()
+        self._profiles.started(note.key, note.start_seconds)
+        self._cool(slot, (IdleStep(self._settings.idle_seconds, IdleState.GONE),))
+        log.info("container.adopted", space=note.space, container=survivor.container.name)
+        return slot
+
+    def give_up(self, slot: Slot[App]) -> None:
+        """Have an idle container leave its room; stopped where that keeps something, else removed."""
+        if slot.spec is None or leaving(slot.spec, self._settings) is IdleState.GONE:
+            self.discard(slot)
+        elif slot.state is not SlotState.STOPPING:
+            slot.state = SlotState.STOPPING
+            slot.keep_warm()
+            self._do(slot, self._stop(slot))
+
+    def discard(self, slot: Slot[App], *, at_once: bool = False) -> None:
+        """Remove the container once no call uses it, or `at_once`; the place counts until it is gone."""
+        starting = slot.state is SlotState.STARTING
+        slot.state = SlotState.STOPPING
+        self.use(slot)
+        if slot.emptying or (slot.calls > 0 and not at_once):
+            return
+        slot.emptying = True
+        if starting and slot.work is not None:
+            slot.work.cancel()
+        self._do(slot, self._empty(slot))
+
+    def check(self, slot: Slot[App]) -> None:
+        """Something may have happened to an idle container: see whether it still lives."""
+        if slot.state is SlotState.STOPPED or slot.view(self._profiles, 0.0).idle:
+            self._do(slot, self._check(slot))
+
+    async def leave(self, slot: Slot[App]) -> str | None:
+        """Leave an idle container to the next worker, paused but for one with a GPU.
+
+        Returns its name, None where it cannot be left.
+        """
+        container, app = slot.container, slot.app
+        private = slot.spec is not None and slot.spec.private
+        if container is None or private or not slot.view(self._profiles, 0.0).idle:
+            return None
+        slot.keep_warm()
+        if slot.work is not None:
+            await asyncio.wait({slot.work})
+        if app is not None:
+            await app.aclose()
+        try:
+            if await container.state() == "running" and not self._has_gpu(slot):
+                await container.pause()
+        except (EngineRefusedError, StepError):
+            return None
+        return container.name
+
+    async def settled(self) -> None:
+        """Return once nothing is being done; bounded as starts and removals are."""
+        while self._works:
+            await asyncio.wait(tuple(self._works))
+
+    async def close(self, seconds: float) -> None:
+        """Wait so long for what is being done."""
+        if self._works:
+            await asyncio.wait(tuple(self._works), timeout=seconds)
+
+    def _do(self, slot: Slot[App], work: Coroutine[Any, Any, None]) -> None:
+        before = slot.work
+
+        async def in_turn() -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            await work
+
+        slot.work = asyncio.create_task(in_turn())
+        self._works.add(slot.work)
+        slot.work.add_done_callback(self._works.discard)
+        # A start that is cancelled before its turn has never awaited its work.
+        slot.work.add_done_callback(lambda _: work.close())
+
+    async def _bring_up(
+        self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress, *, starts: bool
+    ) -> None:
+        try:
+            await self._up(slot, waiter, tell, starts=starts)
+        except StepError as error:
+            self._hooks.failed(slot, error)
+        except Exception as error:
+            log.exception("container.start_broke", space=slot.space)
+            message = f"the container of {slot.space} could not be started ({type(error).__name__})."
+            self._hooks.failed(slot, StepError(Stage.START, ErrorKind.INTERNAL, message))
+        else:
+            if slot.state is SlotState.STARTING:
+                slot.state, slot.since = SlotState.RUNNING, asyncio.get_running_loop().time()
+                self._hooks.changed()
+                if slot.state is SlotState.RUNNING and slot.calls == 0:
+                    self.rest(slot)
+
+    async def _up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress, *, starts: bool) -> None:
+        assert waiter.connect is not None
+        now = asyncio.get_running_loop().time
+        began = now()
+        if slot.container is None or not await self._revived(slot, waiter):
+            starts = True
+            try:
+                await self._start(slot, waiter, tell)
+            except StepError as error:
+                if slot.spec is None or not self._starter.blames_root(slot.spec, str(error)):
+                    raise
+                tell("starting it again with a root that it can write")
+                await self._remove(slot)
+                await self._start(slot, waiter, tell)
+        if starts:
+            slot.fresh = now() - began
+            self._profiles.started(slot.key, slot.fresh)
+
+    async def _start(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
+        assert waiter.connect is not None
+        slot.spec = self._starter.resources.as_started(waiter.spec)
+        slot.container = self._starter.new(slot.spec)
+        slot.app = await self._starter.run(slot.container, slot.spec, waiter.connect, tell)
+
+    async def _revived(self, slot: Slot[App], waiter: Waiter[App]) -> bool:
+        assert slot.container is not None
+        assert waiter.connect is not None
+        self.notes.drop(slot.container.name)
+        # One of ours keeps the root that it was made with, whatever was learned meanwhile.
+        slot.spec = slot.spec or self._starter.resources.as_started(waiter.spec)
+        try:
+            slot.app = await self._starter.revive(slot.container, waiter.spec, waiter.connect, slot.app)
+        except StepError as error:
+            log.info("container.not_revived", space=slot.space, reason=error.kind)
+            await self._remove(slot)
+            return False
+        return True
+
+    def _cool(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
+        if not steps:
+            return
+        loop = asyncio.get_running_loop()
+        slot.cooler = loop.call_at(slot.since + steps[0].after, self._colder, slot, steps)
+
+    def _colder(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
+        if steps[0].warmth is IdleState.PAUSED:
+            slot.state = SlotState.ASLEEP
+            self._do(slot, self._pause(slot))
+        elif steps[0].warmth is IdleState.STOPPED:
+            self.give_up(slot)
+        else:
+            self.discard(slot)
+        self._cool(slot, steps[1:])
+
+    async def _pause(self, slot: Slot[App]) -> None:
+        assert slot.container is not None
+        try:
+            await slot.container.pause()
+        except (EngineRefusedError, StepError) as error:
+            log.info("container.not_paused", space=slot.space, reason=str(error))
+            if slot.state is SlotState.ASLEEP:
+                self.discard(slot)
+
+    async def _check(self, slot: Slot[App]) -> None:
+        if slot.container is None or slot.state is SlotState.STOPPING:
+            return
+        try:
+            state = await slot.container.state()
+        except StepError:
+            # The engine is away: it tells what it has left when it is back.
+            return
+        lives = state == "exited" if slot.state is SlotState.STOPPED else state in ("running", "paused")
+        if not lives and slot.calls == 0 and slot.state is not SlotState.STARTING:
+            log.info("container.died_idle", space=slot.space, container=slot.container.name)
+            self.discard(slot)
+
+    async def _stop(self, slot: Slot[App]) -> None:
+        assert slot.container is not None
+        try:
+            await self._hang_up(slot)
+            await self._starter.stop(slot.container)
+        except (EngineRefusedError, StepError) as error:
+            log.info("container.not_stopped", space=slot.space, reason=str(error))
+            self.discard(slot)
+            return
+        if not slot.emptying:
+            slot.state, slot.since = SlotState.STOPPED, asyncio.get_running_loop().time()
+            self._cool(slot, (IdleStep(self._settings.stopped_seconds, IdleState.GONE),))
+            self._hooks.changed()
+
+    async def _empty(self, slot: Slot[App]) -> None:
+        await self._remove(slot)
+        self._hooks.emptied(slot)
+
+    async def _remove(self, slot: Slot[App]) -> None:
+        await self._hang_up(slot)
+        if slot.container is not None:
+            await self._starter.remove(slot.container)
+            # Not before: a start that is cut off in here leaves the rest to `_empty`.
+            slot.container = None
+
+    def _has_gpu(self, slot: Slot[App]) -> bool:
+        return slot.room.gpus > 0 or self._starter.resources.has_gpu(slot.spec)
+
+    async def _hang_up(self, slot: Slot[App]) -> None:
+        app, slot.app = slot.app, None
+        if app is not None:
+            await app.aclose()

@@ -1,0 +1,183 @@
+"""What was measured of each Space's containers: how long starts and calls take, and how often it is used."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from spacedock_worker.containers.pool.scheduler import Pace
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+
+HALF_LIFE = 600.0
+"""Seconds after which a use counts half."""
+
+_WEIGHT = 0.3
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTimings:
+    """One key's measures: seconds (None: not measured yet), and uses, each worth less as time goes by.
+
+    `alone` says that a second container beside a running one failed to start.
+    """
+
+    start: float | None = None
+    call: float | None = None
+    uses: float = 0.0
+    used_at: float = 0.0
+    alone: bool = False
+
+    def recent_uses(self, now: float) -> float:
+        """The uses up to `now`, halved every HALF_LIFE."""
+        return float(self.uses * 0.5 ** (max(0.0, now - self.used_at) / HALF_LIFE))
+
+
+class TimingStore:
+    """The profiles of the keys that were used last; times are the event loop's, in seconds."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, KeyTimings] = OrderedDict()
+
+    def started(self, key: str, seconds: float) -> None:
+        """A container of that key became ready after so long."""
+        profile = self._get(key)
+        self._put(key, replace(profile, start=_mean(profile.start, seconds)))
+
+    def knows(self, key: str) -> bool:
+        """Whether anything is known of that key."""
+        return key in self._known
+
+    def recall(self, key: str, start: float | None, call: float | None) -> None:
+        """What starts and calls took in an earlier life; nothing where this one has measured already."""
+        if not self.knows(key):
+            self._put(key, KeyTimings(start, call))
+
+    def called(self, key: str, seconds: float, now: float) -> None:
+        """A call ended after so long."""
+        profile = self._get(key)
+        uses = profile.recent_uses(now) + 1.0
+        self._put(key, replace(profile, call=_mean(profile.call, seconds), uses=uses, used_at=now))
+
+    def stays_alone(self, key: str) -> None:
+        """A second container of that key beside a running one could not be started."""
+        self._put(key, replace(self._get(key), alone=True))
+
+    def start_seconds(self, key: str) -> float | None:
+        """What a start takes; None where none was measured."""
+        return self._get(key).start
+
+    def cost(self, key: str, now: float) -> float:
+        """What it costs to lose a container: its start, times how often it was used of late."""
+        profile = self._get(key)
+        return (profile.start or 0.0) * profile.recent_uses(now)
+
+    def pace(self, key: str, under_way: float) -> Pace | None:
+        """Start and call time, where a call has been under way for so long; None where it stays alone."""
+        profile = self._get(key)
+        if profile.start is None or profile.alone:
+            return None
+        return Pace(profile.start, max(profile.call or 0.0, under_way))
+
+    def _get(self, key: str) -> KeyTimings:
+        return self._known.get(key, KeyTimings())
+
+    def _put(self, key: str, profile: KeyTimings) -> None:
+        self._known[key] = profile
+        self._known.move_to_end(key)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _mean(before: float | None, seconds: float) -> float:
+    """The running mean, in which what was measured last weighs most."""
+    return seconds if before is None else before + _WEIGHT * (seconds - before)
+
+
+_ENOUGH_STARTS = 3
+_TIMES_LONGEST = 5.0
+
+
+class StartTimings(Protocol):
+    """One image's measures in seconds and bytes, None where there are none; `starts` is how many starts."""
+
+    @property
+    def starts(self) -> int: ...  # noqa: D102
+    @property
+    def start_p50(self) -> float | None: ...  # noqa: D102
+    @property
+    def start_max(self) -> float | None: ...  # noqa: D102
+    @property
+    def call_p50(self) -> float | None: ...  # noqa: D102
+    @property
+    def peak_memory(self) -> int | None: ...  # noqa: D102
+
+
+class StartHistory(Protocol):
+    """Who remembers; neither method blocks."""
+
+    def of(self, digest: str) -> StartTimings | None:
+        """What was measured of the image; None where it has not run."""
+        ...
+
+    def peaked(self, digest: str, memory: int) -> None:
+        """A container of the image was seen to use so many bytes of memory."""
+        ...
+
+
+class Unmeasured:
+    """Remembers nothing; implements `StartHistory`."""
+
+    def of(self, digest: str) -> StartTimings | None:
+        """Nothing."""
+        return None
+
+    def peaked(self, digest: str, memory: int) -> None:
+        """Lets it pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartLimit:
+    """Seconds from a start to the first answer; `why` says for people what that limit comes from."""
+
+    seconds: float
+    why: str = "Raise `start_timeout` for this Space."
+
+
+class StartLimits:
+    """How long the apps of images may take to answer."""
+
+    def __init__(self, settings: ContainerSettings, measures: StartHistory) -> None:
+        self._settings, self._measures = settings, measures
+        self._overran: set[str] = set()
+
+    def of(self, spec: ContainerSpec) -> StartLimit:
+        """What the Space's entry says; else by what its starts took before; else what the settings say.
+
+        After a start that outlasted its measured limit the next is given the usual time: a model that must be
+        downloaded again may need it.
+        """
+        usual = self._settings.start_timeout
+        if spec.start_timeout is not None:
+            return StartLimit(spec.start_timeout)
+        found = self._measures.of(spec.digest)
+        if found is None or found.start_max is None or found.starts < _ENOUGH_STARTS:
+            return StartLimit(usual)
+        seconds = max(self._settings.start_least, _TIMES_LONGEST * found.start_max)
+        if spec.digest in self._overran or seconds >= usual:
+            return StartLimit(usual)
+        why = (
+            f"Its {found.starts} starts before took {found.start_max:.1f} s at most. The next "
+            f"start is given {usual:g} s. Set `start_timeout` for this Space if it may take that long."
+        )
+        return StartLimit(seconds, why)
+
+    def answered(self, spec: ContainerSpec) -> None:
+        """A start of the image was in time."""
+        self._overran.discard(spec.digest)
+
+    def overran(self, spec: ContainerSpec) -> None:
+        """A start of the image was given up."""
+        self._overran.add(spec.digest)

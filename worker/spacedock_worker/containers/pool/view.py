@@ -1,0 +1,105 @@
+"""What the pool holds, told to whoever shows it or cleans up beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Generic, Protocol
+
+from spacedock_worker.containers.pool.history import Quarantine
+from spacedock_worker.containers.pool.lifecycle import Lifecycle
+from spacedock_worker.containers.pool.readiness import App
+from spacedock_worker.containers.pool.scheduler import Room, SlotState
+from spacedock_worker.containers.pool.slots import Slots
+from spacedock_worker.containers.pool.starter import Starter
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceStatus:
+    """One Space: its containers by state ("running", "paused", "stopped").
+
+    `quarantined_for` says in how many seconds it may be started again, `reason` why it may not yet.
+    """
+
+    space: str
+    containers: Mapping[str, int] = field(default_factory=dict)
+    quarantined_for: float | None = None
+    reason: str | None = None
+
+
+class PoolView(Protocol):
+    """Whoever holds containers: the pool."""
+
+    def status(self) -> Mapping[str, SpaceStatus]:
+        """Each Space that has a container, or is in quarantine, by its name."""
+        ...
+
+    def held(self) -> frozenset[str]:
+        """The names of the containers that it looks after itself: nobody else may remove them."""
+        ...
+
+    async def forget(self, space: str) -> None:
+        """Remove the Space's containers, the busy ones once their call is over; bounded, never raises."""
+        ...
+
+
+_FORGET_SECONDS = 30.0
+_WORDS = {
+    SlotState.STARTING: "starting",
+    SlotState.RUNNING: "running",
+    SlotState.ASLEEP: "paused",
+    SlotState.STOPPED: "stopped",
+}
+
+
+class LivePoolView(Generic[App]):
+    """A view of the pool; implements `Holder`."""
+
+    def __init__(
+        self,
+        slots: Slots[App],
+        lifecycle: Lifecycle[App],
+        quarantine: Quarantine,
+        starter: Starter,
+    ) -> None:
+        self._slots, self._lifecycle = slots, lifecycle
+        self._quarantine, self._starter = quarantine, starter
+
+    def status(self) -> Mapping[str, SpaceStatus]:
+        """Each Space that has a container, or is in quarantine, by its name; any thread may ask."""
+        counts: dict[str, Counter[str]] = {}
+        for slot in self._slots:
+            if slot.state in _WORDS:
+                counts.setdefault(slot.space, Counter())[_WORDS[slot.state]] += 1
+        found = {space: SpaceStatus(space, dict(count)) for space, count in counts.items()}
+        resting = self._quarantine.resting(monotonic())
+        for space, (seconds, reason) in resting.items():
+            found[space] = SpaceStatus(space, dict(counts.get(space, {})), seconds, reason)
+        return found
+
+    def taken(self) -> Room:
+        """What the containers take that are not stopped."""
+        rooms = (slot.room for slot in self._slots if slot.state is not SlotState.STOPPED)
+        return sum(rooms, Room(containers=0))
+
+    @property
+    def host_fault(self) -> str | None:
+        """Why this host can start no container; None while it can, or nobody has tried."""
+        return self._starter.host_fault
+
+    def held(self) -> frozenset[str]:
+        """The names of the containers that the pool looks after itself: nobody else may remove them."""
+        return self._starter.names
+
+    async def forget(self, space: str) -> None:
+        """Remove the Space's containers, the busy ones once their call is over; bounded, never raises."""
+        for slot in self._slots:
+            if slot.space == space:
+                self._lifecycle.discard(slot)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FORGET_SECONDS):
+                await self._lifecycle.settled()

@@ -1,0 +1,1 @@
+"""What a client may ask besides jobs: one module for each operation."""

@@ -1,0 +1,60 @@
+"""The answers to `--dry-run` and `--verbose`: what a job would do here, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from spacedock import jobs as records
+from spacedock.errors import BadRequestError
+from spacedock.request import JobRequest
+from spacedock.rpc import Call, OnProgress, Reply
+from spacedock.wire import describe
+from spacedock_worker.jobs.plan import Skip, SpaceStep, Step
+from spacedock_worker.jobs.planner import PlannedJob, Planner
+from spacedock_worker.jobs.preview import PlanPreview, skipped
+from spacedock_worker.jobs.routing import Route
+
+
+class PlanHandler:
+    """Lays a request out as a job of it would be, and tells each step; runs and writes nothing."""
+
+    def __init__(self, planner: Planner, preview: PlanPreview) -> None:
+        self._planner, self._preview = planner, preview
+
+    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        """The plan as plain JSON. Raises BadRequestError and what `Planner.lay` raises."""
+        try:
+            request = JobRequest.model_validate(call.options.get("request"))
+        except ValidationError as error:
+            raise BadRequestError(f"plan: {describe(error)}") from error
+        planned = await self._planner.lay(request, keep=False)
+        repository = None
+        if request.repository is not None:
+            repository = await records.repository(redis, request.repository)
+        rows = await asyncio.gather(
+            *(self._row(item, planned, request, repository) for item in planned.plan.chain)
+        )
+        data: dict[str, Any] = {
+            "route": _told(planned.route) if planned.route is not None else None,
+            "steps": [row for row, _ in rows],
+            "warnings": [warning for _, warning in rows if warning],
+        }
+        return Reply(data=data)
+
+    async def _row(
+        self, item: Step | Skip, planned: PlannedJob, request: JobRequest, repository: bytes | None
+    ) -> tuple[dict[str, Any], str | None]:
+        if isinstance(item, Skip):
+            return skipped(item), None
+        if isinstance(item, SpaceStep):
+            mine = repository if item.entry is planned.chosen else None
+            return await self._preview.of_space(item, request, mine)
+        return self._preview.of_model(item, planned.models[item.name], request), None
+
+
+def _told(route: Route) -> dict[str, Any]:
+    return {"tier": route.tier.value, "reasons": list(route.reasons)}

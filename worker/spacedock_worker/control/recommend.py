@@ -1,0 +1,112 @@
+"""The answers to `spacedock spaces recommend`: which Spaces suit a task here, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.asyncio import Redis
+
+from spacedock.errors import BadRequestError, CategoryNotFoundError
+from spacedock.rpc import Call, OnProgress, Reply
+from spacedock.wire import describe
+from spacedock_worker.cleanup.images import ImageCleanup
+from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.errors import StepError
+from spacedock_worker.jobs.plan import kind_of
+from spacedock_worker.jobs.routing import nothing_fits
+from spacedock_worker.recommend.recommend import Recommendation, Recommender
+from spacedock_worker.recommend.tasks import TaskReading, analyse
+from spacedock_worker.registry.file import Registry
+
+_ENGINE_SECONDS = 5.0
+
+
+class RecommendOptions(BaseModel):
+    """What is to be done: words, the media types of files, and how many Spaces to name.
+
+    Words that are a category's name ask for that category.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    text: str = Field(default="", max_length=100_000)
+    media_types: tuple[str, ...] = Field(default=(), max_length=100)
+    category: str | None = None
+    limit: int = Field(default=5, ge=1, le=50)
+    performance_first: bool = False
+
+
+class RecommendHandler:
+    """Recommends Spaces of the registry; `snapshot` says which have an image here."""
+
+    def __init__(self, registry: Registry, recommender: Recommender, snapshot: ImageCleanup) -> None:
+        self._registry, self._recommender, self._snapshot = registry, recommender, snapshot
+
+    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        """The Spaces with their scores and reasons. Raises BadRequestError, CategoryNotFoundError."""
+        try:
+            asked = RecommendOptions.model_validate(call.options)
+        except ValidationError as error:
+            raise BadRequestError(f"recommend: {describe(error)}") from error
+        if not (asked.text.strip() or asked.media_types or asked.category):
+            raise BadRequestError("recommend: say what is to be done, or name a file or a category")
+        self._recommender.look()
+        # The engine takes as long to tell of its images as the ranking does.
+        (category, task, found), images = await asyncio.gather(
+            asyncio.to_thread(self._recommended, asked), self._images()
+        )
+        data = {
+            "task": task.title,
+            "category": category,
+            "spaces": [_row(one, images) for one in found],
+            "advice": None if any(one.misfit is None for one in found) else nothing_fits(task),
+        }
+        return Reply(data=data)
+
+    def _recommended(
+        self, asked: RecommendOptions
+    ) -> tuple[str | None, TaskReading, tuple[Recommendation, ...]]:
+        category, task = self._understand(asked)
+        found = self._recommender.recommend(
+            task, asked.limit, category=category, performance_first=asked.performance_first
+        )
+        return category, task, found
+
+    def _understand(self, asked: RecommendOptions) -> tuple[str | None, TaskReading]:
+        known = self._registry.snapshot().known_categories
+        named = asked.text.strip().lower().replace(" ", "_").replace("-", "_")
+        category = asked.category or (named if named in known else None)
+        if category is not None and category not in known:
+            raise CategoryNotFoundError(category, known)
+        kinds = frozenset(kind_of(media_type) for media_type in asked.media_types)
+        task = analyse("" if category == named else asked.text, kinds)
+        # Whoever names a category takes what its Spaces give.
+        return category, task if category is None else replace(task, wants=frozenset())
+
+    async def _images(self) -> Mapping[str, int]:
+        """The bytes of each Space's image; none where the engine does not tell."""
+        try:
+            async with asyncio.timeout(_ENGINE_SECONDS):
+                return await self._snapshot.sizes()
+        except (EngineRefusedError, StepError, TimeoutError):
+            return {}
+
+
+def _row(one: Recommendation, images: Mapping[str, int]) -> dict[str, Any]:
+    entry = one.entry
+    return {
+        "name": entry.id,
+        "hub_id": entry.hub_id,
+        "score": round(one.score, 3),
+        "category": entry.category,
+        "input_type": entry.input_type,
+        "output_type": entry.output_type,
+        "description": entry.description,
+        "state": one.state or ("image only" if entry.id in images else "not here"),
+        "reasons": list(one.reasons),
+        "fits": one.misfit is None,
+    }

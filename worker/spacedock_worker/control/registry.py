@@ -1,0 +1,163 @@
+"""The registry's answers to control calls: list, show, add, remove."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from spacedock import jobs as records
+from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
+from spacedock.files import FileRef
+from spacedock.rpc import Call, Op, Reply
+from spacedock_worker.hub.autofill import Complete, guessed
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.snapshot import EMPTY, Snapshot
+from spacedock_worker.registry.walls import is_other_code, settled
+
+_CLIENT_FIELDS = frozenset(
+    {
+        "docker_image",
+        "hub_id",
+        "description",
+        "category",
+        "input_type",
+        "output_type",
+        "port",
+        "status",
+        "command",
+        "base_path",
+        "adapter",
+        "operation",
+        "direct",
+        "endpoint",
+        "inputs",
+        "env",
+        "start_timeout",
+        "memory",
+        "cpus",
+        "gpu",
+        "calls",
+        "network",
+        "cache",
+        "revision",
+        "subdomain",
+        "platform",
+        "alternates",
+    }
+)
+"""What a client may say of a Space: what it is, how it is spoken to, and what it needs.
+
+Whoever may submit jobs may run any Space, so that asking for memory or a GPU gives nothing away; `network`
+and `cache` can only take from a Space. Kept to this host's file: what names things of this host
+(`repository`, `auth`, `secrets`), and what would lower a wall that the host put up (`runtime`,
+`writable_root`), and what was found out here or told by the Hub (`verified`, `hardware`, `tags`, `likes`,
+`confidence`).
+"""
+
+
+_ALWAYS_TOLD = ("id", "description", "category", "input_type", "output_type", "port", "status")
+
+
+class RegistryHandler:
+    """Serves one registry; repositories that clients send are kept as tars in `repositories`.
+
+    `complete` finds out what a new entry does not say; without it only its name and description are asked.
+    """
+
+    def __init__(self, registry: Registry, repositories: Path, complete: Complete | None = None) -> None:
+        self._registry, self._repositories, self._complete = registry, repositories, complete
+        self._listed: tuple[Snapshot, Reply] = (EMPTY, Reply())
+
+    async def answer(self, call: Call, redis: Redis) -> Reply:
+        """Do what the call asks; what is wrong with it becomes the reply's error."""
+        try:
+            return await self._do(call, redis)
+        except SpaceNotFoundError as error:
+            return Reply(not_found=True, known=error.known)
+        except (BadRequestError, WireError) as error:
+            return Reply(error=str(error))
+        except OSError as error:
+            return Reply(error=f"the registry cannot be written: {error}")
+
+    async def _do(self, call: Call, redis: Redis) -> Reply:
+        if call.op is Op.LIST:
+            return await self._list()
+        if not call.name:
+            raise BadRequestError("the call names no Space")
+        if call.op is Op.SHOW:
+            return Reply(spaces={call.name: _row((await self._registry.fresh()).get(call.name))})
+        if call.op is Op.REMOVE:
+            await asyncio.to_thread(self._registry.remove, call.name)
+            return Reply()
+        given, whole = await self._fields(call, redis)
+        before = (await self._registry.fresh()).spaces.get(call.name)
+        settle = partial(settled, given=given, whole=whole, replace=call.options.get("replace") is True)
+        entry = await asyncio.to_thread(self._registry.settle, call.name, settle)
+        # What an unlisted Space of the Hub has left here is the listed one's.
+        known = before or SpaceEntry(id=call.name, hub_id=call.name if "/" in call.name else None)
+        data = {"replaced": before is not None, "other_code": is_other_code(known, given)}
+        return Reply(spaces={call.name: _row(entry)}, data=data)
+
+    async def _list(self) -> Reply:
+        """All rows; they are made once, for as long as the registry stays as it is."""
+        snapshot = await self._registry.fresh()
+        if self._listed[0] is not snapshot:
+            rows = await asyncio.to_thread(_rows, snapshot)
+            self._listed = (snapshot, Reply(spaces=rows, warnings=snapshot.warnings))
+        return self._listed[1]
+
+    async def _fields(self, call: Call, redis: Redis) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """What the client named of the entry, and this with what was found out.
+
+        A path that a client names is refused: its repository travels as a payload.
+        """
+        refused = call.entry.keys() - _CLIENT_FIELDS
+        if refused:
+            own = sorted(refused & SpaceEntry.model_fields.keys() - {"id"})
+            if own:
+                why = f"{', '.join(own)} can only be set in the registry's file on the host"
+                raise BadRequestError(f"Space '{call.name}': {why}")
+            raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
+        fields = guessed(str(call.name), call.entry)
+        if self._complete is not None:
+            fields = await self._complete(str(call.name), call.entry)
+        if call.repository is None:
+            return call.entry, fields
+        sent = {"repository": str(await self._keep(call.repository, redis))}
+        return call.entry | sent, fields | sent
+
+    async def _keep(self, ref: FileRef, redis: Redis) -> Path:
+        data = await records.repository(redis, ref)
+        path = (self._repositories / f"{ref.sha256}.tar").resolve()
+        await asyncio.to_thread(_write_whole, path, data)
+        return path
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that its name never stands for a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: another call may be writing the same file.
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+        part.write(data)
+    Path(part.name).replace(path)
+
+
+def _rows(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """The rows of a list: what is as usual is said of the seed's fields only."""
+    return {name: _row(entry, exclude_defaults=True) for name, entry in snapshot.spaces.items()}
+
+
+def _row(entry: SpaceEntry, *, exclude_defaults: bool = False) -> dict[str, Any]:
+    # A password, and where secrets are, stay on the host whose file it is in.
+    hidden: Any = {"auth": {"password"}, "secrets": True}
+    row = entry.model_dump(mode="json", exclude_none=True, exclude=hidden, exclude_defaults=exclude_defaults)
+    if exclude_defaults:
+        row |= {field: getattr(entry, field) for field in _ALWAYS_TOLD}
+    return {**row, "secrets": sorted(entry.secrets)} if entry.secrets else row

@@ -1,0 +1,121 @@
+"""The answers to `spacedock spaces search` and `discover`: what is here, and what the Hub has besides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.asyncio import Redis
+
+from spacedock.errors import BadRequestError
+from spacedock.rpc import Call, OnProgress, Reply
+from spacedock.wire import describe
+from spacedock_worker.hub.catalogue import Catalogue, Found
+from spacedock_worker.hub.errors import HubError
+from spacedock_worker.hub.space import HubSpace
+from spacedock_worker.recommend.recommend import Recommender
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+
+_REASON = 200
+
+
+class SearchOptions(BaseModel):
+    """Words to search by (none: all of the category), and how many Spaces of the Hub to name."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    query: str = Field(default="", max_length=2000)
+    category: str | None = Field(default=None, min_length=1, max_length=100)
+    limit: int = Field(default=20, ge=1, le=100)
+    hub: bool = True
+
+
+class SearchHandler:
+    """Searches the registry and the Hub; the registry's answer does not wait for a Hub that is silent."""
+
+    def __init__(self, registry: Registry, recommender: Recommender, catalogue: Catalogue) -> None:
+        self._registry, self._recommender, self._catalogue = registry, recommender, catalogue
+
+    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        """Spaces that are `here`, and the `spaces` of the Hub. Raises BadRequestError, HubError."""
+        try:
+            asked = SearchOptions.model_validate(call.options)
+        except ValidationError as error:
+            raise BadRequestError(f"search: {describe(error)}") from error
+        if not (asked.query.strip() or asked.category):
+            raise BadRequestError("search: give words to search by, or a category")
+        here = await asyncio.to_thread(self._here, asked)
+        found = Found(())
+        if asked.hub:
+            tell("asking the Hub")
+            found = await self._there(asked, bool(here))
+        names = self._names()
+        data = {
+            "here": [_here_row(entry) for entry in here],
+            "spaces": [row_of(space, names.get(space.id)) for space in found.spaces],
+            "cached_at": found.cached_at,
+            "note": found.note,
+        }
+        return Reply(data=data)
+
+    def _here(self, asked: SearchOptions) -> Sequence[SpaceEntry]:
+        if not asked.query.strip():
+            return self._registry.snapshot().in_category(asked.category or "")[: asked.limit]
+        return self._recommender.search(asked.query, asked.limit, asked.category)
+
+    async def _there(self, asked: SearchOptions, something_here: bool) -> Found:
+        try:
+            if asked.query.strip():
+                return await self._catalogue.search(asked.query, asked.category, asked.limit)
+            return await self._catalogue.discover(asked.category or "", asked.limit)
+        except HubError as error:
+            if not something_here:
+                raise
+            return Found((), None, str(error))
+
+    def _names(self) -> dict[str, str]:
+        """The registry's names of the Hub's Spaces; of several the first."""
+        spaces = self._registry.snapshot().spaces
+        return {entry.hub_id: name for name, entry in reversed(list(spaces.items())) if entry.hub_id}
+
+
+def row_of(space: HubSpace, name: str | None = None) -> dict[str, Any]:
+    """The Space as JSON; `name` is its name in the registry."""
+    return {
+        "id": space.id,
+        "name": name,
+        "title": space.title,
+        "description": space.description,
+        "sdk": space.sdk,
+        "likes": space.likes,
+        "license": space.license,
+        "last_modified": space.last_modified.isoformat() if space.last_modified else None,
+        "hardware": space.hardware,
+        "stage": space.stage,
+        "private": space.private,
+        "gated": space.gated,
+        "sha": space.sha,
+        "tags": list(space.tags),
+        "models": list(space.models),
+        "secrets": list(space.secrets),
+        "category": space.category,
+        "confidence": space.confidence,
+        "input_type": space.input_type,
+        "output_type": space.output_type,
+        "reason": space.reason[:_REASON],
+    }
+
+
+def _here_row(entry: SpaceEntry) -> dict[str, Any]:
+    return {
+        "name": entry.id,
+        "id": entry.hub_id,
+        "description": entry.description,
+        "category": entry.category,
+        "input_type": entry.input_type,
+        "output_type": entry.output_type,
+        "likes": entry.likes,
+    }

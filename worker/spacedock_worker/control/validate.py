@@ -1,0 +1,117 @@
+"""The answers to `spacedock spaces validate`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.asyncio import Redis
+
+from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.request import SPACE_NAME
+from spacedock.rpc import Call, OnProgress, Reply
+from spacedock.wire import describe
+from spacedock_worker.jobs.planner import undescribed
+from spacedock_worker.registry.entry import SpaceEntry, Verdict
+from spacedock_worker.registry.file import Registry
+from spacedock_worker.validation.inspection import Inspection
+from spacedock_worker.validation.smoke_test import Trial, Trials
+from spacedock_worker.validation.static_checks import checks_of
+from spacedock_worker.validation.verdict import Check, Findings, Mark, told, verdict
+
+
+class ValidateOptions(BaseModel):
+    """Whether to try the Space (`deep`), and how many seconds its trial call may take."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    deep: bool = False
+    timeout: float = Field(default=120.0, gt=0, le=3600)
+
+
+class ValidateHandler:
+    """Validates one Space a call, and keeps the verdict in the registry, if that has the Space.
+
+    `now` gives the time in UTC.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        inspection: Inspection,
+        trials: Trials,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._registry, self._inspection, self._trials, self._now = registry, inspection, trials, now
+
+    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        """The checks and the verdict. Raises BadRequestError, SpaceNotFoundError."""
+        try:
+            options = ValidateOptions.model_validate(call.options)
+        except ValidationError as error:
+            raise BadRequestError(f"validate: {describe(error)}") from error
+        if not call.name:
+            raise BadRequestError("the call names no Space")
+        entry, listed = self._entry(call.name)
+        found = await self._inspection.of(entry, self._registry, tell, trying=options.deep)
+        checks, trial = list(checks_of(found)), None
+        if options.deep and all(check.mark is not Mark.BAD for check in checks):
+            trial = await self._trials.of(entry, options.timeout, tell)
+            checks += trial.checks
+        made = verdict(checks, self._now(), _digest(found, trial), deep=trial is not None)
+        stored = made is not None and listed and await self._store(entry, made)
+        return Reply(data=_row(call.name, checks, made, trial) | {"stored": stored})
+
+    def _entry(self, name: str) -> tuple[SpaceEntry, bool]:
+        """The Space, and whether the registry has it: one of the Hub may be validated before it is added."""
+        snapshot = self._registry.snapshot()
+        if "/" in name and SPACE_NAME.fullmatch(name) and snapshot.find(name) is None:
+            return undescribed(name, hub_id=name), False
+        return snapshot.get(name), True
+
+    async def _store(self, entry: SpaceEntry, made: Verdict) -> bool:
+        """Keep the verdict, unless a trial of the same image says so already; whether there is one now."""
+        name, before = entry.id, entry.verified
+        if isinstance(before, Verdict) and _says_more(before, made):
+            return True
+        fields = {"verified": made.model_dump(mode="json")}
+        try:
+            await asyncio.to_thread(self._registry.update, name, fields)
+        except SpaceNotFoundError:
+            # It was removed while it was looked at.
+            return False
+        except OSError as error:
+            raise BadRequestError(f"the verdict on {name} cannot be written: {error}") from error
+        return True
+
+
+def _says_more(before: Verdict, made: Verdict) -> bool:
+    same = (before.digest, before.works) == (made.digest, made.works)
+    return same and before.deep and not made.deep
+
+
+def _digest(found: Findings, trial: Trial | None) -> str | None:
+    """The image that was judged: the one that ran, that is here, or that would be pulled."""
+    if trial is not None and trial.digest is not None:
+        return trial.digest
+    if found.here is not None:
+        return found.here.digest
+    return found.offer.digest if found.offer is not None else None
+
+
+def _row(name: str, checks: Sequence[Check], made: Verdict | None, trial: Trial | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "works": made.works if made else None,
+        "reason": made.reason if made else "what decides it could not be asked",
+        "at": made.at.isoformat() if made else None,
+        "digest": made.digest if made else None,
+        "deep": trial is not None,
+        "checks": [told(check) for check in checks],
+        "endpoint": trial.endpoint if trial else None,
+        "endpoints": trial.endpoints if trial else [],
+        "seconds": {kind: round(value, 3) for kind, value in trial.seconds.items()} if trial else {},
+    }

@@ -1,0 +1,112 @@
+"""Spaces that a job names by their Hub ids: found out about by themselves, and kept in the registry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import structlog
+
+from spacedock.errors import BadRequestError
+from spacedock_worker.caching import Shared, TimedCache
+from spacedock_worker.hub.catalogue import Catalogue, entry_of
+from spacedock_worker.hub.errors import HubError
+from spacedock_worker.images.space_name import subdomain_of
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.file import Registry
+
+log = structlog.get_logger()
+
+SECONDS = 5.0
+"""How long a job waits for the Hub: its Space may be here, and need nobody's word."""
+
+_ASK_AGAIN_SECONDS = 60.0
+
+
+class Discovers(Protocol):
+    """Whoever finds out about Spaces of the Hub."""
+
+    async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
+        """The Space's entry; None where nothing is known of it. Never raises for the Hub.
+
+        With `keep` an entry that the registry has not is written into it. Raises BadRequestError where it has
+        one that cannot be used.
+        """
+        ...
+
+
+class AutoRegister:
+    """Finds Spaces in the registry, else on the Hub.
+
+    The Hub hears the Space's id and nothing of the job; while it is silent nobody waits for it twice.
+    """
+
+    def __init__(self, registry: Registry, catalogue: Catalogue) -> None:
+        self._registry, self._catalogue = registry, catalogue
+        self._unknown: TimedCache[bool] = TimedCache(_ASK_AGAIN_SECONDS)
+        self._shared: Shared[SpaceEntry | None] = Shared()
+
+    async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
+        """See `Discovers.find`. Waits for the Hub for 5 s at most."""
+        known = listed(self._registry, hub_id)
+        if known is not None or self._unknown.get(hub_id):
+            return known
+        work = f"keep {hub_id}" if keep else hub_id
+        return await self._shared.run(work, lambda _: self._discovered(hub_id, keep), _hear_nothing)
+
+    async def _discovered(self, hub_id: str, keep: bool) -> SpaceEntry | None:
+        try:
+            async with asyncio.timeout(SECONDS):
+                space, _ = await self._catalogue.about(hub_id, whole=False, seconds=SECONDS - 1)
+        except (HubError, TimeoutError) as error:
+            self._unknown.put(hub_id, True)
+            log.info("space.not_discovered", space=hub_id, reason=str(error) or "the Hub does not answer")
+            return None
+        if not space.callable_here:
+            # That it cannot be called is told where it would be built; nobody shall choose it by itself.
+            self._unknown.put(hub_id, True)
+            return None
+        if not keep:
+            return SpaceEntry.model_validate({"id": hub_id, **entry_of(space)})
+        return await self._kept(hub_id, entry_of(space))
+
+    async def _kept(self, hub_id: str, fields: dict[str, Any]) -> SpaceEntry:
+        try:
+            # What a person has written in the meantime stays.
+            entry = await asyncio.to_thread(self._registry.add, hub_id, fields, replace=False)
+        except (BadRequestError, OSError) as error:
+            # A registry that cannot be written is told of where it is read.
+            log.warning("space.not_kept", space=hub_id, reason=str(error))
+            return SpaceEntry.model_validate({"id": hub_id, **fields})
+        log.info("space.discovered", space=hub_id, category=entry.category, confidence=entry.confidence)
+        return entry
+
+
+def listed(registry: Registry, hub_id: str) -> SpaceEntry | None:
+    """The registry's entry of that name, else one that stands for that Space of the Hub and nothing else.
+
+    Raises BadRequestError for an entry that was left out: what a person wrote is not to be replaced.
+    """
+    snapshot = registry.snapshot()
+    own = snapshot.find(hub_id)
+    if own is not None:
+        return own
+    same = (entry for entry in snapshot.spaces.values() if entry.hub_id == hub_id)
+    return next((one for one in same if _is_no_other(one)), None)
+
+
+def _is_no_other(entry: SpaceEntry) -> bool:
+    """Whether the entry runs what the Hub has: anybody can add one with a Hub id of his choice.
+
+    One with secrets or a login is the host's own.
+    """
+    if entry.repository is not None or entry.docker_image is not None:
+        return False
+    if entry.secrets or entry.auth:
+        return True
+    as_it_is = entry.command is None and entry.operation is None and not entry.env and entry.revision is None
+    return as_it_is and entry.subdomain in (None, subdomain_of(entry.hub_id or ""))
+
+
+def _hear_nothing(text: str) -> None:
+    pass

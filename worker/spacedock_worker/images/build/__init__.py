@@ -1,0 +1,1 @@
+"""Building an image from a Space's repository."""

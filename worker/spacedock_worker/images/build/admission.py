@@ -1,0 +1,139 @@
+"""What a stranger's Dockerfile may ask of the builder, which is on this host's own network (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from spacedock_worker.images.build.instructions import Instruction, instruction, readings
+
+MAX_BYTES = 256 * 2**10
+
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^{}$]*))?\})")
+_SCHEMES = ("http://", "https://", "git://", "ssh://", "git@", "ftp://")
+_NETWORKS = ("--network=default", "--network=none")
+
+
+class ForbiddenError(ValueError):
+    """The Dockerfile asks for what it may not have; the message says what, and what to do instead."""
+
+
+@dataclass(slots=True)
+class Wants:
+    """The images of image registries or of this host that a Dockerfile is built on, and copies from."""
+
+    bases: set[str] = field(default_factory=set)
+    copied: set[str] = field(default_factory=set)
+
+
+def examine(text: str) -> Wants:
+    """The images that the Dockerfile wants. Raises ForbiddenError.
+
+    The builder fetches what ADD names from this host's own network, so it may fetch nothing: an address may
+    lead here by its name, by a redirect, or at the next look at its name.
+    """
+    wants = Wants()
+    for instructions in readings(text):
+        _Examiner(wants).all(instructions)
+    return wants
+
+
+def examine_triggers(image: str, triggers: Iterable[str]) -> Wants:
+    """The same of an image's ONBUILD instructions, which run in what is built on it."""
+    wants = Wants()
+    try:
+        _Examiner(wants).all(map(instruction, triggers))
+    except ForbiddenError as error:
+        raise ForbiddenError(f"{image} has it do so (ONBUILD): {error}") from error
+    return wants
+
+
+class _Examiner:
+    """Goes through one reading of a Dockerfile from its first line to its last."""
+
+    def __init__(self, wants: Wants) -> None:
+        self._wants = wants
+        self._stages: list[str] = []
+        self._values: dict[str, str | None] = {}
+
+    def all(self, instructions: Iterable[Instruction]) -> None:
+        for one in instructions:
+            self._one(one)
+
+    def _one(self, one: Instruction) -> None:
+        if one.name == "ONBUILD":
+            one = instruction(one.rest)
+        if one.name == "ONBUILD":
+            raise ForbiddenError("it has an ONBUILD in an ONBUILD, which no builder takes; leave it out")
+        if one.name == "ARG" and not self._stages:
+            self._declare(one.words)
+        elif one.name == "FROM":
+            self._from(one.words)
+        elif one.name == "RUN":
+            self._run(one.flags)
+        elif one.name in ("ADD", "COPY"):
+            if one.name == "ADD":
+                _check_sources(one.words[:-1])
+            for flag in (*one.flags, *one.words):
+                if flag.lower().startswith("--from="):
+                    self._copies(flag[7:])
+
+    def _declare(self, words: Iterable[str]) -> None:
+        for word in words:
+            name, given, value = word.partition("=")
+            if name in self._values:
+                raise ForbiddenError(f"it declares ARG {name} twice before FROM; declare it once")
+            self._values[name] = self._expanded(value) if given else None
+
+    def _from(self, words: tuple[str, ...]) -> None:
+        name = self._expanded(words[0]) if words else ""
+        if name.lower() not in (*self._stages, "scratch"):
+            self._wants.bases.add(_checked(name))
+        self._stages.append(words[2].lower() if len(words) > 2 else "")
+
+    def _run(self, flags: Iterable[str]) -> None:
+        for flag in flags:
+            kind, _, value = flag.partition("=")
+            if kind == "--mount":
+                for option in value.split(","):
+                    if option.lower().startswith("from="):
+                        self._copies(option[5:])
+            elif flag.lower() not in _NETWORKS:
+                raise ForbiddenError(f"RUN {flag[:100]} is not allowed here; leave it out")
+
+    def _copies(self, name: str) -> None:
+        index = int(name) if name.isdecimal() and len(name) < 4 else len(self._stages)
+        if name.lower() not in self._stages and index >= len(self._stages):
+            self._wants.copied.add(_checked(name))
+
+    def _expanded(self, text: str) -> str:
+        return _VARIABLE.sub(self._value, text)
+
+    def _value(self, found: re.Match[str]) -> str:
+        value, how, word = self._values.get(found[1] or found[2]), found[3] or "", found[4] or ""
+        there = bool(value) if how.startswith(":") else value is not None
+        if how.endswith("+"):
+            return word if there else ""
+        return (value or "") if there or not how else word
+
+
+def _checked(name: str) -> str:
+    """A name that can be asked for. Raises ForbiddenError for one that cannot be judged."""
+    if not _NAME.fullmatch(name):
+        raise ForbiddenError(f"it builds on '{name[:100]}', which is no image's name; write the name out")
+    return name
+
+
+def _check_sources(sources: Iterable[str]) -> None:
+    for source in sources:
+        literal = source.lower().partition("$")
+        named = any(scheme in literal[0] for scheme in _SCHEMES) or "://" in source
+        hidden = bool(literal[1]) and any(scheme.startswith(literal[0]) for scheme in _SCHEMES)
+        if named or hidden:
+            what = "an address" if named else "what a variable names"
+            raise ForbiddenError(
+                f"ADD {source[:100]} has the engine fetch {what} from this host's own network; "
+                "fetch it by RUN (curl, python) or bring the file along"
+            )

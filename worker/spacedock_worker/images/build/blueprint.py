@@ -1,0 +1,206 @@
+"""What to build from a repository: whose Dockerfile, on which base, named how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.spec import DEFAULT_PORT
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.build.admission import MAX_BYTES, ForbiddenError, Wants, examine
+from spacedock_worker.images.build.context import BuildContext, pack
+from spacedock_worker.images.build.dockerfile import (
+    CA_NAME,
+    BuildStep,
+    Recipe,
+    dockerfile,
+    dockerfile_text,
+    trusting,
+)
+from spacedock_worker.images.build.repository import Repository
+from spacedock_worker.images.oci.reference import familiar
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.space_card import SpaceCard, read_card
+
+HUB_PYTHON = "3.10"
+"""The Python that the Hub takes where a Space declares none."""
+
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+_LOCAL = re.compile(r"(?:spacedock/python:(\d+\.\d+)|python:(\d+\.\d+)-slim)")
+
+
+def choose_base(declared: str | None, configured: Mapping[str, str], present: Collection[str]) -> str:
+    """The reference of the base image for the declared Python version ("3.11", "3.11.4"; None: undeclared).
+
+    A declared version is taken from `configured`, else the local `spacedock/python`, else Docker Hub's
+    `python:…-slim`. With none declared, an image that is `present` wins over one to pull: the one nearest
+    to the Hub's default. A local image is called as the engine calls it.
+    """
+    names = {familiar(reference): reference for reference in present}
+    if version := minor(declared):
+        return _for_version(version, configured, names)
+    default = _for_version(HUB_PYTHON, configured, names)
+    if familiar(default) in names:
+        return default
+    local = [(_distance(v), reference) for v, reference in _local(configured, names) if minor(v)]
+    return min(local)[1] if local else default
+
+
+def minor(version: str | None) -> str | None:
+    """The "3.11" of "3.11.4", "python3.11"; None where there is no such thing in it."""
+    found = _VERSION.search(version or "")
+    return f"{found.group(1)}.{found.group(2)}" if found else None
+
+
+def _for_version(version: str, configured: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """The reference; `names` are those of the images on this host, by their familiar ones."""
+    if version in configured:
+        return configured[version]
+    hub = f"python:{version}-slim"
+    return names.get(f"spacedock/python:{version}") or names.get(hub, hub)
+
+
+def _local(configured: Mapping[str, str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    own = [(version, reference) for version, reference in configured.items() if familiar(reference) in names]
+    if own:
+        return own
+    found = ((_LOCAL.fullmatch(short), reference) for short, reference in names.items())
+    return [(match.group(1) or match.group(2), reference) for match, reference in found if match]
+
+
+def _distance(version: str) -> int:
+    major, _, small = (minor(version) or "0.0").partition(".")
+    ours, _, default = HUB_PYTHON.partition(".")
+    return abs(int(major) - int(ours)) * 1000 + abs(int(small) - int(default))
+
+
+_NOTHING_TO_CALL = {
+    "streamlit": "it is a Streamlit app, whose page talks to its own server only: there is no API to call",
+    "static": "it is a static page: there is no server that could be asked",
+}
+_SLUG_LENGTH = 60
+_DIGEST_LENGTH = 32
+"""Of a tag, which names its content: nobody finds another content with the same 128 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A build before it runs; a Space's own Dockerfile has no `base` and `words`, but what it `wants`."""
+
+    tag: str
+    port: int
+    base: str | None
+    words: tuple[str, ...]
+    context: BuildContext
+    base_path: str = ""
+    wants: Wants | None = None
+
+
+def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
+    """The blueprint of the Space's image; blocks. `present` are the references of the images on this host.
+
+    The tag is made from the context's digest, so the same repository gives the same tag. Raises StepError:
+    `unsupported` for a kind of Space that has nothing to run here, and for a Dockerfile that asks for what it
+    may not have; `build_failed` for a wrong setting.
+    """
+    card = read_card(repository.text("README.md"))
+    sdk = _sdk(card, repository)
+    if sdk == "docker":
+        extra, wants = _own_dockerfile(repository, settings)
+        context = pack(extra, repository, prefix="")
+        port = card.app_port or DEFAULT_PORT
+        return Blueprint(_tag(name, context), port, None, (), context, card.base_path or "", wants)
+    base = choose_base(card.python_version, settings.base_images, present)
+    steps, ca = _steps(card, base, repository, settings)
+    extra = {"Dockerfile": dockerfile_text(steps).encode()} | ({CA_NAME: ca} if ca else {})
+    context = pack(extra, repository, prefix="app/")
+    return Blueprint(
+        _tag(name, context),
+        DEFAULT_PORT,
+        base,
+        (*(step.words for step in steps), "naming the image"),
+        context,
+        card.base_path or "",
+    )
+
+
+def _sdk(card: SpaceCard, repository: Repository) -> str:
+    app = card.app_file or "app.py"
+    sdk = card.sdk or ("docker" if "Dockerfile" in repository else "gradio")
+    if sdk not in ("gradio", "docker"):
+        unknown = f"its sdk is '{sdk}', which is not known here; Gradio and Docker Spaces can be run"
+        why = _NOTHING_TO_CALL.get(sdk, unknown)
+    elif sdk == "docker" and "Dockerfile" not in repository:
+        why = "its sdk is docker, but the repository has no Dockerfile"
+    elif sdk == "gradio" and app not in repository:
+        why = f"the repository has no {app}; name the app by `app_file` in its README.md"
+    else:
+        return sdk
+    raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, f"this Space cannot be built: {why}.")
+
+
+def _steps(
+    card: SpaceCard, base: str, repository: Repository, settings: ImageSettings
+) -> tuple[tuple[BuildStep, ...], bytes | None]:
+    ca = _ca(settings)
+    recipe = Recipe(
+        base=base,
+        sdk_version=card.sdk_version,
+        app_file=card.app_file or "app.py",
+        files={file.path for file in repository.files},
+        packages=_packages(repository.text("packages.txt")),
+        system_packages=settings.system_packages,
+        ca=ca is not None,
+        extra_index_url=settings.extra_index_url,
+    )
+    try:
+        return dockerfile(recipe), ca
+    except ValueError as error:
+        message = f"this Space cannot be built: {error}. Correct its README.md."
+        raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, message) from error
+
+
+def _own_dockerfile(repository: Repository, settings: ImageSettings) -> tuple[dict[str, bytes], Wants]:
+    """What goes beside a Space's own Dockerfile where builds must trust a CA; and what it wants."""
+    text, ca = repository.text("Dockerfile"), _ca(settings)
+    if len(text.encode()) > MAX_BYTES:
+        raise forbidden(f"it is longer than {MAX_BYTES // 1024} kB; write a shorter one")
+    if ca is not None:
+        text = trusting(text)
+    try:
+        # As it is built: what is put in must not change what is read.
+        wants = examine(text)
+    except ForbiddenError as error:
+        raise forbidden(str(error)) from error
+    return ({"Dockerfile": text.encode(), CA_NAME: ca} if ca is not None else {}), wants
+
+
+def forbidden(why: str) -> StepError:
+    """The error for a Dockerfile that asks for what it may not have."""
+    return StepError(
+        Stage.BUILD, ErrorKind.UNSUPPORTED, f"this Space's Dockerfile is not built here: {why}.", ours=True
+    )
+
+
+def _ca(settings: ImageSettings) -> bytes | None:
+    if settings.ca_bundle is None:
+        return None
+    try:
+        return settings.ca_bundle.read_bytes()
+    except OSError as error:
+        message = (
+            f"the CA bundle {settings.ca_bundle} cannot be read ({error}). Correct the setting `ca_bundle`."
+        )
+        raise StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message) from error
+
+
+def _packages(text: str) -> tuple[str, ...]:
+    """The words of packages.txt, as HF's builder takes them, without comments."""
+    return tuple(word for line in text.splitlines() for word in line.split("#", 1)[0].split())
+
+
+def _tag(name: str, context: BuildContext) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_SLUG_LENGTH].strip("-") or "app"
+    return f"spacedock/space-{slug}:{context.digest[:_DIGEST_LENGTH]}"

@@ -1,0 +1,126 @@
+"""Building an image with the engine's own builder."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiodocker import Docker
+from aiodocker.jsonstream import json_stream_stream
+from aiohttp import ClientTimeout
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.log_tail import last_words
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.build.context import BuildContext
+from spacedock_worker.images.progress import build_progress
+from spacedock_worker.images.pull import inspect
+
+log = structlog.get_logger()
+
+_KEPT_CHUNKS = 200
+_SHOWN_LINES = 15
+_KILLED = "returned a non-zero code: 137"
+_NOISE = (" ---> ", "Removing intermediate container", "Step ")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLimits:
+    """What a build may take: seconds for all of it, bytes of memory for a step; and the network it is on."""
+
+    seconds: float
+    memory: int
+    network: str | None = None
+
+
+async def build(
+    engine: Engine,
+    context: BuildContext,
+    *,
+    tag: str,
+    labels: Mapping[str, str],
+    words: Sequence[str],
+    limits: BuildLimits,
+    on_progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Build the image `tag` and return what the engine knows of it.
+
+    The build gets no secrets: no build arguments, no credentials. Where it is cancelled or takes too long, we
+    hang up, and the engine ends it. Raises StepError `build_failed` with the last lines that the build said.
+    """
+    said: deque[str] = deque(maxlen=_KEPT_CHUNKS)
+    try:
+        async with (
+            engine.stream(Stage.BUILD, limits.seconds) as docker,
+            aclosing(_stream(docker, context, tag, labels, limits)) as items,
+        ):
+            async for item in items:
+                _hear(item, said, words, on_progress)
+    except TimeoutError as error:
+        why = f"not built after {limits.seconds:g} s (`images.build_timeout`)"
+        raise _failed(tag, said, why) from error
+    except EngineRefusedError as error:
+        killed = _KILLED in error.message
+        hint = f" (killed; a step may take {limits.memory / 2**30:g} GB, see `images.build_memory`)"
+        raise _failed(tag, said, error.message + (hint if killed else "")) from error
+    if (found := await inspect(engine, tag, Stage.BUILD)) is None:
+        raise _failed(tag, said, "the Docker Engine ended the build without saying why")
+    log.info("image.built", image=tag)
+    return found
+
+
+async def _stream(
+    docker: Docker, context: BuildContext, tag: str, labels: Mapping[str, str], limits: BuildLimits
+) -> AsyncGenerator[dict[str, Any]]:
+    """What the classic builder says: aiodocker's own method has no limits."""
+    params = {
+        "t": tag,
+        "rm": "1",
+        "forcerm": "1",
+        "labels": json.dumps(labels),
+        "memory": str(limits.memory),
+        # The same: no swap besides.
+        "memswap": str(limits.memory),
+    }
+    if limits.network is not None:
+        params["networkmode"] = limits.network
+    async with docker._query(
+        "build",
+        "POST",
+        params=params,
+        headers={"content-type": "application/x-tar"},
+        data=docker.images._stream(context.tar),
+        timeout=ClientTimeout(total=None, sock_read=None),
+    ) as response:
+        async for item in json_stream_stream(response):
+            yield item
+
+
+def _hear(
+    item: Mapping[str, Any], said: deque[str], words: Sequence[str], on_progress: Callable[[str], None]
+) -> None:
+    line = item.get("stream")
+    if not isinstance(line, str):
+        return
+    if text := build_progress(line, words):
+        on_progress(text)
+        # What an earlier step said does not explain why this one failed.
+        said.clear()
+    elif not line.startswith(_NOISE):
+        said.append(line)
+
+
+def _failed(tag: str, said: deque[str], why: str) -> StepError:
+    lines = last_words(said, _SHOWN_LINES)
+    return StepError(
+        Stage.BUILD,
+        ErrorKind.BUILD_FAILED,
+        f"{tag} cannot be built: {why}. Correct the Space's repository (requirements.txt, packages.txt or "
+        f"Dockerfile), or the settings of images." + (f"\n{lines}" if lines else ""),
+    )

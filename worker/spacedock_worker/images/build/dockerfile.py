@@ -1,0 +1,187 @@
+"""From a Space's card to the Dockerfile of an image like the Hub's own (pure)."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+
+_VERSION = re.compile(r"\d+(?:\.\d+)*[0-9A-Za-z.+!-]*")
+
+# Releases of Gradio leave their dependencies open upwards, and later ones broke them. Each row was seen to
+# run (3.35.2, 3.50.2, 4.8.0, 4.44.1); from 5 on, versions run as they are.
+_OLD = ("starlette<1", "pydantic<2", "huggingface_hub<1", "httpx<0.28", "numpy<2", "altair<6")
+_PINS: tuple[tuple[tuple[int, int], tuple[str, ...]], ...] = (
+    # Until 3.39 the client's version is open too; its serializers went with 0.7, and changed with 0.3.
+    ((3, 38), (*_OLD, "gradio_client<0.3")),
+    ((3, 40), (*_OLD, "gradio_client<0.7")),
+    ((4, 0), ("starlette<1", "huggingface_hub<1")),
+    ((5, 0), ("starlette<1", "huggingface_hub<1", "pydantic<2.11")),
+)
+
+
+def gradio_packages(sdk_version: str | None) -> tuple[str, ...]:
+    """The requirement of Gradio in that version (None: the newest) and what it needs held back.
+
+    Raises ValueError where `sdk_version` is no version.
+    """
+    if sdk_version is None:
+        return ("gradio[oauth]",)
+    if not _VERSION.fullmatch(sdk_version):
+        raise ValueError(f"sdk_version {sdk_version!r} is no version")
+    numbers = [int(part) for part in re.findall(r"\d+", sdk_version)[:2]]
+    release = (numbers[0], numbers[1] if len(numbers) > 1 else 0)
+    held = next((pins for below, pins in _PINS if release < below), ())
+    # The extra for signing in with Hugging Face came with 4; pip warns where there is none.
+    gradio = "gradio" if release < (4, 0) else "gradio[oauth]"
+    return (f"{gradio}=={sdk_version}", *held)
+
+
+HOME = "/home/user"
+APP = f"{HOME}/app"
+CA_PATH = "/etc/ssl/certs/spacedock-ca.pem"
+CA_NAME = "spacedock-ca.pem"
+"""The name of the CA bundle in the build context."""
+
+_CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_VENV = f"{HOME}/.venv"
+_ENVIRONMENT = {
+    "HOME": HOME,
+    "PATH": f"{_VENV}/bin:{HOME}/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "VIRTUAL_ENV": _VENV,
+    "LANG": "C.UTF-8",
+    "PYTHONUNBUFFERED": "1",
+    "SYSTEM": "spaces",
+    "GRADIO_SERVER_NAME": "0.0.0.0",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_ALLOW_FLAGGING": "never",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a Gradio Space's image is made of.
+
+    `files` are the paths in the repository; `packages` the words of its packages.txt; `ca` whether the build
+    context holds a CA bundle. `sdk_version` None means the newest Gradio.
+    """
+
+    base: str
+    sdk_version: str | None
+    app_file: str
+    files: Collection[str]
+    packages: tuple[str, ...] = ()
+    system_packages: tuple[str, ...] = ()
+    ca: bool = False
+    extra_index_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStep:
+    """One instruction, and what it does in words for people; no words where it takes no time."""
+
+    instruction: str
+    words: str = ""
+
+
+def dockerfile(recipe: Recipe) -> tuple[BuildStep, ...]:
+    """The instructions in the order that shares most: what all Spaces have first, the app's files last.
+
+    Raises ValueError where the Space's `sdk_version` is no version.
+    """
+    return (*_foundation(recipe), *_gradio(recipe), *_own_packages(recipe), *_app(recipe))
+
+
+def dockerfile_text(steps: tuple[BuildStep, ...]) -> str:
+    """The Dockerfile itself."""
+    return "".join(f"{step.instruction}\n" for step in steps)
+
+
+def _foundation(recipe: Recipe) -> list[BuildStep]:
+    """The base, Debian packages that Spaces count on, and a user like the Hub's."""
+    steps = [BuildStep(f"FROM {recipe.base}", "taking the base image"), BuildStep("USER root")]
+    if recipe.system_packages:
+        steps.append(_apt(recipe.system_packages, "installing system packages"))
+    user = f"useradd --create-home --home-dir {HOME} --shell /bin/sh --non-unique --uid 1000 user"
+    # A volume that is mounted on a folder of the image takes its owner.
+    steps.append(
+        BuildStep(f"RUN {user} && install -d -o 1000 -g 1000 {HOME} {APP} {HOME}/.cache", "creating the user")
+    )
+    steps.append(BuildStep(f"ENV {_pairs(_ENVIRONMENT)}"))
+    if recipe.ca:
+        steps.extend(_TRUST)
+    return [*steps, BuildStep("USER 1000"), BuildStep(f"WORKDIR {APP}")]
+
+
+def trusting(text: str) -> str:
+    """A Space's own Dockerfile, with the CA bundle in each of its stages: else its pip knows no proxy."""
+    lines: list[str] = []
+    in_from = False
+    # Not `splitlines`, which also parts a line where no builder does.
+    for line in text.split("\n"):
+        lines.append(line)
+        in_from = in_from or line.split(maxsplit=1)[:1] in (["FROM"], ["from"], ["From"])
+        if in_from and not line.rstrip().endswith("\\"):
+            lines.extend(step.instruction for step in _TRUST)
+            in_from = False
+    return "\n".join(lines)
+
+
+def _gradio(recipe: Recipe) -> list[BuildStep]:
+    wanted = (*gradio_packages(recipe.sdk_version), "spaces")
+    words = f"installing Gradio {recipe.sdk_version or '(the newest)'}"
+    # A virtual environment of the user's: Debian's own Python refuses pip, and some apps call pip at start.
+    return [
+        BuildStep(f"RUN python3 -m venv {_VENV}", "making a Python environment"),
+        BuildStep(f"RUN {_pip(recipe, *wanted)}", words),
+    ]
+
+
+def _own_packages(recipe: Recipe) -> list[BuildStep]:
+    steps: list[BuildStep] = []
+    if recipe.packages:
+        steps.append(BuildStep("USER root"))
+        steps.append(_apt(recipe.packages, "installing packages.txt"))
+        steps.append(BuildStep("USER 1000"))
+    gradio = gradio_packages(recipe.sdk_version)[0]
+    for name, beside in (("pre-requirements.txt", ()), ("requirements.txt", (gradio,))):
+        if name in recipe.files:
+            steps.append(BuildStep(f"COPY app/{name} /tmp/{name}", f"reading {name}"))
+            command = _pip(recipe, "-r", f"/tmp/{name}", *beside)
+            steps.append(BuildStep(f"RUN {command}", f"installing {name}"))
+    return steps
+
+
+def _app(recipe: Recipe) -> list[BuildStep]:
+    return [
+        BuildStep(f"COPY --chown=1000:1000 app/ {APP}/", "copying the app"),
+        BuildStep(f"CMD {json.dumps(['python', recipe.app_file])}", "finishing"),
+    ]
+
+
+def _apt(packages: tuple[str, ...], words: str) -> BuildStep:
+    names = " ".join(shlex.quote(name) for name in packages)
+    return BuildStep(
+        "RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "
+        f"-- {names} && rm -rf /var/lib/apt/lists/*",
+        words,
+    )
+
+
+def _pip(recipe: Recipe, *arguments: str) -> str:
+    options = ["--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"]
+    if recipe.extra_index_url:
+        options.append(f"--extra-index-url={recipe.extra_index_url}")
+    return f"python -m pip install {shlex.join([*options, *arguments])}"
+
+
+def _pairs(environment: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in environment.items())
+
+
+_TRUST = (
+    BuildStep(f"COPY {CA_NAME} {CA_PATH}", "adding the CA bundle"),
+    BuildStep(f"ENV {_pairs(dict.fromkeys(_CA_VARIABLES, CA_PATH))}"),
+)

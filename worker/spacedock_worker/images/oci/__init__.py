@@ -1,0 +1,1 @@
+"""Asking image registries: references, manifests and credentials."""

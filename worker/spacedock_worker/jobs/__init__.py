@@ -1,0 +1,1 @@
+"""One job's way: its plan, its chain of steps, and its result."""

@@ -1,0 +1,141 @@
+"""Stepping through a plan until somebody answers, with an attempt for every step taken or skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import structlog
+
+from spacedock.request import JobRequest
+from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
+from spacedock_worker.adapters.base import AppAnswer
+from spacedock_worker.errors import GiveBackError, StepError
+from spacedock_worker.jobs.plan import Plan, Skip, Step
+from spacedock_worker.jobs.redaction import discreet, withheld
+
+log = structlog.get_logger()
+
+
+EmitStep = Callable[[Stage, str, str, str | None], None]
+"""Tells whoever watches: a stage of whom, a message, and the answer's text so far."""
+
+AtWork = Callable[[bool], Awaitable[None]]
+"""Notes that the job is executed from now on (True) or only waits, as it does while a step is prepared."""
+
+
+async def unnoted(executed: bool) -> None:
+    """Note nothing: no job is charged for what happens."""
+
+
+@dataclass(slots=True)
+class StepContext:
+    """What a step notes down as it goes: the stage that it is in, and seconds spent by kind.
+
+    Of a Space also the digest of its image, and the most bytes that its container was seen to use.
+    """
+
+    tell: EmitStep
+    name: str
+    stage: Stage = Stage.PLAN
+    seconds: dict[str, float] = field(default_factory=dict)
+    digest: str = ""
+    peak_memory: int | None = None
+    at_work: AtWork = unnoted
+
+    def enter(self, stage: Stage, message: str, partial: str | None = None) -> None:
+        """Go on to a stage and tell whoever watches; `partial` is the answer's text so far."""
+        self.stage = stage
+        self.tell(stage, self.name, message, partial)
+
+
+@dataclass(frozen=True, slots=True)
+class StepAnswer:
+    """A step's answer and who gave it."""
+
+    answer: AppAnswer
+    by: AnsweredBy
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the chain came to: the answer, if there is one, and every attempt."""
+
+    attempts: tuple[Attempt, ...]
+    timings: Timings
+    answered: StepAnswer | None = None
+
+
+RunStep = Callable[[Step, JobRequest, StepContext], Awaitable[StepAnswer]]
+
+
+async def run_chain(
+    plan: Plan, request: JobRequest, take: RunStep, tell: EmitStep, at_work: AtWork = unnoted
+) -> Outcome:
+    """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded.
+
+    In privacy mode neither events nor attempts say what an app said. Raises GiveBackError where a step was
+    kept from its answer by trouble of ours; any other fault is only that step's failure.
+    """
+    progress = discreet(tell) if request.privacy else tell
+    attempts: list[Attempt] = []
+    for item in plan.chain:
+        if isinstance(item, Skip):
+            attempts.append(skipped(item))
+            continue
+        context = StepContext(progress, item.name, at_work=at_work)
+        started = monotonic()
+        taken = await _taken(take, item, request, context)
+        if isinstance(taken, StepAnswer):
+            attempts.append(_attempt(item, context.stage, started))
+            return Outcome(tuple(attempts), Timings(**context.seconds), taken)
+        said = withheld(taken) if request.privacy else str(taken)
+        failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
+        attempts.append(_attempt(item, taken.stage, started, failure))
+        tell(taken.stage, item.name, f"no answer ({taken.kind.value.replace('_', ' ')})", None)
+        log.info(
+            "step.failed",
+            step=item.name,
+            stage=taken.stage.value,
+            kind=taken.kind.value,
+            reason=item.reason,
+        )
+        await at_work(False)
+    return Outcome(tuple(attempts), Timings())
+
+
+async def _taken(
+    take: RunStep, step: Step, request: JobRequest, context: StepContext
+) -> StepAnswer | StepError:
+    """The step's answer, or why there is none. The step's boundary. Raises GiveBackError."""
+    try:
+        return await take(step, request, context)
+    except GiveBackError:
+        raise
+    except StepError as error:
+        if error.kind is ErrorKind.CANCELLED:
+            # The host stopped what the step used: that says nothing of the Space, nor of the job.
+            raise GiveBackError(str(error)) from error
+        return error
+    except Exception as error:
+        log.exception("step.fault", step=step.name, stage=context.stage.value)
+        message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
+        return StepError(context.stage, ErrorKind.INTERNAL, message, ours=True)
+
+
+def skipped(skip: Skip) -> Attempt:
+    """The record of a step that was not taken."""
+    error = AttemptError(kind=ErrorKind.SKIPPED, message=skip.reason)
+    return Attempt(tier=skip.tier, name=skip.name, stage=Stage.PLAN, error=error)
+
+
+def _attempt(step: Step, stage: Stage, started: float, error: AttemptError | None = None) -> Attempt:
+    return Attempt(
+        tier=step.tier,
+        name=step.name,
+        stage=stage,
+        error=error,
+        seconds=monotonic() - started,
+    )

@@ -1,0 +1,66 @@
+"""Asking one language model in a Space's stead, or because no Space was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+
+from spacedock.files import Payload
+from spacedock.request import JobRequest
+from spacedock.result import AnsweredBy, AnswerKind, Stage
+from spacedock_worker.adapters.base import AppAnswer
+from spacedock_worker.jobs.chain import StepAnswer, StepContext
+from spacedock_worker.jobs.plan import ModelOption, ModelStep
+from spacedock_worker.models import LocalModels, ModelEndpoint, Models
+from spacedock_worker.registry.entry import SpaceEntry
+
+
+class ModelRunner:
+    """Runs the model steps of jobs: the configured Tier 1, else what runs locally, and the default."""
+
+    def __init__(
+        self,
+        models: Models,
+        configured: Sequence[ModelEndpoint],
+        local: LocalModels | None,
+        default: ModelEndpoint | None,
+    ) -> None:
+        self._models, self._local = models, local
+        self._configured, self._default = tuple(configured), default
+
+    async def endpoints(self) -> dict[str, ModelEndpoint]:
+        """The endpoints by name, in the chain's order."""
+        found = self._configured or (await self._local.endpoints() if self._local else ())
+        last = (self._default,) if self._default else ()
+        return {endpoint.name: endpoint for endpoint in (*found, *last)}
+
+    async def take(
+        self,
+        step: ModelStep,
+        endpoint: ModelEndpoint,
+        request: JobRequest,
+        files: tuple[Payload, ...],
+        context: StepContext,
+    ) -> StepAnswer:
+        """Answer a job with one model. Raises StepError."""
+        context.enter(Stage.CALL, "asking")
+        await context.at_work(True)
+        started = monotonic()
+        told = instruction(step.stands_in_for) if step.stands_in_for else None
+        answer = await self._models.answer(
+            endpoint, request.prompt, files, told, request.timeout, private=request.privacy
+        )
+        context.seconds["call"] = monotonic() - started
+        by = AnsweredBy(tier=step.tier, kind=AnswerKind.MODEL, name=answer.model)
+        return StepAnswer(AppAnswer("/chat/completions", answer.text, answer.text), by, step.degraded)
+
+
+def option_of(endpoint: ModelEndpoint) -> ModelOption:
+    """What the plan needs to know of an endpoint. Text files are read to every model."""
+    return ModelOption(endpoint.name, endpoint.tier, frozenset(endpoint.accepts), endpoint.private)
+
+
+def instruction(entry: SpaceEntry) -> str:
+    """Tell a model what the Space would have done, so that its words are of use."""
+    task = entry.description or entry.title.replace("-", " ")
+    return f"You stand in for an application: {task}. Do its task on what the user sends. Answer briefly."

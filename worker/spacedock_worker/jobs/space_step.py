@@ -1,0 +1,313 @@
+"""Asking one Space: its image, a container of it, one call; whatever fails becomes a StepError."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import structlog
+
+from spacedock.files import Payload
+from spacedock.request import JobRequest, Tier
+from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
+from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
+from spacedock_worker.adapters.command import answer_of, task_of
+from spacedock_worker.adapters.detect import Access, AppKind, Opener
+from spacedock_worker.adapters.gradio.connection import Login
+from spacedock_worker.adapters.openapi import Template
+from spacedock_worker.containers import WAITING_FOR_CALLS, WAITING_FOR_ROOM, ContainerSpec, Lease, Pool
+from spacedock_worker.containers.pool.readiness import Connect
+from spacedock_worker.errors import StepError, TryAgainError
+from spacedock_worker.images import Image, Images, SpaceSource
+from spacedock_worker.jobs.chain import StepAnswer, StepContext
+from spacedock_worker.jobs.outputs import as_given
+from spacedock_worker.jobs.run_recorder import RunRecorder
+from spacedock_worker.jobs.secrets import Secrets, tell_masked, unquoted
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.state.image_policy import ImagePolicy
+
+EARLY_SECONDS = 10.0
+
+Load = Callable[[], Awaitable[tuple[Payload, ...]]]
+"""Gives a job's files when they are needed."""
+
+Calling = Callable[[], Awaitable[AppCall]]
+Connecting = Callable[[], Connect[Adapter]]
+
+log = structlog.get_logger()
+
+
+class SpaceRunner:
+    """Runs the calls of jobs on Spaces of this host."""
+
+    def __init__(
+        self,
+        images: Images,
+        pool: Pool[Adapter],
+        opener: Opener,
+        policy: ImagePolicy | None = None,
+        secrets: Secrets | None = None,
+        recorder: RunRecorder | None = None,
+    ) -> None:
+        self._images, self._pool, self._opener = images, pool, opener
+        self._recorder = recorder or RunRecorder()
+        self._policy, self._secrets = policy or ImagePolicy(), secrets or Secrets(None, {})
+
+    async def take(
+        self,
+        entry: SpaceEntry,
+        request: JobRequest,
+        load: Load,
+        repository: bytes | None,
+        context: StepContext,
+    ) -> StepAnswer:
+        """Answer a job with one Space; `load` gives the job's files. Raises StepError."""
+        if request.explain:
+            return await self._take(entry, request, load, repository, context)
+        with self._recorder.run(entry.id, context):
+            return await self._take(entry, request, load, repository, context)
+
+    async def _take(
+        self,
+        entry: SpaceEntry,
+        request: JobRequest,
+        load: Load,
+        repository: bytes | None,
+        context: StepContext,
+    ) -> StepAnswer:
+        image = await self._image(entry, repository, context)
+        context.stage = Stage.START
+        spec = spec_of(entry, image, await self._secrets.of(entry), private=request.privacy)
+
+        async def calling() -> AppCall:
+            return call_of(entry, request, await load())
+
+        if spec.secrets:
+            context.tell = partial(tell_masked, context.tell, spec.secrets)
+        with unquoted(spec.secrets):
+            if entry.adapter == "command":
+                answer = await self._complete(spec, calling, request, context)
+            else:
+                connect = self._connecting(entry, image)
+                answer = await self._lease(spec, connect, calling, request, context)
+        answer = as_given(answer, entry.gives)
+        by = AnsweredBy(
+            tier=Tier.HEAVY,
+            kind=AnswerKind.SPACE,
+            name=entry.title,
+            image=image.reference,
+            image_digest=image.digest,
+            endpoint=answer.endpoint,
+        )
+        return StepAnswer(answer, by)
+
+    async def _image(self, entry: SpaceEntry, repository: bytes | None, context: StepContext) -> Image:
+        started = monotonic()
+        source = source_of(entry, repository)
+        stage = Stage.BUILD if source.docker_image is None else Stage.PULL
+        context.stage = stage
+        if not entry.own:
+            source = self._policy.source(source)
+        image = await self._images.get(source, partial(context.enter, stage))
+        await self._policy.used(image, entry.id, stage, listed=not entry.own)
+        context.seconds["prepare"], context.digest = monotonic() - started, image.digest
+        return image
+
+    async def _complete(
+        self, spec: ContainerSpec, calling: Calling, request: JobRequest, context: StepContext
+    ) -> AppAnswer:
+        """The answer of a program that runs once."""
+        if request.explain:
+            message = "this Space is a program that runs once: it has no endpoints."
+            raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, message)
+        task = task_of(await calling(), request.timeout, private=request.privacy)
+        task = replace(task, begin=partial(context.at_work, True))
+        completed = await self._pool.complete(spec, task, partial(_follow, context, Stage.CALL))
+        context.seconds |= {"start": completed.start_seconds, "call": completed.seconds}
+        context.peak_memory = completed.peak_memory
+        # Large files take long to hash.
+        return await asyncio.to_thread(answer_of, completed)
+
+    def _connecting(self, entry: SpaceEntry, image: Image) -> Connecting:
+        """What makes the connections to apps of the image; each start of one gets its own."""
+        access = access_of(entry)
+
+        def connecting() -> Connect[Adapter]:
+            connect = self._opener.connect_to(entry.app(image.digest), access)
+            return self._policy.watched(connect, image, entry)
+
+        return connecting
+
+    async def _lease(
+        self,
+        spec: ContainerSpec,
+        connect: Connecting,
+        calling: Calling,
+        request: JobRequest,
+        context: StepContext,
+    ) -> AppAnswer:
+        """The answer of an app that serves call after call.
+
+        An app that ends just after its start may do better the second time: Gradio 4 ends where its own page
+        takes long to come, as on a host that is starting much at once.
+        """
+        try:
+            return await self._leased(spec, connect, calling, request, context)
+        except TryAgainError as error:
+            log.info("space.tried_again", space=spec.space, kind=error.kind)
+        except StepError as error:
+            early = (
+                context.seconds["start"] > 0 and context.seconds.get("call", EARLY_SECONDS) < EARLY_SECONDS
+            )
+            if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
+                raise
+            log.info("space.ended_early", space=spec.space)
+        return await self._leased(spec, connect, calling, request, context)
+
+    async def _leased(
+        self,
+        spec: ContainerSpec,
+        connect: Connecting,
+        calling: Calling,
+        request: JobRequest,
+        context: StepContext,
+    ) -> AppAnswer:
+        context.seconds["start"] = 0.0
+        async with self._pool.lease(spec, connect(), partial(_follow, context, Stage.READY)) as lease:
+            context.seconds["start"] = lease.start_seconds
+            context.enter(Stage.CALL, "asking")
+            call = await calling()
+            await context.at_work(True)
+            started = monotonic()
+            try:
+                return await self._call(lease, call, request, context)
+            finally:
+                context.seconds["call"], context.peak_memory = monotonic() - started, lease.peak_memory
+
+    async def _call(
+        self, lease: Lease[Adapter], call: AppCall, request: JobRequest, context: StepContext
+    ) -> AppAnswer:
+        """Call the app; whichever is first, its answer, its death or the job's timeout, decides."""
+        calling = asyncio.ensure_future(_ask(lease.app, call, request, context))
+        dying = asyncio.ensure_future(lease.wait_dead())
+        try:
+            await asyncio.wait({calling, dying}, timeout=request.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if calling.done():
+                return await _settled(lease, calling)
+            if dying.done():
+                lease.discard()
+                raise dying.result()
+        finally:
+            await _end(lease, calling, dying)
+        message = (
+            f"no answer within {request.timeout:g} s; the call was stopped. Give it longer with --timeout."
+        )
+        raise StepError(Stage.CALL, ErrorKind.TIMEOUT, message)
+
+
+async def _ask(app: Adapter, call: AppCall, request: JobRequest, context: StepContext) -> AppAnswer:
+    def on_progress(message: str, partial: str | None = None) -> None:
+        context.enter(Stage.CALL, message, None if request.privacy else partial)
+
+    return await app.explain(call) if request.explain else await app.call(call, on_progress)
+
+
+async def _settled(lease: Lease[Adapter], calling: asyncio.Future[AppAnswer]) -> AppAnswer:
+    """The call's answer; a broken connection is explained by what became of the container."""
+    try:
+        return calling.result()
+    except StepError as error:
+        if error.kind is not ErrorKind.CRASHED:
+            raise
+        lease.discard()
+        raise await lease.explain() or error from error
+
+
+async def _end(
+    lease: Lease[Adapter], calling: asyncio.Future[AppAnswer], dying: asyncio.Future[StepError]
+) -> None:
+    """Cut the call off where it is not over; an app that may go on with it loses its container."""
+    ended = False
+    try:
+        for task in (calling, dying):
+            task.cancel()
+        await asyncio.gather(calling, dying, return_exceptions=True)
+        ended = not lease.app.abandoned
+    finally:
+        if not ended:
+            lease.discard()
+
+
+def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
+    """Where the Space's image comes from; `repository` is the tar that the job brought."""
+    kept = None if entry.repository is None else Path(entry.repository)
+    return SpaceSource(
+        name=entry.id,
+        docker_image=entry.docker_image,
+        repository=kept if repository is None else repository,
+        hub_id=entry.hub_id,
+        command=entry.command,
+        port=entry.port if "port" in entry.model_fields_set else None,
+        revision=entry.revision,
+        subdomain=entry.subdomain,
+        platform=entry.platform,
+    )
+
+
+def _follow(context: StepContext, stage: Stage, message: str) -> None:
+    """Announces what the pool does, or that it waits."""
+    context.enter(Stage.WAIT if message in (WAITING_FOR_CALLS, WAITING_FOR_ROOM) else stage, message)
+
+
+def spec_of(
+    entry: SpaceEntry, image: Image, secrets: Mapping[str, str] | None = None, *, private: bool = False
+) -> ContainerSpec:
+    """What to run for the Space."""
+    return ContainerSpec(
+        space=entry.id,
+        # Not every engine finds an image by its digest's name.
+        reference=image.id if "@" in image.reference and image.id else image.reference,
+        digest=image.digest,
+        command=image.command,
+        port=image.port,
+        base_path=image.base_path if entry.base_path is None else entry.base_path,
+        env=entry.env,
+        memory=entry.memory,
+        cpus=entry.cpus,
+        start_timeout=entry.start_timeout,
+        calls=entry.calls,
+        private=private,
+        sealed=private or not entry.network,
+        # An image that needs to write there is found out, and remembered.
+        read_only=not entry.writable_root,
+        cache=image.cache if entry.cache else None,
+        gpu=entry.gpu,
+        runtime=entry.runtime,
+        secrets=secrets or {},
+    )
+
+
+def access_of(entry: SpaceEntry) -> Access:
+    """How to speak to the Space's app. Raises StepError where its entry cannot be meant so."""
+    login = Login(entry.auth.username, entry.auth.password) if entry.auth else None
+    kind: AppKind = "auto" if entry.adapter == "command" else entry.adapter
+    try:
+        template = Template(**entry.operation.model_dump()) if entry.operation else None
+    except ValueError as error:
+        message = f"{error}. Correct `operation` in the registry entry of {entry.id}."
+        raise StepError(Stage.START, ErrorKind.BAD_INPUT, message) from error
+    return Access(kind, login, template, entry.direct)
+
+
+def call_of(entry: SpaceEntry, request: JobRequest, files: tuple[Payload, ...]) -> AppCall:
+    """The call; what the job says goes before what the registry entry says."""
+    return AppCall(
+        prompt=request.prompt,
+        files=files,
+        inputs={**entry.inputs, **request.inputs},
+        endpoint=request.endpoint or entry.endpoint,
+    )

@@ -1,0 +1,238 @@
+"""The worker's side of a job in Redis: claiming, renewing, giving back, ending; each one atomic script."""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+
+from redis.asyncio import Redis
+
+from spacedock import keys, wire
+from spacedock.events import Event
+from spacedock.jobs import (
+    END_LUA,
+    END_NEEDS,
+    FILES_NEEDS,
+    KEEP_PRIVATE_S,
+    KEEP_RESULT_S,
+    RELEASE_FILES_LUA,
+)
+from spacedock.request import JobRequest
+from spacedock.result import JobResult
+from spacedock.scripts import atomic
+from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
+from spacedock_worker.queue.claims import CLAIM, Claimed, claimed
+
+LEASE_MS = 9_000
+"""How long a claim lasts without a sign of life from its worker."""
+
+RENEW_SECONDS = 3.0
+
+_OURS = """
+local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files', 'deaths', 'losses')
+if row[1] ~= 'running' or row[2] ~= ARGV[1] then
+  -- Whoever asks is alive: if its death was noted down, it was only out of reach.
+  local from, to = string.find(row[5] or '', ARGV[1] .. ' ', 1, true)
+  if from then
+    redis.call('HSET', KEYS[1], 'deaths', string.sub(row[5], 1, from - 1) .. string.sub(row[5], to + 1))
+  end
+  return 0
+end
+"""
+"""Lua: the fence. `worker` is written by whoever claims the job, in one step with the lease."""
+
+_RENEW = atomic(
+    _OURS
+    + """
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return row[3] and 2 or 1
+"""
+)
+
+_LIVE = atomic("return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])")
+
+_RELEASE = atomic(
+    SUSPECT_LUA
+    + _OURS
+    + f"""
+redis.call('HSET', KEYS[1], 'state', 'queued')
+redis.call('HDEL', KEYS[1], 'worker', 'waits')
+redis.call('DEL', KEYS[2], KEYS[3])
+acquit(ARGV[1], ARGV[2])
+if tonumber(ARGV[3]) == 0 then redis.call('PUBLISH', '{keys.WAKE}', '1')
+else
+  local now = redis.call('TIME')
+  redis.call('ZADD', '{keys.QUEUE}', 'XX', now[1] * 1000 + now[2] / 1000 + ARGV[3] * 1000, ARGV[2])
+end
+return 1
+""",
+    "'HSET', KEYS[1], 'state', 'queued'",
+    "'HDEL', KEYS[1], 'worker'",
+    "'DEL', KEYS[2], KEYS[3]",
+    f"'PUBLISH', '{keys.WAKE}', '1'",
+    f"'ZADD', '{keys.QUEUE}', 'XX', 0, ARGV[2]",
+    *SUSPECT_NEEDS,
+)
+
+_AT_WORK = atomic(
+    SUSPECT_LUA
+    + _OURS
+    + """
+local deadly, unlucky = suspected(row[5], row[6])
+if ARGV[3] == '1' then
+  redis.call('HDEL', KEYS[1], 'waits')
+  if deadly then accuse(ARGV[1], ARGV[2]) end
+else
+  redis.call('HSET', KEYS[1], 'waits', '1')
+  if not unlucky then acquit(ARGV[1], ARGV[2]) end
+end
+return 1
+""",
+    "'HDEL', KEYS[1], 'waits'",
+    "'HSET', KEYS[1], 'waits', '1'",
+    *SUSPECT_NEEDS,
+)
+
+_TELL = atomic(
+    _OURS
+    + """
+redis.call('HSET', KEYS[1], 'message', ARGV[2])
+redis.call('PUBLISH', KEYS[2], ARGV[3])
+return 1
+""",
+    "'HSET', KEYS[1], 'message', ''",
+    "'PUBLISH', KEYS[2], ARGV[3]",
+)
+
+_FINISH = atomic(
+    RELEASE_FILES_LUA
+    + END_LUA
+    + SUSPECT_LUA
+    + _OURS
+    + f"""
+local id = ARGV[2]
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[7])
+redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits', 'deaths', 'losses')
+acquit(ARGV[1], id)
+local keep = ended(KEYS[1], ARGV[5], ARGV[6])
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
+redis.call('ZREM', '{keys.QUEUE}', id)
+for n = 5, #KEYS do redis.call('EXPIRE', KEYS[n], keep, 'GT') end
+release_files(id, row[4], keep)
+redis.call('PUBLISH', '{keys.DONE}', id)
+return 1
+""",
+    "'DEL', KEYS[2], KEYS[3], KEYS[4]",
+    f"'ZREM', '{keys.QUEUE}', ARGV[2]",
+    f"'PUBLISH', '{keys.DONE}', ARGV[2]",
+    *END_NEEDS,
+    *FILES_NEEDS,
+    *SUSPECT_NEEDS,
+)
+
+
+class LeaseState(IntEnum):
+    """What renewing a lease tells."""
+
+    LOST = 0
+    HELD = 1
+    CANCEL_ASKED = 2
+
+
+class JobStore:
+    """Jobs as `worker_id` may change them. Methods raise redis-py's errors; whoever calls may try again."""
+
+    def __init__(self, redis: Redis, worker_id: str) -> None:
+        self._redis, self.worker_id = redis, worker_id
+        self._claim = redis.register_script(CLAIM)
+        self._live = redis.register_script(_LIVE)
+        self._renew = redis.register_script(_RENEW)
+        self._at_work = redis.register_script(_AT_WORK)
+        self._release = redis.register_script(_RELEASE)
+        self._tell = redis.register_script(_TELL)
+        self._finish = redis.register_script(_FINISH)
+
+    async def claim(self, read: int, free: int, suspects: int = 0) -> list[Claimed]:
+        """Take up to `free` of the `read` oldest jobs that nobody holds; each is ours for LEASE_MS.
+
+        What stands in the queue and is no unfinished job is removed from it. `suspects` are those of
+        `Claimed.suspect` in hand: while there is one, no other is taken.
+        """
+        now, rows = await self._claim(
+            keys=[keys.QUEUE], args=[read, free, self.worker_id, LEASE_MS, suspects]
+        )
+        return [claimed(now, *row) for row in rows]
+
+    async def renew(self, job_ids: list[str]) -> dict[str, LeaseState]:
+        """Keep our claims, and say this worker lives, in one round trip.
+
+        A claim that ran out while Redis was away is ours still where nobody else has taken the job.
+        """
+        async with self._redis.pipeline(transaction=False) as pipe:
+            await self._live(keys=[keys.worker(self.worker_id)], args=[LEASE_MS], client=pipe)
+            for job_id in job_ids:
+                await self._renew(
+                    keys=[keys.job(job_id), keys.arq_in_progress(job_id)],
+                    args=[self.worker_id, LEASE_MS],
+                    client=pipe,
+                )
+            answers = await pipe.execute()
+        return {job_id: LeaseState(answer) for job_id, answer in zip(job_ids, answers[1:], strict=True)}
+
+    async def at_work(self, job_id: str, executed: bool) -> None:
+        """Note whether the job is being executed now, or only waits: a worker's death is charged by it."""
+        await self._at_work(keys=[keys.job(job_id)], args=[self.worker_id, job_id, int(executed)])
+
+    async def release(self, job_id: str, rest: float = 0.0) -> bool:
+        """Give a running job back, uncharged; nobody takes it for `rest` seconds.
+
+        False where it is not ours (any more).
+        """
+        released = await self._release(
+            keys=[keys.job(job_id), keys.arq_in_progress(job_id), keys.arq_retry(job_id)],
+            args=[self.worker_id, job_id, rest],
+        )
+        return bool(released)
+
+    async def finish(self, result: JobResult, raw: bytes) -> bool:
+        """Write a job's result (`raw` on the wire), announce it, and take the job off arq's books.
+
+        False, and nothing written, where the job is not ours any more.
+        """
+        job_id = result.id
+        places = [ref.place for ref in result.output.files]
+        books = [keys.arq_in_progress(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
+        written = await self._finish(
+            keys=[keys.job(job_id), *books, *map(keys.payload, places)],
+            args=[
+                self.worker_id,
+                job_id,
+                result.state.value,
+                raw,
+                KEEP_RESULT_S,
+                KEEP_PRIVATE_S,
+                " ".join(places),
+            ],
+        )
+        return bool(written)
+
+    async def tell(self, event: Event) -> None:
+        """Announce a job's progress to whoever watches, and keep the last message for `status`."""
+        await self._tell(
+            keys=[keys.job(event.job_id), keys.events(event.job_id)],
+            args=[self.worker_id, event.message.encode(errors="replace"), wire.encode_repaired(event)],
+        )
+
+    async def leave(self) -> None:
+        """Say that this worker is gone."""
+        await self._redis.delete(keys.worker(self.worker_id))
+
+
+def readable_request(raw: bytes) -> JobRequest:
+    """The request of a job. Raises WireError."""
+    return wire.decode(JobRequest, raw)
+
+
+def job_serializer(value: object) -> bytes:
+    """arq's serializer: JSON, never pickle; what JSON cannot say becomes its text."""
+    return json.dumps(value, default=str).encode()

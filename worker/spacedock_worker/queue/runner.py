@@ -1,0 +1,243 @@
+"""One job in a worker's hands: from its claim to its one result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+
+import structlog
+
+from spacedock import wire
+from spacedock.errors import WireError
+from spacedock.request import JobRequest, Tier
+from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
+from spacedock.states import JobState
+from spacedock_worker.errors import GiveBackError
+from spacedock_worker.queue.blame import MAX_TRIES
+from spacedock_worker.queue.claims import Claimed
+from spacedock_worker.queue.job_store import JobStore, readable_request
+from spacedock_worker.queue.patience import OUTAGE_SECONDS, PAUSE_SECONDS, TROUBLE, through_outages
+from spacedock_worker.queue.progress import Emit, ProgressPublisher
+
+log = structlog.get_logger()
+
+_NO_JSON = (ValueError, TypeError, RecursionError)
+
+Handler = Callable[["TakenJob", Emit], Awaitable[JobResult]]
+AtWork = Callable[[bool], Awaitable[None]]
+"""Notes that the job is executed from now on (True) or only waits; a worker's death is charged by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenJob:
+    """What a handler gets: the job's id, its request, and the seconds that it waited in the queue.
+
+    A handler that notes nothing `at_work` is taken to execute the job all the time.
+    """
+
+    id: str
+    request: JobRequest
+    queued: float
+    at_work: AtWork
+
+
+@dataclass(slots=True)
+class _Hold:
+    """A job that this worker has claimed; `work` is there while its handler runs.
+
+    `began` says that its run was entered, `result` is what is to be written, `settled` that Redis has
+    answered to that; `give_up` is when the writing is given up.
+    """
+
+    claimed: Claimed
+    since: float
+    cancelled: bool
+    work: asyncio.Task[JobResult] | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    began: bool = False
+    result: JobResult | None = None
+    settled: bool = False
+    give_up: float | None = None
+
+
+class JobRunner:
+    """Runs claimed jobs with a handler and writes what comes of them."""
+
+    def __init__(self, store: JobStore, handler: Handler) -> None:
+        self._store, self._handler = store, handler
+        self._holds: dict[str, _Hold] = {}
+        self._closed = False
+
+    @property
+    def suspects(self) -> int:
+        """How many jobs are held that may have killed workers."""
+        return sum(hold.claimed.suspect for hold in self._holds.values())
+
+    def close(self) -> None:
+        """Write no more: what a stopped job still brings may come of the stop itself."""
+        self._closed = True
+
+    def hold(self, claimed: Claimed) -> None:
+        """Take a claimed job in hand; `run` or `fail` comes next, and `drop` when all is over."""
+        self._holds[claimed.id] = _Hold(claimed, monotonic(), claimed.cancel_asked)
+
+    def drop(self, job_id: str) -> None:
+        """Forget a job."""
+        del self._holds[job_id]
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a job that is held here, at its user's wish; others are not ours and stay untouched."""
+        if hold := self._holds.get(job_id):
+            hold.cancelled = True
+            if hold.work is not None:
+                hold.work.cancel()
+
+    def abandon(self, job_id: str) -> None:
+        """Stop a job whose lease was lost, unless it is ending anyway: somebody else may run it now."""
+        if (hold := self._holds.get(job_id)) and hold.work is not None:
+            log.warning("job.lease_lost", job_id=job_id)
+            hold.work.cancel()
+
+    async def run(self, job_id: str) -> None:
+        """Run a job that is held to its result.
+
+        Raises GiveBackError where the job must run again, redis-py's errors where its result could not be
+        written. Only cancellation of the worker itself comes out of it besides.
+        """
+        hold = self._holds[job_id]
+        hold.began = True
+        try:
+            request = readable_request(hold.claimed.request)
+        except WireError as error:
+            result = ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
+        else:
+            hold.labels = request.labels
+            result = await self._answered(hold, request)
+        await self._write(hold, result)
+
+    async def fail(self, job_id: str, message: str) -> None:
+        """End a job that is held because of a fault that is not its own."""
+        await self._write(self._holds[job_id], ended(job_id, JobState.FAILED, ErrorKind.INTERNAL, message))
+
+    async def settle(self, job_id: str, unreadable: str) -> None:
+        """End a job that is over without anything written: its time was up, or it was never begun.
+
+        `unreadable` says why a job could not be begun.
+        """
+        hold = self._holds[job_id]
+        if hold.settled:
+            return
+        if not hold.began:
+            await self.fail(job_id, unreadable)
+        else:
+            late = "the job did not end within its time; submit it again, in smaller parts"
+            timeout = ended(job_id, JobState.FAILED, ErrorKind.TIMEOUT, late, hold.labels)
+            await self._write(hold, hold.result or timeout)
+
+    async def _answered(self, hold: _Hold, request: JobRequest) -> JobResult:
+        """What comes of the job. Its boundary: a fault of ours is its outcome, not the worker's end."""
+        try:
+            return await self._result_of(hold, request)
+        except GiveBackError:
+            raise
+        except Exception as error:
+            log.exception("job.fault", job_id=hold.claimed.id)
+            message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
+            return ended(hold.claimed.id, JobState.FAILED, ErrorKind.INTERNAL, message, request.labels)
+
+    async def _result_of(self, hold: _Hold, request: JobRequest) -> JobResult:
+        job_id, deaths = hold.claimed.id, hold.claimed.deaths
+        if hold.cancelled:
+            return ended(job_id, JobState.CANCELLED, labels=request.labels)
+        if deaths >= MAX_TRIES:
+            why = f"the worker died {deaths} times while it ran this job; see its log, then submit it again"
+            return ended(job_id, JobState.DEAD, ErrorKind.WORKER_LOST, why, request.labels)
+        at_work = partial(self._at_work, job_id)
+        if hold.claimed.suspect:
+            await at_work(True)
+        return await self._handle(hold, TakenJob(job_id, request, hold.claimed.queued, at_work))
+
+    async def _at_work(self, job_id: str, executed: bool) -> None:
+        await through_outages(lambda: self._store.at_work(job_id, executed))
+
+    async def _handle(self, hold: _Hold, job: TakenJob) -> JobResult:
+        publisher = ProgressPublisher(self._store, job.id)
+        hold.work = asyncio.ensure_future(self._handler(job, publisher.tell))
+        try:
+            return await hold.work
+        except asyncio.CancelledError:
+            if not hold.cancelled:
+                raise
+            return ended(job.id, JobState.CANCELLED, labels=job.request.labels)
+        finally:
+            hold.work = None
+            await publisher.close()
+
+    async def _write(self, hold: _Hold, result: JobResult) -> None:
+        """Write the result, however long Redis is away; a job that nobody could record is run again."""
+        hold.result = result
+        result, raw = on_the_wire(stamped(result, hold))
+        if hold.give_up is None:
+            hold.give_up = monotonic() + OUTAGE_SECONDS
+        while True:
+            if self._closed:
+                raise GiveBackError("the worker stopped before the result was written")
+            try:
+                written = await self._store.finish(result, raw)
+                break
+            except TROUBLE:
+                if monotonic() > hold.give_up:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+        hold.settled = True
+        log.info("job.ended", job_id=result.id, state=result.state.value, written=written, **told(result))
+
+
+def stamped(result: JobResult, hold: _Hold) -> JobResult:
+    """The result with the times that only the queue knows."""
+    queued = hold.claimed.queued
+    times = {"queued": queued, "total": queued + monotonic() - hold.since}
+    return result.model_copy(update={"timings": result.timings.model_copy(update=times)})
+
+
+def on_the_wire(result: JobResult) -> tuple[JobResult, bytes]:
+    """The result and its bytes; a failure in its place where the app's answer cannot be written as JSON."""
+    try:
+        return result, wire.encode(result)
+    except _NO_JSON as error:
+        with suppress(*_NO_JSON):
+            # What is said around the answer, such as an app's message of an error, is repaired.
+            wire.encode(result.output)
+            return result, wire.encode_repaired(result)
+        why = f"the app's answer cannot be written as JSON ({type(error).__name__})"
+        failed = ended(result.id, JobState.FAILED, ErrorKind.BAD_OUTPUT, why, result.labels)
+        failed = failed.model_copy(update={"timings": result.timings})
+        return failed, wire.encode_repaired(failed)
+
+
+def told(result: JobResult) -> dict[str, object]:
+    """What the log may say of a result: who answered and how long it took, never what."""
+    by = result.answered_by
+    return {
+        "answered_by": by.name if by else None,
+        "tier": by.tier.value if by else None,
+        "attempts": len(result.attempts),
+        "seconds": round(result.timings.total, 3),
+    }
+
+
+def ended(
+    job_id: str,
+    state: JobState,
+    kind: ErrorKind | None = None,
+    message: str = "",
+    labels: dict[str, str] | None = None,
+) -> JobResult:
+    """A result without an answer; its one attempt says why."""
+    error = AttemptError(kind=kind, message=message) if kind else None
+    attempts = (Attempt(tier=Tier.AUTO, name="spacedock", stage=Stage.PLAN, error=error),) if error else ()
+    return JobResult(id=job_id, state=state, attempts=attempts, labels=labels or {}, timings=Timings())

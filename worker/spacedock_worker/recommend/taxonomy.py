@@ -1,0 +1,107 @@
+"""The field's tasks as data: what each takes and gives, its names, and how people ask for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spacedock_worker.recommend.phrases import Names, compiled
+from spacedock_worker.recommend.spelling import Spelling
+
+GENERAL = "text-generation"
+"""The task of a general language model: whatever no other task is."""
+
+_FILE = Path(__file__).with_name("taxonomy.yaml")
+_GROUPS = {"sure": 1.3, "asks": 1.0, "hints": 0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKind:
+    """One task: see taxonomy.yaml. `asks` are its patterns, each with its weight."""
+
+    name: str
+    title: str
+    takes: frozenset[str]
+    may_take: frozenset[str]
+    gives: frozenset[str]
+    category: str
+    names: tuple[str, ...]
+    asks: tuple[tuple[re.Pattern[str], float], ...] = ()
+    alone: Mapping[str, float] = field(default_factory=dict)
+    question: float = 0.0
+    near: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The kinds of file without which it cannot be done: all that it takes but words."""
+        return self.takes - {"text"}
+
+    def suits(self, kinds: frozenset[str]) -> bool:
+        """Whether it has a use for files of these kinds; a text file is text like a prompt."""
+        return kinds <= self.takes | self.may_take
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """All tasks by name; what is said before a request, and the words that say nothing.
+
+    `mentions` find by kind what tells of a file; `spelling` knows the words of all patterns.
+    """
+
+    kinds: Mapping[str, TaskKind]
+    names: Names
+    polite: re.Pattern[str]
+    empty: frozenset[str]
+    mentions: Mapping[str, re.Pattern[str]]
+    spelling: Spelling
+
+    def category_of(self, task: str) -> str:
+        """The category in which Spaces of a task are."""
+        return self.kinds[task].category
+
+
+@cache
+def taxonomy() -> Taxonomy:
+    """The taxonomy that comes with Spacedock, read once."""
+    document = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    kinds = {name: _kind(name, row, document["words"]) for name, row in document["tasks"].items()}
+    names = Names({kind.name: (_spelled(kind.name), *kind.names) for kind in kinds.values()})
+    polite = re.compile(rf"\A\W*(?:(?:{document['polite'].replace('| ', '|')})\b[\s,!.]*)+")
+    mentions = {
+        kind: compiled(f"({words})", document["words"]) for kind, words in document["mentions"].items()
+    }
+    text = _FILE.read_text(encoding="utf-8").lower()
+    known = re.findall(r"[^\W\d_]+", text.replace("[sz]", "s") + text.replace("[sz]", "z"))
+    return Taxonomy(kinds, names, polite, frozenset(document["empty"].split()), mentions, Spelling(known))
+
+
+def _spelled(name: str) -> str:
+    return name.replace("-", " ")
+
+
+def _kind(name: str, row: Mapping[str, Any], words: Mapping[str, str]) -> TaskKind:
+    return TaskKind(
+        name=name,
+        title=row["title"],
+        takes=frozenset(row["takes"]),
+        may_take=frozenset(row.get("may_take", ())),
+        gives=frozenset(row["gives"]),
+        category=row["category"],
+        names=tuple(str(item) for item in row["names"]),
+        asks=tuple(_asks(row, words)),
+        alone=row.get("alone", {}),
+        question=row.get("question", 0.0),
+        near=row.get("near", {}),
+    )
+
+
+def _asks(row: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[tuple[re.Pattern[str], float]]:
+    for group, weight in _GROUPS.items():
+        for pattern in row.get(group, ()):
+            yield compiled(pattern, words), weight

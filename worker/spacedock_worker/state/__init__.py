@@ -1,0 +1,1 @@
+"""What this host remembers between starts."""
