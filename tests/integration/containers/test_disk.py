@@ -22,7 +22,8 @@ CACHE = "/home/user/.cache"
 FILL = """
 def fill(folder):
     with open(f"{folder}/full", "wb") as file:
-        while True:
+        # 2 GB: a guard that fails must not cost this host its disk.
+        for _ in range(2**15):
             file.write(b"x" * 2**16)
             file.flush()
 """
