@@ -242,16 +242,16 @@ class Pool(Generic[App]):
         profiles, resources = self._learned.profiles, self._starter.resources
         views, paces = self._slots.views(profiles, now), self._slots.paces(profiles, now)
         waiters = [waiter.view(patience, now) for waiter in self._wait_queue]
-        spare = resources.spare_memory if any(view.peak for view in waiters) else None
+        spare = resources.spare_memory if any(waiter.peak for waiter in waiters) else None
         decision = assign(views, waiters, resources.limit, paces, spare)
-        for view, view in decision.grants:
-            self._grant(self._wait_queue[view], self._slots[view])
-        for view in decision.wakes:
-            self._bring_up(self._slots[view], self._wait_queue.first(self._slots[view].key))
-        for view in decision.starts:
-            self._start(self._wait_queue[view])
-        for view in decision.evictions:
-            self._lifecycle.give_up(self._slots[view])
+        for waiter_id, slot_id in decision.grants:
+            self._grant(self._wait_queue[waiter_id], self._slots[slot_id])
+        for slot_id in decision.wakes:
+            self._bring_up(self._slots[slot_id], self._wait_queue.first(self._slots[slot_id].key))
+        for waiter_id in decision.starts:
+            self._start(self._wait_queue[waiter_id])
+        for slot_id in decision.evictions:
+            self._lifecycle.give_up(self._slots[slot_id])
         for slot in self._slots.stopped_beyond(self._settings.max_containers):
             self._lifecycle.discard(slot)
 
