@@ -20,12 +20,14 @@ DISK = 24 * MB
 CACHE = "/home/user/.cache"
 
 FILL = """
+import time
 def fill(folder):
     with open(f"{folder}/full", "wb") as file:
         # 2 GB: a guard that fails must not cost this host its disk.
         for _ in range(2**15):
             file.write(b"x" * 2**16)
             file.flush()
+    time.sleep(600)
 """
 FILES = """
 import itertools, os
