@@ -29,7 +29,8 @@ class UnspeakableError(SpacedockError):
 class Dialect:
     """How an engine is spoken to: its own `version`, such as "28.5.2", and the version of its API.
 
-    `podman` says that it is Podman, which has Docker's API beside its own.
+    `podman` says that it is Podman, which has Docker's API beside its own. Its networks ignore
+    `enable_icc=false`: containers of one network reach each other.
     """
 
     version: str

@@ -1,15 +1,16 @@
-"""The two bridge networks of Spaces' containers, with and without a way out; none between containers."""
+"""The bridge networks of Spaces' containers, with and without a way out; none between containers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_network
 from typing import Any
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.errors import StepError
 
@@ -23,14 +24,18 @@ _ROUTE = "DefaultGatewayIPv4"
 class Network:
     """One daemon's bridge, by its name; `sealed` ones have no way out, and no way in by published ports.
 
+    `owner` is set for a network of a single container: it names the daemon, whose next start removes it.
     Engines make two networks of one name when two ask at once, and then refuse to use either: so each daemon
     has names of its own, and one of its starts at a time looks.
     """
 
-    def __init__(self, engine: Engine, name: str, *, sealed: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, name: str, *, sealed: bool = False, owner: str | None = None
+    ) -> None:
         self._engine = engine
         self.name = name
         self._sealed = sealed
+        self._labels = {_LABEL: "1"} if owner is None else {_LABEL: "1", OWNER_LABEL: owner}
         self._looking = asyncio.Lock()
 
     async def ensure(self) -> None:
@@ -47,8 +52,8 @@ class Network:
             message = f"this host cannot make the network {self.name}: {why}. See `docker network ls`."
             raise StepError(Stage.START, ErrorKind.START_FAILED, message, host=True) from error
 
-    async def remove(self) -> None:
-        """Remove the network if it is ours and nobody is on it; never fails for that."""
+    async def remove(self) -> bool:
+        """Remove the network if it is ours and nobody is on it; whether it is gone. Never raises."""
         try:
             async with self._looking, self._engine.call(Stage.START) as docker:
                 for network in await docker.networks.list(filters={"name": self.name, "label": _LABEL}):
@@ -57,6 +62,8 @@ class Network:
         except (EngineRefusedError, StepError) as error:
             # Refused while a container is on it that could not be removed: the next life tries again.
             log.debug("network.kept", network=self.name, reason=str(error))
+            return False
+        return True
 
     async def _make(self) -> None:
         async with self._looking:
@@ -85,19 +92,37 @@ class Network:
     async def _leads_to_host(self) -> bool:
         return self._sealed and (await self._engine.dialect(Stage.START)).leads_to_host
 
+    def _body(self, pool: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return network_body(self.name, sealed=self._sealed, pool=pool) | {"Labels": self._labels}
+
     async def _create(self) -> None:
         leads_to_host = await self._leads_to_host()
         try:
             async with self._engine.call(Stage.START) as docker:
-                made = await docker.networks.create(network_body(self.name, sealed=self._sealed))
+                made = await docker.networks.create(self._body())
                 if leads_to_host:
                     # The engine knows which addresses are free: made once to learn them, and once to keep.
                     pool = (await made.show())["IPAM"]["Config"][0]
                     await made.delete()
-                    await docker.networks.create(network_body(self.name, sealed=True, pool=pool))
+                    await docker.networks.create(self._body(pool))
         except EngineRefusedError as error:
             if error.status != _CONFLICT:
                 raise
+
+
+async def reap_networks(engine: Engine, owner: str, keep: Collection[str]) -> bool:
+    """Remove the networks of `owner`'s single containers, except those named in `keep`; whether all are gone.
+
+    Never raises for the engine.
+    """
+    try:
+        async with engine.call(Stage.START) as docker:
+            found = await docker.networks.list(filters={"label": f"{OWNER_LABEL}={owner}"})
+    except (EngineRefusedError, StepError) as error:
+        log.warning("networks.not_listed", reason=str(error))
+        return False
+    left = [Network(engine, network["Name"]) for network in found if network["Name"] not in keep]
+    return all([await network.remove() for network in left])
 
 
 def has_route_to_nobody(network: Mapping[str, Any]) -> bool:
@@ -119,7 +144,6 @@ def network_body(name: str, *, sealed: bool, pool: Mapping[str, str] | None = No
         "CheckDuplicate": True,
         "Internal": sealed,
         "EnableIPv6": False,
-        "Labels": {_LABEL: "1"},
         "Options": {"com.docker.network.bridge.enable_icc": "false"},
     }
     if pool is not None:

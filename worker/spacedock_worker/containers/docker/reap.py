@@ -12,6 +12,7 @@ from spacedock.result import Stage
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.network import reap_networks
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
@@ -29,9 +30,9 @@ async def listed(engine: Engine, owner: str) -> dict[str, str]:
 
 
 async def reap(engine: Engine, owner: str, keep: Collection[str] = ()) -> bool:
-    """Remove the containers labelled as `owner`'s, except those named in `keep`; never touches another's.
+    """Remove the containers labelled as `owner`'s, and their own networks, except those named in `keep`.
 
-    Returns whether the engine answered and all of them are gone; never raises for the engine.
+    Never touches another's. Returns whether the engine answered and all of them are gone; never raises for the engine.
     """
     try:
         found = await listed(engine, owner)
@@ -42,4 +43,5 @@ async def reap(engine: Engine, owner: str, keep: Collection[str] = ()) -> bool:
     gone = await asyncio.gather(*(container.remove() for container in left))
     if gone:
         log.info("containers.reaped", count=len(gone))
-    return all(gone)
+    # A network is refused while its container is there.
+    return await reap_networks(engine, owner, keep) and all(gone)

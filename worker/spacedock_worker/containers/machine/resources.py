@@ -44,6 +44,7 @@ class HostResources:
         self._engine, self._settings, self._available = engine, settings, available
         name = settings.network_name
         self._open, self._sealed = Network(engine, name), Network(engine, f"{name}-sealed", sealed=True)
+        self._own: dict[str, Network] = {}
         self._looking = asyncio.Lock()
         self._machine: Machine | None = None
         self.caches = Caches(engine, settings.instance_id, names)
@@ -69,8 +70,13 @@ class HostResources:
         """What the Space's container takes. Raises StepError where this host never has so much."""
         return room_of(spec, await self._look(), self._settings)
 
-    def network(self, spec: ContainerSpec) -> Network:
-        """The network that the Space's container is on."""
+    async def network(self, spec: ContainerSpec, name: str) -> Network:
+        """The network that the Space's container `name` is on: with Podman its own, which has its name.
+
+        Raises StepError `docker_unavailable`.
+        """
+        if (await self._engine.dialect(Stage.START)).podman:
+            return self._own_network(name, sealed=spec.sealed)
         return self._sealed if spec.sealed else self._open
 
     def as_started(self, spec: ContainerSpec) -> ContainerSpec:
@@ -97,7 +103,7 @@ class HostResources:
         Its GPUs are its own until `gpus` hears that it is stopped or removed. Raises StepError where they
         cannot be, or where its GPUs are not free; RefusedError.
         """
-        network, publish = self.network(spec), await self._publishes()
+        network, publish = await self.network(spec, name), await self._publishes()
         if publish and spec.sealed:
             message = (
                 f"{spec.space} cannot be sealed here: this engine's containers are reached by published "
@@ -125,10 +131,31 @@ class HostResources:
             hidden=HOST_NAMES if podman else (),
         )
 
+    async def release(self, name: str) -> bool:
+        """Take back what the container `name`, now removed, was given; whether it has left no network behind.
+
+        Never raises for the engine.
+        """
+        self.gpus.removed(name)
+        try:
+            podman = (await self._engine.dialect(Stage.START)).podman
+        except StepError:
+            return False
+        if not podman:
+            return True
+        gone = await self._own_network(name).remove()
+        self._own.pop(name, None)
+        return gone
+
     async def leave(self) -> None:
         """Remove the networks, if nobody is left on them; never fails for the engine."""
         for network in (self._open, self._sealed):
             await network.remove()
+
+    def _own_network(self, name: str, *, sealed: bool = False) -> Network:
+        if name not in self._own:
+            self._own[name] = Network(self._engine, name, sealed=sealed, owner=self._settings.instance_id)
+        return self._own[name]
 
     async def _publishes(self) -> bool:
         machine, wanted = await self._look(), self._settings.publish_ports

@@ -190,9 +190,9 @@ class Starter:
     async def remove(self, container: RunningContainer) -> None:
         """Remove the container; where that fails, the next start tries again. Bounded, never raises."""
         gone = await container.remove()
-        self.resources.gpus.removed(container.name)
+        released = await self.resources.release(container.name)
         self._names.discard(container.name)
-        self._clean = self._clean and gone
+        self._clean = self._clean and gone and released
 
     async def _start(self, container: RunningContainer, spec: ContainerSpec) -> None:
         site = await self.resources.site(spec, container.name)
@@ -202,7 +202,8 @@ class Starter:
     async def _connected(
         self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App]
     ) -> App:
-        url = await container.address(self.resources.network(spec).name, spec.port)
+        network = await self.resources.network(spec, container.name)
+        url = await container.address(network.name, spec.port)
         limit = self._limits.of(spec)
         try:
             connection = await wait_ready(container, lambda: connect(url + spec.base_path), limit)
@@ -221,7 +222,7 @@ class Starter:
             if error.status != _NOT_FOUND or "network" not in error.message:
                 raise
             # Somebody pruned unused networks between our look and our start.
-            await self.resources.network(spec).ensure()
+            await (await self.resources.network(spec, container.name)).ensure()
             await container.start()
 
     @asynccontextmanager
