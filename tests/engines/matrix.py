@@ -42,14 +42,18 @@ SUITES = {
     "disk": (f"{_I}containers/test_disk.py",),
     "upkeep": (f"{_I}test_upkeep.py", f"{_I}test_sweep.py"),
     "acceptance": ("tests/acceptance",),
-    # Podman lists dropped capabilities one by one, and keeps no two containers of a network apart.
+    # Podman lists dropped capabilities one by one.
     "smoke": (
         f"{_I}containers/test_pool.py",
         f"--deselect={_I}containers/test_pool.py::test_a_container_has_its_walls",
-        f"--deselect={_I}containers/test_pool.py::test_containers_cannot_reach_each_other",
+        f"{_I}containers/test_ground.py",
         f"{_I}hostile/test_hostile_network.py",
     ),
 }
+ALONE = {"acceptance": "tests/acceptance/test_kills.py"}
+"""What looks for leftovers on the whole machine, and runs alone, as in tests/all.sh."""
+
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
 GRADIO_SUITES = {"images", "acceptance"}
 SUITE_SECONDS = 1800.0
 LAYERS_SECONDS = 1800.0
@@ -100,8 +104,11 @@ def _on(engine: str, chosen: list[str]) -> bool:
 
 
 def _suite(engine: str, suite: str) -> Outcome:
-    pytest = [sys.executable, "-m", "pytest"]
-    outcome = run(f"{engine}-{suite}", _on_engine(engine, *pytest), SUITES[suite], SUITE_SECONDS)
+    pytest, alone = _on_engine(engine, sys.executable, "-m", "pytest"), ALONE.get(suite)
+    together = [*SIDE_BY_SIDE, *SUITES[suite], *([f"--ignore={alone}"] if alone else [])]
+    outcome = run(f"{engine}-{suite}", pytest, together, SUITE_SECONDS)
+    if alone:
+        outcome += run(f"{engine}-{suite}-alone", pytest, [alone], SUITE_SECONDS)
     _say(f"{engine} {suite}: {outcome}" + (f" (skipped: {outcome.skipped})" if outcome.skipped else ""))
     for name in outcome.failed:
         _say(f"  failed: {name}")

@@ -28,6 +28,11 @@ class Outcome:
         """Whether there were tests, and all passed."""
         return bool(self.passed) and not self.failed
 
+    def __add__(self, other: Outcome) -> Outcome:
+        """What both runs came to, one after the other."""
+        both = (self.passed + other.passed, self.failed + other.failed)
+        return Outcome(*both, self.skipped + other.skipped, self.seconds + other.seconds)
+
     def only(self, word: str) -> Outcome:
         """What came of the tests with a word in their name."""
         passed, failed = ([name for name in names if word in name] for names in (self.passed, self.failed))
