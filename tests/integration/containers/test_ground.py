@@ -86,7 +86,7 @@ async def test_what_the_image_has_there_is_in_a_new_cache(pool, caches, shell) -
 
 async def test_a_cache_in_use_stays(pool, caches, spec) -> None:
     async with pool.lease(spec("mood", cache=CACHE), answers, silent):
-        with pytest.raises(EngineRefusedError, match="in use"):
+        with pytest.raises(EngineRefusedError, match=r"in use|being used"):
             await caches.remove("mood")
     await pool.close()
     assert await caches.remove("mood") is True
@@ -122,6 +122,8 @@ async def networks(engine: Engine, names: set[str]) -> dict[str, Any]:
 
 
 async def test_each_daemon_has_a_network_with_and_one_without_a_way_out(engine, resources, spec) -> None:
+    if (await engine.dialect(Stage.CALL)).podman:
+        pytest.skip("Podman gives each container a network of its own")
     names = {(await resources.site(spec("one", sealed=sealed), "one")).network for sealed in (False, True)}
     found = await networks(engine, names)
     assert {name.endswith("-sealed"): network["Internal"] for name, network in found.items()} == {
@@ -159,6 +161,8 @@ async def test_what_a_private_app_prints_is_kept_in_no_log(engine, settings, poo
 
 
 async def test_gpus_that_the_engine_cannot_give_are_refused(engine, settings, spec) -> None:
+    if (await engine.dialect(Stage.START)).podman:
+        pytest.skip("Podman ignores what it cannot give, so it is asked for no GPU")
     container = RunningContainer(engine, f"spacedock-{settings.instance_id}")
     site = Site(settings.instance_id, "none", gpus=("GPU-none",))
     await container.create(create_body(spec("one"), ContainerLimits(2**28, 64, 2**24), site))

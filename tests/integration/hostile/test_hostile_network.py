@@ -19,7 +19,7 @@ from tests.networks import gateway_of
 
 from spacedock.result import Stage
 from spacedock_worker.containers import ContainerSettings, Engine
-from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL
+from spacedock_worker.containers.docker.create_body import HOST_NAMES, OWNER_LABEL, SPACE_LABEL
 
 UNREACHED = {"TimeoutError", "ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED", "EPERM", "EACCES", "ETIMEDOUT"}
 # Blocks that are nobody's in the world (RFC 5737), and a resolver that everybody knows.
@@ -58,7 +58,18 @@ async def docker_bridge(engine: Engine) -> str:
     """An address of this host that is on no network of a Space."""
     async with engine.call(Stage.CALL) as docker:
         found = await (await docker.networks.get("bridge")).show()
-    return gateway_of(found)
+    gateway = gateway_of(found)
+    # Podman gives this host that address with the first container on that network, which no Space is on.
+    return gateway if is_of_this_host(gateway) else own_address()
+
+
+def is_of_this_host(address: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 async def servers(engine: Engine, settings: ContainerSettings) -> list[tuple[str, int]]:
@@ -101,7 +112,7 @@ async def test_a_sealed_space_has_no_way_out_by_ipv6(attack) -> None:
 
 
 async def test_a_sealed_space_resolves_no_names(engine, attack) -> None:
-    names = ["pypi.org", "huggingface.co", "host.docker.internal"]
+    names = ["pypi.org", "huggingface.co", *HOST_NAMES]
     resolvers = [
         ("127.0.0.11", 53),
         ("127.0.0.1", 53),
@@ -110,7 +121,11 @@ async def test_a_sealed_space_resolves_no_names(engine, attack) -> None:
     ]
     asked = {"name": names[0], "addresses": resolvers}
     got = await attack({"resolve": {"names": names}, "ask_resolvers": asked}, sealed=True)
-    assert got.data["output"]["resolve"] == dict.fromkeys(names, "gaierror")
+    resolved = got.data["output"]["resolve"]
+    # Podman tells every container where this host is; a sealed one is told that it is the container itself.
+    inward = {"127.0.0.1"} if (await engine.dialect(Stage.CALL)).podman else {"gaierror"}
+    assert {resolved.pop(name) for name in HOST_NAMES} == inward
+    assert set(resolved.values()) == {"gaierror"}
     # The engine's own resolver may answer, with no address.
     assert set(got.data["output"]["ask_resolvers"].values()) <= {*UNREACHED, 0}
 

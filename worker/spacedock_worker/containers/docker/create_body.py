@@ -59,7 +59,9 @@ def environment(
 OWNER_LABEL = "io.spacedock.owner"
 SPACE_LABEL = "io.spacedock.space"
 
-_USER = "1000:1000"
+USER = "1000:1000"
+"""Who every program of a Space is, as the uid and the gid."""
+
 # No more than engines without CAP_SYS_RESOURCE (in a container themselves) can hand on.
 _OPEN_FILES = 4096
 _SHARED_MEMORY = 64 * 2**20
@@ -114,7 +116,7 @@ def create_body(spec: ContainerSpec, limits: ContainerLimits, site: Site) -> dic
     variables = environment(spec, limits.memory, limits.cpus, gpu=bool(site.gpus))
     body: dict[str, Any] = {
         "Image": spec.reference,
-        "User": _USER,
+        "User": USER,
         "Env": [f"{name}={value}" for name, value in variables.items()],
         "Labels": {OWNER_LABEL: site.owner, SPACE_LABEL: spec.space},
         "ExposedPorts": {port: {}},

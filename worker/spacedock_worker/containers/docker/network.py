@@ -29,9 +29,7 @@ class Network:
     has names of its own, and one of its starts at a time looks.
     """
 
-    def __init__(
-        self, engine: Engine, name: str, *, sealed: bool = False, owner: str | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, name: str, *, sealed: bool = False, owner: str | None = None) -> None:
         self._engine = engine
         self.name = name
         self._sealed = sealed

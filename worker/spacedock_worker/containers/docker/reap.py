@@ -32,7 +32,8 @@ async def listed(engine: Engine, owner: str) -> dict[str, str]:
 async def reap(engine: Engine, owner: str, keep: Collection[str] = ()) -> bool:
     """Remove the containers labelled as `owner`'s, and their own networks, except those named in `keep`.
 
-    Never touches another's. Returns whether the engine answered and all of them are gone; never raises for the engine.
+    Never touches another's. Returns whether the engine answered and all of them are gone; never raises for
+    the engine.
     """
     try:
         found = await listed(engine, owner)

@@ -8,13 +8,14 @@ import json
 import re
 import secrets
 from pathlib import PurePosixPath
+from typing import Any
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.archive import pack
 from spacedock_worker.containers.docker.container import RunningContainer
-from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL, cache_path
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL, USER, cache_path
 from spacedock_worker.containers.docker.disk_usage import volume_bytes
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.spec import ContainerSpec
@@ -121,37 +122,54 @@ class Caches:
             raise _refused(name, error) from error
 
     async def _hand_over(self, name: str, spec: ContainerSpec, path: str) -> None:
-        """Give the volume's own folder to uid 1000: a new one is root's.
+        """Give the volume to uid 1000: a new one is root's. A container that is never started does it.
 
-        A container that is never started has the engine unpack a tar with that one folder. The Space's own
-        cannot be it: with a read-only root, engines refuse to unpack beside a volume.
+        The Space's own cannot be it: with a read-only root, engines refuse to unpack beside a volume.
         """
         helper = RunningContainer(self._engine, f"spacedock-cache-{secrets.token_hex(4)}")
         self._names.add(helper.name)
-        mount = {"Type": "volume", "Source": name, "Target": path}
-        folder = PurePosixPath(path)
+        body = {
+            "Image": spec.reference,
+            "User": USER,
+            "Entrypoint": [],
+            "Cmd": ["true"],
+            "Labels": {OWNER_LABEL: self._owner, SPACE_LABEL: spec.space},
+        }
         try:
-            await helper.create(
-                {
-                    "Image": spec.reference,
-                    "Entrypoint": [],
-                    "Cmd": ["true"],
-                    "Labels": {OWNER_LABEL: self._owner, SPACE_LABEL: spec.space},
-                    "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
-                }
-            )
-            async with (
-                self._engine.call(Stage.START) as docker,
-                docker._query(
-                    f"containers/{helper.name}/archive",
-                    method="PUT",
-                    params={"path": str(folder.parent)},
-                    data=pack({}, (folder.name,)),
-                ) as response,
-            ):
-                await response.read()
+            if (await self._engine.dialect(Stage.START)).podman:
+                await self._mount_as_theirs(helper, body, f"{name}:{path}:U")
+            else:
+                await self._unpack_folder(helper, body, name, PurePosixPath(path))
         finally:
             await asyncio.shield(self._gone(helper))
+
+    async def _unpack_folder(
+        self, helper: RunningContainer, body: dict[str, Any], name: str, folder: PurePosixPath
+    ) -> None:
+        """Have the engine unpack a tar with that one folder, which is uid 1000's, onto the volume."""
+        mount = {"Type": "volume", "Source": name, "Target": str(folder)}
+        await helper.create(body | {"HostConfig": {"NetworkMode": "none", "Mounts": [mount]}})
+        await self._ask(
+            "PUT",
+            f"containers/{helper.name}/archive",
+            params={"path": str(folder.parent)},
+            data=pack({}, (folder.name,)),
+        )
+
+    async def _mount_as_theirs(self, helper: RunningContainer, body: dict[str, Any], bind: str) -> None:
+        """Have Podman mount the volume with option U, which gives its files to the container's user.
+
+        Podman unpacks below a volume instead of onto it, and fills a new one when it is mounted first.
+        """
+        await helper.create(body | {"HostConfig": {"NetworkMode": "none", "Binds": [bind]}})
+        await self._ask("POST", f"libpod/containers/{helper.name}/init")
+
+    async def _ask(self, method: str, path: str, **more: Any) -> None:
+        async with (
+            self._engine.call(Stage.START) as docker,
+            docker._query(path, method=method, **more) as response,
+        ):
+            await response.read()
 
     async def _gone(self, helper: RunningContainer) -> None:
         await helper.remove()

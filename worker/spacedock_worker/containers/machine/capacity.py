@@ -38,7 +38,9 @@ async def look(engine: Engine) -> Machine:
     rootless = any("rootless" in option for option in information.get("SecurityOptions") or ())
     desktop = "Docker Desktop" in str(information.get("OperatingSystem"))
     reachable = local and not rootless and not desktop and sys.platform.startswith("linux")
-    present = await asyncio.to_thread(devices) if local else ()
+    # Podman starts a container that asks for GPUs by Docker's API without them.
+    gives = local and not (await engine.dialect(Stage.START)).podman
+    present = await asyncio.to_thread(devices) if gives else ()
     return Machine(int(information["MemTotal"]), reachable, len(present))
 
 

@@ -112,8 +112,8 @@ class HostResources:
             raise StepError(Stage.START, ErrorKind.UNSUPPORTED, message)
         await network.ensure()
         cache = await self.caches.ensure(spec)
-        present = await asyncio.to_thread(devices) if spec.gpu != "none" else ()
         podman = (await self._engine.dialect(Stage.START)).podman
+        present = await asyncio.to_thread(devices) if spec.gpu != "none" and not podman else ()
         if podman and (runtime := spec.runtime or self._settings.runtime):
             # It would run with the usual one, without a word.
             message = (
@@ -149,7 +149,7 @@ class HostResources:
 
     async def leave(self) -> None:
         """Remove the networks, if nobody is left on them; never fails for the engine."""
-        for network in (self._open, self._sealed):
+        for network in (self._open, self._sealed, *self._own.values()):
             await network.remove()
 
     def _own_network(self, name: str, *, sealed: bool = False) -> Network:
