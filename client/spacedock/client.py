@@ -274,11 +274,9 @@ def prepare(
         fields["space"] = hub_id_of(space) if space is not None else None
     try:
         request = JobRequest(**fields)
-        wire.encode(request)
     except ValidationError as error:
         raise BadRequestError(wire.describe(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError("the prompt or an input cannot be written as JSON in UTF-8") from error
+    submission.encoded(request)
     return _apart(request, payloads) if request.privacy else (request, payloads)
 
 

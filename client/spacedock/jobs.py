@@ -32,7 +32,8 @@ RELEASE_FILES_LUA = f"""
 local function release_files(id, digests, keep)
   for digest in string.gmatch(digests or '', '%S+') do
     local users, payload = '{keys.PAYLOAD_USERS}' .. digest, '{keys.PAYLOAD}' .. digest
-    redis.call('SREM', users, id)
+    -- Somebody else's rubbish in its place must not stop the job's end half way.
+    if type(redis.pcall('SREM', users, id)) == 'table' then redis.call('DEL', users) end
     if redis.call('EXISTS', users) == 0 then
       if string.find(digest, '.', 1, true) then redis.call('DEL', payload)
       else redis.call('EXPIRE', payload, keep) end
@@ -48,7 +49,7 @@ Those of a private job, which no other job can need, go at once.
 FILES_NEEDS = (
     f"'SREM', '{keys.PAYLOAD_USERS}0', '0'",
     f"'EXISTS', '{keys.PAYLOAD_USERS}0'",
-    f"'DEL', '{keys.PAYLOAD}0'",
+    f"'DEL', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
     f"'EXPIRE', '{keys.PAYLOAD}0', 1",
 )
 """What `release_files` calls."""
@@ -139,9 +140,9 @@ async def status(redis: Redis, job_id: str) -> JobStatus:
         raise JobNotFoundError(job_id)
     return JobStatus(
         id=job_id,
-        state=JobState(state.decode()),
-        submitted=float(submitted),
-        message=DELETED if deleted else message.decode() if message else "",
+        state=_state(state),
+        submitted=_seconds(submitted),
+        message=DELETED if deleted else message.decode(errors="replace") if message else "",
     )
 
 
@@ -240,7 +241,22 @@ async def cancel(redis: Redis, job_id: str) -> JobState:
     )
     if reply is None:
         raise JobNotFoundError(job_id)
-    return JobState(reply.decode())
+    return _state(reply)
+
+
+def _state(raw: bytes) -> JobState:
+    try:
+        return JobState(raw.decode())
+    except ValueError:
+        raise WireError("the job's record was overwritten in Redis: submit the job again") from None
+
+
+def _seconds(raw: bytes | None) -> float:
+    """A time of Redis's; 0 where somebody else's rubbish stands in its place."""
+    try:
+        return float(raw or 0)
+    except ValueError:
+        return 0.0
 
 
 async def payload(redis: Redis, place: str, *, size: int | None = None, most: int = MAX_FILE_BYTES) -> bytes:

@@ -59,10 +59,10 @@ class JobRequest(BaseModel):
 
     prompt: str = ""
     files: tuple[FileRef, ...] = Field(default=(), max_length=MAX_JOB_FILES)
-    space: str | None = None
+    space: str | None = Field(default=None, max_length=300)
     repository: FileRef | None = None
-    category: str | None = None
-    endpoint: str | None = None
+    category: str | None = Field(default=None, max_length=300)
+    endpoint: str | None = Field(default=None, max_length=1000)
     inputs: dict[str, Any] = Field(default_factory=dict)
     tier: Tier = Tier.AUTO
     batch: bool = False
@@ -72,7 +72,7 @@ class JobRequest(BaseModel):
     explain: bool = False
     timeout: float = Field(default=300.0, gt=0, le=86_400)
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
-    labels: dict[str, Label] = Field(default_factory=dict, max_length=20)
+    labels: dict[Label, Label] = Field(default_factory=dict, max_length=20)
 
     @model_validator(mode="after")
     def _is_a_job(self) -> Self:

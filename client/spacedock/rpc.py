@@ -70,7 +70,7 @@ class Call(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: str
+    id: str = Field(max_length=200)
     op: Op
     name: str | None = None
     entry: dict[str, Any] = Field(default_factory=dict)
@@ -132,8 +132,11 @@ class Caller:
         return reply
 
     async def _put(self, call: Call) -> None:
+        raw = wire.encode(call)
+        if len(raw) > wire.MAX_CALL_BYTES:
+            raise wire.too_large("call", wire.MAX_CALL_BYTES)
         script = self._redis.register_script(_PUT)
-        await script(keys=[keys.CONTROL, keys.reply(call.id)], args=[wire.encode(call), CALL_SECONDS])
+        await script(keys=[keys.CONTROL, keys.reply(call.id)], args=[raw, CALL_SECONDS])
 
     async def _heard(self, call: Call, on_progress: OnProgress | None) -> tuple[Reply | None, int]:
         """The final reply, None where there is none; and how long was waited for the last one at most."""

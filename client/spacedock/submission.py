@@ -56,7 +56,12 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
     if refused == nil then refused = full() end
     if refused then return 'full' end
     for _, digest in ipairs(digests) do
-      redis.call('SADD', '{keys.PAYLOAD_USERS}' .. digest, id)
+      local users = '{keys.PAYLOAD_USERS}' .. digest
+      -- Somebody else's rubbish in its place must not stop a submission half way.
+      if type(redis.pcall('SADD', users, id)) == 'table' then
+        redis.call('DEL', users)
+        redis.call('SADD', users, id)
+      end
       redis.call('PERSIST', '{keys.PAYLOAD}' .. digest)
     end
     redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted,
@@ -73,7 +78,7 @@ return answers
     f"'EXISTS', '{keys.JOB}0', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
     f"'SADD', '{keys.PAYLOAD_USERS}0', '0'",
     f"'PERSIST', '{keys.PAYLOAD}0'",
-    f"'DEL', '{keys.PAYLOAD}0'",
+    f"'DEL', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
     f"'HSET', '{keys.JOB}0', 'state', ''",
     f"'SET', '{keys.ARQ_JOB}0', ''",
     f"'ZADD', '{keys.QUEUE}', 0, '0'",
@@ -158,9 +163,20 @@ async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
 def _row(job_id: str, request: JobRequest) -> tuple[str, str, list[str], bool]:
     if request.privacy and not request.set_apart:
         raise BadRequestError("a file of a private job would be shared: see spacedock.files.set_apart")
-    try:
-        raw = wire.encode(request).decode()
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"the job's inputs cannot be written as JSON: {error}") from error
+    raw = encoded(request).decode()
     places = list(dict.fromkeys(ref.place for ref in request.payloads))
     return job_id, raw, places, request.privacy
+
+
+def encoded(request: JobRequest) -> bytes:
+    """The request on the wire. Raises BadRequestError where it is no JSON in UTF-8, or too large."""
+    try:
+        raw = b"" if len(request.prompt) > wire.MAX_REQUEST_BYTES else wire.encode(request)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError("the prompt or an input cannot be written as JSON in UTF-8") from error
+    if not raw or len(raw) > wire.MAX_REQUEST_BYTES:
+        limit = wire.MAX_REQUEST_BYTES // 2**20
+        raise BadRequestError(
+            f"the prompt and inputs of a job have {limit} MB at most: give longer ones as files"
+        )
+    return raw

@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 QUIET_SECONDS = 5.0
 """After so long without a message the server is asked whether it is there; it has as long to answer."""
 
+_TEXT_BYTES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -20,8 +22,8 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The data as text; what is no UTF-8 is none of ours, and must not stop who reads it."""
-        return self.data.decode(errors="replace")
+        """The data as text; what is long or no UTF-8 is none of ours, and must not stop who reads it."""
+        return self.data[:_TEXT_BYTES].decode(errors="replace")
 
 
 async def messages(redis: Redis, *channels: str) -> AsyncGenerator[Message | None]:

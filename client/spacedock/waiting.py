@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from spacedock import jobs as records
 from spacedock import keys, wire
 from spacedock.connection import OUTAGES
-from spacedock.errors import ResultDeletedError
+from spacedock.errors import ResultDeletedError, WireError
 from spacedock.events import Event
 from spacedock.result import JobResult
 from spacedock.subscription import messages
@@ -169,6 +169,8 @@ async def events(redis: Redis, job_id: str, opened: asyncio.Event | None = None)
                 if (await records.status(redis, job_id)).state.terminal:
                     return
             elif message.channel == channel:
-                yield wire.decode(Event, message.data)
+                # What is no event is somebody else's: the job goes on.
+                with suppress(WireError):
+                    yield wire.decode(Event, message.data, wire.MAX_EVENT_BYTES)
             elif message.text == job_id:
                 return

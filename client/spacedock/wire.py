@@ -11,6 +11,18 @@ from spacedock.errors import WireError
 
 VERSION = 1
 
+MAX_REQUEST_BYTES = 2**20 + 2**16
+"""Of a job's request without its files: a worker reads so much in at most 60 ms, whatever it holds."""
+
+MAX_CALL_BYTES = MAX_REQUEST_BYTES + 2**16
+"""Of a control call, which may hold a request."""
+
+MAX_EVENT_BYTES = 2**16
+MAX_BYTES = 2**26
+"""Of anything else: results and replies."""
+
+_SHOWN_ERRORS, _SHOWN_LENGTH = 5, 200
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -32,8 +44,13 @@ def encode_repaired(message: BaseModel) -> bytes:
         return body.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def decode(kind: type[Model], raw: bytes | str) -> Model:
-    """Read a message. Raises WireError where it is not JSON, of an unknown version, or not a `kind`."""
+def decode(kind: type[Model], raw: bytes | str, most: int = MAX_BYTES) -> Model:
+    """Read a message of at most `most` bytes.
+
+    Raises WireError where it is longer, not JSON, of an unknown version, or not a `kind`.
+    """
+    if len(raw) > most:
+        raise too_large(kind.__name__, most)
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -51,15 +68,19 @@ def decode(kind: type[Model], raw: bytes | str) -> Model:
         raise WireError(f"not a {kind.__name__}: {describe(error)}") from None
 
 
+def too_large(what: str, most: int) -> WireError:
+    """The error for a message that nobody reads, as it has more than `most` bytes."""
+    return WireError(f"the {what} is over the limit of {most // 2**20 or most / 2**20:.3g} MB")
+
+
 def describe(error: ValidationError) -> str:
     """Say in one line what is wrong, without repeating the values (they may hold prompts)."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {_reason(item['msg'])}"
-        if item["loc"]
-        else _reason(item["msg"])
-        for item in error.errors(include_url=False, include_input=False)
-    )
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    shown = [_fault(item["loc"], item["msg"]) for item in errors[:_SHOWN_ERRORS]]
+    more = [f"and {len(errors) - len(shown)} more"] if len(errors) > len(shown) else []
+    return "; ".join(shown + more)
 
 
-def _reason(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _fault(place: tuple[int | str, ...], message: str) -> str:
+    reason = message.removeprefix("Value error, ")
+    return f"{'.'.join(map(str, place))[:_SHOWN_LENGTH]}: {reason}" if place else reason

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from spacedock.errors import SpacedockError
 from spacedock.result import ErrorKind, Stage
+
+_T = TypeVar("_T")
 
 
 class StepError(SpacedockError):
@@ -41,6 +45,48 @@ class TryAgainError(StepError):
 class HostBusyError(StepError):
     """This host has no room for the Space now; that is not the Space's fault, and it may have some later."""
 
+    def copy(self, message: str | None = None) -> HostBusyError:
+        """The same, as `StepError.copy`."""
+        return HostBusyError(self.stage, self.kind, message or str(self), ours=self.ours, host=self.host)
+
+
+def tells_full_disk(said: str) -> bool:
+    """Whether these words tell of a disk without room."""
+    return "no space left on device" in said.lower()
+
+
+def full_disk(stage: Stage, what: str) -> HostBusyError:
+    """The error for what failed because this host's disk is full."""
+    message = f"{what}: this host's disk is full. Free some of it, such as by `spacedock cleanup --images`."
+    return HostBusyError(stage, ErrorKind.OUT_OF_DISK, message)
+
 
 class GiveBackError(SpacedockError):
     """Trouble that is ours keeps the job from its result; it goes back to the queue, and runs again later."""
+
+
+class EscapedError(SpacedockError):
+    """Something was raised that is no Exception, such as SystemExit; its kind is the message."""
+
+
+async def contained(work: Awaitable[_T]) -> _T:
+    """What the work returns or raises; what would end its task's owner, or the loop, is an EscapedError.
+
+    A cancellation that somebody asked of this task goes on.
+    """
+    try:
+        return await work
+    except Exception:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise EscapedError(type(error).__name__) from error
+    except BaseException as error:
+        raise EscapedError(type(error).__name__) from error
+
+
+def kind_of(error: Exception) -> str:
+    """The error's kind for a message that must not quote it."""
+    return str(error) if isinstance(error, EscapedError) else type(error).__name__

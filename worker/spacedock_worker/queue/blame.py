@@ -27,7 +27,7 @@ local function said(key)
   local text = redis.pcall('GET', key)
   return type(text) == 'string' and text or nil
 end
-local function count(words) return select(2, string.gsub(words or '', '%S+', '')) end
+local function count(words) return select(2, string.gsub(string.sub(words or '', 1, 4096), '%S+', '')) end
 local function suspected(deaths, losses)
   return count(deaths) >= {SUSPECT_DEATHS}, (tonumber(losses or 0) or 0) >= {SUSPECT_LOSSES}
 end

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spacedock import keys
+from spacedock import keys, wire
 from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import LOST_LUA, MAX_TRIES, SUSPECT_LUA, SUSPECT_NEEDS
+
+_MOST_DEFINITION_BYTES = 4096
+"""Of arq's definition of a job: ours has 60."""
 
 CLAIM = atomic(
     SUSPECT_LUA
@@ -19,10 +22,22 @@ local seconds = now[1] .. '.' .. string.format('%06d', now[2])
 local claimed, page, free, me, suspects = {{}}, 100, tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[5])
 local function waiting(id)
   local job = '{keys.JOB}' .. id
-  if not string.find(id, '^[%w_-]+$') or redis.call('TYPE', job).ok ~= 'hash' then return nil end
+  if #id > 200 or not string.find(id, '^[%w_-]+$') or redis.call('TYPE', job).ok ~= 'hash' then return nil end
   local row = redis.call(
-    'HMGET', job, 'request', 'submitted', 'cancel', 'state', 'waits', 'worker', 'deaths', 'losses')
+    'HMGET', job, 'state', 'submitted', 'cancel', 'state', 'waits', 'worker', 'deaths', 'losses')
   if row[4] == 'queued' or row[4] == 'running' then return row end
+end
+-- 1 where it is larger than any that a client sends: nobody shall have to read it.
+local function request(id)
+  local job = '{keys.JOB}' .. id
+  if redis.call('HSTRLEN', job, 'request') > {wire.MAX_REQUEST_BYTES} then return 1 end
+  return redis.call('HGET', job, 'request')
+end
+local function drop_rubbish(id)
+  local size = redis.pcall('STRLEN', '{keys.ARQ_JOB}' .. id)
+  if type(size) == 'table' or size > {_MOST_DEFINITION_BYTES} then
+    redis.call('DEL', '{keys.ARQ_JOB}' .. id)
+  end
 end
 local function settle(id, row)
   local tries = '{keys.arq_retry("")}' .. id
@@ -56,11 +71,17 @@ for offset = 0, ARGV[1] - 1, page do
         redis.call('DEL', '{keys.IN_PROGRESS}' .. id, '{keys.ARQ_JOB}' .. id, '{keys.arq_retry("")}' .. id)
       elseif row[6] == me or settle(id, row) and may_run(id, row) then
         redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me)
-        claimed[#claimed + 1] = {{id, row[1], row[2], row[3], count(row[7]), row.suspect or false}}
+        drop_rubbish(id)
+        local submitted = string.sub(row[2] or '', 1, 40)
+        claimed[#claimed + 1] = {{
+          id, request(id), submitted, row[3] and 1 or false, count(row[7]), row.suspect or false}}
         if #claimed == free then return {{seconds, claimed}} end
       else
         redis.call('DEL', '{keys.IN_PROGRESS}' .. id)
       end
+    elseif redis.call('PTTL', '{keys.IN_PROGRESS}' .. id) == -1 then
+      -- No lease of ours: they all end.
+      redis.call('DEL', '{keys.IN_PROGRESS}' .. id)
     end
   end
   if #ids < page then break end
@@ -72,7 +93,11 @@ return {{seconds, claimed}}
     "'ZADD', KEYS[1], 'XX', 0, '0'",
     f"'SET', '{keys.IN_PROGRESS}0', ARGV[3], 'NX', 'PX', ARGV[4]",
     f"'TYPE', '{keys.JOB}0'",
-    f"'HMGET', '{keys.JOB}0', 'request'",
+    f"'PTTL', '{keys.IN_PROGRESS}0'",
+    f"'STRLEN', '{keys.ARQ_JOB}0'",
+    f"'HMGET', '{keys.JOB}0', 'state'",
+    f"'HSTRLEN', '{keys.JOB}0', 'request'",
+    f"'HGET', '{keys.JOB}0', 'request'",
     f"'HSET', '{keys.JOB}0', 'state', 'running'",
     f"'HDEL', '{keys.JOB}0', 'waits'",
     f"'GET', '{keys.arq_retry('0')}'",
@@ -87,11 +112,12 @@ return {{seconds, claimed}}
 class Claimed:
     """A job that is ours to run: its raw request, seconds spent in the queue, and whether to stop at once.
 
-    `deaths` counts the workers that died while they executed it. A `suspect` is the only one in hand.
+    `request` is None where it is too large to be read. `deaths` counts the workers that died while they
+    executed it. A `suspect` is the only one in hand.
     """
 
     id: str
-    request: bytes
+    request: bytes | None
     queued: float
     cancel_asked: bool
     deaths: int = 0
@@ -101,18 +127,19 @@ class Claimed:
 def claimed(
     now: bytes,
     job_id: bytes,
-    request: bytes | None,
-    submitted: bytes | None,
-    cancel: bytes | None,
+    request: bytes | int | None,
+    submitted: bytes,
+    cancel: int | None,
     deaths: int,
     suspect: int | None,
 ) -> Claimed:
     """What a row of the script's answer says."""
     waited = _waited(submitted, now)
-    return Claimed(job_id.decode(), request or b"", waited, cancel is not None, deaths, bool(suspect))
+    readable = None if isinstance(request, int) else request or b""
+    return Claimed(job_id.decode(), readable, waited, cancel is not None, deaths, bool(suspect))
 
 
-def _waited(submitted: bytes | None, now: bytes) -> float:
+def _waited(submitted: bytes, now: bytes) -> float:
     """Seconds in the queue; none where somebody else's rubbish stands for the time of submission."""
     try:
         return max(0.0, float(now) - float(submitted or now))

@@ -6,6 +6,7 @@ import json
 from enum import IntEnum
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from spacedock import keys, wire
 from spacedock.events import Event
@@ -176,8 +177,12 @@ class JobStore:
                     args=[self.worker_id, LEASE_MS],
                     client=pipe,
                 )
-            answers = await pipe.execute()
-        return {job_id: LeaseState(answer) for job_id, answer in zip(job_ids, answers[1:], strict=True)}
+            answers = await pipe.execute(raise_on_error=False)
+        # The record of one job may be anything: that is no trouble of the others.
+        if trouble := next((a for a in answers if isinstance(a, Exception) and not overwritten(a)), None):
+            raise trouble
+        states = [LeaseState.LOST if isinstance(a, Exception) else LeaseState(a) for a in answers[1:]]
+        return dict(zip(job_ids, states, strict=True))
 
     async def at_work(self, job_id: str, executed: bool) -> None:
         """Note whether the job is being executed now, or only waits: a worker's death is charged by it."""
@@ -202,18 +207,16 @@ class JobStore:
         job_id = result.id
         places = [ref.place for ref in result.output.files]
         books = [keys.arq_in_progress(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
-        written = await self._finish(
-            keys=[keys.job(job_id), *books, *map(keys.payload, places)],
-            args=[
-                self.worker_id,
-                job_id,
-                result.state.value,
-                raw,
-                KEEP_RESULT_S,
-                KEEP_PRIVATE_S,
-                " ".join(places),
-            ],
-        )
+        args = [self.worker_id, job_id, result.state.value, raw, KEEP_RESULT_S, KEEP_PRIVATE_S]
+        try:
+            written = await self._finish(
+                keys=[keys.job(job_id), *books, *map(keys.payload, places)],
+                args=[*args, " ".join(places)],
+            )
+        except ResponseError as error:
+            if not overwritten(error):
+                raise
+            return False
         return bool(written)
 
     async def tell(self, event: Event) -> None:
@@ -228,9 +231,16 @@ class JobStore:
         await self._redis.delete(keys.worker(self.worker_id))
 
 
-def readable_request(raw: bytes) -> JobRequest:
-    """The request of a job. Raises WireError."""
-    return wire.decode(JobRequest, raw)
+def overwritten(error: Exception) -> bool:
+    """Whether something else than a job stands where its record was."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
+def readable_request(raw: bytes | None) -> JobRequest:
+    """The request of a job; None is one that is too large. Raises WireError."""
+    if raw is None:
+        raise wire.too_large("job's request", wire.MAX_REQUEST_BYTES)
+    return wire.decode(JobRequest, raw, wire.MAX_REQUEST_BYTES)
 
 
 def job_serializer(value: object) -> bytes:

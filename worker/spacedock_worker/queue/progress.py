@@ -19,6 +19,7 @@ Emit = Callable[[Stage, str, str, str | None], None]
 """Announces a stage of whom, with a short message and the answer's text so far."""
 
 _WAITING = 100
+_NAME_CHARS, _MESSAGE_CHARS, _PARTIAL_CHARS = 300, 1000, 4000
 _CLOSE_SECONDS = 2.0
 
 
@@ -35,7 +36,14 @@ class ProgressPublisher:
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
         if not self._events.full():
-            event = Event(job_id=self._job_id, stage=stage, name=name, message=message, partial=partial)
+            end = partial and partial[-_PARTIAL_CHARS:]
+            event = Event(
+                job_id=self._job_id,
+                stage=stage,
+                name=name[:_NAME_CHARS],
+                message=message[:_MESSAGE_CHARS],
+                partial=end,
+            )
             self._events.put_nowait(event)
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from spacedock import keys, wire
 from spacedock.connection import answer
 from spacedock.errors import WireError
 from spacedock.rpc import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Op, Reply, push_reply
+from spacedock_worker.errors import contained, kind_of
 from spacedock_worker.queue.patience import TROUBLE, through_outages
 
 log = structlog.get_logger()
@@ -70,7 +71,7 @@ class Controls:
         if taken is None:
             return
         try:
-            call = wire.decode(Call, taken[1])
+            call = wire.decode(Call, taken[1], wire.MAX_CALL_BYTES)
         except WireError as error:
             log.warning("control.unreadable", error=str(error))
             return
@@ -98,14 +99,14 @@ class Controls:
         said = _Said()
         try:
             async with self._heard(call, said), lane.room, asyncio.timeout(lane.seconds) as limit:
-                return _encoded(await self._handle(call, self._redis, said))
+                return _encoded(await contained(self._handle(call, self._redis, said)))
         except Exception as error:
             # A fault of ours, or of a file of ours, is the call's answer.
             if isinstance(error, TimeoutError) and limit.expired():
                 late = f"the call did not end within {lane.seconds:g} s and was stopped"
                 return _encoded(Reply(error=late))
             log.exception("control.fault", op=call.op.value)
-            fault = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
+            fault = f"a fault in Spacedock ({kind_of(error)}); the worker's log has the details"
             return _encoded(Reply(error=fault))
 
     @asynccontextmanager

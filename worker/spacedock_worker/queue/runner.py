@@ -16,7 +16,7 @@ from spacedock.errors import WireError
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
-from spacedock_worker.errors import GiveBackError
+from spacedock_worker.errors import GiveBackError, contained, kind_of
 from spacedock_worker.queue.blame import MAX_TRIES
 from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import JobStore, readable_request
@@ -146,7 +146,7 @@ class JobRunner:
             raise
         except Exception as error:
             log.exception("job.fault", job_id=hold.claimed.id)
-            message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
+            message = f"a fault in Spacedock ({kind_of(error)}); the worker's log has the details"
             return ended(hold.claimed.id, JobState.FAILED, ErrorKind.INTERNAL, message, request.labels)
 
     async def _result_of(self, hold: _Hold, request: JobRequest) -> JobResult:
@@ -166,7 +166,7 @@ class JobRunner:
 
     async def _handle(self, hold: _Hold, job: TakenJob) -> JobResult:
         publisher = ProgressPublisher(self._store, job.id)
-        hold.work = asyncio.ensure_future(self._handler(job, publisher.tell))
+        hold.work = asyncio.create_task(contained(self._handler(job, publisher.tell)))
         try:
             return await hold.work
         except asyncio.CancelledError:
