@@ -141,6 +141,12 @@ async def test_an_endless_answer_is_cut(catalogue: Catalogue, hub: HubDouble) ->
         await catalogue.search("speech")
 
 
+async def test_an_answer_of_many_small_parts_is_not_read(catalogue: Catalogue, hub: HubDouble) -> None:
+    hub.odd = b"[" + b"[]," * 110_000 + b"[]]"
+    with pytest.raises(HubOddError, match="too many lists and objects"):
+        await catalogue.search("speech")
+
+
 async def test_an_answer_is_not_unpacked(catalogue: Catalogue, hub: HubDouble) -> None:
     hub.odd, hub.packed = gzip.compress(b" " * (32 * 2**20)), True
     with pytest.raises(HubOddError, match="packed"):

@@ -174,3 +174,21 @@ async def test_the_log_of_a_failed_step_holds_no_prompt() -> None:
         await walked(Takes({"second"}), FIRST, SECOND)
     assert [log["event"] for log in logs] == ["step.failed"]
     assert "secret" not in str(logs)
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit(3), KeyboardInterrupt(), BaseExceptionGroup("x", [SystemExit()])]
+)
+async def test_what_is_no_exception_is_its_steps_failure_too(raised: BaseException) -> None:
+    outcome = await walked(Takes({"second"}, {"first": raised}), FIRST, SECOND)
+    assert outcome.attempts[0].error is not None
+    assert outcome.attempts[0].error.kind is ErrorKind.INTERNAL
+    assert type(raised).__name__ in outcome.attempts[0].error.message
+    assert outcome.answered is not None
+
+
+async def test_what_a_step_says_of_its_failure_is_bounded() -> None:
+    long = StepError(Stage.CALL, ErrorKind.APP_ERROR, "\ud800" * 10**6)
+    outcome = await walked(Takes({"second"}, {"first": long}), FIRST, SECOND)
+    assert outcome.attempts[0].error is not None
+    assert len(outcome.attempts[0].error.message) == 4000

@@ -24,6 +24,9 @@ from spacedock_worker.hub.errors import HubBrokenError, HubLimitedError, HubOddE
 MOST_BYTES = 4 * 2**20
 """What one answer may have; a page of a hundred Spaces has some 200 kB."""
 
+MOST_NESTS = 100_000
+"""Lists and objects in it: to read many holds up the whole worker, whose lock Python keeps meanwhile."""
+
 _UNTOLD_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
 
@@ -136,12 +139,15 @@ class _Short(httpx2.SyncByteStream):
         self._stream, self._bounds = stream, bounds
 
     def __iter__(self) -> Iterator[bytes]:
-        count = 0
+        count = nests = 0
         for part in self._stream:
             self._bounds.left()
             count += len(part)
             if count > MOST_BYTES:
                 raise HubOddError(f"it has more than {MOST_BYTES // 2**20} MB")
+            nests += part.count(b"[") + part.count(b"{")
+            if nests > MOST_NESTS:
+                raise HubOddError("it holds too many lists and objects")
             yield part
 
     def close(self) -> None:

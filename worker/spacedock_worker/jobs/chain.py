@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -17,6 +18,8 @@ from spacedock_worker.jobs.redaction import discreet, withheld
 
 log = structlog.get_logger()
 
+
+_SAID_CHARS = 4000
 
 EmitStep = Callable[[Stage, str, str, str | None], None]
 """Tells whoever watches: a stage of whom, a message, and the answer's text so far."""
@@ -91,7 +94,7 @@ async def run_chain(
         if isinstance(taken, StepAnswer):
             attempts.append(_attempt(item, context.stage, started))
             return Outcome(tuple(attempts), Timings(**context.seconds), taken)
-        said = withheld(taken) if request.privacy else str(taken)
+        said = withheld(taken) if request.privacy else str(taken)[:_SAID_CHARS]
         failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
         attempts.append(_attempt(item, taken.stage, started, failure))
         tell(taken.stage, item.name, f"no answer ({taken.kind.value.replace('_', ' ')})", None)
@@ -119,7 +122,10 @@ async def _taken(
             # The host stopped what the step used: that says nothing of the Space, nor of the job.
             raise GiveBackError(str(error)) from error
         return error
-    except Exception as error:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        # Also what is no Exception, such as SystemExit, which would end the worker.
         log.exception("step.fault", step=step.name, stage=context.stage.value)
         message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
         return StepError(context.stage, ErrorKind.INTERNAL, message, ours=True)
