@@ -50,7 +50,7 @@ class DaemonSettings(BaseModel):
     secrets_dir: Path | None = None
     lock: Path | None = None
     max_jobs: int = Field(default=128, ge=1)
-    drain_seconds: float = Field(default=30.0, ge=0)
+    drain_seconds: float = Field(default=30.0, ge=0, le=86_400)
     images: ImageSettings = ImageSettings()
     containers: ContainerSettings
     models: tuple[ModelEndpoint, ...] = ()

@@ -29,8 +29,8 @@ class SmolLMSettings(BaseModel):
     parallel: int = Field(default=2, ge=1, le=64)
     threads: int = Field(default=0, ge=0)
     idle_seconds: float = Field(default=300.0, gt=0)
-    load_seconds: float = Field(default=120.0, gt=0)
-    fetch_seconds: float = Field(default=1800.0, gt=0)
+    load_seconds: float = Field(default=120.0, gt=0, le=7200)
+    fetch_seconds: float = Field(default=1800.0, gt=0, le=86_400)
 
 
 class ServerJob(BaseModel):

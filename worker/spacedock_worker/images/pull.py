@@ -10,7 +10,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 from spacedock_worker.images.oci.credentials import Credentials
 from spacedock_worker.images.oci.manifest import ImageManifest, Platform
 from spacedock_worker.images.oci.reference import Reference
@@ -113,6 +113,8 @@ class Pull:
 
 
 def _failed(reference: Reference, why: str) -> StepError:
+    if tells_full_disk(why):
+        return full_disk(Stage.PULL, f"image {reference} cannot be pulled")
     return StepError(
         Stage.PULL,
         ErrorKind.PULL_FAILED,

@@ -34,8 +34,8 @@ class ImageSettings(BaseModel):
     ca_bundle: Path | None = None
     extra_index_url: str | None = None
     system_packages: tuple[str, ...] = SYSTEM_PACKAGES
-    pull_timeout: float = Field(default=1800.0, gt=0)
-    build_timeout: float = Field(default=1800.0, gt=0)
+    pull_timeout: float = Field(default=1800.0, gt=0, le=86_400)
+    build_timeout: float = Field(default=1800.0, gt=0, le=86_400)
     build_memory: int = Field(default=4 * 2**30, ge=2**28)
     max_builds: int = Field(default=2, ge=1)
     image_budget: int | None = Field(default=None, ge=0)

@@ -16,6 +16,7 @@ from spacedock.states import JobState
 from spacedock_worker.containers import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
+from spacedock_worker.jobs.host_room import once_there_is_room
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.outputs import apart, output_of, store_files
 from spacedock_worker.jobs.plan import SpaceStep, Step
@@ -63,7 +64,8 @@ class JobHandler:
             if isinstance(step, SpaceStep):
                 mine = repository if step.entry is planned.chosen else None
                 asking = partial(self._spaces.take, step.entry, request, load, mine, context)
-                answer = await self._engine.through_restart(asking)
+                restarting = partial(self._engine.through_restart, asking)
+                answer = await once_there_is_room(restarting, context)
             else:
                 answer = await self._models.take(
                     step, planned.models[step.name], request, await load(), context

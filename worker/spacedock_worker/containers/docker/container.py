@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError, stopped_by_engine
 from spacedock_worker.containers.docker.log_tail import last_words
 from spacedock_worker.errors import StepError
 
@@ -25,6 +25,7 @@ _LOG_LINES = 10
 _LOOK_SECONDS = 2.0
 _AWAY_SECONDS = 10.0
 KILLED = 137
+_TERMINATED = 143
 """The exit code of a process that was killed by force, for want of memory too."""
 
 _NOT_FOUND = 404
@@ -43,6 +44,7 @@ class RunningContainer:
         self.peak_memory: int | None = None
         self._pending: asyncio.Task[Any] | None = None
         self._removed = False
+        self._outages = engine.outages
         self._notified = asyncio.Event()
         self._verdict: tuple[ErrorKind, str] | None = None
 
@@ -125,15 +127,23 @@ class RunningContainer:
         raise StepError(Stage.START, ErrorKind.START_FAILED, f"the container got no address on {network}.")
 
     async def death(self, stage: Stage) -> StepError | None:
-        """`out_of_memory` or `crashed`, with the last words, where the container does not run; else None."""
+        """`out_of_memory` or `crashed`, with the last words, where the container does not run; else None.
+
+        `docker_unavailable` where the engine stopped meanwhile: it stops all containers first.
+        """
         if (verdict := self.verdict(stage)) is not None:
             return verdict
         found = await self._inspect(stage)
         state = (found or {}).get("State") or {}
         if state.get("Running"):
+            self._outages = self._engine.outages
             return None
         if found is None:
             return StepError(stage, ErrorKind.CRASHED, "the container is gone: somebody removed it.")
+        if self._outages != self._engine.outages or (
+            ended_from_outside(state) and await self._engine.leaving()
+        ):
+            return stopped_by_engine(stage)
         words = await self.words()
         said = f" Its last words:\n{words}" if words else " It said nothing."
         if state.get("OOMKilled") or state.get("ExitCode") == KILLED:
@@ -235,3 +245,8 @@ class RunningContainer:
             if error.status == _NOT_FOUND:
                 return None
             raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}. Try `docker info`.") from error
+
+
+def ended_from_outside(state: Mapping[str, Any]) -> bool:
+    """Whether the container may have been stopped, as an engine does that stops itself."""
+    return state.get("ExitCode") in (KILLED, _TERMINATED) and not state.get("OOMKilled")

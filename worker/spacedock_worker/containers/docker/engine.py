@@ -53,6 +53,7 @@ class Engine:
 
     `docker_host` is an address such as `unix:///var/run/docker.sock`; None lets aiodocker look where the
     docker command looks (DOCKER_HOST, the current context, the usual sockets). Connects at the first call.
+    `outages` counts how often it could not be reached.
     Every stream has connections of its own: an abandoned one cannot use up those of the calls.
     """
 
@@ -62,6 +63,8 @@ class Engine:
         self._dialect: Dialect | None = None
         self._silent = False
         self._was_there = False
+        self._left: list[Docker] = []
+        self.outages = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,8 +76,11 @@ class Engine:
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
-        client, self._calls = self._calls, None
-        if client is not None:
+        clients, self._left = self._left, []
+        if self._calls is not None:
+            clients.append(self._calls)
+            self._calls = None
+        for client in clients:
             await client.close()
 
     @asynccontextmanager
@@ -136,6 +142,26 @@ class Engine:
                 raise
             log.info("engine.back", stage=error.stage.value)
         return await work()
+
+    async def leaving(self) -> bool:
+        """Whether the engine takes no new connections: one that stops goes on with those that it has.
+
+        Calls take new connections from then on.
+        """
+        try:
+            client = _open(self.docker_host)
+            try:
+                await self._asked(client, Stage.CALL, _SILENT_SECONDS)
+                return False
+            finally:
+                await client.close()
+        except (StepError, DockerError, aiohttp.ClientError, OSError):
+            if self._calls is not None:
+                # Others may be in the middle of a call.
+                self._left.append(self._calls)
+                self._calls = None
+            self._dialect = None
+            return True
 
     async def _back(self) -> bool:
         end = monotonic() + BACK_SECONDS
@@ -202,6 +228,7 @@ class Engine:
     def _away(self, stage: Stage, why: str) -> StepError:
         """The engine cannot be reached: the one that comes back may be another."""
         self._dialect = None
+        self.outages += 1
         return _unavailable(stage, why)
 
 
@@ -223,6 +250,11 @@ def _open(docker_host: str | None) -> Docker:
     except (AssertionError, ValueError) as error:
         # aiodocker asserts that there is an address: without one, no engine is installed here.
         raise DockerError(_UNREACHABLE, str(error) or "no Docker socket was found") from error
+
+
+def stopped_by_engine(stage: Stage) -> StepError:
+    """The error for a container that ended because its engine stopped."""
+    return _unavailable(stage, "it stopped, and the container with it")
 
 
 def _unavailable(stage: Stage, why: str) -> StepError:

@@ -13,8 +13,13 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.archive import pack
 from spacedock_worker.containers.docker.collect import collect
-from spacedock_worker.containers.docker.container import KILLED, START_SECONDS, RunningContainer
-from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.container import (
+    KILLED,
+    START_SECONDS,
+    RunningContainer,
+    ended_from_outside,
+)
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError, stopped_by_engine
 from spacedock_worker.containers.docker.log_tail import last_words
 from spacedock_worker.containers.docker.streams import Streams, attached
 from spacedock_worker.containers.docker.task import (
@@ -82,6 +87,8 @@ class TaskRun:
             started = now()
             on_progress("running")
             state = await self._ended(draining)
+            if ended_from_outside(state) and await self._engine.leaving():
+                raise stopped_by_engine(Stage.CALL)
             seconds = now() - started
             await _read_to_the_end(draining)
             completed = self._completed(state, streams, broken=not draining.done())

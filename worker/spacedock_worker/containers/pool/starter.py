@@ -28,7 +28,7 @@ from spacedock_worker.containers.pool.timings import StartHistory, StartLimits, 
 from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 
 log = structlog.get_logger()
 
@@ -241,6 +241,8 @@ class Starter:
         self.host_fault = None
 
     async def _refused(self, spec: ContainerSpec, error: EngineRefusedError) -> StepError:
+        if tells_full_disk(error.message):
+            return full_disk(Stage.START, f"the container of {spec.space} cannot be started")
         said = None
         if error.status not in (_NOT_FOUND, _CONFLICT):
             said = await self._refusal_of_any(spec)

@@ -17,7 +17,7 @@ from aiohttp import ClientTimeout
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.log_tail import last_words
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.progress import build_progress
 from spacedock_worker.images.pull import inspect
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 _KEPT_CHUNKS = 200
 _SHOWN_LINES = 15
 _KILLED = "returned a non-zero code: 137"
+_COMMAND_FAILED = "The command "
 _NOISE = (" ---> ", "Removing intermediate container", "Step ")
 
 
@@ -66,6 +67,8 @@ async def build(
         why = f"not built after {limits.seconds:g} s (`images.build_timeout`)"
         raise _failed(tag, said, why) from error
     except EngineRefusedError as error:
+        if tells_full_disk(error.message) and not error.message.startswith(_COMMAND_FAILED):
+            raise full_disk(Stage.BUILD, f"{tag} cannot be built") from error
         killed = _KILLED in error.message
         hint = f" (killed; a step may take {limits.memory / 2**30:g} GB, see `images.build_memory`)"
         raise _failed(tag, said, error.message + (hint if killed else "")) from error

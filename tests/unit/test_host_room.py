@@ -1,0 +1,80 @@
+"""What this host lacks for a while is waited for within a bound, and is no fault of the Space."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.machine.gpu import Device, GpuTable
+from spacedock_worker.containers.pool.history import blameless
+from spacedock_worker.errors import HostBusyError, StepError
+from spacedock_worker.images.oci.reference import parse_reference
+from spacedock_worker.images.pull import _failed
+from spacedock_worker.jobs import host_room
+from spacedock_worker.jobs.chain import StepContext
+from spacedock_worker.jobs.host_room import once_there_is_room
+
+
+def context(told: list[tuple[Stage, str]]) -> StepContext:
+    """A step's context that notes what is told."""
+    return StepContext(lambda stage, name, message, partial: told.append((stage, message)), "own/space")
+
+
+def taken_gpu() -> HostBusyError:
+    """What a Space hears whose GPU another one has."""
+    table, present = GpuTable(), [Device(0, "GPU-0", 2**34, 2**34)]
+    table.give("first", 1, present)
+    with pytest.raises(HostBusyError) as busy:
+        table.give("second", 1, present)
+    return busy.value
+
+
+TROUBLES: dict[str, Callable[[], Exception]] = {
+    "gpu": taken_gpu,
+    "gpu-as-told-to-waiters": lambda: taken_gpu().copy(),
+    "pull": lambda: _failed(parse_reference("own/image"), "write /var/lib/x: No space left on device"),
+    "file": lambda: OSError(errno.ENOSPC, "No space left on device"),
+    "quota": lambda: OSError(errno.EDQUOT, "Disk quota exceeded"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_a_step_waits_for_what_its_host_lacks(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_room, "PAUSE_SECONDS", 0.0)
+    told: list[tuple[Stage, str]] = []
+    tries: list[None] = []
+
+    async def work() -> str:
+        tries.append(None)
+        if len(tries) < 3:
+            raise TROUBLES[trouble]()
+        return "answer"
+
+    assert await once_there_is_room(work, context(told)) == "answer"
+    assert [stage for stage, _ in told] == [Stage.WAIT, Stage.WAIT]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_but_not_for_ever(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_room, "WAIT_SECONDS", -1.0)
+
+    async def work() -> str:
+        raise TROUBLES[trouble]()
+
+    with pytest.raises(HostBusyError) as busy:
+        await once_there_is_room(work, context([]))
+    assert blameless(busy.value)
+    if "gpu" not in trouble:
+        assert busy.value.kind is ErrorKind.OUT_OF_DISK
+        assert "this host's disk is full. Free some of it" in str(busy.value)
+
+
+async def test_what_is_the_spaces_own_is_not_waited_for() -> None:
+    async def work() -> str:
+        raise StepError(Stage.CALL, ErrorKind.OUT_OF_DISK, "it wrote more than its limit")
+
+    with pytest.raises(StepError, match="more than its limit"):
+        await once_there_is_room(work, context([]))
