@@ -7,8 +7,9 @@ bin=.venv/bin
 durations=()
 
 # The tests of these files measure what other work on the machine would change, so each runs alone:
-# test_kills looks for what a killed worker leaves on the whole machine; test_queue_rounds has bars in seconds.
-alone=(tests/acceptance/test_kills.py tests/integration/queue/test_queue_rounds.py)
+# test_kills looks for what a killed worker leaves on the whole machine; test_queue_rounds has bars in seconds;
+# test_storms draws a seed anew, which processes side by side would do each for itself.
+alone=(tests/acceptance/test_kills.py tests/acceptance/test_storms.py tests/integration/queue/test_queue_rounds.py)
 not_alone=("${alone[@]/#/--ignore=}")
 
 # Runs a command as a phase: phase NAME COMMAND…
