@@ -22,6 +22,7 @@ import pytest
 from redis.asyncio import Redis
 
 from spacedock.connection import connect
+from spacedock.errors import BadRequestError
 from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import Stage
@@ -377,6 +378,37 @@ async def test_other_code_under_a_name_begins_without_the_cache_that_is_there(
     other = {"name": name, "entry": {"docker_image": "other:1"}, "options": {"replace": known}}
     assert (await answer(host, redis, Op.ADD, pool, **other)).error is None
     assert not await host.has(f"volumes/{volume}")
+
+
+async def test_no_client_names_the_image_of_another_space(
+    host: Host, redis: Redis, name: str, engine: Engine
+) -> None:
+    image = await host.space(name)
+    pool: Pool[Any] = Pool(engine, host.settings.containers)
+    bare, retagged = image.id.removeprefix("sha256:"), f"{name}-by-hand:1"
+    async with engine.call(Stage.START) as docker:
+        await docker.images.tag(image.id, f"{name}-by-hand", tag="1")
+    tagless = image.reference.partition(":")[0]
+    names = (image.reference, f"docker.io/{image.reference}", f"{tagless}:other", retagged, image.id, bare)
+    try:
+        for named in (*names, bare[:12], bare[:1]):
+            with pytest.raises(BadRequestError, match="is another Space's|is an id"):
+                await answer(host, redis, Op.ADD, pool, name="eve", entry={"docker_image": named})
+        own = await answer(
+            host,
+            redis,
+            Op.ADD,
+            pool,
+            name=name,
+            entry={"docker_image": image.reference},
+            options={"replace": True},
+        )
+        other = await answer(host, redis, Op.ADD, pool, name="fay", entry={"docker_image": "not-here:1"})
+    finally:
+        async with engine.call(Stage.START) as docker:
+            await docker.images.delete(retagged)
+    assert (own.error, other.error) == (None, None)
+    assert "eve" not in host.registry.snapshot().spaces
 
 
 async def run(host: Host, name: str, pool: Pool[Any]) -> tuple[str | None, list[str]]:

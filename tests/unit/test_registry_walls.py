@@ -143,3 +143,40 @@ def test_no_name_of_the_registry_is_like_that_of_a_jobs_own_space(registry: Regi
     registry.path.write_text("spaces:\n  ./mood@0123: {docker_image: a}\n")
     snapshot = registry.snapshot()
     assert (snapshot.spaces, len(snapshot.warnings)) == ({}, 1)
+
+
+async def remove(registry: Registry, name: str) -> Reply:
+    desk = RegistryHandler(registry, registry.path.parent / "repositories")
+    async with connect("unix:///nowhere") as redis:
+        return await desk.answer(Call(id="1", op=Op.REMOVE, name=name), redis)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "network: false",
+        "cache: false",
+        "runtime: runsc",
+        "writable_root: false",
+        "memory: 512MB",
+        "cpus: 0.5",
+        "start_timeout: 10",
+        "secrets: [TOKEN]",
+        "auth: {username: a, password: xyzzy}",
+    ],
+)
+async def test_an_entry_with_walls_is_not_removed_by_a_client(registry: Registry, field: str) -> None:
+    registry.path.write_text(f"spaces:\n  one:\n    id: one\n    hub_id: ann/listen\n    {field}\n")
+    reply = await remove(registry, "one")
+    assert reply.error is not None
+    assert field.partition(":")[0] in reply.error
+    assert "the registry's file on the host" in reply.error
+    assert "xyzzy" not in reply.error
+    assert "one" in registry.snapshot().spaces
+    registry.remove("one")
+    assert registry.snapshot().spaces == {}
+
+
+async def test_an_entry_without_walls_is_removed(registry: Registry) -> None:
+    assert (await remove(registry, "plain")).error is None
+    assert "plain" not in registry.snapshot().spaces

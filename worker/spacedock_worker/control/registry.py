@@ -19,7 +19,7 @@ from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
-from spacedock_worker.registry.walls import is_other_code, settled
+from spacedock_worker.registry.walls import check_removable, is_other_code, settled
 
 _CLIENT_FIELDS = frozenset(
     {
@@ -94,7 +94,7 @@ class RegistryHandler:
         if call.op is Op.SHOW:
             return Reply(spaces={call.name: _row((await self._registry.fresh()).get(call.name))})
         if call.op is Op.REMOVE:
-            await asyncio.to_thread(self._registry.remove, call.name)
+            await asyncio.to_thread(self._registry.remove, call.name, check_removable)
             return Reply()
         given, whole = await self._fields(call, redis)
         before = (await self._registry.fresh()).spaces.get(call.name)

@@ -18,6 +18,7 @@ from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.containers.pool.view import PoolView, SpaceStatus
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.errors import StepError
+from spacedock_worker.images.build.borrowing import check_named
 
 _STATES = {"running": "running", "paused": "paused", "exited": "stopped"}
 
@@ -37,7 +38,9 @@ class SpacesHandler:
         self._cleaner, self._pool_view = cleaner, pool_view
 
     async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        """Do what the call asks."""
+        """Do what the call asks. Raises BadRequestError for an image that another Space was built as."""
+        if call.op is Op.ADD and (image := call.entry.get("docker_image")):
+            await check_named(self._inventory.engine, str(image), str(call.name))
         reply = await self._desk.answer(call, redis)
         if reply.error is not None or reply.not_found:
             return reply

@@ -40,6 +40,10 @@ RegistryChange = Callable[[str, Snapshot], tuple[str, SpaceEntry | None]]
 """From a text, and what it says, to the new text and the entry that is meant to be in it (None: none)."""
 
 
+def _anybody(entry: SpaceEntry) -> None:
+    """The host itself may remove any entry."""
+
+
 class Registry:
     """The registry in one YAML file; a bad entry does not hide the rest.
 
@@ -128,11 +132,11 @@ class Registry:
 
         return self._edit(name, change).get(name)
 
-    def remove(self, name: str) -> None:
-        """Remove a Space, from its categories as well. Raises SpaceNotFoundError."""
+    def remove(self, name: str, check: Callable[[SpaceEntry], None] = _anybody) -> None:
+        """Remove a Space, from its categories as well. Raises SpaceNotFoundError, and what `check` raises."""
 
         def drop(text: str, snapshot: Snapshot) -> tuple[str, None]:
-            snapshot.get(name)
+            check(snapshot.get(name))
             for category in [key for key, names in snapshot.categories.items() if name in names]:
                 text = writing.without_listed(text, category, name, self._reader.layout)
             return writing.without_entry(text, name, self._reader.layout), None

@@ -1,4 +1,4 @@
-"""What becomes of an entry when a client adds a Space of its name again: its walls stay (pure)."""
+"""What becomes of an entry that a client adds again, or removes: its walls stay (pure)."""
 
 from __future__ import annotations
 
@@ -50,6 +50,18 @@ def settled(
     after = {**(whole if other else {}), **kept, **named}
     _check(before, valid_entry(before.id, after), named)
     return after
+
+
+def check_removable(entry: SpaceEntry) -> None:
+    """Raise BadRequestError where a client may not remove the entry: its walls would go with it.
+
+    Whoever adds a Space of that name afterwards, or names its Hub id, would have none of them.
+    """
+    plain = SpaceEntry(id=entry.id)
+    up = [wall for wall in WALLS if _is_lower(wall, entry, plain)]
+    if up:
+        why = f"its entry sets {', '.join(up)}. Remove it from the registry's file on the host"
+        raise BadRequestError(f"Space '{entry.id}' cannot be removed from here: {why}")
 
 
 def is_other_code(before: SpaceEntry, named: Mapping[str, Any]) -> bool:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from spacedock.errors import BadRequestError
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.create_body import SPACE_LABEL
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.admission import ForbiddenError, Wants, examine_triggers
@@ -22,6 +24,7 @@ from spacedock_worker.images.settings import ImageSettings
 _RESOLVE_SECONDS = 5.0
 _OUR_BASE = re.compile(r"(?:(?:docker\.io|localhost)/)?spacedock/python(?::[\w.-]+)?")
 _OURS = re.compile(r"(?:[^/@]*/)?spacedock/(?!python[:@])")
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{1,64}")
 _ANOTHERS = "which is another Space's"
 _OUR_LABELS = "io.spacedock."
 
@@ -87,6 +90,27 @@ def _not_for_strangers(name: str, why: str) -> ForbiddenError:
     return ForbiddenError(
         f"it uses the image {name}, {why}. The setting `base_images` can allow it by its name"
     )
+
+
+async def check_named(engine: Engine, name: str, space: str) -> None:
+    """Whether a client may name that image as the one of this Space.
+
+    Raises BadRequestError for what was built for another Space, by whatever name; for an id, which may become
+    another's; and where the engine cannot say.
+    """
+    problem = f"Space '{space}': the image {name}"
+    if _ID.fullmatch(name):
+        raise BadRequestError(f"{problem} is an id, or may be taken for one: give its name with its tag")
+    try:
+        found = await inspect(engine, name, Stage.PULL)
+    except StepError as error:
+        raise BadRequestError(f"{problem} cannot be looked at ({error})") from error
+    labels = ((found or {}).get("Config") or {}).get("Labels") or {}
+    owner = labels.get(SPACE_LABEL)
+    if owner not in (None, space) or (_OURS.match(name) and owner is None):
+        raise BadRequestError(
+            f"{problem} is another Space's. Add that Space's repository with --dir or --hub"
+        )
 
 
 async def _check_name(name: str) -> None:
