@@ -59,6 +59,7 @@ FROM = "FROM python:3.11\n"
         "ENV H=ttp\nADD h$H://127.0.0.1/ /x",
         "ADD ${U:-http://127.0.0.1/} /x",
         'ADD ["$U", "/x"]',
+        'ADD ["\\u0068ttp\\u003a//127.0.0.1/", "/x"] and more',
         f"ONBUILD ADD {URL} /x",
         f"ONBUILD ONBUILD ADD {URL} /x",
         "RUN --network=host curl http://127.0.0.1",
@@ -137,6 +138,8 @@ def test_a_usual_dockerfile_is_taken(lines: str) -> None:
         ("ARG B=1\nFROM ${B:+spacedock/space-x}", {"spacedock/space-x"}, set()),
         ("FROM spacedock/\\\nspace-x", {"spacedock/space-x"}, set()),
         ("FROM a\nARG V=1\nARG V=2\n", {"a"}, set()),
+        ('ARG A="x B=python"\nFROM ${B:-spacedock/space-x}', {"spacedock/space-x"}, set()),
+        ("ARG A='x B=python' C=1\nFROM a:$C", {"a:1"}, set()),
     ],
 )
 def test_the_images_that_it_wants_are_found(text: str, bases: set[str], copied: set[str]) -> None:
@@ -156,11 +159,140 @@ def test_the_images_that_it_wants_are_found(text: str, bases: set[str], copied: 
         "FROM a?b",
         "FROM a\nCOPY --from=$X /x /x",
         "FROM [::1]:5000/x",
+        "ARG K=B\nARG $K=spacedock/space-x\nFROM ${B:-python}",
+        "ARG AB=python\nARG A=spacedock/\nFROM $A''B",
+        'ARG AB=python\nARG A=spacedock/\nFROM $A""B',
+        "ARG AB=python\nARG A=spacedock/\nFROM $A\\B",
+        "ARG AB=python\nARG A=spacedock/\nARG C=$A''B\nFROM $C",
+        "ARG A=x\\ B=python\nFROM ${B:-spacedock/space-x}",
+        "ARG 1spacedock=me\nFROM $1spacedock/space-x",
+        'ARG ["B=python"]"\nFROM ${B:-spacedock/space-x}',
+        "ARG A\u00b2=python\nFROM ${A\u00b2:-spacedock/space-x}",
     ],
 )
 def test_an_image_whose_name_cannot_be_judged_is_refused(text: str) -> None:
     with pytest.raises(ForbiddenError):
         examine(text)
+
+
+USUAL = {
+    "the Hub's own example": (
+        "FROM python:3.9\nRUN useradd -m -u 1000 user\nUSER user\n"
+        'ENV PATH="/home/user/.local/bin:$PATH"\nWORKDIR /app\n'
+        "COPY --chown=user ./requirements.txt requirements.txt\n"
+        "RUN pip install --no-cache-dir --upgrade -r requirements.txt\nCOPY --chown=user . /app\n"
+        'CMD ["uvicorn", "app:app", "--host", "0.0.0.0", "--port", "7860"]\n',
+        {"python:3.9"},
+    ),
+    "CUDA, a comment within RUN": (
+        "FROM nvidia/cuda:12.1.1-cudnn8-devel-ubuntu22.04\nARG DEBIAN_FRONTEND=noninteractive\n"
+        "RUN apt-get update && \\\n    apt-get install -y git \\\n    # for models\n    wget\n",
+        {"nvidia/cuda:12.1.1-cudnn8-devel-ubuntu22.04"},
+    ),
+    "uv's image copied from": (
+        "FROM python:3.12-slim-bookworm\nCOPY --from=ghcr.io/astral-sh/uv:latest /uv /bin/\nRUN uv sync\n",
+        {"python:3.12-slim-bookworm", "ghcr.io/astral-sh/uv:latest"},
+    ),
+    "uv's image, cache mounts": (
+        "FROM ghcr.io/astral-sh/uv:python3.12-bookworm-slim\n"
+        "RUN --mount=type=cache,target=/root/.cache/uv \\\n"
+        "    --mount=type=bind,source=uv.lock,target=uv.lock \\\n    uv sync\n",
+        {"ghcr.io/astral-sh/uv:python3.12-bookworm-slim"},
+    ),
+    "two ARGs": (
+        "ARG PYTHON_VERSION=3.10\nARG VARIANT=slim\nFROM python:${PYTHON_VERSION}-${VARIANT}\n"
+        "ARG PYTHON_VERSION\nRUN echo $PYTHON_VERSION\n",
+        {"python:3.10-slim"},
+    ),
+    "an ARG's default in FROM": ("ARG BASE\nFROM ${BASE:-ubuntu:22.04}\n", {"ubuntu:22.04"}),
+    "ARGs of ARGs": (
+        "ARG CUDA=12.1.0\nARG UBUNTU=22.04\nARG IMG=nvidia/cuda:${CUDA}-base-ubuntu${UBUNTU}\nFROM $IMG\n",
+        {"nvidia/cuda:12.1.0-base-ubuntu22.04"},
+    ),
+    "quoted": ('ARG TAG="3.11-slim"\nFROM "python:${TAG}"\n', {"python:3.11-slim"}),
+    "in single quotes": (
+        "ARG TAG='3.11-slim'\nFROM python:$TAG AS a\nFROM python:$TAG\n",
+        {"python:3.11-slim"},
+    ),
+    "a variable and a quote at the end": ('ARG TAG=1\nARG B="a:$TAG"\nFROM "$B"\n', {"a:1"}),
+    "node, then nginx": (
+        "# syntax=docker/dockerfile:1\nFROM node:20-alpine AS build\nCOPY package*.json ./\nRUN npm ci\n"
+        "FROM nginx:alpine\nCOPY --from=build /app/dist /usr/share/nginx/html\n",
+        {"node:20-alpine", "nginx:alpine"},
+    ),
+    "stages of stages": (
+        "FROM --platform=$BUILDPLATFORM node:18 AS base\nFROM base AS deps\nFROM base AS runner\n"
+        "COPY --from=deps --chown=nextjs:nodejs /app ./\nCOPY --from=0 /x /x\n",
+        {"node:18"},
+    ),
+    "miniconda": (
+        'FROM continuumio/miniconda3\nSHELL ["/bin/bash", "-c"]\nRUN conda create -n x\n',
+        {"continuumio/miniconda3"},
+    ),
+    "PyTorch": (
+        "FROM pytorch/pytorch:2.1.0-cuda12.1-cudnn8-runtime\nRUN apt-get update\n",
+        {"pytorch/pytorch:2.1.0-cuda12.1-cudnn8-runtime"},
+    ),
+    "NVIDIA's registry": ("FROM nvcr.io/nvidia/pytorch:23.10-py3\n", {"nvcr.io/nvidia/pytorch:23.10-py3"}),
+    "R": ("FROM rocker/r-ver:4.2.2\nRUN R -e 'install.packages(\"shiny\")'\n", {"rocker/r-ver:4.2.2"}),
+    "inference": (
+        'FROM ghcr.io/huggingface/text-generation-inference:2.0\nCMD ["--model-id", "gpt2"]\n',
+        {"ghcr.io/huggingface/text-generation-inference:2.0"},
+    ),
+    "llama.cpp, ADD of the folder": (
+        "FROM ghcr.io/ggerganov/llama.cpp:full\nADD . /app\n",
+        {"ghcr.io/ggerganov/llama.cpp:full"},
+    ),
+    "ADD of local files": (
+        "FROM ubuntu:22.04\nADD --chown=1000:1000 start.sh /start.sh\nADD assets.tar.gz /a\n"
+        "ADD httpd.conf /etc/\nADD ./web/http/ /h\nADD git /g\n",
+        {"ubuntu:22.04"},
+    ),
+    "Streamlit's health check": (
+        "FROM python:3.9-slim\nHEALTHCHECK CMD curl --fail http://localhost:8501/\n",
+        {"python:3.9-slim"},
+    ),
+    "a digest": (f"FROM python@sha256:{'a' * 64} AS x\n", {f"python@sha256:{'a' * 64}"}),
+    "a registry's name in full": ("FROM docker.io/library/python:3.11\n", {"docker.io/library/python:3.11"}),
+    "Go to distroless": (
+        "FROM golang:1.21 as build\nFROM gcr.io/distroless/base-debian12\nCOPY --link --from=build /a /\n",
+        {"golang:1.21", "gcr.io/distroless/base-debian12"},
+    ),
+    "a secret": (
+        "FROM python:3.11\nRUN --mount=type=secret,id=T,mode=0444,required=true cat /run/secrets/T\n",
+        {"python:3.11"},
+    ),
+    "a version of uv as a stage": (
+        "ARG V=0.4.0\nFROM ghcr.io/astral-sh/uv:$V AS uv\nFROM python:3.11\nCOPY --from=uv /uv /bin/uv\n",
+        {"ghcr.io/astral-sh/uv:0.4.0", "python:3.11"},
+    ),
+    "busybox copied from, Windows' line ends": (
+        "FROM python:3.11\r\nRUN a \\\r\n && b\r\nCOPY --from=busybox:uclibc /bin/sh /s\r\n",
+        {"python:3.11", "busybox:uclibc"},
+    ),
+    "scratch": ("FROM alpine AS a\nFROM scratch\nCOPY --from=a /x /\n", {"alpine"}),
+}
+"""Dockerfiles as Spaces have them, and the images that they want."""
+
+
+@pytest.mark.parametrize(("text", "images"), USUAL.values(), ids=USUAL)
+def test_usual_dockerfiles_are_admitted(text: str, images: set[str]) -> None:
+    wants = examine(text)
+    assert wants.bases | wants.copied == images
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("ADD https://example.com/model.bin /x", "fetch it by RUN (curl"),
+        ("ADD https://github.com/a/b.git /x", "git clone"),
+        ("ADD $FILE /x", "use COPY"),
+    ],
+)
+def test_what_is_refused_says_what_to_write_instead(line: str, instead: str) -> None:
+    with pytest.raises(ForbiddenError) as caught:
+        examine(FROM + line)
+    assert instead in str(caught.value)
 
 
 def test_what_a_base_triggers_is_judged_as_well() -> None:

@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from spacedock_worker.images.build.instructions import Instruction, instruction, readings
+from spacedock_worker.images.build.instructions import Instruction, instruction, plain, readings
 
 MAX_BYTES = 256 * 2**10
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/:@-]*")
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^{}$]*))?\})")
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^{}$]*))?\})", re.ASCII)
+_ARG_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_WORD = r"(?:[^\s\"'\\`]|\"[^\"\\`]*\"|'[^'\\`]*')+"
+_ARGS = re.compile(rf"{_WORD}(?:\s+{_WORD})*")
+_CUT = re.compile(r"\$\w+[\"'\\`]\S")
+"""A variable's name that a quote ends: without the quote, what follows would belong to it."""
+
 _SCHEMES = ("http://", "https://", "git://", "ssh://", "git@", "ftp://")
 _NETWORKS = ("--network=default", "--network=none")
 
@@ -68,9 +74,9 @@ class _Examiner:
         if one.name == "ONBUILD":
             raise ForbiddenError("it has an ONBUILD in an ONBUILD, which no builder takes; leave it out")
         if one.name == "ARG" and not self._stages:
-            self._declare(one.words)
+            self._declare(_uncut(one).rest)
         elif one.name == "FROM":
-            self._from(one.words)
+            self._from(_uncut(one).words)
         elif one.name == "RUN":
             self._run(one.flags)
         elif one.name in ("ADD", "COPY"):
@@ -80,9 +86,16 @@ class _Examiner:
                 if flag.lower().startswith("--from="):
                     self._copies(flag[7:])
 
-    def _declare(self, words: Iterable[str]) -> None:
-        for word in words:
-            name, given, value = word.partition("=")
+    def _declare(self, rest: str) -> None:
+        """Read words as builders do: a quoted space parts none."""
+        if not _ARGS.fullmatch(rest):
+            raise ForbiddenError(
+                f"ARG {rest[:100]} before FROM has an escape or an open quote; write it plainly"
+            )
+        for word in re.findall(_WORD, rest):
+            name, given, value = plain(word).partition("=")
+            if not _ARG_NAME.fullmatch(name):
+                raise ForbiddenError(f"it declares ARG {name[:100]} before FROM; write the name out")
             if name in self._values:
                 raise ForbiddenError(f"it declares ARG {name} twice before FROM; declare it once")
             self._values[name] = self._expanded(value) if given else None
@@ -119,6 +132,13 @@ class _Examiner:
         return (value or "") if there or not how else word
 
 
+def _uncut(one: Instruction) -> Instruction:
+    """The instruction, whose variables can be told. Raises ForbiddenError."""
+    if _CUT.search(one.rest):
+        raise ForbiddenError(f"{one.name} {one.rest[:100]} ends a variable by a quote; write ${{NAME}}")
+    return one
+
+
 def _checked(name: str) -> str:
     """A name that can be asked for. Raises ForbiddenError for one that cannot be judged."""
     if not _NAME.fullmatch(name):
@@ -133,7 +153,10 @@ def _check_sources(sources: Iterable[str]) -> None:
         hidden = bool(literal[1]) and any(scheme.startswith(literal[0]) for scheme in _SCHEMES)
         if named or hidden:
             what = "an address" if named else "what a variable names"
+            instead = (
+                "fetch it by RUN (curl -fLO, git clone)" if named else "use COPY for a file of the Space"
+            )
             raise ForbiddenError(
                 f"ADD {source[:100]} has the engine fetch {what} from this host's own network; "
-                "fetch it by RUN (curl, python) or bring the file along"
+                f"{instead}, or bring the file along"
             )

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+_LISTS = ("ADD", "COPY")
+"""The instructions that concern us, and may be given as a list in JSON."""
+
 _QUOTES = re.compile(r"[\"'\\`]")
 _FLAGS = re.compile(r"(?:--(?:[^\s'\"]|'[^']*'|\"[^\"]*\")*(?:\s+|$))*")
 _BACKTICK_ESCAPES = re.compile(r"^\s*#\s*escape\s*=\s*`", re.IGNORECASE | re.MULTILINE)
@@ -24,9 +27,10 @@ class Instruction:
     @property
     def words(self) -> tuple[str, ...]:
         """What follows, word by word, without quotes and escapes."""
-        if self.rest.startswith("["):
+        if self.name in _LISTS and self.rest.startswith("["):
             try:
-                listed = json.loads(self.rest)
+                # Builders leave alone what stands after the list.
+                listed, _ = json.JSONDecoder().raw_decode(self.rest)
             except (ValueError, RecursionError):
                 listed = None
             if isinstance(listed, list):
