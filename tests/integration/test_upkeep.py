@@ -392,7 +392,7 @@ async def test_no_client_names_the_image_of_another_space(
     names = (image.reference, f"docker.io/{image.reference}", f"{tagless}:other", retagged, image.id, bare)
     try:
         for named in (*names, bare[:12], bare[:1]):
-            with pytest.raises(BadRequestError, match="is another Space's|is an id"):
+            with pytest.raises(BadRequestError, match=r"is another Space's|is an id"):
                 await answer(host, redis, Op.ADD, pool, name="eve", entry={"docker_image": named})
         own = await answer(
             host,

@@ -173,4 +173,6 @@ def test_a_directory_of_a_registered_spaces_name_is_another_space(registry: Regi
     spec, theirs = spec_of(own, image), spec_of(registry.snapshot().get("mine"), image)
     assert (spec.cache, spec.secrets, spec.env, spec.command) == (None, {}, {}, None)
     assert (theirs.cache, theirs.key == spec.key) == ("/home/user/.cache", False)
+    eve = SpaceEntry(id="eve", docker_image="i", env={"GRADIO_ROOT_PATH": "/x"})
+    assert (eve.app("sha256:i"), SpaceEntry(id="fay").app("sha256:i")) == ("eve sha256:i", "sha256:i")
     assert own.app("sha256:i") not in {"sha256:i", registry.snapshot().get("mine").app("sha256:i")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,22 @@ def test_another_content_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
 
 def test_a_folder_of_that_name_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
+    assert printing._write(tmp_path, "a.txt", b"1") == tmp_path / "a-2.txt"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_of_that_name_is_not_followed(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "out").mkdir()
+    if there:
+        (tmp_path / "elsewhere").write_bytes(b"1")
+    (tmp_path / "out/a.txt").symlink_to(tmp_path / "elsewhere")
+    assert printing._write(tmp_path / "out", "a.txt", b"1") == tmp_path / "out/a-2.txt"
+    assert (tmp_path / "elsewhere").exists() is there
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_of_that_name_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
     assert printing._write(tmp_path, "a.txt", b"1") == tmp_path / "a-2.txt"
 
 

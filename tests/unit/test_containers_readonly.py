@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine
+from spacedock_worker.containers.machine.resources import HostResources
 from spacedock_worker.containers.machine.writable_roots import Roots, tells_refused_write
 
 
@@ -94,3 +97,11 @@ def test_a_folder_that_cannot_be_written_costs_no_more_than_that(tmp_path: Path)
     roots = Roots(tmp_path / "file")
     roots.remember_writable("a")
     assert not roots.read_only("a")
+
+
+def test_a_space_that_shares_an_image_opens_its_own_root_alone() -> None:
+    resources = HostResources(Engine(), ContainerSettings(instance_id="roots"), set())
+    eve = ContainerSpec("eve", "mood:1", "sha256:1", read_only=True)
+    resources.roots.remember_writable(eve.app)
+    assert not resources.as_started(eve).read_only
+    assert resources.as_started(replace(eve, space="mood")).read_only

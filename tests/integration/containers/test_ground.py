@@ -113,7 +113,10 @@ async def test_a_program_that_cannot_write_its_root_runs_again_with_one_that_it_
     completed = await run(pool, stubborn)
     # The second time, only its user keeps it from that.
     assert (completed.exit_code, b"Permission denied" in completed.stderr.data) == (3, True)
-    assert not pool._starter.resources.roots.read_only(stubborn.digest)
+    resources = pool._starter.resources
+    assert not resources.as_started(stubborn).read_only
+    # Another Space that names the image keeps the wall.
+    assert resources.as_started(replace(stubborn, space="other")).read_only
 
 
 async def networks(engine: Engine, names: set[str]) -> dict[str, Any]:

@@ -46,6 +46,11 @@ class ContainerSpec:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
+    def app(self) -> str:
+        """What is found out of the Space's program on this image is noted by; another Space's never is."""
+        return f"{self.space} {self.digest}"
+
+    @property
     def key(self) -> str:
         """The same for specs that can share a container."""
         parts = [

@@ -76,7 +76,7 @@ class LockHandler:
         tell("looking for its image")
         image = await self._images.get(source_of(entry, None), tell)
         await self._notes.used(image.reference, image.digest, entry.id)
-        functions, note = self._notes.endpoints(image.digest), None
+        functions, note = self._notes.endpoints(image.digest) if entry.is_plain else None, None
         if entry.adapter == "command":
             functions = ()
         elif start and functions is None:
@@ -99,7 +99,8 @@ class LockHandler:
                 spec, connect, lambda said: tell(masked(said, spec.secrets))
             ) as lease:
                 functions = signature(lease.app.endpoints)
-        await self._notes.ran(image.reference, image.digest, functions)
+        if entry.is_plain:
+            await self._notes.ran(image.reference, image.digest, functions)
         return functions
 
 

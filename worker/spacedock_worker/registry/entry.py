@@ -206,9 +206,15 @@ class SpaceEntry(BaseModel):
     def app(self, digest: str) -> str:
         """What the notes on its app are kept by where its image has that digest: the digest.
 
-        What another program does than the image's own, or a Space that came with its job, is noted apart.
+        What does not run as the image alone has it, or came with its job, is noted apart: whoever names
+        somebody's image could else have notes made of his own program.
         """
-        return f"{self.id} {digest}" if self.own or self.command is not None else digest
+        return digest if self.is_plain else f"{self.id} {digest}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it runs as its image alone has it, so that others on that image run the same."""
+        return not self.own and self.command is None and not self.env
 
     @property
     def takes(self) -> frozenset[str]:

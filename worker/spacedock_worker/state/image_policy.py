@@ -74,7 +74,7 @@ class ImagePolicy:
         if known is not None and (locked is None or locked.endpoints is None):
             return
         functions = signature(adapter.endpoints)
-        if self._notes is not None and functions != known:
+        if self._notes is not None and entry.is_plain and functions != known:
             await self._notes.ran(image.reference, image.digest, functions)
         if locked is not None:
             check_endpoints(entry.id, locked, functions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import stat
 import sys
 from pathlib import Path
 
@@ -92,9 +93,22 @@ async def save(client: Client, files: tuple[FileRef, ...], directory: Path, pref
 
 def _write(directory: Path, name: str, data: bytes) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    path = _free(directory, file_name(name), data)
-    path.write_bytes(data)
+    path, number = directory / file_name(name), 1
+    while not _holds(path, data):
+        number += 1
+        path = directory / f"{Path(file_name(name)).stem}-{number}{path.suffix}"
     return path
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether the file has the data, now or before; nothing that is there is written to, or followed."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        # A pipe would never end, and a link leads elsewhere.
+        return stat.S_ISREG(path.lstat().st_mode) and path.read_bytes() == data
+    return True
 
 
 def file_name(name: str) -> str:
@@ -108,12 +122,3 @@ def file_name(name: str) -> str:
 def _cut(text: str, limit: int) -> str:
     """The text's first characters, at most `limit` bytes of UTF-8."""
     return text.encode()[:limit].decode(errors="ignore")
-
-
-def _free(directory: Path, name: str, data: bytes) -> Path:
-    path = directory / name
-    number = 1
-    while path.is_dir() or (path.exists() and path.read_bytes() != data):
-        number += 1
-        path = directory / f"{Path(name).stem}-{number}{Path(name).suffix}"
-    return path

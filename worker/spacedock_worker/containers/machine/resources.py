@@ -81,7 +81,7 @@ class HostResources:
 
     def as_started(self, spec: ContainerSpec) -> ContainerSpec:
         """The container as it is made here: with a root that it can write where it was found to need one."""
-        return replace(spec, read_only=spec.read_only and self.roots.read_only(spec.digest))
+        return replace(spec, read_only=spec.read_only and self.roots.read_only(spec.app))
 
     def has_gpu(self, spec: ContainerSpec | None) -> bool:
         """Whether the container may have a GPU; one of an earlier worker (None) may, where there are any."""

@@ -1,4 +1,4 @@
-"""Which images run with a read-only root: all, but those that were seen to need theirs."""
+"""Which Spaces run with a read-only root: all, but those that were seen to need theirs."""
 
 from __future__ import annotations
 
@@ -35,24 +35,25 @@ def tells_refused_write(text: str) -> bool:
 
 
 class Roots:
-    """Remembers by digest the images that need a writable root, in a file of `state` (None: only meanwhile).
+    """Remembers the Spaces' programs that need a writable root, in a file of `state` (None: only meanwhile).
 
-    Never raises: what cannot be read or written costs one more failed start, no more.
+    `app` is what `ContainerSpec.app` gives: a Space that shares its image with others opens its own root
+    alone. Never raises: what cannot be read or written costs one more failed start, no more.
     """
 
     def __init__(self, state: Path | None) -> None:
         self._file = state / "writable-roots.json" if state is not None else None
         self._writable = dict.fromkeys(_read(self._file)) if self._file is not None else {}
 
-    def read_only(self, digest: str, wanted: bool | None = None) -> bool:
-        """Whether the image's root is to be read-only; `wanted` is the word of the Space's entry."""
-        return digest not in self._writable if wanted is None else wanted
+    def read_only(self, app: str, wanted: bool | None = None) -> bool:
+        """Whether the program's root is to be read-only; `wanted` is the word of the Space's entry."""
+        return app not in self._writable if wanted is None else wanted
 
-    def remember_writable(self, digest: str) -> None:
-        """The image with that digest needs its root; of too many, those told first are forgotten."""
-        if digest in self._writable:
+    def remember_writable(self, app: str) -> None:
+        """The program needs its root; of too many, those told first are forgotten."""
+        if app in self._writable:
             return
-        self._writable[digest] = None
+        self._writable[app] = None
         while len(self._writable) > _REMEMBERED:
             del self._writable[next(iter(self._writable))]
         if self._file is not None:

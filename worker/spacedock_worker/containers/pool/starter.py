@@ -178,7 +178,7 @@ class Starter:
         """Whether an app that said that failed to write its root; if so, it can from the next start on."""
         if not spec.read_only or not tells_refused_write(said):
             return False
-        self.resources.roots.remember_writable(spec.digest)
+        self.resources.roots.remember_writable(spec.app)
         log.info("container.root_writable", space=spec.space, image=spec.digest)
         return True
 
