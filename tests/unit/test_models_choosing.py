@@ -151,9 +151,73 @@ async def test_what_a_server_tells_of_a_model_counts(
     assert {model for model, _ in server.asked} == {"llama3.2:3b"}
 
 
-async def test_a_gateways_models_are_not_taken_unnamed(server: Server) -> None:
-    server.listed = [{"id": "gpt-4o", "object": "model", "owned_by": "openai"}]
+GATEWAYS = (
+    {"id": "mine", "owned_by": "openai"},
+    {"id": "mine", "owned_by": "OpenAI"},
+    {"id": "mine", "owned_by": "openai-internal"},
+    {"id": "mine", "owned_by": "system"},
+    {"id": "mine", "owned_by": "Azure OpenAI"},
+    {"id": "mine", "owned_by": "x-ai"},
+    {"id": "gpt-4o"},
+    {"id": "gpt-3.5-turbo"},
+    {"id": "openai/gpt-4o-mini"},
+    {"id": "openai/gpt-5"},
+    {"id": "o3-mini"},
+    {"id": "openai/o1"},
+    {"id": "claude-3-5-sonnet-latest"},
+    {"id": "anthropic/claude-sonnet-4"},
+    {"id": "bedrock/anthropic.claude-3-haiku-20240307-v1:0"},
+    {"id": "gemini-2.5-pro"},
+    {"id": "vertex_ai/mine"},
+    {"id": "groq/llama3-8b-8192"},
+    {"id": "azure/my-deployment"},
+    {"id": "openrouter/auto"},
+    {"id": "meta-llama/llama-3.3-70b-instruct:free"},
+    {"id": "deepseek/deepseek-r1", "pricing": {"prompt": "0", "completion": "0"}},
+    {"id": "meta-llama/llama-3.1-8b-instruct", "top_provider": {"context_length": 8192}},
+    {"id": "Qwen/Qwen3-8B", "owned_by": "Qwen", "providers": [{"provider": "novita", "status": "live"}]},
+)
+
+
+@pytest.mark.parametrize("listed", GATEWAYS, ids=lambda told: f"{told['id']}-{len(told)}")
+async def test_a_gateways_models_are_not_taken_unnamed(
+    server: Server, models: Models, listed: dict[str, Any]
+) -> None:
+    server.listed = [{"object": "model", **listed}]
     assert await found_at(server) is None
+    assert (await failure(models, at(server))).kind is ErrorKind.MODEL_UNAVAILABLE
+    private = await failure(models, at(server, model=listed["id"]), private=True)
+    assert "does not run" in str(private)
+    assert server.asked == []
+    await models.answer(at(server, model=listed["id"]), "Which colour?")
+    assert server.prompted == [listed["id"]]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"id": "openai/gpt-oss-20b", "owned_by": "organization_owner"},
+        {"id": "google/gemma-3-4b", "owned_by": "organization_owner"},
+        {"id": "gpt-oss:20b", "owned_by": "library"},
+        {"id": "my-lora", "owned_by": "vllm", "root": "/loras/mine", "parent": "meta-llama/Llama-3.1-8B"},
+        {"id": "/models/llama.gguf", "owned_by": "llamacpp", "meta": {"n_ctx_train": 8192}},
+        {"id": "ai/smollm3", "owned_by": "docker"},
+        {"id": "google/gemma-2b", "owned_by": "google/gemma-2b"},
+        {"id": "gpt4all-falcon"},
+        {"id": "marco-o1:7b"},
+        {"id": "hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF"},
+        {"id": "huggingface.co/unsloth/gemma-3"},
+        {"id": "mistralai/mistral-7b", "owned_by": "organization_owner"},
+        {"id": "gptq-llama"},
+        {"id": "falcon3:1b"},
+    ],
+    ids=lambda told: told["id"],
+)
+async def test_the_models_of_local_servers_are_taken(server: Server, listed: dict[str, Any]) -> None:
+    server.listed = [{"object": "model", **listed}]
+    found = await found_at(server)
+    assert found is not None
+    assert found.model == listed["id"]
 
 
 @pytest.mark.parametrize("owner", [None, [], {"a": 1}, 5, "library"])

@@ -6,7 +6,15 @@ import re
 from typing import Any, Literal
 
 import httpx2
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from spacedock_worker.models.endpoint import ModelEndpoint, in_cloud
 from spacedock_worker.models.http import exchange
@@ -19,9 +27,21 @@ _OTHER_WORK = re.compile(
     r"|dall-e|(sig)?clip)(?![a-z])"
 )
 # Whose models a gateway on this machine tells of: LiteLLM and its like hand prompts on to them.
-_VENDORS = frozenset(
-    ("openai", "anthropic", "google", "azure", "mistralai", "cohere", "groq", "bedrock", "openrouter")
+_VENDORS = re.compile(
+    r"(openai|anthropic|azure|google|gemini|vertex|bedrock|amazon|aws|cohere|mistralai|groq|x-?ai|openrouter"
+    r"|together|fireworks|perplexity|deepinfra|replicate|github|copilot|cloudflare|novita|cerebras|sambanova"
+    r"|nebius|moonshot|system$)(?![a-z0-9])(?!.*/)"
 )
+# What only vendors' models, and routes to them, are called; `openai/gpt-oss-20b` is a model that runs here.
+_ELSEWHERE = re.compile(
+    r":(free|nitro|floor|online|extended)$"
+    r"|^(openrouter|azure(_ai)?|anthropic|bedrock|vertex_ai|gemini|groq|xai|together_ai|fireworks_ai|perplexity"
+    r"|deepinfra|replicate|cohere_chat|github|github_copilot|cloudflare|huggingface|sagemaker)/"
+    r"|(^|[/.])(gpt-[345](?!\d*all)|chatgpt|o[134](-|$)|claude-|gemini-(\d|pro|flash)|grok-[2-9]|sonar(-|$))"
+)
+# What gateways tell of each model, and servers of models on this machine do not.
+_OWNER_LENGTH = 100
+_ROUTES = ("pricing", "top_provider", "providers", "upstream")
 
 
 class ListedModel(BaseModel):
@@ -34,6 +54,14 @@ class ListedModel(BaseModel):
     remote_host: Any = None
     remote_model: Any = None
     capabilities: frozenset[str] = frozenset()
+    routed: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _routes(cls, told: Any) -> Any:
+        if not isinstance(told, dict):
+            return told
+        return {**told, "routed": any(told.get(name) for name in _ROUTES)}
 
     @field_validator("capabilities", mode="before")
     @classmethod
@@ -46,9 +74,9 @@ class ListedModel(BaseModel):
     @property
     def remote(self) -> bool:
         """Whether prompts to it are handed on to another machine."""
-        return (
-            bool(self.remote_host or self.remote_model) or in_cloud(self.id) or str(self.owned_by) in _VENDORS
-        )
+        told = bool(self.remote_host or self.remote_model or self.routed)
+        owner = str(self.owned_by).lower()[:_OWNER_LENGTH]
+        return told or in_cloud(self.id) or is_vendors(self.id) or bool(_VENDORS.match(owner))
 
     @property
     def chats(self) -> bool:
@@ -56,6 +84,11 @@ class ListedModel(BaseModel):
         if self.capabilities:
             return any(word.startswith(_CHATS) for word in self.capabilities)
         return not _OTHER_WORK.search(self.id.lower())
+
+
+def is_vendors(name: str) -> bool:
+    """Whether the name is a vendor's model's, or a route's to it: a gateway hands such prompts on."""
+    return _ELSEWHERE.search(name.lower()) is not None
 
 
 class Listing(BaseModel):
@@ -74,8 +107,10 @@ class Listing(BaseModel):
 
     def hands_on(self, name: str) -> bool:
         """Whether the model of this name is known to run elsewhere."""
-        return in_cloud(name) or any(
-            model.remote for model in self.data if model.id in (name, f"{name}:latest")
+        return (
+            in_cloud(name)
+            or is_vendors(name)
+            or any(model.remote for model in self.data if model.id in (name, f"{name}:latest"))
         )
 
 
