@@ -9,20 +9,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.engines.suite import ROOT, Outcome, run
-from tests.page import put_row
+from tests.engines.suite import ROOT, run
 
 ENGINE = Path(__file__).parent / "engine.sh"
 OWN = "20.10"
 """This machine's own engine, which is Debian 12's."""
 
-STORES = {
-    OWN: "Docker",
-    "26": "Docker",
-    "26-containerd": "containerd",
-    "28": "Docker",
-    "28-containerd": "containerd",
-}
+NAMES = (OWN, "26", "26-containerd", "28", "28-containerd")
 SMOKE = "podman"
 DOCKER_VERSION = ("docker", "version", "--format", "{{.Server.Version}}, API {{.Server.APIVersion}}")
 DOCKER_IMAGES = ("docker", "images", "--format", "{{.Repository}}:{{.Tag}}")
@@ -77,7 +70,7 @@ def suites_of(engine: str) -> list[str]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make test-engines")
-    parser.add_argument("--engines", nargs="*", choices=[*STORES, SMOKE])
+    parser.add_argument("--engines", nargs="*", choices=[*NAMES, SMOKE])
     parser.add_argument("--suites", nargs="*", choices=list(SUITES))
     found = parser.parse_args()
     found.engines = found.engines or [OWN, "26", "28", "28-containerd", SMOKE]
@@ -85,7 +78,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _on(engine: str, chosen: list[str]) -> bool:
-    """Run the suites on one engine; whether all passed. A whole run becomes a row of the page."""
+    """Run the suites on one engine; whether all passed. Each becomes a row of the page."""
     began = time.monotonic()
     # Says so only where it did not run before: whose engine it is ends it.
     started = engine != OWN and bool(_output([ENGINE, "start", engine]))
@@ -93,17 +86,15 @@ def _on(engine: str, chosen: list[str]) -> bool:
         version = _output(_on_engine(engine, *DOCKER_VERSION))
         _prepare(engine, chosen)
         _say(f"{engine} is version {version}; ready with images: {time.monotonic() - began:.0f} s")
-        outcomes = {suite: _suite(engine, suite) for suite in chosen}
+        right = [_suite(engine, version, suite) for suite in chosen]
     finally:
         if started:
             subprocess.run([ENGINE, "stop", engine], check=True)
     _say(f"{engine} in all: {time.monotonic() - began:.0f} s")
-    if chosen == suites_of(engine):
-        _write(engine, version, outcomes)
-    return all(outcome.right for outcome in outcomes.values())
+    return all(right)
 
 
-def _suite(engine: str, suite: str) -> Outcome:
+def _suite(engine: str, version: str, suite: str) -> bool:
     pytest, alone = _on_engine(engine, sys.executable, "-m", "pytest"), ALONE.get(suite)
     together = [*SIDE_BY_SIDE, *SUITES[suite], *([f"--ignore={alone}"] if alone else [])]
     outcome = run(f"{engine}-{suite}", pytest, together, SUITE_SECONDS)
@@ -112,7 +103,8 @@ def _suite(engine: str, suite: str) -> Outcome:
     _say(f"{engine} {suite}: {outcome}" + (f" (skipped: {outcome.skipped})" if outcome.skipped else ""))
     for name in outcome.failed:
         _say(f"  failed: {name}")
-    return outcome
+    outcome.note("engines", f"{engine}: {suite}", version)
+    return outcome.right
 
 
 def _prepare(engine: str, chosen: list[str]) -> None:
@@ -135,13 +127,6 @@ def _on_engine(engine: str, *command: str) -> list[str]:
 
 def _output(command: Sequence[str | Path]) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-
-def _write(engine: str, version: str, outcomes: dict[str, Outcome]) -> None:
-    suites = list(SUITES)
-    cells = [str(outcomes[suite]) if suite in outcomes else "·" for suite in suites]
-    name = "Podman" if engine == SMOKE else f"Docker Engine, {STORES[engine]}'s image store"
-    put_row("engines", ["engine", "version", *suites], [f"{name} ({engine})", version, *cells])
 
 
 def _say(line: str) -> None:

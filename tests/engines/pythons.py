@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.engines.suite import ROOT, Outcome, run
-from tests.page import put_row
 
 DEBIAN = Path(__file__).parent / "debian.sh"
 HOME = Path(os.environ.get("SPACEDOCK_ENGINES") or "/var/tmp/spacedock-engines")
@@ -46,12 +45,13 @@ def _on(version: str) -> bool:
     _tell(f"Python {version} unit", unit)
     _tell(f"Python {version} queue", queue)
     exact = _output([*prefix, python, "-c", "import sys; print(sys.version.split()[0])"])
-    put_row("pythons", ["Python", "tried", "unit", "queue"], [version, exact, str(unit), str(queue)])
+    unit.note("pythons", f"{version}: unit", exact)
+    queue.note("pythons", f"{version}: queue", exact)
     where = f"of Debian's {system}" if system else "of this machine"
-    _note_queue(f"{_server([*prefix, 'redis-server'])} {where}", queue.only("[redis"))
+    queue.only("[redis").note("queues", f"Redis {where}", _server([*prefix, "redis-server"]))
     if version == VERSIONS[0]:
         carried = _output([python, "-c", "from spacedockd.valkey import server_binary as b; print(b())"])
-        _note_queue(f"{_server([carried])}, embedded", queue.only("[valkey"))
+        queue.only("[valkey").note("queues", "embedded Valkey", _server([carried]))
     others_right = system is None or _on_valkey(system, prefix, python)
     return unit.right and queue.right and others_right
 
@@ -65,9 +65,9 @@ def _on_valkey(system: str, prefix: Sequence[str], python: str) -> bool:
     put_first = ["env", f"PATH={folder}:/usr/local/bin:/usr/bin:/bin"]
     command = [*prefix, *put_first, python, "-m", "pytest"]
     outcome = run(f"valkey-{system}", command, [*QUEUE, "-k", "redis"], SECONDS)
-    name = f"{_server([*prefix, 'valkey-server'])} of Debian's {system}"
+    name = f"Valkey of Debian's {system}"
     _tell(name, outcome)
-    _note_queue(name, outcome.only("[redis"))
+    outcome.only("[redis").note("queues", name, _server([*prefix, "valkey-server"]))
     return outcome.right
 
 
@@ -104,10 +104,6 @@ def _server(command: Sequence[str]) -> str:
     """The "Redis 8.0.2" of a server's `--version`."""
     words = _output([*command, "--version"]).split()
     return f"{words[0]} {next(word for word in words if word.startswith('v=')).removeprefix('v=')}"
-
-
-def _note_queue(name: str, outcome: Outcome) -> None:
-    put_row("queues", ["server", "queue"], [name, str(outcome)])
 
 
 def _output(command: Sequence[str]) -> str:

@@ -7,11 +7,16 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.page import put_row
+
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / ".cache" / "engines"
+COLUMNS = ("tried", "version", "passed", "failed", "skipped", "minutes", "date")
+"""Of the tables of docs/compatibility.md: a row is what one run came to, and the next run replaces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,12 @@ class Outcome:
         """What came of the tests with a word in their name."""
         passed, failed = ([name for name in names if word in name] for names in (self.passed, self.failed))
         return Outcome(tuple(passed), tuple(failed), 0, self.seconds)
+
+    def note(self, section: str, tried: str, version: str) -> None:
+        """Write a row about `version` of what was tried into a table of docs/compatibility.md."""
+        counts = [str(count) for count in (len(self.passed), len(self.failed), self.skipped)]
+        when = [f"{self.seconds / 60:.1f}", datetime.now(UTC).date().isoformat()]
+        put_row(section, COLUMNS, [tried, version, *counts, *when])
 
     def __str__(self) -> str:
         ran = len(self.passed) + len(self.failed)
