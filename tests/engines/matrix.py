@@ -43,8 +43,8 @@ SUITES = {
         f"{_I}hostile/test_hostile_network.py",
     ),
 }
-ALONE = {"acceptance": "tests/acceptance/test_kills.py"}
-"""What looks for leftovers on the whole machine, and runs alone, as in tests/all.sh."""
+ALONE = {"acceptance": ("tests/acceptance/test_kills.py", "tests/acceptance/test_storms.py")}
+"""The files of a suite that run alone, as in tests/all.sh."""
 
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
 GRADIO_SUITES = {"images", "acceptance"}
@@ -95,11 +95,11 @@ def _on(engine: str, chosen: list[str]) -> bool:
 
 
 def _suite(engine: str, version: str, suite: str) -> bool:
-    pytest, alone = _on_engine(engine, sys.executable, "-m", "pytest"), ALONE.get(suite)
-    together = [*SIDE_BY_SIDE, *SUITES[suite], *([f"--ignore={alone}"] if alone else [])]
+    pytest, alone = _on_engine(engine, sys.executable, "-m", "pytest"), ALONE.get(suite, ())
+    together = [*SIDE_BY_SIDE, *SUITES[suite], *(f"--ignore={path}" for path in alone)]
     outcome = run(f"{engine}-{suite}", pytest, together, SUITE_SECONDS)
     if alone:
-        outcome += run(f"{engine}-{suite}-alone", pytest, [alone], SUITE_SECONDS)
+        outcome += run(f"{engine}-{suite}-alone", pytest, alone, SUITE_SECONDS)
     _say(f"{engine} {suite}: {outcome}" + (f" (skipped: {outcome.skipped})" if outcome.skipped else ""))
     for name in outcome.failed:
         _say(f"  failed: {name}")
