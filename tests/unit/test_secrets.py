@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.errors import StepError
-from spacedock_worker.jobs.secrets import Secrets, masked
+from spacedock_worker.adapters.faults import too_complex
+from spacedock_worker.errors import HostBusyError, StepError, TryAgainError
+from spacedock_worker.jobs.secrets import Secrets, masked, unquoted
 from spacedock_worker.registry.entry import SpaceEntry
 
 ENV = {"MINE": "from the environment", "OTHER": "nobody's business"}
@@ -85,3 +86,15 @@ def test_a_source_that_cannot_be_meant_is_refused(secrets: Any) -> None:
 
 def test_values_are_taken_out_of_an_apps_words() -> None:
     assert masked("abc and abcdef", {"A": "abc", "B": "abcdef"}) == "*** and ***"
+
+
+BUSY = HostBusyError(Stage.START, ErrorKind.START_FAILED, "no room for abc", host=True)
+
+
+@pytest.mark.parametrize("error", [BUSY, TryAgainError(BUSY), too_complex("holds abc")])
+def test_values_are_taken_out_of_an_error_that_stays_what_it_is(error: StepError) -> None:
+    with pytest.raises(type(error), match=r"\*\*\*") as caught, unquoted({"A": "abc"}):
+        raise error
+    assert "abc" not in str(caught.value)
+    clean, kept = caught.value, ("stage", "kind", "ours", "host")
+    assert [getattr(clean, name) for name in kept] == [getattr(error, name) for name in kept]

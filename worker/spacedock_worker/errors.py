@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from spacedock.errors import SpacedockError
 from spacedock.result import ErrorKind, Stage
@@ -26,9 +26,13 @@ class StepError(SpacedockError):
         self.stage, self.kind, self.ours, self.host = stage, kind, ours or host, host
         super().__init__(message)
 
-    def copy(self, message: str | None = None) -> StepError:
+    def copy(self, message: str | None = None) -> Self:
         """The same for another caller, or in other words: an error that is raised twice gathers traces."""
-        return StepError(self.stage, self.kind, message or str(self), ours=self.ours, host=self.host)
+        # Classes of it are made of other arguments, and what is decided by the class must stay.
+        twin = type(self).__new__(type(self))
+        twin.stage, twin.kind, twin.ours, twin.host = self.stage, self.kind, self.ours, self.host
+        twin.args = (message or str(self),)
+        return twin
 
     def __reduce__(self) -> tuple[Callable[..., StepError], tuple[object, ...], dict[str, object]]:
         # Unpickled, an exception is made again of its message alone.
@@ -44,10 +48,6 @@ class TryAgainError(StepError):
 
 class HostBusyError(StepError):
     """This host has no room for the Space now; that is not the Space's fault, and it may have some later."""
-
-    def copy(self, message: str | None = None) -> HostBusyError:
-        """The same, as `StepError.copy`."""
-        return HostBusyError(self.stage, self.kind, message or str(self), ours=self.ours, host=self.host)
 
 
 def tells_full_disk(said: str) -> bool:
