@@ -14,6 +14,8 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from tests.hub import HubDouble
+from tests.served import served
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppCall
@@ -211,14 +213,19 @@ async def test_a_pull_that_fails_falls_to_the_repository(images, base, name, tmp
 async def test_an_unreachable_hub_is_said_and_an_earlier_build_is_used(
     engine, settings, base, name, tmp_path
 ) -> None:
-    away = Images(engine, settings.model_copy(update={"hub_endpoint": "http://127.0.0.1:9"}))
+    nowhere = settings.model_copy(update={"hub_registry": "127.0.0.1:9"})
+    away = Images(engine, nowhere.model_copy(update={"hub_endpoint": "http://127.0.0.1:9"}))
     source = SpaceSource(name, hub_id=f"somebody/{name}")
     with pytest.raises(StepError) as caught:
         await away.get(source, silent)
     assert (caught.value.stage, caught.value.kind) == (Stage.BUILD, ErrorKind.REPOSITORY_UNAVAILABLE)
 
-    repository = docker_space(tmp_path, base, "ENV A=3")
-    built = await away.get(SpaceSource(name, repository=repository, hub_id=source.hub_id), silent)
+    hub = HubDouble()
+    files = {path.name: path.read_text() for path in docker_space(tmp_path, base, "ENV A=3").iterdir()}
+    hub.add(f"somebody/{name}", "a" * 40, files, sdk="docker")
+    async with served(hub.handle) as address:
+        near = Images(engine, nowhere.model_copy(update={"hub_endpoint": f"http://{address}"}))
+        built = await near.get(source, silent)
     assert (await away.get(source, silent)).reference == built.reference
 
 
