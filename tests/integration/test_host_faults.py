@@ -34,11 +34,12 @@ SAID = f"this host starts no Space: {REASON}\n"
 class Host:
     """Answers prompts by a Space while it is well; else with a model's words, or not at all.
 
-    While it is ill it never ends a prompt that says so: that has to be cancelled.
+    While it is ill it never ends a prompt that says so, or with `holds` any but the first: those have to be
+    cancelled.
     """
 
     def __init__(self, *, model: bool = True) -> None:
-        self.well, self._model = True, model
+        self.well, self.holds, self._model = True, False, model
         self.asked: list[str] = []
 
     async def __call__(self, job: TakenJob, tell: Emit) -> JobResult:
@@ -49,7 +50,7 @@ class Host:
             error = AttemptError(kind=ErrorKind.START_FAILED, message=REASON, host=True)
             attempts = [Attempt(tier=Tier.HEAVY, name="mood", stage=Stage.START, error=error)]
             by = AnsweredBy(tier=Tier.DEFAULT, kind=AnswerKind.MODEL, name="smollm")
-            if prompt.endswith("for ever"):
+            if prompt.endswith("for ever") or (self.holds and len(self.asked) > 1):
                 await asyncio.Event().wait()
             if not self._model:
                 return JobResult(id=job.id, state=JobState.FAILED, attempts=tuple(attempts))
@@ -125,6 +126,35 @@ async def test_a_stopped_batch_goes_on_with_models_where_that_is_allowed(
         code, _, err = await shell.run(*BATCH, "--allow-degraded")
     assert (code, err.count(SAID)) == (0, 1)
     assert [rows(shell)[n]["answered_by"]["name"] for n in (1, 2, 3)] == ["mood", "smollm", "smollm"]
+
+
+def files(shell: Shell, count: int) -> list[str]:
+    names = [f"{number}.txt" for number in range(count)]
+    for name in names:
+        (shell.folder / name).write_text(name)
+    return [word for name in names for word in ("--file", name)]
+
+
+@pytest.mark.parametrize("model", [True, False])
+async def test_several_files_stop_as_a_batch_does(shell: Shell, redis_url: str, model: bool) -> None:
+    host = Host(model=model)
+    host.well, host.holds = False, True
+    many = ("run", "ill", "--batch-mode", *files(shell, 20))
+    async with working(redis_url, host, max_jobs=1):
+        code, out, err = await shell.run(*many, "--json")
+        assert (code, out) == (3, "")
+        assert err.count(SAID) == 1
+        assert "20 files have no answer of a Space" in err
+        assert "--allow-degraded" in err
+        assert len(host.asked) <= 3
+        host.holds = False
+        if model:
+            code, out, err = await shell.run(*many, "--json", "--allow-degraded")
+            assert (code, len(out.splitlines())) == (0, 20)
+        host.well = True
+        code, out, err = await shell.run(*many, "--json")
+    assert (code, SAID in err) == (0, False)
+    assert {json.loads(line)["answered_by"]["name"] for line in out.splitlines()} == {"mood"}
 
 
 async def test_a_batch_on_standard_output_prints_no_models_answer(shell: Shell, redis_url: str) -> None:

@@ -6,6 +6,6 @@ SUCCESS = 0
 FAILED = 1
 USAGE = 2
 STOPPED = 3
-"""A batch was stopped, because the host starts no Space; lines without an answer were not written."""
+"""A batch, or several files, were stopped: the host starts no Space. Its prompts can be asked again."""
 INTERRUPTED = 130
 """Ctrl-C, as shells have it (128 + SIGINT); the jobs go on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from spacedock.cli.output.text import say
 from spacedock.client import Client
@@ -36,11 +35,10 @@ class Guard:
             self.stopped = True
         return self.stopped and (astray or result.state is JobState.CANCELLED)
 
-    def say_how_to_go_on(self, left: int, output: Path | None) -> None:
-        """Say what became of a stopped batch."""
-        lines = f"{left} line{' has' if left == 1 else 's have'} no answer of a Space"
-        again = "asks them again" if output else "asks all lines again, since there is no -o"
-        say(f"stopped: {lines}. Mend the host (see `spacedock tiers`); the same command {again}")
+    def say_how_to_go_on(self, left: str, again: str) -> None:
+        """Say what became of a stopped batch: what is left, such as "1 line has", and what asks again."""
+        mend = "Mend the host (see `spacedock tiers`)"
+        say(f"stopped: {left} no answer of a Space. {mend}; the same command {again}")
         say("to go on with the answers of language models, add --allow-degraded")
 
 

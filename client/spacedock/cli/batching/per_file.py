@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from spacedock.cli.host_faults import Guard, call_off
 from spacedock.cli.output.deliver import Delivery, follow
 from spacedock.cli.output.plan import say_plan, show_plan
 from spacedock.cli.output.text import heading, say, write
@@ -22,12 +23,13 @@ from spacedock.result import JobResult
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """One prompt for each of several files."""
+    """One prompt for each of several files; `guard` stops them on a host that starts no Space."""
 
     prompt: str
     files: tuple[Path, ...]
     space: str | None
     fields: dict[str, Any]
+    guard: Guard
 
     def check(self) -> None:
         """Read every file once before any is submitted. Raises BadRequestError and its kinds."""
@@ -61,8 +63,11 @@ class Each:
     async def hand(
         self, client: Client, job_ids: Sequence[str], handing: Delivery, *, verbose: bool
     ) -> list[JobResult]:
-        """Wait for the answers and hand them over in the order of the files."""
-        results = []
+        """Wait for the answers and hand them over in the order of the files.
+
+        What the guard withholds is not among them; the first one that it does withhold cancels the rest.
+        """
+        results: list[JobResult] = []
         for number, (path, job_id) in enumerate(zip(self.files, job_ids, strict=True), 1):
             if verbose:
                 say(heading(path))
@@ -72,6 +77,17 @@ class Each:
                 if rest := job_ids[number:]:
                     say(f"so do those of the next files: {', '.join(rest)}")
                 raise
+            was_stopped = self.guard.stopped
+            if self.guard.withholds(result):
+                if not was_stopped:
+                    await call_off(client, job_ids[number:])
+                continue
             await handing.hand(client, result, path)
             results.append(result)
+        if self.guard.stopped:
+            self.guard.say_how_to_go_on(_files(len(job_ids) - len(results)), "asks for all files again")
         return results
+
+
+def _files(count: int) -> str:
+    return f"{count} file{' has' if count == 1 else 's have'}"

@@ -96,7 +96,9 @@ def batch(
     meter = asyncio.run(_batch(redis, made, identity))
     meter.summarise(output)
     if made.guard.stopped:
-        made.guard.say_how_to_go_on(meter.left, output)
+        left = f"{meter.left} line{' has' if meter.left == 1 else 's have'}"
+        again = "asks them again" if output else "asks all lines again, since there is no -o"
+        made.guard.say_how_to_go_on(left, again)
         raise typer.Exit(STOPPED)
     if meter.failed:
         raise typer.Exit(FAILED)

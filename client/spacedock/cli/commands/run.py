@@ -10,7 +10,8 @@ import typer
 
 from spacedock.cli import options, preflight
 from spacedock.cli.batching.per_file import Each
-from spacedock.cli.exit_codes import FAILED, USAGE
+from spacedock.cli.exit_codes import FAILED, STOPPED, USAGE
+from spacedock.cli.host_faults import Guard
 from spacedock.cli.output.deliver import Delivery
 from spacedock.cli.output.plan import say_plan, show_plan
 from spacedock.cli.output.text import say, write
@@ -41,6 +42,7 @@ def run(
         ),
     ] = False,
     performance_first: options.PerformanceFirst = False,
+    allow_degraded: options.AllowDegraded = False,
     json: options.Json = False,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
@@ -64,9 +66,11 @@ def run(
     way = Way(Delivery(json, output_dir, keep), detach=detach, dry_run=dry_run, verbose=verbose)
     files = tuple(file or ())
     if batch_mode and len(files) > 1:
-        each = Each(prompt, files, space, fields)
+        each = Each(prompt, files, space, fields, Guard(allowed=allow_degraded))
         each.check()
         results = asyncio.run(_run_each(redis, each, way))
+        if each.guard.stopped:
+            raise typer.Exit(STOPPED)
     else:
         results = asyncio.run(_run(redis, *prepare(prompt, files, space, fields), way))
     failed = [exit_code(result) for result in results if not result.succeeded]
