@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from math import isfinite
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -196,7 +197,7 @@ async def results(redis: Redis, job_ids: Sequence[str]) -> list[JobResult]:
         rows = await pipe.execute()
     # The record knows of every job whether it is private, also where nobody ever read its request.
     return [
-        wire.decode(JobResult, raw).model_copy(update={"privacy": private is not None})
+        wire.decode(JobResult, wire.repaired(raw)).model_copy(update={"privacy": private is not None})
         for raw, private in rows
         if raw is not None
     ]
@@ -254,9 +255,10 @@ def _state(raw: bytes) -> JobState:
 def _seconds(raw: bytes | None) -> float:
     """A time of Redis's; 0 where somebody else's rubbish stands in its place."""
     try:
-        return float(raw or 0)
+        seconds = float(raw or 0)
     except ValueError:
         return 0.0
+    return seconds if isfinite(seconds) else 0.0
 
 
 async def payload(redis: Redis, place: str, *, size: int | None = None, most: int = MAX_FILE_BYTES) -> bytes:

@@ -40,8 +40,23 @@ def encode_repaired(message: BaseModel) -> bytes:
     try:
         return encode(message)
     except ValueError:
-        body = json.dumps({"v": VERSION, **message.model_dump()}, ensure_ascii=False)
-        return body.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        return _whole({"v": VERSION, **message.model_dump()})
+
+
+def repaired(raw: bytes) -> bytes:
+    """A message that somebody else may have written, its half surrogates replaced; what is no JSON stays."""
+    if b"\\ud" not in raw.lower():
+        return raw
+    try:
+        return _whole(json.loads(raw))
+    except (ValueError, RecursionError):
+        return raw
+
+
+def _whole(value: object) -> bytes:
+    """The value as JSON in UTF-8, which has no halves of surrogate pairs."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def decode(kind: type[Model], raw: bytes | str, most: int = MAX_BYTES) -> Model:

@@ -228,6 +228,13 @@ async def test_a_garbled_answer_is_bad_output(server: Endpoint, models: Models, 
     assert (error.stage, error.kind) == (Stage.CALL, ErrorKind.BAD_OUTPUT)
 
 
+async def test_an_answer_without_end_is_not_read(server: Endpoint, models: Models) -> None:
+    server.chats = [says("ready"), says("x" * 2**20)]
+    error = await failure(models.answer(at(server), "Hi"))
+    assert error.kind is ErrorKind.BAD_OUTPUT
+    assert "the answer is longer than 1048576 bytes" in str(error)
+
+
 async def test_a_connection_that_breaks_is_told(server: Endpoint, models: Models) -> None:
     async def breaks() -> None:
         raise asyncio.CancelledError

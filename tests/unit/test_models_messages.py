@@ -23,6 +23,10 @@ def test_a_prompt_alone_is_one_message() -> None:
     assert messages("Hi", (), None) == [{"role": "user", "content": "Hi"}]
 
 
+def test_half_a_surrogate_pair_can_be_sent() -> None:
+    assert messages("a\ud800", (), None) == [{"role": "user", "content": "a?"}]
+
+
 def test_an_instruction_is_the_systems() -> None:
     assert messages("Hi", (), "Be brief.")[0] == {"role": "system", "content": "Be brief."}
 

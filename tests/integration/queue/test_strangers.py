@@ -241,6 +241,26 @@ async def test_whatever_a_control_call_raises_is_its_answer(
         assert (await client.run("next", wait=5)).state is JobState.SUCCEEDED
 
 
+async def test_a_result_with_half_surrogates_can_be_printed(client: Client, redis: Redis) -> None:
+    job_id = await client.submit("prompt")
+    text = r'{"text":"a\ud800","data":"\ud83d\ude00"}'
+    result = f'{{"v":1,"id":"{job_id}","state":"succeeded","output":{text}}}'
+    await redis.hset(keys.job(job_id), mapping={"state": "succeeded", "result": result})
+    output = (await client.result(job_id, wait=5)).output
+    assert (output.text, output.data) == ("a\ufffd", "\U0001f600")
+
+
+@pytest.mark.parametrize("submitted", ["nan", "inf", "-1e400", "soon", "1" * 10**6])
+async def test_a_time_that_is_none_costs_no_result(
+    client: Client, redis_url: str, redis: Redis, submitted: str
+) -> None:
+    job_id = await client.submit("prompt")
+    await redis.hset(keys.job(job_id), "submitted", submitted)
+    assert (await client.status(job_id)).submitted == 0.0
+    async with working(redis_url):
+        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+
+
 ODD = '\x00\x1b[2J\r\n\u2028\ufeff"\\{}%s'
 
 

@@ -11,6 +11,8 @@ from spacedock.rpc import Call, OnProgress, Op, Reply
 
 Desk = Callable[[Call, Redis, OnProgress], Awaitable[Reply]]
 
+_SAID_CHARS = 4000
+
 
 class Dispatcher:
     """Sends each call to its desk; what is wrong with it becomes the reply's error.
@@ -32,4 +34,4 @@ class Dispatcher:
         except SpaceNotFoundError as error:
             return Reply(not_found=True, known=error.known)
         except SpacedockError as error:
-            return Reply(error=str(error))
+            return Reply(error=str(error)[:_SAID_CHARS])

@@ -11,7 +11,7 @@ import httpx2
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.http import Reply
+from spacedock_worker.models.http import Reply, TooLongError
 
 # As Ollama, llama.cpp, vLLM, LM Studio and OpenAI word it.
 _NO_CHAT = re.compile(
@@ -60,6 +60,9 @@ def broken(endpoint: ModelEndpoint, stage: Stage, error: httpx2.HTTPError) -> St
     """What a connection that failed means for the step."""
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return NotReadyError("nothing listens there", absent=True)
+    if isinstance(error, TooLongError):
+        kind = ErrorKind.MODEL_UNAVAILABLE if stage is Stage.READY else ErrorKind.BAD_OUTPUT
+        return StepError(stage, kind, f"{endpoint.name}: {error}. Lower its max_tokens, or see its log.")
     if stage is Stage.READY:
         return NotReadyError("it broke off", absent=True)
     return StepError(

@@ -43,6 +43,8 @@ def messages(prompt: str, files: Iterable[Payload], instruction: str | None) -> 
         chat.append({"role": "system", "content": instruction})
     files = tuple(files)
     words = "\n\n".join([prompt, *(_quoted(file) for file in files if is_text(file.ref))]).strip()
+    # A request that no client of ours wrote may hold half of a surrogate pair, which is no UTF-8.
+    words = words.encode(errors="replace").decode()
     pictures = [_picture(file) for file in files if not is_text(file.ref)]
     if pictures:
         chat.append({"role": "user", "content": [{"type": "text", "text": words}, *pictures]})

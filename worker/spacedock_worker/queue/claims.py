@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 from spacedock import keys, wire
 from spacedock.scripts import atomic
@@ -142,6 +143,7 @@ def claimed(
 def _waited(submitted: bytes, now: bytes) -> float:
     """Seconds in the queue; none where somebody else's rubbish stands for the time of submission."""
     try:
-        return max(0.0, float(now) - float(submitted or now))
+        waited = float(now) - float(submitted or now)
     except ValueError:
         return 0.0
+    return max(0.0, waited) if isfinite(waited) else 0.0

@@ -12,7 +12,7 @@ from spacedock.client import Client
 from spacedock.files import FileRef
 from spacedock.result import ErrorKind, JobResult
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _NAME_BYTES = 200
 """Bytes of a saved file's name: file systems take 255, and a number may come to it."""
