@@ -179,4 +179,6 @@ def encoded(request: JobRequest) -> bytes:
         raise BadRequestError(
             f"the prompt and inputs of a job have {limit} MB at most: give longer ones as files"
         )
+    if wire.too_complex(raw):
+        raise BadRequestError(f"the inputs of a job hold {wire.MAX_NESTS:,} lists and objects at most")
     return raw

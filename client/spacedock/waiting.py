@@ -171,6 +171,6 @@ async def events(redis: Redis, job_id: str, opened: asyncio.Event | None = None)
             elif message.channel == channel:
                 # What is no event is somebody else's: the job goes on.
                 with suppress(WireError):
-                    yield wire.decode(Event, message.data, wire.MAX_EVENT_BYTES)
+                    yield wire.decode_bounded(Event, message.data, wire.MAX_EVENT_BYTES)
             elif message.text == job_id:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,15 +13,19 @@ from spacedock.errors import WireError
 VERSION = 1
 
 MAX_REQUEST_BYTES = 2**20 + 2**16
-"""Of a job's request without its files: a worker reads so much in at most 60 ms, whatever it holds."""
+"""Of a job's request without its files: with MAX_NESTS a worker reads so much in 30 ms, whatever it holds."""
 
 MAX_CALL_BYTES = MAX_REQUEST_BYTES + 2**16
 """Of a control call, which may hold a request."""
+
+MAX_NESTS = 50_000
+"""Lists and objects in a request or a call."""
 
 MAX_EVENT_BYTES = 2**16
 MAX_BYTES = 2**26
 """Of anything else: results and replies."""
 
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SHOWN_ERRORS, _SHOWN_LENGTH = 5, 200
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -81,6 +86,21 @@ def decode(kind: type[Model], raw: bytes | str, most: int = MAX_BYTES) -> Model:
     except ValidationError as error:
         # Not "from error": a traceback would quote the values, and they may hold prompts.
         raise WireError(f"not a {kind.__name__}: {describe(error)}") from None
+
+
+def decode_bounded(kind: type[Model], raw: bytes, most: int) -> Model:
+    """Read a message that anybody may have written, where others wait meanwhile. Raises WireError."""
+    if len(raw) <= most and too_complex(raw):
+        raise WireError(f"the {kind.__name__} holds over {MAX_NESTS:,} lists and objects")
+    return decode(kind, raw, most)
+
+
+def too_complex(raw: bytes) -> bool:
+    """Whether JSON holds more lists and objects than are read; brackets in strings do not count."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_NESTS:
+        return False
+    bare = _STRING.sub(b"", raw)
+    return bare.count(b"[") + bare.count(b"{") > MAX_NESTS
 
 
 def too_large(what: str, most: int) -> WireError:

@@ -24,7 +24,7 @@ from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
 HUGE = 64 * 2**20
-DENSE = b"[" + b"[]," * (wire.MAX_REQUEST_BYTES // 3 - 40) + b"[]]"
+DENSE = b"[" + b"[]," * (wire.MAX_NESTS - 3) + b"1," * 400_000 + b"1]"
 
 
 async def kind_of_failure(client: Client, job_id: str) -> ErrorKind:
@@ -55,6 +55,22 @@ async def test_the_largest_request_is_read_whatever_it_holds(
     await redis.hset(keys.job(job_id), "request", b'{"v":1,"prompt":"x","inputs":{"a":' + DENSE + b"}}")
     async with working(redis_url):
         assert (await client.result(job_id, wait=10)).state is JobState.SUCCEEDED
+
+
+async def test_a_request_of_many_small_parts_is_not_read(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    with pytest.raises(BadRequestError, match="50,000 lists and objects at most"):
+        await client.submit("x", inputs={"a": [[]] * wire.MAX_NESTS})
+    job_id = await client.submit("[" * wire.MAX_NESTS + '"')
+    await redis.hset(
+        keys.job(other := await client.submit("x")),
+        "request",
+        b'{"v":1,"prompt":"x","inputs":{"a":' + DENSE[:-1] + b",[],[]]}}",
+    )
+    async with working(redis_url):
+        assert (await client.result(job_id, wait=10)).state is JobState.SUCCEEDED
+        assert await kind_of_failure(client, other) is ErrorKind.BAD_INPUT
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def readable_request(raw: bytes | None) -> JobRequest:
     """The request of a job; None is one that is too large. Raises WireError."""
     if raw is None:
         raise wire.too_large("job's request", wire.MAX_REQUEST_BYTES)
-    return wire.decode(JobRequest, raw, wire.MAX_REQUEST_BYTES)
+    return wire.decode_bounded(JobRequest, raw, wire.MAX_REQUEST_BYTES)
 
 
 def job_serializer(value: object) -> bytes:

@@ -71,7 +71,7 @@ class Controls:
         if taken is None:
             return
         try:
-            call = wire.decode(Call, taken[1], wire.MAX_CALL_BYTES)
+            call = wire.decode_bounded(Call, taken[1], wire.MAX_CALL_BYTES)
         except WireError as error:
             log.warning("control.unreadable", error=str(error))
             return

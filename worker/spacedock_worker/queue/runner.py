@@ -25,6 +25,7 @@ from spacedock_worker.queue.progress import Emit, ProgressPublisher
 
 log = structlog.get_logger()
 
+_LIGHT_BYTES = 2**15
 _NO_JSON = (ValueError, TypeError, RecursionError)
 
 Handler = Callable[["TakenJob", Emit], Awaitable[JobResult]]
@@ -71,6 +72,7 @@ class JobRunner:
         self._store, self._handler = store, handler
         self._holds: dict[str, _Hold] = {}
         self._closed = False
+        self._reading = asyncio.Lock()
 
     @property
     def suspects(self) -> int:
@@ -111,13 +113,21 @@ class JobRunner:
         hold = self._holds[job_id]
         hold.began = True
         try:
-            request = readable_request(hold.claimed.request)
+            request = await self._request(hold.claimed.request)
         except WireError as error:
             result = ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
         else:
             hold.labels = request.labels
             result = await self._answered(hold, request)
         await self._write(hold, result)
+
+    async def _request(self, raw: bytes | None) -> JobRequest:
+        """Read a request; of the large ones one in each turn of the event loop, as each holds it up."""
+        if raw is None or len(raw) <= _LIGHT_BYTES:
+            return readable_request(raw)
+        async with self._reading:
+            await asyncio.sleep(0)
+            return readable_request(raw)
 
     async def fail(self, job_id: str, message: str) -> None:
         """End a job that is held because of a fault that is not its own."""
