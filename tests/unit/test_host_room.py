@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
 
 import pytest
+from tests.engine_double import engine_double
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.gpu import Device, GpuTable
 from spacedock_worker.containers.pool.history import blameless
 from spacedock_worker.errors import HostBusyError, StepError
+from spacedock_worker.images.build.build import BuildLimits, build
+from spacedock_worker.images.build.context import BuildContext
+from spacedock_worker.images.hub import _translated
 from spacedock_worker.images.oci.reference import parse_reference
 from spacedock_worker.images.pull import _failed
 from spacedock_worker.jobs import host_room
@@ -70,6 +76,42 @@ async def test_but_not_for_ever(trouble: str, monkeypatch: pytest.MonkeyPatch) -
     if "gpu" not in trouble:
         assert busy.value.kind is ErrorKind.OUT_OF_DISK
         assert "this host's disk is full. Free some of it" in str(busy.value)
+
+
+async def test_a_disk_that_fills_while_the_hub_is_read_is_no_hub_that_is_away() -> None:
+    with pytest.raises(HostBusyError, match="own/space cannot be fetched: this host's disk is full"):
+        async with _translated("own/space", 5.0):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("write /var/lib/docker/tmp/x: no space left on device", ErrorKind.OUT_OF_DISK),
+        (
+            "The command 'sh -c no space left on device' returned a non-zero code: 1",
+            ErrorKind.BUILD_FAILED,
+        ),
+    ],
+)
+async def test_a_build_tells_a_full_host_from_a_step_that_says_so(
+    tmp_path: Path, said: str, kind: ErrorKind
+) -> None:
+    limits = BuildLimits(seconds=5.0, memory=2**28)
+    answers = {"build": {"errorDetail": {"message": said}, "error": said}}
+    async with engine_double(tmp_path, answers) as (engine, _):
+        building = build(
+            engine,
+            BuildContext(BytesIO(b""), "0" * 64),
+            tag="x",
+            labels={},
+            words=(),
+            limits=limits,
+            on_progress=lambda text: None,
+        )
+        with pytest.raises(StepError) as failed:
+            await building
+    assert failed.value.kind is kind
 
 
 async def test_what_is_the_spaces_own_is_not_waited_for() -> None:

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, is_offline_mode, snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.space_card import SpaceCard, card_of
 
@@ -90,6 +90,8 @@ async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
         raise NoSuchSpaceError(none.stage, none.kind, str(none)) from error
     except Exception as error:
         # The Hub's client lets errors of its HTTP library and of files through; all mean the same here.
+        if tells_full_disk(str(error)):
+            raise full_disk(Stage.BUILD, f"the repository of {hub_id} cannot be fetched") from error
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise _away(hub_id, why, _NETWORK) from error
 

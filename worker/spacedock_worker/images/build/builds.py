@@ -14,7 +14,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.caching import OnProgress, TimedCache
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import HostBusyError, StepError
 from spacedock_worker.images.build.blueprint import Blueprint, draw
 from spacedock_worker.images.build.borrowing import Borrowing
 from spacedock_worker.images.build.build import BuildLimits, build
@@ -94,6 +94,8 @@ class Builds:
         try:
             revision = source.revision or (await about(hub_id, self._settings)).sha
             await fetch(hub_id, revision, folder, self._settings)
+        except HostBusyError:
+            raise
         except StepError as error:
             self._failed.put(key, error)
             raise
