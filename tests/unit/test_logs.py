@@ -44,3 +44,21 @@ def test_an_exceptions_words_and_variables_are_not_logged(log_format: str) -> No
     for told in ("job.fault", "it failed", "never retrieved", "ExceptionGroup: ", "ValueError: ", "KeyError"):
         assert told in ran.stderr
     assert "<string>:9 handle" in ran.stderr
+
+
+LOST = """
+import os, structlog
+from spacedock_worker.logs import configure
+configure("json", "info")
+for _ in range(1000):
+    structlog.get_logger().info("lost", text="x" * 100)
+print("went on", flush=True)
+# What is still in the stream's buffer cannot be written either.
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+"""
+
+
+def test_a_log_whose_disk_is_full_stops_nothing() -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run([sys.executable, "-c", LOST], stdout=subprocess.PIPE, stderr=full, check=True)
+    assert ran.stdout == b"went on\n"

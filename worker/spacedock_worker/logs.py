@@ -6,7 +6,8 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Literal
+from contextlib import suppress
+from typing import Literal, TextIO, cast
 
 import structlog
 
@@ -32,16 +33,33 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         # One write for each line: the daemon and its children share one log.
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Log(sys.stderr))),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Log(sys.stderr))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _first_line], processors=[_strip, *ending]
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _Log:
+    """Loses lines that cannot be written: a log whose disk is full, or whose reader is gone, ends no job."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Have it written, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def without_values(
