@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from redis.asyncio import Redis
@@ -179,25 +181,29 @@ class JobStore:
                 )
             answers = await pipe.execute(raise_on_error=False)
         # The record of one job may be anything: that is no trouble of the others.
-        if trouble := next((a for a in answers if isinstance(a, Exception) and not overwritten(a)), None):
+        if trouble := next((a for a in answers if isinstance(a, Exception) and not _overwritten(a)), None):
             raise trouble
         states = [LeaseState.LOST if isinstance(a, Exception) else LeaseState(a) for a in answers[1:]]
         return dict(zip(job_ids, states, strict=True))
 
     async def at_work(self, job_id: str, executed: bool) -> None:
         """Note whether the job is being executed now, or only waits: a worker's death is charged by it."""
-        await self._at_work(keys=[keys.job(job_id)], args=[self.worker_id, job_id, int(executed)])
+        with _lost_where_overwritten():
+            await self._at_work(keys=[keys.job(job_id)], args=[self.worker_id, job_id, int(executed)])
 
     async def release(self, job_id: str, rest: float = 0.0) -> bool:
         """Give a running job back, uncharged; nobody takes it for `rest` seconds.
 
         False where it is not ours (any more).
         """
-        released = await self._release(
-            keys=[keys.job(job_id), keys.arq_in_progress(job_id), keys.arq_retry(job_id)],
-            args=[self.worker_id, job_id, rest],
-        )
-        return bool(released)
+        with _lost_where_overwritten():
+            return bool(
+                await self._release(
+                    keys=[keys.job(job_id), keys.arq_in_progress(job_id), keys.arq_retry(job_id)],
+                    args=[self.worker_id, job_id, rest],
+                )
+            )
+        return False
 
     async def finish(self, result: JobResult, raw: bytes) -> bool:
         """Write a job's result (`raw` on the wire), announce it, and take the job off arq's books.
@@ -208,16 +214,14 @@ class JobStore:
         places = [ref.place for ref in result.output.files]
         books = [keys.arq_in_progress(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
         args = [self.worker_id, job_id, result.state.value, raw, KEEP_RESULT_S, KEEP_PRIVATE_S]
-        try:
-            written = await self._finish(
-                keys=[keys.job(job_id), *books, *map(keys.payload, places)],
-                args=[*args, " ".join(places)],
+        with _lost_where_overwritten():
+            return bool(
+                await self._finish(
+                    keys=[keys.job(job_id), *books, *map(keys.payload, places)],
+                    args=[*args, " ".join(places)],
+                )
             )
-        except ResponseError as error:
-            if not overwritten(error):
-                raise
-            return False
-        return bool(written)
+        return False
 
     async def tell(self, event: Event) -> None:
         """Announce a job's progress to whoever watches, and keep the last message for `status`."""
@@ -231,9 +235,19 @@ class JobStore:
         await self._redis.delete(keys.worker(self.worker_id))
 
 
-def overwritten(error: Exception) -> bool:
+def _overwritten(error: Exception) -> bool:
     """Whether something else than a job stands where its record was."""
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
+@contextmanager
+def _lost_where_overwritten() -> Iterator[None]:
+    """A job whose record is none any more is not ours either: its block ends early."""
+    try:
+        yield
+    except ResponseError as error:
+        if not _overwritten(error):
+            raise
 
 
 def readable_request(raw: bytes | None) -> JobRequest:
