@@ -187,7 +187,8 @@ class Pool(Generic[App]):
         finally:
             overtaken.cancel()
             self._wait_queue.leave(waiter)
-            self._forget_starts()
+            for slot in self._slots.abandoned(self._wait_queue):
+                self._lifecycle.discard(slot)
 
     async def _died(self, slot: Slot[App]) -> bool:
         """Whether the container has died, or is given up, since the grant; its place is given back then."""
@@ -271,13 +272,6 @@ class Pool(Generic[App]):
         slot.calls += 1
         slot.since = _now()
         waiter.granted.set_result(slot)
-
-    def _forget_starts(self) -> None:
-        """End the start of a container that nobody waits for any more."""
-        for slot in self._slots:
-            abandoned = slot.state is SlotState.STARTING and not self._wait_queue.wants(slot)
-            if abandoned and slot.app is None and SlotState.RUNNING not in self._slots.states(slot.key):
-                self._lifecycle.discard(slot)
 
     def _look_again(self, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self._reassign)

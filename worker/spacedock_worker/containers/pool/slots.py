@@ -189,6 +189,15 @@ class Slots(Generic[App]):
         stopped = sorted((p for p in self if p.state is SlotState.STOPPED), key=lambda slot: slot.since)
         return stopped[: max(0, len(stopped) - count)]
 
+    def abandoned(self, queue: WaitQueue[App]) -> list[Slot[App]]:
+        """The containers that are being started for nobody: no call in the queue wants them any more."""
+        starting = [slot for slot in self if slot.state is SlotState.STARTING and slot.app is None]
+        return [
+            slot
+            for slot in starting
+            if not queue.wants(slot) and SlotState.RUNNING not in self.states(slot.key)
+        ]
+
     def counts(self) -> dict[str, int]:
         """How many containers are in which state, in words, but for those that none is in."""
         counts = Counter(slot.word for slot in self)
