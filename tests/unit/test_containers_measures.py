@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_a_start_is_limited_by_those_before_once_there_are_enough(store: Profile
 def test_a_measured_limit_has_bounds(store: ProfileStore, longest: float, seconds: float) -> None:
     started(store, 0.1, 0.1, longest)
     assert StartLimits(SETTINGS, store).of(SPEC).seconds == seconds
+
+
+def test_the_starts_of_another_space_on_the_image_shorten_no_limit(store: ProfileStore) -> None:
+    limits = StartLimits(SETTINGS, store)
+    eve = replace(SPEC, space="eve", command=("true",))
+    for number in range(3):
+        store.note(Run(eve.digest, eve.space, number, True, None, 0.1, 0.1, 100))
+    assert (limits.of(eve).seconds, limits.of(SPEC).seconds) == (60.0, 300.0)
+    started(store, 1.0, 1.0, 1.0)
+    limits.overran(SPEC)
+    limits.answered(eve)
+    assert limits.of(SPEC).seconds == 300.0
 
 
 def test_what_the_entry_says_goes_before_what_was_measured(store: ProfileStore) -> None:

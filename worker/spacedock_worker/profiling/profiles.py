@@ -97,10 +97,10 @@ class ProfileStore:
             image.summary = None
             self._file.peaked(last.space, digest, memory)
 
-    def of(self, digest: str) -> Measured | None:
-        """What was measured of the image; None where it has not run."""
+    def of(self, digest: str, space: str | None = None) -> Measured | None:
+        """What was measured of the image, by that Space alone if one is given; None where it has not run."""
         with self._lock:
-            image = self._newest(digest)
+            image = self._newest(digest) if space is None else self._images.get((space, digest))
             return image.measured() if image else None
 
     def of_space(self, space: str) -> Measured | None:

@@ -118,8 +118,8 @@ class StartTimings(Protocol):
 class StartHistory(Protocol):
     """Who remembers; neither method blocks."""
 
-    def of(self, digest: str) -> StartTimings | None:
-        """What was measured of the image; None where it has not run."""
+    def of(self, digest: str, space: str | None = None) -> StartTimings | None:
+        """What was measured of the image, by that Space alone if one is given; None where it has not run."""
         ...
 
     def peaked(self, digest: str, memory: int) -> None:
@@ -130,7 +130,7 @@ class StartHistory(Protocol):
 class Unmeasured:
     """Remembers nothing; implements `StartHistory`."""
 
-    def of(self, digest: str) -> StartTimings | None:
+    def of(self, digest: str, space: str | None = None) -> StartTimings | None:
         """Nothing."""
         return None
 
@@ -157,16 +157,17 @@ class StartLimits:
         """What the Space's entry says; else by what its starts took before; else what the settings say.
 
         After a start that outlasted its measured limit the next is given the usual time: a model that must be
-        downloaded again may need it.
+        downloaded again may need it. What another Space on the same image did counts for nothing: its
+        program may be another.
         """
         usual = self._settings.start_timeout
         if spec.start_timeout is not None:
             return StartLimit(spec.start_timeout)
-        found = self._measures.of(spec.digest)
+        found = self._measures.of(spec.digest, spec.space)
         if found is None or found.start_max is None or found.starts < _ENOUGH_STARTS:
             return StartLimit(usual)
         seconds = max(self._settings.start_least, _TIMES_LONGEST * found.start_max)
-        if spec.digest in self._overran or seconds >= usual:
+        if spec.app in self._overran or seconds >= usual:
             return StartLimit(usual)
         why = (
             f"Its {found.starts} starts before took {found.start_max:.1f} s at most. The next "
@@ -175,9 +176,9 @@ class StartLimits:
         return StartLimit(seconds, why)
 
     def answered(self, spec: ContainerSpec) -> None:
-        """A start of the image was in time."""
-        self._overran.discard(spec.digest)
+        """A start of the Space was in time."""
+        self._overran.discard(spec.app)
 
     def overran(self, spec: ContainerSpec) -> None:
-        """A start of the image was given up."""
-        self._overran.add(spec.digest)
+        """A start of the Space was given up."""
+        self._overran.add(spec.app)
