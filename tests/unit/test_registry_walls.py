@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spacedock.connection import connect
+from spacedock.files import payload_of
 from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.entry import SpaceEntry
@@ -143,6 +144,37 @@ def test_no_name_of_the_registry_is_like_that_of_a_jobs_own_space(registry: Regi
     registry.path.write_text("spaces:\n  ./mood@0123: {docker_image: a}\n")
     snapshot = registry.snapshot()
     assert (snapshot.spaces, len(snapshot.warnings)) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"docker_image": "evil:1"},
+        {"hub_id": "eve/x"},
+        {"hub_id": "ann/hear", "command": ["sh"]},
+        {"hub_id": "ann/hear", "env": {"A": "b"}},
+        {"hub_id": "ann/hear", "subdomain": "eve-x"},
+        {"hub_id": "ann/hear", "operation": {"path": "/x"}},
+    ],
+)
+async def test_no_other_code_goes_by_the_id_of_a_space_of_the_hub(
+    registry: Registry, entry: dict[str, Any]
+) -> None:
+    reply = await add(registry, "ann/hear", entry)
+    assert reply.error is not None
+    assert "the id of a Space of the Hub" in reply.error
+    assert "ann/hear" not in registry.snapshot().spaces
+    assert (await add(registry, "ann/hear", {"hub_id": "ann/hear", "endpoint": "/hear"})).error is None
+    assert (await add(registry, "ann/hear", entry, replace=True)).error is not None
+
+
+async def test_a_repository_does_not_go_by_the_id_of_a_space_of_the_hub(registry: Registry) -> None:
+    desk = RegistryHandler(registry, registry.path.parent / "repositories")
+    ref = payload_of("hear.tar", b"x").ref
+    async with connect("unix:///nowhere") as redis:
+        reply = await desk.answer(Call(id="1", op=Op.ADD, name="ann/hear", repository=ref), redis)
+    assert reply.error is not None
+    assert "a repository" in reply.error
 
 
 async def remove(registry: Registry, name: str) -> Reply:

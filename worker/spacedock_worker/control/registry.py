@@ -62,6 +62,9 @@ and `cache` can only take from a Space. Kept to this host's file: what names thi
 """
 
 
+_OTHER_CODE = ("docker_image", "command", "operation", "env", "subdomain")
+"""What makes another program of a Space of the Hub."""
+
 _ALWAYS_TOLD = ("id", "description", "category", "input_type", "output_type", "port", "status")
 
 
@@ -125,6 +128,7 @@ class RegistryHandler:
                 why = f"{', '.join(own)} can only be set in the registry's file on the host"
                 raise BadRequestError(f"Space '{call.name}': {why}")
             raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
+        _check_hub_name(call)
         fields = guessed(str(call.name), call.entry)
         if self._complete is not None:
             fields = await self._complete(str(call.name), call.entry)
@@ -138,6 +142,20 @@ class RegistryHandler:
         path = (self._repositories / f"{ref.sha256}.tar").resolve()
         await asyncio.to_thread(_write_whole, path, data)
         return path
+
+
+def _check_hub_name(call: Call) -> None:
+    """Raise BadRequestError where other code would go by the id of a Space of the Hub.
+
+    Whoever asks for that Space by its id would get the code instead.
+    """
+    name, entry = str(call.name), call.entry
+    other = [field for field in _OTHER_CODE if entry.get(field) is not None]
+    other += ["a repository"] if call.repository is not None else []
+    other += ["hub_id"] if entry.get("hub_id") not in (None, name) else []
+    if "/" in name and other:
+        why = f"its name is the id of a Space of the Hub, so it cannot have {', '.join(other)}"
+        raise BadRequestError(f"Space '{name}': {why}. Choose a name without '/'")
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -12,6 +12,9 @@ MAX_BYTES = 256 * 2**10
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^{}$]*))?\})", re.ASCII)
+_PREDEFINED = re.compile(r"(TARGET|BUILD)(PLATFORM|OS|ARCH|VARIANT)|(https?|ftp|no|all)_proxy", re.IGNORECASE)
+"""Variables that some builders set by themselves, whatever the Dockerfile says."""
+
 _ARG_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WORD = r"(?:[^\s\"'\\`]|\"[^\"\\`]*\"|'[^'\\`]*')+"
 _ARGS = re.compile(rf"{_WORD}(?:\s+{_WORD})*")
@@ -125,6 +128,8 @@ class _Examiner:
         return _VARIABLE.sub(self._value, text)
 
     def _value(self, found: re.Match[str]) -> str:
+        if _PREDEFINED.fullmatch(found[1] or found[2]):
+            raise ForbiddenError(f"the builder itself sets {found[0][:100]}; write the image's name out")
         value, how, word = self._values.get(found[1] or found[2]), found[3] or "", found[4] or ""
         there = bool(value) if how.startswith(":") else value is not None
         if how.endswith("+"):
