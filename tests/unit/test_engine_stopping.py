@@ -54,6 +54,21 @@ async def test_an_engine_that_stays_is_not(tmp_path: Path, code: int, kind: Erro
         assert await kind_of_death(engine) is kind
 
 
+async def test_one_that_is_back_at_once_was_away_all_the_same(tmp_path: Path) -> None:
+    async with engine_double(tmp_path, {PLACE: container(False, 143)}) as (engine, double):
+        mine = RunningContainer(engine, "mine")
+        await engine.dialect(Stage.CALL)
+
+        async def restart() -> None:
+            if double.asked[-1] == "/version":
+                engine.outages += 1
+
+        double.before = restart
+        death = await mine.death(Stage.CALL)
+        assert death is not None
+        assert death.kind is ErrorKind.DOCKER_UNAVAILABLE
+
+
 async def test_nor_does_a_container_crash_whose_engine_was_away_meanwhile(tmp_path: Path) -> None:
     async with engine_double(tmp_path, {PLACE: container(True, 0)}) as (engine, double):
         mine = RunningContainer(engine, "mine")

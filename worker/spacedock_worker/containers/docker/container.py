@@ -140,9 +140,8 @@ class RunningContainer:
             return None
         if found is None:
             return StepError(stage, ErrorKind.CRASHED, "the container is gone: somebody removed it.")
-        if self._outages != self._engine.outages or (
-            ended_from_outside(state) and await self._engine.leaving()
-        ):
+        went = self._outages != self._engine.outages and not state.get("OOMKilled")
+        if went or (ended_from_outside(state) and await self._engine.leaving(self._outages)):
             return stopped_by_engine(stage)
         words = await self.words()
         said = f" Its last words:\n{words}" if words else " It said nothing."

@@ -53,7 +53,7 @@ class Engine:
 
     `docker_host` is an address such as `unix:///var/run/docker.sock`; None lets aiodocker look where the
     docker command looks (DOCKER_HOST, the current context, the usual sockets). Connects at the first call.
-    `outages` counts how often it could not be reached.
+    `outages` counts how often it could not be reached, or hung up.
     Every stream has connections of its own: an abandoned one cannot use up those of the calls.
     """
 
@@ -143,16 +143,17 @@ class Engine:
             log.info("engine.back", stage=error.stage.value)
         return await work()
 
-    async def leaving(self) -> bool:
-        """Whether the engine takes no new connections: one that stops goes on with those that it has.
+    async def leaving(self, outages: int) -> bool:
+        """Whether the engine stops, or has been away since it had so many `outages`.
 
-        Calls take new connections from then on.
+        One that stops takes no new connections, and goes on with those that it has; systemd may keep new ones
+        for the next. Calls take new connections from then on.
         """
         try:
             client = _open(self.docker_host)
             try:
-                await self._asked(client, Stage.CALL, _SILENT_SECONDS)
-                return False
+                await self._asked(client, Stage.CALL, _GREETING_SECONDS)
+                return self.outages != outages
             finally:
                 await client.close()
         except (StepError, DockerError, aiohttp.ClientError, OSError):

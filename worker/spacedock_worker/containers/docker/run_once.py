@@ -79,7 +79,7 @@ class TaskRun:
         now = asyncio.get_running_loop().time
         if self._task.begin is not None:
             await self._task.begin()
-        began = now()
+        began, outages = now(), self._engine.outages
         await self._container.create(body)
         await self._put()
         async with self._attached() as streams, _drained(streams) as draining:
@@ -87,7 +87,7 @@ class TaskRun:
             started = now()
             on_progress("running")
             state = await self._ended(draining)
-            if ended_from_outside(state) and await self._engine.leaving():
+            if ended_from_outside(state) and await self._engine.leaving(outages):
                 raise stopped_by_engine(Stage.CALL)
             seconds = now() - started
             await _read_to_the_end(draining)

@@ -54,6 +54,8 @@ class Watch:
                     async for name in events:
                         pause = _FIRST_PAUSE
                         self._ended(name)
+                    # An engine that restarts ends it, and containers that ended just before did not crash.
+                    self._engine.outages += 1
             except (EngineRefusedError, StepError, TimeoutError, ValueError) as error:
                 log.debug("watch.broken", reason=str(error))
             self._ended(None)
