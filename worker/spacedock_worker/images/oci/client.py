@@ -66,6 +66,7 @@ def read_challenge(header: str) -> Challenge | None:
 _CONNECT_SECONDS = 3.0
 _MANIFEST_BYTES = 2**20
 _TOKEN_BYTES = 2**18
+_MOST_NESTS = 20_000
 _MAX_TAGS = 1000
 _ACCEPT = {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES)), "Accept-Encoding": "identity"}
 _TAG_LENGTH = 128
@@ -244,6 +245,8 @@ async def _fetch(
                 content += chunk
                 if len(content) > limit:
                     raise NotAskedError(f"it answered more than {limit:,} bytes")
+            if content.count(b"[") + content.count(b"{") > _MOST_NESTS:
+                raise NotAskedError("its answer holds too many lists and objects")
             challenge = read_challenge(response.headers.get("WWW-Authenticate", ""))
             return _Answer(response.status, challenge, bytes(content))
     except (aiohttp.ClientError, OSError, ValueError) as error:
