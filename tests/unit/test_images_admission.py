@@ -298,6 +298,26 @@ def test_what_is_refused_says_what_to_write_instead(line: str, instead: str) -> 
     assert instead in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ARG a{next}=$a{this}$a{this}",
+        "ENV a{next} ${{a{this}}}${{a{this}}}",
+        "ENV x=1 a{next}=$a{this}$a{this}",
+    ],
+)
+@pytest.mark.parametrize("begun", ["", "FROM python:3.11\n"])
+def test_variables_that_grow_by_one_another_are_refused(line: str, begun: str) -> None:
+    grown = "".join(line.format(this=number, next=number + 1) + "\n" for number in range(40))
+    with pytest.raises(ForbiddenError, match="write"):
+        examine(f"{begun}ARG a0=xx\n{grown}FROM $a40\n")
+
+
+def test_variables_that_grow_within_reason_are_taken() -> None:
+    grown = "".join(f"ENV PATH=/opt/tool-{number}/bin:$PATH\n" for number in range(40))
+    assert examine(f"ARG VERSION=3.11\nFROM python:$VERSION\n{grown}").bases == {"python:3.11"}
+
+
 def test_what_a_base_triggers_is_judged_as_well() -> None:
     with pytest.raises(ForbiddenError, match="ONBUILD"):
         examine_triggers("a", [f"ADD {URL} /x"])

@@ -21,6 +21,11 @@ _ARGS = re.compile(rf"{_WORD}(?:\s+{_WORD})*")
 _CUT = re.compile(r"\$\w+[\"'\\`]\S")
 """A variable's name that a quote ends: without the quote, what follows would belong to it."""
 
+_LONGEST = 1000
+_MOST_GROWN = 2**20
+_SHELLS = ("RUN", "CMD", "ENTRYPOINT", "SHELL", "HEALTHCHECK")
+_USED = re.compile(r"\$\{?(\w+)", re.ASCII)
+_SET = re.compile(r"(?:^|\s)[\"']?(\w+)", re.ASCII)
 _SCHEMES = ("http://", "https://", "git://", "ssh://", "git@", "ftp://")
 _NETWORKS = ("--network=default", "--network=none")
 
@@ -66,6 +71,8 @@ class _Examiner:
         self._wants = wants
         self._stages: list[str] = []
         self._values: dict[str, str | None] = {}
+        self._sizes: dict[str, int] = {}
+        self._grown = 0
 
     def all(self, instructions: Iterable[Instruction]) -> None:
         for one in instructions:
@@ -76,6 +83,7 @@ class _Examiner:
             one = instruction(one.rest)
         if one.name == "ONBUILD":
             raise ForbiddenError("it has an ONBUILD in an ONBUILD, which no builder takes; leave it out")
+        self._weigh(one)
         if one.name == "ARG" and not self._stages:
             self._declare(_uncut(one).rest)
         elif one.name == "FROM":
@@ -88,6 +96,19 @@ class _Examiner:
             for flag in (*one.flags, *one.words):
                 if flag.lower().startswith("--from="):
                     self._copies(flag[7:])
+
+    def _weigh(self, one: Instruction) -> None:
+        """Bound what the engine itself must hold: variables are written out but for the shell."""
+        if one.name in _SHELLS:
+            return
+        grown = sum(self._sizes.get(name, 0) for name in _USED.findall(one.rest))
+        self._grown += grown
+        if self._grown > _MOST_GROWN:
+            raise ForbiddenError("its variables grow beyond a megabyte by one another; write them out")
+        if one.name in ("ARG", "ENV"):
+            # Of a line with several names, each counts as the whole line: more than it can be.
+            for name in _SET.findall(one.rest):
+                self._sizes[name] = len(one.rest) + grown
 
     def _declare(self, rest: str) -> None:
         """Read words as builders do: a quoted space parts none."""
@@ -125,7 +146,11 @@ class _Examiner:
             self._wants.copied.add(_checked(name))
 
     def _expanded(self, text: str) -> str:
-        return _VARIABLE.sub(self._value, text)
+        # Two variables in the next one's value, forty times, are more than any memory holds.
+        expanded = _VARIABLE.sub(self._value, text) if len(text) <= _LONGEST else text
+        if len(expanded) > _LONGEST:
+            raise ForbiddenError("it makes a name of over 1,000 characters of variables; write the name out")
+        return expanded
 
     def _value(self, found: re.Match[str]) -> str:
         if _PREDEFINED.fullmatch(found[1] or found[2]):
