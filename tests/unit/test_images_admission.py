@@ -59,6 +59,8 @@ FROM = "FROM python:3.11\n"
         "ENV H=ttp\nADD h$H://127.0.0.1/ /x",
         "ADD ${U:-http://127.0.0.1/} /x",
         'ADD ["$U", "/x"]',
+        f'ADD ["a", NaN] {URL} /x',
+        f'ADD ["a", Infinity, {URL} /x',
         'ADD ["\\u0068ttp\\u003a//127.0.0.1/", "/x"] and more',
         f"ONBUILD ADD {URL} /x",
         f"ONBUILD ONBUILD ADD {URL} /x",

@@ -91,9 +91,13 @@ class _Examiner:
         elif one.name == "RUN":
             self._run(one.flags)
         elif one.name in ("ADD", "COPY"):
+            self._takes(one)
+
+    def _takes(self, one: Instruction) -> None:
+        for words in one.arguments:
             if one.name == "ADD":
-                _check_sources(one.words[:-1])
-            for flag in (*one.flags, *one.words):
+                _check_sources(words[:-1])
+            for flag in (*one.flags, *words):
                 if flag.lower().startswith("--from="):
                     self._copies(flag[7:])
 

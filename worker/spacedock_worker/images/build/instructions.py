@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-_LISTS = ("ADD", "COPY")
-"""The instructions that concern us, and may be given as a list in JSON."""
-
 _QUOTES = re.compile(r"[\"'\\`]")
 _FLAGS = re.compile(r"(?:--(?:[^\s'\"]|'[^']*'|\"[^\"]*\")*(?:\s+|$))*")
 _BACKTICK_ESCAPES = re.compile(r"^\s*#\s*escape\s*=\s*`", re.IGNORECASE | re.MULTILINE)
@@ -27,15 +24,21 @@ class Instruction:
     @property
     def words(self) -> tuple[str, ...]:
         """What follows, word by word, without quotes and escapes."""
-        if self.name in _LISTS and self.rest.startswith("["):
+        return tuple(plain(self.rest).split())
+
+    @property
+    def arguments(self) -> Iterator[tuple[str, ...]]:
+        """The words, and where a builder may take them for a list in JSON, those of the list.
+
+        What no list is for one JSON reader is one for another, and what stands after it is left alone.
+        """
+        yield self.words
+        if self.rest.startswith("["):
             try:
-                # Builders leave alone what stands after the list.
                 listed, _ = json.JSONDecoder().raw_decode(self.rest)
             except (ValueError, RecursionError):
-                listed = None
-            if isinstance(listed, list):
-                return tuple(word for item in listed for word in plain(str(item)).split())
-        return tuple(plain(self.rest).split())
+                return
+            yield tuple(word for item in listed for word in plain(str(item)).split())
 
 
 @dataclass(frozen=True, slots=True)
