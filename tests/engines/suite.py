@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -63,7 +64,14 @@ def run(name: str, command: Sequence[str | Path], arguments: Sequence[str], seco
     began = time.monotonic()
     with (OUT / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            whole, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            whole,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # A shell's background commands ignore it, and so would the programs that tests interrupt.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             process.wait(seconds)
