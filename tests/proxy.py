@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 _CHUNK = 2**16
+_STILL_SECONDS = 2.0
 
 Upstream = str | Path
 
@@ -34,8 +35,13 @@ class Proxy:
         await event.wait()
 
     async def quiet(self) -> None:
-        """Wait until no connection is open."""
-        await self._quiet.wait()
+        """Wait until no connection is open, or nothing comes by those that are: containerd keeps some."""
+        while not self._quiet.is_set():
+            before = self.handed_on
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), _STILL_SECONDS)
+            if self.handed_on == before:
+                return
 
     def cut(self) -> None:
         """Break every connection, without a word."""
@@ -56,9 +62,15 @@ class Proxy:
             self._writers.discard(writer)
             writer.close()
             return
-        with suppress(OSError):
+        try:
             there, back = await self._connect()
-            self._writers.add(back)
+        except OSError:
+            # Containerd is back before the server is.
+            self._writers.discard(writer)
+            writer.transport.abort()
+            return
+        self._writers.add(back)
+        with suppress(OSError):
             await asyncio.gather(self._copy(reader, back, False), self._copy(there, writer, True))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

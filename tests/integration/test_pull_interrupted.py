@@ -50,6 +50,10 @@ async def dock(tmp_path: Path) -> AsyncIterator[Proxy]:
         yield proxy
 
 
+def keeps_in_containerd() -> bool:
+    return "io.containerd.snapshotter" in docker("info", "--format", "{{.DriverStatus}}")
+
+
 def numbers(said: list[str]) -> list[tuple[int, ...]]:
     found = (re.search(r"(\d+)% of .*, (\d+) of 2 layers", text) for text in said)
     return [tuple(map(int, match.groups())) for match in found if match]
@@ -102,7 +106,9 @@ async def test_a_registry_that_dies_and_comes_back_costs_nothing_that_was_loaded
         assert (await job).reference == reference
     assert numbers(said)[-1] == (100, 2)
     assert numbers(said) == sorted(numbers(said))
-    assert proxy.handed_on < sum(LAYERS) + 1_000_000
+    # Containerd loads a layer that broke off from its beginning; whole layers are kept there too.
+    again = MIDDLE if await asyncio.to_thread(keeps_in_containerd) else 0
+    assert proxy.handed_on < sum(LAYERS) + again + 1_000_000
 
 
 async def test_a_cancelled_job_leaves_the_pull_to_the_others_and_the_last_one_ends_it(slow) -> None:
