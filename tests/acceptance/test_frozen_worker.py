@@ -28,10 +28,10 @@ SOON = Patience(doubt=1.5, frozen=3.0)
 HOLDING = """
 import re
 from spacedock_worker import __main__
-from spacedock_worker.jobs import handler as host
+from spacedock_worker.jobs.handler import JobHandler
 async def handle(self, job, tell):
     re.match("(a|a)*b", "a" * 60)
-host.Host.handle = handle
+JobHandler.handle = handle
 __main__.main()
 """
 
