@@ -85,7 +85,7 @@ def travelling_name(name: str) -> str:
 
 
 def payload_of(name: str, data: bytes, media_type: str | None = None) -> Payload:
-    """Address `data` by its SHA-256; a media type that is none is guessed from the name instead."""
+    """Address `data` by its SHA-256; an invalid media type is guessed from the name instead."""
     digest = hashlib.sha256(data).hexdigest()
     kind = media_type if media_type and _MEDIA_TYPE.fullmatch(media_type) else media_type_of(name)
     ref = FileRef(name=name, sha256=digest, size=len(data), media_type=kind)

@@ -48,7 +48,7 @@ class Spaces:
         *,
         replace: bool = False,
     ) -> dict[str, Any]:
-        """Add a Space, or change fields of one that is there; `repository` is its packed directory.
+        """Add a Space, or change fields of an existing one; `repository` is its packed directory.
 
         `entry` has the fields of registry.yaml; its `id` may be left out, and is its name. Other code under
         a name that is there needs `replace`; what the host allows the Space stays as it is. Raises

@@ -22,7 +22,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The data as text; what is long or no UTF-8 is none of ours, and must not stop who reads it."""
+        """The data as text, cut at a bound; bytes that are not UTF-8 are replaced."""
         return self.data[:_TEXT_BYTES].decode(errors="replace")
 
 

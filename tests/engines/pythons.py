@@ -37,7 +37,7 @@ def _on(version: str) -> bool:
     prefix = _in(system) if system else []
     interpreter = "python3" if system else _interpreter(version)
     if interpreter is None:
-        _say(f"Python {version}: there is none on this machine; its tests are not run")
+        _say(f"Python {version}: not installed on this machine; its tests are skipped")
         return False
     python = _environment(prefix, interpreter, version)
     unit = run(f"python-{version}-unit", [*prefix, python, "-m", "pytest"], UNIT, SECONDS)

@@ -20,7 +20,7 @@ class TimedCache(Generic[_T]):
         self._kept: OrderedDict[str, tuple[float, _T]] = OrderedDict()
 
     def get(self, key: str) -> _T | None:
-        """The value; None where there is none, or it has grown too old."""
+        """Return the value, or None if it is missing or expired."""
         when, value = self._kept.get(key, (0.0, None))
         fresh = self._seconds is None or self._clock() - when < self._seconds
         return value if fresh else None

@@ -168,7 +168,7 @@ class RunFile:
         return [statement for statement in found if statement is not None], found[-1] is None
 
     def _report(self, error: Exception) -> bool:
-        """Say what was wrong; a file that is none of ours any more is set aside. Whether it was."""
+        """Log the error, and set a damaged file aside. Returns whether it was set aside."""
         code = getattr(error, "sqlite_errorcode", None)
         broken = isinstance(error, ValueError | TypeError) or (
             isinstance(error, sqlite3.Error) and code is not None and (code & 0xFF) in _BROKEN

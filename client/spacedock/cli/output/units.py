@@ -70,7 +70,7 @@ FAILED = "x"
 
 
 def sparkline(values: Iterable[float | None], encoding: str | None) -> str:
-    """A bar for each value, the longest for the greatest of them; an x where there is none."""
+    """Draw one bar for each value, the longest for the largest; an x marks a missing value."""
     numbers = list(values)
     bars = BLOCKS if _has(encoding, BLOCKS) else PLAIN
     most = max((number for number in numbers if number is not None), default=0.0)

@@ -249,7 +249,7 @@ def _open(docker_host: str | None) -> Docker:
     try:
         return Docker(url=docker_host)
     except (AssertionError, ValueError) as error:
-        # aiodocker asserts that there is an address: without one, no engine is installed here.
+        # aiodocker asserts that it has an address. It has none if no engine is installed here.
         raise DockerError(_UNREACHABLE, str(error) or "no Docker socket was found") from error
 
 
