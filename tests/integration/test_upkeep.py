@@ -39,7 +39,8 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, ImageSettings
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.secrets import Secrets
-from spacedock_worker.jobs.space_step import SpaceRunner, source_of
+from spacedock_worker.jobs.space_spec import source_of
+from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.wiring import Wiring, build

@@ -17,7 +17,7 @@ from spacedock_worker.images import Image
 from spacedock_worker.jobs.model_step import ModelRunner, instruction
 from spacedock_worker.jobs.plan import UNKNOWN, plan
 from spacedock_worker.jobs.planner import Planner, candidates_for
-from spacedock_worker.jobs.space_step import call_of, source_of, spec_of
+from spacedock_worker.jobs.space_spec import call_of, source_of, spec_of
 from spacedock_worker.models import Models
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.entry import SpaceEntry

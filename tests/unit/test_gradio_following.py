@@ -14,8 +14,8 @@ from spacedock_worker.adapters.gradio.events import (
     PARTIAL_CHARACTERS,
     PARTIAL_SECONDS,
     PROGRESS_CHARACTERS,
+    AppQueueFullError,
     Follower,
-    QueueFullError,
 )
 from spacedock_worker.errors import StepError
 
@@ -46,7 +46,7 @@ def test_the_outputs_come_with_the_end() -> None:
 
 
 def test_a_full_queue_is_its_own_error() -> None:
-    with pytest.raises(QueueFullError):
+    with pytest.raises(AppQueueFullError):
         follower()[0].hear(FULL)
 
 

@@ -14,10 +14,10 @@ from tests.unit.gradio_json import JSON, LEAVES, TEXTS, fuzz
 
 from spacedock_worker.adapters.gradio.chained import follow_up
 from spacedock_worker.adapters.gradio.description import describe
-from spacedock_worker.adapters.gradio.events import BadEditError, Editor, Follower, QueueFullError
+from spacedock_worker.adapters.gradio.events import AppQueueFullError, BadEditError, Editor, Follower
 from spacedock_worker.adapters.gradio.output import OutputReading, read_outputs
 from spacedock_worker.adapters.gradio.sse import EventBuffer
-from spacedock_worker.adapters.http import RefusedError, parsed
+from spacedock_worker.adapters.http import AppRefusedError, parsed
 from spacedock_worker.errors import StepError
 
 LIMIT = 2000
@@ -30,7 +30,7 @@ def test_any_messages_are_heard_or_refused(messages: list[Any], edits: bool) -> 
     for message in messages:
         try:
             outputs = follower.hear(message)
-        except (StepError, QueueFullError):
+        except (StepError, AppQueueFullError):
             return
         assert outputs is None or isinstance(outputs, list)
 
@@ -128,6 +128,6 @@ def test_any_bytes_are_json_or_refused(body: bytes) -> None:
 @fuzz
 @given(st.integers(100, 599), JSON)
 def test_any_refusal_has_words_that_can_be_shown(status: int, told: Any) -> None:
-    text = str(RefusedError(status, told))
+    text = str(AppRefusedError(status, told))
     assert text.startswith(f"HTTP {status}")
     assert len(text) < 600

@@ -11,7 +11,7 @@ from tests.unit.gradio_calls import Heard
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.output import read_outputs
-from spacedock_worker.adapters.http import RefusedError, parsed
+from spacedock_worker.adapters.http import AppRefusedError, parsed
 from spacedock_worker.errors import StepError
 
 # Every frame of ours takes from what the parser leaves, so the last few levels matter.
@@ -23,7 +23,7 @@ def dropdown(**props: Any) -> dict[str, Any]:
 
 
 READINGS: dict[str, Callable[[Any], object]] = {
-    "refusal": lambda deep: RefusedError(500, deep),
+    "refusal": lambda deep: AppRefusedError(500, deep),
     "props": lambda deep: describe(dropdown(props=deep), None),
     "choices": lambda deep: describe(dropdown(choices=[deep, [deep, 1]]), None),
     "value": lambda deep: describe(dropdown(value=deep), None),

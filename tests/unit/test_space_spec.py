@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from spacedock_worker.containers import ContainerSpec
 from spacedock_worker.control.registry import _CLIENT_FIELDS
 from spacedock_worker.images import Image
-from spacedock_worker.jobs.space_step import spec_of
+from spacedock_worker.jobs.space_spec import spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 
 IMAGE = Image("mood:latest", "sha256:1", built=True, cache="/home/user/.cache")

@@ -14,7 +14,7 @@ from spacedock_worker.adapters.base import Adapter, AnswerLimits
 from spacedock_worker.adapters.faults import TooComplexError
 from spacedock_worker.adapters.gradio import LearnedEndpoints
 from spacedock_worker.adapters.gradio.connection import Login
-from spacedock_worker.adapters.http import AppHttp, RefusedError, read_bounded
+from spacedock_worker.adapters.http import AppHttp, AppRefusedError, read_bounded
 from spacedock_worker.adapters.openapi import OpenApiAdapter, Template
 from spacedock_worker.errors import StepError
 
@@ -105,7 +105,7 @@ async def _document(http: AppHttp, limits: AnswerLimits) -> object | None:
         document = await http.get_json("/openapi.json", limits.answer, PROBE_SECONDS)
     except TooComplexError:
         raise
-    except (StepError, RefusedError, TimeoutError):
+    except (StepError, AppRefusedError, TimeoutError):
         return None
     return document if isinstance(document, dict) and document.get("paths") else None
 
@@ -114,7 +114,7 @@ async def _is_streamlit(http: AppHttp) -> bool:
     try:
         async with asyncio.timeout(PROBE_SECONDS), http.request("GET", "/_stcore/health") as response:
             return (await read_bounded(response, _PAGE_BYTES, "its health")).strip() == b"ok"
-    except (StepError, RefusedError, TimeoutError):
+    except (StepError, AppRefusedError, TimeoutError):
         return False
 
 
@@ -122,7 +122,7 @@ async def _shows_page(http: AppHttp, *, any_status: bool = False) -> bool:
     try:
         async with asyncio.timeout(PROBE_SECONDS), http.request("GET", "/"):
             return True
-    except RefusedError:
+    except AppRefusedError:
         return any_status
     except (StepError, TimeoutError):
         return False

@@ -32,7 +32,7 @@ MAX_VALUES, MAX_NESTS = 1_000_000, 200_000
 _HALVES = ("\\ud", "\\uD")
 
 
-class RefusedError(Exception):
+class AppRefusedError(Exception):
     """The app answered with an HTTP error.
 
     `told` is its body (JSON, or a text), None where that says nothing; `detail` its own words for people, may
@@ -142,7 +142,7 @@ class AppHttp:
                     URL(self._base + path, encoded=True), headers=self._headers, max_msg_size=max_bytes
                 )
             except aiohttp.WSServerHandshakeError as error:
-                raise RefusedError(error.status) from error
+                raise AppRefusedError(error.status) from error
             try:
                 yield AppSocket(socket, STREAM_FACTOR * max_bytes)
             finally:
@@ -181,7 +181,7 @@ def _no_redirects() -> aiohttp.TraceConfig:
     """Refuses what a request cannot: websockets follow redirects whatever they are told."""
 
     async def refuse(session: object, context: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:
-        raise RefusedError(redirect.response.status)
+        raise AppRefusedError(redirect.response.status)
 
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(refuse)
@@ -248,7 +248,7 @@ def _check_size(value: Any) -> None:
             raise too_complex(f"holds over {most}")
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> RefusedError:
+async def _refusal(response: aiohttp.ClientResponse) -> AppRefusedError:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -258,7 +258,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> RefusedError:
     told = _told(body, response.content_type)
     # The status in words, which some frameworks send for a body, says nothing.
     said = None if told == response.reason else told
-    return RefusedError(response.status, said, float(wait) if wait.isdecimal() else None)
+    return AppRefusedError(response.status, said, float(wait) if wait.isdecimal() else None)
 
 
 def _told(body: bytearray, content_type: str) -> Any:

@@ -17,7 +17,7 @@ from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.images import Image, Images
 from spacedock_worker.images.build.repository import MAX_BYTES
-from spacedock_worker.jobs.space_step import source_of
+from spacedock_worker.jobs.space_spec import source_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.state.image_policy import ImagePolicy

@@ -17,7 +17,7 @@ from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.containers import Pool
 from spacedock_worker.images import Image, Images
 from spacedock_worker.jobs.secrets import Secrets, masked, unquoted
-from spacedock_worker.jobs.space_step import access_of, source_of, spec_of
+from spacedock_worker.jobs.space_spec import access_of, source_of, spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.state.image_usage import ImageUsage

@@ -7,7 +7,7 @@ from spacedock.request import JobRequest
 from spacedock_worker.adapters.binding.choose import MANY, breadth, choose
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.plan import Fits
-from spacedock_worker.jobs.space_step import call_of
+from spacedock_worker.jobs.space_spec import call_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_usage import ImageUsage

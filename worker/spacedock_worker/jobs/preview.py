@@ -17,7 +17,7 @@ from spacedock_worker.containers.pool.view import PoolView, SpaceStatus
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images
 from spacedock_worker.jobs.plan import ModelStep, Skip, SpaceStep, Step
-from spacedock_worker.jobs.space_step import call_of, source_of
+from spacedock_worker.jobs.space_spec import call_of, source_of
 from spacedock_worker.models import ModelEndpoint
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.endpoints import EndpointStore

@@ -11,7 +11,7 @@ import httpx2
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.http import Reply, TooLongError
+from spacedock_worker.models.http import ModelReply, TooLongError
 
 # As Ollama, llama.cpp, vLLM, LM Studio and OpenAI word it.
 _NO_CHAT = re.compile(
@@ -35,7 +35,7 @@ class UnfitModelError(StepError):
     """The server has no chat for this model; it may have one for another of its models."""
 
 
-def refused(endpoint: ModelEndpoint, stage: Stage, reply: Reply) -> StepError | NotReadyError:
+def refused(endpoint: ModelEndpoint, stage: Stage, reply: ModelReply) -> StepError | NotReadyError:
     """What a status other than success means: try again later (NotReadyError), or the end of the step."""
     status, why = reply.status, _reason(reply)
     # The header that OpenAI's own servers use for failures that waiting does not heal.
@@ -87,7 +87,7 @@ def _at(endpoint: ModelEndpoint, why: str) -> str:
     return f"{endpoint.name} at {endpoint.base_url}: {why}"
 
 
-def _reason(reply: Reply) -> str:
+def _reason(reply: ModelReply) -> str:
     """The server's own words, bounded: they go into a result that people read."""
     try:
         said: Any = json.loads(reply.body)

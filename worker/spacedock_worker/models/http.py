@@ -20,7 +20,7 @@ class TooLongError(httpx2.HTTPError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ModelReply:
     """A server's whole answer."""
 
     status: int
@@ -51,7 +51,7 @@ def connection(endpoint: ModelEndpoint) -> httpx2.AsyncClient:
 
 async def exchange(
     http: httpx2.AsyncClient, method: str, path: str, json: Any = None, most: int = 2**20
-) -> Reply:
+) -> ModelReply:
     """One request and its answer, of at most `most` bytes. Raises httpx2.HTTPError."""
     body = bytearray()
     async with http.stream(method, path, json=json) as response:
@@ -59,7 +59,7 @@ async def exchange(
             body += chunk
             if len(body) > most:
                 raise TooLongError(f"the answer is longer than {most} bytes")
-    return Reply(response.status_code, response.headers, bytes(body))
+    return ModelReply(response.status_code, response.headers, bytes(body))
 
 
 class _Sender:

@@ -22,7 +22,7 @@ from spacedock_worker.images.oci.manifest import can_run, emulators, parse_platf
 from spacedock_worker.images.oci.survey import Offer, Survey
 from spacedock_worker.images.space_card import read_card
 from spacedock_worker.jobs.secrets import Secrets
-from spacedock_worker.jobs.space_step import access_of, source_of
+from spacedock_worker.jobs.space_spec import access_of, source_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.state.endpoints import EndpointStore

@@ -35,7 +35,7 @@ from spacedock_worker.adapters.gradio.sse import SseQueue, SseStream
 from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
 from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
 from spacedock_worker.adapters.gradio.wire import WEBSOCKET
-from spacedock_worker.adapters.http import AppHttp, RefusedError
+from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
@@ -113,7 +113,7 @@ class GradioAdapter:
     ) -> AppAnswer:
         try:
             return await self._asked(function, data, on_progress)
-        except RefusedError as error:
+        except AppRefusedError as error:
             raise app_error(f"the app refused the call ({error})") from error
 
     async def _directly(
@@ -123,7 +123,7 @@ class GradioAdapter:
         started = monotonic()
         try:
             answer = await self._asked(function, data, on_progress, direct=True)
-        except RefusedError as error:
+        except AppRefusedError as error:
             self._remember(function, same=False, why=f"refused with HTTP {error.status}")
             return None
         if monotonic() - started > SHORT_SECONDS:
@@ -146,7 +146,7 @@ class GradioAdapter:
             try:
                 async with asyncio.timeout(COMPARE_SECONDS):
                     again = await self._asked(function, data, _unheard, direct=True)
-            except (StepError, RefusedError, TimeoutError) as error:
+            except (StepError, AppRefusedError, TimeoutError) as error:
                 # Its words may quote the call, which no log may.
                 self._remember(function, same=False, why=type(error).__name__)
             else:

@@ -15,7 +15,7 @@ from spacedock_worker.adapters.faults import TooComplexError
 from spacedock_worker.adapters.gradio.adapter import GradioAdapter
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.learned import LearnedEndpoints
-from spacedock_worker.adapters.http import AppHttp, RefusedError
+from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 from spacedock_worker.errors import StepError
 
 READY_SECONDS = 2.0
@@ -48,7 +48,7 @@ async def connect(
     """
     try:
         config = await _config(http, limits)
-    except RefusedError as error:
+    except AppRefusedError as error:
         if error.status != 401:
             return None
         config = await _config_behind(http, login, limits)
@@ -64,7 +64,7 @@ async def is_gradio(http: AppHttp, limits: AnswerLimits) -> bool | None:
     """Whether `/config` describes a Gradio app; None while it gives no answer, or none in time."""
     try:
         return _is_config(await http.get_json("/config", limits.answer, READY_SECONDS))
-    except RefusedError:
+    except AppRefusedError:
         return False
     except TimeoutError:
         return None
@@ -94,7 +94,7 @@ async def _shows_its_page(http: AppHttp) -> bool:
     try:
         async with asyncio.timeout(READY_SECONDS), http.request("GET", "/"):
             return True
-    except RefusedError:
+    except AppRefusedError:
         return True
     except (StepError, TimeoutError):
         return False
@@ -113,7 +113,7 @@ async def _config_behind(
     try:
         await http.log_in("/login", form, LOGIN_BYTES)
         return await _config(http, limits)
-    except RefusedError as error:
+    except AppRefusedError as error:
         why = f"the app refuses the login ({error}). Correct `auth` in the Space's registry entry."
         raise StepError(Stage.READY, ErrorKind.UNSUPPORTED, why) from error
 
@@ -122,6 +122,6 @@ async def _info(http: AppHttp, prefix: str, limits: AnswerLimits) -> Any:
     # `/info` fails in apps whose components it cannot describe; `/config` is enough to call them.
     try:
         return await http.get_json(f"{prefix}/info", limits.answer, DESCRIBE_SECONDS)
-    except (RefusedError, StepError, TimeoutError) as error:
+    except (AppRefusedError, StepError, TimeoutError) as error:
         log.info("gradio.info_refused", reason=type(error).__name__)
         return None

@@ -12,7 +12,7 @@ from spacedock_worker.adapters.gradio.description import App, Function
 from spacedock_worker.adapters.gradio.events import Follower, failure_text, outputs_of
 from spacedock_worker.adapters.gradio.transport import Posting
 from spacedock_worker.adapters.gradio.wire import WEBSOCKET
-from spacedock_worker.adapters.http import AppHttp, RefusedError
+from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 
 PATIENCE_SECONDS = 0.2
 
@@ -97,7 +97,7 @@ class Direct:
             output = await self._http.post_json(
                 f"{self._prefix}/run/predict", posting.body, self._max, patient=True
             )
-        except RefusedError as error:
+        except AppRefusedError as error:
             follower.completed = True
             if error.status != 500:
                 raise

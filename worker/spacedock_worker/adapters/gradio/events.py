@@ -90,7 +90,7 @@ LIVELY_SECONDS = 2.0
 NO_REASON = "The app failed without saying why; see its log"
 
 
-class QueueFullError(Exception):
+class AppQueueFullError(Exception):
     """The app's queue takes no more calls for now."""
 
 
@@ -125,7 +125,7 @@ class Follower:
             raise bad_output("the app's queue sent a message that is not Gradio's")
         kind = message.get("msg")
         if kind == "queue_full":
-            raise QueueFullError
+            raise AppQueueFullError
         if kind in ("unexpected_error", "server_stopped"):
             raise crashed(f"the app stopped before it answered: {_text(message.get('message')) or kind}")
         if kind == "process_completed":

@@ -16,7 +16,7 @@ from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import app_error, bad_output
 from spacedock_worker.adapters.gradio.description import App
 from spacedock_worker.adapters.gradio.output import MEDIA_TYPE, OutputFile
-from spacedock_worker.adapters.http import AppHttp, RefusedError
+from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 
 ANSWER_BYTES = 2**16
 
@@ -61,7 +61,7 @@ class Uploads:
     async def _upload(self, file: Payload) -> str:
         try:
             paths = await self._http.upload(f"{self._app.prefix}/upload", file, ANSWER_BYTES)
-        except RefusedError as error:
+        except AppRefusedError as error:
             raise app_error(f"the app does not take the file {file.ref.name} ({error})") from error
         match paths:
             case [str(path)]:
@@ -129,7 +129,7 @@ async def _fetched(http: AppHttp, prefix: str, file: OutputFile, max_bytes: int)
         return file.data, file.media_type or UNKNOWN_MEDIA
     try:
         return await http.download(f"{prefix}/file=", file.path, max_bytes)
-    except RefusedError as error:
+    except AppRefusedError as error:
         raise bad_output(f"the app does not hand out its file {file.name} ({error})") from error
 
 

@@ -13,7 +13,7 @@ from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.faults import app_error, bad_output, crashed
 from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.transport import SMALL_ANSWER_BYTES, Posting, refusal
-from spacedock_worker.adapters.http import STREAM_FACTOR, AppHttp, RefusedError, parsed
+from spacedock_worker.adapters.http import STREAM_FACTOR, AppHttp, AppRefusedError, parsed
 from spacedock_worker.errors import StepError
 
 MAX_LINES = 500_000
@@ -102,7 +102,7 @@ class SseQueue:
             raise
         try:
             return await self._follow(posting, event_id, follower)
-        except RefusedError as error:
+        except AppRefusedError as error:
             raise crashed(f"the app's queue lost the call ({error}): see the container's log") from error
         except asyncio.CancelledError:
             await self._cancel(posting, event_id, follower)
@@ -113,7 +113,7 @@ class SseQueue:
             joined = await self._http.post_json(
                 f"{self._prefix}/queue/join", posting.body, SMALL_ANSWER_BYTES
             )
-        except RefusedError as error:
+        except AppRefusedError as error:
             raise refusal(error) from error
         event_id = joined.get("event_id") if isinstance(joined, dict) else None
         if not isinstance(event_id, str):
@@ -139,7 +139,7 @@ class SseQueue:
         An app stops between two parts of an answer only: one that has not sent any may compute for long.
         """
         body = {"session_hash": posting.session, "fn_index": posting.fn_index, "event_id": event_id}
-        with suppress(StepError, RefusedError, TimeoutError):
+        with suppress(StepError, AppRefusedError, TimeoutError):
             async with asyncio.timeout(CANCEL_SECONDS):
                 await self._http.post_json(f"{self._prefix}/cancel", body, SMALL_ANSWER_BYTES)
             follower.stopped = follower.lively
@@ -165,7 +165,7 @@ class SseStream:
                         await self._send(posting, event.get("event_id"))
                     elif (outputs := follower.hear(event)) is not None:
                         return outputs
-        except RefusedError as error:
+        except AppRefusedError as error:
             raise refusal(error) from error
         except asyncio.CancelledError:
             # A generator ends where its next part finds nobody; nothing else does.
@@ -177,5 +177,5 @@ class SseStream:
         body = {**posting.body, "event_id": event_id}
         try:
             await self._http.post_json(f"{self._prefix}/queue/data", body, SMALL_ANSWER_BYTES)
-        except RefusedError as error:
+        except AppRefusedError as error:
             raise app_error(f"the app refused the call ({error})") from error

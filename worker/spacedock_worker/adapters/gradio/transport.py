@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from spacedock_worker.adapters.faults import app_error
-from spacedock_worker.adapters.gradio.events import Follower, QueueFullError
-from spacedock_worker.adapters.http import RefusedError
+from spacedock_worker.adapters.gradio.events import AppQueueFullError, Follower
+from spacedock_worker.adapters.http import AppRefusedError
 
 SMALL_ANSWER_BYTES = 2**20
 FULL_QUEUE_WAITS = (1.0, 2.0, 4.0, 8.0)
@@ -50,17 +50,17 @@ async def call_patiently(
     for wait in waits:
         try:
             return await transport.call(posting, follower)
-        except QueueFullError:
+        except AppQueueFullError:
             follower.on_progress("the app's queue is full")
             await asyncio.sleep(wait)
     try:
         return await transport.call(posting, follower)
-    except QueueFullError as error:
+    except AppQueueFullError as error:
         raise app_error("the app's queue is full: try again later") from error
 
 
-def refusal(error: RefusedError) -> Exception:
+def refusal(error: AppRefusedError) -> Exception:
     """An HTTP error where the app was to take a call."""
     if error.status == 503 and "full" in error.detail.lower():
-        return QueueFullError()
+        return AppQueueFullError()
     return app_error(f"the app refused the call ({error})")

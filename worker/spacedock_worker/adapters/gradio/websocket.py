@@ -8,7 +8,7 @@ from typing import Any
 from spacedock_worker.adapters.faults import crashed
 from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.transport import Posting, refusal
-from spacedock_worker.adapters.http import AppHttp, RefusedError
+from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 
 
 class WebSocketQueue:
@@ -29,7 +29,7 @@ class WebSocketQueue:
                             await socket.send(posting.body)
                         case _ if (outputs := follower.hear(message)) is not None:
                             return outputs
-        except RefusedError as error:
+        except AppRefusedError as error:
             raise refusal(error) from error
         except asyncio.CancelledError:
             # A generator ends where its next part finds nobody; nothing else does.

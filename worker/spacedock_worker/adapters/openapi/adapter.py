@@ -16,7 +16,7 @@ from spacedock_worker.adapters.binding.choose import choose, weighed
 from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import app_error, bad_input
-from spacedock_worker.adapters.http import AppHttp, RefusedError
+from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 from spacedock_worker.adapters.openapi.description import describe
 from spacedock_worker.adapters.openapi.reading import read_answer
 from spacedock_worker.adapters.openapi.request import AppRequest, build
@@ -28,7 +28,7 @@ _BAD_REQUEST = frozenset({400, 422})
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 
 
-def refused(error: RefusedError, endpoint: Endpoint) -> StepError:
+def refused(error: AppRefusedError, endpoint: Endpoint) -> StepError:
     """The app's own words, as kind `bad_input` where they say which parameter is wrong, else `app_error`."""
     faults = _faults(error.told) if error.status in _BAD_REQUEST else []
     if faults:
@@ -117,7 +117,7 @@ class OpenApiAdapter:
         while True:
             try:
                 return await self._ask(request, choice.endpoint)
-            except RefusedError as error:
+            except AppRefusedError as error:
                 pause = next(pauses, None)
                 if error.status not in BUSY or pause is None:
                     raise refused(error, choice.endpoint) from error

@@ -1,0 +1,84 @@
+"""What to run for a Space, and how to ask it, from its registry entry and a job (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from spacedock.files import Payload
+from spacedock.request import JobRequest
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters.base import AppCall
+from spacedock_worker.adapters.detect import Access, AppKind
+from spacedock_worker.adapters.gradio.connection import Login
+from spacedock_worker.adapters.openapi import Template
+from spacedock_worker.containers import ContainerSpec
+from spacedock_worker.errors import StepError
+from spacedock_worker.images import Image, SpaceSource
+from spacedock_worker.registry.entry import SpaceEntry
+
+
+def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
+    """Where the Space's image comes from; `repository` is the tar that the job brought."""
+    kept = None if entry.repository is None else Path(entry.repository)
+    return SpaceSource(
+        name=entry.id,
+        docker_image=entry.docker_image,
+        repository=kept if repository is None else repository,
+        hub_id=entry.hub_id,
+        command=entry.command,
+        port=entry.port if "port" in entry.model_fields_set else None,
+        revision=entry.revision,
+        subdomain=entry.subdomain,
+        platform=entry.platform,
+    )
+
+
+def spec_of(
+    entry: SpaceEntry, image: Image, secrets: Mapping[str, str] | None = None, *, private: bool = False
+) -> ContainerSpec:
+    """What to run for the Space."""
+    return ContainerSpec(
+        space=entry.id,
+        # Not every engine finds an image by its digest's name.
+        reference=image.id if "@" in image.reference and image.id else image.reference,
+        digest=image.digest,
+        command=image.command,
+        port=image.port,
+        base_path=image.base_path if entry.base_path is None else entry.base_path,
+        env=entry.env,
+        memory=entry.memory,
+        cpus=entry.cpus,
+        start_timeout=entry.start_timeout,
+        calls=entry.calls,
+        private=private,
+        sealed=private or not entry.network,
+        # An image that needs to write there is found out, and remembered.
+        read_only=not entry.writable_root,
+        cache=image.cache if entry.cache else None,
+        gpu=entry.gpu,
+        runtime=entry.runtime,
+        secrets=secrets or {},
+    )
+
+
+def access_of(entry: SpaceEntry) -> Access:
+    """How to speak to the Space's app. Raises StepError where its entry cannot be meant so."""
+    login = Login(entry.auth.username, entry.auth.password) if entry.auth else None
+    kind: AppKind = "auto" if entry.adapter == "command" else entry.adapter
+    try:
+        template = Template(**entry.operation.model_dump()) if entry.operation else None
+    except ValueError as error:
+        message = f"{error}. Correct `operation` in the registry entry of {entry.id}."
+        raise StepError(Stage.START, ErrorKind.BAD_INPUT, message) from error
+    return Access(kind, login, template, entry.direct)
+
+
+def call_of(entry: SpaceEntry, request: JobRequest, files: tuple[Payload, ...]) -> AppCall:
+    """The call; what the job says goes before what the registry entry says."""
+    return AppCall(
+        prompt=request.prompt,
+        files=files,
+        inputs={**entry.inputs, **request.inputs},
+        endpoint=request.endpoint or entry.endpoint,
+    )
