@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ import redis
 from spacedockd.valkey import server_binary
 
 START_SECONDS = 10.0
+
+# A shell that runs the tests in the background makes them ignore an interrupt, and so would each program they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How long one example takes says more of a busy machine than of the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)
