@@ -68,9 +68,8 @@ class Apps:
 
     async def _open(self) -> tuple[Images, Pool[Adapter]]:
         engine = await self._stack.enter_async_context(Engine())
-        settings = ContainerSettings(
-            instance_id=f"apps-{os.getpid()}", network="spacedock-test-apps", max_containers=16
-        )
+        # Each process has networks of its own: two that make one name at once leave it ambiguous for ever.
+        settings = ContainerSettings(instance_id=f"test-apps-{os.getpid()}", max_containers=16)
         pool: Pool[Adapter] = await self._stack.enter_async_context(Pool(engine, settings))
         ca = os.environ.get("SSL_CERT_FILE")
         return Images(engine, ImageSettings(ca_bundle=Path(ca) if ca else None)), pool
@@ -81,7 +80,11 @@ class Apps:
 
     async def _in_turn(self, name: str, version: str) -> tuple[str, AsyncExitStack]:
         await self._room.acquire()
-        return await self._start(name, version)
+        try:
+            return await self._start(name, version)
+        except BaseException:
+            self._room.release()
+            raise
 
     async def _started(self, name: str, version: str) -> str:
         if (name, version) not in self._starting:
@@ -90,9 +93,8 @@ class Apps:
         return url
 
     async def _ended(self, name: str, version: str) -> None:
-        task = self._starting.pop((name, version))
+        _, lease = await self._starting.pop((name, version))
         try:
-            _, lease = await task
             await lease.aclose()
         finally:
             self._room.release()

@@ -16,7 +16,7 @@ from spacedockd.valkey import server_binary
 
 START_SECONDS = 10.0
 
-# A shell that runs the tests in the background makes them ignore an interrupt, and so would each program they start.
+# A shell that runs the tests in the background has them ignore interrupts, as would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

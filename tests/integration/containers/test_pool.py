@@ -333,6 +333,26 @@ async def test_what_the_engine_refuses_is_told_from_its_absence(engine) -> None:
     assert caught.value.status == 404
 
 
+async def test_two_networks_of_one_name_are_made_one_again(engine: Engine) -> None:
+    name = f"spacedock-test-{secrets.token_hex(4)}"
+    network = Network(engine, name)
+    await network.ensure()
+    second = {"Name": name, "CheckDuplicate": False, "Labels": {"io.spacedock.network": "1"}}
+    try:
+        async with engine.call(Stage.START) as docker:
+            await docker.networks.create(second)
+        await network.ensure()
+        async with engine.call(Stage.START) as docker:
+            named = await docker.networks.list(filters={"name": name})
+        assert len(named) == 1
+    except EngineRefusedError as error:
+        if error.status != 409:
+            raise
+        pytest.skip("this engine never makes two networks of one name")
+    finally:
+        assert await network.remove()
+
+
 async def test_spaces_that_start_at_once_share_one_network(engine: Engine) -> None:
     network = Network(engine, f"spacedock-test-{secrets.token_hex(4)}")
     await asyncio.gather(*(network.ensure() for _ in range(8)))

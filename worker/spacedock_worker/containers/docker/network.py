@@ -75,7 +75,10 @@ class Network:
         same = [network for network in named if network["Name"] == self.name]
         if not same:
             return False
-        if _LABEL not in (same[0].get("Labels") or {}):
+        ours = [network["Id"] for network in same if _LABEL in (network.get("Labels") or {})]
+        if ours and len(same) > 1:
+            return await self._reduced(ours)
+        if not ours:
             raise EngineRefusedError(_CONFLICT, "there is one of that name that Spacedock did not make")
         if bool(same[0].get("Internal")) is not self._sealed:
             wall = "has a way out" if self._sealed else "has no way out"
@@ -86,6 +89,13 @@ class Network:
         async with self._engine.call(Stage.START) as docker:
             await (await docker.networks.get(same[0]["Id"])).delete()
         return False
+
+    async def _reduced(self, ours: Collection[str]) -> bool:
+        """Remove our networks of a name that several have: the engine starts no container on any of them."""
+        async with self._engine.call(Stage.START) as docker:
+            for network in ours:
+                await (await docker.networks.get(network)).delete()
+        return await self._exists()
 
     async def _leads_to_host(self) -> bool:
         return self._sealed and (await self._engine.dialect(Stage.START)).leads_to_host
