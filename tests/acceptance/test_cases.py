@@ -1,0 +1,36 @@
+"""Spaces and batches of strangers, by the command line: each is answered, or refused with the remedy.
+
+The inputs are in `tests/cases/KIND/NAME`, and what is right in `tests/cases/expected_*.yaml`: `case`
+(KIND/NAME), `args` after `spacedock`, where `{case}` is the input's path, `exit`, and `answer` or `refusal`:
+regular expressions found in standard output and standard error. `slow: true`: only in `make test-full`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.acceptance.running import Daemon
+
+CASES = Path(__file__).parent.parent / "cases"
+
+
+def rows() -> list[dict[str, Any]]:
+    tables = sorted(CASES.glob("expected_*.yaml"))
+    return [row for table in tables for row in yaml.safe_load(table.read_text())]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row["case"])
+def test_a_case_is_answered_or_refused_as_it_should(
+    daemon: Daemon, row: dict[str, Any], pytestconfig: pytest.Config
+) -> None:
+    if row.get("slow") and not pytestconfig.getoption("--all-versions"):
+        pytest.skip("builds for long: make test-full")
+    arguments = [str(argument).replace("{case}", str(CASES / row["case"])) for argument in row["args"]]
+    ran = daemon.spacedock(*arguments, stdin=row.get("stdin", ""))
+    assert ran.code == row["exit"], f"{ran.out}\n{ran.err}"
+    for pattern, said in ((row.get("answer"), ran.out), (row.get("refusal"), ran.err)):
+        assert pattern is None or re.search(pattern, said, re.DOTALL), f"{pattern}\n{ran.out}\n{ran.err}"
