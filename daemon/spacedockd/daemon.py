@@ -27,6 +27,7 @@ from spacedockd.worker_process import WorkerProcess
 log = structlog.get_logger()
 
 MODEL_SOCKET = "model.sock"
+_MAX_TOKENS = 1024
 
 
 class BackgroundError(SpacedockError):
@@ -93,6 +94,8 @@ async def system_default(
             socket=gateway.socket,
             state_socket=gateway.state_socket,
             tier=Tier.DEFAULT,
+            # A small model that falls into repeating itself would go on until its context is full.
+            max_tokens=_MAX_TOKENS,
         )
     finally:
         await gateway.stop()

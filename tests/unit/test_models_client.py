@@ -97,8 +97,82 @@ async def test_the_first_listed_model_answers(server: Endpoint, models: Models) 
     assert server.requests[-1][2] == {
         "model": "tiny",
         "messages": [{"role": "user", "content": "2 + 2?"}],
-        "max_tokens": 512,
+        "stream": False,
     }
+
+
+async def test_a_limit_of_tokens_is_told(server: Endpoint, models: Models) -> None:
+    await models.answer(at(server, max_tokens=7), "Hi")
+    assert server.requests[-1][2]["max_tokens"] == 7
+
+
+async def test_an_answer_that_was_cut_says_so(server: Endpoint, models: Models) -> None:
+    server.chats = [says("ready"), says("The sky is", finish_reason="length"), says("Blue.")]
+    assert (await models.answer(at(server), "Hi")).truncated
+    assert not (await models.answer(at(server), "Hi")).truncated
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "Four.", "reasoning_content": "Two."},
+        {"content": "Four.", "reasoning": "Two."},
+        {"content": "<think>Two.</think>Four."},
+        {"content": [{"type": "text", "text": "Fo"}, {"type": "text", "text": "ur."}], "reasoning": "Two."},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Two."}]}, "Four."]},
+    ],
+)
+async def test_thoughts_are_told_apart(server: Endpoint, models: Models, message: dict[str, Any]) -> None:
+    server.chats = [says("ready"), {"choices": [{"message": message, "finish_reason": "stop"}]}]
+    answer = await models.answer(at(server), "Hi")
+    assert (answer.text, answer.thoughts) == ("Four.", "Two.")
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"content": "", "reasoning_content": "Two."}, "only thought"),
+        ({"content": None, "tool_calls": [{"id": "1"}]}, "asked for a tool"),
+        ({"content": None, "refusal": "I will not."}, "refused: I will not."),
+        ({"content": [{"type": "image"}, 7]}, "empty answer"),
+    ],
+)
+async def test_what_came_instead_of_words_is_told(
+    server: Endpoint, models: Models, message: dict[str, Any], why: str
+) -> None:
+    server.chats = [says("ready"), {"choices": [{"message": message, "finish_reason": "stop"}]}]
+    assert why in str(await failure(models.answer(at(server), "Hi")))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "too long"},
+        {"detail": "too long"},
+        {"detail": [{"loc": ["body"], "msg": "too long", "type": "value_error"}]},
+        {"error": {"message": {"detail": "too long"}}},
+        {"object": "error", "message": "too long", "code": 400},
+        [{"error": {"message": "too long"}}],
+        {"error": {}, "message": "too long"},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 422, 500])
+async def test_the_servers_own_words_are_told(
+    server: Endpoint, models: Models, body: Any, status: int
+) -> None:
+    server.chats = [says("ready"), lambda: web.json_response(body, status=status)]
+    assert "too long" in str(await failure(models.answer(at(server), "Hi")))
+
+
+async def test_a_refusal_in_plain_text_is_told(server: Endpoint, models: Models) -> None:
+    server.chats = [says("ready"), lambda: web.Response(text="too long\n", status=400)]
+    assert "answered 400: too long. " in str(await failure(models.answer(at(server), "Hi")))
+
+
+@pytest.mark.parametrize("data", [None, []])
+async def test_a_server_without_models_is_told(server: Endpoint, models: Models, data: Any) -> None:
+    server.models = [{"object": "list", "data": data}]
+    assert "has no model yet" in str(await failure(models.answer(at(server), "Hi")))
 
 
 async def test_the_named_model_is_asked_for(server: Endpoint, models: Models) -> None:
@@ -164,7 +238,7 @@ async def test_nothing_listening_is_told_soon(tmp_path: Path, models: Models) ->
     assert str(tmp_path / "no.sock") in str(error)
 
 
-@pytest.mark.parametrize("listing", [{}, {"object": "list", "data": []}, ["tiny"], "hello"])
+@pytest.mark.parametrize("listing", [{}, {"object": "list", "data": 7}, ["tiny"], "hello"])
 async def test_another_kind_of_server_is_told_apart(server: Endpoint, models: Models, listing: Any) -> None:
     server.models = [listing]
     error = await failure(models.answer(at(server), "Hi"))

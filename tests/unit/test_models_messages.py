@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from pydantic import ValidationError
 
 from spacedock.files import payload_of
 from spacedock.request import Tier
 from spacedock_worker.models import ModelEndpoint, refusal
-from spacedock_worker.models.messages import MAX_TEXT_BYTES, messages, without_thoughts
+from spacedock_worker.models.messages import MAX_TEXT_BYTES, messages
+from spacedock_worker.models.thoughts import told_apart
 
 TEXT = ModelEndpoint(name="text", base_url="http://localhost:1/v1")
 SIGHTED = ModelEndpoint(
@@ -80,10 +83,43 @@ def test_a_long_text_is_refused() -> None:
         ("<think></think>Four.<think>Really?</think>", "Four."),
         ("Two and two is…</think>\nFour.", "Four."),
         ("<think>I wonder and wonder", ""),
+        ("<thinking>It is two.</thinking>\nFour.", "Four."),
+        ("<THINK>It is two.</THINK>Four.", "Four."),
+        ("<seed:think>It is two.</seed:think>Four.", "Four."),
+        ("[THINK]It is two.[/THINK]Four.", "Four."),
+        ("◁think▷It is two.◁/think▷Four.", "Four."),
+        ("<|START_THINKING|>Two.<|END_THINKING|><|START_RESPONSE|>Four.<|END_RESPONSE|>", "Four."),
+        ("<think>It is two.</think><answer>Four.</answer>", "Four."),
+        ("<think>Is <thinking> a tag?</think>Four.", "Four."),
+        (
+            "<|channel|>analysis<|message|>Two.<|end|><|start|>assistant<|channel|>final<|message|>Four.<|return|>",
+            "Four.",
+        ),
+        ("Two.<|end|><|start|>assistant<|channel|>final<|message|>Four.", "Four."),
+        ("<|channel|>analysis<|message|>Two and", ""),
+        ("<|channel|>final <|constrain|>json<|message|>{}", "{}"),
+        ("analysisTwo and two.assistantfinalFour.", "Four."),
+        ("Write `<think>` before it.", "Write `<think>` before it."),
+        ("Write <think> before it.", "Write <think> before it."),
+        ("```xml\n<think>x</think>\n```", "```xml\n<think>x</think>\n```"),
+        ("An <answer>four</answer>", "An <answer>four</answer>"),
     ],
 )
 def test_thoughts_are_left_out(said: str, kept: str) -> None:
-    assert without_thoughts(said) == kept
+    assert told_apart(said)[0] == kept
+
+
+def test_thoughts_are_kept_apart() -> None:
+    assert told_apart("<think>Two.</think>Four.<think>Sure.</think>") == ("Four.", "Two.\n\nSure.")
+
+
+@pytest.mark.parametrize(
+    "mark", ["<think>", "</think>", "<|channel|>a", "<|channel|>a<|message|>", "[THINK]x", "```\n"]
+)
+def test_a_million_marks_are_read_in_a_moment(mark: str) -> None:
+    started = time.process_time()
+    told_apart(mark * (2**20 // len(mark)))
+    assert time.process_time() - started < 5.0
 
 
 @pytest.mark.parametrize(

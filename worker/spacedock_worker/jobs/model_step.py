@@ -52,7 +52,9 @@ class ModelRunner:
         )
         context.seconds["call"] = monotonic() - started
         by = AnsweredBy(tier=step.tier, kind=AnswerKind.MODEL, name=answer.model)
-        return StepAnswer(AppAnswer("/chat/completions", answer.text, answer.text), by, step.degraded)
+        data = {"text": answer.text, "thoughts": answer.thoughts} if answer.thoughts else answer.text
+        said = AppAnswer("/chat/completions", answer.text, data, truncated=answer.truncated)
+        return StepAnswer(said, by, step.degraded)
 
 
 def option_of(endpoint: ModelEndpoint) -> ModelOption:

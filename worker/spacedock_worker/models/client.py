@@ -17,21 +17,28 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.failures import NotReadyError, UnfitModelError
-from spacedock_worker.models.messages import Chat, messages, refusal, without_thoughts
+from spacedock_worker.models.messages import Chat, messages, refusal
 from spacedock_worker.models.replies import Completion
 from spacedock_worker.models.session import Session
+from spacedock_worker.models.thoughts import told_apart
 
 _CLOSE_SECONDS = 5.0
+_WORDS = 300
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """What a model said, and which model it was; a stand-in says so in its name."""
+    """What a model said, and which model it was; a stand-in says so in its name.
+
+    `thoughts` is what it said to itself before; `truncated` where it stopped at its limit of tokens.
+    """
 
     text: str
     model: str
+    thoughts: str = ""
+    truncated: bool = False
 
 
 class Models:
@@ -78,7 +85,9 @@ class Models:
         session = self._session(endpoint)
         model, completion = await _asked(session, messages(prompt, files, instruction), limit, private)
         log.debug("model.answered", endpoint=endpoint.name, model=completion.model)
-        return ModelAnswer(_words(endpoint, completion), _honest(endpoint, completion.model or model))
+        name = _honest(endpoint, completion.model or model)
+        text, thoughts = _words(endpoint, completion)
+        return ModelAnswer(text, name, thoughts, completion.cut_off)
 
     def _session(self, endpoint: ModelEndpoint) -> Session:
         if endpoint not in self._sessions:
@@ -103,15 +112,27 @@ async def _asked(session: Session, chat: Chat, limit: float, private: bool) -> t
     raise StepError(Stage.CALL, ErrorKind.MODEL_UNAVAILABLE, message)
 
 
-def _words(endpoint: ModelEndpoint, completion: Completion) -> str:
-    text = without_thoughts(completion.text)
+def _words(endpoint: ModelEndpoint, completion: Completion) -> tuple[str, str]:
+    """The answer and the thoughts. Raises StepError where there is no answer."""
+    text, inline = told_apart(completion.text)
+    thoughts = "\n\n".join(filter(None, (completion.thoughts.strip(), inline)))
     if text:
-        return text
+        return text, thoughts
+    if completion.refusal:
+        message = f"{endpoint.name} refused: {completion.refusal[:_WORDS]}"
+        raise StepError(Stage.CALL, ErrorKind.APP_ERROR, message)
+    raise StepError(Stage.CALL, ErrorKind.BAD_OUTPUT, f"{endpoint.name} {_why_none(endpoint, completion)}.")
+
+
+def _why_none(endpoint: ModelEndpoint, completion: Completion) -> str:
     if completion.cut_off:
-        why = f"thought until its limit of {endpoint.max_tokens} tokens; raise its max_tokens"
-    else:
-        why = "gave an empty answer; put the prompt in other words"
-    raise StepError(Stage.CALL, ErrorKind.BAD_OUTPUT, f"{endpoint.name} {why}.")
+        limit = f"its limit of {endpoint.max_tokens} tokens" if endpoint.max_tokens else "the server's limit"
+        return f"thought until {limit}, and gave no answer; raise its max_tokens, or the server's context"
+    if completion.wants_tools:
+        return "asked for a tool instead of answering; use a model or a chat template without tools"
+    if completion.thoughts or completion.text:
+        return "only thought, and gave no answer; put the prompt in other words, or use another model"
+    return "gave an empty answer; put the prompt in other words"
 
 
 def _honest(endpoint: ModelEndpoint, model: str) -> str:

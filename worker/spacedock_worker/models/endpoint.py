@@ -21,8 +21,9 @@ class ModelEndpoint(BaseModel):
     socket to connect through instead of its host; `state_socket` one that tells how the daemon's own server
     stands. Without `model`, the first chat model that the endpoint lists answers; on this machine or a
     private network only one that runs there. `others` are asked in their order where the server has no chat
-    for `model`. `parallel` is how many prompts it is asked at once. `stand_in_for` is the model that this one
-    replaces, said in every answer. Times are seconds: `load_timeout` for a model that loads,
+    for `model`. `parallel` is how many prompts it is asked at once. Without `max_tokens`
+    an answer ends where the server ends it. `stand_in_for` is the model that this one replaces, said in every
+    answer. Times are seconds: `load_timeout` for a model that loads,
     `connect_timeout` for an endpoint that refuses connections.
     """
 
@@ -39,7 +40,7 @@ class ModelEndpoint(BaseModel):
     accepts: frozenset[ModelKind] = frozenset({"text"})
     load_timeout: float = Field(default=120.0, gt=0, le=7200)
     connect_timeout: float = Field(default=5.0, gt=0, le=600)
-    max_tokens: int = Field(default=512, gt=0)
+    max_tokens: int | None = Field(default=None, gt=0)
     parallel: int = Field(default=4, ge=1)
     stand_in_for: str | None = None
 

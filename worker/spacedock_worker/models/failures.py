@@ -21,6 +21,8 @@ _NO_CHAT = re.compile(
     re.IGNORECASE,
 )
 _WORDS = 300
+_NESTED, _SHOWN = 5, 3
+_SAYING = ("error", "message", "msg", "detail", "details", "errors", "error_message", "reason", "title")
 
 
 class NotReadyError(Exception):
@@ -43,7 +45,7 @@ def refused(endpoint: ModelEndpoint, stage: Stage, reply: ModelReply) -> StepErr
     if status in (429, 502, 503, 504):
         return _unavailable(endpoint, stage, why) if final else NotReadyError(why)
     if status < 300:
-        return foreign(endpoint, stage)
+        return foreign(endpoint, stage, reply)
     if status < 400:
         return _unavailable(endpoint, stage, f"sends to another address ({status}): correct its base_url")
     if status in (401, 403):
@@ -51,7 +53,8 @@ def refused(endpoint: ModelEndpoint, stage: Stage, reply: ModelReply) -> StepErr
     if status == 404:
         why = f"has no such model or path ({why}): check its model and base_url"
     elif stage is Stage.CALL and status != 501 and not _NO_CHAT.search(why):
-        message = f"{endpoint.name} answered {status}: {why}. Change the prompt or its files, or see its log."
+        remedy = "Change the prompt or its files" if status < 500 else "Use a smaller model or prompt"
+        message = f"{endpoint.name} answered {status}: {why}. {remedy}, or see its log."
         return StepError(stage, ErrorKind.APP_ERROR, message)
     return UnfitModelError(stage, ErrorKind.MODEL_UNAVAILABLE, _at(endpoint, why))
 
@@ -76,9 +79,12 @@ def _unavailable(endpoint: ModelEndpoint, stage: Stage, why: str) -> StepError:
     return StepError(stage, ErrorKind.MODEL_UNAVAILABLE, _at(endpoint, why))
 
 
-def foreign(endpoint: ModelEndpoint, stage: Stage) -> StepError:
+def foreign(endpoint: ModelEndpoint, stage: Stage, reply: ModelReply) -> StepError:
     """The error for words that are not the protocol's."""
     kind = ErrorKind.MODEL_UNAVAILABLE if stage is Stage.READY else ErrorKind.BAD_OUTPUT
+    # LM Studio and others say what is wrong with a status of success.
+    if (said := _json(reply)) is not None and (why := _told(said)):
+        return StepError(stage, kind, f"{_at(endpoint, why)}. Check its base_url and model.")
     message = f"{endpoint.name} at {endpoint.base_url} does not speak OpenAI's protocol. Check its base_url."
     return StepError(stage, kind, message)
 
@@ -89,11 +95,34 @@ def _at(endpoint: ModelEndpoint, why: str) -> str:
 
 def _reason(reply: ModelReply) -> str:
     """The server's own words, bounded: they go into a result that people read."""
+    said = _json(reply)
+    if said is not None:
+        return _told(said) or f"HTTP {reply.status}"
+    text = reply.body[: 4 * _WORDS].decode(errors="replace").strip()
+    return f"HTTP {reply.status}" if not text or text.startswith("<") else _bounded(text)
+
+
+def _json(reply: ModelReply) -> Any:
     try:
-        said: Any = json.loads(reply.body)
+        return json.loads(reply.body)
     except (ValueError, RecursionError):
-        said = None
-    for key in ("error", "message", "detail"):
-        if isinstance(said, dict) and said.get(key):
-            said = said[key]
-    return (said if isinstance(said, str) else f"HTTP {reply.status}")[:_WORDS]
+        return None
+
+
+def _told(said: Any, depth: int = 0) -> str:
+    """The words of an error: a string, or in the objects and lists that servers put around it."""
+    if isinstance(said, str):
+        return _bounded(said)
+    if depth == _NESTED:
+        return ""
+    if isinstance(said, dict):
+        found = (_told(said[key], depth + 1) for key in _SAYING if said.get(key))
+        return next(filter(None, found), "")
+    if isinstance(said, list):
+        # FastAPI lists what is wrong with each field.
+        return _bounded("; ".join(filter(None, (_told(one, depth + 1) for one in said[:_SHOWN]))))
+    return ""
+
+
+def _bounded(text: str) -> str:
+    return " ".join(text[: 4 * _WORDS].split())[:_WORDS].rstrip(" .")

@@ -92,12 +92,18 @@ def is_vendors(name: str) -> bool:
 
 
 class Listing(BaseModel):
-    """The answer to GET /models: a list of at least one model."""
+    """The answer to GET /models: a list of models."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     object: Literal["list"]
-    data: tuple[ListedModel, ...] = Field(min_length=1)
+    data: tuple[ListedModel, ...] = ()
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _is_list(cls, data: Any) -> Any:
+        # Ollama without a model says null.
+        return () if data is None else data
 
     def candidates(self, endpoint: ModelEndpoint, prefers: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The models to ask, one after the other; of a server on the private network only its own."""

@@ -1,9 +1,8 @@
-"""What a model is told: the prompt and the job's files as chat messages, and its words back as an answer."""
+"""What a model is told: the prompt and the job's files as chat messages."""
 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +14,6 @@ Chat = list[dict[str, Any]]
 
 MAX_TEXT_BYTES = 32_768
 _TEXT_TYPES = frozenset({"application/json", "application/csv", "application/x-ndjson", "application/yaml"})
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 def refusal(endpoint: ModelEndpoint, files: Iterable[FileRef]) -> str | None:
@@ -60,12 +58,3 @@ def _quoted(file: Payload) -> str:
 def _picture(file: Payload) -> dict[str, Any]:
     data = base64.b64encode(file.data).decode()
     return {"type": "image_url", "image_url": {"url": f"data:{file.ref.media_type};base64,{data}"}}
-
-
-def without_thoughts(text: str) -> str:
-    """The answer without what a thinking model says to itself; a thought that was cut off goes too."""
-    # Some chat templates open the thought in the prompt, so that the model only closes it.
-    before, closed, after = text.partition("</think>")
-    if closed and "<think>" not in before:
-        text = after
-    return _THOUGHT.sub("", text).strip()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+
+_NESTED = 4
 
 
 class _Said(BaseModel):
@@ -10,7 +14,25 @@ class _Said(BaseModel):
 
 
 class _Message(_Said):
-    content: str | None = None
+    """A message whose content is a text, or a list of parts as Mistral and others send it.
+
+    vLLM, llama.cpp and DeepSeek call the thoughts `reasoning_content`, Ollama and OpenRouter `reasoning`.
+    """
+
+    content: str | list[Any] | None = None
+    thoughts: str = Field("", validation_alias=AliasChoices("reasoning_content", "reasoning", "thinking"))
+    refusal: str = ""
+    tool_calls: bool = False
+
+    @field_validator("thoughts", "refusal", mode="before")
+    @classmethod
+    def _is_text(cls, said: Any) -> str:
+        return said if isinstance(said, str) else ""
+
+    @field_validator("tool_calls", mode="before")
+    @classmethod
+    def _is_any(cls, said: Any) -> bool:
+        return bool(said)
 
 
 class _Choice(_Said):
@@ -26,10 +48,46 @@ class Completion(_Said):
 
     @property
     def text(self) -> str:
-        """The model's words, thoughts included."""
-        return self.choices[0].message.content or ""
+        """The model's words; thoughts that stand between them included."""
+        content = self._message.content
+        return content if isinstance(content, str) else _joined(content, "text", "output_text", "refusal")
+
+    @property
+    def thoughts(self) -> str:
+        """The thoughts that the server has told apart itself."""
+        parts = self._message.content
+        return self._message.thoughts or _joined(None if isinstance(parts, str) else parts, "thinking")
+
+    @property
+    def refusal(self) -> str:
+        """Why the model gives no answer, in its own words; empty if it says nothing of the kind."""
+        return self._message.refusal
+
+    @property
+    def wants_tools(self) -> bool:
+        """Whether the model asks for tools to be called, which a job has none of."""
+        return self._message.tool_calls
 
     @property
     def cut_off(self) -> bool:
         """Whether the model stopped at its limit of tokens."""
-        return self.choices[0].finish_reason == "length"
+        return self.choices[0].finish_reason in ("length", "max_tokens")
+
+    @property
+    def _message(self) -> _Message:
+        return self.choices[0].message
+
+
+def _joined(parts: Any, *kinds: str, depth: int = 0) -> str:
+    """The words of the parts of these kinds; a part may be a list of parts itself."""
+    if isinstance(parts, str):
+        return parts
+    if not isinstance(parts, list) or depth == _NESTED:
+        return ""
+    words = []
+    for part in parts:
+        if isinstance(part, str):
+            words.append(part if "text" in kinds else "")
+        elif isinstance(part, dict) and (kind := part.get("type", "text")) in kinds:
+            words.append(_joined(part.get(kind) or part.get("text"), "text", depth=depth + 1))
+    return "".join(words)

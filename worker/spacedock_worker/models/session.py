@@ -137,6 +137,9 @@ class Session:
             return (self.endpoint.model, *self.endpoint.others)
         if found := listing.candidates(self.endpoint):
             return found
+        if not listing.data:
+            message = f"{self.endpoint.name} at {self.endpoint.base_url} has no model yet: load one there."
+            raise StepError(Stage.READY, ErrorKind.MODEL_UNAVAILABLE, message)
         names = ", ".join(model.id[:100] for model in listing.data[:_NAMES_SHOWN])
         message = (
             f"{self.endpoint.name} at {self.endpoint.base_url} lists no chat model that runs there "
@@ -165,8 +168,10 @@ class Session:
         message = f"none of {count} models chats; the last one: {last}. Name another as its `model`."
         return StepError(Stage.READY, ErrorKind.MODEL_UNAVAILABLE, message)
 
-    async def _chat(self, stage: Stage, model: str, chat: Chat, max_tokens: int) -> Completion:
-        body = {"model": model, "messages": chat, "max_tokens": max_tokens}
+    async def _chat(self, stage: Stage, model: str, chat: Chat, max_tokens: int | None) -> Completion:
+        body = {"model": model, "messages": chat, "stream": False}
+        if max_tokens:
+            body["max_tokens"] = max_tokens
         return await self._call(stage, "POST", "chat/completions", Completion, body)
 
     async def _call(
@@ -181,7 +186,7 @@ class Session:
             raise broken(self.endpoint, stage, error) from error
         except ValidationError:
             # Without its cause, which repeats the answer: that belongs in no log.
-            raise foreign(self.endpoint, stage) from None
+            raise foreign(self.endpoint, stage, reply) from None
 
     def _absent(self) -> StepError:
         where = self.endpoint.socket or self.endpoint.base_url

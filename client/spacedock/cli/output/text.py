@@ -50,7 +50,7 @@ def show(result: JobResult) -> None:
     if result.output.text is not None:
         write(result.output.text)
     if result.output.truncated:
-        say("the answer's text was cut: the app had more to say")
+        say("the answer was cut: there was more to say")
     say(f"answered by {by.name} ({by.tier.value}) in {result.timings.total:.1f} s")
     if result.degraded:
         say("degraded: these are a language model's words, not the kind of answer that was asked for")
