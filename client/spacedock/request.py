@@ -76,7 +76,8 @@ class JobRequest(BaseModel):
 
     @model_validator(mode="after")
     def _is_a_job(self) -> Self:
-        if not (self.prompt.strip() or self.files or self.inputs or self.endpoint or self.explain):
+        # A Space may have a button that takes nothing.
+        if not (self.asks or self.space or self.repository or self.endpoint or self.explain):
             raise ValueError("the prompt is empty and there is no file: give at least one of them")
         if self.space is not None and not SPACE_NAME.fullmatch(self.space):
             raise ValueError(f"'{self.space}' is not a Space: give a registry name or a Hub id (user/space)")
@@ -95,6 +96,11 @@ class JobRequest(BaseModel):
         if not all(ref.is_plain for ref in self.payloads):
             raise ValueError("a file's name is '.' or '..', or has a control character: give it another")
         return self
+
+    @property
+    def asks(self) -> bool:
+        """Whether it gives an app anything to fill in; without, it can only press a button."""
+        return bool(self.prompt.strip() or self.files or self.inputs)
 
     @property
     def payloads(self) -> tuple[FileRef, ...]:

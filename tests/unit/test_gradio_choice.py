@@ -8,7 +8,7 @@ import pytest
 from tests.unit.gradio_apps import app_of, chosen, file, filled, page, refusal
 
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.binding.choose import choose
+from spacedock_worker.adapters.binding.choose import choose, rate
 from spacedock_worker.adapters.binding.files import Upload
 from spacedock_worker.adapters.gradio.description import App, describe
 
@@ -66,6 +66,98 @@ def test_a_lambda_serves_where_it_is_alone() -> None:
 
 def test_an_app_without_inputs_fits_nothing() -> None:
     assert "no endpoint that takes an input" in refusal(page({"api_name": "go"}), "hi")
+
+
+def button(number: int, words: str, variant: str = "secondary") -> dict[str, Any]:
+    return {"id": number, "type": "button", "props": {"value": words, "variant": variant}}
+
+
+def buttons(*dependencies: dict[str, Any]) -> App:
+    """A page with the boxes 1 and 2, the main button 8 and another, 9."""
+    boxes = [{"id": n, "type": "textbox", "props": {"label": f"Box {n}"}} for n in (1, 2)]
+    parts = [*boxes, {"id": 3, "type": "state"}, button(8, "Roll", "primary"), button(9, "Flip")]
+    return describe({"components": parts, "dependencies": list(dependencies)}, None)
+
+
+ROLL = {"api_name": "lambda", "targets": [[8, "click"]], "outputs": [1]}
+FLIP = {"api_name": "flip", "targets": [[9, "click"]], "outputs": [1]}
+
+
+def test_a_call_that_says_nothing_presses_the_only_button() -> None:
+    assert chosen(buttons(FLIP)) == "/flip"
+    assert chosen(buttons({"api_name": "show", "targets": [[None, "load"]], "outputs": [2]}, FLIP)) == "/flip"
+
+
+@pytest.mark.parametrize("both", [(ROLL, FLIP), (FLIP, ROLL)])
+def test_of_several_buttons_the_main_one_is_pressed(both: tuple[dict[str, Any], ...]) -> None:
+    assert chosen(buttons(*both)) == "/lambda"
+
+
+def test_several_buttons_without_a_main_one_are_named() -> None:
+    message = refusal(buttons(FLIP, FLIP | {"api_name": "turn"}))
+    assert "--endpoint" in message
+    assert "/flip()" in message
+    assert "/turn()" in message
+
+
+def test_no_other_button_is_pressed_in_the_place_of_one_that_lacks_its_text() -> None:
+    message = refusal(buttons(ROLL | {"inputs": [2]}, FLIP))
+    assert "Box 2 needs a text" in message
+    assert "/flip()" in message
+
+
+def test_a_button_without_an_answer_is_pressed_where_no_other_is() -> None:
+    assert chosen(buttons({"api_name": "save", "targets": [[9, "click"]]})) == "/save"
+
+
+def test_a_prompt_for_an_app_that_takes_none_is_refused_with_what_to_do() -> None:
+    assert "run it without a prompt" in refusal(buttons(FLIP), "hi")
+
+
+def test_to_show_or_to_hide_a_part_of_the_page_is_no_answer() -> None:
+    hide = {"api_name": "hide_all", "targets": [[8, "click"]], "inputs": [1], "outputs": [9]}
+    assert "it gives no answer" in str(rate(buttons(hide).endpoints, AppCall("hi")))
+    assert chosen(buttons(hide, FLIP | {"inputs": [2]}), "hi") == "/flip"
+
+
+@pytest.mark.parametrize("variant", ["primary", "secondary"])
+def test_a_lambda_behind_a_button_is_work(variant: str) -> None:
+    count = {"api_name": "length", "targets": [[1, "change"]], "inputs": [1], "outputs": [2]}
+    number = 8 if variant == "primary" else 9
+    app = buttons(count, ROLL | {"inputs": [1], "targets": [[number, "click"]]})
+    assert chosen(app, "hello") == "/lambda"
+
+
+def test_a_function_is_called_on_purpose_where_the_head_of_its_chain_is() -> None:
+    count = {"id": 0, "api_name": "length", "targets": [[1, "change"]], "inputs": [1], "outputs": [2]}
+    dim = {"id": 1, "api_name": "dim", "targets": [[8, "click"]], "outputs": [8]}
+    work = {"id": 2, "api_name": "f", "targets": [[None, "then"]], "trigger_after": 1, "inputs": [1]}
+    assert chosen(buttons(count, dim, work | {"outputs": [2]}), "hello") == "/f"
+
+
+def test_two_functions_of_one_name_can_both_be_called() -> None:
+    shown = {"api_name": "go", "inputs": [1], "outputs": [2]}
+    hidden = {"api_name": "go", "api_visibility": "undocumented", "outputs": [8]}
+    for both in ((shown, hidden), (hidden, shown)):
+        app = buttons(*both)
+        assert [e.name for e in app.endpoints if e.visible] == ["/go"]
+        assert sorted(app.functions) == ["/go", "/go_2"]
+        assert chosen(app, "hi") == "/go"
+
+
+def test_names_that_are_given_again_stay_different() -> None:
+    told = {"inputs": [1], "outputs": [2]}
+    names = ["go", "go_2", "go", "go", "x" * 300, "x" * 300]
+    app = buttons(*({"api_name": name} | told for name in names))
+    assert len(app.functions) == len(names)
+    assert {function.fn_index for function in app.functions.values()} == set(range(len(names)))
+
+
+def test_a_state_whose_change_fills_the_page_is_an_answer() -> None:
+    add = {"id": 0, "api_name": "add", "targets": [[8, "click"]], "inputs": [3, 1], "outputs": [3]}
+    show = {"id": 1, "api_name": "show", "targets": [[3, "change"]], "inputs": [3], "outputs": [2]}
+    assert chosen(buttons(add, show), "7") == "/add"
+    assert "it gives no answer" in str(rate(buttons(add).endpoints, AppCall("7")))
 
 
 @pytest.mark.parametrize(

@@ -110,9 +110,10 @@ def test_what_calls_a_function_beside_sending_data_is_kept() -> None:
         "inputs": [1],
         "outputs": [1],
     }
-    function = page(told | {"api_name": "go", "trigger_after": 3}, Text="textbox").functions["/go"]
+    after = {"id": 9, "api_name": "then", "trigger_after": 7, "inputs": [1], "outputs": [1]}
+    function = page(told | {"api_name": "go"}, after, Text="textbox").functions["/go"]
     assert (function.fn_index, function.queue, function.batch, function.generator) == (7, False, True, True)
-    assert (function.inputs, function.outputs, function.after) == ((1,), (1,), 3)
+    assert (function.inputs, function.outputs, function.followers) == ((1,), (1,), (9,))
 
 
 @pytest.mark.parametrize("queued", [True, False, None])

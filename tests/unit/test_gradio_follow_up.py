@@ -63,3 +63,25 @@ def test_a_conversation_with_an_answer_is_whole(conversation: Any) -> None:
 @pytest.mark.parametrize("bot", [{"trigger_after": 3}, {"trigger_after": None}, {"outputs": [BOX]}])
 def test_only_what_follows_and_writes_to_the_chat_is_called(bot: dict[str, Any]) -> None:
     assert following(app(**bot), ["", [["hi", None]]]) is None
+
+
+SHOWN = 5
+
+
+@pytest.mark.parametrize(
+    "show",
+    [{"targets": [[STATE, "change"]]}, {"targets": [[None, "then"]], "trigger_after": 0}],
+    ids=["change", "then"],
+)
+def test_a_state_alone_is_followed_to_what_shows_it(show: dict[str, Any]) -> None:
+    components = [
+        {"id": BOX, "type": "number", "props": {}},
+        {"id": STATE, "type": "state", "props": {}},
+        {"id": SHOWN, "type": "number", "props": {}},
+    ]
+    add = {"id": 0, "api_name": "add", "inputs": [STATE, BOX], "outputs": [STATE]}
+    told = {"id": 1, "api_name": "show", "inputs": [STATE, BOX], "outputs": [SHOWN]}
+    page = describe({"components": components, "dependencies": [add, told | show]}, None)
+    found = follow_up(page, page.functions["/add"], [None, 7], [None])
+    assert found == (page.functions["/show"], [None, 7])
+    assert follow_up(page, page.functions["/show"], [None, 7], [7]) is None

@@ -39,8 +39,9 @@ class Endpoint:
     `width` is the length of what is sent; `outputs` are component types by position, None where a State
     stands, which no caller sees. `trigger` has the words on the button that calls it, `pressed` says that a
     person calls it on purpose (a click, the enter key) and not by the way (a change, a page that loads), and
-    `twin` names the endpoint that does the same. `example` are values for its inputs that the app offers
-    itself (None: it offers none).
+    `twin` names the endpoint that does the same. `leads` says that its answer goes into a State, and that
+    what follows it on the page shows it. `example` are values for its inputs that the app offers itself
+    (None: it offers none).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Endpoint:
     pressed: bool = True
     primary: bool = False
     twin: str | None = None
+    leads: bool = False
     example: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:

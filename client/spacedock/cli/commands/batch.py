@@ -117,6 +117,9 @@ def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch
         except BadRequestError as error:
             problems.append(f"line {line.number}: {error}")
             continue
+        if not (request.asks or request.endpoint):
+            problems.append(f"line {line.number}: the prompt is empty and there is no file or input")
+            continue
         requests[line.number] = request
         repository = next((p for p in payloads if p.ref == request.repository), repository)
     if problems:

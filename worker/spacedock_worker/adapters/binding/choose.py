@@ -27,7 +27,7 @@ MANY = 2_000
 
 # Words in the name of a function that serves the page, and in the name of one that does its work.
 CHORES = re.compile(
-    "lambda|toggle|clear|reset|update|change|load|undo|retry|stop|cancel|like|dislike|flag|hide|show|select"
+    "toggle|clear|reset|update|change|load|undo|retry|stop|cancel|like|dislike|flag|hide|show|select"
     "|refresh|delete|save|visible|visibility|disable|enable|export|unnamed|options|settings"
 )
 TELLING = re.compile(
@@ -52,6 +52,7 @@ class Score(NamedTuple):
     stateless: bool
     telling_name: bool
     primary: bool
+    named: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,13 @@ def choose(endpoints: Sequence[Endpoint], call: AppCall) -> Choice:
     ratings = rate(endpoints, call)
     fitting = [rating.choice for rating in ratings if rating.choice]
     if not fitting:
-        raise bad_input(_nothing_fits(ratings))
+        raise bad_input(_nothing_fits(ratings, call))
     best = max(fitting, key=lambda choice: choice.score or ())
+    if says_nothing(call) and (rivals := _rivals(best, ratings)):
+        raise bad_input(
+            "the prompt is empty, and the page has several functions: give a prompt, or name one with "
+            "--endpoint.\n" + _lines([f"{best.endpoint}", *rivals])
+        )
     ties = [choice.endpoint for choice in fitting if choice.score == best.score]
     if len(ties) > 1:
         raise bad_input(
@@ -109,13 +115,19 @@ def breadth(endpoints: Sequence[Endpoint]) -> int:
 def rate(endpoints: Sequence[Endpoint], call: AppCall) -> list[Rating]:
     """Every endpoint with its score or the reason why it is out, in the app's order."""
     # By name, which is unique: to compare whole endpoints with each other takes long where there are many.
-    candidates = {endpoint.name for endpoint in _candidates(endpoints)}
+    alone = says_nothing(call)
+    candidates = {endpoint.name for endpoint in _candidates(endpoints, alone)}
     return [
         _rated(endpoint, call)
         if endpoint.name in candidates
-        else Rating(endpoint, out=_why_no_candidate(endpoint))
+        else Rating(endpoint, out=_why_no_candidate(endpoint, alone))
         for endpoint in endpoints
     ]
+
+
+def says_nothing(call: AppCall) -> bool:
+    """Whether the call gives nothing to fill in: it only presses a button."""
+    return not (call.prompt.strip() or call.files or call.inputs)
 
 
 def _rated(endpoint: Endpoint, call: AppCall) -> Rating:
@@ -129,7 +141,7 @@ def _rated(endpoint: Endpoint, call: AppCall) -> Rating:
 def _named(endpoints: Sequence[Endpoint], call: AppCall, name: str) -> Choice:
     endpoint = next((e for e in endpoints if e.name == name), None)
     if endpoint is None:
-        has = _lines([str(e) for e in _candidates(endpoints)])
+        has = _lines([str(e) for e in _candidates(endpoints, says_nothing(call))])
         raise bad_input(f"the app has no endpoint {name}. It has:\n{has}")
     try:
         return Choice(endpoint, fill(endpoint, call))
@@ -137,41 +149,83 @@ def _named(endpoints: Sequence[Endpoint], call: AppCall, name: str) -> Choice:
         raise bad_input(f"{endpoint} does not fit: {error}.") from error
 
 
-def _candidates(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-    useful = [e for e in endpoints if _is_useful(e)]
+def _candidates(endpoints: Sequence[Endpoint], alone: bool) -> list[Endpoint]:
+    useful = [e for e in endpoints if _is_useful(e, alone)]
     # What a page hides from its API is still what its buttons call: it must do where nothing else is there.
     shown = [e for e in useful if e.visible] or useful
+    if alone:
+        # Who presses a button gets what follows with it. One that gives no answer may still do its work.
+        shown = [e for e in shown if not e.chained] or shown or [e for e in endpoints if _works(e)]
     names = {e.name for e in shown}
     return [e for e in shown if e.twin not in names]
 
 
-def _is_useful(endpoint: Endpoint) -> bool:
-    return bool(endpoint.slots) and any(endpoint.outputs)
+def _rivals(best: Choice, ratings: Sequence[Rating]) -> list[str]:
+    """The page's other buttons, where `best` is not the main one: nobody knows which was meant."""
+    main = best.endpoint.primary
+    return [
+        f"{rating.endpoint}{f' - {rating.out}' if rating.out else ''}"
+        for rating in ratings
+        if (other := rating.endpoint).name != best.endpoint.name
+        and _is_useful(other, alone=True)
+        and other.visible
+        and other.pressed
+        and not other.chained
+        and (other.primary or not main)
+        and other.twin != best.endpoint.name
+        and not is_chore(other)
+    ]
 
 
-def _why_no_candidate(endpoint: Endpoint) -> str:
-    if not endpoint.slots:
+def _is_useful(endpoint: Endpoint, alone: bool) -> bool:
+    return (alone or bool(endpoint.slots)) and (endpoint.leads or kinds.gives_answer(endpoint))
+
+
+def _works(endpoint: Endpoint) -> bool:
+    return endpoint.pressed and endpoint.visible and not endpoint.outputs
+
+
+def _why_no_candidate(endpoint: Endpoint, alone: bool) -> str:
+    if not endpoint.slots and not alone:
         return "it takes no input"
-    if not any(endpoint.outputs):
+    if not endpoint.leads and not kinds.gives_answer(endpoint):
         return "it gives no answer"
+    if alone and endpoint.chained:
+        return "it follows another"
     return f"it does the same as {endpoint.twin}" if endpoint.visible else "the app hides it from its API"
 
 
 def _score(endpoint: Endpoint, filling: Filling, call: AppCall) -> Score:
-    named = re.findall(r"[a-z]+", endpoint.name.lower()) if "/fn_index/" not in endpoint.name else []
-    words = [*named, *re.findall(r"[a-z]+", endpoint.trigger.lower())]
     rank = name_rank(filling.prompt) if filling.prompt else SAYS_NOTHING
+    alone = says_nothing(call)
     return Score(
-        no_chore=not any(map(CHORES.fullmatch, words)),
+        no_chore=not is_chore(endpoint),
         pressed=endpoint.pressed,
         prompt_placed=filling.prompt is not None,
         prompt_named=2 if rank < HOLDS else 1 if rank < SAYS_NOTHING else 0,
         files_exact=_exact(endpoint, call),
         own_event=not endpoint.chained,
-        stateless=not endpoint.stateful,
-        telling_name=any(map(TELLING.fullmatch, words)),
+        # Where nothing is given, a person's eye goes to the main button, whatever is behind it.
+        stateless=alone or not endpoint.stateful,
+        telling_name=not alone and any(map(TELLING.fullmatch, _words(endpoint))),
         primary=endpoint.primary,
+        named=alone or not _is_lambda(endpoint),
     )
+
+
+def is_chore(endpoint: Endpoint) -> bool:
+    """Whether it serves the page. A function without a name does work only where a button says which."""
+    idle = _is_lambda(endpoint) and not endpoint.trigger
+    return idle or any(map(CHORES.fullmatch, _words(endpoint)))
+
+
+def _words(endpoint: Endpoint) -> list[str]:
+    named = re.findall(r"[a-z]+", endpoint.name.lower()) if "/fn_index/" not in endpoint.name else []
+    return [*named, *re.findall(r"[a-z]+", endpoint.trigger.lower())]
+
+
+def _is_lambda(endpoint: Endpoint) -> bool:
+    return re.fullmatch(r"/lambda(_\d+)*", endpoint.name) is not None
 
 
 def _exact(endpoint: Endpoint, call: AppCall) -> int:
@@ -179,11 +233,17 @@ def _exact(endpoint: Endpoint, call: AppCall) -> int:
     return min(len(specific), len(call.files)) if call.files else -len(specific)
 
 
-def _nothing_fits(ratings: Sequence[Rating]) -> str:
-    reasons = [f"{r.endpoint} - {r.out}" for r in ratings if _is_useful(r.endpoint)]
-    if not reasons:
-        return "the app has no endpoint that takes an input and gives an answer."
-    return "no endpoint of the app fits this prompt and these files:\n" + _lines(reasons)
+def _nothing_fits(ratings: Sequence[Rating], call: AppCall) -> str:
+    alone = says_nothing(call)
+    useful = [r for r in ratings if _is_useful(r.endpoint, alone)]
+    aside = [r for r in useful if alone and (r.endpoint.chained or not r.endpoint.visible)]
+    reasons = [f"{r.endpoint} - {r.out}" for r in useful if r not in aside or len(aside) == len(useful)]
+    if reasons:
+        return "no endpoint of the app fits this prompt and these files:\n" + _lines(reasons)
+    buttons = [str(r.endpoint) for r in ratings if _is_useful(r.endpoint, alone=True)]
+    if buttons and not alone:
+        return "the app has no endpoint that takes an input: run it without a prompt.\n" + _lines(buttons)
+    return "the app has no endpoint that takes an input and gives an answer."
 
 
 def _lines(items: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ _WORDS = {
     "stateless": ("keeps state", "keeps no state"),
     "telling_name": ("", "its name tells of work"),
     "primary": ("", "the page's main button"),
+    "named": ("it has no name", ""),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spacedock.files import FileRef
-from spacedock_worker.adapters.endpoint import InputSlot
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 
 MULTIMODAL = "multimodaltextbox"
 MASKED = "imagemask"
@@ -27,6 +27,17 @@ MEDIA = {
     "model3d": "",
     MULTIMODAL: "",
 }
+
+# What a page consists of beside its contents: to show, hide or name one of these is no answer.
+FURNITURE = frozenset({
+    "button", "uploadbutton", "row", "column", "group", "accordion", "tab", "tabitem", "tabs", "form",
+    "walkthrough", "step", "sidebar", "timer", "dataset", "loginbutton", "duplicatebutton", "clearbutton",
+})  # fmt: skip
+
+
+def gives_answer(endpoint: Endpoint) -> bool:
+    """Whether a caller sees anything of what it gives."""
+    return any(output is not None and output not in FURNITURE for output in endpoint.outputs)
 
 
 def takes_text(slot: InputSlot) -> bool:

@@ -1,7 +1,8 @@
-"""What a page does after a function: a chat's answer often comes from a second one (pure).
+"""What a page does after a function: the answer often comes from a second one (pure).
 
 In hand-made chats, sending a message only puts it into the conversation; another function follows that event
-and writes the answer. The page calls it by itself, so whoever calls for the page must do so too.
+and writes the answer. Others fill a State, and a second function shows it. The page calls these by itself, so
+whoever calls for the page must do so too.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.gradio.description import App, Function
 
 
 def follow_up(
     app: App, function: Function, sent: Sequence[Any], outputs: Sequence[Any]
 ) -> tuple[Function, list[Any]] | None:
-    """The function that follows where the conversation still waits for an answer, and what to send to it.
+    """The function that follows where a conversation or a State alone has come, and what to send to it.
 
     `sent` and `outputs` are what `function` took and gave, by position. None where nothing is missing.
     """
-    if not any(map(_waits, function.endpoint.outputs, outputs)):
+    waits = any(map(_waits, function.endpoint.outputs, outputs))
+    if not waits and not function.endpoint.leads:
         return None
     page = dict(zip(function.inputs, sent, strict=False))
     page |= {
@@ -27,10 +30,12 @@ def follow_up(
         for i, v in zip(function.outputs, outputs, strict=False)
         if _is_set(v)
     }
-    for follower in app.functions.values():
-        if follower.after == function.fn_index and "chatbot" in follower.endpoint.outputs:
+    following = [other for other in app.functions.values() if other.fn_index in function.followers]
+    for follower in following:
+        if "chatbot" in follower.endpoint.outputs if waits else kinds.gives_answer(follower.endpoint):
             return follower, _data(follower, page)
-    return None
+    further = None if waits else next((other for other in following if other.endpoint.leads), None)
+    return (further, _data(further, page)) if further else None
 
 
 def _data(function: Function, page: dict[int, Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.adapters.faults import bad_output, shortened
 from spacedock_worker.adapters.gradio.examples import first_rows, with_example
+from spacedock_worker.adapters.gradio.relations import MAX_NAME, Relations, leading, relations_of
 from spacedock_worker.adapters.gradio.wire import (
     MAX_PLACES,
     WEBSOCKET,
@@ -26,7 +27,6 @@ from spacedock_worker.adapters.gradio.wire import (
 
 log = structlog.get_logger()
 
-MAX_NAME = 100
 PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*")
 NUMBERED = re.compile(r"^(.*?)_\d+$")
 # What a person does on purpose, by Gradio's names of events.
@@ -37,8 +37,8 @@ PRESSED = frozenset({"click", "submit", "upload", "stop_recording"})
 class Function:
     """One function of the app: how to call it beside what to send. `queue` is None where the app decides.
 
-    `inputs` and `outputs` are the components of the page that it reads and writes, `after` is the function
-    whose end calls it.
+    `inputs` and `outputs` are the components of the page that it reads and writes, `followers` the
+    functions that the page calls after it.
     """
 
     endpoint: Endpoint
@@ -48,7 +48,7 @@ class Function:
     batch: bool = False
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
-    after: int | None = None
+    followers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +92,38 @@ def describe(config: object, info: object | None) -> App:
 
 def _app(known: Config, told: Info) -> App:
     components = {component.id: component for component in known.components}
-    found = [
-        (_function(index, dependency, components, told), dependency)
+    numbered = [
+        (dependency.id if dependency.id is not None else index, dependency)
         for index, dependency in _first(known.dependencies)
         if dependency.callable
     ]
-    rows = first_rows(known)
+    states = frozenset(component.id for component in known.components if component.hidden)
+    related = relations_of(numbered, states)
+    rows = _rows_of(numbered, told)
+    found = [
+        (_function(number, dependency, components, rows.get(number, []), related), dependency)
+        for number, dependency in numbered
+    ]
+    examples = first_rows(known)
     functions = {
         function.endpoint.name: replace(
-            function, endpoint=with_example(function.endpoint, function.inputs, rows)
+            function, endpoint=with_example(function.endpoint, function.inputs, examples)
         )
-        for function in _with_twins(found)
+        for function in _with_twins(_with_leads(found))
     }
     prefix = known.api_prefix if PREFIX.fullmatch(known.api_prefix) else ""
     return App(
         shortened(known.version, 40), shortened(known.protocol, 40), prefix, known.enable_queue, functions
     )
+
+
+def _rows_of(numbered: Sequence[tuple[int, Dependency]], told: Info) -> dict[int, Sequence[ParameterInfo]]:
+    """What `/info` tells about each function's parameters: of two with one name, about the last shown."""
+    owners: dict[str, int] = {}
+    for number, dependency in sorted(numbered, key=lambda pair: pair[1].visible):
+        owners[f"/{dependency.name}" if dependency.name else str(number)] = number
+    every = {**told.unnamed_endpoints, **told.named_endpoints}
+    return {number: every[key].parameters for key, number in owners.items() if key in every}
 
 
 def _first(dependencies: Sequence[Dependency]) -> Iterator[tuple[int, Dependency]]:
@@ -122,23 +138,23 @@ def _first(dependencies: Sequence[Dependency]) -> Iterator[tuple[int, Dependency
 
 
 def _function(
-    index: int, dependency: Dependency, components: Mapping[int, Component], told: Info
+    number: int,
+    dependency: Dependency,
+    components: Mapping[int, Component],
+    rows: Sequence[ParameterInfo],
+    related: Relations,
 ) -> Function:
-    fn_index = dependency.id if dependency.id is not None else index
-    named = dependency.name
-    name = f"/{named}" if named else f"/fn_index/{fn_index}"
-    info = told.named_endpoints.get(name) if named else told.unnamed_endpoints.get(str(fn_index))
-    endpoint = _endpoint(name, dependency, components, info.parameters if info else [])
+    endpoint = _endpoint(related.names[number], dependency, components, rows, related.events[number])
     generator = bool(dependency.types.get("generator") or dependency.types.get("continuous"))
     return Function(
         endpoint,
-        fn_index,
+        number,
         dependency.queue,
         generator,
         dependency.batch,
         tuple(dependency.inputs),
         tuple(dependency.outputs),
-        dependency.trigger_after,
+        related.followers[number],
     )
 
 
@@ -147,6 +163,7 @@ def _endpoint(
     dependency: Dependency,
     components: Mapping[int, Component],
     rows: Sequence[ParameterInfo],
+    called: Sequence[tuple[int | None, str]],
 ) -> Endpoint:
     inputs = [components.get(i) for i in dependency.inputs]
     shown = [(place, c) for place, c in enumerate(inputs) if c is not None and not c.hidden]
@@ -156,10 +173,10 @@ def _endpoint(
         _slot(place, component, parameter)
         for (place, component), parameter in zip(shown, parameters, strict=True)
     )
-    events = [(components.get(i) if i is not None else None, event) for i, event in dependency.events]
+    events = [(components.get(i) if i is not None else None, event) for i, event in called]
     buttons = [c for c, event in events if c is not None and c.type == "button" and event == "click"]
     return Endpoint(
-        name=shortened(name, MAX_NAME),
+        name=name,
         slots=slots,
         width=len(inputs),
         outputs=tuple(_output(components.get(i)) for i in dependency.outputs),
@@ -170,6 +187,24 @@ def _endpoint(
         pressed=not events or any(event in PRESSED for _, event in events),
         primary=any(c.props.get("variant") == "primary" for c in buttons),
     )
+
+
+def _with_leads(found: Sequence[tuple[Function, Dependency]]) -> list[tuple[Function, Dependency]]:
+    """The functions, those marked that fill a State alone, from which what follows them makes the answer."""
+    followers = {function.fn_index: function.followers for function, _ in found}
+    shown = [function.fn_index for function, _ in found if kinds.gives_answer(function.endpoint)]
+    hidden = [
+        function.fn_index
+        for function, _ in found
+        if None in function.endpoint.outputs and not kinds.gives_answer(function.endpoint)
+    ]
+    leads = leading(shown, hidden, followers)
+    return [
+        (replace(function, endpoint=replace(function.endpoint, leads=True)), dependency)
+        if function.fn_index in leads
+        else (function, dependency)
+        for function, dependency in found
+    ]
 
 
 def _with_twins(found: Sequence[tuple[Function, Dependency]]) -> list[Function]:

@@ -80,7 +80,7 @@ def may_be_direct(app: App, function: Function, seconds: float) -> bool:
 
 def says_enough(data: Sequence[Any]) -> bool:
     """Whether an answer can prove that two ways agree: an empty output is the same by any way."""
-    return all(value is not None and value not in ("", [], {}) for value in data)
+    return bool(data) and all(value is not None and value not in ("", [], {}) for value in data)
 
 
 class Direct:
