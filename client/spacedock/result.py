@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from spacedock.files import FileRef
 from spacedock.request import Tier
@@ -142,6 +142,7 @@ class JobResult(_Value):
         """What keeps the host that ran the job from starting Spaces; None if the job met no such fault."""
         return next((a.error.message for a in self.attempts if a.error and a.error.host), None)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def error(self) -> AttemptError | None:
         """Why there is no answer: the error of the last step that was taken, else of the last skipped."""

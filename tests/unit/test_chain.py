@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -94,6 +95,40 @@ async def test_a_chain_that_nobody_answers_ends_without_an_answer() -> None:
 
 async def test_an_empty_chain_ends_without_an_answer() -> None:
     assert await walked(Takes()) == Outcome((), (await walked(Takes())).timings)
+
+
+WRONG = StepError(Stage.CALL, ErrorKind.BAD_INPUT, "it has no input 'id'; its inputs: text")
+NAMED = SpaceStep(SpaceEntry(id="first"), "asked for", final=True)
+
+
+async def test_a_request_that_is_wrong_in_itself_goes_to_nobody_else() -> None:
+    takes = Takes({"second", "smollm"}, {"first": WRONG})
+    outcome = await walked(takes, NAMED, SECOND, MODEL)
+    assert takes.taken == ["first"]
+    assert outcome.answered is None
+    assert [attempt.error and attempt.error.kind for attempt in outcome.attempts] == [ErrorKind.BAD_INPUT]
+
+
+@pytest.mark.parametrize("stage", [Stage.START, Stage.BUILD])
+async def test_what_is_wrong_with_the_space_itself_goes_on_to_others(stage: Stage) -> None:
+    takes = Takes({"second"}, {"first": StepError(stage, ErrorKind.BAD_INPUT, "its entry is wrong")})
+    assert (await walked(takes, NAMED, SECOND)).answered is not None
+
+
+@pytest.mark.parametrize("fields", [{"inputs": {"id": 7}}, {"endpoint": "/draw"}])
+async def test_inputs_and_endpoints_that_no_space_knows_go_to_other_spaces_and_never_to_a_model(
+    fields: dict[str, Any],
+) -> None:
+    takes = Takes({"smollm"}, {"first": WRONG, "second": WRONG})
+    request = JobRequest(prompt="x", **fields)
+    outcome = await run_chain(Plan((FIRST, SECOND, MODEL)), request, takes, lambda *told: None)
+    assert takes.taken == ["first", "second"]
+    assert outcome.answered is None
+
+
+async def test_words_that_a_space_cannot_take_go_to_a_model() -> None:
+    takes = Takes({"smollm"}, {"first": WRONG})
+    assert (await walked(takes, FIRST, MODEL)).answered is not None
 
 
 async def test_cancellation_passes_through_and_no_other_step_is_taken() -> None:

@@ -170,7 +170,34 @@ def test_a_fallback_to_spaces_ends_before_models() -> None:
 def test_no_fallback_leaves_the_chosen_space() -> None:
     planned = plan(request(fallback=Fallback.NONE), CHOSEN, [space("a")], [FAST, LAST])
     assert names(planned) == ["chosen"]
-    assert skips(planned)["a"] == "no fallback was wanted"
+
+
+@pytest.mark.parametrize("models", [[], [LAST], [FAST, LAST]])
+def test_no_fallback_tells_of_nobody_who_would_have_stood_in(models: list[ModelOption]) -> None:
+    planned = plan(request(fallback=Fallback.NONE), CHOSEN, [space("a"), space("b", takes="image")], models)
+    assert [item.name for item in planned.chain] == ["chosen"]
+
+
+@pytest.mark.parametrize(
+    ("takes", "kinds", "inputs", "final"),
+    [
+        ("text", [], {}, True),
+        ("unknown", [], {}, True),
+        ("image", [], {}, False),
+        ("text_and_image", [], {}, False),
+        ("image", ["image"], {}, True),
+        ("image", [], {"steps": 4}, True),
+    ],
+)
+def test_the_named_space_is_the_judge_of_all_but_words_alone_where_it_takes_files(
+    takes: str, kinds: list[str], inputs: dict[str, Any], final: bool
+) -> None:
+    chosen = space("chosen", takes=takes)
+    asked = request(*kinds).model_copy(update={"inputs": inputs})
+    first, *others = plan(asked, chosen, [space("twin", takes=takes), space("all", takes="file")], []).steps
+    assert isinstance(first, SpaceStep)
+    assert first.final is final
+    assert not any(other.final for other in others if isinstance(other, SpaceStep))
 
 
 def test_no_fallback_does_not_replace_a_chosen_space_that_is_unavailable() -> None:
@@ -244,7 +271,8 @@ Candidates = tuple[SpaceEntry | None, list[SpaceEntry], list[ModelOption]]
 @given(requests, candidates)
 def test_every_candidate_is_a_step_or_a_skip_exactly_once(asked: JobRequest, who: Candidates) -> None:
     chosen, alternates, options = who
-    planned = [item.name for item in plan(asked, *who).chain if item.name != "tier 1"]
+    whole = asked.model_copy(update={"fallback": Fallback.CHAIN})
+    planned = [item.name for item in plan(whole, *who).chain if item.name != "tier 1"]
     expected = [*(["chosen"] if chosen else []), *(e.id for e in alternates), *(o.name for o in options)]
     assert sorted(planned) == sorted(expected)
 
@@ -259,6 +287,10 @@ def test_tier_fast_never_asks_a_space(asked: JobRequest, who: Candidates) -> Non
 def test_no_fallback_leaves_one_step_at_most(asked: JobRequest, who: Candidates) -> None:
     alone = asked.model_copy(update={"fallback": Fallback.NONE})
     assert len(plan(alone, *who).steps) <= 1
+    whole = plan(asked.model_copy(update={"fallback": Fallback.CHAIN}), *who)
+    assert [item.name for item in plan(alone, *who).chain] == [
+        item.name for item in whole.chain[: len(plan(alone, *who).chain)]
+    ]
 
 
 @given(requests, candidates)

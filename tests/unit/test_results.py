@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -138,3 +139,28 @@ def test_a_transcript_in_a_file_is_the_text_where_text_was_to_come() -> None:
 def test_words_beside_a_file_stay_the_text() -> None:
     told = answer("two speakers", files=(payload_of("talk.txt", b"hello"),))
     assert as_given(told, {"text"}) == told
+
+
+def test_a_results_json_carries_its_error_at_the_top_and_is_read_again() -> None:
+    failed = JobResult(
+        id="j",
+        state=JobState.FAILED,
+        attempts=(
+            Attempt(
+                tier=Tier.HEAVY,
+                name="mood",
+                stage=Stage.CALL,
+                error=AttemptError(kind=ErrorKind.APP_ERROR, message="Too young"),
+            ),
+            Attempt(
+                tier=Tier.FAST,
+                name="tier 1",
+                stage=Stage.PLAN,
+                error=AttemptError(kind=ErrorKind.SKIPPED, message="none"),
+            ),
+        ),
+    )
+    told = json.loads(failed.model_dump_json())
+    assert told["error"] == {"kind": "app_error", "message": "Too young", "host": False}
+    assert wire.decode(JobResult, wire.encode(failed)) == failed
+    assert JobResult(id="j", state=JobState.SUCCEEDED).model_dump()["error"] is None

@@ -13,13 +13,14 @@ from spacedock.request import JobRequest
 from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import GiveBackError, StepError
-from spacedock_worker.jobs.plan import Plan, Skip, Step
+from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
 from spacedock_worker.jobs.redaction import discreet, withheld
 
 log = structlog.get_logger()
 
 
 _SAID_CHARS = 4000
+_MEND = "an input or the endpoint that was asked for does not fit; a model knows neither"
 
 EmitStep = Callable[[Stage, str, str, str | None], None]
 """Tells whoever watches: a stage of whom, a message, and the answer's text so far."""
@@ -80,11 +81,15 @@ async def run_chain(
     """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded.
 
     In privacy mode neither events nor attempts say what an app said. Raises GiveBackError where a step was
-    kept from its answer by trouble of ours; any other fault is only that step's failure.
+    kept from its answer by trouble of ours; any other fault is only that step's failure. A request that is
+    wrong in itself, as a Space says, goes to nobody whose answer would hide that.
     """
     progress = discreet(tell) if request.privacy else tell
     attempts: list[Attempt] = []
+    wrong = False
     for item in plan.chain:
+        if wrong and isinstance(item, ModelStep):
+            item = Skip(item.tier, item.name, _MEND)
         if isinstance(item, Skip):
             attempts.append(skipped(item))
             continue
@@ -106,6 +111,10 @@ async def run_chain(
             reason=item.reason,
         )
         await at_work(False)
+        if isinstance(item, SpaceStep) and taken.stage is Stage.CALL and taken.kind is ErrorKind.BAD_INPUT:
+            if item.final:
+                break
+            wrong = bool(request.inputs or request.endpoint)
     return Outcome(tuple(attempts), Timings())
 
 

@@ -29,10 +29,11 @@ class ModelOption:
 
 @dataclass(frozen=True, slots=True)
 class SpaceStep:
-    """Ask a Space."""
+    """Ask a Space. With `final` nobody stands in where the Space says that the request itself is wrong."""
 
     entry: SpaceEntry
     reason: str
+    final: bool = False
 
     @property
     def name(self) -> str:
@@ -127,7 +128,20 @@ def _spaces(
         if why_not:
             yield Skip(Tier.HEAVY, entry.title, why_not)
         else:
-            yield SpaceStep(entry, reasons.get(entry.id) or _why(entry, chosen))
+            yield SpaceStep(
+                entry,
+                reasons.get(entry.id) or _why(entry, chosen),
+                entry is chosen and _is_final(request, entry),
+            )
+
+
+def _is_final(request: JobRequest, entry: SpaceEntry) -> bool:
+    """Whether the Space that was named is the judge of the request.
+
+    It is not where it takes files and is asked in words alone: others may have something to say to these.
+    """
+    words_alone = not (request.files or request.inputs or request.endpoint)
+    return not (words_alone and entry.takes - {"text", UNKNOWN})
 
 
 def _why(entry: SpaceEntry, chosen: SpaceEntry | None) -> str:
@@ -215,11 +229,8 @@ def _model_misfit(request: JobRequest, option: ModelOption) -> str | None:
 
 
 def _without_fallback(chain: Iterable[Step | Skip], space_chosen: bool) -> Iterator[Step | Skip]:
-    """Only one step is left: the chosen Space's, else the first that can be taken."""
-    over = False
+    """Only one step is left: the chosen Space's, else the first that can be taken; nothing follows it."""
     for item in chain:
-        if isinstance(item, Skip) or not over:
-            yield item
-        else:
-            yield Skip(item.tier, item.name, "no fallback was wanted")
-        over = over or space_chosen or not isinstance(item, Skip)
+        yield item
+        if space_chosen or not isinstance(item, Skip):
+            return
