@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
 from spacedock.cli.commands.batch import make
-from spacedock.errors import BadRequestError, FileUnreadableError
+from spacedock.errors import BadRequestError
 
 BOM = b"\xef\xbb\xbf"
 
@@ -99,8 +99,7 @@ def test_csv_cells_may_hold_commas_and_line_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("promt\nx\n", "line 1: the header names neither"),
-        ("", "line 1: the header names neither"),
+        ("prompt,prompt\nx,y\n", "line 1: the column 'prompt' comes twice"),
         ("prompt\nx,y\n", "line 2: more cells than the header"),
         ('prompt\n"x\n', "line 2: unexpected end of data"),
         ('prompt\n"x"y\n', "line 2: "),
@@ -138,13 +137,99 @@ def test_standard_input_is_jsonl_or_text(content: bytes) -> None:
 
 
 def test_standard_input_that_is_no_text_is_told() -> None:
-    with pytest.raises(FileUnreadableError, match=r"standard input: is not UTF-8 text \(byte 1\)"):
+    with pytest.raises(BadRequestError, match=r"standard input: line 1 is not UTF-8 text \(byte 1\)"):
         read_stdin(b"x\xff")
 
 
 def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FileUnreadableError, match=r"is not UTF-8 text \(byte 0\)"):
-        read(tmp_path, "a.jsonl", b"\xff\xfeh\0i\0")
+    with pytest.raises(BadRequestError, match=r"line 2 is not UTF-8 text \(byte 10\).*iconv"):
+        read(tmp_path, "a.csv", b"prompt\ncaf\xe9\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_marked_encoding_is_read(tmp_path: Path, encoding: str) -> None:
+    assert prompts(read(tmp_path, "a.csv", "prompt\nGrüße\n".encode(encoding))) == [(2, "Grüße")]
+
+
+def test_utf_16_without_its_mark_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadRequestError, match="Save it as UTF-8"):
+        read(tmp_path, "a.txt", "hello\n".encode("utf-16-le"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", "id\tprompt\n1\thello\n"),
+        ("a.csv", "id;prompt\n1;hello\n"),
+        ("a.csv", "id\tprompt\n1\thello\n"),
+        ("a.csv", "ID , Prompt\n1,hello\n"),
+        ("a", '"id","prompt"\n1,hello\n'),
+        ("a.jsonl", '\n{"id": 1, "prompt": "hello"}'),
+    ],
+)
+def test_a_row_keeps_its_id_as_a_label(tmp_path: Path, name: str, content: str) -> None:
+    assert read(tmp_path, name, content) == [BatchLine(2, (), {"prompt": "hello", "labels": {"id": "1"}})]
+
+
+@pytest.mark.parametrize(("header", "label"), [("", "column 1"), ("Unnamed: 0", "Unnamed: 0")])
+def test_columns_without_a_name_are_labels(tmp_path: Path, header: str, label: str) -> None:
+    lines = read(tmp_path, "a.csv", f"{header},prompt\n0,hello\n")
+    assert lines == [BatchLine(2, (), {"prompt": "hello", "labels": {label: "0"}})]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", "note,prompt\nn,x\n"), ("a.jsonl", '\n{"note": "n", "prompt": "x"}')],
+)
+def test_what_only_describes_a_line_can_be_kept_as_a_label(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    lines = read_lines(str(tmp_path / name), lambda: b"", {"note"})
+    assert lines == [BatchLine(2, (), {"prompt": "x", "labels": {"note": "n"}})]
+
+
+def test_a_table_needs_no_prompt(tmp_path: Path) -> None:
+    lines = read(tmp_path, "a.csv", "Age,Sex,Smoker\n40,male,true\n")
+    assert lines == [BatchLine(2, (), {"inputs": {"Age": "40", "Sex": "male", "Smoker": "true"}})]
+
+
+def test_a_cell_may_be_long(tmp_path: Path) -> None:
+    long = "x" * 200_000
+    assert prompts(read(tmp_path, "a.csv", f"prompt\n{long}\n")) == [(2, long)]
+
+
+@pytest.mark.parametrize("content", [b"prompt\nx\n", b"id,prompt\n7,x\n", b"file;prompt\na.png;x\n"])
+def test_standard_input_may_be_a_table(content: bytes) -> None:
+    assert prompts(read_stdin(content)) == [(2, "x")]
+
+
+@pytest.mark.parametrize("content", [b"describe this, file\n", b"a, b; c\n", b"prompts\n"])
+def test_a_text_with_commas_is_no_table(content: bytes) -> None:
+    assert prompts(read_stdin(content)) == [(1, content.decode().strip())]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])
+def test_an_array_is_a_job_for_each_item(tmp_path: Path, name: str) -> None:
+    lines = read(tmp_path, name, '[\n {"prompt": "hello"},\n "world"\n]\n')
+    assert prompts(lines) == [(1, "hello"), (2, "world")]
+
+
+def test_one_object_over_many_lines_is_one_job(tmp_path: Path) -> None:
+    assert prompts(read(tmp_path, "a.json", '{\n "prompt": "hello"\n}\n')) == [(1, "hello")]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"prompt": "x", "inputs": {"a": NaN}}', "line 1: not JSON: NaN is no number"),
+        ('{"prompt": "x", "inputs": {"a": -Infinity}}', "line 1: not JSON: -Infinity"),
+        ('{"prompt": "x", "inputs": {"a": 1e999}}', "line 1: the number 1e999 is too large"),
+        ('{"prompt": "x", "prompt": "y"}', "line 1: the key 'prompt' comes twice"),
+        ('[\n {"prompt": "x"},\n {"prompt"}\n]', "not JSON: Expecting ':' delimiter: line 3"),
+        ('[\n {"prompt": "x"},\n 7\n]', "item 2: not a prompt"),
+    ],
+)
+def test_json_that_others_would_refuse_is_told(tmp_path: Path, content: str, words: str) -> None:
+    assert problems(tmp_path, "a.jsonl", content)[0].startswith(words)
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.jsonl", "\n\n"), ("a.txt", " \n"), ("a.csv", "prompt\n")])

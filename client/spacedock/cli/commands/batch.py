@@ -50,13 +50,19 @@ class Batch:
 def batch(
     source: Annotated[
         str,
-        typer.Argument(metavar="PROMPTS", help="A .jsonl, .csv or .txt file, a directory of files, or -."),
+        typer.Argument(
+            metavar="PROMPTS", help="A .jsonl, .json, .csv, .tsv or .txt file, a directory, or -."
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Where results go, one JSON line each."),
     ] = None,
     prompt: Annotated[str, typer.Option("--prompt", help="The prompt of lines that have none.")] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME", help="A column or key to keep, not to send; repeatable."),
+    ] = None,
     space: options.Space = None,
     category: options.Category = None,
     inputs: options.Inputs = None,
@@ -85,7 +91,7 @@ def batch(
         privacy=privacy,
         performance_first=performance_first,
     )
-    lines = read_lines(source, sys.stdin.buffer.read)
+    lines = read_lines(source, sys.stdin.buffer.read, label or ())
     made = make(source, lines, defaults)
     made.output, made.output_dir, made.keep = output, output_dir, keep
     made.guard = Guard(allowed=allow_degraded)

@@ -1,0 +1,38 @@
+"""One line of a batch, its keys, and what is wrong with lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spacedock.errors import BadRequestError
+from spacedock.request import JobRequest
+
+FIELDS = frozenset(JobRequest.model_fields) - {"files", "repository", "idempotency_key", "batch"}
+"""The fields of a request that a line may give by their names."""
+
+ROW_ID = "id"
+"""The column or key that names a line; it is kept as a label."""
+
+_MAX_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """One job of a batch: its number (from 1, as an editor counts), file paths, and the request's fields."""
+
+    number: int
+    files: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+class BadLinesError(BadRequestError):
+    """Lines of a batch cannot be read; nothing of it was submitted."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.source, self.problems = source, problems
+        shown = problems[:_MAX_SHOWN]
+        if len(problems) > _MAX_SHOWN:
+            shown.append(f"and {len(problems) - _MAX_SHOWN} more")
+        super().__init__(f"{source}: nothing was submitted. Mend these lines:\n  " + "\n  ".join(shown))
