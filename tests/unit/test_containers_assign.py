@@ -8,10 +8,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool.scheduler import (
     Decision,
     Pace,
-    Room,
     SlotState,
     SlotView,
     WaiterView,

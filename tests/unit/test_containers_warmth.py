@@ -9,9 +9,10 @@ import pytest
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.capacity import Machine, memory_of, room_of
+from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool.history import Experience, Quarantine
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps
-from spacedock_worker.containers.pool.scheduler import Room, SlotState
+from spacedock_worker.containers.pool.scheduler import SlotState
 from spacedock_worker.containers.pool.slots import Slot
 from spacedock_worker.containers.pool.timings import HALF_LIFE, TimingStore
 from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.machine.gpu import devices
-from spacedock_worker.containers.pool.scheduler import Room
+from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError

@@ -21,8 +21,8 @@ from spacedock_worker.containers.machine.capacity import (
     room_of,
 )
 from spacedock_worker.containers.machine.gpu import GpuTable, devices
+from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.machine.writable_roots import Roots
-from spacedock_worker.containers.pool.scheduler import Room
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError

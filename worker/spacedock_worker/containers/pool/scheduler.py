@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from spacedock_worker.containers.machine.room import Room
+
 
 class SlotState(StrEnum):
     """What a container slot is doing; a stopped container takes no room, every other does.
@@ -19,25 +21,6 @@ class SlotState(StrEnum):
     ASLEEP = "asleep"
     STOPPING = "stopping"
     STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What containers take, or may take together: containers, bytes of memory, GPUs."""
-
-    containers: int = 1
-    memory: int = 0
-    gpus: int = 0
-
-    def __add__(self, other: Room) -> Room:
-        return Room(self.containers + other.containers, self.memory + other.memory, self.gpus + other.gpus)
-
-    def __sub__(self, other: Room) -> Room:
-        return Room(self.containers - other.containers, self.memory - other.memory, self.gpus - other.gpus)
-
-    def holds(self, other: Room) -> bool:
-        """Whether there is at least as much of everything here as in `other`."""
-        return self.containers >= other.containers and self.memory >= other.memory and self.gpus >= other.gpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from typing import Generic
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.container import RunningContainer
+from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.readiness import App, Connect
-from spacedock_worker.containers.pool.scheduler import Pace, Room, SlotState, SlotView, WaiterView
+from spacedock_worker.containers.pool.scheduler import Pace, SlotState, SlotView, WaiterView
 from spacedock_worker.containers.pool.timings import TimingStore
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError

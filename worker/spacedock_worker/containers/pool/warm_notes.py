@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from spacedock_worker.containers.pool.scheduler import Room
+from spacedock_worker.containers.machine.room import Room
 
 log = structlog.get_logger()
 
