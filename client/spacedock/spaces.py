@@ -54,6 +54,21 @@ class Spaces:
         a name that is there needs `replace`; what the host allows the Space stays as it is. Raises
         BadRequestError, also where a wall of the host would be lower.
         """
+        return await self._put(name, entry, repository, {"replace": replace})
+
+    async def update(
+        self, name: str, entry: dict[str, Any] | None = None, repository: Payload | None = None
+    ) -> dict[str, Any]:
+        """Change a Space that is there: its code (`repository`), fields of its entry, or both.
+
+        All that is not named stays; `env` and `inputs` are changed key by key. Other code begins with an
+        empty cache. Raises SpaceNotFoundError, and BadRequestError where a wall of the host would be lower.
+        """
+        return await self._put(name, entry or {}, repository, {"update": True})
+
+    async def _put(
+        self, name: str, entry: dict[str, Any], repository: Payload | None, how: dict[str, Any]
+    ) -> dict[str, Any]:
         ref, fields = None, dict(entry)
         if fields.pop("id", name) != name:
             raise BadRequestError(f"Space '{name}': its id says '{entry['id']}'. They are the same name.")
@@ -61,7 +76,7 @@ class Spaces:
             with told_as_ours(self._url):
                 await submission.upload(self._redis, [repository])
             ref = repository.ref
-        return (await self._call(Op.ADD, name, fields, ref, {"replace": replace})).spaces[name]
+        return (await self._call(Op.ADD, name, fields, ref, how)).spaces[name]
 
     async def remove(self, name: str) -> dict[str, Any]:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""

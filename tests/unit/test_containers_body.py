@@ -16,6 +16,7 @@ from spacedock_worker.containers.docker.create_body import (
     Site,
     cache_path,
     create_body,
+    environment,
     task_body,
 )
 from spacedock_worker.containers.spec import ContainerSpec
@@ -190,6 +191,11 @@ def test_secrets_win_over_what_a_task_says() -> None:
     spec = replace(SPEC, secrets={"KEY": "secret"})
     found = task_body(spec, LIMITS, Site("me", "n"), {"KEY": "task"})["Env"]
     assert "KEY=secret" in found
+
+
+def test_the_environment_tells_the_containers_own_memory() -> None:
+    assert environment(SPEC, 1536 * 2**20)["MEMORY"] == "1536Mi"
+    assert environment(SPEC, 512 * 2**20)["MEMORY"] == "512Mi"
 
 
 def test_the_environment_is_the_hubs_without_its_identity() -> None:

@@ -47,9 +47,9 @@ def registry(tmp_path: Path) -> Registry:
     return registry
 
 
-async def add(registry: Registry, name: str, entry: dict[str, Any], *, replace: bool = False) -> Reply:
+async def add(registry: Registry, name: str, entry: dict[str, Any], **options: bool) -> Reply:
     desk = RegistryHandler(registry, registry.path.parent / "repositories")
-    call = Call(id="1", op=Op.ADD, name=name, entry=entry, options={"replace": replace})
+    call = Call(id="1", op=Op.ADD, name=name, entry=entry, options=options)
     async with connect("unix:///nowhere") as redis:
         return await desk.answer(call, redis)
 
@@ -74,6 +74,42 @@ async def test_other_code_keeps_the_walls_and_nothing_else(registry: Registry) -
     entry = registry.snapshot().get("walled")
     assert (reply.error, walls(entry)) == (None, WALLS)
     assert (entry.docker_image, entry.endpoint) == ("other:1", None)
+
+
+async def test_other_code_keeps_the_words_about_the_space(registry: Registry) -> None:
+    words = {"description": "Hears", "category": "audio_processing", "input_type": "audio"}
+    assert (await add(registry, "plain", words)).error is None
+    assert (await add(registry, "plain", {"docker_image": "other:1"}, replace=True)).error is None
+    entry = registry.snapshot().get("plain")
+    assert (entry.description, entry.category, entry.input_type) == tuple(words.values())
+    assert (entry.docker_image, entry.hub_id) == ("other:1", None)
+
+
+async def test_an_update_changes_the_code_and_keeps_the_rest(registry: Registry) -> None:
+    reply = await add(registry, "walled", {"docker_image": "mood:2", "cpus": 2}, update=True)
+    entry = registry.snapshot().get("walled")
+    assert (reply.error, reply.data["other_code"], walls(entry)) == (None, True, WALLS)
+    assert (entry.docker_image, entry.endpoint, entry.cpus) == ("mood:2", "/tell", 2)
+
+
+async def test_an_update_changes_variables_one_by_one(registry: Registry) -> None:
+    assert (await add(registry, "plain", {"env": {"A": 1, "B": True}}, update=True)).error is None
+    assert (await add(registry, "plain", {"env": {"A": "2"}}, update=True)).error is None
+    assert registry.snapshot().get("plain").env == {"A": "2", "B": "true"}
+
+
+async def test_an_update_lowers_no_wall_and_leaks_no_secret(registry: Registry) -> None:
+    assert "memory can only be changed" in (
+        (await add(registry, "walled", {"memory": "1GB"}, update=True)).error or ""
+    )
+    assert "has secrets" in (
+        (await add(registry, "guarded", {"docker_image": "x:1"}, update=True)).error or ""
+    )
+    assert registry.path.read_text() == FILE
+
+
+async def test_what_is_not_there_cannot_be_updated(registry: Registry) -> None:
+    assert (await add(registry, "nobody", {"memory": "1GB"}, update=True)).not_found
 
 
 @pytest.mark.parametrize("entry", [{"docker_image": "evil:1"}, {"hub_id": "eve/x"}, {"command": ["sh"]}])

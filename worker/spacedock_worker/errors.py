@@ -39,6 +39,10 @@ class StepError(SpacedockError):
         return type(self), (self.stage, self.kind, str(self)), self.__dict__
 
 
+class UnexplainedError(StepError):
+    """The app failed without saying why: its log may tell."""
+
+
 class TryAgainError(StepError):
     """A step failed for a reason that has been put right since: the same may work at a second try."""
 

@@ -110,11 +110,16 @@ def request_fields(
 
 def inputs_of(texts: list[str] | None) -> dict[str, str]:
     """The values of --input by their names. Raises BadRequestError."""
-    return dict(_pair(text) for text in texts or ())
+    return pairs_of("--input", texts)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pairs_of(option: str, texts: list[str] | None) -> dict[str, str]:
+    """The values of an option that is given as NAME=VALUE, by their names. Raises BadRequestError."""
+    return dict(_pair(option, text) for text in texts or ())
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign or not name:
-        raise BadRequestError(f"--input {text}: give it as NAME=VALUE, such as --input steps=4")
+        raise BadRequestError(f"{option} {text}: give it as NAME=VALUE, such as {option} steps=4")
     return name, value

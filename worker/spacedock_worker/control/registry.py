@@ -19,7 +19,7 @@ from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
-from spacedock_worker.registry.walls import check_removable, is_other_code, settled
+from spacedock_worker.registry.walls import How, check_removable, is_other_code, settled
 
 _CLIENT_FIELDS = frozenset(
     {
@@ -101,7 +101,11 @@ class RegistryHandler:
             return Reply()
         given, whole = await self._fields(call, redis)
         before = (await self._registry.fresh()).spaces.get(call.name)
-        settle = partial(settled, given=given, whole=whole, replace=call.options.get("replace") is True)
+        how = How.UPDATE if call.options.get("update") is True else How.ADD
+        if how is How.UPDATE:
+            (await self._registry.fresh()).get(call.name)
+        how = How.REPLACE if call.options.get("replace") is True else how
+        settle = partial(settled, given=given, whole=whole, how=how)
         entry = await asyncio.to_thread(self._registry.settle, call.name, settle)
         # What an unlisted Space of the Hub has left here is the listed one's.
         known = before or SpaceEntry(id=call.name, hub_id=call.name if "/" in call.name else None)

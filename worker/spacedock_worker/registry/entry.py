@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -48,6 +48,21 @@ def _ids(value: Any) -> Any:
 def _named(value: Any) -> Any:
     """A list of secrets' names as a mapping: all from the Space's folder."""
     return {str(name): {} for name in value} if isinstance(value, list) else value
+
+
+def _texts(value: Any) -> Any:
+    """Variables as text: YAML reads `1` as a number, `true` as a truth and a bare name as nothing."""
+    if not isinstance(value, dict):
+        return value
+    return {str(name): _text(said) for name, said in value.items()}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int | float | date) else value
 
 
 def _image(value: str) -> str:
@@ -175,7 +190,7 @@ class SpaceEntry(BaseModel):
     direct: bool = True
     endpoint: str | None = None
     inputs: dict[str, Any] = Field(default_factory=dict)
-    env: dict[str, str] = Field(default_factory=dict)
+    env: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(default_factory=dict)
     memory: Size | None = Field(default=None, ge=64 * 2**20)
     cpus: float | None = Field(default=None, gt=0)
     gpu: Gpus = "none"

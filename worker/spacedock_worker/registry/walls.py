@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from enum import Enum
 from typing import Any
 
 from spacedock.errors import BadRequestError
@@ -23,33 +24,57 @@ WALLS = (
 """What the host allows a Space, and gives it; other code under its name gets no more."""
 
 _CODE = ("docker_image", "repository", "hub_id", "revision", "subdomain", "platform", "command")
+_SOURCE = ("docker_image", "repository", "hub_id", "revision", "subdomain", "platform", "verified")
+_BY_KEY = ("env", "inputs")
 _AMOUNTS = ("memory", "cpus", "start_timeout")
 _ABOUT = frozenset({"description", "category", "input_type", "output_type", "alternates", "status"})
 """What only says for which jobs a Space is chosen."""
 
+_GUESSED = frozenset({"category", "input_type", "output_type", "confidence"})
+
+
+class How(Enum):
+    """What other code under a known name means: a mistake, another Space, or the same one mended."""
+
+    ADD = "add"
+    REPLACE = "replace"
+    UPDATE = "update"
+
 
 def settled(
-    before: SpaceEntry | None, given: Mapping[str, Any], whole: Mapping[str, Any], *, replace: bool
+    before: SpaceEntry | None, given: Mapping[str, Any], whole: Mapping[str, Any], how: How = How.ADD
 ) -> dict[str, Any]:
     """The fields of the entry after an `add`, by the entry that is there.
 
     `given` are the fields that the client named, `whole` these with what was found out besides. An entry with
-    the same code takes what was named and keeps the rest. Other code needs `replace`, and keeps the walls.
-    Raises BadRequestError where that is not told, where a wall would be lower, and where anything but words
-    about the Space would change that has secrets or a login.
+    the same code takes what was named and keeps the rest. Other code is refused by ADD; with REPLACE the
+    walls and the words about the Space stay, with UPDATE all but the source. Raises BadRequestError where
+    other code is not asked for, where a wall would be lower, and where anything but words would change of a
+    Space that has secrets or a login.
     """
     if before is None:
         return dict(whole)
     there = before.model_dump(mode="json", exclude_unset=True)
     named = {key: value for key, value in given.items() if value is not None}
     other = is_other_code(before, named)
-    if other and not replace:
-        why = "is there already, with other code. Replace it with --replace, or choose another name"
+    if other and how is How.ADD:
+        why = (
+            "is there already, with other code. Replace it with --replace, bring its own changed code in "
+            f"with `spacedock spaces update {before.id}`, or choose another name"
+        )
         raise BadRequestError(f"Space '{before.id}' {why}")
-    kept = {key: value for key, value in there.items() if key in WALLS} if other else there
-    after = {**(whole if other else {}), **kept, **named}
+    kept = {key: value for key, value in there.items() if not other or _stays(key, how)}
+    named |= {key: {**getattr(before, key), **named[key]} for key in _BY_KEY if key in kept and key in named}
+    # What was found out besides is for a new entry: here the fields that are there say it.
+    found = {key: value for key, value in whole.items() if key not in _GUESSED or not kept.keys() & _GUESSED}
+    after = {**(found if other and how is How.REPLACE else {}), **kept, **named}
     _check(before, valid_entry(before.id, after), named)
     return after
+
+
+def _stays(field: str, how: How) -> bool:
+    """Whether the field of an entry that gets other code stays as it is."""
+    return field not in _SOURCE if how is How.UPDATE else field in WALLS or field in _ABOUT
 
 
 def check_removable(entry: SpaceEntry) -> None:

@@ -6,15 +6,14 @@ import asyncio
 import json as json_module
 import shutil
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spacedock.addresses import hub_id_of
 from spacedock.cli import options
 from spacedock.cli.commands.bench import bench
 from spacedock.cli.commands.bundle import bundle, unbundle
+from spacedock.cli.commands.entries import Name, add, update
 from spacedock.cli.commands.lock import lock
 from spacedock.cli.commands.profile import profile
 from spacedock.cli.commands.recommend import recommend
@@ -25,15 +24,11 @@ from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age, size
 from spacedock.client import Client
-from spacedock.errors import BadRequestError
-from spacedock.repository import pack
 from spacedock.rpc import Reply
 
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
 
 _TITLES = ("name", "state", "verified", "category", "takes -> gives", "image", "cache", "description")
-
-Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
 
 
 @app.command("list")
@@ -129,62 +124,8 @@ def show(
         show_space(name, hub=hub, json=json, redis=redis)
 
 
-@app.command("add", short_help="Add or change a Space.")
-def add(
-    name: Name,
-    directory: Annotated[
-        Path | None,
-        typer.Option("--dir", metavar="DIR", help="A Space's repository on this machine; it is sent."),
-    ] = None,
-    hub: Annotated[
-        str | None, typer.Option("--hub", metavar="USER/SPACE", help="A Space on the Hub.")
-    ] = None,
-    image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="A Docker image.")] = None,
-    description: Annotated[str, typer.Option(help="What it does, in a few words.")] = "",
-    category: Annotated[
-        str | None, typer.Option(help="Its category, if not the one that its name and the Hub tell.")
-    ] = None,
-    input_type: Annotated[
-        str | None, typer.Option(help="What it takes: text, image, audio, text_and_image, …")
-    ] = None,
-    output_type: Annotated[str | None, typer.Option(help="What it gives: text, image, audio, …")] = None,
-    port: Annotated[int | None, typer.Option(help="Its port, if not the usual one.")] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Give a name that is there other code; its walls stay.")
-    ] = False,
-    redis: options.Redis = None,
-) -> None:
-    """Add a Space to the registry, or change what the registry says of it."""
-    if directory is None and hub is None and image is None:
-        raise BadRequestError("where is the Space? Give one of --dir, --hub and --image")
-    entry: dict[str, Any] = {
-        "docker_image": image,
-        "hub_id": hub_id_of(hub) if hub else None,
-        "description": description or None,
-        "category": category,
-        "input_type": input_type,
-        "output_type": output_type,
-        "port": port,
-    }
-    given = {key: value for key, value in entry.items() if value is not None}
-    added = asyncio.run(_add(redis, name, given, directory, replace))
-    say(f"added {name} ({added['category']}{_inferred(added)})")
-
-
-def _inferred(entry: dict[str, Any]) -> str:
-    """How sure the category is, where nobody gave it."""
-    confidence = entry.get("confidence")
-    if confidence is None:
-        return ""
-    return f": inferred, {confidence:.0%} sure" if confidence else ": nothing tells, give --category"
-
-
-async def _add(
-    url: str | None, name: str, entry: dict[str, Any], directory: Path | None, replace: bool
-) -> dict[str, Any]:
-    repository = pack(directory) if directory is not None else None
-    async with Client(url) as client:
-        return await client.spaces.add(name, entry, repository, replace=replace)
+app.command("add", short_help="Add or change a Space.")(add)
+app.command("update", short_help="Change a Space's code or entry.")(update)
 
 
 @app.command("remove", short_help="Remove a Space from the registry.")

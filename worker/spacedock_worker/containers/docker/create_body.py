@@ -38,7 +38,8 @@ def environment(
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "SPACES_ZERO_GPU": "false",
-        "MEMORY": f"{max(1, memory // 2**30)}Gi",
+        # In whole GiB as on the Hub where that is what the container has.
+        "MEMORY": f"{memory // 2**20}Mi" if memory % 2**30 else f"{memory // 2**30}Gi",
     }
     if cpus is not None:
         variables["CPU_CORES"] = str(max(1, math.floor(cpus)))

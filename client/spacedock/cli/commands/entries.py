@@ -1,0 +1,187 @@
+"""`spacedock spaces add` and `update`: what the registry says of a Space."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spacedock.addresses import hub_id_of
+from spacedock.cli import options
+from spacedock.cli.output.text import say
+from spacedock.client import Client
+from spacedock.errors import BadRequestError
+from spacedock.repository import pack
+
+Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
+Directory = Annotated[
+    Path | None,
+    typer.Option("--dir", metavar="DIR", help="A Space's repository on this machine; it is sent."),
+]
+Hub = Annotated[str | None, typer.Option("--hub", metavar="USER/SPACE", help="A Space on the Hub.")]
+Image = Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="A Docker image.")]
+Description = Annotated[str | None, typer.Option(help="What it does, in a few words.")]
+Category = Annotated[
+    str | None, typer.Option(help="Its category, if not the one that its name and the Hub tell.")
+]
+InputType = Annotated[str | None, typer.Option(help="What it takes: text, image, audio, text_and_image, …")]
+OutputType = Annotated[str | None, typer.Option(help="What it gives: text, image, audio, …")]
+Port = Annotated[int | None, typer.Option(help="Its port, if not the usual one.")]
+Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Its memory, such as 4GB; default: 2GB.")]
+Cpus = Annotated[float | None, typer.Option(help="How many processors it may use.")]
+Gpu = Annotated[
+    str | None, typer.Option(help="none, auto (all there are), how many, or ids with commas (0,2).")
+]
+Env = Annotated[
+    list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for it; repeatable.")
+]
+NoNetwork = Annotated[bool, typer.Option("--no-network", help="Seal it: it has no way out to the network.")]
+StartTimeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="S", help="Seconds that its start may take.")
+]
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint", metavar="/NAME", help="The endpoint to call, if not the best fit.")
+]
+
+
+def add(
+    name: Name,
+    directory: Directory = None,
+    hub: Hub = None,
+    image: Image = None,
+    description: Description = None,
+    category: Category = None,
+    input_type: InputType = None,
+    output_type: OutputType = None,
+    port: Port = None,
+    endpoint: Endpoint = None,
+    memory: Memory = None,
+    cpus: Cpus = None,
+    gpu: Gpu = None,
+    env: Env = None,
+    no_network: NoNetwork = False,
+    timeout: StartTimeout = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give a name that is there other code; its walls stay.")
+    ] = False,
+    redis: options.Redis = None,
+) -> None:
+    """Add a Space to the registry, or change what the registry says of it."""
+    if directory is None and hub is None and image is None:
+        why = f"where is the Space? Give one of --dir, --hub and --image, or change it with {_UPDATE} {name}"
+        raise BadRequestError(why)
+    entry = _said(hub, image, description, category, input_type, output_type, port, endpoint)
+    entry |= _needs(memory, cpus, gpu, env, timeout, no_network=no_network)
+    added = asyncio.run(_send(redis, name, entry, directory, replace=replace))
+    say(f"added {name} ({added['category']}{_inferred(added)})")
+
+
+def update(
+    name: Name,
+    directory: Directory = None,
+    hub: Hub = None,
+    image: Image = None,
+    description: Description = None,
+    category: Category = None,
+    input_type: InputType = None,
+    output_type: OutputType = None,
+    port: Port = None,
+    endpoint: Endpoint = None,
+    memory: Memory = None,
+    cpus: Cpus = None,
+    gpu: Gpu = None,
+    env: Env = None,
+    no_network: NoNetwork = False,
+    timeout: StartTimeout = None,
+    redis: options.Redis = None,
+) -> None:
+    """Change what is named of a Space of the registry, its code or its entry, and keep the rest."""
+    entry = _said(hub, image, description, category, input_type, output_type, port, endpoint)
+    entry |= _needs(memory, cpus, gpu, env, timeout, no_network=no_network)
+    if not entry and directory is None:
+        raise BadRequestError(
+            "nothing to change: give --dir with the Space's code, or fields such as --memory"
+        )
+    asyncio.run(_send(redis, name, entry, directory, update=True))
+    what = [*(["code"] if directory else []), *entry]
+    say(f"updated {name} ({', '.join(what)})")
+
+
+_UPDATE = "`spacedock spaces update`"
+
+
+def _said(
+    hub: str | None,
+    image: str | None,
+    description: str | None,
+    category: str | None,
+    input_type: str | None,
+    output_type: str | None,
+    port: int | None,
+    endpoint: str | None,
+) -> dict[str, Any]:
+    """The fields that say what the Space is, as far as they are given."""
+    entry: dict[str, Any] = {
+        "docker_image": image,
+        "hub_id": hub_id_of(hub) if hub else None,
+        "description": description,
+        "category": category,
+        "input_type": input_type,
+        "output_type": output_type,
+        "port": port,
+        "endpoint": endpoint,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _needs(
+    memory: str | None,
+    cpus: float | None,
+    gpu: str | None,
+    env: list[str] | None,
+    timeout: float | None,
+    *,
+    no_network: bool,
+) -> dict[str, Any]:
+    """The fields that say what the Space needs, and may."""
+    entry: dict[str, Any] = {
+        "memory": memory,
+        "cpus": cpus,
+        "gpu": _gpu(gpu),
+        "env": options.pairs_of("--env", env) or None,
+        "start_timeout": timeout,
+        "network": False if no_network else None,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _gpu(text: str | None) -> Any:
+    if text is None or text in ("none", "auto"):
+        return text
+    return int(text) if text.isdecimal() else text.split(",")
+
+
+def _inferred(entry: dict[str, Any]) -> str:
+    """How sure the category is, where nobody gave it."""
+    confidence = entry.get("confidence")
+    if confidence is None:
+        return ""
+    return f": inferred, {confidence:.0%} sure" if confidence else ": nothing tells, give --category"
+
+
+async def _send(
+    url: str | None,
+    name: str,
+    entry: dict[str, Any],
+    directory: Path | None,
+    *,
+    replace: bool = False,
+    update: bool = False,
+) -> dict[str, Any]:
+    repository = pack(directory) if directory is not None else None
+    async with Client(url) as client:
+        if update:
+            return await client.spaces.update(name, entry, repository)
+        return await client.spaces.add(name, entry, repository, replace=replace)
