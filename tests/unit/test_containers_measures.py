@@ -130,3 +130,10 @@ async def test_a_watch_that_breaks_goes_on() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_the_time_that_an_author_asks_for_gives_a_start_more_and_never_less() -> None:
+    limits = StartLimits(SETTINGS, Unmeasured())
+    assert limits.of(replace(SPEC, asked_start=3600.0)).seconds == 3600.0
+    assert limits.of(replace(SPEC, asked_start=5.0)).seconds == 300.0
+    assert limits.of(replace(SPEC, asked_start=3600.0, start_timeout=60.0)).seconds == 60.0

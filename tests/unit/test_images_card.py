@@ -40,6 +40,25 @@ def test_what_is_not_yaml_is_read_line_by_line() -> None:
     assert (card.sdk, card.sdk_version) == ("gradio", "6.31.0")
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("1h", 3600), ("30m", 1800), ("1h30m", 5400), ("90s", 90), ("45", 45), ("soon", None), ("-1h", None)],
+)
+def test_the_time_that_a_start_may_take_is_read(said: str, seconds: int | None) -> None:
+    assert read_card(f"---\nstartup_duration_timeout: {said}\n---\n").startup_seconds == seconds
+
+
+@pytest.mark.parametrize("null", ["null", "~", "Null", ""])
+def test_null_counts_as_not_said(null: str) -> None:
+    assert read_card(f"---\nsdk: gradio\nsdk_version: {null}\n---\n") == SpaceCard(sdk="gradio")
+
+
+def test_front_matter_of_any_length_keeps_its_keys() -> None:
+    models = "".join(f"- someone/model-{number}\n" for number in range(2000))
+    card = read_card(f"---\nmodels:\n{models}sdk: docker # last\napp_port: 8080\n---\n")
+    assert card == SpaceCard(sdk="docker", app_port=8080)
+
+
 @pytest.mark.parametrize("port", ["http", "-1", "0", "70000", "7.5", "99999999999999999999"])
 def test_a_port_that_is_none_counts_as_not_said(port: str) -> None:
     assert read_card(f"---\napp_port: {port}\n---\n").app_port is None

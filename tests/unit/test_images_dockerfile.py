@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,33 @@ def test_a_space_without_an_api_is_unsupported(tmp_path: Path, sdk: str) -> None
 def test_a_space_without_its_app_is_unsupported(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"no main\.py"):
         drawn(tmp_path, app_py="", README_md="---\nsdk: gradio\napp_file: main.py\n---\n")
+
+
+def test_an_app_file_is_found_however_it_is_written(tmp_path: Path) -> None:
+    card = "---\nsdk: gradio\nsdk_version: null\napp_file: ./app.py\nstartup_duration_timeout: 1h\n---\n"
+    assert drawn(tmp_path, app_py="", README_md=card).start_seconds == 3600
+
+
+def test_a_dockerfile_that_is_a_link_is_examined(tmp_path: Path) -> None:
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "main").write_text("FROM x\nADD http://127.0.0.1/ /\n")
+    (tmp_path / "Dockerfile").symlink_to("docker/main")
+    with pytest.raises(StepError, match="ADD"):
+        drawn(tmp_path, README_md="---\nsdk: docker\n---\n")
+
+
+def test_what_a_dockerignore_names_is_not_sent(tmp_path: Path) -> None:
+    (tmp_path / ".dockerignore").write_text("*.env\nDockerfile\n")
+    files = {
+        "Dockerfile": "FROM x\nCOPY . .\n",
+        "local_env": "TOKEN=mine",
+        "README_md": "---\nsdk: docker\n---\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name.replace("_", ".")).write_text(content)
+    context = draw("x", read_repository(tmp_path), ImageSettings(), ()).context
+    with context.tar, tarfile.open(fileobj=context.tar) as archive:
+        assert sorted(archive.getnames()) == [".dockerignore", "Dockerfile", "README.md"]
 
 
 def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import tarfile
+import time
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacedock.errors import BadRequestError
+from spacedock.repository import pack as packed
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.context import pack
@@ -68,9 +71,9 @@ def test_a_path_that_leads_out_is_refused(name: str) -> None:
     assert "leads out" in refused(tar((name, b"x")))
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_are_refused(kind: bytes) -> None:
-    assert "link or a device" in refused(tar(("x", b""), type=kind, linkname="/etc/passwd"))
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_hard_links_and_devices_are_refused(kind: bytes) -> None:
+    assert "hard link or a device" in refused(tar(("x", b""), type=kind, linkname="/etc/passwd"))
 
 
 def test_too_many_entries_are_refused() -> None:
@@ -121,6 +124,68 @@ def test_a_link_out_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "space" / "a").symlink_to(tmp_path / "secret")
     with pytest.raises(StepError, match="leads out"):
         read_repository(tmp_path / "space")
+
+
+def linked(name: str, to: str, *files: str) -> bytes:
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname = tarfile.SYMTYPE, to
+        archive.addfile(entry)
+        for file in files:
+            archive.addfile(tarfile.TarInfo(file))
+    return packed.getvalue()
+
+
+def test_links_in_the_directory_are_kept_as_links(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.py").write_text("app")
+    (tmp_path / "app.py").symlink_to("src/app.py")
+    (tmp_path / "lib").symlink_to("src")
+    repository = read_repository(tmp_path)
+    assert repository.text("app.py") == repository.text("lib/app.py") == "app"
+    assert read_repository(packed(tmp_path).data).text("lib/app.py") == "app"
+    context = pack({}, repository, "app/")
+    with context.tar, tarfile.open(fileobj=context.tar) as archive:
+        links = {member.name: member.linkname for member in archive if member.issym()}
+    assert links == {"app/app.py": "src/app.py", "app/lib": "src"}
+
+
+@pytest.mark.parametrize("to", ["/etc/passwd", "../x", "a/../../x"])
+def test_a_link_in_a_tar_that_leads_out_is_refused(to: str) -> None:
+    assert "app.py is a link that leads out" in refused(linked("app.py", to))
+
+
+def test_no_file_is_written_through_a_link() -> None:
+    assert "below what is no directory" in refused(linked("d", ".", "d/Dockerfile"))
+
+
+def test_links_in_a_circle_lead_nowhere() -> None:
+    assert "a" not in read_repository(linked("a", "a"))
+
+
+def test_a_client_names_the_link_that_it_cannot_send(tmp_path: Path) -> None:
+    (tmp_path / "app.py").symlink_to("/etc/hostname")
+    (tmp_path / "README.md").write_text("")
+    with pytest.raises(BadRequestError, match=r"app\.py is a link that leads out"):
+        packed(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1bb", "a\\b", "a\udcffb"])
+def test_a_client_names_the_file_whose_name_cannot_be_sent(tmp_path: Path, name: str) -> None:
+    (tmp_path / "app.py").write_text("")
+    (tmp_path / name).write_text("")
+    with pytest.raises(BadRequestError, match="rename it"):
+        packed(tmp_path)
+    with pytest.raises(StepError, match=r"control character|leads out"):
+        read_repository(tmp_path)
+
+
+def test_files_have_a_time_that_a_zip_file_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("")
+    context = pack({"Dockerfile": b""}, read_repository(tmp_path), "app/")
+    with context.tar, tarfile.open(fileobj=context.tar) as archive:
+        assert {time.gmtime(member.mtime).tm_year for member in archive} == {2000}
 
 
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ class ContainerSpec:
     """A Space's container: the image by `reference` and `digest`, and how to run it.
 
     The app answers at `port` below `base_path`, such as "/ui". `memory` (bytes), `cpus` and `start_timeout`
-    (seconds) are None where the settings' own are right. `calls` is how many calls its app takes at once.
+    (seconds) are None where the settings' own are right; `asked_start` is the time that its author
+    asks for. `calls` is how many calls its app takes at once.
     `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root; `cache` is
     the path of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
     `private` says that what it is asked is nobody else's: nothing of it may be logged, or outlive it.
@@ -36,6 +37,7 @@ class ContainerSpec:
     memory: int | None = None
     cpus: float | None = None
     start_timeout: float | None = None
+    asked_start: float | None = None
     calls: int = 1
     sealed: bool = False
     private: bool = False

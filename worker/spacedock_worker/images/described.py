@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from spacedock_worker.containers.settings import LONGEST_START
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.images.build.dockerfile import HOME
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar, parse_reference
@@ -17,12 +18,18 @@ REVISION_LABEL = "io.spacedock.revision"
 _SPACE_LABEL = "io.spacedock.space"
 _PORT_LABEL = "io.spacedock.port"
 _PATH_LABEL = "io.spacedock.base-path"
+_START_LABEL = "io.spacedock.start-timeout"
 _FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 _BARE = frozenset({(), ("python",), ("python3",), ("bash",), ("/bin/bash",), ("sh",), ("/bin/sh",)})
 
 
 def labels_of(
-    space: str, hub_id: str | None, revision: str | None, port: int, base_path: str
+    space: str,
+    hub_id: str | None,
+    revision: str | None,
+    port: int,
+    base_path: str,
+    start_seconds: int | None = None,
 ) -> dict[str, str]:
     """The labels of an image that is built: all of them, so that none of its base or of its own counts."""
     return {
@@ -31,6 +38,7 @@ def labels_of(
         REVISION_LABEL: revision or "",
         _PORT_LABEL: str(port),
         _PATH_LABEL: base_path,
+        _START_LABEL: str(start_seconds or ""),
     }
 
 
@@ -87,7 +95,13 @@ def _built(reference: str, found: Mapping[str, Any], config: Mapping[str, Any]) 
         cache=_cache(config),
         revision=labels.get(REVISION_LABEL) or None,
         id=found["Id"],
+        start_timeout=_start_timeout(str(labels.get(_START_LABEL) or "")),
     )
+
+
+def _start_timeout(seconds: str) -> float | None:
+    """A stranger's wish, within what the host's own entries may ask for."""
+    return min(float(seconds[:9]), LONGEST_START) if seconds.isdecimal() else None
 
 
 def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:

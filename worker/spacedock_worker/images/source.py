@@ -54,6 +54,7 @@ class Image:
     `base_path`. `built` says that we made it from a repository; `cache` is where its app keeps what it
     downloads. `revision` is the commit of the Hub's repository that it was built from, as far as that is
     known (at least 7 hex digits). `id` is the engine's id of it, which it keeps where it is saved and loaded.
+    `start_timeout` is the time that its author asks for (`startup_duration_timeout`), in seconds.
     """
 
     reference: str
@@ -65,3 +66,4 @@ class Image:
     cache: str | None = None
     revision: str | None = None
     id: str = ""
+    start_timeout: float | None = None

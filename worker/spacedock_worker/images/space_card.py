@@ -12,7 +12,14 @@ _BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)"
 _PATH = re.compile(r"((?:/[A-Za-z0-9._~-]+)*)/?")
 _LINE = re.compile(r"^([a-z_]+)[ \t]*:(.*)$", re.MULTILINE)
 _MOST = 8_192
-"""The characters of a block that are read: a parser takes seconds over some that are longer."""
+"""The characters of a block that a parser reads: it takes seconds over some that are longer."""
+
+_KEYS = frozenset(
+    {"sdk", "sdk_version", "python_version", "app_file", "app_port", "base_path", "title"}
+    | {"startup_duration_timeout"}
+)
+_NULL = frozenset({"null", "Null", "NULL", "~"})
+_DURATION = re.compile(r"(?:(\d{1,4})\s*h)?\s*(?:(\d{1,6})\s*m(?:in)?)?\s*(?:(\d{1,7})\s*s?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,13 @@ class SpaceCard:
     app_port: int | None = None
     base_path: str | None = None
     title: str | None = None
+    startup_seconds: int | None = None
 
 
 def read_card(readme: str) -> SpaceCard:
     """The card in the text of README.md; an empty one where there is no front matter."""
     found = _BLOCK.match(readme)
-    return card_of(_fields(found.group(1)[:_MOST]) if found else {})
+    return card_of(_fields(_short(found.group(1))) if found else {})
 
 
 def without_card(readme: str) -> str:
@@ -53,7 +61,15 @@ def card_of(fields: Mapping[str, str]) -> SpaceCard:
         app_port=_port(fields.get("app_port")),
         base_path=_base_path(fields.get("base_path")),
         title=fields.get("title"),
+        startup_seconds=_seconds(fields.get("startup_duration_timeout")),
     )
+
+
+def _short(block: str) -> str:
+    """The block; of a long one (tags, lists of models) only the lines that matter here."""
+    if len(block) <= _MOST:
+        return block
+    return "\n".join(found[0] for found in _LINE.finditer(block) if found[1] in _KEYS)[:_MOST]
 
 
 def _fields(block: str) -> dict[str, str]:
@@ -64,14 +80,15 @@ def _fields(block: str) -> dict[str, str]:
         return _fields_by_line(block)
     if not isinstance(loaded, dict):
         return {}
-    return {str(k): v.strip() for k, v in loaded.items() if isinstance(v, str) and v.strip()}
+    texts = {str(k): v.strip() for k, v in loaded.items() if isinstance(v, str)}
+    return {key: text for key, text in texts.items() if text and text not in _NULL}
 
 
 def _fields_by_line(block: str) -> dict[str, str]:
     """The `key: value` lines of a block that is not YAML as a whole; the first of each key counts."""
     fields: dict[str, str] = {}
     for key, value in _LINE.findall(block):
-        if bare := value.strip().strip("\"'"):
+        if (bare := value.strip().strip("\"'")) and bare not in _NULL:
             fields.setdefault(key, bare)
     return fields
 
@@ -81,6 +98,13 @@ def _port(text: str | None) -> int | None:
         return None
     port = int(text[:6])
     return port if 1 <= port <= 65_535 else None
+
+
+def _seconds(text: str | None) -> int | None:
+    """The seconds of "1h", "30m", "1h30m", "90s" or "90"; None where it says nothing like it."""
+    found = _DURATION.fullmatch((text or "").lower())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    return hours * 3600 + minutes * 60 + seconds or None
 
 
 def _base_path(text: str | None) -> str | None:

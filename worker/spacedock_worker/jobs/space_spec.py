@@ -50,6 +50,7 @@ def spec_of(
         memory=entry.memory,
         cpus=entry.cpus,
         start_timeout=entry.start_timeout,
+        asked_start=image.start_timeout,
         calls=entry.calls,
         private=private,
         sealed=private or not entry.network,

@@ -160,7 +160,8 @@ class StartLimits:
         downloaded again may need it. What another Space on the same image did counts for nothing: its
         program may be another.
         """
-        usual = self._settings.start_timeout
+        # A stranger's wish may give its Space more time, never less.
+        usual = max(self._settings.start_timeout, spec.asked_start or 0)
         if spec.start_timeout is not None:
             return StartLimit(spec.start_timeout)
         found = self._measures.of(spec.digest, spec.space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from spacedock_worker.images.build.admission import MAX_BYTES, ForbiddenError, W
 from spacedock_worker.images.build.context import BuildContext, pack
 from spacedock_worker.images.build.dockerfile import (
     CA_NAME,
+    REQUIREMENTS,
     BuildStep,
     Recipe,
     dockerfile,
     dockerfile_text,
     trusting,
 )
+from spacedock_worker.images.build.ignoring import without_ignored
 from spacedock_worker.images.build.repository import Repository
 from spacedock_worker.images.oci.reference import familiar
 from spacedock_worker.images.settings import ImageSettings
@@ -96,6 +99,7 @@ class Blueprint:
     context: BuildContext
     base_path: str = ""
     wants: Wants | None = None
+    start_seconds: int | None = None
 
 
 def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
@@ -109,9 +113,17 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
     sdk = _sdk(card, repository)
     if sdk == "docker":
         extra, wants = _own_dockerfile(repository, settings)
-        context = pack(extra, repository, prefix="")
-        port = card.app_port or DEFAULT_PORT
-        return Blueprint(_tag(name, context), port, None, (), context, card.base_path or "", wants)
+        context = pack(extra, without_ignored(repository), prefix="")
+        return Blueprint(
+            _tag(name, context),
+            card.app_port or DEFAULT_PORT,
+            None,
+            (),
+            context,
+            card.base_path or "",
+            wants,
+            card.startup_seconds,
+        )
     base = choose_base(card.python_version, settings.base_images, present)
     steps, ca = _steps(card, base, repository, settings)
     extra = {"Dockerfile": dockerfile_text(steps).encode()} | ({CA_NAME: ca} if ca else {})
@@ -123,11 +135,12 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
         (*(step.words for step in steps), "naming the image"),
         context,
         card.base_path or "",
+        start_seconds=card.startup_seconds,
     )
 
 
 def _sdk(card: SpaceCard, repository: Repository) -> str:
-    app = card.app_file or "app.py"
+    app = _app_file(card)
     sdk = card.sdk or ("docker" if "Dockerfile" in repository else "gradio")
     if sdk not in ("gradio", "docker"):
         unknown = f"its sdk is '{sdk}', which is not known here; Gradio and Docker Spaces can be run"
@@ -141,6 +154,10 @@ def _sdk(card: SpaceCard, repository: Repository) -> str:
     raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, f"this Space cannot be built: {why}.")
 
 
+def _app_file(card: SpaceCard) -> str:
+    return posixpath.normpath(card.app_file or "app.py")
+
+
 def _steps(
     card: SpaceCard, base: str, repository: Repository, settings: ImageSettings
 ) -> tuple[tuple[BuildStep, ...], bytes | None]:
@@ -148,8 +165,8 @@ def _steps(
     recipe = Recipe(
         base=base,
         sdk_version=card.sdk_version,
-        app_file=card.app_file or "app.py",
-        files={file.path for file in repository.files},
+        app_file=_app_file(card),
+        files=[name for name in REQUIREMENTS if name in repository],
         packages=_packages(repository.text("packages.txt")),
         system_packages=settings.system_packages,
         ca=ca is not None,
@@ -163,7 +180,7 @@ def _steps(
 
 
 def _own_dockerfile(repository: Repository, settings: ImageSettings) -> tuple[dict[str, bytes], Wants]:
-    """What goes beside a Space's own Dockerfile where builds must trust a CA; and what it wants."""
+    """A Space's Dockerfile, with the CA bundle where builds must trust one; and what it wants."""
     text, ca = repository.text("Dockerfile"), _ca(settings)
     if len(text.encode()) > MAX_BYTES:
         raise forbidden(f"it is longer than {MAX_BYTES // 1024} kB; write a shorter one")
@@ -174,7 +191,8 @@ def _own_dockerfile(repository: Repository, settings: ImageSettings) -> tuple[di
         wants = examine(text)
     except ForbiddenError as error:
         raise forbidden(str(error)) from error
-    return ({"Dockerfile": text.encode(), CA_NAME: ca} if ca is not None else {}), wants
+    # What was examined is what is built, even where the repository's Dockerfile is a link.
+    return {"Dockerfile": text.encode()} | ({CA_NAME: ca} if ca is not None else {}), wants
 
 
 def forbidden(why: str) -> StepError:

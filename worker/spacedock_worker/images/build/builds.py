@@ -167,7 +167,14 @@ class Builds:
                     self._engine,
                     drawn.context,
                     tag=drawn.tag,
-                    labels=labels_of(source.name, source.hub_id, revision, drawn.port, drawn.base_path),
+                    labels=labels_of(
+                        source.name,
+                        source.hub_id,
+                        revision,
+                        drawn.port,
+                        drawn.base_path,
+                        drawn.start_seconds,
+                    ),
                     words=drawn.words,
                     limits=BuildLimits(
                         seconds=self._settings.build_timeout,

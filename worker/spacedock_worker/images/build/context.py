@@ -13,6 +13,8 @@ from typing import IO
 from spacedock_worker.images.build.repository import Repository, RepositoryFile
 
 _IN_MEMORY = 16 * 2**20
+_TIME = 946_684_800
+"""The time of every file: the year 2000. The image keeps it, and a zip file has no time before 1980."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class BuildContext:
 def pack(extra: Mapping[str, bytes], repository: Repository, prefix: str) -> BuildContext:
     """The files of `extra` by their names, and the repository's others below `prefix` ("app/" or ""); blocks.
 
-    The same content gives the same bytes: no times, no owners, files in the order of their names.
+    The same content gives the same bytes: one time, no owners, files in the order of their names.
     """
     packed = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller gets it open
     try:
@@ -46,11 +48,16 @@ def pack(extra: Mapping[str, bytes], repository: Repository, prefix: str) -> Bui
 
 
 def _add(archive: tarfile.TarFile, prefix: str, file: RepositoryFile) -> None:
+    entry = _entry(prefix + file.path, file.size, executable=file.executable)
+    if file.link:
+        entry.type, entry.linkname = tarfile.SYMTYPE, file.link
+        archive.addfile(entry)
+        return
     with file.open() as content:
-        archive.addfile(_entry(prefix + file.path, file.size, executable=file.executable), content)
+        archive.addfile(entry, content)
 
 
 def _entry(name: str, size: int, *, executable: bool) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = size, 0o755 if executable else 0o644
+    entry.size, entry.mode, entry.mtime = size, 0o755 if executable else 0o644, _TIME
     return entry

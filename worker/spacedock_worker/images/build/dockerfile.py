@@ -39,6 +39,7 @@ def gradio_packages(sdk_version: str | None) -> tuple[str, ...]:
     return (f"{gradio}=={sdk_version}", *held)
 
 
+REQUIREMENTS = ("pre-requirements.txt", "requirements.txt")
 HOME = "/home/user"
 APP = f"{HOME}/app"
 CA_PATH = "/etc/ssl/certs/spacedock-ca.pem"
@@ -64,8 +65,8 @@ _ENVIRONMENT = {
 class Recipe:
     """What a Gradio Space's image is made of.
 
-    `files` are the paths in the repository; `packages` the words of its packages.txt; `ca` whether the build
-    context holds a CA bundle. `sdk_version` None means the newest Gradio.
+    `files` are those of `REQUIREMENTS` that the repository has; `packages` the words of its packages.txt;
+    `ca` whether the build context holds a CA bundle. `sdk_version` None means the newest Gradio.
     """
 
     base: str
@@ -146,7 +147,7 @@ def _own_packages(recipe: Recipe) -> list[BuildStep]:
         steps.append(_apt(recipe.packages, "installing packages.txt"))
         steps.append(BuildStep("USER 1000"))
     gradio = gradio_packages(recipe.sdk_version)[0]
-    for name, beside in (("pre-requirements.txt", ()), ("requirements.txt", (gradio,))):
+    for name, beside in zip(REQUIREMENTS, ((), (gradio,)), strict=True):
         if name in recipe.files:
             steps.append(BuildStep(f"COPY app/{name} /tmp/{name}", f"reading {name}"))
             command = _pip(recipe, "-r", f"/tmp/{name}", *beside)
