@@ -13,7 +13,8 @@ class InputSlot:
 
     `component` is Gradio's name for what a person would see there. `choices` are (label, value) pairs;
     `many` says that it takes a list; `accepts` are the file types that it names (".pdf", "image"), empty for
-    any; `wrapped` marks Gradio 5's {"video": file} shape.
+    any; `wrapped` marks Gradio 5's {"video": file} shape; `blank` says that a page has it, and sends it empty
+    where nobody fills it.
     """
 
     name: str
@@ -27,6 +28,7 @@ class InputSlot:
     many: bool = False
     accepts: tuple[str, ...] = ()
     wrapped: bool = False
+    blank: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}: {self.component}{'' if self.required else ' = default'}"

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.coerce import CannotFillError
+from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.fill import Filling, fill
 from spacedock_worker.adapters.binding.prompt import HOLDS, SAYS_NOTHING, name_rank
 from spacedock_worker.adapters.endpoint import Endpoint
@@ -24,6 +24,9 @@ from spacedock_worker.adapters.faults import bad_input
 SHOWN = 12
 MANY = 2_000
 """Endpoints and inputs that are looked through at once: that takes about 20 ms."""
+
+LARGE = 2**18
+"""Bytes of tables that are read at once."""
 
 # Words in the name of a function that serves the page, and in the name of one that does its work.
 CHORES = re.compile(
@@ -43,6 +46,7 @@ T = TypeVar("T")
 class Score(NamedTuple):
     """What speaks for an endpoint, the weightiest first; True and more are better."""
 
+    complete: bool
     no_chore: bool
     pressed: bool
     prompt_placed: bool
@@ -101,8 +105,8 @@ def choose(endpoints: Sequence[Endpoint], call: AppCall) -> Choice:
 async def weighed(
     weigh: Callable[[Sequence[Endpoint], AppCall], T], app: Sequence[Endpoint], call: AppCall
 ) -> T:
-    """What `weigh`, such as `choose`, makes of the app's endpoints; in a thread where there are many."""
-    if breadth(app) > MANY:
+    """What `weigh`, such as `choose`, makes of the app's endpoints; in a thread where that takes long."""
+    if breadth(app) > MANY or sum(len(file.data) for file in call.files if kinds.is_table(file.ref)) > LARGE:
         return await asyncio.to_thread(weigh, app, call)
     return weigh(app, call)
 
@@ -199,6 +203,7 @@ def _score(endpoint: Endpoint, filling: Filling, call: AppCall) -> Score:
     rank = name_rank(filling.prompt) if filling.prompt else SAYS_NOTHING
     alone = says_nothing(call)
     return Score(
+        complete=not filling.blanks,
         no_chore=not is_chore(endpoint),
         pressed=endpoint.pressed,
         prompt_placed=filling.prompt is not None,

@@ -8,15 +8,13 @@ import re
 from typing import Any
 
 from spacedock_worker.adapters.binding import kinds
+from spacedock_worker.adapters.binding.errors import CannotFillError
+from spacedock_worker.adapters.binding.tables import table_of
 from spacedock_worker.adapters.endpoint import InputSlot
 
 YES = frozenset({"true", "yes", "on", "1"})
 NO = frozenset({"false", "no", "off", "0"})
 SHOWN_CHOICES = 20
-
-
-class CannotFillError(Exception):
-    """A slot cannot be filled; the message says which and what would do."""
 
 
 def value_for(slot: InputSlot, given: Any) -> Any:
@@ -32,6 +30,8 @@ def value_for(slot: InputSlot, given: Any) -> Any:
         return _yes_no(slot, given)
     if slot.component in kinds.CHOICE:
         return _choices(slot, given)
+    if slot.component in kinds.TABLE:
+        return table_of(given, slot.default)
     if slot.component == kinds.MULTIMODAL and isinstance(given, str):
         return {"text": given, "files": []}
     if slot.component in kinds.TEXT:

@@ -13,6 +13,7 @@ from spacedock_worker.errors import StepError
 
 # For each question of the score, what to say to its answers: no, yes (or somewhat), fully.
 _WORDS = {
+    "complete": ("leaves a box empty", ""),
     "no_chore": ("a chore of the page", "no chore of the page"),
     "pressed": ("called by the way", "called on purpose"),
     "prompt_placed": ("leaves the prompt out", "takes the prompt"),

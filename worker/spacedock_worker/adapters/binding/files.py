@@ -8,7 +8,7 @@ from typing import Any
 
 from spacedock.files import FileRef
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.coerce import CannotFillError
+from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.endpoint import InputSlot
 
 # One transparent pixel: nothing is drawn on the picture.
@@ -35,7 +35,7 @@ def place(slots: Sequence[InputSlot], files: Mapping[int, FileRef]) -> Placement
     the rest. Raises CannotFillError where a file is left over.
     """
     left, placed = dict(files), {}
-    for slot in sorted(slots, key=lambda s: (kinds.takes_several(s), kinds.is_general(s), s.position)):
+    for slot in sorted(slots, key=_order):
         if not left:
             break
         fitting = [index for index, file in left.items() if kinds.accepts(slot, file)]
@@ -50,6 +50,11 @@ def place(slots: Sequence[InputSlot], files: Mapping[int, FileRef]) -> Placement
         names = ", ".join(f"{file.name} ({file.media_type})" for file in left.values())
         raise CannotFillError(f"nothing takes {names}")
     return placed
+
+
+def _order(slot: InputSlot) -> tuple[bool, bool, bool, int]:
+    table = slot.component in kinds.TABLE
+    return kinds.takes_several(slot), table, kinds.is_general(slot), slot.position
 
 
 def shape(slot: InputSlot, uploads: Sequence[Upload], text: str = "") -> Any:

@@ -10,9 +10,10 @@ from typing import Any
 
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.coerce import CannotFillError, value_for
+from spacedock_worker.adapters.binding.coerce import value_for
+from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.files import Placement, Upload, place, shape
-from spacedock_worker.adapters.binding.prompt import may_stay_empty, prompt_slot
+from spacedock_worker.adapters.binding.prompt import may_stay_empty, prompt_slot, says_alike
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 
 # No slot has a longer one.
@@ -21,10 +22,12 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The queue's `data`, with `Upload` where a file will be, and the slot that took the prompt."""
+    """The queue's `data`, with `Upload` where a file will be, the slot that took the prompt, and how many
+    boxes without a default are left empty."""
 
     data: tuple[Any, ...]
     prompt: InputSlot | None
+    blanks: int = 0
 
 
 def fill(endpoint: Endpoint, call: AppCall) -> Filling:
@@ -32,16 +35,36 @@ def fill(endpoint: Endpoint, call: AppCall) -> Filling:
 
     A prompt that no slot takes is dropped only where a file was placed: people write "read this sign" beside
     a picture, and the picture is the input. A file slot stays empty only beside another of its kind that
-    got a file, or where an input says null. Raises CannotFillError with the reason.
+    got a file, or where an input says null. A box of a page that comes after the prompt's, or after one that
+    is given by name, may stay empty. Raises CannotFillError with the reason.
     """
     named = _named(endpoint, call)
     values = {slot.position: _given(slot, value, call) for slot, value in named}
+    first = min((slot.position for slot, value in named if value is not None), default=endpoint.width)
     free = [slot for slot in endpoint.slots if slot.position not in values]
     placed = _placed(free, named, values, call)
     taker = _prompt_taker(endpoint, free, placed, call)
+    first = min(first, taker.position if taker else first)
+    blanks = 0
     for slot in free:
-        values[slot.position] = _value(slot, slot is taker, placed, free, call.prompt)
-    return Filling(tuple(values.get(place) for place in range(endpoint.width)), taker)
+        if slot.position in placed and slot.component in kinds.TABLE:
+            values[slot.position] = value_for(slot, call.files[placed[slot.position][0].index].data)
+            continue
+        try:
+            values[slot.position] = _value(slot, slot is taker, placed, free, call.prompt)
+        except CannotFillError:
+            if slot is taker or slot.position < first or not may_be_blank(slot, endpoint):
+                raise
+            values[slot.position] = kinds.blank(slot)
+            blanks += 1
+    return Filling(tuple(values.get(place) for place in range(endpoint.width)), taker, blanks)
+
+
+def may_be_blank(slot: InputSlot, endpoint: Endpoint) -> bool:
+    """Whether the box may be sent empty: it is one of a page, and no half of a pair."""
+    others = [other for other in endpoint.slots if other is not slot and kinds.takes_text(other)]
+    pair = kinds.takes_text(slot) and any(says_alike(slot, other) for other in others)
+    return slot.blank and not pair
 
 
 def _named(endpoint: Endpoint, call: AppCall) -> list[tuple[InputSlot, Any]]:
@@ -83,6 +106,8 @@ def _given(slot: InputSlot, value: Any, call: AppCall) -> Any:
     if not kinds.takes_files(slot) or slot.component == kinds.MULTIMODAL or value is None:
         return value_for(slot, value)
     index = next((i for i, file in enumerate(call.files) if file.ref.name == value), None)
+    if slot.component in kinds.TABLE:
+        return value_for(slot, value if index is None else call.files[index].data)
     if index is None:
         raise CannotFillError(f"{slot.name} takes a file: send it with the job and give its name here")
     return shape(slot, [Upload(index)])
@@ -134,6 +159,8 @@ def _prompt_as(slot: InputSlot, prompt: str) -> Any:
 
 
 def _need(slot: InputSlot) -> str:
+    if slot.component in kinds.TABLE:
+        return "a table: rows or records as JSON, CSV text, or a CSV file"
     if kinds.takes_files(slot):
         medium = kinds.MEDIA[slot.component].rstrip("/")
         return f"a file{f' ({medium})' if medium else ''}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spacedock.files import FileRef
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 
@@ -12,6 +14,7 @@ NUMBER = frozenset({"number", "slider"})
 YES_NO = frozenset({"checkbox"})
 CHOICE = frozenset({"dropdown", "radio", "checkboxgroup"})
 JSON = frozenset({"json"})
+TABLE = frozenset({"dataframe"})
 UNKNOWN_MEDIA = "application/octet-stream"
 
 # A slot of one kind of media takes only that kind; an empty kind takes any file.
@@ -26,7 +29,9 @@ MEDIA = {
     "uploadbutton": "",
     "model3d": "",
     MULTIMODAL: "",
+    "dataframe": "text/",
 }
+TABLE_SUFFIXES = (".csv", ".tsv")
 
 # What a page consists of beside its contents: to show, hide or name one of these is no answer.
 FURNITURE = frozenset({
@@ -55,9 +60,20 @@ def takes_several(slot: InputSlot) -> bool:
     return slot.many or slot.component in ("gallery", MULTIMODAL)
 
 
+def blank(slot: InputSlot) -> Any:
+    """What a page sends for a box that nobody has filled."""
+    if slot.component == MULTIMODAL:
+        return {"text": "", "files": []}
+    if slot.component == "checkboxgroup" or (slot.many and slot.component in CHOICE):
+        return []
+    if slot.component in TABLE:
+        return {"headers": [], "data": []}
+    return "" if takes_text(slot) else None
+
+
 def is_general(slot: InputSlot) -> bool:
     """Whether the slot takes any medium, or several files: those of one medium are filled first."""
-    return not MEDIA.get(slot.component) or takes_several(slot)
+    return not MEDIA.get(slot.component) or takes_several(slot) or slot.component in TABLE
 
 
 def accepts(slot: InputSlot, file: FileRef) -> bool:
@@ -65,11 +81,18 @@ def accepts(slot: InputSlot, file: FileRef) -> bool:
 
     A file of unknown type belongs anywhere: the app may know it better than its name says.
     """
+    if slot.component in TABLE:
+        return is_table(file)
     if file.media_type == UNKNOWN_MEDIA:
         return not slot.accepts or not _dotted(slot.accepts) or _listed(slot.accepts, file)
     return file.media_type.startswith(MEDIA[slot.component]) and (
         not slot.accepts or _listed(slot.accepts, file)
     )
+
+
+def is_table(file: FileRef) -> bool:
+    """Whether a Dataframe takes that file."""
+    return file.name.lower().endswith(TABLE_SUFFIXES)
 
 
 def _dotted(types: tuple[str, ...]) -> bool:

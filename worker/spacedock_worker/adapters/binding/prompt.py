@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.coerce import CannotFillError
+from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.endpoint import InputSlot
 
 # Names that apps give to the slot which a person types into, the surest first.
@@ -17,6 +17,14 @@ NAMES = (
 )  # fmt: skip
 NOT_THE_PROMPT = frozenset({"negative", "system", "history", "token", "key", "optional"})
 MAY_STAY_EMPTY = frozenset({"negative", "optional"})
+# fmt: off
+IN_A_PAIR = frozenset({
+    "one", "two", "three", "first", "second", "third", "left", "right", "a", "b", "c", "x", "y", "source",
+    "target", "before", "after", "old", "new", "original", "reference", "candidate", "premise", "hypothesis",
+    "context", "passage", "article", "document", "paragraph", "answer", "start", "end", "from", "to",
+})
+# fmt: on
+_SAME = frozenset(NAMES)
 # Ranks: a name that is the word itself, one that holds it, one that says nothing, one that says no.
 HOLDS, SAYS_NOTHING, SAYS_NO = 100, 200, 300
 
@@ -33,10 +41,12 @@ def prompt_slot(slots: Sequence[InputSlot]) -> InputSlot | None:
         return _only_required(slots)
     first = min(order for order, _ in texts)
     best = [slot for order, slot in texts if order == first]
-    if len(best) > 1:
+    pairs = any(says_alike(one, other) for one in best for other in best if one is not other)
+    if len(best) > 1 and (pairs or not all(slot.blank for slot in best)):
         names = " or ".join(slot.name for slot in best)
         raise CannotFillError(f"the prompt could go to {names}: give them by name, as inputs")
-    return best[0]
+    # Of boxes with different names that say nothing, a page has the one first that matters.
+    return min(best, key=lambda slot: slot.position)
 
 
 def name_rank(slot: InputSlot) -> int:
@@ -60,6 +70,12 @@ def may_stay_empty(slot: InputSlot) -> bool:
     return slot.component in kinds.TEXT and bool(words & MAY_STAY_EMPTY)
 
 
+def says_alike(one: InputSlot, other: InputSlot) -> bool:
+    """Whether two boxes are a pair, of which both are needed: "Text 1" and "Text 2", "old" and "new"."""
+    first, second = set(_words(one.label or one.name)), set(_words(other.label or other.name))
+    return first == second or bool(first & second & _SAME) or bool(first & IN_A_PAIR or second & IN_A_PAIR)
+
+
 def _order(slot: InputSlot) -> tuple[bool, int]:
     # Gradio 6 gives every multimodal textbox an empty default: it is as free as one without.
     filled = not slot.required and slot.component != kinds.MULTIMODAL and slot.default not in ("", None)
@@ -67,8 +83,9 @@ def _order(slot: InputSlot) -> tuple[bool, int]:
 
 
 def _only_required(slots: Sequence[InputSlot]) -> InputSlot | None:
-    scalar = kinds.NUMBER | kinds.CHOICE | kinds.JSON
-    required = [slot for slot in slots if slot.required and not kinds.takes_files(slot)]
+    scalar = kinds.NUMBER | kinds.CHOICE | kinds.JSON | kinds.TABLE
+    tables = [slot for slot in slots if slot.component in kinds.TABLE]
+    required = [s for s in slots if s in tables or (s.required and not kinds.takes_files(s))]
     return required[0] if len(required) == 1 and required[0].component in scalar else None
 
 

@@ -257,6 +257,7 @@ def _slot(place: int, component: Component, parameter: ParameterInfo | None) -> 
         custom=bool(props.get("allow_custom_value")),
         many=_takes_many(component),
         accepts=component.file_types,
+        blank=True,
         wrapped=_names(schema.get("properties"), "video"),
     )
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding.choose import Choice, choose
-from spacedock_worker.adapters.binding.coerce import CannotFillError
+from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.fill import fill
 from spacedock_worker.adapters.endpoint import Endpoint
 
