@@ -37,7 +37,7 @@ def read(component: str | None, value: Any) -> OutputReading:
         ("label", {"label": "good", "confidences": [{"label": "good", "confidence": 1}]}, "good"),
         ("label", {"label": None}, None),
         ("json", {"label": "good"}, '{"label":"good"}'),
-        ("dataframe", {"headers": ["a"], "data": [[1]]}, '{"headers":["a"],"data":[[1]]}'),
+        ("dataframe", {"headers": ["a"], "data": [[1]]}, "a\n1"),
         ("textbox", {"__type__": "update", "value": "new", "visible": True}, "new"),
         ("textbox", {"__type__": "update", "visible": False}, None),
         ("chatbot", [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "b"),

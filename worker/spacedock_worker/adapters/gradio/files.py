@@ -128,7 +128,8 @@ async def _fetched(http: AppHttp, prefix: str, file: OutputFile, max_bytes: int)
             raise bad_output(f"the file {file.name} is over the limit of {max_bytes / 2**20:.0f} MB")
         return file.data, file.media_type or UNKNOWN_MEDIA
     try:
-        return await http.download(f"{prefix}/file=", file.path, max_bytes)
+        route = f"{prefix}/stream/" if file.streamed else f"{prefix}/file="
+        return await http.download(route, file.path, max_bytes)
     except AppRefusedError as error:
         raise bad_output(f"the app does not hand out its file {file.name} ({error})") from error
 

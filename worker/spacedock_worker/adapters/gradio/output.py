@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spacedock_worker.adapters.faults import bad_output
+from spacedock_worker.adapters.gradio.readable import PLOTS, plot_file, table_text
 from spacedock_worker.adapters.gradio.rendering import MAX_PAGE, joined
 from spacedock_worker.adapters.names import encodable, safe_name, unique_name
 
@@ -18,6 +19,7 @@ MAX_DEPTH = 64
 MAX_FILES = 256
 MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128}")
 DATA_URL = re.compile(r"data:([a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128});base64,")
+STREAMED = re.compile(r"([A-Za-z0-9_-]{1,100}/[A-Za-z0-9_-]{1,40}/[0-9]{1,10})/playlist\.m3u8")
 # What these hold are words, even where they look like a file.
 WORDS = frozenset({"textbox", "markdown", "html", "code", "json", "label", "highlightedtext", "dataframe"})
 
@@ -25,12 +27,13 @@ WORDS = frozenset({"textbox", "markdown", "html", "code", "json", "label", "high
 @dataclass(frozen=True, slots=True)
 class OutputFile:
     """A file that the app gave: its path there, or its bytes where they came along (Gradio 3's pictures);
-    a safe and unique name, and a media type if it told one."""
+    a safe and unique name, and a media type if it told one. A `streamed` one has a route of its own."""
 
     path: str
     name: str
     media_type: str | None
     data: bytes | None = None
+    streamed: bool = False
 
 
 @dataclass(slots=True)
@@ -57,6 +60,15 @@ class _Reader:
             return self._file(path, value)
         return {encodable(key): self.read(item, depth + 1) for key, item in value.items()}
 
+    def output(self, kind: str, value: Any) -> Any:
+        """The value of one output; a table and a plot's specification become files as well."""
+        read = self.read(value)
+        if kind in PLOTS and (plot := plot_file(kind, read)) is not None:
+            return self._add("", plot[0], "application/json", plot[1])
+        if kind == "dataframe" and (table := table_text(read)):
+            self._add("", "table.csv", "text/csv", f"{table}\n".encode("utf-8", "replace"))
+        return read
+
     def _string(self, value: str) -> Any:
         if not self.inline or not (found := DATA_URL.match(value)):
             return encodable(value)
@@ -68,6 +80,8 @@ class _Reader:
         # A remote picture is passed on as the app named it; the worker fetches from the app alone.
         if path.startswith(("http://", "https://", "data:")):
             return {"url": encodable(path)}
+        if value.get("is_stream") is True and (streamed := STREAMED.fullmatch(path)):
+            return self._add(f"{streamed[1]}/playlist-file", _told(value) or "stream", None, streamed=True)
         media = value.get("mime_type")
         known = isinstance(media, str) and MEDIA_TYPE.fullmatch(media)
         return self._add(path, _told(value) or path, media if known else None)
@@ -80,11 +94,19 @@ class _Reader:
         suffix = "" if "." in name else mimetypes.guess_extension(found[1]) or ""
         return self._add("", name + suffix, found[1], data)
 
-    def _add(self, path: str, name: str, media_type: str | None, data: bytes | None = None) -> Any:
+    def _add(
+        self,
+        path: str,
+        name: str,
+        media_type: str | None,
+        data: bytes | None = None,
+        *,
+        streamed: bool = False,
+    ) -> Any:
         if len(self.files) >= MAX_FILES:
             raise bad_output(f"the app gave more than {MAX_FILES} files")
         unique = unique_name(safe_name(name), self.names)
-        self.files.append(OutputFile(encodable(path), unique, media_type, data))
+        self.files.append(OutputFile(encodable(path), unique, media_type, data, streamed))
         return {"file": unique, "index": len(self.files) - 1}
 
 
@@ -113,7 +135,7 @@ def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Outpu
     for kind, value in zip(components, data, strict=True):
         if kind is not None:
             reader.inline = kind not in WORDS
-            shown.append((kind, reader.read(value)))
+            shown.append((kind, reader.output(kind, value)))
     long = any(kind == "html" and isinstance(page, str) and len(page) > MAX_PAGE for kind, page in shown)
     return OutputReading(joined(shown), [value for _, value in shown], tuple(reader.files), long)
 

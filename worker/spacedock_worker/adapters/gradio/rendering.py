@@ -8,6 +8,14 @@ from collections.abc import Sequence
 from html import unescape
 from typing import Any
 
+from spacedock_worker.adapters.gradio.readable import (
+    PLOTS,
+    marked_text,
+    message_text,
+    spoken_text,
+    table_text,
+)
+
 MAX_PAGE = 2**18
 """Characters of a page of HTML that are made into words."""
 
@@ -50,11 +58,21 @@ def text_of(component: str, value: Any) -> str | None:
             return None if label is None else str(label)
         case list() if component == "chatbot":
             return _last_message(value)
-        case _ if component == "plot":
+        case _ if component in PLOTS:
             return None
         case list() | dict() if not value or _only_files(value):
             return None
+    if (text := _rich(component, value)) is not None:
+        return text
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _rich(component: str, value: Any) -> str | None:
+    if component == "dataframe":
+        return table_text(value)
+    if component == "highlightedtext":
+        return marked_text(value)
+    return spoken_text(value) if component == "dialogue" else message_text(value)
 
 
 def words_of(page: str) -> str:
@@ -71,11 +89,10 @@ def words_of(page: str) -> str:
 def _last_message(messages: list[Any]) -> str | None:
     """The newest words of a chat: pairs (until 5), messages (from 5), messages made of parts (6)."""
     match messages[-1:]:
-        case [{"content": str(text)}] | [[_, str(text)]]:
+        case [[_, str(text)]]:
             return text
-        case [{"content": list(parts)}]:
-            texts = [p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str)]
-            return "\n".join(texts) or None
+        case [{"content": _} as message]:
+            return message_text({"role": None, **message})
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from spacedock_worker.adapters.faults import app_error
+from spacedock_worker.adapters.faults import app_error, bad_input
 from spacedock_worker.adapters.gradio.events import AppQueueFullError, Follower
 from spacedock_worker.adapters.http import AppRefusedError
 
@@ -63,4 +63,18 @@ def refusal(error: AppRefusedError) -> Exception:
     """An HTTP error where the app was to take a call."""
     if error.status == 503 and "full" in error.detail.lower():
         return AppQueueFullError()
+    if error.status == 422 and (faults := _faults(error.told)):
+        return bad_input(f"the app does not take {'; '.join(faults)}")
     return app_error(f"the app refused the call ({error})")
+
+
+def _faults(told: Any) -> list[str]:
+    """What the validators of Gradio 6 say of each input, as "age: Too young"."""
+    rows = told.get("detail") if isinstance(told, dict) else told
+    faults = []
+    for row in rows if isinstance(rows, list) else ():
+        match row:
+            case {"is_valid": False, "message": str(message)}:
+                name = row.get("parameter_name")
+                faults.append(f"{name}: {message}" if isinstance(name, str) else message)
+    return faults

@@ -1,0 +1,89 @@
+"""Outputs that are more than text: what people read of them, and the files that they become."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from spacedock_worker.adapters.gradio.output import read_outputs
+from spacedock_worker.adapters.gradio.transport import refusal
+from spacedock_worker.adapters.http import AppRefusedError
+
+STREAM = {
+    "path": "abc/140/3/playlist.m3u8",
+    "is_stream": True,
+    "orig_name": "audio-stream.mp3",
+    "meta": {"_type": "gradio.FileData"},
+}
+
+
+@pytest.mark.parametrize(
+    ("component", "value", "text"),
+    [
+        ("dataframe", {"headers": ["a", "b"], "data": [[1, None], ["x,y", 2]]}, 'a,b\n1,\n"x,y",2'),
+        ("highlightedtext", [{"token": "Ada", "class_or_confidence": "person"}], "Ada [person]"),
+        ("highlightedtext", [["Ada", "person"], [" sings", None]], "Ada [person] sings"),
+        ("dialogue", [{"speaker": "A", "text": "hi"}, {"speaker": "B", "text": "ho"}], "A: hi\nB: ho"),
+        ("json", {"role": "assistant", "content": "Tea?", "options": [{"value": "yes"}]}, "Tea?\n- yes"),
+        ("chatbot", [{"role": "assistant", "content": "Tea?", "options": [{"value": "y", "label": "Yes"}]}],
+         "Tea?\n- Yes"),
+    ],
+)  # fmt: skip
+def test_they_read_as_text(component: str, value: Any, text: str) -> None:
+    assert read_outputs([component], [value]).text == text
+
+
+@pytest.mark.parametrize(
+    ("component", "value"),
+    [
+        ("dataframe", {"headers": 3, "data": None}),
+        ("dataframe", {"headers": [], "data": [3]}),
+        ("highlightedtext", [3]),
+        ("dialogue", {"speaker": 1}),
+        ("json", {"role": "x", "content": [3], "options": 5}),
+    ],
+)
+def test_other_shapes_do_no_harm(component: str, value: Any) -> None:
+    assert read_outputs([component], [value]).files == ()
+
+
+def test_a_table_comes_as_csv_too() -> None:
+    reading = read_outputs(["dataframe"], [{"headers": ["a"], "data": [[1]]}])
+    assert [(file.name, file.data, file.media_type) for file in reading.files] == [
+        ("table.csv", b"a\n1\n", "text/csv")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("component", "value", "name"),
+    [
+        ("plot", {"type": "plotly", "plot": '{"data": []}'}, "plotly.json"),
+        ("plot", {"type": "../x", "plot": "{}"}, "x.json"),
+        ("nativeplot", {"columns": ["n"], "data": [[1]], "chart": "line"}, "plot.json"),
+    ],
+)
+def test_a_plot_comes_as_its_specification(component: str, value: Any, name: str) -> None:
+    reading = read_outputs([component], [value])
+    (file,) = reading.files
+    assert (reading.text, file.name, file.media_type) == (None, name, "application/json")
+    assert json.loads(file.data or b"") is not None
+
+
+def test_a_streamed_output_is_fetched_as_one_file() -> None:
+    (file,) = read_outputs(["audio"], [STREAM]).files
+    assert (file.streamed, file.path, file.name) == (True, "abc/140/3/playlist-file", "audio-stream.mp3")
+
+
+@pytest.mark.parametrize("path", ["../x/1/playlist.m3u8", "a/b/c/playlist.m3u8", "/etc/passwd"])
+def test_no_other_path_is_a_stream(path: str) -> None:
+    (file,) = read_outputs(["audio"], [STREAM | {"path": path}]).files
+    assert (file.streamed, file.path) == (False, path)
+
+
+def test_a_validator_says_no_in_words() -> None:
+    rows = [{"__type__": "validate", "is_valid": False, "message": "Too young", "parameter_name": "age"}]
+    assert str(refusal(AppRefusedError(422, rows))) == "the app does not take age: Too young"
+    assert str(refusal(AppRefusedError(422, {"detail": rows}))) == "the app does not take age: Too young"
+    assert "HTTP 422" in str(refusal(AppRefusedError(422, [3])))

@@ -1,0 +1,77 @@
+"""Outputs that are more than text, made readable: tables, plots, marked texts, chat messages (pure)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+PLOTS = frozenset({"plot", "nativeplot"})
+_MOST_OPTIONS = 50
+
+
+def table_text(value: object) -> str | None:
+    """A Dataframe's value as CSV; None where it is none."""
+    match value:
+        case {"headers": list(headers), "data": list(rows)} if all(isinstance(row, list) for row in rows):
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            if headers:
+                writer.writerow(headers)
+            writer.writerows(rows)
+            return text.getvalue().rstrip("\n")
+    return None
+
+
+def plot_file(component: str, value: object) -> tuple[str, bytes] | None:
+    """A plot's specification as a file: its name and bytes; None where it is a picture, or nothing."""
+    match value:
+        case {"type": str(kind), "plot": str(plot)} if not plot.startswith("data:"):
+            return f"{_word(kind)}.json", plot.encode("utf-8", "replace")
+        case {"columns": list(), "data": list()} if component == "nativeplot":
+            return "plot.json", json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    return None
+
+
+def marked_text(value: object) -> str | None:
+    """A HighlightedText as "Ada [person] sings"; None where it is none."""
+    parts = []
+    for item in value if isinstance(value, list) else [None]:
+        match item:
+            case {"token": str(token), "class_or_confidence": mark} | [str(token), mark]:
+                parts.append(token if mark is None else f"{token} [{mark}]")
+            case _:
+                return None
+    return "".join(parts)
+
+
+def spoken_text(value: object) -> str | None:
+    """A Dialogue as a line for each turn; None where it is none."""
+    lines = []
+    for turn in value if isinstance(value, list) else [None]:
+        match turn:
+            case {"speaker": str(speaker), "text": str(text)}:
+                lines.append(f"{speaker}: {text}")
+            case _:
+                return None
+    return "\n".join(lines)
+
+
+def message_text(value: object) -> str | None:
+    """One message of a chat with the options that it offers; None where it is none."""
+    if not isinstance(value, dict) or "role" not in value or "content" not in value:
+        return None
+    content = value["content"]
+    said = [content] if isinstance(content, str) else []
+    if isinstance(content, list):
+        said = [p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)]
+    options = value.get("options")
+    for option in options[:_MOST_OPTIONS] if isinstance(options, list) else ():
+        if isinstance(option, dict) and isinstance(words := option.get("label") or option.get("value"), str):
+            said.append(f"- {words}")
+    return "\n".join(said) or None
+
+
+def _word(kind: str) -> str:
+    kept = "".join(c for c in kind[:40] if c.isascii() and c.isalnum())
+    return kept or "plot"
