@@ -60,6 +60,7 @@ class Op(StrEnum):
     PROFILE = "profile"
     PLAN = "plan"
     TIERS = "tiers"
+    LOGS = "logs"
 
 
 class Call(BaseModel):

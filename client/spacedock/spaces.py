@@ -82,6 +82,15 @@ class Spaces:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
         return (await self._call(Op.REMOVE, name)).data
 
+    async def logs(self, name: str, lines: int = 100) -> dict[str, str]:
+        """The last lines that a Space's containers have written to their logs, by the container's name.
+
+        `name` is the registry's, a Hub id, or `./directory`. Secrets are masked. Raises BadRequestError
+        where no container of it is here.
+        """
+        found: dict[str, str] = (await self._call(Op.LOGS, name, options={"lines": lines})).data["logs"]
+        return found
+
     async def profile(self, name: str) -> dict[str, Any]:
         """What was measured of a Space where it ran: `images` (the newest first) and `advice`.
 

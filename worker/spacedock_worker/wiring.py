@@ -23,6 +23,7 @@ from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.control.cleanup import CleanupHandler
 from spacedock_worker.control.dispatcher import Desk
 from spacedock_worker.control.lock import LockHandler
+from spacedock_worker.control.logs import LogsHandler
 from spacedock_worker.control.profile import ProfileHandler, forgetting
 from spacedock_worker.control.recommend import RecommendHandler
 from spacedock_worker.control.registry import RegistryHandler
@@ -132,6 +133,7 @@ class Wiring:
         table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
         table |= {Op.CLEANUP: CleanupHandler(self.cleaner).answer, Op.LOCK: lock}
         table |= {Op.RECOMMEND: RecommendHandler(self.registry, self.recommender, self.image_cleanup).answer}
+        table |= {Op.LOGS: LogsHandler(self.registry, self.inventory, known).answer}
         table |= self._hub_desks(images)
         return table | self._profile_desks(spaces)
 

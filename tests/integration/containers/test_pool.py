@@ -110,6 +110,26 @@ async def test_an_app_that_ends_is_a_crash_with_its_last_words(engine, settings,
     assert await ours(engine, settings.instance_id) == []
 
 
+@pytest.mark.parametrize(
+    ("address", "where"),
+    [
+        ("('0.0.0.0', 8080)", r"It listens on 0\.0\.0\.0:8080 instead of port 7860"),
+        ("('127.0.0.1', 7860)", r"It listens on 127\.0\.0\.1:7860 alone: have it listen on 0\.0\.0\.0"),
+    ],
+)
+async def test_an_app_that_listens_elsewhere_says_where(
+    engine, settings, spec, address: str, where: str
+) -> None:
+    code = f"import socket, time; s = socket.create_server({address}); print('I am up'); time.sleep(99)"
+    async with Pool(engine, settings) as pool:
+        elsewhere = spec("elsewhere", ("python3", "-u", "-c", code), start_timeout=2.0)
+        with pytest.raises(StepError, match=where) as caught:
+            async with pool.lease(elsewhere, never, silent):
+                pass
+    assert caught.value.kind is ErrorKind.START_TIMEOUT
+    assert str(caught.value).endswith("Its last words:\nI am up")
+
+
 async def test_an_app_that_never_answers_is_a_start_timeout(engine, settings, spec) -> None:
     async with Pool(engine, settings) as pool:
         with pytest.raises(StepError) as caught:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, UnexplainedError
 
 MAX_TEXT = 2000
 
@@ -26,6 +26,11 @@ def bad_input(message: str) -> StepError:
 def app_error(message: str) -> StepError:
     """The app itself said no."""
     return StepError(Stage.CALL, ErrorKind.APP_ERROR, shortened(message))
+
+
+def unexplained(message: str) -> StepError:
+    """The app failed, and its answer does not say why; its log may."""
+    return UnexplainedError(Stage.CALL, ErrorKind.APP_ERROR, shortened(message))
 
 
 def crashed(message: str) -> StepError:

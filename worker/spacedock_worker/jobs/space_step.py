@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 
 import structlog
 
@@ -18,7 +18,7 @@ from spacedock_worker.adapters.command import answer_of, task_of
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers import WAITING_FOR_CALLS, WAITING_FOR_ROOM, ContainerSpec, Lease, Pool
 from spacedock_worker.containers.pool.readiness import Connect
-from spacedock_worker.errors import StepError, TryAgainError
+from spacedock_worker.errors import StepError, TryAgainError, UnexplainedError
 from spacedock_worker.images import Image, Images
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.outputs import as_given
@@ -180,9 +180,11 @@ class SpaceRunner:
             context.enter(Stage.CALL, "asking")
             call = await calling()
             await context.at_work(True)
-            started = monotonic()
+            started, since = monotonic(), time()
             try:
                 return await self._call(lease, call, request, context)
+            except UnexplainedError as error:
+                raise await _from_log(lease, error, since) from error
             finally:
                 context.seconds["call"], context.peak_memory = monotonic() - started, lease.peak_memory
 
@@ -212,6 +214,12 @@ async def _ask(app: Adapter, call: AppCall, request: JobRequest, context: StepCo
         context.enter(Stage.CALL, message, None if request.privacy else partial)
 
     return await app.explain(call) if request.explain else await app.call(call, on_progress)
+
+
+async def _from_log(lease: Lease[Adapter], error: StepError, since: float) -> StepError:
+    """The error with what the app has written to its log meanwhile."""
+    words = await lease.words(since)
+    return error.copy(f"{error}. Its log says:\n{words}" if words else f"{error}, and its log says nothing")
 
 
 async def _settled(lease: Lease[Adapter], calling: asyncio.Future[AppAnswer]) -> AppAnswer:

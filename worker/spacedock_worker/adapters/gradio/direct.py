@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from spacedock_worker.adapters.faults import app_error, bad_output
+from spacedock_worker.adapters.faults import bad_output
 from spacedock_worker.adapters.gradio.description import App, Function
-from spacedock_worker.adapters.gradio.events import Follower, failure_text, outputs_of
+from spacedock_worker.adapters.gradio.events import Follower, failure, outputs_of
 from spacedock_worker.adapters.gradio.transport import Posting
 from spacedock_worker.adapters.gradio.wire import WEBSOCKET
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
@@ -101,7 +101,7 @@ class Direct:
             follower.completed = True
             if error.status != 500:
                 raise
-            raise app_error(failure_text(error.told)) from error
+            raise failure(error.told) from error
         follower.completed = True
         outputs = outputs_of({"output": output})
         return [_first(value) for value in outputs] if posting.batched else outputs

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from spacedock_worker.adapters.base import OnCallProgress
-from spacedock_worker.adapters.faults import app_error, bad_output, crashed, shortened
+from spacedock_worker.adapters.faults import app_error, bad_output, crashed, shortened, unexplained
 from spacedock_worker.adapters.gradio.output import read_outputs
 from spacedock_worker.adapters.offload import LIGHT, weight
 from spacedock_worker.errors import StepError
@@ -87,7 +87,7 @@ PARTIAL_CHARACTERS = 4000
 MAX_RANK = 10**12
 PARTIAL_SECONDS = 0.1
 LIVELY_SECONDS = 2.0
-NO_REASON = "The app failed without saying why; see its log"
+NO_REASON = "the app failed without saying why"
 
 
 class AppQueueFullError(Exception):
@@ -193,17 +193,18 @@ def outputs_of(message: dict[str, Any]) -> list[Any]:
     """The outputs of a completed call. Raises StepError: `app_error` with the app's words, `bad_output`."""
     output = message.get("output")
     if not message.get("success", True):
-        raise app_error(failure_text(output))
+        raise failure(output)
     data = output.get("data") if isinstance(output, dict) else None
     if not isinstance(data, list):
         raise bad_output("the app completed the call without an output")
     return data
 
 
-def failure_text(output: object) -> str:
+def failure(output: object) -> StepError:
     """The app's own reason in an answer that says no, else that it gave none."""
     error = output.get("error") if isinstance(output, dict) else None
-    return _unquoted(_text(error)) or NO_REASON
+    reason = _unquoted(_text(error))
+    return app_error(reason) if reason else unexplained(NO_REASON)
 
 
 def _unquoted(text: str) -> str:

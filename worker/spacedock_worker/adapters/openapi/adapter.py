@@ -15,7 +15,7 @@ from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall, OnC
 from spacedock_worker.adapters.binding.choose import choose, weighed
 from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.endpoint import Endpoint
-from spacedock_worker.adapters.faults import app_error, bad_input
+from spacedock_worker.adapters.faults import app_error, bad_input, unexplained
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 from spacedock_worker.adapters.openapi.description import describe
 from spacedock_worker.adapters.openapi.reading import read_answer
@@ -44,7 +44,7 @@ def refused(error: AppRefusedError, endpoint: Endpoint) -> StepError:
         return app_error(
             f"the app sends {endpoint.name} elsewhere (HTTP {error.status}), which is not followed"
         )
-    return app_error(f"the app failed without saying why (HTTP {error.status}): see the container's log")
+    return unexplained(f"the app failed without saying why (HTTP {error.status})")
 
 
 def _faults(told: Any) -> list[str]:

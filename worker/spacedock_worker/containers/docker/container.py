@@ -11,6 +11,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError, stopped_by_engine
+from spacedock_worker.containers.docker.listening import listeners, where
 from spacedock_worker.containers.docker.log_tail import last_words
 from spacedock_worker.errors import StepError
 
@@ -102,14 +103,22 @@ class RunningContainer:
         requests = ((found or {}).get("HostConfig") or {}).get("DeviceRequests") or ()
         return tuple(str(gpu) for request in requests for gpu in request.get("DeviceIDs") or ())
 
-    async def words(self) -> str:
-        """What it said last, made safe to show; empty where it said nothing, or cannot be asked."""
+    async def listening(self, port: int) -> str:
+        """Where its app listens instead of at that port, for people; empty where that cannot be found out."""
+        return where(await listeners(self._engine, self.name), port)
+
+    async def words(self, since: float | None = None, count: int = _LOG_LINES) -> str:
+        """What it said last, made safe to show; empty where it said nothing, or cannot be asked.
+
+        `since` (seconds of the epoch) leaves out what it said before.
+        """
+        more: dict[str, Any] = {} if since is None else {"since": f"{since:.3f}"}
         said: list[str] = []
         with suppress(EngineRefusedError, StepError, TimeoutError):
             async with self._engine.stream(Stage.CALL, seconds=10) as docker:
                 container = docker.containers.container(self.name)
-                said = await container.log(stdout=True, stderr=True, tail=_LOG_LINES * 5)
-        return last_words(said, _LOG_LINES)
+                said = await container.log(stdout=True, stderr=True, tail=count * 5, **more)
+        return last_words(said, count)
 
     async def address(self, network: str, port: int) -> str:
         """The base URL of the app's port as this host reaches it, such as `http://172.18.0.2:7860`.

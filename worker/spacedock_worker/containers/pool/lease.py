@@ -37,6 +37,10 @@ class Lease(Generic[App]):
         """Return when the container has died, with why (`crashed`, `out_of_memory`) and its last words."""
         return await self._container.wait_dead(Stage.CALL)
 
+    async def words(self, since: float) -> str:
+        """What the app has written to its log since then (seconds of the epoch); its last lines."""
+        return await self._container.words(since)
+
     async def explain(self, within: float = 1.0) -> StepError | None:
         """Why the container is not running; None while it runs.
 

@@ -208,9 +208,13 @@ class Starter:
         try:
             connection = await wait_ready(container, lambda: connect(url + spec.base_path), limit)
         except StepError as error:
-            if error.kind is ErrorKind.START_TIMEOUT:
-                self._limits.overran(spec)
-            raise
+            if error.kind is not ErrorKind.START_TIMEOUT:
+                raise
+            self._limits.overran(spec)
+            found = await container.listening(spec.port)
+            words = await container.words()
+            said = f"\nIts last words:\n{words}" if words else " It said nothing."
+            raise error.copy(f"{error}{found}{said}") from error
         self._limits.answered(spec)
         log.info("container.ready", space=spec.space, container=container.name)
         return connection

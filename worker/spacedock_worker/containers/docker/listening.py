@@ -1,0 +1,90 @@
+"""Where the programs of a container listen, as its kernel tells."""
+
+from __future__ import annotations
+
+import ipaddress
+from contextlib import suppress
+from dataclasses import dataclass
+
+from spacedock.result import Stage
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.errors import StepError
+
+_ASK_SECONDS = 5.0
+_MAX_BYTES = 256 * 2**10
+_LISTENS = "0A"
+# Docker's own name server, which is in every container of a network of ours.
+_NAME_SERVER = "127.0.0.11"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An address and a port on which something accepts connections."""
+
+    address: str
+    port: int
+
+    @property
+    def inside(self) -> bool:
+        """Whether only the container itself can connect."""
+        return ipaddress.ip_address(self.address).is_loopback
+
+
+async def listeners(engine: Engine, name: str) -> tuple[Listener, ...] | None:
+    """What listens in the container; None where it cannot be asked, as without `cat`. Never raises."""
+    said = bytearray()
+    with suppress(EngineRefusedError, StepError, TimeoutError):
+        async with engine.stream(Stage.READY, seconds=_ASK_SECONDS) as docker:
+            container = docker.containers.container(name)
+            asking = await container.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], stderr=False)
+            async with asking.start() as stream:
+                # The program is the image's own: it may say anything, without end.
+                while len(said) < _MAX_BYTES and (part := await stream.read_out()) is not None:
+                    said += part.data
+    text = said.decode(errors="replace")
+    return read(text) if "local_address" in text else None
+
+
+def read(table: str) -> tuple[Listener, ...]:
+    """The listeners of /proc/net/tcp and tcp6 (proc(5)), the lowest port first."""
+    found = set()
+    for line in table.splitlines():
+        cells = line.split()
+        if len(cells) < 4 or cells[3] != _LISTENS:
+            continue
+        with suppress(ValueError):
+            address, _, port = cells[1].rpartition(":")
+            one = Listener(_address(address), int(port, 16))
+            if one.address != _NAME_SERVER:
+                found.add(one)
+    return tuple(sorted(found, key=lambda one: (one.port, one.address)))
+
+
+def _address(words: str) -> str:
+    """An address from its 32-bit words, each in the machine's order (little-endian)."""
+    raw = bytes.fromhex(words)
+    if len(raw) not in (4, 16):
+        raise ValueError("not an address")
+    address = ipaddress.ip_address(b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4)))
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def where(found: tuple[Listener, ...] | None, port: int) -> str:
+    """What the listeners say of an app that does not answer at its port, and what to do."""
+    if found is None:
+        return ""
+    if not found:
+        return " Nothing in it listens on a port yet."
+    ours = [one for one in found if one.port == port]
+    if ours and all(one.inside for one in ours):
+        return f" It listens on {ours[0].address}:{port} alone: have it listen on 0.0.0.0."
+    if ours:
+        return f" It listens on port {port}, but gives no answer there."
+    told = ", ".join(f"{one.address}:{one.port}" for one in found[:3])
+    open_ones = [one.port for one in found if not one.inside]
+    if not open_ones:
+        return f" It listens on {told} instead of port {port}: have it listen on 0.0.0.0:{port}."
+    return (
+        f" It listens on {told} instead of port {port}: have it use {port}, or give the Space's entry that "
+        f"port (`spacedock spaces add|update NAME … --port {open_ones[0]}`)."
+    )
