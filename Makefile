@@ -37,6 +37,10 @@ test: setup test-tools ## Everything: lint, unit, integration and acceptance tes
 test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills; the client alone
 	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py tests/acceptance/test_thin_client.py --all-versions --timeout=1200
 
+.PHONY: test-gradio-minors
+test-gradio-minors: setup ## Minor versions of Gradio from 3.35 on: each installed, started, called; VERSIONS="5.9.1" chooses
+	@$(BIN)/python -m tests.minors.try_minors $(VERSIONS)
+
 .PHONY: test-engines
 test-engines: setup test-tools ## Suites on Docker Engine 20.10 to 28 and Podman; ENGINE="28 podman" SUITES="hostile disk" choose
 	@$(BIN)/python -m tests.engines.matrix --engines $(ENGINE) --suites $(SUITES)

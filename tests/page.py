@@ -25,8 +25,17 @@ def put_row(section: str, columns: Sequence[str], row: Sequence[str]) -> None:
     lines = found.group(1).splitlines()[2:] if found else []
     rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
     rows[row[0]] = as_row(row)
-    table = [as_row(columns), as_row(["---"] * len(columns)), *(rows[first] for first in sorted(rows))]
+    table = [
+        as_row(columns),
+        as_row(["---"] * len(columns)),
+        *(rows[first] for first in sorted(rows, key=_natural)),
+    ]
     put(section, "\n".join(table))
+
+
+def _natural(text: str) -> list[str | int]:
+    """For sorting: 4.8 before 4.44."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def as_row(cells: Sequence[str]) -> str:

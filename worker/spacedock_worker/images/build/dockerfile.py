@@ -3,41 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 
-_VERSION = re.compile(r"\d+(?:\.\d+)*[0-9A-Za-z.+!-]*")
-
-# Releases of Gradio leave their dependencies open upwards, and later ones broke them. Each row was seen to
-# run (3.35.2, 3.50.2, 4.8.0, 4.44.1); from 5 on, versions run as they are.
-_OLD = ("starlette<1", "pydantic<2", "huggingface_hub<1", "httpx<0.28", "numpy<2", "altair<6")
-_PINS: tuple[tuple[tuple[int, int], tuple[str, ...]], ...] = (
-    # Until 3.39 the client's version is open too; its serializers went with 0.7, and changed with 0.3.
-    ((3, 38), (*_OLD, "gradio_client<0.3")),
-    ((3, 40), (*_OLD, "gradio_client<0.7")),
-    ((4, 0), ("starlette<1", "huggingface_hub<1")),
-    ((5, 0), ("starlette<1", "huggingface_hub<1", "pydantic<2.11")),
-)
-
-
-def gradio_packages(sdk_version: str | None) -> tuple[str, ...]:
-    """The requirement of Gradio in that version (None: the newest) and what it needs held back.
-
-    Raises ValueError where `sdk_version` is no version.
-    """
-    if sdk_version is None:
-        return ("gradio[oauth]",)
-    if not _VERSION.fullmatch(sdk_version):
-        raise ValueError(f"sdk_version {sdk_version!r} is no version")
-    numbers = [int(part) for part in re.findall(r"\d+", sdk_version)[:2]]
-    release = (numbers[0], numbers[1] if len(numbers) > 1 else 0)
-    held = next((pins for below, pins in _PINS if release < below), ())
-    # The extra for signing in with Hugging Face came with 4; pip warns where there is none.
-    gradio = "gradio" if release < (4, 0) else "gradio[oauth]"
-    return (f"{gradio}=={sdk_version}", *held)
-
+from spacedock_worker.images.build.gradio_pins import gradio_packages
 
 REQUIREMENTS = ("pre-requirements.txt", "requirements.txt")
 HOME = "/home/user"
@@ -144,7 +114,8 @@ def _own_packages(recipe: Recipe) -> list[BuildStep]:
     steps: list[BuildStep] = []
     if recipe.packages:
         steps.append(BuildStep("USER root"))
-        steps.append(_apt(recipe.packages, "installing packages.txt"))
+        # With what they recommend, as on the Hub.
+        steps.append(_apt(recipe.packages, "installing packages.txt", recommended=True))
         steps.append(BuildStep("USER 1000"))
     gradio = gradio_packages(recipe.sdk_version)[0]
     for name, beside in zip(REQUIREMENTS, ((), (gradio,)), strict=True):
@@ -162,10 +133,11 @@ def _app(recipe: Recipe) -> list[BuildStep]:
     ]
 
 
-def _apt(packages: tuple[str, ...], words: str) -> BuildStep:
+def _apt(packages: tuple[str, ...], words: str, *, recommended: bool = False) -> BuildStep:
     names = " ".join(shlex.quote(name) for name in packages)
+    options = "--yes" if recommended else "--yes --no-install-recommends"
     return BuildStep(
-        "RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "
+        f"RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install {options} "
         f"-- {names} && rm -rf /var/lib/apt/lists/*",
         words,
     )

@@ -1,0 +1,1 @@
+"""Which of Gradio's minor versions install, start and answer with the pins that the build gives them."""
