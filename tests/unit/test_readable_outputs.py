@@ -87,3 +87,23 @@ def test_a_validator_says_no_in_words() -> None:
     assert str(refusal(AppRefusedError(422, rows))) == "the app does not take age: Too young"
     assert str(refusal(AppRefusedError(422, {"detail": rows}))) == "the app does not take age: Too young"
     assert "HTTP 422" in str(refusal(AppRefusedError(422, [3])))
+
+
+OWN = {"path": "/tmp/me.png", "orig_name": "me.png", "meta": {"_type": "gradio.FileData"}}
+GIVEN = {"path": "/tmp/it.png", "orig_name": "it.png", "meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        [{"role": "user", "content": {"file": OWN}}, {"role": "assistant", "content": {"file": GIVEN}}],
+        [{"role": "user", "content": [{"type": "file", "file": OWN}]},
+         {"role": "assistant", "content": [{"type": "file", "file": GIVEN}]}],
+        [[OWN, None], ["what is it?", GIVEN]],
+        {"__type__": "update", "value": [[{"file": OWN}, {"file": GIVEN}]]},
+    ],
+)  # fmt: skip
+def test_the_users_own_file_is_no_answer(conversation: Any) -> None:
+    reading = read_outputs(["chatbot"], [conversation])
+    assert [file.name for file in reading.files] == ["it.png"]
+    assert "/tmp" not in json.dumps(reading.data)

@@ -62,12 +62,25 @@ class _Reader:
 
     def output(self, kind: str, value: Any) -> Any:
         """The value of one output; a table and a plot's specification become files as well."""
+        if kind == "chatbot" and isinstance(messages := _unwrapped(value), list):
+            return [self._message(message) for message in messages]
         read = self.read(value)
         if kind in PLOTS and (plot := plot_file(kind, read)) is not None:
             return self._add("", plot[0], "application/json", plot[1])
         if kind == "dataframe" and (table := table_text(read)):
             self._add("", "table.csv", "text/csv", f"{table}\n".encode("utf-8", "replace"))
         return read
+
+    def _message(self, message: Any) -> Any:
+        """One message of a chat, or one pair; the files that the user sent are no part of the answer."""
+        if isinstance(message, list) and len(message) == 2:
+            return [self._sent(message[0]), self.read(message[1], 2)]
+        own = isinstance(message, dict) and message.get("role") == "user"
+        return self._sent(message) if own else self.read(message, 1)
+
+    def _sent(self, value: Any) -> Any:
+        sent = _Reader(inline=self.inline)
+        return _nameless(sent.read(value, 1))
 
     def _string(self, value: str) -> Any:
         if not self.inline or not (found := DATA_URL.match(value)):
@@ -138,6 +151,21 @@ def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Outpu
             shown.append((kind, reader.output(kind, value)))
     long = any(kind == "html" and isinstance(page, str) and len(page) > MAX_PAGE for kind, page in shown)
     return OutputReading(joined(shown), [value for _, value in shown], tuple(reader.files), long)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value.get("value") if isinstance(value, dict) and value.get("__type__") == "update" else value
+
+
+def _nameless(value: Any) -> Any:
+    """The user's own message, its files without an index: they are not among the answer's."""
+    if isinstance(value, list):
+        return [_nameless(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"file", "index"}:
+        return {"file": value["file"]}
+    return {key: _nameless(item) for key, item in value.items()}
 
 
 def _path(value: dict[str, Any]) -> str | None:
