@@ -109,3 +109,19 @@ async def test_a_page_without_an_api_is_given_time_and_then_refused() -> None:
     with pytest.raises(StepError, match="shows a page") as caught:
         await opened(PAGE, page_seconds=0.0)
     assert caught.value.kind is ErrorKind.UNSUPPORTED
+
+
+async def test_gradio_whose_own_config_fails_is_no_api() -> None:
+    document = {"openapi": "3.1.0", "paths": {"/config": {"get": {}}, "/queue/join": {"post": {}}}}
+    routes = PAGE | {
+        "/openapi.json": lambda: web.json_response(document),
+        "/config": lambda: web.Response(status=500),
+    }
+    with pytest.raises(StepError, match="the app's own /config fails") as caught:
+        await opened(routes)
+    assert caught.value.kind is ErrorKind.UNSUPPORTED
+
+
+async def test_a_page_without_a_description_is_told_of_operation() -> None:
+    with pytest.raises(StepError, match=r"operation: \{path: /predict"):
+        await opened(PAGE, page_seconds=0.0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters import gradio
@@ -25,6 +25,9 @@ PROBE_SECONDS = 2.0
 PAGE_SECONDS = 20.0
 _PAGE_BYTES = 2**20
 _REMEMBERED = 256
+_GRADIO_ROUTES = frozenset(
+    {"/queue/join", "/gradio_api/queue/join", "/run/{api_name}", "/gradio_api/run/{api_name}"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ class Opener:
                     now = asyncio.get_running_loop().time()
                     page_since = now if page_since is None else page_since
                     if now - page_since >= self._page_seconds:
-                        raise _no_api("it shows a page, but has neither Gradio's API nor an /openapi.json")
+                        raise _no_api(
+                            "it shows a page, but has neither Gradio's API nor an /openapi.json", _OPERATION
+                        )
             finally:
                 if adapter is None:
                     await http.aclose()
@@ -86,6 +91,8 @@ class Opener:
         document = await _document(http, self._limits)
         if document is None:
             return None
+        if access.kind == "auto" and _GRADIO_ROUTES & set(document.get("paths", ())):
+            await gradio.check_config(http, self._limits)
         if access.kind == "auto" and await gradio.is_gradio(http, self._limits) is not False:
             # Gradio's server has such a document as well, and may show it before its app is there.
             return None
@@ -100,7 +107,7 @@ class Opener:
         return memory
 
 
-async def _document(http: AppHttp, limits: AnswerLimits) -> object | None:
+async def _document(http: AppHttp, limits: AnswerLimits) -> Mapping[str, Any] | None:
     try:
         document = await http.get_json("/openapi.json", limits.answer, PROBE_SECONDS)
     except TooComplexError:
@@ -128,6 +135,12 @@ async def _shows_page(http: AppHttp, *, any_status: bool = False) -> bool:
         return False
 
 
-def _no_api(why: str) -> StepError:
-    message = f"this Space cannot be called: {why}. Use a Space with Gradio or a JSON API (FastAPI)."
+_OPERATION = (
+    "If it has a JSON API, say how to call it in its registry entry, such as `operation: {path: /predict, "
+    'body: {text: "{prompt}"}}` (docs/spaces.md, JSON APIs)'
+)
+
+
+def _no_api(why: str, remedy: str = "Use a Space with Gradio or a JSON API (FastAPI)") -> StepError:
+    message = f"this Space cannot be called: {why}. {remedy}."
     return StepError(Stage.READY, ErrorKind.UNSUPPORTED, message)

@@ -72,6 +72,22 @@ async def is_gradio(http: AppHttp, limits: AnswerLimits) -> bool | None:
         return None if error.kind is ErrorKind.CRASHED else False
 
 
+async def check_config(http: AppHttp, limits: AnswerLimits) -> None:
+    """Raise StepError where a Gradio server's own `/config` fails, so that nobody can call it."""
+    try:
+        await http.get_json("/config", limits.answer, READY_SECONDS)
+    except AppRefusedError as error:
+        if error.status < 500:
+            return
+        why = (
+            f"this Space cannot be called: the app's own /config fails ({error}), so its page fails too. "
+            "See the app's log for the reason, and mend the app or its versions."
+        )
+        raise StepError(Stage.READY, ErrorKind.UNSUPPORTED, why) from error
+    except (StepError, TimeoutError):
+        return
+
+
 async def _config(http: AppHttp, limits: AnswerLimits) -> Mapping[str, Any] | None:
     """What `/config` says, None where it is not Gradio's. Raises RefusedError, TooComplexError."""
     try:
