@@ -8,11 +8,12 @@ from pathlib import Path
 SYSTEM_RUNTIME = Path("/run/spacedock")
 SOCKET = "redis.sock"
 URL_VARIABLE = "SPACEDOCK_REDIS_URL"
+RUNTIME_VARIABLE = "SPACEDOCK_RUNTIME_DIR"
 
 
 def runtime_dir(env: Mapping[str, str], uid: int) -> Path:
-    """The directory of this user's sockets: systemd's, else /run/spacedock for root, else XDG's."""
-    if given := env.get("RUNTIME_DIRECTORY"):
+    """The directory of this user's sockets: the variable's or systemd's, else root's own, else XDG's."""
+    if given := env.get(RUNTIME_VARIABLE) or env.get("RUNTIME_DIRECTORY"):
         return Path(given)
     if uid == 0:
         return SYSTEM_RUNTIME

@@ -107,9 +107,14 @@ class Output(_Value):
 
 
 class Timings(_Value):
-    """Seconds, wall clock: in the queue, getting the image, starting, in the call, and from submit to end."""
+    """Seconds, wall clock: in the queue, then of the step that answered, and from submit to end.
+
+    `waited` is for room, a free container or a call slot; `prepare` is getting the image. Together they are
+    the total, less the attempts before the one that answered.
+    """
 
     queued: float = 0.0
+    waited: float = 0.0
     prepare: float = 0.0
     start: float = 0.0
     call: float = 0.0

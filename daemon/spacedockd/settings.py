@@ -113,7 +113,10 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
     if "redis_url" not in fields and (url := _credential(env, "redis-url")):
         fields["redis_url"] = url
     state_dir = _directory(fields, "state_dir", paths.default_state_dir(env, uid))
-    _directory(fields, "runtime_dir", runtime_dir(env, uid))
+    runtime = _directory(fields, "runtime_dir", runtime_dir(env, uid))
+    if fields.get("redis_url") == socket_url(runtime / SOCKET):
+        # What clients are told of this daemon's own queue: nobody else would start it.
+        del fields["redis_url"]
     paths.make_private(state_dir)
     _section(fields, "containers").setdefault("instance_id", paths.instance_id(state_dir))
     images = _section(fields, "images")

@@ -43,7 +43,7 @@ class Takes:
 
 
 async def walked(takes: Takes, *chain: Step | Skip) -> Outcome:
-    return await run_chain(Plan(chain), REQUEST, takes, lambda *told: None)
+    return await run_chain(Plan(chain), REQUEST, takes, lambda *told: None, job_id="j1")
 
 
 async def test_the_first_answer_ends_the_walk() -> None:
@@ -52,6 +52,17 @@ async def test_the_first_answer_ends_the_walk() -> None:
     assert takes.taken == ["first"]
     assert outcome.answered is not None
     assert outcome.answered.by.name == "first"
+
+
+async def test_the_seconds_in_which_nothing_was_done_are_told_as_waiting() -> None:
+    async def waits(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+        await asyncio.sleep(0.05)
+        context.seconds["call"] = 0.01
+        by = AnsweredBy(tier=step.tier, kind=AnswerKind.SPACE, name=step.name)
+        return StepAnswer(AppAnswer("/predict", "yes", None), by)
+
+    timings = (await run_chain(Plan((FIRST,)), REQUEST, waits, lambda *told: None)).timings
+    assert timings.waited >= 0.035
 
 
 async def test_every_step_before_the_answer_leaves_an_attempt_in_order() -> None:
@@ -208,6 +219,7 @@ async def test_the_log_of_a_failed_step_holds_no_prompt() -> None:
     with capture_logs() as logs:
         await walked(Takes({"second"}), FIRST, SECOND)
     assert [log["event"] for log in logs] == ["step.failed"]
+    assert (logs[0]["job_id"], logs[0]["kind"]) == ("j1", "crashed")
     assert "secret" not in str(logs)
 
 

@@ -186,6 +186,12 @@ def test_the_logins_of_the_machine_are_used(env: dict[str, str], tmp_path: Path)
     assert (images.docker_config, images.hub_token) == (Path("/etc/docker"), "hf_other")
 
 
+def test_the_address_of_its_own_queue_is_no_queue_of_others(env: dict[str, str], tmp_path: Path) -> None:
+    own = {"SPACEDOCK_REDIS_URL": f"unix://{tmp_path / 'run' / 'redis.sock'}"}
+    assert loaded({**env, **own}).redis_url is None
+    assert loaded({**env, "SPACEDOCK_REDIS_URL": "unix:///other.sock"}).redis_url == "unix:///other.sock"
+
+
 def test_a_redis_url_may_come_as_a_credential(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "redis-url").write_text("redis://:secret@h\n")
     assert loaded({**env, "CREDENTIALS_DIRECTORY": str(tmp_path)}).redis_url == "redis://:secret@h"

@@ -16,6 +16,7 @@ USER, ROOT = 1000, 0
 @pytest.mark.parametrize(
     ("env", "uid", "expected"),
     [
+        ({"SPACEDOCK_RUNTIME_DIR": "/run/y", "RUNTIME_DIRECTORY": "/run/x"}, ROOT, "/run/y"),
         ({"RUNTIME_DIRECTORY": "/run/x", "XDG_RUNTIME_DIR": "/run/user/0"}, ROOT, "/run/x"),
         ({"XDG_RUNTIME_DIR": "/run/user/0"}, ROOT, "/run/spacedock"),
         ({"XDG_RUNTIME_DIR": "/run/user/1000", "HOME": "/home/u"}, USER, "/run/user/1000/spacedock"),

@@ -76,7 +76,12 @@ RunStep = Callable[[Step, JobRequest, StepContext], Awaitable[StepAnswer]]
 
 
 async def run_chain(
-    plan: Plan, request: JobRequest, take: RunStep, tell: EmitStep, at_work: AtWork = unnoted
+    plan: Plan,
+    request: JobRequest,
+    take: RunStep,
+    tell: EmitStep,
+    at_work: AtWork = unnoted,
+    job_id: str = "",
 ) -> Outcome:
     """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded.
 
@@ -98,13 +103,14 @@ async def run_chain(
         taken = await _taken(take, item, request, context)
         if isinstance(taken, StepAnswer):
             attempts.append(_attempt(item, context.stage, started))
-            return Outcome(tuple(attempts), Timings(**context.seconds), taken)
+            return Outcome(tuple(attempts), _timings(context, monotonic() - started), taken)
         said = withheld(taken) if request.privacy else str(taken)[:_SAID_CHARS]
         failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
         attempts.append(_attempt(item, taken.stage, started, failure))
         tell(taken.stage, item.name, f"no answer ({taken.kind.value.replace('_', ' ')})", None)
         log.info(
             "step.failed",
+            job_id=job_id,
             step=item.name,
             stage=taken.stage.value,
             kind=taken.kind.value,
@@ -138,6 +144,11 @@ async def _taken(
         log.exception("step.fault", step=step.name, stage=context.stage.value)
         message = f"a fault in Spacedock ({type(error).__name__}); the worker's log has the details"
         return StepError(context.stage, ErrorKind.INTERNAL, message, ours=True)
+
+
+def _timings(context: StepContext, seconds: float) -> Timings:
+    """Where the seconds of a step went; those in which nothing was done for it, it has waited."""
+    return Timings(**context.seconds, waited=max(0.0, seconds - sum(context.seconds.values())))
 
 
 def skipped(skip: Skip) -> Attempt:

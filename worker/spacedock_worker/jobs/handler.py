@@ -77,7 +77,7 @@ class JobHandler:
             await through_outages(lambda: store_files(self._redis, answer.answer))
             return answer
 
-        return result_of(job, await run_chain(planned.plan, request, take, tell, job.at_work))
+        return result_of(job, await run_chain(planned.plan, request, take, tell, job.at_work, job.id))
 
     async def _load(self, ref: FileRef) -> Payload:
         read = partial(records.payload, self._redis, ref.place, size=ref.size)

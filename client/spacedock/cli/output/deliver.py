@@ -59,9 +59,11 @@ class Delivery:
 
 def _json(result: JobResult, file: Path | None) -> str:
     """The result, over many lines where it is the only one."""
+    error = result.error.model_dump(mode="json") if result.error else None
+    told = {**result.model_dump(mode="json"), "error": error}
     if file is None:
-        return result.model_dump_json(indent=2)
-    return json.dumps({"file": str(file), **result.model_dump(mode="json")})
+        return json.dumps(told, indent=2, ensure_ascii=False)
+    return json.dumps({"file": str(file), **told})
 
 
 def say_files_left(result: JobResult) -> None:

@@ -73,5 +73,7 @@ def tell_end(result: JobResult) -> None:
     """The attempts that an answer's own words leave out, and where the time went."""
     if result.succeeded and not attempts_told(result):
         show_attempts(result)
-    times = ((name, getattr(result.timings, name)) for name in ("queued", "prepare", "start", "call"))
+    times = (
+        (name, getattr(result.timings, name)) for name in ("queued", "waited", "prepare", "start", "call")
+    )
     say("times: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times))
