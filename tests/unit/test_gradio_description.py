@@ -166,3 +166,17 @@ def test_a_description_of_more_than_any_page_has_is_bad_output(huge: object) -> 
     with pytest.raises(StepError) as caught:
         describe(huge, None)
     assert caught.value.kind is ErrorKind.BAD_OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("kind", "box"),
+    [("string", "textbox"), ("integer", "number"), ("boolean", "checkbox"), ("object", "json")],
+)
+def test_a_parameter_of_a_server_without_a_page_is_known_by_its_type(kind: str, box: str) -> None:
+    config = {
+        "components": [{"id": 1, "type": "api", "props": {}}, {"id": 2, "type": "api", "props": {}}],
+        "dependencies": [{"id": 0, "api_name": "turn", "inputs": [1], "outputs": [2]}],
+    }
+    parameters = [{"parameter_name": "text", "type": {"type": kind}}]
+    app = describe(config, {"named_endpoints": {"/turn": {"parameters": parameters}}})
+    assert [slot.component for slot in app.functions["/turn"].endpoint.slots] == [box]

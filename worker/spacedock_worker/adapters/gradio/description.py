@@ -33,6 +33,9 @@ NUMBERED = re.compile(r"^(.*?)_\d+$")
 PRESSED = frozenset({"click", "submit", "upload", "stop_recording"})
 
 
+_BOXES = {"string": "textbox", "number": "number", "integer": "number", "boolean": "checkbox"}
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """One function of the app: how to call it beside what to send. `queue` is None where the app decides.
@@ -249,7 +252,7 @@ def _slot(place: int, component: Component, parameter: ParameterInfo | None) -> 
     return InputSlot(
         name=shortened((parameter and parameter.parameter_name) or label or f"input_{place}", MAX_NAME),
         label=label,
-        component=_kind(component),
+        component=_kind(component, schema),
         position=place,
         required=required,
         default=default,
@@ -262,7 +265,10 @@ def _slot(place: int, component: Component, parameter: ParameterInfo | None) -> 
     )
 
 
-def _kind(component: Component) -> str:
+def _kind(component: Component, schema: Mapping[str, Any]) -> str:
+    if component.type == "api":
+        # The parameters of gr.Server have no box on a page, but a type.
+        return _BOXES.get(str(schema.get("type")), "json")
     # Gradio 3 has a mask beside the picture where one can draw on it.
     return kinds.MASKED if component.props.get("tool") == "sketch" else component.type
 
