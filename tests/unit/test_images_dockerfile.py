@@ -13,6 +13,7 @@ from spacedock_worker.images.build.blueprint import Blueprint, draw
 from spacedock_worker.images.build.dockerfile import (
     CA_NAME,
     Recipe,
+    buildkit_only,
     dockerfile,
     dockerfile_text,
     trusting,
@@ -156,3 +157,30 @@ def test_a_spaces_own_dockerfile_trusts_the_ca_in_every_stage() -> None:
     lines = trusting(text).splitlines()
     copies = [number for number, line in enumerate(lines) if line.startswith(f"COPY {CA_NAME}")]
     assert copies == [2, 6]
+
+
+def test_no_ca_lands_inside_a_here_document() -> None:
+    text = "FROM a\nRUN cat <<'END' > /x\nFROM b\nEND\nFROM c\n"
+    lines = trusting(text).splitlines()
+    assert lines[lines.index("FROM b") + 1] == "END"
+    assert sum(line.startswith(f"COPY {CA_NAME}") for line in lines) == 2
+
+
+def test_a_here_document_without_an_end_hides_no_stage() -> None:
+    assert trusting("FROM a\nRUN echo '<<END'\nRUN cat <<END\nFROM b").count(f"COPY {CA_NAME}") == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "feature"),
+    [
+        ("RUN cat <<EOF > x", "here-document"),
+        ("RUN --mount=type=secret,id=A true", "RUN --mount"),
+        ("copy --chmod=755 a b", "COPY --chmod"),
+        ("RUN cat <<< x", ""),
+        ("RUN echo 1", ""),
+    ],
+)
+def test_what_only_buildkit_builds_is_found(line: str, feature: str) -> None:
+    found = buildkit_only(f"FROM x\n{line}\n")
+    assert feature in found
+    assert bool(found) == bool(feature)

@@ -17,6 +17,7 @@ from spacedock_worker.images.build.dockerfile import (
     REQUIREMENTS,
     BuildStep,
     Recipe,
+    buildkit_only,
     dockerfile,
     dockerfile_text,
     trusting,
@@ -90,7 +91,10 @@ _DIGEST_LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A build before it runs; a Space's own Dockerfile has no `base` and `words`, but what it `wants`."""
+    """A build before it runs; a Space's own Dockerfile has no `base` and `words`, but what it `wants`.
+
+    `buildkit` is what in it only BuildKit builds.
+    """
 
     tag: str
     port: int
@@ -100,6 +104,7 @@ class Blueprint:
     base_path: str = ""
     wants: Wants | None = None
     start_seconds: int | None = None
+    buildkit: str = ""
 
 
 def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
@@ -123,6 +128,7 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
             card.base_path or "",
             wants,
             card.startup_seconds,
+            buildkit_only(repository.text("Dockerfile")),
         )
     base = choose_base(card.python_version, settings.base_images, present)
     steps, ca = _steps(card, base, repository, settings)

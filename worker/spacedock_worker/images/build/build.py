@@ -52,8 +52,9 @@ async def build(
 ) -> dict[str, Any]:
     """Build the image `tag` and return what the engine knows of it.
 
-    The build gets no secrets: no build arguments, no credentials. Where it is cancelled or takes too long, we
-    hang up, and the engine ends it. Raises StepError `build_failed` with the last lines that the build said.
+    The build gets no secrets and no credentials; its arguments are the platform's alone. Where it is
+    cancelled or takes too long, we hang up, and the engine ends it. Raises StepError `build_failed` with the
+    last lines that the build said.
     """
     said: deque[str] = deque(maxlen=_KEPT_CHUNKS)
     try:
@@ -91,6 +92,10 @@ async def _stream(
         # The same: no swap besides.
         "memswap": str(limits.memory),
     }
+    architecture = str((await docker.version()).get("Arch") or "amd64")
+    # BuildKit sets these itself; Dockerfiles count on them.
+    platform = {"TARGETPLATFORM": f"linux/{architecture}", "TARGETOS": "linux", "TARGETARCH": architecture}
+    params["buildargs"] = json.dumps(platform)
     if limits.network is not None:
         params["networkmode"] = limits.network
     async with docker._query(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,9 @@ _TRY_AGAIN_SECONDS = 60.0
 
 A batch whose Space cannot be built goes on to the next one at once, instead of failing at it line by line.
 """
+
+_CLASSIC = re.compile(r"requires BuildKit|unknown instruction|unknown flag|parse error", re.IGNORECASE)
+"""How the classic builder refuses what only BuildKit has."""
 
 
 class Builds:
@@ -185,8 +189,10 @@ class Builds:
                 )
         except StepError as error:
             if error.kind is ErrorKind.BUILD_FAILED:
+                if drawn.buildkit and _CLASSIC.search(str(error)):
+                    error = _needs_buildkit(drawn, error)
                 self._failed.put(drawn.tag, error)
-            raise
+            raise error
 
     async def _pull_base(self, base: str, on_progress: OnProgress) -> None:
         try:
@@ -233,3 +239,15 @@ class Builds:
 
 def _hub_key(hub_id: str, revision: str | None) -> str:
     return f"hub:{hub_id}@{revision or ''}"
+
+
+def _needs_buildkit(drawn: Blueprint, error: StepError) -> StepError:
+    return StepError(
+        Stage.BUILD,
+        ErrorKind.UNSUPPORTED,
+        f"the Space's Dockerfile uses {drawn.buildkit}, which takes BuildKit, and images are built here with "
+        "the engine's classic builder. The Dockerfile is right: build it on this host with "
+        "`DOCKER_BUILDKIT=1 docker build -t NAME DIR`, and add it with "
+        f"`spacedock spaces add SPACE --image NAME`. ({error})",
+        ours=True,
+    )
