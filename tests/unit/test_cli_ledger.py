@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spacedock.cli.batching.checkpoint import Checkpoint, answered, fingerprint, state_dir, write_line
+from spacedock.cli.batching.checkpoint import Checkpoint, fingerprint, identities, state_dir
+from spacedock.cli.batching.progress import BatchProgress
+from spacedock.cli.batching.results_file import LineName, read_rows, tidy, write_line
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
@@ -18,15 +20,22 @@ REQUEST = JobRequest(prompt="hello")
 RESULT = JobResult(id="j1", state=JobState.SUCCEEDED, output=Output(text="zwei\nLinien: ü"))
 
 
-def row(number: int) -> bytes:
+FAILED = RESULT.model_copy(update={"state": JobState.FAILED, "id": "f1"})
+
+
+def named(number: int, asked: str | None = None, *files: str) -> LineName:
+    return LineName(number, asked or f"asked-{number}", files, None)
+
+
+def row(number: int, result: JobResult = RESULT, name: LineName | None = None) -> bytes:
     text = io.StringIO()
-    write_line(text, number, REQUEST, RESULT)
+    write_line(text, name or named(number), REQUEST, result)
     return text.getvalue().encode()
 
 
 def refused(path: Path) -> str:
     with pytest.raises(BadRequestError) as caught:
-        answered(path)
+        read_rows(path)
     return str(caught.value)
 
 
@@ -37,17 +46,27 @@ def test_a_result_is_one_line_with_its_number_and_prompt() -> None:
 
 def test_answered_lines_are_known_with_what_they_asked(tmp_path: Path) -> None:
     (tmp_path / "r").write_bytes(row(1) + row(4))
-    assert answered(tmp_path / "r") == {1: fingerprint(REQUEST), 4: fingerprint(REQUEST)}
+    rows = read_rows(tmp_path / "r")
+    assert {asked: (row.number, row.succeeded) for asked, row in rows.items()} == {
+        "asked-1": (1, True),
+        "asked-4": (4, True),
+    }
+
+
+def test_a_failed_line_is_not_done_and_its_last_try_counts(tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(row(1, FAILED) + row(2) + row(2, FAILED) + row(3, FAILED) + row(3))
+    rows = read_rows(tmp_path / "r")
+    assert [found.succeeded for found in rows.values()] == [False, False, True]
 
 
 def test_a_missing_file_has_no_answers(tmp_path: Path) -> None:
-    assert answered(tmp_path / "r") == {}
+    assert read_rows(tmp_path / "r") == {}
 
 
 @pytest.mark.parametrize("torn", [1, 5, 9, 40, -1])
 def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: int) -> None:
     (tmp_path / "r").write_bytes(row(1) + row(2)[:torn])
-    assert list(answered(tmp_path / "r")) == [1]
+    assert list(read_rows(tmp_path / "r")) == ["asked-1"]
     assert (tmp_path / "r").read_bytes() == row(1)
 
 
@@ -94,21 +113,29 @@ def test_another_request_is_another_fingerprint() -> None:
 def test_an_unfinished_batch_is_picked_up_with_the_same_keys(tmp_path: Path) -> None:
     first, second = Checkpoint(tmp_path, "b"), Checkpoint(tmp_path, "b")
     assert second.resumed
-    assert second.key(1, REQUEST) == first.key(1, REQUEST)
+    assert second.key("x") == first.key("x")
 
 
 def test_another_batch_has_other_keys(tmp_path: Path) -> None:
-    assert Checkpoint(tmp_path, "b").key(1, REQUEST) != Checkpoint(tmp_path, "c").key(1, REQUEST)
+    assert Checkpoint(tmp_path, "b").key("x") != Checkpoint(tmp_path, "c").key("x")
 
 
-def test_a_line_that_was_changed_is_another_job(tmp_path: Path) -> None:
+def test_a_line_that_failed_is_asked_by_another_job(tmp_path: Path) -> None:
     book = Checkpoint(tmp_path, "b")
-    assert book.key(1, REQUEST) != book.key(1, JobRequest(prompt="hullo"))
+    assert len({book.key("x"), book.key("x", "f1"), book.key("x", "f2")}) == 3
 
 
-def test_two_lines_that_ask_the_same_are_two_jobs(tmp_path: Path) -> None:
-    book = Checkpoint(tmp_path, "b")
-    assert book.key(1, REQUEST) != book.key(2, REQUEST)
+def test_a_line_is_known_by_what_it_asks_wherever_it_stands() -> None:
+    other = JobRequest(prompt="hullo")
+    before, after = (
+        identities({1: REQUEST, 2: other}),
+        identities({1: JobRequest(prompt="new"), 2: REQUEST, 3: other}),
+    )
+    assert (before[1], before[2]) == (after[2], after[3])
+
+
+def test_lines_that_ask_the_same_are_told_apart() -> None:
+    assert len(set(identities({1: REQUEST, 4: REQUEST, 9: REQUEST}).values())) == 3
 
 
 def test_a_finished_batch_starts_anew(tmp_path: Path) -> None:
@@ -116,12 +143,59 @@ def test_a_finished_batch_starts_anew(tmp_path: Path) -> None:
     first.finish()
     second = Checkpoint(tmp_path, "b")
     assert not second.resumed
-    assert second.key(1, REQUEST) != first.key(1, REQUEST)
+    assert second.key("x") != first.key("x")
 
 
 def test_a_key_fits_into_a_request(tmp_path: Path) -> None:
-    key = Checkpoint(tmp_path, "b").key(10**9, REQUEST)
+    key = Checkpoint(tmp_path, "b").key(f"{fingerprint(REQUEST)}-{10**9}", "f" * 32)
     assert JobRequest(prompt="x", idempotency_key=key)
+
+
+def tidied(path: Path, *names: LineName) -> list[tuple[int, str, str]]:
+    tidy(path, {name.number: name for name in names})
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(row["line"], row["asked"], row["state"]) for row in rows]
+
+
+def test_a_try_that_failed_goes_once_the_line_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(row(1, FAILED) + row(2) + row(1))
+    assert tidied(tmp_path / "r", named(1), named(2)) == [
+        (2, "asked-2", "succeeded"),
+        (1, "asked-1", "succeeded"),
+    ]
+
+
+def test_answers_get_the_numbers_that_their_lines_have_now(tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(row(1) + row(2))
+    assert [number for number, *_ in tidied(tmp_path / "r", named(2, "asked-1"), named(3, "asked-2"))] == [
+        2,
+        3,
+    ]
+
+
+def test_the_failure_of_a_file_that_was_mended_goes_and_foreign_answers_stay(tmp_path: Path) -> None:
+    broken, mended = named(1, "old", "a.png"), named(1, "new", "a.png")
+    (tmp_path / "r").write_bytes(
+        row(1, FAILED, broken) + row(9, name=named(9, "foreign")) + row(1, name=mended)
+    )
+    assert [asked for _, asked, _ in tidied(tmp_path / "r", mended)] == ["foreign", "new"]
+
+
+def test_a_line_names_its_file_and_row() -> None:
+    name = LineName(3, "x", ("pics/a.png",), "7")
+    assert name.fields == {"line": 3, "asked": "x", "row_id": "7", "file": "pics/a.png"}
+    assert name.folder == "a.png"
+    assert (LineName(3, "x", (), "7").folder, LineName(3, "x", (), None).folder) == ("7", "00003")
+
+
+def test_failures_are_told_by_reason_with_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    meter = BatchProgress(6)
+    for number in (1, 2, 3, 6):
+        meter.add(named(number), FAILED)
+    meter.add(named(5), RESULT)
+    meter.summarise(None)
+    said = capsys.readouterr().err
+    assert "  4 failed: the job was failed\n    lines 1-3, line 6\n" in said
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])

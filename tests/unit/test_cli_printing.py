@@ -141,3 +141,18 @@ def test_a_failure_is_talk_with_the_reason_of_every_step(capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines()[1:] == ["  mood: crashed at ready: exit code 1", "  mood: skipped: no model"]
+
+
+def test_the_folder_of_an_answer_is_no_other_answers(tmp_path: Path) -> None:
+    def own(*data: bytes) -> str:
+        folder = printing._own_folder(tmp_path, "a.png", list(data))
+        for number, content in enumerate(data):
+            printing._write(folder, f"{number}.txt", content)
+        return folder.name
+
+    assert [own(b"1", b"2"), own(b"1", b"2"), own(b"1"), own(b"3", b"2")] == [
+        "a.png",
+        "a.png",
+        "a.png-2",
+        "a.png-3",
+    ]

@@ -7,5 +7,7 @@ FAILED = 1
 USAGE = 2
 STOPPED = 3
 """A batch, or several files, were stopped: the host starts no Space. Its prompts can be asked again."""
+DEGRADED = 3
+"""A batch has answers that are not of the kind that was asked for, and nothing failed."""
 INTERRUPTED = 130
 """Ctrl-C, as shells have it (128 + SIGINT); the jobs go on."""

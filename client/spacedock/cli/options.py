@@ -49,7 +49,8 @@ NoFallback = Annotated[
 AllowDegraded = Annotated[
     bool,
     typer.Option(
-        "--allow-degraded", help="Go on with language models where the host turns out to start no Space."
+        "--allow-degraded",
+        help="Take degraded answers for good, also where the host turns out to start no Space.",
     ),
 ]
 TierOption = Annotated[

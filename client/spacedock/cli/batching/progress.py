@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -20,8 +21,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from spacedock.cli.batching.results_file import LineName, Row
 from spacedock.cli.output.text import say
 from spacedock.result import JobResult
+
+_MOST_REASONS, _MOST_NAMES, _LONGEST_REASON = 10, 20, 300
 
 
 class _RateColumn(ProgressColumn):
@@ -32,11 +36,15 @@ class _RateColumn(ProgressColumn):
 
 
 class BatchProgress:
-    """Counts results; `already` of `total` lines were answered by an earlier run."""
+    """Counts results; `before` are those of an earlier run, of which the failed ones are asked again."""
 
-    def __init__(self, total: int, already: int) -> None:
-        self.total, self.already = total, already
+    def __init__(self, total: int, before: Iterable[Row] = ()) -> None:
+        rows = list(before)
+        self.total, self.already = total, sum(row.succeeded for row in rows)
+        self._failed_before = len(rows) - self.already
+        self._degraded_before = sum(row.succeeded and row.degraded for row in rows)
         self.came = self.failed = self.degraded = 0
+        self._reasons: dict[str, list[LineName]] = {}
         self._by: Counter[str] = Counter()
         self._started = monotonic()
         self._progress = Progress(
@@ -49,7 +57,7 @@ class BatchProgress:
             console=(console := Console(stderr=True)),
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("submitting", total=total, completed=already)
+        self._task = self._progress.add_task("submitting", total=total, completed=self.already)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -68,9 +76,11 @@ class BatchProgress:
         """Note that `count` more lines were handed over."""
         self._progress.update(self._task, description="running")
 
-    def add(self, result: JobResult) -> None:
-        """Note a result."""
+    def add(self, name: LineName, result: JobResult) -> None:
+        """Note a line's result."""
         self.came += 1
+        if not result.succeeded:
+            self._reasons.setdefault(_reason(result), []).append(name)
         self.failed += not result.succeeded
         self.degraded += result.degraded
         if result.answered_by is not None:
@@ -83,6 +93,11 @@ class BatchProgress:
         """How many lines have no result yet."""
         return self.total - self.already - self.came
 
+    @property
+    def has_degraded(self) -> bool:
+        """Whether an answer, now or before, is not of the kind that was asked for."""
+        return bool(self.degraded or self._degraded_before)
+
     def lose(self, count: int) -> None:
         """Note results that somebody else took."""
         self.came += count
@@ -92,7 +107,10 @@ class BatchProgress:
         """Say how it went."""
         seconds = monotonic() - self._started
         if self.already:
-            say(f"{self.already} of {self.total} lines were answered before")
+            degraded = f", {self._degraded_before} of them degraded" if self._degraded_before else ""
+            say(f"{self.already} of {self.total} lines were answered before{degraded}")
+        if self._failed_before:
+            say(f"{self._failed_before} failed before and were asked again")
         if self.came:
             say(
                 f"{self.came} done in {seconds:.1f} s ({self.came / seconds:.1f}/s): "
@@ -100,5 +118,36 @@ class BatchProgress:
             )
         for name, count in self._by.most_common():
             say(f"  {count} by {name}")
+        for reason, names in list(self._reasons.items())[:_MOST_REASONS]:
+            say(f"  {len(names)} failed: {reason}")
+            say(f"    {_listed(names)}")
+        if len(self._reasons) > _MOST_REASONS:
+            say(f"  and {len(self._reasons) - _MOST_REASONS} more reasons")
         if output is not None:
             say(f"results: {output}")
+
+
+def _reason(result: JobResult) -> str:
+    """Why a line has no answer, in one line."""
+    if (error := result.error) is None:
+        return f"the job was {result.state.value}"
+    who = next(attempt.name for attempt in result.attempts if attempt.error == error)
+    words = error.message.strip().split("\n")
+    more = f" {words[1].strip()}" if len(words) > 1 and words[0].endswith(":") else ""
+    return f"{who}: {error.kind.value}: {(words[0] + more)[:_LONGEST_REASON]}"
+
+
+def _listed(names: Sequence[LineName]) -> str:
+    """The files of lines, or their numbers, with those in a row as one."""
+    if all(len(name.files) == 1 for name in names):
+        shown = [name.files[0] for name in names]
+    else:
+        ranges: list[list[int]] = []
+        for number in sorted(name.number for name in names):
+            if ranges and number == ranges[-1][1] + 1:
+                ranges[-1][1] = number
+            else:
+                ranges.append([number, number])
+        shown = [f"line {a}" if a == b else f"lines {a}-{b}" for a, b in ranges]
+    more = [f"and {len(shown) - _MOST_NAMES} more"] if len(shown) > _MOST_NAMES else []
+    return ", ".join([*shown[:_MOST_NAMES], *more])

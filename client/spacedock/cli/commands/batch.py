@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
-from spacedock.cli import options, preflight
-from spacedock.cli.batching import checkpoint as checkpoint
+from spacedock.cli import options
+from spacedock.cli.batching import checkpoint
+from spacedock.cli.batching.carry_out import Batch, run_batch
 from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
 from spacedock.cli.batching.plan import rehearse
-from spacedock.cli.batching.progress import BatchProgress
-from spacedock.cli.exit_codes import FAILED, INTERRUPTED, STOPPED
-from spacedock.cli.host_faults import Guard, call_off
-from spacedock.cli.output.deliver import forget, say_files_left
-from spacedock.cli.output.text import save, say
+from spacedock.cli.batching.results_file import LineName
+from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
+from spacedock.cli.host_faults import Guard
+from spacedock.cli.output.text import say
 from spacedock.client import Client, prepare
-from spacedock.errors import BadRequestError, JobNotFoundError, QueueFullError, ResultDeletedError
-from spacedock.files import Payload, set_apart
+from spacedock.errors import BadRequestError
+from spacedock.files import Payload
 from spacedock.request import JobRequest, Tier
-from spacedock.result import JobResult
-from spacedock.submission import job_id_of
-
-_CHUNK = 250
-_CHUNK_BYTES = 2**24
-
-
-@dataclass(slots=True)
-class Batch:
-    """A batch on its way: its requests by line number, and where its results go."""
-
-    requests: dict[int, JobRequest]
-    files: dict[int, tuple[str, ...]]
-    repository: Payload | None
-    output: Path | None
-    output_dir: Path | None
-    keep: bool = False
-    guard: Guard = field(default_factory=lambda: Guard(allowed=False))
-    numbers: dict[str, int] = field(default_factory=dict)
 
 
 def batch(
@@ -98,8 +75,8 @@ def batch(
     if dry_run:
         asyncio.run(_rehearse(redis, made, json=json))
         return
-    identity = _identity(source, lines, defaults, output)
-    meter = asyncio.run(_batch(redis, made, identity))
+    identity = identity_of(source, lines, defaults, output)
+    meter = asyncio.run(run_batch(redis, made, identity))
     meter.summarise(output)
     if made.guard.stopped:
         left = f"{meter.left} line{' has' if meter.left == 1 else 's have'}"
@@ -108,6 +85,9 @@ def batch(
         raise typer.Exit(STOPPED)
     if meter.failed:
         raise typer.Exit(FAILED)
+    if meter.has_degraded and not allow_degraded:
+        say("exit code 3: some answers are degraded; --allow-degraded takes them for good")
+        raise typer.Exit(DEGRADED)
 
 
 def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch:
@@ -130,189 +110,17 @@ def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch
         repository = next((p for p in payloads if p.ref == request.repository), repository)
     if problems:
         raise BadLinesError(source, problems)
-    return Batch(requests, {line.number: line.files for line in lines}, repository, None, None)
+    known_by, files = checkpoint.identities(requests), {line.number: line.files for line in lines}
+    names = {n: LineName.of(n, known_by[n], files[n], request) for n, request in requests.items()}
+    return Batch(source, requests, names, repository)
 
 
-def _identity(source: str, lines: list[BatchLine], defaults: dict[str, Any], output: Path | None) -> str:
+def identity_of(source: str, lines: list[BatchLine], defaults: dict[str, Any], output: Path | None) -> str:
     """What makes it the same batch: its source, its options, and where its results go."""
     place = repr(lines) if source == "-" else str(Path(source).resolve())
     return "\n".join([place, str(output.resolve()) if output else "-", repr(sorted(defaults.items()))])
 
 
-def _left(made: Batch) -> dict[int, JobRequest]:
-    """The lines whose results are not written yet."""
-    done = checkpoint.answered(made.output) if made.output else {}
-    return {
-        number: request
-        for number, request in made.requests.items()
-        if done.get(number) != checkpoint.fingerprint(request)
-    }
-
-
 async def _rehearse(url: str | None, made: Batch, *, json: bool) -> None:
     async with Client(url) as client:
-        await rehearse(client, _left(made), made.repository, json=json)
-
-
-async def _batch(url: str | None, made: Batch, identity: str) -> BatchProgress:
-    left = _left(made)
-    with BatchProgress(len(made.requests), already=len(made.requests) - len(left)) as meter:
-        if not left:
-            return meter
-        async with Client(url) as client:
-            await preflight.check(client, {request.space for request in left.values() if request.space})
-            book = checkpoint.Checkpoint(checkpoint.state_dir(os.environ), identity)
-            await _forget_written(client, made, left, book)
-            # Opened before anything is submitted: a place that takes no results is told while it is cheap.
-            with _opened(made.output) as file:
-                await _carry_out(client, made, left, book, meter, file)
-            book.finish()
-        return meter
-
-
-async def _carry_out(
-    client: Client,
-    made: Batch,
-    left: dict[int, JobRequest],
-    book: checkpoint.Checkpoint,
-    meter: BatchProgress,
-    file: TextIO,
-) -> None:
-    try:
-        full = await _submit(client, made, left, book, meter)
-        await _collect(client, made, book, meter, file)
-    except asyncio.CancelledError:
-        meter.close()
-        say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
-        raise typer.Exit(INTERRUPTED) from None
-    if full is not None:
-        raise full
-
-
-async def _submit(
-    client: Client,
-    made: Batch,
-    left: dict[int, JobRequest],
-    book: checkpoint.Checkpoint,
-    meter: BatchProgress,
-) -> QueueFullError | None:
-    """Hand over the lines in order, as far as the queue has room; files go just before their jobs."""
-    for chunk in _chunks(left):
-        requests = [
-            left[number].model_copy(update={"idempotency_key": book.key(number, left[number])})
-            for number in chunk
-        ]
-        try:
-            if made.repository is not None:
-                await client.store([made.repository])
-            for number in chunk:
-                if made.files[number]:
-                    await client.store(_payloads(made.files[number], left[number]))
-            ids = await client.submit_many(requests)
-        except QueueFullError as error:
-            made.numbers.update(await _handed_over_before(client, dict(zip(chunk, requests, strict=True))))
-            say(f"{len(made.numbers)} of {len(left)} lines are handed over; then the queue's memory was full")
-            return error
-        made.numbers.update(zip(ids, chunk, strict=True))
-        meter.submitted(len(chunk))
-    return None
-
-
-def _chunks(left: dict[int, JobRequest]) -> Iterator[list[int]]:
-    """The lines' numbers, few enough at once that their files, which go ahead of their jobs, are not much."""
-    chunk: list[int] = []
-    size = 0
-    for number, request in left.items():
-        chunk.append(number)
-        size += sum(ref.size for ref in request.files)
-        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-async def _handed_over_before(client: Client, requests: dict[int, JobRequest]) -> dict[str, int]:
-    """Those of the lines whose jobs an earlier run submitted."""
-    found = {}
-    for number, request in requests.items():
-        with suppress(JobNotFoundError):
-            found[(await client.status(job_id_of(request))).id] = number
-    return found
-
-
-def _payloads(files: tuple[str, ...], request: JobRequest) -> Sequence[Payload]:
-    """A line's files as its request names them."""
-    _, payloads = prepare("", files, None, {})
-    vault = request.files[0].vault
-    return set_apart(payloads, vault) if vault else payloads
-
-
-async def _forget_written(
-    client: Client, made: Batch, left: dict[int, JobRequest], book: checkpoint.Checkpoint
-) -> None:
-    """Delete the private jobs whose lines an earlier run wrote, but had no time to delete."""
-    written = [number for number, request in made.requests.items() if number not in left and request.privacy]
-    if not book.resumed or made.keep:
-        return
-    for start in range(0, len(written), _CHUNK):
-        chunk = written[start : start + _CHUNK]
-        await client.forget(*(book.job_id(number, made.requests[number]) for number in chunk))
-
-
-async def _collect(
-    client: Client, made: Batch, book: checkpoint.Checkpoint, meter: BatchProgress, file: TextIO
-) -> None:
-    try:
-        async for result in client.results(list(made.numbers), keep=True):
-            number = made.numbers[result.id]
-            if await _withheld(client, made, book, result):
-                continue
-            if made.output_dir is not None:
-                await save(client, result.output.files, made.output_dir / f"{number:05d}")
-            checkpoint.write_line(file, number, made.requests[number], result)
-            meter.add(result)
-            if result.privacy and not made.keep:
-                await _let_go(client, made, file, result)
-    except ResultDeletedError as error:
-        lost = ", ".join(str(number) for number in sorted(made.numbers[job_id] for job_id in error.job_ids))
-        say(f"lines {lost}: somebody else read and so deleted their results. The same command asks again.")
-        meter.lose(len(error.job_ids))
-    checkpoint.sync(file)
-
-
-async def _withheld(client: Client, made: Batch, book: checkpoint.Checkpoint, result: JobResult) -> bool:
-    """Whether the result stays out, because its host starts no Space; the first one calls the batch off."""
-    was_stopped = made.guard.stopped
-    withheld = made.guard.withholds(result)
-    if withheld and not was_stopped:
-        # Before anything is cancelled: the next run asks by new jobs, whatever becomes of this one.
-        book.finish()
-        await call_off(client, list(made.numbers))
-    return withheld
-
-
-async def _let_go(client: Client, made: Batch, file: TextIO, result: JobResult) -> None:
-    """Delete a private job whose line is written, unless its files are still only with us."""
-    if result.output.files and made.output_dir is None:
-        say_files_left(result)
-        return
-    # What is deleted here cannot be had again.
-    checkpoint.sync(file)
-    await forget(client, result.id)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        opened = output.open("a", encoding="utf-8")
-    except OSError as error:
-        raise BadRequestError(
-            f"{output} cannot take results: {error.strerror}. Choose another -o."
-        ) from error
-    with opened as file:
-        yield file
+        await rehearse(client, made.left(made.rows()), made.repository, json=json)

@@ -91,6 +91,43 @@ async def save(client: Client, files: tuple[FileRef, ...], directory: Path, pref
     ]
 
 
+async def save_apart(client: Client, files: tuple[FileRef, ...], parent: Path, name: str) -> list[Path]:
+    """Save a result's files in a folder of their own; one that holds something else gets a number."""
+    if not files:
+        return []
+    data = [await client.fetch(ref) for ref in files]
+    folder = await asyncio.to_thread(_own_folder, parent, file_name(name), data)
+    return [
+        await asyncio.to_thread(_write, folder, ref.name, content)
+        for ref, content in zip(files, data, strict=True)
+    ]
+
+
+def _own_folder(parent: Path, name: str, data: list[bytes]) -> Path:
+    folder, number = parent / name, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if _has_all(folder, data):
+                return folder
+            number += 1
+            folder = parent / f"{name}-{number}"
+        else:
+            return folder
+
+
+def _has_all(folder: Path, data: list[bytes]) -> bool:
+    """Whether the folder holds just these contents."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    there = list(folder.iterdir())
+    if not all(stat.S_ISREG(path.lstat().st_mode) for path in there):
+        return False
+    sizes = sorted(path.stat().st_size for path in there)
+    return sizes == sorted(map(len, set(data))) and {path.read_bytes() for path in there} == set(data)
+
+
 def _write(directory: Path, name: str, data: bytes) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path, number = directory / file_name(name), 1

@@ -1,0 +1,233 @@
+"""Carrying a batch out: lines are handed over, results written as they come, and none is asked twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import typer
+
+from spacedock.cli import preflight
+from spacedock.cli.batching import checkpoint
+from spacedock.cli.batching.plan import check_inputs
+from spacedock.cli.batching.progress import BatchProgress
+from spacedock.cli.batching.results_file import LineName, Row, read_rows, sync, tidy, write_line
+from spacedock.cli.exit_codes import INTERRUPTED
+from spacedock.cli.host_faults import Guard, call_off
+from spacedock.cli.output.deliver import forget, say_files_left
+from spacedock.cli.output.text import save_apart, say
+from spacedock.client import Client, prepare
+from spacedock.errors import BadRequestError, JobNotFoundError, QueueFullError, ResultDeletedError
+from spacedock.files import Payload, set_apart
+from spacedock.request import JobRequest
+from spacedock.result import JobResult
+from spacedock.submission import job_id_of
+
+_CHUNK = 250
+_CHUNK_BYTES = 2**24
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch on its way: its requests and what they are known by, by line, and where its results go."""
+
+    source: str
+    requests: dict[int, JobRequest]
+    names: dict[int, LineName]
+    repository: Payload | None
+    output: Path | None = None
+    output_dir: Path | None = None
+    keep: bool = False
+    guard: Guard = field(default_factory=lambda: Guard(allowed=False))
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def rows(self) -> dict[int, Row]:
+        """What the results file holds of its lines."""
+        rows = read_rows(self.output) if self.output else {}
+        return {number: rows[name.identity] for number, name in self.names.items() if name.identity in rows}
+
+    def left(self, rows: Mapping[int, Row]) -> dict[int, JobRequest]:
+        """The lines that nobody has answered yet."""
+        return {n: request for n, request in self.requests.items() if n not in rows or not rows[n].succeeded}
+
+
+async def run_batch(url: str | None, made: Batch, identity: str) -> BatchProgress:
+    """Ask the lines that nobody has answered yet, and write what they come to."""
+    rows = made.rows()
+    left = made.left(rows)
+    with BatchProgress(len(made.requests), rows.values()) as meter:
+        if not left:
+            _tidy(made)
+            return meter
+        async with Client(url) as client:
+            await preflight.check(client, {request.space for request in left.values() if request.space})
+            book = checkpoint.Checkpoint(checkpoint.state_dir(os.environ), identity)
+            await check_inputs(client, made.source, left, made.repository)
+            await _forget_written(client, made, rows, book)
+            # Opened before anything is submitted: a place that takes no results is told while it is cheap.
+            with _opened(made.output) as file:
+                await _carry_out(client, made, left, rows, book, meter, file)
+            book.finish()
+            _tidy(made)
+        return meter
+
+
+def _tidy(made: Batch) -> None:
+    if made.output is not None:
+        tidy(made.output, made.names)
+
+
+async def _carry_out(
+    client: Client,
+    made: Batch,
+    left: dict[int, JobRequest],
+    rows: Mapping[int, Row],
+    book: checkpoint.Checkpoint,
+    meter: BatchProgress,
+    file: TextIO,
+) -> None:
+    try:
+        full = await _submit(client, made, left, rows, book, meter)
+        await _collect(client, made, book, meter, file)
+    except asyncio.CancelledError:
+        meter.close()
+        say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
+        raise typer.Exit(INTERRUPTED) from None
+    if full is not None:
+        raise full
+
+
+async def _submit(
+    client: Client,
+    made: Batch,
+    left: dict[int, JobRequest],
+    rows: Mapping[int, Row],
+    book: checkpoint.Checkpoint,
+    meter: BatchProgress,
+) -> QueueFullError | None:
+    """Hand over the lines in order, as far as the queue has room; files go just before their jobs."""
+    for chunk in _chunks(left):
+        keys = [book.key(made.names[n].identity, rows[n].job_id if n in rows else "") for n in chunk]
+        requests = [
+            left[n].model_copy(update={"idempotency_key": key}) for n, key in zip(chunk, keys, strict=True)
+        ]
+        try:
+            if made.repository is not None:
+                await client.store([made.repository])
+            for number in chunk:
+                if files := made.names[number].files:
+                    await client.store(_payloads(files, left[number]))
+            ids = await client.submit_many(requests)
+        except QueueFullError as error:
+            made.numbers.update(await _handed_over_before(client, dict(zip(chunk, requests, strict=True))))
+            say(f"{len(made.numbers)} of {len(left)} lines are handed over; then the queue's memory was full")
+            return error
+        made.numbers.update(zip(ids, chunk, strict=True))
+        meter.submitted(len(chunk))
+    return None
+
+
+def _chunks(left: dict[int, JobRequest]) -> Iterator[list[int]]:
+    """The lines' numbers, few enough at once that their files, which go ahead of their jobs, are not much."""
+    chunk: list[int] = []
+    size = 0
+    for number, request in left.items():
+        chunk.append(number)
+        size += sum(ref.size for ref in request.files)
+        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+async def _handed_over_before(client: Client, requests: dict[int, JobRequest]) -> dict[str, int]:
+    """Those of the lines whose jobs an earlier run submitted."""
+    found = {}
+    for number, request in requests.items():
+        with suppress(JobNotFoundError):
+            found[(await client.status(job_id_of(request))).id] = number
+    return found
+
+
+def _payloads(files: tuple[str, ...], request: JobRequest) -> Sequence[Payload]:
+    """A line's files as its request names them."""
+    _, payloads = prepare("", files, None, {})
+    vault = request.files[0].vault
+    return set_apart(payloads, vault) if vault else payloads
+
+
+async def _forget_written(
+    client: Client, made: Batch, rows: Mapping[int, Row], book: checkpoint.Checkpoint
+) -> None:
+    """Delete the private jobs whose lines an earlier run wrote, but had no time to delete."""
+    written = [row.job_id for n, row in rows.items() if row.succeeded and made.requests[n].privacy]
+    if not book.resumed or made.keep:
+        return
+    for start in range(0, len(written), _CHUNK):
+        await client.forget(*written[start : start + _CHUNK])
+
+
+async def _collect(
+    client: Client, made: Batch, book: checkpoint.Checkpoint, meter: BatchProgress, file: TextIO
+) -> None:
+    try:
+        async for result in client.results(list(made.numbers), keep=True):
+            number = made.numbers[result.id]
+            if await _withheld(client, made, book, result):
+                continue
+            name, saved = made.names[number], []
+            if made.output_dir is not None:
+                saved = await save_apart(client, result.output.files, made.output_dir, name.folder)
+            write_line(file, name, made.requests[number], result, saved)
+            meter.add(name, result)
+            if result.privacy and not made.keep:
+                await _let_go(client, made, file, result)
+    except ResultDeletedError as error:
+        lost = ", ".join(str(number) for number in sorted(made.numbers[job_id] for job_id in error.job_ids))
+        say(f"lines {lost}: somebody else read and so deleted their results. The same command asks again.")
+        meter.lose(len(error.job_ids))
+    sync(file)
+
+
+async def _withheld(client: Client, made: Batch, book: checkpoint.Checkpoint, result: JobResult) -> bool:
+    """Whether the result stays out, because its host starts no Space; the first one calls the batch off."""
+    was_stopped = made.guard.stopped
+    withheld = made.guard.withholds(result)
+    if withheld and not was_stopped:
+        # Before anything is cancelled: the next run asks by new jobs, whatever becomes of this one.
+        book.finish()
+        await call_off(client, list(made.numbers))
+    return withheld
+
+
+async def _let_go(client: Client, made: Batch, file: TextIO, result: JobResult) -> None:
+    """Delete a private job whose line is written, unless its files are still only with us."""
+    if result.output.files and made.output_dir is None:
+        say_files_left(result)
+        return
+    # What is deleted here cannot be had again.
+    sync(file)
+    await forget(client, result.id)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        opened = output.open("a", encoding="utf-8")
+    except OSError as error:
+        raise BadRequestError(
+            f"{output} cannot take results: {error.strerror}. Choose another -o."
+        ) from error
+    with opened as file:
+        yield file
