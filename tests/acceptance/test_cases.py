@@ -1,8 +1,9 @@
 """Spaces and batches of strangers, by the command line: each is answered, or refused with the remedy.
 
 The inputs are in `tests/cases/KIND/NAME`, and what is right in `tests/cases/expected_*.yaml`: `case`
-(KIND/NAME), `args` after `spacedock`, where `{case}` is the input's path, `exit`, and `answer` or `refusal`:
-regular expressions found in standard output and standard error. `slow: true`: only in `make test-full`.
+(KIND/NAME), `args` after `spacedock run`, for a batch after `spacedock batch` (there `{case}` is the input),
+`exit`, and `answer` or `refusal`: regular expressions found in standard output and standard error.
+`slow: true`: only in `make test-full`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import yaml
 from tests.acceptance.running import Daemon
 
 CASES = Path(__file__).parent.parent / "cases"
+SECONDS = 400
 
 
 def rows() -> list[dict[str, Any]]:
@@ -29,8 +31,13 @@ def test_a_case_is_answered_or_refused_as_it_should(
 ) -> None:
     if row.get("slow") and not pytestconfig.getoption("--all-versions"):
         pytest.skip("builds for long: make test-full")
-    arguments = [str(argument).replace("{case}", str(CASES / row["case"])) for argument in row["args"]]
-    ran = daemon.spacedock(*arguments, stdin=row.get("stdin", ""))
+    case = CASES / row["case"]
+    arguments = [str(argument).replace("{case}", str(case)) for argument in row["args"]]
+    if row["case"].startswith("batch/"):
+        ran = daemon.spacedock("batch", *arguments, stdin=row.get("stdin", ""))
+    else:
+        ran = daemon.spacedock("run", *arguments, "--space", case, "--no-fallback", limit=SECONDS)
     assert ran.code == row["exit"], f"{ran.out}\n{ran.err}"
     for pattern, said in ((row.get("answer"), ran.out), (row.get("refusal"), ran.err)):
-        assert pattern is None or re.search(pattern, said, re.DOTALL), f"{pattern}\n{ran.out}\n{ran.err}"
+        found = pattern is None or re.search(pattern, said, re.DOTALL | re.MULTILINE)
+        assert found, f"{pattern}\n{ran.out}\n{ran.err}"
