@@ -13,6 +13,9 @@ from spacedock_worker.adapters.binding.errors import CannotFillError
 MAX_TABLE = 8 * 2**20
 """Bytes of a table that is read: that takes about 200 ms, so `weighed` reads large ones in a thread."""
 
+# A cell may be as long as a table; Python's own limit is 128 KiB.
+csv.field_size_limit(max(MAX_TABLE, csv.field_size_limit()))
+
 
 def table_of(given: Any, default: Any = None) -> dict[str, Any]:
     """`given` as {"headers", "data"}; `default` is the page's own table, whose headers serve where they fit.
