@@ -19,7 +19,7 @@ def json_lines(source: str, text: str, labels: Collection[str]) -> list[BatchLin
 def array_lines(
     source: str, text: str, labels: Collection[str], *, whole: bool = False
 ) -> list[BatchLine] | None:
-    """Read a JSON array, numbered by its items; None where the text is none, but may have JSON lines.
+    """Read a JSON array, numbered by its items; None if the text is no array, but may have JSON lines.
 
     With `whole` a single object over many lines will do, too. Raises BadLinesError.
     """

@@ -42,7 +42,7 @@ def looks_like_table(text: str) -> bool:
 def table_lines(source: str, text: str, labels: Collection[str], *, tabs: bool = False) -> list[BatchLine]:
     """Read each row: its columns are a request's fields, `file`, labels, or else inputs by their names.
 
-    Labels are `id`, columns without a name, and those in `labels`; an empty cell is none. Raises
+    Labels are `id`, columns without a name, and those in `labels`; an empty cell is left out. Raises
     BadLinesError.
     """
     # A longer cell is told as a prompt that is too long, with its line.

@@ -96,7 +96,7 @@ def _widened(row: Sequence[Any], width: int) -> list[Any]:
 
 
 def _typed(rows: list[list[Any]]) -> list[list[Any]]:
-    """Columns whose every cell is a number, as numbers; an empty cell is none."""
+    """Columns whose every cell is a number, as numbers; an empty cell becomes None."""
     columns = [
         [_number(cell) for cell in column] if all(_is_number(c) or not c for c in column) else list(column)
         for column in zip(*rows, strict=True)

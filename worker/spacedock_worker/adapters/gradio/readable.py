@@ -11,7 +11,7 @@ _MOST_OPTIONS = 50
 
 
 def table_text(value: object) -> str | None:
-    """A Dataframe's value as CSV; None where it is none."""
+    """A Dataframe's value as CSV; or None if it is not one."""
     match value:
         case {"headers": list(headers), "data": list(rows)} if all(isinstance(row, list) for row in rows):
             text = io.StringIO()
@@ -34,7 +34,7 @@ def plot_file(component: str, value: object) -> tuple[str, bytes] | None:
 
 
 def marked_text(value: object) -> str | None:
-    """A HighlightedText as "Ada [person] sings"; None where it is none."""
+    """A HighlightedText as "Ada [person] sings"; or None if it is not one."""
     parts = []
     for item in value if isinstance(value, list) else [None]:
         match item:
@@ -46,7 +46,7 @@ def marked_text(value: object) -> str | None:
 
 
 def spoken_text(value: object) -> str | None:
-    """A Dialogue as a line for each turn; None where it is none."""
+    """A Dialogue as a line for each turn; or None if it is not one."""
     lines = []
     for turn in value if isinstance(value, list) else [None]:
         match turn:
@@ -58,7 +58,7 @@ def spoken_text(value: object) -> str | None:
 
 
 def message_text(value: object) -> str | None:
-    """One message of a chat with the options that it offers; None where it is none."""
+    """One message of a chat with the options that it offers; or None if it is not one."""
     if not isinstance(value, dict) or "role" not in value or "content" not in value:
         return None
     content = value["content"]
