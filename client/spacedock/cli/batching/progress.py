@@ -1,13 +1,14 @@
-"""How a batch goes: a progress bar on a terminal, and the summary at its end."""
+"""How a batch goes: a bar on a terminal, else a line from time to time; and the summary at its end."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -23,9 +24,23 @@ from rich.text import Text
 
 from spacedock.cli.batching.results_file import LineName, Row
 from spacedock.cli.output.text import say
+from spacedock.cli.output.units import age
 from spacedock.result import JobResult
 
 _MOST_REASONS, _MOST_NAMES, _LONGEST_REASON = 10, 20, 300
+_LEAST_PAUSE, _PAUSE_SHARE = 10.0, 10
+"""A line of progress comes after 10 s, then whenever a tenth of the time so far has passed, 10 s at least."""
+
+
+class Timer(Protocol):
+    """What calls off a line that is to come."""
+
+    def cancel(self) -> None:
+        """Call it off."""
+        ...
+
+
+Later = Callable[[float, Callable[[], None]], Timer]
 
 
 class _RateColumn(ProgressColumn):
@@ -35,10 +50,35 @@ class _RateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
+class ProgressLines:
+    """Says a line from time to time: a log is no place for a bar. In 10 hours these are some 75 lines."""
+
+    def __init__(self, line: Callable[[], str], later: Later | None = None) -> None:
+        self._line, self._later = line, later
+        self._passed = 0.0
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Say the first line in a while."""
+        later = self._later or asyncio.get_running_loop().call_later
+        pause = max(_LEAST_PAUSE, self._passed / _PAUSE_SHARE)
+        self._passed += pause
+        self._timer = later(pause, self._say)
+
+    def stop(self) -> None:
+        """Say no more; twice is safe."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _say(self) -> None:
+        say(self._line())
+        self.start()
+
+
 class BatchProgress:
     """Counts results; `before` are those of an earlier run, of which the failed ones are asked again."""
 
-    def __init__(self, total: int, before: Iterable[Row] = ()) -> None:
+    def __init__(self, total: int, before: Iterable[Row] = (), later: Later | None = None) -> None:
         rows = list(before)
         self.total, self.already = total, sum(row.succeeded for row in rows)
         self._failed_before = len(rows) - self.already
@@ -58,9 +98,12 @@ class BatchProgress:
             disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("submitting", total=total, completed=self.already)
+        self._lines = None if console.is_terminal else ProgressLines(self._line, later)
 
     def __enter__(self) -> Self:
         self._progress.start()
+        if self._lines is not None:
+            self._lines.start()
         return self
 
     def __exit__(
@@ -69,8 +112,10 @@ class BatchProgress:
         self.close()
 
     def close(self) -> None:
-        """Take the bar down; twice is safe."""
+        """Take the bar down, and say no more lines; twice is safe."""
         self._progress.stop()
+        if self._lines is not None:
+            self._lines.stop()
 
     def submitted(self, count: int) -> None:
         """Note that `count` more lines were handed over."""
@@ -87,6 +132,13 @@ class BatchProgress:
             self._by[f"{result.answered_by.name} ({result.answered_by.tier.value})"] += 1
         failed = f", {self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, description=f"running{failed}")
+
+    def _line(self) -> str:
+        """How far the batch is, in one line."""
+        seconds = monotonic() - self._started
+        failed = f", {self.failed} failed" if self.failed else ""
+        left = f", about {age(seconds * self.left / self.came)} left" if self.came else ""
+        return f"{self.total - self.left} of {self.total} lines done{failed}, after {age(seconds)}{left}"
 
     @property
     def left(self) -> int:

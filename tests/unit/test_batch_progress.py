@@ -1,0 +1,77 @@
+"""What a batch tells while it runs where no terminal is: a line from time to time, never too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from spacedock.cli.batching.progress import BatchProgress, ProgressLines
+from spacedock.cli.batching.results_file import LineName
+from spacedock.result import JobResult
+from spacedock.states import JobState
+
+
+class Clock:
+    """Stands in for the event loop's timers: time passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._due: tuple[float, Callable[[], None]] | None = None
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Clock:
+        self._due = (self.now + seconds, call)
+        return self
+
+    def cancel(self) -> None:
+        self._due = None
+
+    def until(self, when: float) -> None:
+        while self._due is not None and self._due[0] <= when:
+            self.now, call = self._due
+            call()
+        self.now = when
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_short_batch_says_nothing_on_its_way(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with BatchProgress(3, later=clock.later):
+        clock.until(9)
+    clock.until(100)
+    assert said(capsys) == []
+
+
+def test_a_batch_that_waits_for_its_first_answer_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with BatchProgress(40, later=clock.later):
+        clock.until(10)
+    assert said(capsys) == ["0 of 40 lines done, after 0 s"]
+
+
+def test_a_line_tells_what_is_done_what_failed_and_about_how_long_it_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    with BatchProgress(4, later=clock.later) as progress:
+        progress.add(LineName(1, "one", (), None), JobResult(id="a", state=JobState.SUCCEEDED))
+        progress.add(LineName(2, "two", (), None), JobResult(id="b", state=JobState.FAILED))
+        clock.until(10)
+    assert said(capsys) == ["2 of 4 lines done, 1 failed, after 0 s, about 0 s left"]
+
+
+def test_a_day_long_batch_says_under_a_hundred_lines() -> None:
+    clock = Clock()
+    lines: list[float] = []
+
+    def line() -> str:
+        lines.append(clock.now)
+        return ""
+
+    ProgressLines(line, clock.later).start()
+    clock.until(24 * 3600)
+    assert lines[:3] == [10, 20, 30]
+    assert 50 < len(lines) < 100
