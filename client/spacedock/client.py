@@ -36,8 +36,9 @@ class Client:
     """Submits jobs and brings back their results.
 
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
-    `unix://`); without one, SPACEDOCK_REDIS_URL or this machine's own daemon. Every method raises
-    NotConnectedError where Redis cannot be reached, RefusedError where it will not serve this client.
+    `unix://`); without one, the variables, the configuration file or this machine's own daemon tell it
+    (docs/configuration.md). Every method raises NotConnectedError where Redis cannot be reached,
+    RefusedError where it will not serve this client.
     """
 
     def __init__(self, url: str | None = None) -> None:

@@ -43,10 +43,12 @@ class NotConnectedError(SpacedockError):
 
     def __init__(self, url: str, why: str) -> None:
         self.url, self.why = url, why
-        super().__init__(
-            f"no Spacedock at {url} ({why}). Start it with `spacedockd`, "
-            "or name its Redis with --redis or SPACEDOCK_REDIS_URL."
-        )
+        name = "name its Redis with --redis or SPACEDOCK_REDIS_URL."
+        if url.startswith("unix:"):
+            super().__init__(f"no Spacedock at {url} ({why}). Start it with `spacedockd`, or {name}")
+        else:
+            # A daemon starts no Redis there.
+            super().__init__(f"no Redis answers at {url} ({why}). Start that server, or {name}")
 
 
 class RefusedError(SpacedockError):

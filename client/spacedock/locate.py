@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from spacedock import configuration
+from spacedock.configuration import ConfigError
 
 SYSTEM_RUNTIME = Path("/run/spacedock")
 SOCKET = "redis.sock"
@@ -12,8 +17,8 @@ RUNTIME_VARIABLE = "SPACEDOCK_RUNTIME_DIR"
 
 
 def runtime_dir(env: Mapping[str, str], uid: int) -> Path:
-    """The directory of this user's sockets: the variable's or systemd's, else root's own, else XDG's."""
-    if given := env.get(RUNTIME_VARIABLE) or env.get("RUNTIME_DIRECTORY"):
+    """The directory of this user's sockets, where none is configured: systemd's, root's own, or XDG's."""
+    if given := env.get("RUNTIME_DIRECTORY"):
         return Path(given)
     if uid == 0:
         return SYSTEM_RUNTIME
@@ -23,14 +28,46 @@ def runtime_dir(env: Mapping[str, str], uid: int) -> Path:
 
 
 def default_url(env: Mapping[str, str], uid: int) -> str:
-    """The Redis to use when none is named: the variable's, else this user's daemon, else the system's."""
+    """The Redis to use when none is named: that of the daemon with this environment, else the system's.
+
+    A variable goes before the configuration file, as it does for the daemon. Raises ConfigError where the
+    file cannot be read.
+    """
     if url := env.get(URL_VARIABLE):
         return url
-    own = runtime_dir(env, uid) / SOCKET
-    system = SYSTEM_RUNTIME / SOCKET
-    return socket_url(own if own.exists() or not system.exists() else system)
+    own = configuration.fields_of(None, env, uid)
+    if url := _text(own, "redis_url"):
+        return url
+    if named := env.get(RUNTIME_VARIABLE) or _text(own, "runtime_dir"):
+        return socket_url(Path(named).absolute() / SOCKET)
+    socket = runtime_dir(env, uid) / SOCKET
+    if socket.exists():
+        return socket_url(socket)
+    return _of_the_system() or socket_url(socket)
 
 
 def socket_url(path: Path) -> str:
     """The URL of a Redis on a unix socket."""
     return f"unix://{path}"
+
+
+def _of_the_system() -> str | None:
+    """The Redis of the system's daemon, as far as this user can see that there is one."""
+    fields: dict[str, Any] = {}
+    with suppress(ConfigError, OSError):
+        # It may be for root alone; what is wrong in it is not this user's to mend.
+        fields = configuration.read(configuration.SYSTEM_FILE) or {}
+        if url := _text(fields, "redis_url"):
+            return url
+    with suppress(ConfigError, OSError):
+        socket = Path(_text(fields, "runtime_dir") or SYSTEM_RUNTIME) / SOCKET
+        return socket_url(socket) if socket.exists() else None
+    return None
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str | None:
+    """A value of the configuration that is a text; None where it is not given."""
+    value = fields.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"the configuration is wrong: {key}: not a text")
+    return value or None

@@ -12,7 +12,6 @@ from pathlib import Path
 from spacedock.errors import SpacedockError
 
 SYSTEM_STATE = Path("/var/lib/spacedock")
-SYSTEM_CONFIG = Path("/etc/spacedock/spacedockd.yaml")
 
 
 class AlreadyRunningError(SpacedockError):
@@ -34,14 +33,6 @@ def default_state_dir(env: Mapping[str, str], uid: int) -> Path:
         return SYSTEM_STATE
     home = Path(env.get("HOME") or "/")
     return Path(env.get("XDG_STATE_HOME") or home / ".local/state") / "spacedock"
-
-
-def default_config(env: Mapping[str, str], uid: int) -> Path:
-    """The configuration file that is read where none is named: the system's for root and under systemd."""
-    if uid == 0 or "STATE_DIRECTORY" in env:
-        return SYSTEM_CONFIG
-    home = Path(env.get("HOME") or "/")
-    return Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "spacedock/spacedockd.yaml"
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spacedock.errors import SpacedockError
+from spacedock import configuration
+from spacedock.configuration import ConfigError
 from spacedock.locate import SOCKET, runtime_dir, socket_url
 from spacedock.wire import describe
 from spacedock_worker.containers import ContainerSettings
@@ -22,12 +23,8 @@ from spacedockd.model.job import SmolLMSettings
 from spacedockd.valkey import share_of_host
 
 PREFIX = "SPACEDOCK_"
-_NOT_SETTINGS = frozenset({"SPACEDOCK_CONFIG"})
+_NOT_SETTINGS = frozenset({configuration.VARIABLE})
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
-
-
-class ConfigError(SpacedockError):
-    """The configuration cannot be used; the message names the file or variable, the key and what is wrong."""
 
 
 class DaemonSettings(BaseModel):
@@ -103,8 +100,7 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
 
     Raises ConfigError. A file that is named must exist; the default one need not.
     """
-    path = config or (Path(named) if (named := env.get("SPACEDOCK_CONFIG")) else None)
-    fields = _from_file(path or paths.default_config(env, uid), must_exist=path is not None)
+    fields = configuration.fields_of(config, env, uid)
     _merge(fields, _from_environment(env))
     _merge(fields, options)
     # An empty value is none given: in a file, a key whose lines are all commented out.
@@ -114,7 +110,7 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
         fields["redis_url"] = url
     state_dir = _directory(fields, "state_dir", paths.default_state_dir(env, uid))
     runtime = _directory(fields, "runtime_dir", runtime_dir(env, uid))
-    if fields.get("redis_url") == socket_url(runtime / SOCKET):
+    if _is_socket(fields.get("redis_url"), runtime / SOCKET):
         # What clients are told of this daemon's own queue: nobody else would start it.
         del fields["redis_url"]
     paths.make_private(state_dir)
@@ -127,20 +123,6 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
         return DaemonSettings.model_validate(fields)
     except ValidationError as error:
         raise ConfigError(f"the configuration is wrong: {describe(error)}") from error
-
-
-def _from_file(path: Path, must_exist: bool) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if must_exist:
-            raise ConfigError(f"{path}: there is no such configuration file") from None
-        return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    if document is not None and not isinstance(document, dict):
-        raise ConfigError(f"{path} is not a configuration: it has no keys")
-    return document or {}
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
@@ -190,6 +172,12 @@ def _directory(fields: dict[str, Any], name: str, default: Path) -> Path:
         raise ConfigError(f"'{name}' is not a path")
     fields[name] = Path(given).absolute()
     return Path(given).absolute()
+
+
+def _is_socket(url: Any, socket: Path) -> bool:
+    """Whether the address is that of this unix socket, however its path is written."""
+    named = str(url).strip().removeprefix("unix://")
+    return named.startswith("/") and Path(named).resolve() == socket.resolve()
 
 
 def _section(fields: dict[str, Any], name: str) -> dict[str, Any]:

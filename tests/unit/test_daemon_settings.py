@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
-from spacedockd.settings import ConfigError, DaemonSettings, load
+from spacedockd.settings import DaemonSettings, load
 from spacedockd.worker_process import as_line
 
 USER = 1000
@@ -186,10 +187,20 @@ def test_the_logins_of_the_machine_are_used(env: dict[str, str], tmp_path: Path)
     assert (images.docker_config, images.hub_token) == (Path("/etc/docker"), "hf_other")
 
 
-def test_the_address_of_its_own_queue_is_no_queue_of_others(env: dict[str, str], tmp_path: Path) -> None:
-    own = {"SPACEDOCK_REDIS_URL": f"unix://{tmp_path / 'run' / 'redis.sock'}"}
-    assert loaded({**env, **own}).redis_url is None
-    assert loaded({**env, "SPACEDOCK_REDIS_URL": "unix:///other.sock"}).redis_url == "unix:///other.sock"
+@pytest.mark.parametrize("written", ["run/redis.sock", "run//redis.sock", "run/../run/redis.sock", "link"])
+def test_the_address_of_its_own_queue_is_no_queue_of_others(
+    env: dict[str, str], config: Path, tmp_path: Path, written: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "run/redis.sock")
+    own = f"unix://{tmp_path}/{written}"
+    assert loaded({**env, "SPACEDOCK_REDIS_URL": own}).redis_url is None
+    assert loaded(env, config, f"redis_url: {own}").redis_url is None
+    assert loaded(env, redis_url=own).redis_url is None
+
+
+@pytest.mark.parametrize("url", ["unix:///other.sock", "redis://h/redis.sock"])
+def test_another_address_is_the_queue_that_it_joins(env: dict[str, str], url: str) -> None:
+    assert loaded({**env, "SPACEDOCK_REDIS_URL": url}).redis_url == url
 
 
 def test_a_redis_url_may_come_as_a_credential(env: dict[str, str], tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spacedock import locate
+from spacedock import configuration, locate
+from spacedock.configuration import ConfigError
 from spacedock.connection import connect, redacted, told_as_ours
 from spacedock.errors import BadRequestError, NotConnectedError
 
@@ -16,7 +17,6 @@ USER, ROOT = 1000, 0
 @pytest.mark.parametrize(
     ("env", "uid", "expected"),
     [
-        ({"SPACEDOCK_RUNTIME_DIR": "/run/y", "RUNTIME_DIRECTORY": "/run/x"}, ROOT, "/run/y"),
         ({"RUNTIME_DIRECTORY": "/run/x", "XDG_RUNTIME_DIR": "/run/user/0"}, ROOT, "/run/x"),
         ({"XDG_RUNTIME_DIR": "/run/user/0"}, ROOT, "/run/spacedock"),
         ({"XDG_RUNTIME_DIR": "/run/user/1000", "HOME": "/home/u"}, USER, "/run/user/1000/spacedock"),
@@ -34,29 +34,118 @@ def test_the_variable_goes_before_everything(tmp_path: Path) -> None:
     assert locate.default_url(env, USER) == "redis://h"
 
 
-def test_an_empty_variable_is_none() -> None:
+def test_an_empty_variable_is_none(system: Path) -> None:
     env = {"SPACEDOCK_REDIS_URL": "", "RUNTIME_DIRECTORY": "/run/x"}
     assert locate.default_url(env, USER) == "unix:///run/x/redis.sock"
 
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The socket of the system's daemon, if it is made; what this machine has is out of sight."""
     monkeypatch.setattr(locate, "SYSTEM_RUNTIME", tmp_path / "system")
-    (tmp_path / "system").mkdir()
-    (tmp_path / "own/spacedock").mkdir(parents=True)
+    monkeypatch.setattr(configuration, "SYSTEM_FILE", tmp_path / "etc/spacedockd.yaml")
+    for folder in ("system", "etc", "own/spacedock", "home/.config/spacedock"):
+        (tmp_path / folder).mkdir(parents=True)
     return tmp_path / "system/redis.sock"
 
 
-def test_the_systems_daemon_is_used_where_the_user_runs_none(system: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def env(system: Path, tmp_path: Path) -> dict[str, str]:
+    return {"XDG_RUNTIME_DIR": str(tmp_path / "own"), "HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def own_file(tmp_path: Path) -> Path:
+    return tmp_path / "home/.config/spacedock/spacedockd.yaml"
+
+
+@pytest.fixture
+def system_file(tmp_path: Path) -> Path:
+    return tmp_path / "etc/spacedockd.yaml"
+
+
+def test_the_systems_daemon_is_used_where_the_user_runs_none(system: Path, env: dict[str, str]) -> None:
     system.touch()
-    assert locate.default_url({"XDG_RUNTIME_DIR": str(tmp_path / "own")}, USER) == f"unix://{system}"
+    assert locate.default_url(env, USER) == f"unix://{system}"
 
 
-def test_the_users_own_daemon_goes_before_the_systems(system: Path, tmp_path: Path) -> None:
+def test_the_users_own_daemon_goes_before_the_systems(
+    system: Path, env: dict[str, str], tmp_path: Path
+) -> None:
     system.touch()
     own = tmp_path / "own/spacedock/redis.sock"
     own.touch()
-    assert locate.default_url({"XDG_RUNTIME_DIR": str(tmp_path / "own")}, USER) == f"unix://{own}"
+    assert locate.default_url(env, USER) == f"unix://{own}"
+
+
+def test_a_runtime_directory_that_is_named_is_the_only_one(system: Path, env: dict[str, str]) -> None:
+    system.touch()
+    env["SPACEDOCK_RUNTIME_DIR"] = "/run/named"
+    assert locate.default_url(env, USER) == "unix:///run/named/redis.sock"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("redis_url: redis://queue:1/0", "redis://queue:1/0"),
+        ("runtime_dir: /run/configured", "unix:///run/configured/redis.sock"),
+        ("redis_url: redis://queue:1/0\nruntime_dir: /run/configured", "redis://queue:1/0"),
+        ("redis_url:\nruntime_dir: /run/configured", "unix:///run/configured/redis.sock"),
+    ],
+)
+def test_the_configuration_file_names_the_queue(
+    env: dict[str, str], own_file: Path, text: str, expected: str
+) -> None:
+    own_file.write_text(text)
+    assert locate.default_url(env, USER) == expected
+
+
+def test_a_variable_goes_before_the_file(env: dict[str, str], own_file: Path) -> None:
+    own_file.write_text("runtime_dir: /run/configured")
+    assert locate.default_url({**env, "SPACEDOCK_RUNTIME_DIR": "/run/y"}, USER) == "unix:///run/y/redis.sock"
+    assert locate.default_url({**env, "SPACEDOCK_REDIS_URL": "redis://h"}, USER) == "redis://h"
+
+
+def test_the_variables_file_goes_before_the_default_one(
+    env: dict[str, str], own_file: Path, tmp_path: Path
+) -> None:
+    own_file.write_text("redis_url: redis://own")
+    (tmp_path / "named.yaml").write_text("redis_url: redis://named")
+    assert locate.default_url({**env, "SPACEDOCK_CONFIG": f"{tmp_path}/named.yaml"}, USER) == "redis://named"
+
+
+@pytest.mark.parametrize("uid", [USER, ROOT])
+def test_the_systems_file_names_the_systems_queue(env: dict[str, str], system_file: Path, uid: int) -> None:
+    system_file.write_text("redis_url: redis://system")
+    assert locate.default_url(env, uid) == "redis://system"
+
+
+def test_the_systems_file_names_its_runtime_directory(
+    env: dict[str, str], system_file: Path, tmp_path: Path
+) -> None:
+    system_file.write_text(f"runtime_dir: {tmp_path}")
+    (tmp_path / "redis.sock").touch()
+    assert locate.default_url(env, USER) == f"unix://{tmp_path}/redis.sock"
+
+
+def test_a_file_of_the_system_that_is_of_no_use_is_nobodys_trouble(
+    system: Path, env: dict[str, str], system_file: Path
+) -> None:
+    system_file.mkdir()
+    system.touch()
+    assert locate.default_url(env, USER) == f"unix://{system}"
+
+
+@pytest.mark.parametrize("text", ["- a list", "redis_url: [1]", "redis_url: {a", "runtime_dir: 7"])
+def test_a_file_that_is_wrong_is_told(env: dict[str, str], own_file: Path, text: str) -> None:
+    own_file.write_text(text)
+    with pytest.raises(ConfigError, match=r"configuration|cannot be read"):
+        locate.default_url(env, USER)
+
+
+def test_a_file_that_is_named_must_exist(env: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"/none\.yaml: there is no such configuration file"):
+        locate.default_url({**env, "SPACEDOCK_CONFIG": "/none.yaml"}, USER)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +178,9 @@ async def test_a_server_that_is_not_there_is_told_with_what_to_do(tmp_path: Path
     async with connect(url) as redis:
         with pytest.raises(NotConnectedError, match="Start it with `spacedockd`"), told_as_ours(url):
             await redis.ping()
+
+
+def test_a_redis_elsewhere_that_is_not_there_is_not_started_by_a_daemon() -> None:
+    said = str(NotConnectedError("redis://h:6379", "Connection refused"))
+    assert said.startswith("no Redis answers at redis://h:6379 (Connection refused). Start that server, ")
+    assert "spacedockd" not in said
