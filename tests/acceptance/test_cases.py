@@ -1,8 +1,9 @@
 """Spaces and batches of strangers, by the command line: each is answered, or refused with the remedy.
 
 The inputs are in `tests/cases/KIND/NAME`, and what is right in `tests/cases/expected_*.yaml`: `case`
-(KIND/NAME), `args` after `spacedock run`, for a batch after `spacedock batch` (there `{case}` is the input),
-`exit`, and `answer` or `refusal`: regular expressions found in standard output and standard error.
+(KIND/NAME), `args` after `spacedock run`, for a batch after `spacedock batch` (there `{case}` is the input);
+`add`, options with which the Space is added to the registry first; `exit`, and `answer` or `refusal`:
+regular expressions found in standard output and standard error.
 `slow: true`: only in `make test-full`.
 """
 
@@ -25,6 +26,13 @@ def rows() -> list[dict[str, Any]]:
     return [row for table in tables for row in yaml.safe_load(table.read_text())]
 
 
+def added(daemon: Daemon, case: Path, options: list[str]) -> str:
+    """The name of a case's Space in the registry, there with these options."""
+    ran = daemon.spacedock("spaces", "add", case.name, "--dir", case, *options)
+    assert ran.code == 0, ran.err
+    return case.name
+
+
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["case"])
 def test_a_case_is_answered_or_refused_as_it_should(
     daemon: Daemon, row: dict[str, Any], pytestconfig: pytest.Config
@@ -36,7 +44,8 @@ def test_a_case_is_answered_or_refused_as_it_should(
     if row["case"].startswith("batch/"):
         ran = daemon.spacedock("batch", *arguments, stdin=row.get("stdin", ""))
     else:
-        ran = daemon.spacedock("run", *arguments, "--space", case, "--no-fallback", limit=SECONDS)
+        space = added(daemon, case, row["add"]) if "add" in row else case
+        ran = daemon.spacedock("run", *arguments, "--space", space, "--no-fallback", limit=SECONDS)
     assert ran.code == row["exit"], f"{ran.out}\n{ran.err}"
     for pattern, said in ((row.get("answer"), ran.out), (row.get("refusal"), ran.err)):
         found = pattern is None or re.search(pattern, said, re.DOTALL | re.MULTILINE)

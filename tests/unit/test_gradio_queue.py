@@ -18,7 +18,7 @@ from spacedock_worker.adapters.gradio.sse import SseQueue, SseStream
 from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
 from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
 from spacedock_worker.adapters.http import AppHttp
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, UnexplainedError
 
 TRANSPORTS: dict[str, Callable[[AppHttp, str, int], Transport]] = {
     "ws": WebSocketQueue,
@@ -101,6 +101,7 @@ async def test_a_join_without_an_id_is_bad_output(joined: object) -> None:
 async def test_a_refusal_as_html_is_told_by_its_status() -> None:
     error = await failure(Script(joins=[Reply(b"<html>" * 1000, 500)]))
     assert str(error) == "the app refused the call (HTTP 500)"
+    assert isinstance(error, UnexplainedError)
 
 
 async def test_a_stream_that_is_refused_after_joining_is_a_crash() -> None:

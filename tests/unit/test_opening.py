@@ -123,5 +123,5 @@ async def test_gradio_whose_own_config_fails_is_no_api() -> None:
 
 
 async def test_a_page_without_a_description_is_told_of_operation() -> None:
-    with pytest.raises(StepError, match=r"operation: \{path: /predict"):
+    with pytest.raises(StepError, match=r"--operation '\{\"path\": \"/predict\""):
         await opened(PAGE, page_seconds=0.0)

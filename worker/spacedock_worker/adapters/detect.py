@@ -136,8 +136,8 @@ async def _shows_page(http: AppHttp, *, any_status: bool = False) -> bool:
 
 
 _OPERATION = (
-    "If it has a JSON API, say how to call it in its registry entry, such as `operation: {path: /predict, "
-    'body: {text: "{prompt}"}}` (docs/spaces.md, JSON APIs)'
+    "If it has a JSON API, say how to call it, such as by `spacedock spaces add NAME --dir DIR --operation "
+    '\'{"path": "/predict", "body": {"text": "{prompt}"}}\'` (docs/spaces.md, JSON APIs)'
 )
 
 

@@ -34,8 +34,8 @@ def unexplained(message: str) -> StepError:
 
 
 def crashed(message: str) -> StepError:
-    """The connection to the app broke before it answered."""
-    return StepError(Stage.CALL, ErrorKind.CRASHED, shortened(message))
+    """The connection to the app broke before it answered; the app's log may tell why."""
+    return UnexplainedError(Stage.CALL, ErrorKind.CRASHED, shortened(message))
 
 
 def too_complex(why: str) -> TooComplexError:

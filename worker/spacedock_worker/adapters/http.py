@@ -194,10 +194,10 @@ def _breaks_told() -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise crashed("the app's connection went silent: see the container's log") from error
+        raise crashed("the app's connection went silent") from error
     except (aiohttp.ClientError, OSError) as error:
         why = shortened(str(error), 200) or type(error).__name__
-        raise crashed(f"the connection to the app broke ({why}): see the container's log") from error
+        raise crashed(f"the connection to the app broke ({why})") from error
 
 
 async def read_bounded(response: aiohttp.ClientResponse, max_bytes: int, what: str) -> bytes:

@@ -97,6 +97,12 @@ class Inventory:
         finished = str((found.get("State") or {}).get("FinishedAt") or _GONE)
         return int(found.get("SizeRw") or 0), 0.0 if finished.startswith(_GONE) else _seconds(finished)
 
+    async def keeps_log(self, container: str) -> bool:
+        """Whether the engine keeps what a container says; not in privacy mode, nor of one that runs once."""
+        async with self.engine.call(Stage.START) as docker:
+            found = await docker.containers.container(container).show()
+        return bool(found["HostConfig"]["LogConfig"]["Type"] != "none")
+
     async def caches(self) -> tuple[InventoryVolume, ...]:
         """The cache volumes of this daemon's Spaces, with their sizes: that may take the engine a while."""
         rows = await volume_rows(self.engine, Stage.START, _SIZES_SECONDS)

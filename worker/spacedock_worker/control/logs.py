@@ -24,7 +24,7 @@ class LogsHandler:
         self._registry, self._inventory, self._secrets = registry, inventory, secrets
 
     async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        """The last lines by container. Raises BadRequestError where there is no container."""
+        """The last lines by container. Raises BadRequestError where there is no container, or no log."""
         name = str(call.name or "")
         wanted = call.options.get("lines")
         lines = max(1, min(wanted if isinstance(wanted, int) else 100, _MOST_LINES))
@@ -37,8 +37,12 @@ class LogsHandler:
         if not names:
             why = f"no container of '{name}' is here. A failed job's result has the last lines of its log"
             raise BadRequestError(f"{why}: `spacedock result JOB`")
+        kept = [one for one in sorted(names)[:_MOST_CONTAINERS] if await self._inventory.keeps_log(one)]
+        if not kept:
+            why = f"no log is kept of '{name}': it runs in privacy mode, or once for each job"
+            raise BadRequestError(f"{why}. `spacedock result JOB` says how a job ended")
         logs = {}
-        for one in sorted(names)[:_MOST_CONTAINERS]:
+        for one in kept:
             said = await RunningContainer(self._inventory.engine, one).words(count=lines)
             logs[one] = masked(said, secrets)
         return Reply(data={"logs": logs})

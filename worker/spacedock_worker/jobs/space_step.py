@@ -184,7 +184,7 @@ class SpaceRunner:
             try:
                 return await self._call(lease, call, request, context)
             except UnexplainedError as error:
-                raise await _from_log(lease, error, since) from error
+                raise await lease.with_log(error, since) from error
             finally:
                 context.seconds["call"], context.peak_memory = monotonic() - started, lease.peak_memory
 
@@ -214,12 +214,6 @@ async def _ask(app: Adapter, call: AppCall, request: JobRequest, context: StepCo
         context.enter(Stage.CALL, message, None if request.privacy else partial)
 
     return await app.explain(call) if request.explain else await app.call(call, on_progress)
-
-
-async def _from_log(lease: Lease[Adapter], error: StepError, since: float) -> StepError:
-    """The error with what the app has written to its log meanwhile."""
-    words = await lease.words(since)
-    return error.copy(f"{error}. Its log says:\n{words}" if words else f"{error}, and its log says nothing")
 
 
 async def _settled(lease: Lease[Adapter], calling: asyncio.Future[AppAnswer]) -> AppAnswer:

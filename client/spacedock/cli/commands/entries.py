@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,15 @@ StartTimeout = Annotated[
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint", metavar="/NAME", help="The endpoint to call, if not the best fit.")
 ]
+Operation = Annotated[
+    str | None,
+    typer.Option(
+        "--operation",
+        metavar="JSON",
+        help="How to ask an API that does not describe itself, such as "
+        '{"path": "/predict", "body": {"text": "{prompt}"}}.',
+    ),
+]
 
 
 def add(
@@ -57,6 +67,7 @@ def add(
     output_type: OutputType = None,
     port: Port = None,
     endpoint: Endpoint = None,
+    operation: Operation = None,
     memory: Memory = None,
     cpus: Cpus = None,
     gpu: Gpu = None,
@@ -72,7 +83,7 @@ def add(
     if directory is None and hub is None and image is None:
         why = f"where is the Space? Give one of --dir, --hub and --image, or change it with {_UPDATE} {name}"
         raise BadRequestError(why)
-    entry = _said(hub, image, description, category, input_type, output_type, port, endpoint)
+    entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
     entry |= _needs(memory, cpus, gpu, env, timeout, no_network=no_network)
     added = asyncio.run(_send(redis, name, entry, directory, replace=replace))
     say(f"added {name} ({added['category']}{_inferred(added)})")
@@ -89,6 +100,7 @@ def update(
     output_type: OutputType = None,
     port: Port = None,
     endpoint: Endpoint = None,
+    operation: Operation = None,
     memory: Memory = None,
     cpus: Cpus = None,
     gpu: Gpu = None,
@@ -98,7 +110,7 @@ def update(
     redis: options.Redis = None,
 ) -> None:
     """Change what is named of a Space of the registry, its code or its entry, and keep the rest."""
-    entry = _said(hub, image, description, category, input_type, output_type, port, endpoint)
+    entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
     entry |= _needs(memory, cpus, gpu, env, timeout, no_network=no_network)
     if not entry and directory is None:
         raise BadRequestError(
@@ -121,6 +133,7 @@ def _said(
     output_type: str | None,
     port: int | None,
     endpoint: str | None,
+    operation: str | None,
 ) -> dict[str, Any]:
     """The fields that say what the Space is, as far as they are given."""
     entry: dict[str, Any] = {
@@ -132,6 +145,7 @@ def _said(
         "output_type": output_type,
         "port": port,
         "endpoint": endpoint,
+        "operation": _operation(operation),
     }
     return {key: value for key, value in entry.items() if value is not None}
 
@@ -155,6 +169,14 @@ def _needs(
         "network": False if no_network else None,
     }
     return {key: value for key, value in entry.items() if value is not None}
+
+
+def _operation(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        why = f"--operation {text}: not JSON ({error})"
+        raise BadRequestError(f'{why}. Give it such as {{"path": "/predict"}}') from error
 
 
 def _gpu(text: str | None) -> Any:

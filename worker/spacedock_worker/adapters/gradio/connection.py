@@ -16,7 +16,7 @@ from spacedock_worker.adapters.gradio.adapter import GradioAdapter
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.learned import LearnedEndpoints
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, UnexplainedError
 
 READY_SECONDS = 2.0
 DESCRIBE_SECONDS = 30.0
@@ -80,10 +80,10 @@ async def check_config(http: AppHttp, limits: AnswerLimits) -> None:
         if error.status < 500:
             return
         why = (
-            f"this Space cannot be called: the app's own /config fails ({error}), so its page fails too. "
-            "See the app's log for the reason, and mend the app or its versions."
+            f"this Space cannot be called: the app's own /config fails ({error}), so its page fails too: "
+            "mend the app or its versions"
         )
-        raise StepError(Stage.READY, ErrorKind.UNSUPPORTED, why) from error
+        raise UnexplainedError(Stage.READY, ErrorKind.UNSUPPORTED, why) from error
     except (StepError, TimeoutError):
         return
 

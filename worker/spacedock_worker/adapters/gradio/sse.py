@@ -103,7 +103,7 @@ class SseQueue:
         try:
             return await self._follow(posting, event_id, follower)
         except AppRefusedError as error:
-            raise crashed(f"the app's queue lost the call ({error}): see the container's log") from error
+            raise crashed(f"the app's queue lost the call ({error})") from error
         except asyncio.CancelledError:
             await self._cancel(posting, event_id, follower)
             raise
@@ -131,7 +131,7 @@ class SseQueue:
                     continue
                 if (outputs := follower.hear(event)) is not None:
                     return outputs
-        raise crashed("the app ended the connection before it answered: see the container's log")
+        raise crashed("the app ended the connection before it answered")
 
     async def _cancel(self, posting: Posting, event_id: str, follower: Follower) -> None:
         """Take the call out of the app's queue, or end its generator. Bounded, never raises.
@@ -171,7 +171,7 @@ class SseStream:
             # A generator ends where its next part finds nobody; nothing else does.
             follower.stopped = follower.lively
             raise
-        raise crashed("the app ended the connection before it answered: see the container's log")
+        raise crashed("the app ended the connection before it answered")
 
     async def _send(self, posting: Posting, event_id: object) -> None:
         body = {**posting.body, "event_id": event_id}

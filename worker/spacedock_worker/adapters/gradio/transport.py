@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from spacedock_worker.adapters.faults import app_error, bad_input
+from spacedock_worker.adapters.faults import app_error, bad_input, unexplained
 from spacedock_worker.adapters.gradio.events import AppQueueFullError, Follower
 from spacedock_worker.adapters.http import AppRefusedError
 
@@ -65,6 +65,8 @@ def refusal(error: AppRefusedError) -> Exception:
         return AppQueueFullError()
     if error.status == 422 and (faults := _faults(error.told)):
         return bad_input(f"the app does not take {'; '.join(faults)}")
+    if error.status >= 500 and not error.detail:
+        return unexplained(f"the app refused the call ({error})")
     return app_error(f"the app refused the call ({error})")
 
 

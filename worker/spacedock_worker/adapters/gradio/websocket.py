@@ -35,4 +35,4 @@ class WebSocketQueue:
             # A generator ends where its next part finds nobody; nothing else does.
             follower.stopped = follower.lively
             raise
-        raise crashed("the app ended the connection before it answered: see the container's log")
+        raise crashed("the app ended the connection before it answered")

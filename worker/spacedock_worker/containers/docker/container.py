@@ -120,6 +120,11 @@ class RunningContainer:
                 said = await container.log(stdout=True, stderr=True, tail=count * 5, **more)
         return last_words(said, count)
 
+    async def with_log(self, error: StepError, since: float | None = None) -> StepError:
+        """The error with the last lines of the log, as `words` gives them."""
+        said = await self.words(since)
+        return error.copy(f"{error}. Its log says:\n{said}" if said else f"{error}, and its log says nothing")
+
     async def address(self, network: str, port: int) -> str:
         """The base URL of the app's port as this host reaches it, such as `http://172.18.0.2:7860`.
 

@@ -37,9 +37,9 @@ class Lease(Generic[App]):
         """Return when the container has died, with why (`crashed`, `out_of_memory`) and its last words."""
         return await self._container.wait_dead(Stage.CALL)
 
-    async def words(self, since: float) -> str:
-        """What the app has written to its log since then (seconds of the epoch); its last lines."""
-        return await self._container.words(since)
+    async def with_log(self, error: StepError, since: float) -> StepError:
+        """The error with the last lines of what the app has logged since then (seconds of the epoch)."""
+        return await self._container.with_log(error, since)
 
     async def explain(self, within: float = 1.0) -> StepError | None:
         """Why the container is not running; None while it runs.

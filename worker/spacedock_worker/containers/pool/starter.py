@@ -28,7 +28,7 @@ from spacedock_worker.containers.pool.timings import StartHistory, StartLimits, 
 from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.errors import StepError, full_disk, tells_full_disk
+from spacedock_worker.errors import StepError, UnexplainedError, full_disk, tells_full_disk
 
 log = structlog.get_logger()
 
@@ -207,6 +207,8 @@ class Starter:
         limit = self._limits.of(spec)
         try:
             connection = await wait_ready(container, lambda: connect(url + spec.base_path), limit)
+        except UnexplainedError as error:
+            raise await container.with_log(error) from error
         except StepError as error:
             if error.kind is not ErrorKind.START_TIMEOUT:
                 raise
