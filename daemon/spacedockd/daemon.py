@@ -15,6 +15,7 @@ from spacedock.errors import SpacedockError
 from spacedock.locate import socket_url
 from spacedock.request import Tier
 from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
@@ -28,13 +29,14 @@ log = structlog.get_logger()
 
 MODEL_SOCKET = "model.sock"
 _MAX_TOKENS = 1024
+_AGAIN = "Ctrl-C or SIGTERM once more does not wait for running jobs"
 
 
 class BackgroundError(SpacedockError):
     """Something that the daemon does all the time has ended by a fault."""
 
 
-async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.Event) -> None:
+async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) -> None:
     """Run until `stop`. Raises SpacedockError where a child cannot be started the first time.
 
     Ready is said once the Redis answers, and takes this user and what a worker does.
@@ -51,14 +53,14 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: asyncio.
             elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):
                 return
             default = await children.enter_async_context(system_default(settings, env))
-            worker = WorkerProcess(settings.worker(default))
+            worker = WorkerProcess(settings.worker(default), hurry=stop.hurry)
             await children.enter_async_context(alive("worker", worker, stop))
             await children.enter_async_context(running("watchdog", notify.watchdog(), stop))
             log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
             notify.ready(f"serving {url}")
             await stop.wait()
-            log.info("daemon.stopping", drain_seconds=settings.drain_seconds)
-            notify.stopping("draining")
+            log.info("daemon.stopping", drain_seconds=settings.drain_seconds, again=_AGAIN)
+            notify.stopping(f"waiting for running jobs, at most {settings.drain_seconds:g} s")
     log.info("daemon.stopped")
 
 
@@ -139,14 +141,14 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
 
 
 async def run(settings: DaemonSettings, env: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
+    """Serve until SIGTERM or Ctrl-C; a second one does not wait for the jobs that run."""
     await serve(settings, env, stop_on_signals())
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and Ctrl-C set."""
-    stop = asyncio.Event()
+def stop_on_signals() -> Stop:
+    """What SIGTERM and Ctrl-C ask to stop."""
+    stop = Stop()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
+        loop.add_signal_handler(signum, stop.ask)
     return stop

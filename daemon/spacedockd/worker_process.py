@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from spacedock.errors import SpacedockError
 from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.stop import AT_ONCE, DRAIN
 from spacedock_worker.witness import WITNESS
 from spacedockd.charge import Charge
 from spacedockd.heartbeat import PATIENCE, Patience, until_frozen
@@ -37,10 +38,16 @@ class WorkerDiedError(SpacedockError):
 
 
 class WorkerProcess:
-    """One worker. Its settings go over standard input, which also tells it when the daemon is gone."""
+    """One worker. Its settings go over standard input, which also tells it when the daemon is gone.
 
-    def __init__(self, settings: WorkerSettings, patience: Patience = PATIENCE) -> None:
+    When `hurry` is set, it does not wait for the jobs that it runs while it stops.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, patience: Patience = PATIENCE, hurry: asyncio.Event | None = None
+    ) -> None:
         self._settings, self._patience = settings, patience
+        self._hurry = hurry or asyncio.Event()
         self._process: Process | None = None
 
     async def start(self) -> None:
@@ -96,16 +103,29 @@ class WorkerProcess:
         if process is None:
             return
         if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                async with asyncio.timeout(self._settings.drain_seconds + CLEANUP_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                log.warning("worker.killed", pid=process.pid)
-                await _kill(process)
+            await self._drained(process)
         if process.returncode != 0:
             await self._remove_containers()
+
+    async def _drained(self, process: Process) -> None:
+        """Have it end in order, at once where there is a hurry; kill it when its time is over."""
+        ending, hurrying = asyncio.create_task(process.wait()), asyncio.create_task(self._hurry.wait())
+        try:
+            with suppress(ProcessLookupError):
+                process.send_signal(DRAIN)
+            most = self._settings.drain_seconds + CLEANUP_SECONDS
+            await asyncio.wait({ending, hurrying}, timeout=most, return_when=asyncio.FIRST_COMPLETED)
+            if hurrying.done() and not ending.done():
+                with suppress(ProcessLookupError):
+                    process.send_signal(AT_ONCE)
+                await asyncio.wait({ending}, timeout=CLEANUP_SECONDS)
+            if not ending.done():
+                log.warning("worker.killed", pid=process.pid)
+                await _kill(process)
+        finally:
+            for task in (ending, hurrying):
+                task.cancel()
+            await asyncio.gather(ending, hurrying, return_exceptions=True)
 
     async def _watch(self, process: Process) -> None:
         """Kill the worker when its loop has frozen; return when it has ended."""

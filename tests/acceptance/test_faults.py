@@ -61,6 +61,21 @@ async def test_a_job_whose_worker_is_killed_is_answered_once_within_10_s_and_its
     assert ended.count(job_id) == 1
 
 
+async def test_a_daemon_that_stops_says_whom_it_waits_for_and_asked_again_waits_no_more(
+    make_daemon: StartDaemon,
+) -> None:
+    daemon = make_daemon(drain_seconds="3600")
+    assert daemon.process is not None
+    async with Client(daemon.url) as client:
+        job_id = await client.submit("a fine day", space="broken-hang")
+        await until(client, job_id, "asking")
+        daemon.process.terminate()
+        daemon.await_event("worker.draining", jobs=1, spaces=["broken-hang"], at_most_seconds=3600.0)
+        assert daemon.stop() == 0
+    daemon.await_event("worker.gives_back", jobs=1)
+    assert daemon.containers() == []
+
+
 async def test_a_queue_outlives_its_daemon(make_daemon: StartDaemon) -> None:
     daemon = make_daemon()
     async with Client(daemon.url) as client:

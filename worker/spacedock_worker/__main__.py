@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from contextlib import suppress
 
 from spacedock_worker.logs import configure
-from spacedock_worker.service import Stop, serve
+from spacedock_worker.service import serve
 from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.stop import AT_ONCE, DRAIN, Stop
 
 READY_LINE = b"ready\n"
 BEAT_SECONDS = 1.0
@@ -23,8 +23,8 @@ async def run(settings: WorkerSettings, daemon: int) -> None:
     """
     stop = Stop()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, stop.set)
+    loop.add_signal_handler(DRAIN, stop.ask)
+    loop.add_signal_handler(AT_ONCE, stop.at_once)
     stdin = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     ready = asyncio.Event()
@@ -64,7 +64,7 @@ async def _beat(daemon: int, ready: asyncio.Event) -> None:
 async def _until_end(stdin: asyncio.StreamReader, stop: Stop) -> None:
     while await stdin.read(4096):
         pass
-    stop.orphan()
+    stop.at_once()
 
 
 def main() -> None:

@@ -37,21 +37,11 @@ from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.registry.file import Registry, default_text
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.state.lockfile import alone
+from spacedock_worker.stop import Stop
 from spacedock_worker.wiring import build
 from spacedock_worker.witness import WITNESS, Witness
 
 log = structlog.get_logger()
-
-
-class Stop(asyncio.Event):
-    """Is set to stop a worker; one that is `orphaned` must not take its time, as the next is waiting."""
-
-    orphaned = False
-
-    def orphan(self) -> None:
-        """Stop, because the daemon is gone."""
-        self.orphaned = True
-        self.set()
 
 
 async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None]) -> None:
@@ -147,11 +137,11 @@ async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drai
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
-        grace = 0.0 if stop.orphaned else drain_seconds
+        grace = drain_seconds
     finally:
         try:
             # Whatever ends the worker: its jobs end or go back before anything is closed that they use.
-            await worker.drain(grace)
+            await worker.drain(grace, stop.hurry)
         finally:
             for task in (working, stopping):
                 task.cancel()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 from tests.integration.queue.process import BEGAN, DIED
 from tests.integration.queue.workers import Held, lapse, until, worker_process, working
 
@@ -166,6 +167,31 @@ async def test_draining_waits_for_the_jobs_that_end_in_time(client: Client, redi
         held.go.set()
         await draining
         assert (await client.status(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_drain_that_is_hurried_gives_jobs_back_at_once(client: Client, redis_url: str) -> None:
+    held, hurry = Held(), asyncio.Event()
+    async with working(redis_url, held) as worker:
+        job_id = await client.submit("prompt")
+        await held.began.get()
+        draining = asyncio.create_task(worker.drain(3600, hurry))
+        hurry.set()
+        async with asyncio.timeout(5):
+            await draining
+        assert (await client.status(job_id)).state is JobState.QUEUED
+
+
+async def test_a_drain_says_whom_it_waits_for_but_not_in_privacy_mode(client: Client, redis_url: str) -> None:
+    held = Held()
+    with capture_logs() as logs:
+        async with working(redis_url, held) as worker:
+            await client.submit("prompt", space="mood")
+            await client.submit("prompt", space="secret-diary", privacy=True)
+            await held.began.get()
+            await held.began.get()
+            await worker.drain(0.1)
+    [told] = [entry for entry in logs if entry["event"] == "worker.draining"]
+    assert (told["jobs"], told["spaces"], told["at_most_seconds"]) == (2, ["mood"], 0.1)
 
 
 async def test_a_draining_worker_takes_no_more_jobs(client: Client, redis_url: str) -> None:

@@ -17,7 +17,8 @@ from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.service import Stop, _running, _work
+from spacedock_worker.service import _running, _work
+from spacedock_worker.stop import Stop
 
 
 class Fatal(BaseException):

@@ -13,7 +13,7 @@ import structlog
 
 from spacedock import wire
 from spacedock.errors import WireError
-from spacedock.request import JobRequest, Tier
+from spacedock.request import JobRequest, Tier, own_id
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
 from spacedock_worker.errors import GiveBackError, contained, kind_of
@@ -50,8 +50,9 @@ class TakenJob:
 class _Hold:
     """A job that this worker has claimed; `work` is there while its handler runs.
 
-    `began` says that its run was entered, `result` is what is to be written, `settled` that Redis has
-    answered to that; `give_up` is when the writing is given up.
+    `space` is the one that it names (None in privacy mode). `began` says that its run was entered, `result`
+    is what is to be written, `settled` that Redis has answered to that; `give_up` is when the writing
+    is given up.
     """
 
     claimed: Claimed
@@ -59,6 +60,7 @@ class _Hold:
     cancelled: bool
     work: asyncio.Task[JobResult] | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    space: str | None = None
     began: bool = False
     result: JobResult | None = None
     settled: bool = False
@@ -78,6 +80,11 @@ class JobRunner:
     def suspects(self) -> int:
         """How many jobs are held that may have killed workers."""
         return sum(hold.claimed.suspect for hold in self._holds.values())
+
+    @property
+    def spaces(self) -> list[str]:
+        """The Spaces that the jobs in hand name, for the log."""
+        return sorted({hold.space for hold in self._holds.values() if hold.space is not None})
 
     def close(self) -> None:
         """Write no more: what a stopped job still brings may come of the stop itself."""
@@ -117,7 +124,7 @@ class JobRunner:
         except WireError as error:
             result = ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
         else:
-            hold.labels = request.labels
+            hold.labels, hold.space = request.labels, _space_of(request)
             result = await self._answered(hold, request)
         await self._write(hold, result)
 
@@ -205,6 +212,13 @@ class JobRunner:
                 await asyncio.sleep(PAUSE_SECONDS)
         hold.settled = True
         log.info("job.ended", job_id=result.id, state=result.state.value, written=written, **told(result))
+
+
+def _space_of(request: JobRequest) -> str | None:
+    """The Space that a request names; nothing in privacy mode, which keeps it out of the log."""
+    if request.privacy:
+        return None
+    return own_id(request.repository) if request.repository else request.space
 
 
 def stamped(result: JobResult, hold: _Hold) -> JobResult:

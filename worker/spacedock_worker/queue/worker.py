@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from time import time
@@ -84,22 +84,22 @@ class QueueWorker(Worker):
             tasks.create_task(self._forever("notifications", self._listen))
             tasks.create_task(self._forever("control", controls.take))
 
-    async def drain(self, seconds: float) -> None:
+    async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
         """Take no more jobs, let those that run end within `seconds`, and give the rest back to the queue.
 
-        Nothing is written after it: what the jobs need may be closed now.
+        They are given back at once when `hurry` is set. Nothing is written after it: what the jobs need may
+        be closed now.
         """
         async with self._claiming:
             # Not in the middle of a claim: what it brings must be among those that we wait for.
             self.allow_pick_jobs = False
         running = list(self.tasks.values())
-        log.info("worker.draining", jobs=len(running), seconds=seconds)
-        if running:
-            _, late = await asyncio.wait(running, timeout=seconds)
+        log.info("worker.draining", jobs=len(running), spaces=self._runner.spaces, at_most_seconds=seconds)
+        if late := await _left(running, seconds, hurry or asyncio.Event()):
+            log.info("worker.gives_back", jobs=len(late))
             for task in late:
                 task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=_GIVE_BACK_SECONDS)
+            await asyncio.wait(late, timeout=_GIVE_BACK_SECONDS)
         self._runner.close()
         with suppress(TimeoutError, *TROUBLE):
             async with asyncio.timeout(RENEW_SECONDS):
@@ -220,3 +220,16 @@ class QueueWorker(Worker):
                     self._runner.cancel(message.text)
                 else:
                     self._wake.set()
+
+
+async def _left(
+    tasks: Sequence[asyncio.Task[None]], seconds: float, hurry: asyncio.Event
+) -> set[asyncio.Task[None]]:
+    """The tasks that have not ended after so many seconds, or when `hurry` is set."""
+    if not tasks:
+        return set()
+    ending, hurrying = asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(hurry.wait())
+    await asyncio.wait({ending, hurrying}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (ending, hurrying):
+        waiting.cancel()
+    return {task for task in tasks if not task.done()}
