@@ -25,7 +25,7 @@ from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_p
 from spacedock.locate import default_url
 from spacedock.private_files import Held
 from spacedock.repository import pack
-from spacedock.request import JobRequest
+from spacedock.request import SPACE_NAME, JobRequest
 from spacedock.result import JobResult
 from spacedock.spaces import Spaces
 from spacedock.states import JobState
@@ -272,13 +272,22 @@ def prepare(
         payloads.append(repository)
         fields["repository"] = repository.ref
     else:
-        fields["space"] = hub_id_of(space) if space is not None else None
+        fields["space"] = _name_of(space) if space is not None else None
     try:
         request = JobRequest(**fields)
     except ValidationError as error:
         raise BadRequestError(wire.describe(error)) from error
     submission.encoded(request)
     return _apart(request, payloads) if request.privacy else (request, payloads)
+
+
+def _name_of(space: str) -> str:
+    name = hub_id_of(space)
+    if not SPACE_NAME.fullmatch(name) and name.strip() and Path(name).is_dir():
+        raise BadRequestError(
+            f"'{name}' is not a Space's name, and there is a directory of that name: write ./{name}"
+        )
+    return name
 
 
 def _apart(request: JobRequest, payloads: list[Payload]) -> tuple[JobRequest, list[Payload]]:

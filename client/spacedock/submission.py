@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 
@@ -168,12 +169,30 @@ def _row(job_id: str, request: JobRequest) -> tuple[str, str, list[str], bool]:
     return job_id, raw, places, request.privacy
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def _unwritable(request: JobRequest) -> str:
+    """What keeps a request from being written as JSON in UTF-8."""
+    for name, value in (("prompt", request.prompt), *request.inputs.items()):
+        try:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+        except (ValueError, RecursionError):
+            break
+        if half := _HALF.search(text):
+            return (
+                f"'{name}' holds half a character (\\u{ord(half[0]):04x}): write both halves, such as "
+                "\\ud83d\\ude00, or the character itself"
+            )
+    return "the prompt or an input cannot be written as JSON in UTF-8"
+
+
 def encoded(request: JobRequest) -> bytes:
     """The request on the wire. Raises BadRequestError where it is no JSON in UTF-8, or too large."""
     try:
         raw = b"" if len(request.prompt) > wire.MAX_REQUEST_BYTES else wire.encode(request)
     except (ValueError, RecursionError) as error:
-        raise BadRequestError("the prompt or an input cannot be written as JSON in UTF-8") from error
+        raise BadRequestError(_unwritable(request)) from error
     if not raw or len(raw) > wire.MAX_REQUEST_BYTES:
         limit = wire.MAX_REQUEST_BYTES // 2**20
         raise BadRequestError(

@@ -10,7 +10,7 @@ import pytest
 
 from spacedock.cli.batching.checkpoint import Checkpoint, fingerprint, identities, state_dir
 from spacedock.cli.batching.progress import BatchProgress
-from spacedock.cli.batching.results_file import LineName, read_rows, tidy, write_line
+from spacedock.cli.batching.results_file import LineName, held, read_rows, tidy, write_line
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
@@ -24,7 +24,7 @@ FAILED = RESULT.model_copy(update={"state": JobState.FAILED, "id": "f1"})
 
 
 def named(number: int, asked: str | None = None, *files: str) -> LineName:
-    return LineName(number, asked or f"asked-{number}", files, None)
+    return LineName(number, asked or f"asked-{number}", files, None, "ours")
 
 
 def row(number: int, result: JobResult = RESULT, name: LineName | None = None) -> bytes:
@@ -34,8 +34,8 @@ def row(number: int, result: JobResult = RESULT, name: LineName | None = None) -
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(BadRequestError) as caught:
-        read_rows(path)
+    with pytest.raises(BadRequestError) as caught, held(path):
+        pass
     return str(caught.value)
 
 
@@ -66,8 +66,30 @@ def test_a_missing_file_has_no_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("torn", [1, 5, 9, 40, -1])
 def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: int) -> None:
     (tmp_path / "r").write_bytes(row(1) + row(2)[:torn])
+    with held(tmp_path / "r") as (file, rows):
+        write_line(file, named(3), REQUEST, RESULT)
+    assert list(rows) == ["asked-1"]
+    assert (tmp_path / "r").read_bytes() == row(1) + row(3)
+
+
+def test_what_is_only_looked_at_stays_as_it_is_while_another_command_writes(tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(row(1) + row(2)[:40])
     assert list(read_rows(tmp_path / "r")) == ["asked-1"]
+    assert (tmp_path / "r").read_bytes() == row(1) + row(2)[:40]
+
+
+def test_two_batches_do_not_write_to_one_file_at_a_time(tmp_path: Path) -> None:
+    with held(tmp_path / "r"):
+        assert "another batch is writing" in refused(tmp_path / "r")
+    with held(tmp_path / "r") as (file, _):
+        write_line(file, named(1), REQUEST, RESULT)
     assert (tmp_path / "r").read_bytes() == row(1)
+
+
+def test_a_new_file_that_nothing_came_into_goes_again(tmp_path: Path) -> None:
+    with held(tmp_path / "new" / "r"):
+        pass
+    assert not (tmp_path / "new" / "r").exists()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +130,10 @@ def test_the_idempotency_key_is_no_part_of_what_is_asked() -> None:
 
 def test_another_request_is_another_fingerprint() -> None:
     assert fingerprint(JobRequest(prompt="hullo")) != fingerprint(REQUEST)
+
+
+def test_a_line_with_more_time_asks_the_same() -> None:
+    assert fingerprint(REQUEST.model_copy(update={"timeout": 900.0})) == fingerprint(REQUEST)
 
 
 def test_an_unfinished_batch_is_picked_up_with_the_same_keys(tmp_path: Path) -> None:
@@ -173,19 +199,26 @@ def test_answers_get_the_numbers_that_their_lines_have_now(tmp_path: Path) -> No
     ]
 
 
-def test_the_failure_of_a_file_that_was_mended_goes_and_foreign_answers_stay(tmp_path: Path) -> None:
-    broken, mended = named(1, "old", "a.png"), named(1, "new", "a.png")
-    (tmp_path / "r").write_bytes(
-        row(1, FAILED, broken) + row(9, name=named(9, "foreign")) + row(1, name=mended)
-    )
-    assert [asked for _, asked, _ in tidied(tmp_path / "r", mended)] == ["foreign", "new"]
+@pytest.mark.parametrize("files", [(), ("a.png",)], ids=["line", "file"])
+def test_the_failure_of_a_line_that_was_mended_goes(tmp_path: Path, files: tuple[str, ...]) -> None:
+    broken, mended = named(1, "old", *files), named(1, "new", *files)
+    (tmp_path / "r").write_bytes(row(1, FAILED, broken) + row(1, name=mended))
+    assert [asked for _, asked, _ in tidied(tmp_path / "r", mended)] == ["new"]
+
+
+def test_results_of_other_batches_in_the_same_file_stay(tmp_path: Path) -> None:
+    foreign = LineName(1, "foreign", ("a.png",), None, "theirs")
+    answered = LineName(1, "answered", ("a.png",), None, "ours")
+    (tmp_path / "r").write_bytes(row(1, FAILED, foreign) + row(1, name=answered) + row(1))
+    kept = [asked for _, asked, _ in tidied(tmp_path / "r", named(1))]
+    assert kept == ["foreign", "answered", "asked-1"]
 
 
 def test_a_line_names_its_file_and_row() -> None:
-    name = LineName(3, "x", ("pics/a.png",), "7")
-    assert name.fields == {"line": 3, "asked": "x", "row_id": "7", "file": "pics/a.png"}
+    name = LineName(3, "x", ("pics/a.png",), "7", "b")
+    assert name.fields == {"line": 3, "asked": "x", "batch": "b", "row_id": "7", "file": "pics/a.png"}
     assert name.folder == "a.png"
-    assert (LineName(3, "x", (), "7").folder, LineName(3, "x", (), None).folder) == ("7", "00003")
+    assert (LineName(3, "x", (), "7", "b").folder, LineName(3, "x", (), None, "b").folder) == ("7", "00003")
 
 
 def test_failures_are_told_by_reason_with_their_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +66,8 @@ def test_every_malformed_line_is_told_with_its_number(tmp_path: Path) -> None:
         ("nul", "not JSON"),
         ("[" * 100_000, "line 1"),
         ("null", "not a prompt"),
-        ('{"promt": "x"}', "unknown key 'promt'. Known: category"),
+        ('{"promt": "x"}', "unknown key 'promt': did you mean 'prompt'?"),
+        ('{"prompt": "x", "row": 7}', "unknown key 'row'. Known: category"),
         ('{"repository": "/etc"}', "unknown key 'repository'"),
         ('{"idempotency_key": "x"}', "unknown key 'idempotency_key'"),
         ('{"prompt": "x", "files": [1]}', "'files' is not a list of paths"),
@@ -101,9 +103,12 @@ def test_csv_cells_may_hold_commas_and_line_ends(tmp_path: Path) -> None:
     [
         ("prompt,prompt\nx,y\n", "line 1: the column 'prompt' comes twice"),
         ("prompt\nx,y\n", "line 2: more cells than the header"),
-        ('prompt\n"x\n', "line 2: unexpected end of data"),
-        ('prompt\n"x"y\n', "line 2: "),
-        ('"prompt\n', "line 1: unexpected end of data"),
+        ("Prompt,prompt\nx,y\n", "line 1: the column 'prompt' comes twice"),
+        ("\n\nprompt\nx,y\n", "line 4: more cells"),
+        ('prompt\na\n"x\n\nb\nc\n', "line 3: a quote opens in this row and never closes"),
+        ('prompt\n"x"y\n', "line 2: ',' expected"),
+        ('prompt\n"x\n"y"\n', "line 2: ',' expected after '\"', at line 3. Double the quotes"),
+        ('"prompt\n', "line 1: a quote opens in this row and never closes"),
     ],
 )
 def test_what_is_wrong_with_a_csv_is_told(tmp_path: Path, content: str, words: str) -> None:
@@ -137,13 +142,33 @@ def test_standard_input_is_jsonl_or_text(content: bytes) -> None:
 
 
 def test_standard_input_that_is_no_text_is_told() -> None:
-    with pytest.raises(BadRequestError, match=r"standard input: line 1 is not UTF-8 text \(byte 1\)"):
+    with pytest.raises(BadRequestError, match=r"standard input is not UTF-8 text in line 1 \(byte 1 "):
         read_stdin(b"x\xff")
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadRequestError, match=r"line 2 is not UTF-8 text \(byte 10\).*iconv"):
-        read(tmp_path, "a.csv", b"prompt\ncaf\xe9\n")
+@pytest.mark.parametrize(
+    ("byte", "encoding"), [(b"\xe9", "LATIN1"), (b"\x92", "WINDOWS-1252")], ids=["latin", "windows"]
+)
+def test_a_file_that_is_no_text_is_told(tmp_path: Path, byte: bytes, encoding: str) -> None:
+    with pytest.raises(BadRequestError, match=rf"in line 2 \(byte 10 of .*`iconv -f {encoding} -t UTF-8`"):
+        read(tmp_path, "a.csv", b"prompt\ncaf" + byte + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (gzip.compress(b"prompt\nx\n"), "is compressed by gzip, no list of prompts: unpack it"),
+        (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0", "is an Excel workbook or a zip file"),
+        (b"PAR1\x15\x04\x15\xc0", "write it as CSV or JSON Lines"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\r", "give their directory, or use `spacedock run --file`"),
+        (b"ELF\0" * 3 + b"\0\1\2", r"is no text \(NUL at byte 3\)"),
+    ],
+)
+def test_what_is_no_list_of_prompts_is_told_with_what_to_do(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    with pytest.raises(BadRequestError, match=words):
+        read(tmp_path, "a.csv", content)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
@@ -151,9 +176,10 @@ def test_a_marked_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     assert prompts(read(tmp_path, "a.csv", "prompt\nGrüße\n".encode(encoding))) == [(2, "Grüße")]
 
 
-def test_utf_16_without_its_mark_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadRequestError, match="Save it as UTF-8"):
-        read(tmp_path, "a.txt", "hello\n".encode("utf-16-le"))
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"])
+def test_a_wide_encoding_without_its_mark_is_told(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(BadRequestError, match=f"without its byte order mark.*iconv -f {encoding} "):
+        read(tmp_path, "a.txt", "hello\n".encode(encoding))
 
 
 @pytest.mark.parametrize(
@@ -185,6 +211,12 @@ def test_what_only_describes_a_line_can_be_kept_as_a_label(tmp_path: Path, name:
     (tmp_path / name).write_text(content)
     lines = read_lines(str(tmp_path / name), lambda: b"", {"note"})
     assert lines == [BatchLine(2, (), {"prompt": "x", "labels": {"note": "n"}})]
+
+
+@pytest.mark.parametrize("before", ["sep=;\n", "\n"])
+def test_what_excel_writes_before_a_header_is_no_part_of_it(tmp_path: Path, before: str) -> None:
+    lines = read(tmp_path, "a.csv", f"{before}PROMPT;steps\nhello;4\n;\n")
+    assert lines == [BatchLine(3, (), {"prompt": "hello", "inputs": {"steps": "4"}})]
 
 
 def test_a_table_needs_no_prompt(tmp_path: Path) -> None:
@@ -224,7 +256,7 @@ def test_one_object_over_many_lines_is_one_job(tmp_path: Path) -> None:
         ('{"prompt": "x", "inputs": {"a": -Infinity}}', "line 1: not JSON: -Infinity"),
         ('{"prompt": "x", "inputs": {"a": 1e999}}', "line 1: the number 1e999 is too large"),
         ('{"prompt": "x", "prompt": "y"}', "line 1: the key 'prompt' comes twice"),
-        ('[\n {"prompt": "x"},\n {"prompt"}\n]', "not JSON: Expecting ':' delimiter: line 3"),
+        ('[\n {"prompt": "x"},\n {"prompt"}\n]', "line 3: not JSON: Expecting ':' delimiter at column 11"),
         ('[\n {"prompt": "x"},\n 7\n]', "item 2: not a prompt"),
     ],
 )
@@ -232,10 +264,64 @@ def test_json_that_others_would_refuse_is_told(tmp_path: Path, content: str, wor
     assert problems(tmp_path, "a.jsonl", content)[0].startswith(words)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.jsonl", "\n\n"), ("a.txt", " \n"), ("a.csv", "prompt\n")])
-def test_a_batch_without_a_prompt_is_told(tmp_path: Path, name: str, content: str) -> None:
-    with pytest.raises(BadRequestError, match="there is no prompt in it"):
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ('{"prompt": "x",}', "take the last comma out"),
+        ('[{"prompt": "x"}, ]', "take the last comma out"),
+        ('{"prompt": "x"},', "no comma between them"),
+        ("# prompts", "JSON has no comments"),
+        ("  // prompts", "JSON has no comments"),
+        ("{'prompt': 'x'}", 'stand in "double quotes"'),
+        ('{"prompt": "x", "privacy": True}', "write true, false or null"),
+        ("describe this", "name the file .txt"),
+    ],
+)
+def test_a_usual_fault_of_json_is_told_with_its_remedy(tmp_path: Path, content: str, hint: str) -> None:
+    assert hint in problems(tmp_path, "a.jsonl", content)[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"custom_id": "r", "method": "POST", "body": {"messages": []}}', "custom_id as id"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', "its last message as 'prompt'"),
+        ('{"text": "x"}', "unknown key 'text': the prompt's key is 'prompt'"),
+        ('{"prompt": "x", "id": [7]}', "'id' is not a text or a number"),
+        ('{"rows": [{"prompt": "x"}]}', "the lines are under 'rows'"),
+    ],
+)
+def test_a_line_of_another_tool_is_told_with_what_to_write(tmp_path: Path, line: str, words: str) -> None:
+    assert words in problems(tmp_path, "a.jsonl", line)[0]
+
+
+def test_labels_that_are_numbers_are_kept_as_text(tmp_path: Path) -> None:
+    (line,) = read(tmp_path, "a.jsonl", '{"prompt": "x", "labels": {"row": 2}}')
+    assert line.fields["labels"] == {"row": "2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jsonl", "\n\n", "is empty"),
+        ("a.txt", " \n", "is empty"),
+        ("a.csv", "", "is empty"),
+        ("a.csv", BOM, "is empty"),
+        ("a.csv", "prompt\n", "there is no prompt in it, only a header"),
+        ("a.csv", "prompt,note\n,\n\n", "only a header"),
+        ("a.json", "[]", "only an empty array"),
+    ],
+)
+def test_a_batch_without_a_prompt_is_told(
+    tmp_path: Path, name: str, content: str | bytes, words: str
+) -> None:
+    with pytest.raises(BadRequestError, match=words):
         read(tmp_path, name, content)
+
+
+def test_standard_input_with_nothing_in_it_is_told() -> None:
+    with pytest.raises(BadRequestError, match="standard input is empty: give a prompt on each line"):
+        read_stdin(b"")
 
 
 def test_a_directory_is_its_files_in_order(tmp_path: Path) -> None:
@@ -246,8 +332,11 @@ def test_a_directory_is_its_files_in_order(tmp_path: Path) -> None:
     assert lines == [BatchLine(1, (f"{tmp_path}/a.png",)), BatchLine(2, (f"{tmp_path}/b.png",))]
 
 
-def test_an_empty_directory_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadRequestError, match="there is no prompt in it"):
+def test_a_directory_without_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadRequestError, match=r"there is no file in it$"):
+        read_lines(str(tmp_path), lambda: b"")
+    (tmp_path / "below").mkdir()
+    with pytest.raises(BadRequestError, match="those in directories below it, are left out"):
         read_lines(str(tmp_path), lambda: b"")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,13 +83,23 @@ def test_a_request_cannot_be_changed() -> None:
         request.prompt = "y"
 
 
-@pytest.mark.parametrize("value", ["\ud800", object(), {"a": {1, object()}}, float])
+@pytest.mark.parametrize("value", [object(), {"a": {1, object()}}, float])
 def test_inputs_that_json_cannot_hold_are_refused(value: object) -> None:
     assert "cannot be written as JSON" in refused(inputs={"a": value})
 
 
-def test_a_prompt_that_is_not_unicode_is_refused() -> None:
-    assert "cannot be written as JSON" in refused("\ud800")
+def test_half_a_character_is_refused_with_its_place() -> None:
+    assert refused("half \ud83d emoji").startswith(r"'prompt' holds half a character (\ud83d): write both")
+    assert refused(inputs={"a": {"b": "\ud800"}}).startswith("'a' holds half a character")
+
+
+def test_a_space_that_is_a_directory_here_is_told_how_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my/apps/ocr").mkdir(parents=True)
+    assert refused(space="my/apps/ocr").endswith("write ./my/apps/ocr")
+    assert refused(space="my/ocr/").endswith("give a registry name or a Hub id (user/space)")
 
 
 def test_inputs_that_are_nested_without_end_are_refused() -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+
 from spacedock.cli.output.text import say
 from spacedock.client import Client, is_directory
-from spacedock.errors import NoWorkerError, RefusedError
+from spacedock.errors import NoWorkerError, RefusedError, SpaceNotFoundError
+
+_STARTING_SECONDS, _LOOK_SECONDS = 15.0, 0.2
+"""How long a worker may take that a daemon has just started, and how often it is looked for."""
 
 
 async def check(client: Client, names: set[str], *, wait: bool = True) -> None:
     """Raise SpaceNotFoundError for a name that the registry lacks; say so where no worker is there to ask.
 
-    Hub ids and directories are not in need of a registry. Raises RefusedError where results are to be waited
-    for, and this user of Redis may not read them.
+    Hub ids and directories are not in need of a registry. With `wait`, results are waited for: a worker that
+    is only starting is waited for too, and RefusedError raised where this user of Redis may not read them.
     """
+    say_directories(names)
     if wait:
         await client.check_may_wait()
-    if not await client.workers():
+    if not await client.workers() and not (wait and await _started(client)):
         say("no worker is running: the job waits until one is. Start it with `spacedockd`.")
         return
     for name in sorted(names):
@@ -23,6 +32,33 @@ async def check(client: Client, names: set[str], *, wait: bool = True) -> None:
             continue
         try:
             await client.spaces.show(name)
+        except SpaceNotFoundError:
+            _say_directory(name, f"'{name}' is taken for a name of the registry")
+            raise
         except (NoWorkerError, RefusedError):
             # Whoever may submit need not have the right to ask: then the job itself says what is wrong.
             return
+
+
+def say_directories(names: Iterable[str]) -> None:
+    """Say of Hub ids that are directories here too how to name these."""
+    for name in sorted(names):
+        if "/" in name and not is_directory(name):
+            _say_directory(name, f"'{name}' is taken for a Space of the Hub")
+
+
+def _say_directory(name: str, instead: str) -> None:
+    if Path(name).is_dir():
+        say(f"{instead}: for the directory of that name write --space ./{name}")
+
+
+async def _started(client: Client) -> bool:
+    """Whether a worker comes up in the time that a daemon's start takes."""
+    say(f"no worker is running yet: waiting {_STARTING_SECONDS:.0f} s for one, in case a daemon is starting")
+    end = monotonic() + _STARTING_SECONDS
+    while monotonic() < end:
+        # Redis tells nobody when a worker's key appears.
+        await asyncio.sleep(_LOOK_SECONDS)
+        if await client.workers():
+            return True
+    return False

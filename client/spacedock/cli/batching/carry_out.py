@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -17,13 +16,13 @@ from spacedock.cli import preflight
 from spacedock.cli.batching import checkpoint
 from spacedock.cli.batching.plan import check_inputs
 from spacedock.cli.batching.progress import BatchProgress
-from spacedock.cli.batching.results_file import LineName, Row, read_rows, sync, tidy, write_line
+from spacedock.cli.batching.results_file import LineName, Row, held, sync, tidy, write_line
 from spacedock.cli.exit_codes import INTERRUPTED
 from spacedock.cli.host_faults import Guard, call_off
 from spacedock.cli.output.deliver import forget, say_files_left
 from spacedock.cli.output.text import save_apart, say
 from spacedock.client import Client, prepare
-from spacedock.errors import BadRequestError, JobNotFoundError, QueueFullError, ResultDeletedError
+from spacedock.errors import JobNotFoundError, QueueFullError, ResultDeletedError
 from spacedock.files import Payload, set_apart
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
@@ -47,9 +46,8 @@ class Batch:
     guard: Guard = field(default_factory=lambda: Guard(allowed=False))
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def rows(self) -> dict[int, Row]:
-        """What the results file holds of its lines."""
-        rows = read_rows(self.output) if self.output else {}
+    def known(self, rows: Mapping[str, Row]) -> dict[int, Row]:
+        """What a results file holds of its lines."""
         return {number: rows[name.identity] for number, name in self.names.items() if name.identity in rows}
 
     def left(self, rows: Mapping[int, Row]) -> dict[int, JobRequest]:
@@ -59,23 +57,33 @@ class Batch:
 
 async def run_batch(url: str | None, made: Batch, identity: str) -> BatchProgress:
     """Ask the lines that nobody has answered yet, and write what they come to."""
-    rows = made.rows()
-    left = made.left(rows)
-    with BatchProgress(len(made.requests), rows.values()) as meter:
-        if not left:
-            _tidy(made)
-            return meter
-        async with Client(url) as client:
-            await preflight.check(client, {request.space for request in left.values() if request.space})
-            book = checkpoint.Checkpoint(checkpoint.state_dir(os.environ), identity)
-            await check_inputs(client, made.source, left, made.repository)
-            await _forget_written(client, made, rows, book)
-            # Opened before anything is submitted: a place that takes no results is told while it is cheap.
-            with _opened(made.output) as file:
-                await _carry_out(client, made, left, rows, book, meter, file)
-            book.finish()
-            _tidy(made)
-        return meter
+    # Before anything is submitted: a place that takes no results is told while it is cheap.
+    with held(made.output) as (file, there):
+        rows = made.known(there)
+        left = made.left(rows)
+        with BatchProgress(len(made.requests), rows.values()) as meter:
+            if left:
+                await _ask(url, made, identity, left, rows, meter, file)
+        _tidy(made)
+    return meter
+
+
+async def _ask(
+    url: str | None,
+    made: Batch,
+    identity: str,
+    left: dict[int, JobRequest],
+    rows: Mapping[int, Row],
+    meter: BatchProgress,
+    file: TextIO,
+) -> None:
+    async with Client(url) as client:
+        await preflight.check(client, {request.space for request in left.values() if request.space})
+        await check_inputs(client, made.source, left, made.repository)
+        book = checkpoint.Checkpoint(checkpoint.state_dir(os.environ), identity)
+        await _forget_written(client, made, rows, book)
+        await _carry_out(client, made, left, rows, book, meter, file)
+        book.finish()
 
 
 def _tidy(made: Batch) -> None:
@@ -215,19 +223,3 @@ async def _let_go(client: Client, made: Batch, file: TextIO, result: JobResult) 
     # What is deleted here cannot be had again.
     sync(file)
     await forget(client, result.id)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        opened = output.open("a", encoding="utf-8")
-    except OSError as error:
-        raise BadRequestError(
-            f"{output} cannot take results: {error.strerror}. Choose another -o."
-        ) from error
-    with opened as file:
-        yield file

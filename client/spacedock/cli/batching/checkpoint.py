@@ -21,8 +21,7 @@ class Checkpoint:
     """
 
     def __init__(self, state_dir: Path, identity: str) -> None:
-        digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
-        self._path = state_dir / f"{digest[:32]}.json"
+        self._path = state_dir / f"{digest_of(identity, digits=32)}.json"
         try:
             known = _id_in(self._path)
             self._id = known or _remember(self._path)
@@ -65,9 +64,18 @@ def state_dir(env: Mapping[str, str]) -> Path:
 
 
 def fingerprint(request: JobRequest) -> str:
-    """What a request asks, in 16 hex digits; its idempotency key and where its files lie do not count."""
-    body = request.model_dump_json(exclude={"idempotency_key": True, "files": {"__all__": {"vault"}}})
-    return hashlib.sha256(body.encode()).hexdigest()[:16]
+    """What a request asks, in 16 hex digits.
+
+    Its idempotency key, where its files lie, and what does not change the answer do not count.
+    """
+    left_out = {"idempotency_key": True, "timeout": True, "performance_first": True}
+    body = request.model_dump_json(exclude={**left_out, "files": {"__all__": {"vault"}}})
+    return digest_of(body, digits=16)
+
+
+def digest_of(*parts: str, digits: int = 8) -> str:
+    """A short name for texts."""
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:digits]
 
 
 def identities(requests: Mapping[int, JobRequest]) -> dict[int, str]:

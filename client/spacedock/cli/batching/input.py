@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from spacedock.cli.batching.decoding import decoded
 from spacedock.cli.batching.json_lines import array_lines, json_lines
 from spacedock.cli.batching.line import BadLinesError as BadLinesError
 from spacedock.cli.batching.line import BatchLine as BatchLine
 from spacedock.cli.batching.table import looks_like_table, table_lines
 from spacedock.errors import BadRequestError, FileUnreadableError
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 def read_lines(source: str, stdin: Callable[[], bytes], labels: Collection[str] = ()) -> list[BatchLine]:
@@ -28,13 +21,16 @@ def read_lines(source: str, stdin: Callable[[], bytes], labels: Collection[str] 
     is nothing in it.
     """
     if source == "-":
-        lines = _parse("standard input", _decoded("standard input", stdin()), "", labels)
+        name, suffix, text = "standard input", "", decoded("standard input", stdin())
     elif Path(source).is_dir():
-        lines = _directory(Path(source))
+        return _directory(Path(source))
     else:
-        lines = _parse(source, _text_of(Path(source)), Path(source).suffix.lower(), labels)
+        name, suffix, text = source, Path(source).suffix.lower(), _text_of(Path(source))
+    if not text.strip():
+        raise BadRequestError(f"{name} is empty: give a prompt on each line")
+    lines = _parse(name, text, suffix, labels)
     if not lines:
-        raise BadRequestError(f"{source}: there is no prompt in it")
+        raise BadRequestError(f"{name}: there is no prompt in it, only {_what_else(text)}")
     return lines
 
 
@@ -43,23 +39,11 @@ def _text_of(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise FileUnreadableError(str(path), error.strerror or str(error)) from error
-    return _decoded(str(path), raw)
+    return decoded(str(path), raw)
 
 
-def _decoded(source: str, raw: bytes) -> str:
-    """The text without a byte order mark, each of its lines ended by a line feed."""
-    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8")
-    if encoding == "utf-8" and raw.count(0) > len(raw) // 4:
-        raise BadRequestError(f"{source}: looks like UTF-16 without its mark, or no text. Save it as UTF-8.")
-    try:
-        return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        what = "UTF-8" if encoding.startswith("utf-8") else encoding.upper()
-        raise BadRequestError(
-            f"{source}: line {line} is not {what} text (byte {error.start}). Save it as UTF-8, "
-            "such as by `iconv -f LATIN1 -t UTF-8`."
-        ) from error
+def _what_else(text: str) -> str:
+    return "an empty array" if text.lstrip().startswith("[") else "a header"
 
 
 def _parse(source: str, text: str, suffix: str, labels: Collection[str]) -> list[BatchLine]:
@@ -77,5 +61,12 @@ def _parse(source: str, text: str, suffix: str, labels: Collection[str]) -> list
 
 
 def _directory(path: Path) -> list[BatchLine]:
-    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    try:
+        there = sorted(path.iterdir())
+        files = [file for file in there if file.is_file() and not file.name.startswith(".")]
+    except OSError as error:
+        raise FileUnreadableError(str(path), error.strerror or str(error)) from error
+    if not files:
+        others = " (hidden files, and those in directories below it, are left out)" if there else ""
+        raise BadRequestError(f"{path}: there is no file in it{others}")
     return [BatchLine(number, files=(str(file),)) for number, file in enumerate(files, 1)]

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from math import isinf
 from typing import Any
 
 from spacedock.cli.batching.line import FIELDS, ROW_ID, BadLinesError, BatchLine
+
+_HINTS = (
+    (r"\s*", r"#|//|/\*|--", "JSON has no comments: take it out"),
+    (r".*", r",\s*[\]}]", "take the last comma out"),
+    (r".*,\s*", r"[\]}]", "take the last comma out"),
+    (r"[^\n]*[\]}\"]\s*", r",", "lines of JSON have no comma between them: take it out"),
+    (r".*", r"'", 'names and texts stand in "double quotes"'),
+    (r".*", r"(True|False|None|undefined)\b", "write true, false or null"),
+    (r"\s*", r"\w", 'write {"prompt": "…"}, or name the file .txt where each line is a prompt'),
+)
+"""What stands before and behind the place of an error, and what to do about it."""
+_NEAR = 200
 
 
 def json_lines(source: str, text: str, labels: Collection[str]) -> list[BatchLine]:
@@ -27,10 +41,11 @@ def array_lines(
         return None
     try:
         value = _loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if not text.lstrip().startswith(("[\n", "[ ", "[{", '["')):
             return None
-        raise BadLinesError(source, [str(error)]) from error
+        at = f"line {cause.lineno}: " if isinstance(cause := error.__cause__, json.JSONDecodeError) else ""
+        raise BadLinesError(source, [f"{at}{error}"]) from error
     items = value if isinstance(value, list) else [value]
     return _lines(source, ((f"item {n}", n, item) for n, item in enumerate(items, 1)), labels)
 
@@ -42,7 +57,7 @@ def _lines(source: str, items: Iterable[tuple[str, int, Any]], labels: Collectio
         try:
             row = _loads(item) if place.startswith("line") else item
             lines.append(_line(number, row, labels))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
         raise BadLinesError(source, problems)
@@ -54,7 +69,17 @@ def _loads(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_constant, parse_float=_float, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from error
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}{_hint(error)}") from error
+    except RecursionError as error:
+        raise ValueError("lists and objects are nested too deep") from error
+
+
+def _hint(error: json.JSONDecodeError) -> str:
+    before, behind = error.doc[max(0, error.pos - _NEAR) : error.pos], error.doc[error.pos :][:_NEAR]
+    for ends, begins, hint in _HINTS:
+        if re.fullmatch(ends, before, re.DOTALL) and re.match(rf"\s*({begins})", behind):
+            return f" ({hint})"
+    return ""
 
 
 def _constant(word: str) -> Any:
@@ -86,17 +111,38 @@ def _line(number: int, row: Any, labels: Collection[str]) -> BatchLine:
     if own := {key: str(row.pop(key)) for key in (*labels, ROW_ID) if key in row and _is_plain(row[key])}:
         given = row.get("labels", {})
         row["labels"] = own | given if isinstance(given, dict) else given
-    unknown = row.keys() - FIELDS
-    if unknown:
-        known = ", ".join(sorted(FIELDS | {"file", "files", ROW_ID}))
-        raise ValueError(
-            f"unknown key '{min(unknown)}'. Known: {known}. Inputs of the Space go into 'inputs'; "
-            f"what only describes the line is kept with --label {min(unknown)}"
-        )
+    if isinstance(given := row.get("labels"), dict):
+        row["labels"] = {key: str(value) if _is_plain(value) else value for key, value in given.items()}
+    if unknown := row.keys() - FIELDS:
+        raise ValueError(_unknown(row, unknown))
     for key, kind, what in (("space", str, "a string"), ("inputs", dict, "an object of inputs by name")):
         if not isinstance(row.get(key, kind()), kind):
             raise ValueError(f"'{key}' is not {what}")
     return BatchLine(number, files, row)
+
+
+def _unknown(row: dict[str, Any], unknown: Collection[str]) -> str:
+    """What to do about keys that are none of a line's."""
+    body = row.get("body", row)
+    if isinstance(body, dict) and "messages" in body:
+        what = (
+            "a chat request of OpenAI's API, which is not read. Give the text of its last message as 'prompt'"
+        )
+        return f"{what}{', and its custom_id as id' if 'custom_id' in row else ''}"
+    if ROW_ID in unknown:
+        return "'id' is not a text or a number"
+    name = min(unknown)
+    if meant := get_close_matches(name, FIELDS, 1):
+        return f"unknown key '{name}': did you mean '{meant[0]}'?"
+    if len(row) == 1 and isinstance(row[name], list):
+        return f"the lines are under '{name}': give their array alone"
+    if "prompt" not in row and isinstance(row[name], str) and len(unknown) == 1:
+        return f"unknown key '{name}': the prompt's key is 'prompt', and inputs of the Space go into 'inputs'"
+    known = ", ".join(sorted(FIELDS | {"file", "files", ROW_ID}))
+    return (
+        f"unknown key '{name}'. Known: {known}. Inputs of the Space go into 'inputs'; "
+        f"what only describes the line is kept with --label {name}"
+    )
 
 
 def _is_plain(value: Any) -> bool:

@@ -47,13 +47,13 @@ class Each:
                 write(heading(path))
             await show_plan(client, *self.prepared(path), json=json)
 
-    async def submit(self, client: Client, *, verbose: bool) -> list[str]:
+    async def submit(self, client: Client, *, verbose: bool, wait: bool) -> list[str]:
         """Submit the jobs, one file in memory at a time; returns their ids."""
         job_ids: list[str] = []
         for path in self.files:
             request, payloads = self.prepared(path)
             if not job_ids:
-                await check(client, {request.space} if request.space else set())
+                await check(client, {request.space} if request.space else set(), wait=wait)
             if verbose:
                 say(heading(path))
                 await say_plan(client, request, payloads)

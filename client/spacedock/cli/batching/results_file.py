@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
-from spacedock.cli.batching.line import ROW_ID
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
@@ -33,29 +35,79 @@ class Row:
 
 
 def read_rows(path: Path) -> dict[str, Row]:
-    """The last result of each line by its identity; a torn last line is cut off.
+    """The last result of each line by its identity; a torn last line is left out.
 
     Raises BadRequestError where the file holds something else (it is left as it is) or cannot be used.
     """
-    if not path.exists():
-        return {}
+    return _there(path)[0]
+
+
+@contextmanager
+def held(path: Path | None) -> Iterator[tuple[TextIO, dict[str, Row]]]:
+    """The file for results, held against other commands, and what it has; None is standard output.
+
+    A torn last line is cut off, and a new file goes again where nothing came. Raises BadRequestError.
+    """
+    if path is None:
+        yield sys.stdout, {}
+        return
+    with _usable(path):
+        is_new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = _locked(path)
+    with opened as file:
+        rows, end = _there(path)
+        if file.seekable():
+            file.truncate(end)
+        try:
+            yield file, rows
+        finally:
+            if is_new and not path.stat().st_size:
+                path.unlink()
+
+
+def _locked(path: Path) -> TextIO:
+    """The file, opened to add to it, once no other command writes there."""
+    while True:
+        file = path.open("a", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise BadRequestError(
+                f"another batch is writing to {path}: wait for it, or choose another -o"
+            ) from None
+        except OSError:
+            # Not every file system has locks.
+            return file
+        if os.path.samefile(file.fileno(), path):
+            return file
+        # A batch that was ending has put another file in its place meanwhile.
+        file.close()
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb+") as file:
-            return _rows_of(path, file)
+        yield
     except OSError as error:
-        raise BadRequestError(f"{path} cannot take results: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise BadRequestError(f"{path} cannot take results: {why}. Choose another -o.") from error
 
 
-def _rows_of(path: Path, file: BinaryIO) -> dict[str, Row]:
+def _there(path: Path) -> tuple[dict[str, Row], int]:
+    """The rows of a file, and how many bytes they are; a pipe has none."""
     found: dict[str, Row] = {}
     end = 0
-    for raw in file:
-        if not raw.endswith(b"\n") and (raw.startswith(_ROW) or _ROW.startswith(raw)):
-            file.truncate(end)
-            break
-        end += len(raw)
-        found.update([_row(path, raw)])
-    return found
+    if not path.is_file():
+        return found, end
+    with _usable(path), path.open("rb") as file:
+        for raw in file:
+            if not raw.endswith(b"\n") and (raw.startswith(_ROW) or _ROW.startswith(raw)):
+                break
+            end += len(raw)
+            found.update([_row(path, raw)])
+    return found, end
 
 
 def _row(path: Path, raw: bytes) -> tuple[str, Row]:
@@ -73,17 +125,13 @@ def _row(path: Path, raw: bytes) -> tuple[str, Row]:
 
 @dataclass(frozen=True, slots=True)
 class LineName:
-    """How people know a line: by its number, its files and its row id."""
+    """How people know a line: by its number, its files and its row id; `batch` is of which batch it is."""
 
     number: int
     identity: str
     files: tuple[str, ...]
     row_id: str | None
-
-    @classmethod
-    def of(cls, number: int, identity: str, files: tuple[str, ...], request: JobRequest) -> LineName:
-        """The names of a line and its request."""
-        return cls(number, identity, files, request.labels.get(ROW_ID))
+    batch: str
 
     @property
     def folder(self) -> str:
@@ -95,7 +143,7 @@ class LineName:
     @property
     def fields(self) -> dict[str, Any]:
         """What its result says of it."""
-        fields: dict[str, Any] = {"line": self.number, "asked": self.identity}
+        fields: dict[str, Any] = {"line": self.number, "asked": self.identity, "batch": self.batch}
         if self.row_id is not None:
             fields["row_id"] = self.row_id
         if self.files:
@@ -110,7 +158,7 @@ def write_line(
     row = name.fields | {"prompt": request.prompt} | result.model_dump(mode="json")
     if saved:
         row["saved"] = [str(path) for path in saved]
-    file.write(_CONTROL.sub(_escaped, json.dumps(row, ensure_ascii=False)) + "\n")
+    file.write(_written(row))
     file.flush()
 
 
@@ -128,36 +176,45 @@ def sync(file: TextIO) -> None:
 def tidy(path: Path, names: Mapping[int, LineName]) -> None:
     """Leave one result for each line of the batch, under the number that it has now.
 
-    What an earlier try came to goes; so does the failure of a file, or of a numbered line, that was changed
-    since. Answers to what the batch no longer asks stay.
+    What an earlier try came to goes; so does a failure of this batch that it asks no longer, as its line was
+    mended. Answers, and what other batches have written to the same file, stay.
     """
     if not path.is_file():
         return
-    with path.open("rb") as file:
-        rows = [json.loads(raw) for raw in file]
     numbers = {name.identity: name.number for name in names.values()}
-    files = {name.files[0] for name in names.values() if len(name.files) == 1}
-    last = {row["asked"]: place for place, row in enumerate(rows)}
-    kept = [
-        row | {"line": numbers.get(row["asked"], row["line"])}
-        for place, row in enumerate(rows)
-        if last[row["asked"]] == place
-        and not (row["asked"] not in numbers and _was_mended(row, files, names))
-    ]
-    if kept == rows:
-        return
+    batches = {name.batch for name in names.values()}
     target = path.resolve()
     draft = target.with_name(f".{target.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as out:
-        for row in kept:
-            out.write(_CONTROL.sub(_escaped, json.dumps(row, ensure_ascii=False)) + "\n")
+    changed = False
+    with path.open("rb") as file, draft.open("wb") as out:
+        last = {_read(raw)[0]: place for place, raw in enumerate(file)}
+        file.seek(0)
+        for place, raw in enumerate(file):
+            asked, row = _read(raw)
+            kept = _kept(raw, row, numbers.get(asked), batches) if last[asked] == place else b""
+            changed = changed or kept != raw
+            out.write(kept)
         out.flush()
-        sync(out)
+        os.fsync(out.fileno())
+    if not changed:
+        draft.unlink()
+        return
     shutil.copymode(target, draft)
     draft.replace(target)
 
 
-def _was_mended(row: dict[str, Any], files: set[str], names: Mapping[int, LineName]) -> bool:
-    if row.get("state") == JobState.SUCCEEDED:
-        return False
-    return row["file"] in files if "file" in row else row["line"] in names
+def _kept(raw: bytes, row: dict[str, Any], number: int | None, batches: Collection[str]) -> bytes:
+    """What stays of a line's last result; `number` is the one that it has now."""
+    if number is None:
+        failed = row.get("state") != JobState.SUCCEEDED
+        return b"" if failed and row.get("batch") in batches else raw
+    return raw if row["line"] == number else _written(row | {"line": number}).encode()
+
+
+def _read(raw: bytes) -> tuple[str, dict[str, Any]]:
+    row = json.loads(raw)
+    return str(row["asked"]), row
+
+
+def _written(row: Mapping[str, Any]) -> str:
+    return _CONTROL.sub(_escaped, json.dumps(row, ensure_ascii=False)) + "\n"

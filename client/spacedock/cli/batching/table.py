@@ -6,34 +6,26 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
-from typing import Protocol
+from collections.abc import Collection
 
 from spacedock.cli.batching.line import FIELDS, ROW_ID, BadLinesError, BatchLine
 from spacedock.wire import MAX_REQUEST_BYTES
-
-
-class _Reader(Protocol):
-    """What `csv.reader` makes, whose type has no name to annotate with."""
-
-    line_num: int
-
-    def __iter__(self) -> Iterator[list[str]]: ...
-
 
 _SEPARATORS = (",", ";", "\t", "|")
 _WORD = re.compile(r"\w[\w .:-]*|")
 _UNNAMED = re.compile(r"Unnamed: \d+")
 _OWN = ("prompt", "file", ROW_ID)
+_EXCEL = re.compile(r'"?sep=([,;|\t])"?')
 _MOST_HEADER = 10_000
 
 
 def looks_like_table(text: str) -> bool:
     """Whether the first line is a table's header: it names a prompt or a file beside other columns."""
-    header = text.partition("\n")[0][:_MOST_HEADER]
-    if header.strip() == "prompt":
+    skipped, separator = _beginning(text)
+    header = text.split("\n", skipped + 1)[skipped][:_MOST_HEADER]
+    if header.strip().lower() == "prompt":
         return True
-    names = _cells(header, _separator(header))
+    names = _cells(header, separator)
     lower = {name.lower() for name in names}
     named = "prompt" in lower or ("file" in lower and not any(" " in name for name in names))
     return len(names) > 1 and named and all(map(_WORD.fullmatch, names))
@@ -47,14 +39,37 @@ def table_lines(source: str, text: str, labels: Collection[str], *, tabs: bool =
     """
     # A longer cell is told as a prompt that is too long, with its line.
     csv.field_size_limit(16 * MAX_REQUEST_BYTES)
-    separator = "\t" if tabs else _separator(text.partition("\n")[0][:_MOST_HEADER])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    skipped, separator = _beginning(text)
+    body = io.StringIO("\n".join(text.split("\n")[skipped:]), newline="")
+    reader = csv.reader(body, delimiter="\t" if tabs else separator, strict=True)
+    ended, lines = skipped, []
     try:
-        names = [name.strip() for name in next(reader, [])]
-        columns = _columns(source, names, labels)
-        return list(_rows(source, reader, columns))
+        names = [name.strip() for name in next(reader)]
+        columns = _columns(source, skipped + 1, names, labels)
+        ended += reader.line_num
+        for cells in reader:
+            ended = skipped + reader.line_num
+            lines += _row(source, ended, cells, columns)
     except csv.Error as error:
-        raise BadLinesError(source, [f"line {reader.line_num}: {error}"]) from error
+        raise BadLinesError(source, [_broken(ended + 1, skipped + reader.line_num, error)]) from error
+    return lines
+
+
+def _beginning(text: str) -> tuple[int, str]:
+    """How many lines come before the header (empty ones, or Excel's `sep=;`), and the separator."""
+    for skipped, line in enumerate(text.split("\n")):
+        if given := _EXCEL.fullmatch(line):
+            return skipped + 1, given[1]
+        if line.strip():
+            return skipped, _separator(line[:_MOST_HEADER])
+    return 0, ","
+
+
+def _broken(begun: int, reached: int, error: csv.Error) -> str:
+    if "unexpected end" in str(error):
+        return f"line {begun}: a quote opens in this row and never closes. Inside of a cell, double it"
+    to = f", at line {reached}" if reached > begun else ""
+    return f"line {begun}: {error}{to}. Double the quotes inside of a cell"
 
 
 def _separator(header: str) -> str:
@@ -74,21 +89,21 @@ def _cells(header: str, separator: str) -> list[str]:
         return []
 
 
-def _columns(source: str, names: list[str], labels: Collection[str]) -> list[tuple[str, str]]:
+def _columns(source: str, line: int, names: list[str], labels: Collection[str]) -> list[tuple[str, str]]:
     """For each column what it is (field, file, label, input) and by which name."""
-    columns = [_column(place, name, names, labels) for place, name in enumerate(names, 1)]
+    columns = [_column(place, name, labels) for place, name in enumerate(names, 1)]
     twice = [name for (_, name), count in Counter(columns).items() if count > 1]
     if twice:
-        raise BadLinesError(source, [f"line 1: the column '{twice[0]}' comes twice"])
+        raise BadLinesError(source, [f"line {line}: the column '{twice[0]}' comes twice: rename one"])
     return columns
 
 
-def _column(place: int, name: str, names: list[str], labels: Collection[str]) -> tuple[str, str]:
+def _column(place: int, name: str, labels: Collection[str]) -> tuple[str, str]:
     if name in labels or _UNNAMED.fullmatch(name):
         return "label", name
     if not name:
         return "label", f"column {place}"
-    if name.lower() in _OWN and name.lower() not in names:
+    if name.lower() in _OWN:
         name = name.lower()
     if name == ROW_ID:
         return "label", name
@@ -97,16 +112,15 @@ def _column(place: int, name: str, names: list[str], labels: Collection[str]) ->
     return ("field" if name in FIELDS - {"inputs", "labels"} else "input"), name
 
 
-def _rows(source: str, reader: _Reader, columns: list[tuple[str, str]]) -> Iterator[BatchLine]:
-    for cells in reader:
-        number = reader.line_num
-        if len(cells) > len(columns):
-            what = "more cells than the header has columns. Put cells with separators into quotes"
-            raise BadLinesError(source, [f"line {number}: {what}"])
-        given = [(kind, name, cell) for (kind, name), cell in zip(columns, cells, strict=False) if cell]
-        fields: dict[str, object] = {name: cell for kind, name, cell in given if kind == "field"}
-        for key in ("input", "label"):
-            if values := {name: cell for kind, name, cell in given if kind == key}:
-                fields[f"{key}s"] = values
-        if cells:
-            yield BatchLine(number, tuple(cell for kind, _, cell in given if kind == "file"), fields)
+def _row(source: str, number: int, cells: list[str], columns: list[tuple[str, str]]) -> list[BatchLine]:
+    """The row's job; none for an empty row."""
+    if len(cells) > len(columns):
+        what = "more cells than the header has columns. Put cells with separators into quotes"
+        raise BadLinesError(source, [f"line {number}: {what}"])
+    given = [(kind, name, cell) for (kind, name), cell in zip(columns, cells, strict=False) if cell]
+    fields: dict[str, object] = {name: cell for kind, name, cell in given if kind == "field"}
+    for key in ("input", "label"):
+        if values := {name: cell for kind, name, cell in given if kind == key}:
+            fields[f"{key}s"] = values
+    files = tuple(cell for kind, _, cell in given if kind == "file")
+    return [BatchLine(number, files, fields)] if given else []

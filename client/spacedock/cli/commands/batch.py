@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from spacedock.cli import options
+from spacedock.cli import options, preflight
 from spacedock.cli.batching import checkpoint
 from spacedock.cli.batching.carry_out import Batch, run_batch
 from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
+from spacedock.cli.batching.line import ROW_ID
 from spacedock.cli.batching.plan import rehearse
-from spacedock.cli.batching.results_file import LineName
+from spacedock.cli.batching.results_file import LineName, read_rows
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
 from spacedock.cli.host_faults import Guard
 from spacedock.cli.output.text import say
@@ -22,6 +23,9 @@ from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
 from spacedock.request import JobRequest, Tier
+
+_ASKED = ("space", "category", "endpoint")
+"""The options that tell batches of one source apart."""
 
 
 def batch(
@@ -111,16 +115,28 @@ def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch
     if problems:
         raise BadLinesError(source, problems)
     known_by, files = checkpoint.identities(requests), {line.number: line.files for line in lines}
-    names = {n: LineName.of(n, known_by[n], files[n], request) for n, request in requests.items()}
+    batch = checkpoint.digest_of(place_of(source, lines), *(str(defaults.get(key)) for key in _ASKED))
+    names = {
+        n: LineName(n, known_by[n], files[n], request.labels.get(ROW_ID), batch)
+        for n, request in requests.items()
+    }
     return Batch(source, requests, names, repository)
 
 
 def identity_of(source: str, lines: list[BatchLine], defaults: dict[str, Any], output: Path | None) -> str:
     """What makes it the same batch: its source, its options, and where its results go."""
-    place = repr(lines) if source == "-" else str(Path(source).resolve())
-    return "\n".join([place, str(output.resolve()) if output else "-", repr(sorted(defaults.items()))])
+    return "\n".join(
+        [place_of(source, lines), str(output.resolve()) if output else "-", repr(sorted(defaults.items()))]
+    )
+
+
+def place_of(source: str, lines: list[BatchLine]) -> str:
+    """Where the lines come from; of standard input only they themselves tell."""
+    return repr(lines) if source == "-" else str(Path(source).resolve())
 
 
 async def _rehearse(url: str | None, made: Batch, *, json: bool) -> None:
     async with Client(url) as client:
-        await rehearse(client, made.left(made.rows()), made.repository, json=json)
+        left = made.left(made.known(read_rows(made.output) if made.output else {}))
+        preflight.say_directories({request.space for request in left.values() if request.space})
+        await rehearse(client, left, made.repository, json=json)

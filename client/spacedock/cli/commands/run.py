@@ -96,11 +96,12 @@ def exit_code(result: JobResult) -> int:
 
 async def _run(url: str | None, request: JobRequest, payloads: list[Payload], way: Way) -> list[JobResult]:
     async with Client(url) as client:
+        names = {request.space} if request.space else set()
         if way.dry_run:
+            preflight.say_directories(names)
             await show_plan(client, request, payloads, json=way.handing.json)
             say(_NOTHING)
             return []
-        names = {request.space} if request.space else set()
         await preflight.check(client, names, wait=not way.detach)
         if way.verbose:
             await say_plan(client, request, payloads)
@@ -122,7 +123,7 @@ async def _run_each(url: str | None, each: Each, way: Way) -> list[JobResult]:
             await each.show_plans(client, json=way.handing.json)
             say(_NOTHING)
             return []
-        job_ids = await each.submit(client, verbose=way.verbose)
+        job_ids = await each.submit(client, verbose=way.verbose, wait=not way.detach)
         if way.detach:
             write("\n".join(job_ids))
             return []
