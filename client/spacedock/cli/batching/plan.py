@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import shlex
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -52,9 +53,17 @@ async def check_inputs(
             continue
         payloads = [repository] if repository is not None and repository.ref == first.repository else []
         if misfit := await _misfit(client, first, payloads):
-            problems.append(f"{_words(numbers)}: {misfit}")
+            problems.append(f"{_words(numbers)}: {_with_remedy(misfit, first)}")
     if problems:
         raise BadLinesError(source, problems)
+
+
+def _with_remedy(misfit: str, request: JobRequest) -> str:
+    """What is wrong, below its line, and what to do about a column that the app has no input for."""
+    said = misfit.replace("\n", "\n  ")
+    foreign = [name for name in request.inputs if f"has no input '{name}'" in misfit]
+    labels = " ".join(f"--label {shlex.quote(name)}" for name in foreign)
+    return f"{said}\n    what only describes a line is kept with {labels}" if labels else said
 
 
 async def _misfit(client: Client, request: JobRequest, payloads: list[Payload]) -> str | None:
