@@ -21,7 +21,8 @@ async def _at_once() -> None:
 class EngineDouble:
     """Answers each path, without its version, with its JSON; a whole number is the status of a refusal.
 
-    `asked` are the paths as they came; `before` is awaited before each answer.
+    A callable is asked with the request, and may give a response of its own. `asked` are the paths as they
+    came; `before` is awaited before each answer.
     """
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
@@ -37,6 +38,8 @@ class EngineDouble:
         found = self.answers.get(path or version, 404)
         if callable(found):
             found = found(request)
+        if isinstance(found, web.Response):
+            return found
         if isinstance(found, int):
             return web.json_response({"message": f"refused: {path}"}, status=found)
         return web.json_response(found)

@@ -27,7 +27,8 @@ class Spaces:
         """All Spaces, and warnings about entries that cannot be read.
 
         With `status`, `data["status"]` says for each what is there of it on the host: its state, its
-        containers, and the bytes of its image and its cache.
+        containers, and the bytes of its image and its cache; `data["shipped"]` names those that every host
+        begins with, and that are as they were.
         """
         return await self._call(Op.LIST, options={"status": status})
 

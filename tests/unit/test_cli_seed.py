@@ -50,12 +50,12 @@ def test_what_is_no_subcommand_is_a_prompt_to_run(args: tuple[str, ...]) -> None
     [
         (("--discover-spaces", "image_processing"), ["spaces", "discover", "image_processing"]),
         (("--discover-spaces=image_processing",), ["spaces", "discover", "image_processing"]),
-        (("--list-spaces",), ["spaces", "list"]),
-        (("--json", "--list-spaces"), ["spaces", "list", "--json"]),
-        (("--list-spaces", "--redis", "unix:///x"), ["spaces", "list", "--redis", "unix:///x"]),
+        (("--list-spaces",), ["spaces", "list", "--all"]),
+        (("--json", "--list-spaces"), ["spaces", "list", "--all", "--json"]),
+        (("--list-spaces", "--redis", "unix:///x"), ["spaces", "list", "--all", "--redis", "unix:///x"]),
         (("--cleanup-cache", "--dry-run"), ["cleanup", "--dry-run"]),
         (("--tier-status",), ["tiers"]),
-        (("--list-spaces", "--help"), ["spaces", "list", "--help"]),
+        (("--list-spaces", "--help"), ["spaces", "list", "--all", "--help"]),
         (("--", "--list-spaces"), ["run", "--", "--list-spaces"]),
     ],
 )

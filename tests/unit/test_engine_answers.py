@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from tests.engine_double import engine_double
 
 from spacedock.result import ErrorKind, Stage
@@ -46,6 +47,13 @@ async def test_no_volumes_are_no_fault(tmp_path: Path, told: dict[str, Any]) -> 
     async with engine_double(tmp_path, {"system/df": told}) as (engine, _):
         assert await volume_bytes(engine, {"v": "/nowhere"}) == {"v": 0}
         assert await Inventory(engine, "me").caches() == ()
+
+
+async def test_an_engine_that_counts_for_somebody_else_is_waited_for(tmp_path: Path) -> None:
+    busy = web.json_response({"message": "a disk usage operation is already running"}, status=500)
+    answers = iter([busy, {"Volumes": [ROW]}])
+    async with engine_double(tmp_path, {"system/df": lambda _: next(answers)}) as (engine, _):
+        assert await volume_bytes(engine, {"v": "/nowhere"}) == {"v": 5}
 
 
 async def test_an_engine_that_is_too_new_is_told_as_such(tmp_path: Path) -> None:

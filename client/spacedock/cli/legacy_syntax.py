@@ -14,7 +14,7 @@ from spacedock.errors import BadRequestError
 
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "--discover-spaces": ("spaces", "discover"),
-    "--list-spaces": ("spaces", "list"),
+    "--list-spaces": ("spaces", "list", "--all"),
     "--cleanup-cache": ("cleanup",),
     "--tier-status": ("tiers",),
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from spacedock.files import FileRef
 from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.file import Registry, default_text
+from spacedock_worker.registry.reading import Reader
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 from spacedock_worker.registry.walls import How, check_removable, is_other_code, settled
 
@@ -72,11 +73,13 @@ class RegistryHandler:
     """Serves one registry; repositories that clients send are kept as tars in `repositories`.
 
     `complete` finds out what a new entry does not say; without it only its name and description are asked.
+    `shipped` names the Spaces of the last list that are as every host begins with them.
     """
 
     def __init__(self, registry: Registry, repositories: Path, complete: Complete | None = None) -> None:
         self._registry, self._repositories, self._complete = registry, repositories, complete
         self._listed: tuple[Snapshot, Reply] = (EMPTY, Reply())
+        self.shipped: Sequence[str] = ()
 
     async def answer(self, call: Call, redis: Redis) -> Reply:
         """Do what the call asks; what is wrong with it becomes the reply's error."""
@@ -116,8 +119,8 @@ class RegistryHandler:
         """All rows; they are made once, for as long as the registry stays as it is."""
         snapshot = await self._registry.fresh()
         if self._listed[0] is not snapshot:
-            rows = await asyncio.to_thread(_rows, snapshot)
-            self._listed = (snapshot, Reply(spaces=rows, warnings=snapshot.warnings))
+            rows, shipped = await asyncio.to_thread(_rows, snapshot)
+            self._listed, self.shipped = (snapshot, Reply(spaces=rows, warnings=snapshot.warnings)), shipped
         return self._listed[1]
 
     async def _fields(self, call: Call, redis: Redis) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -171,9 +174,19 @@ def _write_whole(path: Path, data: bytes) -> None:
     Path(part.name).replace(path)
 
 
-def _rows(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """The rows of a list: what is as usual is said of the seed's fields only."""
-    return {name: _row(entry, exclude_defaults=True) for name, entry in snapshot.spaces.items()}
+def _rows(snapshot: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The rows of a list, and the names of those that are as every host begins with them.
+
+    What is as usual is said of the seed's fields only.
+    """
+    rows = {name: _row(entry, exclude_defaults=True) for name, entry in snapshot.spaces.items()}
+    return rows, [name for name, entry in snapshot.spaces.items() if entry == _shipped().get(name)]
+
+
+@cache
+def _shipped() -> Mapping[str, SpaceEntry]:
+    """The Spaces that every host begins with."""
+    return Reader(Path("default.yaml")).read(default_text()).spaces
 
 
 def _row(entry: SpaceEntry, *, exclude_defaults: bool = False) -> dict[str, Any]:

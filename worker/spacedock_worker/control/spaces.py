@@ -55,11 +55,12 @@ class SpacesHandler:
         return reply
 
     async def _with_status(self, reply: Reply) -> Reply:
+        data: dict[str, Any] = {"shipped": list(self._desk.shipped)}
         try:
-            status = await self._status(reply.spaces)
+            data["status"] = await self._status(reply.spaces)
         except (EngineRefusedError, StepError) as error:
-            return reply.model_copy(update={"warnings": (*reply.warnings, str(error))})
-        return reply.model_copy(update={"data": {"status": status}})
+            return reply.model_copy(update={"data": data, "warnings": (*reply.warnings, str(error))})
+        return reply.model_copy(update={"data": data})
 
     async def _status(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         sizes, caches, known = await asyncio.gather(

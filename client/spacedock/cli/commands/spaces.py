@@ -6,6 +6,7 @@ import asyncio
 import json as json_module
 import shutil
 import sys
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -29,11 +30,18 @@ from spacedock.rpc import Reply
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
 
 _TITLES = ("name", "state", "verified", "category", "takes -> gives", "image", "cache", "description")
+_NEVER, _NOT_HERE, _UNKNOWN = "never", "not here", "-"
 
 
 @app.command("list")
-def list_spaces(json: options.Json = False, redis: options.Redis = None) -> None:
-    """List the Spaces of the registry."""
+def list_spaces(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that Spacedock comes with and nobody has used here.")
+    ] = False,
+    json: options.Json = False,
+    redis: options.Redis = None,
+) -> None:
+    """List the Spaces of the registry: your own and used ones first. JSON always has all."""
     reply = asyncio.run(_list(redis))
     for warning in reply.warnings:
         say(f"registry: {warning}")
@@ -44,7 +52,8 @@ def list_spaces(json: options.Json = False, redis: options.Redis = None) -> None
     elif not reply.spaces:
         say("the registry is empty: add a Space with `spacedock spaces add NAME --dir ./space`")
     else:
-        _table(reply.spaces, status)
+        unused = _unused(reply.spaces, reply.data.get("shipped", ()), status)
+        _table(reply.spaces, status, unused, everything=everything)
 
 
 async def _list(url: str | None) -> Reply:
@@ -52,14 +61,34 @@ async def _list(url: str | None) -> Reply:
         return await client.spaces.list(status=True)
 
 
-def _table(spaces: dict[str, dict[str, Any]], status: dict[str, dict[str, Any]]) -> None:
-    rows = [
-        [_line(str(cell)) for cell in _cells(name, entry, status.get(name, {}))]
-        for name, entry in sorted(spaces.items())
-    ]
+def _unused(
+    spaces: dict[str, dict[str, Any]], shipped: Iterable[str], status: dict[str, dict[str, Any]]
+) -> set[str]:
+    """Those that Spacedock comes with, which nobody has changed, validated or run here."""
+    return {
+        name
+        for name in spaces.keys() & set(shipped)
+        if verdict(spaces[name]) == _NEVER and state(status.get(name, {})) in (_NOT_HERE, _UNKNOWN)
+    }
+
+
+def _table(
+    spaces: dict[str, dict[str, Any]],
+    status: dict[str, dict[str, Any]],
+    unused: set[str],
+    *,
+    everything: bool,
+) -> None:
+    """The Spaces, the unused ones last; without `everything` these are one line of talk."""
+    shown = sorted(spaces if everything else spaces.keys() - unused, key=lambda name: (name in unused, name))
+    rows = [[_line(str(cell)) for cell in _cells(name, spaces[name], status.get(name, {}))] for name in shown]
     # A pipe has no width: what reads it wants each Space on one line.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    write("\n".join(table.lines(_TITLES, rows, width)))
+    if rows:
+        write("\n".join(table.lines(_TITLES, rows, width)))
+    if unused and not everything:
+        count = f"{len(unused)} more" if rows else f"{len(unused)} Spaces"
+        say(f"{count} come with Spacedock, none used or validated here: --all lists them")
 
 
 def _line(cell: str) -> str:
@@ -84,7 +113,7 @@ def verdict(entry: dict[str, Any]) -> str:
     """What the last validation came to, in a word: a Space that was called here was `tried`."""
     verified = entry.get("verified")
     if not isinstance(verified, dict):
-        return "never"
+        return _NEVER
     if not verified["works"]:
         return "bad"
     return "tried" if verified["deep"] else "ok"
@@ -94,7 +123,7 @@ def state(here: dict[str, Any]) -> str:
     """A Space's state for people; a dash where the engine could not be asked."""
     if here.get("quarantined_for") is not None:
         return f"quarantined, {age(here['quarantined_for'])} to go"
-    return str(here.get("state", "-"))
+    return str(here.get("state", _UNKNOWN))
 
 
 @app.command("show", short_help="Show a Space: what is here, what the Hub says.")

@@ -8,10 +8,11 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from spacedock.result import Stage
-from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 
 ENOUGH = 2**62
 """More bytes than there are anywhere: a count up to here is a whole count."""
@@ -22,6 +23,8 @@ _BLOCK = 512
 _DEEPEST = 100
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DF_SECONDS = 60.0
+_COUNTING = "disk usage operation is already running"
+_PAUSE_SECONDS = 0.2
 _UPPER = re.compile(r"[ ,]upperdir=((?:\\,|[^,])*)")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -50,11 +53,20 @@ async def volume_bytes(
 async def volume_rows(engine: Engine, stage: Stage, seconds: float) -> list[Mapping[str, Any]]:
     """All volumes of the engine with their sizes, as `GET /system/df` tells of them.
 
-    Raises RefusedError and StepError `docker_unavailable`.
+    An engine that counts for somebody else counts for nobody meanwhile: that is waited for. Raises
+    RefusedError and StepError `docker_unavailable`.
     """
-    async with engine.call(stage, seconds) as docker:
-        # Engines since API 1.42 then count nothing but volumes.
-        found = await docker._query_json("system/df", params={"type": "volume", "verbose": "1"})
+    end = monotonic() + seconds
+    while True:
+        try:
+            async with engine.call(stage, seconds) as docker:
+                # Engines since API 1.42 then count nothing but volumes.
+                found = await docker._query_json("system/df", params={"type": "volume", "verbose": "1"})
+            break
+        except EngineRefusedError as error:
+            if _COUNTING not in error.message or monotonic() > end:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
     # From API 1.52 on, the rows are in another place.
     rows = found.get("Volumes") or (found.get("VolumeUsage") or {}).get("Items") or ()
     return list(rows)

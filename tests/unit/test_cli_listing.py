@@ -1,0 +1,57 @@
+"""`spacedock spaces list`: own and used Spaces first, what Spacedock comes with folded into one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spacedock.cli.commands import spaces as listing
+from spacedock_worker.control.registry import _rows
+from spacedock_worker.registry.file import Registry, default_text
+
+TRIED = {"works": True, "deep": True}
+
+
+def row(**more: Any) -> dict[str, Any]:
+    return {"category": "c", "input_type": "text", "output_type": "text", "description": "d", **more}
+
+
+SPACES = {"b-own": row(), "a-seed": row(), "c-run": row(), "d-tried": row(verified=TRIED), "e-seed": row()}
+SHIPPED = ("a-seed", "c-run", "d-tried", "e-seed")
+STATUS = {name: {"state": "not here"} for name in SPACES} | {"c-run": {"state": "paused"}}
+
+
+def shown(capsys: pytest.CaptureFixture[str], *, everything: bool) -> tuple[list[str], str]:
+    unused = listing._unused(SPACES, SHIPPED, STATUS)
+    listing._table(SPACES, STATUS, unused, everything=everything)
+    captured = capsys.readouterr()
+    return [line.split()[0] for line in captured.out.splitlines()[2:]], captured.err
+
+
+def test_own_used_and_tried_spaces_are_listed_and_the_rest_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = "2 more come with Spacedock, none used or validated here: --all lists them\n"
+    assert shown(capsys, everything=False) == (["b-own", "c-run", "d-tried"], said)
+
+
+def test_all_lists_the_rest_behind_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, everything=True) == (["b-own", "c-run", "d-tried", "a-seed", "e-seed"], "")
+
+
+def test_a_new_host_says_what_there_is_without_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+    spaces = {"s": row(), "t": row()}
+    listing._table(spaces, {}, listing._unused(spaces, ("s", "t"), {}), everything=False)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("2 Spaces come with Spacedock")
+
+
+async def test_an_entry_that_somebody_changed_is_no_shipped_one(tmp_path: Any) -> None:
+    registry = Registry(tmp_path / "registry.yaml", default_text())
+    everything = set((await registry.fresh()).spaces)
+    registry.add("translation", {"description": "mine"})
+    registry.add("mood", {"docker_image": "mood:1"})
+    _, shipped = _rows(await registry.fresh())
+    assert set(shipped) == everything - {"translation"}
