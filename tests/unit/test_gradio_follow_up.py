@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.gradio_apps import app_of
 
-from spacedock_worker.adapters.gradio.chained import follow_up
+from spacedock_worker.adapters.gradio.chained import follow_up, is_said
 from spacedock_worker.adapters.gradio.description import App, describe
 
 CHAT, BOX, MOOD, STATE = 1, 2, 3, 4
@@ -27,7 +28,7 @@ def app(**bot: Any) -> App:
 
 
 def following(page: App, outputs: list[Any]) -> tuple[str, list[Any]] | None:
-    found = follow_up(page, page.functions["/user"], ["hi", []], outputs)
+    found = follow_up(page, page.functions["/user"], {BOX: "hi", CHAT: []}, outputs)
     return (found[0].endpoint.name, found[1]) if found else None
 
 
@@ -65,6 +66,58 @@ def test_only_what_follows_and_writes_to_the_chat_is_called(bot: dict[str, Any])
     assert following(app(**bot), ["", [["hi", None]]]) is None
 
 
+@pytest.mark.parametrize(
+    ("box", "follows"),
+    [
+        ("", True),
+        (None, True),
+        ({"__type__": "update", "value": "", "interactive": False}, True),
+        ({"__type__": "update", "interactive": False}, True),
+        ("hello", False),
+    ],
+)
+def test_a_box_that_is_only_emptied_is_no_answer(box: Any, follows: bool) -> None:
+    components = [{"id": 1, "type": "textbox"}, {"id": 2, "type": "state"}, {"id": 3, "type": "chatbot"}]
+    send = {"id": 0, "api_name": "send", "inputs": [1], "outputs": [1, 2]}
+    ready = {"id": 1, "api_name": "ready", "outputs": [1], "trigger_after": 0}
+    append = {"id": 2, "api_name": "append", "inputs": [2, 3], "outputs": [3], "trigger_after": 0}
+    page = describe({"components": components, "dependencies": [send, ready, append]}, None)
+    found = follow_up(page, page.functions["/send"], {1: "hi"}, [box, "hi"])
+    assert found == ((page.functions["/append"], ["hi", []]) if follows else None)
+
+
+@pytest.mark.parametrize("version", ["3.50.2", "4.8.0", "4.44.1", "6.31.0"])
+def test_the_page_of_a_chat_has_a_way_of_its_own(version: str) -> None:
+    page = app_of("g-chat", version)
+    told = page.functions["/answer" if version == "6.31.0" else "/chat"]
+    assert told.page is not None
+    entry = page.numbered(told.page)
+    assert entry is not None
+    assert entry.inputs == told.inputs[:1]
+    assert all(one.page is None for one in page.functions.values() if one is not told)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("words", True),
+        (None, True),
+        (3.5, True),
+        ("a < b and b > 0x1", True),
+        ({"role": "assistant", "content": "Tea?", "options": []}, True),
+        ("['Here:', <gradio.components.file.File object at 0x7f12ab>]", False),
+        ("<PIL.Image.Image image mode=RGB size=2x2 at 0x7f12ab>", False),
+        ("('/tmp/a.png',)", False),
+        ({"__type__": "update", "value": "/tmp/a.png"}, False),
+        ({"role": "assistant", "content": "<gradio.components.file.File object at 0x7f12ab>"}, False),
+        ({"text": "look", "files": ["/tmp/a.png"]}, False),
+        (["Here:", "there"], False),
+    ],
+)
+def test_what_a_chat_gives_its_callers_is_words_or_not(value: Any, said: bool) -> None:
+    assert is_said(value) is said
+
+
 SHOWN = 5
 
 
@@ -82,6 +135,6 @@ def test_a_state_alone_is_followed_to_what_shows_it(show: dict[str, Any]) -> Non
     add = {"id": 0, "api_name": "add", "inputs": [STATE, BOX], "outputs": [STATE]}
     told = {"id": 1, "api_name": "show", "inputs": [STATE, BOX], "outputs": [SHOWN]}
     page = describe({"components": components, "dependencies": [add, told | show]}, None)
-    found = follow_up(page, page.functions["/add"], [None, 7], [None])
+    found = follow_up(page, page.functions["/add"], {STATE: None, BOX: 7}, [None])
     assert found == (page.functions["/show"], [None, 7])
-    assert follow_up(page, page.functions["/show"], [None, 7], [7]) is None
+    assert follow_up(page, page.functions["/show"], {STATE: None, BOX: 7}, [7]) is None

@@ -81,7 +81,7 @@ def test_any_outputs_are_followed_up_or_not(sent: list[Any], outputs: list[Any])
     user = {"id": 0, "api_name": "user", "inputs": [1, 2], "outputs": [1, 2]}
     bot = {"id": 1, "api_name": "bot", "inputs": [1], "outputs": [1], "trigger_after": 0}
     app = describe({"components": [chat], "dependencies": [user, bot]}, None)
-    follow_up(app, app.functions["/user"], sent, outputs)
+    follow_up(app, app.functions["/user"], dict(enumerate(sent)), outputs)
 
 
 STREAM_PARTS = st.sampled_from(

@@ -27,6 +27,14 @@ STREAM = {
         ("highlightedtext", [["Ada", "person"], [" sings", None]], "Ada [person] sings"),
         ("dialogue", [{"speaker": "A", "text": "hi"}, {"speaker": "B", "text": "ho"}], "A: hi\nB: ho"),
         ("json", {"role": "assistant", "content": "Tea?", "options": [{"value": "yes"}]}, "Tea?\n- yes"),
+        ("chatbot", [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "one"},
+                     {"role": "assistant", "content": [{"type": "text", "text": "two"}]}], "one\ntwo"),
+        ("chatbot", [{"role": "assistant", "content": "hm", "metadata": {"title": "Thinking"}},
+                     {"role": "assistant", "content": "done", "metadata": {}}], "done"),
+        ("chatbot", [["before", "then"], ["hi", "one"], [None, "two"]], "one\ntwo"),
+        ("chatbot", [{"role": "user", "content": "hi"}], None),
+        ("chatbot", [{"role": "assistant", "content": {"component": "html", "value": "<b>b</b>"}}], "b"),
+        ("chatbot", [["hi", {"component": "label", "value": {"label": "cat"}}]], "cat"),
         ("chatbot", [{"role": "assistant", "content": "Tea?", "options": [{"value": "y", "label": "Yes"}]}],
          "Tea?\n- Yes"),
     ],
@@ -87,6 +95,17 @@ def test_a_validator_says_no_in_words() -> None:
     assert str(refusal(AppRefusedError(422, rows))) == "the app does not take age: Too young"
     assert str(refusal(AppRefusedError(422, {"detail": rows}))) == "the app does not take age: Too young"
     assert "HTTP 422" in str(refusal(AppRefusedError(422, [3])))
+
+
+def test_a_component_in_a_chat_is_read_once_as_what_it_is() -> None:
+    file = GIVEN | {"meta": {"_type": "gradio.FileData"}}
+    drawn = {"component": "file", "value": [file], "props": {"value": file}}
+    table = {"component": "dataframe", "value": {"headers": ["a"], "data": [[1]]}, "props": {}}
+    said = [{"role": "assistant", "content": [drawn, table]}]
+    reading = read_outputs(["chatbot"], [said])
+    assert [file.name for file in reading.files] == ["it.png", "table.csv"]
+    assert reading.text == "a\n1"
+    assert "/tmp" not in json.dumps(reading.data)
 
 
 OWN = {"path": "/tmp/me.png", "orig_name": "me.png", "meta": {"_type": "gradio.FileData"}}

@@ -13,7 +13,7 @@ from pathlib import Path
 TOP = ("version", "protocol", "api_prefix", "enable_queue", "mode")
 PROPS = (
     "name", "label", "value", "choices", "multiselect", "file_count", "file_types", "allow_custom_value",
-    "minimum", "maximum", "type", "variant",
+    "minimum", "maximum", "type", "variant", "visible",
 )  # fmt: skip
 DEPENDENCY = (
     "id", "targets", "trigger", "api_name", "inputs", "outputs", "backend_fn", "queue", "batch", "show_api",

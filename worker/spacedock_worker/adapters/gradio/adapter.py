@@ -17,7 +17,7 @@ from spacedock_worker.adapters.binding.choose import weighed
 from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import app_error
-from spacedock_worker.adapters.gradio.chained import follow_up
+from spacedock_worker.adapters.gradio.chained import data_of, follow_up, is_said
 from spacedock_worker.adapters.gradio.description import App, Function
 from spacedock_worker.adapters.gradio.direct import (
     SHORT_SECONDS,
@@ -36,7 +36,7 @@ from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_
 from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
 from spacedock_worker.adapters.gradio.wire import WEBSOCKET
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, UnexplainedError
 
 log = structlog.get_logger()
 
@@ -53,6 +53,8 @@ EDITING = frozenset({"sse_v2", "sse_v2.1", "sse_v3"})
 
 COMPARE_SECONDS = 5.0
 MOST_FOLLOW_UPS = 5
+AGAIN_SECONDS = 10.0
+"""A chat that fails without a word after longer is not asked again by its page."""
 
 
 class GradioAdapter:
@@ -132,7 +134,7 @@ class GradioAdapter:
 
     async def _learn(self, function: Function, data: list[Any], answer: AppAnswer, seconds: float) -> None:
         """Make the call once more without the queue, and remember whether it gave the same."""
-        known = function.endpoint.name in self._memory.direct
+        known = function.endpoint.name in (*self._memory.direct, *self._memory.paged)
         if (
             known
             or not self._learns
@@ -159,15 +161,67 @@ class GradioAdapter:
     async def _asked(
         self, function: Function, data: list[Any], on_progress: OnCallProgress, *, direct: bool = False
     ) -> AppAnswer:
-        """The function's answer; where that is a conversation without one, what follows on the page."""
-        name, session = function.endpoint.name, uuid.uuid4().hex
+        """The function's answer; that of a chat as its page shows it, where what callers get is no text."""
+        name, started = function.endpoint.name, monotonic()
+        failure: StepError | None = None
+        last = function
+        outputs: list[Any] = []
+        if name not in self._memory.paged:
+            page = dict(zip(function.inputs, data, strict=False))
+            try:
+                last, outputs = await self._walked(function, data, page, on_progress, direct)
+            except UnexplainedError as error:
+                if function.page is None or monotonic() - started > AGAIN_SECONDS:
+                    raise
+                # An object that cannot be written as JSON fails without a word, too.
+                failure = error
+            if failure is None and (function.page is None or all(map(is_said, outputs[:1]))):
+                return await self._read(name, last, outputs)
+        if (answer := await self._on_page(function, data, on_progress)) is not None:
+            return answer
+        if failure is not None:
+            raise failure
+        return await self._read(name, last, outputs)
+
+    async def _on_page(
+        self, function: Function, data: list[Any], on_progress: OnCallProgress
+    ) -> AppAnswer | None:
+        """The answer of a chat as its page shows it; None where that fails as well."""
+        name, page = function.endpoint.name, dict(zip(function.inputs, data, strict=False))
+        entry = None if function.page is None else self.app.numbered(function.page)
+        if entry is None or not self._learns:
+            return None
+        try:
+            last, outputs = await self._walked(entry, data_of(entry, page), page, on_progress)
+        except StepError as error:
+            if error.kind is not ErrorKind.APP_ERROR or name in self._memory.paged:
+                raise
+            return None
+        if "chatbot" not in last.endpoint.outputs:
+            return None
+        self._memory.paged.add(name)
+        return await self._read(name, last, outputs)
+
+    async def _walked(
+        self,
+        function: Function,
+        data: list[Any],
+        page: dict[int, Any],
+        on_progress: OnCallProgress,
+        direct: bool = False,
+    ) -> tuple[Function, list[Any]]:
+        """The outputs of the function, or of what follows it on the page where they are no answer yet."""
+        session = uuid.uuid4().hex
         posting = Posting(function.fn_index, data, session, function.batch)
         outputs = await self._outputs(function, posting, on_progress, direct)
         for _ in range(MOST_FOLLOW_UPS):
-            if (following := follow_up(self.app, function, data, outputs)) is None:
+            if (following := follow_up(self.app, function, page, outputs)) is None:
                 break
             function, data = following
             outputs = await self._outputs(function, Posting(function.fn_index, data, session), on_progress)
+        return function, outputs
+
+    async def _read(self, name: str, function: Function, outputs: list[Any]) -> AppAnswer:
         reading = await offload.read(read_outputs, function.endpoint.outputs, outputs)
         files = await downloaded(self._http, self.app.prefix, reading.files, self._limits)
         return AppAnswer(name, reading.text, reading.data, files, reading.truncated)

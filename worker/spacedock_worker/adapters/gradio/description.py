@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
+from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import bad_output, shortened
 from spacedock_worker.adapters.gradio.examples import first_rows, with_example
 from spacedock_worker.adapters.gradio.relations import MAX_NAME, Relations, leading, relations_of
+from spacedock_worker.adapters.gradio.slots import slot_of
 from spacedock_worker.adapters.gradio.wire import (
     MAX_PLACES,
     WEBSOCKET,
@@ -33,15 +33,13 @@ NUMBERED = re.compile(r"^(.*?)_\d+$")
 PRESSED = frozenset({"click", "submit", "upload", "stop_recording"})
 
 
-_BOXES = {"string": "textbox", "number": "number", "integer": "number", "boolean": "checkbox"}
-
-
 @dataclass(frozen=True, slots=True)
 class Function:
     """One function of the app: how to call it beside what to send. `queue` is None where the app decides.
 
     `inputs` and `outputs` are the components of the page that it reads and writes, `followers` the
-    functions that the page calls after it.
+    functions that the page calls after it. `page` is the function that the page calls in its place, where
+    this one is for callers alone.
     """
 
     endpoint: Endpoint
@@ -52,6 +50,7 @@ class Function:
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
     followers: tuple[int, ...] = ()
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,10 @@ class App:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """What can be called."""
         return tuple(function.endpoint for function in self.functions.values())
+
+    def numbered(self, fn_index: int) -> Function | None:
+        """The function of that number."""
+        return next((one for one in self.functions.values() if one.fn_index == fn_index), None)
 
     @property
     def old_files(self) -> bool:
@@ -101,7 +104,8 @@ def _app(known: Config, told: Info) -> App:
         if dependency.callable
     ]
     states = frozenset(component.id for component in known.components if component.hidden)
-    related = relations_of(numbered, states)
+    unseen = frozenset(component.id for component in known.components if component.unseen_button)
+    related = relations_of(numbered, states, unseen)
     rows = _rows_of(numbered, told)
     found = [
         (_function(number, dependency, components, rows.get(number, []), related), dependency)
@@ -158,6 +162,7 @@ def _function(
         tuple(dependency.inputs),
         tuple(dependency.outputs),
         related.followers[number],
+        related.pages.get(number),
     )
 
 
@@ -173,7 +178,7 @@ def _endpoint(
     # `/info` lists the inputs without the States: only where the counts agree do its rows belong to ours.
     parameters = rows if len(rows) == len(shown) else [None] * len(shown)
     slots = tuple(
-        _slot(place, component, parameter)
+        slot_of(place, component, parameter)
         for (place, component), parameter in zip(shown, parameters, strict=True)
     )
     events = [(components.get(i) if i is not None else None, event) for i, event in called]
@@ -243,57 +248,3 @@ def _twin(function: Function, dependency: Dependency, alike: Mapping[str, Functi
 
 def _output(component: Component | None) -> str | None:
     return None if component is None or component.hidden else component.type
-
-
-def _slot(place: int, component: Component, parameter: ParameterInfo | None) -> InputSlot:
-    props, schema = component.props, _schema(component, parameter)
-    label = shortened(component.text("label"), MAX_NAME)
-    required, default = _default(component, parameter)
-    return InputSlot(
-        name=shortened((parameter and parameter.parameter_name) or label or f"input_{place}", MAX_NAME),
-        label=label,
-        component=_kind(component, schema),
-        position=place,
-        required=required,
-        default=default,
-        choices=component.choices,
-        custom=bool(props.get("allow_custom_value")),
-        many=_takes_many(component),
-        accepts=component.file_types,
-        blank=True,
-        wrapped=_names(schema.get("properties"), "video"),
-    )
-
-
-def _kind(component: Component, schema: Mapping[str, Any]) -> str:
-    if component.type == "api":
-        # The parameters of gr.Server have no box on a page, but a type.
-        return _BOXES.get(str(schema.get("type")), "json")
-    # Gradio 3 has a mask beside the picture where one can draw on it.
-    return kinds.MASKED if component.props.get("tool") == "sketch" else component.type
-
-
-def _schema(component: Component, parameter: ParameterInfo | None) -> Mapping[str, Any]:
-    if parameter is not None and isinstance(parameter.type, dict):
-        return parameter.type
-    return component.api_info_as_input or component.api_info or {}
-
-
-def _default(component: Component, parameter: ParameterInfo | None) -> tuple[bool, Any]:
-    if parameter is not None and parameter.parameter_has_default:
-        return False, parameter.parameter_default
-    value = component.props.get("value")
-    if component.type == "chatbot":
-        # A conversation begins empty.
-        return False, value or []
-    # Where `/info` does not speak of defaults (before 4.20), an empty text is a text that nobody has given.
-    return value is None or (value == "" and component.type in kinds.TEXT), value
-
-
-def _takes_many(component: Component) -> bool:
-    several = component.props.get("file_count") in ("multiple", "directory")
-    return several or component.type == "gallery" or bool(component.props.get("multiselect"))
-
-
-def _names(properties: object, name: str) -> bool:
-    return isinstance(properties, dict) and name in properties

@@ -22,9 +22,11 @@ class LearnedEndpoints:
     """The endpoint that calls of one shape go to, and which endpoints answer the same without the queue.
 
     `direct` has True where they did, False where they did not; an endpoint that is not there is not known.
+    `paged` are those of chats that give their callers objects, and have to be asked as the page asks.
     """
 
     direct: dict[str, bool] = field(default_factory=dict)
+    paged: set[str] = field(default_factory=set)
     _chosen: OrderedDict[object, str] = field(default_factory=OrderedDict)
 
     def choose(self, endpoints: Sequence[Endpoint], call: AppCall) -> Choice:

@@ -74,9 +74,22 @@ class _Reader:
     def _message(self, message: Any) -> Any:
         """One message of a chat, or one pair; the files that the user sent are no part of the answer."""
         if isinstance(message, list) and len(message) == 2:
-            return [self._sent(message[0]), self.read(message[1], 2)]
-        own = isinstance(message, dict) and message.get("role") == "user"
-        return self._sent(message) if own else self.read(message, 1)
+            return [self._sent(message[0]), self._part(message[1])]
+        if not isinstance(message, dict):
+            return self.read(message, 1)
+        if message.get("role") == "user":
+            return self._sent(message)
+        content = message.get("content")
+        parts = [self._part(part) for part in content] if isinstance(content, list) else self._part(content)
+        return {**self.read({k: v for k, v in message.items() if k != "content"}, 1), "content": parts}
+
+    def _part(self, part: Any) -> Any:
+        """A text, a file, or a component with its value; how the page draws that is left out."""
+        match part:
+            case {"component": str(kind), "value": value}:
+                self.inline = kind not in WORDS
+                return {"component": encodable(kind), "value": self.output(kind, value)}
+        return self.read(part, 2)
 
     def _sent(self, value: Any) -> Any:
         sent = _Reader(inline=self.inline)

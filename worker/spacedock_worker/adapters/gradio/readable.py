@@ -1,4 +1,4 @@
-"""Outputs that are more than text, made readable: tables, plots, marked texts, chat messages (pure)."""
+"""Outputs that are more than text, made readable: tables, plots, marked texts, dialogues (pure)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 
 PLOTS = frozenset({"plot", "nativeplot"})
-_MOST_OPTIONS = 50
 
 
 def table_text(value: object) -> str | None:
@@ -55,21 +54,6 @@ def spoken_text(value: object) -> str | None:
             case _:
                 return None
     return "\n".join(lines)
-
-
-def message_text(value: object) -> str | None:
-    """One message of a chat with the options that it offers; or None if it is not one."""
-    if not isinstance(value, dict) or "role" not in value or "content" not in value:
-        return None
-    content = value["content"]
-    said = [content] if isinstance(content, str) else []
-    if isinstance(content, list):
-        said = [p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)]
-    options = value.get("options")
-    for option in options[:_MOST_OPTIONS] if isinstance(options, list) else ():
-        if isinstance(option, dict) and isinstance(words := option.get("label") or option.get("value"), str):
-            said.append(f"- {words}")
-    return "\n".join(said) or None
 
 
 def _word(kind: str) -> str:

@@ -20,16 +20,21 @@ Numbered = Sequence[tuple[int, Dependency]]
 @dataclass(frozen=True, slots=True)
 class Relations:
     """`names` are the endpoints' names; `events` what a person does to call each, at the head of its chain;
-    `followers` the functions that the page calls after each. All are by the number of the function."""
+    `followers` the functions that the page calls after each; `pages` what the page itself calls instead of
+    one that is for callers alone. All are by the number of the function."""
 
     names: Mapping[int, str]
     events: Mapping[int, list[tuple[int | None, str]]]
     followers: Mapping[int, tuple[int, ...]]
+    pages: Mapping[int, int]
 
 
-def relations_of(numbered: Numbered, states: frozenset[int]) -> Relations:
-    """Read them from the page's events; `states` are the components that no caller sees."""
-    return Relations(_names(numbered), _events(numbered), _followers(numbered, states))
+def relations_of(numbered: Numbered, states: frozenset[int], unseen: frozenset[int]) -> Relations:
+    """Read them from the page's events; `states` are the components that no caller sees, `unseen` the buttons
+    that nobody can press.
+    """
+    events = _events(numbered)
+    return Relations(_names(numbered), events, _followers(numbered, states), _pages(numbered, events, unseen))
 
 
 def _names(numbered: Numbered) -> dict[int, str]:
@@ -78,6 +83,25 @@ def _followers(numbered: Numbered, states: frozenset[int]) -> dict[int, tuple[in
             if component in states and event == "change":
                 hearing.setdefault(component, []).append(number)
     return {number: _first(number, dependency, after, hearing) for number, dependency in numbered}
+
+
+def _pages(
+    numbered: Numbered, events: Mapping[int, list[tuple[int | None, str]]], unseen: frozenset[int]
+) -> dict[int, int]:
+    """The way of a chat's page: gr.ChatInterface has a function on a hidden button for callers, and another
+    one for the enter key in the same box.
+    """
+    entered = {
+        dependency.inputs[0]: number
+        for number, dependency in numbered
+        if len(dependency.inputs) == 1 and (dependency.inputs[0], "submit") in events[number]
+    }
+    return {
+        number: entered[dependency.inputs[0]]
+        for number, dependency in numbered
+        if dependency.inputs and dependency.inputs[0] in entered
+        if events[number] and all(component in unseen for component, _ in events[number])
+    }
 
 
 def _first(

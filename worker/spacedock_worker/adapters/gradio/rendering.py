@@ -11,7 +11,6 @@ from typing import Any
 from spacedock_worker.adapters.gradio.readable import (
     PLOTS,
     marked_text,
-    message_text,
     spoken_text,
     table_text,
 )
@@ -20,6 +19,7 @@ MAX_PAGE = 2**18
 """Characters of a page of HTML that are made into words."""
 
 _MOST_ENTITIES = 20_000
+_MOST_OPTIONS = 50
 # A tag ends at the first > outside of quotes; one that never ends reaches to the page's end. No pattern may
 # try a part again (++, *+), nor fail after a long search: pages that provoke this would take hours.
 _REST = r"""(?:[^>"']++|"[^"]*+"|'[^']*+'|["'])*+>?"""
@@ -57,7 +57,7 @@ def text_of(component: str, value: Any) -> str | None:
         case {"label": label, **rest} if component == "label" and not rest.keys() - {"confidences"}:
             return None if label is None else str(label)
         case list() if component == "chatbot":
-            return _last_message(value)
+            return _answer(value)
         case _ if component in PLOTS:
             return None
         case list() | dict() if not value or _only_files(value):
@@ -86,13 +86,58 @@ def words_of(page: str) -> str:
     return _BREAKS.sub("\n", _GAPS.sub(" ", words)).strip()
 
 
-def _last_message(messages: list[Any]) -> str | None:
-    """The newest words of a chat: pairs (until 5), messages (from 5), messages made of parts (6)."""
-    match messages[-1:]:
-        case [[_, str(text)]]:
-            return text
-        case [{"content": _} as message]:
+def _answer(messages: list[Any]) -> str | None:
+    """What a chat has said since the user's last words, without its thoughts where it says more."""
+    newest: list[Any] = []
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            break
+        newest.append(message)
+        if isinstance(message, list) and message and message[0] is not None:
+            break
+    said = [m for m in newest if not _is_thought(m)] or newest
+    texts = [text for m in reversed(said) if (text := _said(m)) is not None]
+    return "\n".join(texts) if texts else None
+
+
+def _is_thought(message: Any) -> bool:
+    match message:
+        case {"metadata": {"title": str(title)}}:
+            return bool(title)
+    return False
+
+
+def _said(message: Any) -> str | None:
+    """The words of a pair (until 5), or of a message."""
+    match message:
+        case [_, said]:
+            return _part_text(said)
+        case {"content": _}:
             return message_text({"role": None, **message})
+    return None
+
+
+def message_text(value: object) -> str | None:
+    """One message of a chat with the options that it offers; or None if it is not one."""
+    if not isinstance(value, dict) or "role" not in value or "content" not in value:
+        return None
+    content = value["content"]
+    parts = content if isinstance(content, list) else [content]
+    said = [text for part in parts if (text := _part_text(part)) is not None]
+    options = value.get("options")
+    for option in options[:_MOST_OPTIONS] if isinstance(options, list) else ():
+        if isinstance(option, dict) and isinstance(words := option.get("label") or option.get("value"), str):
+            said.append(f"- {words}")
+    return "\n".join(said) or None
+
+
+def _part_text(part: Any) -> str | None:
+    """The words of one part of a message: a text, or a component's (from 5)."""
+    match part:
+        case str() | {"text": str()}:
+            return part if isinstance(part, str) else str(part["text"])
+        case {"component": str(kind), "value": value}:
+            return text_of(kind, value)
     return None
 
 

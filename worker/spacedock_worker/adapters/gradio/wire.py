@@ -40,6 +40,11 @@ class Component(_Wire):
         """Whether no caller sees it: a State."""
         return self.type in ("state", "browserstate") or bool(self.skip_api)
 
+    @property
+    def unseen_button(self) -> bool:
+        """Whether it is a button that nobody can press."""
+        return self.type == "button" and self.props.get("visible") in (False, "hidden")
+
     @cached_property
     def choices(self) -> tuple[tuple[str, Any], ...]:
         """Its (label, value) pairs: many functions may read the same component."""
