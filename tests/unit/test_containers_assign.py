@@ -47,7 +47,16 @@ def tables(draw: st.DrawFn) -> tuple[list[SlotView], list[WaiterView], Room]:
         capacity = draw(st.integers(1, 2))
         state = draw(st.sampled_from(list(SlotState)))
         calls = draw(st.integers(0, capacity)) if state is RUNNING else 0
-        made = slot(number, draw(KEYS), state, calls, capacity=capacity, cost=draw(st.floats(0, 9)))
+        made = slot(
+            number,
+            draw(KEYS),
+            state,
+            calls,
+            capacity=capacity,
+            cost=draw(st.floats(0, 9)),
+            outdated=draw(st.booleans()),
+            expected=draw(st.booleans()),
+        )
         twice = state is STARTING and any(s.state is STARTING and s.key == made.key for s in slots)
         if not twice and limit.holds(taken([*slots, made])):
             slots.append(made)
@@ -99,6 +108,44 @@ def test_nobody_waits_where_there_is_room(table) -> None:
     free = limit - taken(after)
     leaving = any(slot.state is STOPPING for slot in after)
     assert first is None or leaving or not free.holds(first.room)
+
+
+def evicted(table, waiting: WaiterView) -> tuple[set[int], list[SlotView], Room]:
+    """What is given up for one waiter; the idle containers that nobody waits for; the room there is else."""
+    slots, _, limit = table
+    given_up = set(assign(slots, [waiting], limit).evictions)
+    spare = [slot for slot in slots if slot.idle and slot.key != waiting.key]
+    leaving = sum([slot.room for slot in slots if slot.state is STOPPING], Room(0))
+    return given_up, spare, limit - taken(slots) + leaving
+
+
+def room_of(slots: list[SlotView]) -> Room:
+    return sum([slot.room for slot in slots], Room(0))
+
+
+@given(tables(), KEYS)
+def test_nothing_is_given_up_that_could_have_stayed(table, key: str) -> None:
+    given_up, spare, free = evicted(table, waiter(100, key))
+    going = [slot for slot in spare if slot.id in given_up]
+    assert len(going) == len(given_up)
+    for slot in going:
+        assert not (free + room_of([s for s in going if s is not slot])).holds(ROOMS[key])
+
+
+@given(tables(), KEYS)
+def test_where_outdated_containers_are_enough_no_other_is_given_up(table, key: str) -> None:
+    given_up, spare, free = evicted(table, waiter(100, key))
+    outdated = [slot for slot in spare if slot.outdated]
+    if (free + room_of(outdated)).holds(ROOMS[key]):
+        assert given_up <= {slot.id for slot in outdated}
+
+
+@given(tables(), KEYS)
+def test_what_a_chain_expects_stays_where_the_others_are_enough(table, key: str) -> None:
+    given_up, spare, free = evicted(table, waiter(100, key))
+    others = [slot for slot in spare if slot.outdated or not slot.expected]
+    if (free + room_of(others)).holds(ROOMS[key]):
+        assert given_up <= {slot.id for slot in others}
 
 
 @settings(max_examples=300)
@@ -178,9 +225,22 @@ def test_the_container_that_is_cheapest_to_lose_makes_room() -> None:
     assert assign(idle, [waiter(10, "c")], Room(3, 4)).evictions == (2,)
 
 
+def test_an_outdated_container_goes_first_and_an_expected_one_last() -> None:
+    dear = slot(1, "a", cost=9.0, outdated=True)
+    cheap, expected = slot(2, "b", cost=2.0), slot(3, "a", ASLEEP, cost=1.0, expected=True)
+    assert assign([dear, cheap, expected], [waiter(10, "c")], Room(3, 9)).evictions == (1,)
+    assert assign([cheap, expected], [waiter(10, "c")], Room(2, 9)).evictions == (2,)
+    assert assign([expected], [waiter(10, "c")], Room(1, 9)).evictions == (3,)
+
+
+def test_what_would_free_nothing_that_is_lacking_stays() -> None:
+    idle = [slot(1, "a", cost=1.0), slot(2, "b", cost=2.0), slot(3, "e", cost=3.0)]
+    assert assign(idle, [WaiterView(10, "f", ROOMS["e"])], Room(9, 9, 1)).evictions == (3,)
+
+
 def test_memory_is_made_free_by_as_many_as_it_takes() -> None:
     idle = [slot(1, "a", cost=1.0), slot(2, "b", cost=2.0), slot(3, "c", cost=3.0)]
-    assert assign(idle, [waiter(10, "d")], Room(9, 4)).evictions == (1, 2, 3)
+    assert assign(idle, [waiter(10, "d")], Room(9, 4)).evictions == (1, 3)
     assert assign(idle, [waiter(10, "d")], Room(9, 6)).evictions == (1,)
 
 

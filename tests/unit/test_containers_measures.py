@@ -82,16 +82,14 @@ def test_a_new_life_begins_with_what_was_measured_in_the_one_before(tmp_path: Pa
         started(store, 8.0, 6.0, 7.0)
     with remembered(tmp_path / FILE) as store:
         learned = Experience(store)
-        learned.recall("key", SPEC.digest)
-        learned.recall("other", "sha256:never-ran")
+        learned.asked("key", SPEC, 1.0)
+        learned.asked("other", replace(SPEC, digest="sha256:never-ran"), 1.0)
         assert learned.profiles.start_seconds("key") == 7.0
         assert learned.profiles.start_seconds("other") is None
         assert learned.peak(SPEC.digest) == 100
-        learned.profiles.called("key", 0.5, now=0.0)
-        assert learned.profiles.cost("key", 0.0) == 7.0
         # What this life has measured is not overwritten.
         learned.profiles.started("key", 17.0)
-        learned.recall("key", SPEC.digest)
+        learned.asked("key", SPEC, 2.0)
         assert learned.profiles.start_seconds("key") == 10.0
 
 

@@ -14,7 +14,7 @@ from spacedock_worker.containers.pool.history import Experience, Quarantine
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps
 from spacedock_worker.containers.pool.scheduler import SlotState
 from spacedock_worker.containers.pool.slots import Slot
-from spacedock_worker.containers.pool.timings import HALF_LIFE, TimingStore
+from spacedock_worker.containers.pool.timings import TimingStore
 from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
@@ -25,24 +25,11 @@ SPEC = ContainerSpec("one", "image", "sha256:one")
 GB = 2**30
 
 
-def test_losing_a_container_costs_its_start_times_its_recent_use() -> None:
-    profiles = TimingStore()
-    profiles.started("slow", 60.0)
-    profiles.started("quick", 2.0)
-    profiles.called("quick", 0.1, now=0.0)
-    assert profiles.cost("slow", 0.0) == 0.0
-    profiles.called("slow", 0.1, now=0.0)
-    assert profiles.cost("slow", 0.0) > profiles.cost("quick", 0.0)
-    for _ in range(40):
-        profiles.called("quick", 0.1, now=5 * HALF_LIFE)
-    assert profiles.cost("slow", 5 * HALF_LIFE) < profiles.cost("quick", 5 * HALF_LIFE)
-
-
 def test_a_pace_needs_a_measured_start_and_counts_the_call_under_way() -> None:
     profiles = TimingStore()
     assert profiles.pace("one", under_way=9.0) is None
     profiles.started("one", 2.0)
-    profiles.called("one", 1.0, now=0.0)
+    profiles.called("one", 1.0)
     pace = profiles.pace("one", under_way=9.0)
     assert pace is not None
     assert (pace.start, pace.call) == (2.0, 9.0)

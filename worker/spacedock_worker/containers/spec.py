@@ -25,6 +25,7 @@ class ContainerSpec:
     `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root; `cache` is
     the path of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
     `private` says that what it is asked is nobody else's: nothing of it may be logged, or outlive it.
+    `family` is the same for all builds of one Space, of which only the newest is wanted; empty: the Space.
     """
 
     space: str
@@ -41,6 +42,7 @@ class ContainerSpec:
     calls: int = 1
     sealed: bool = False
     private: bool = False
+    family: str = ""
     read_only: bool = False
     cache: str | None = None
     gpu: Gpu = "none"

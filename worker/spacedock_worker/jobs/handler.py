@@ -60,7 +60,10 @@ class JobHandler:
             except WireError as error:
                 raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, str(error), ours=True) from error
 
+        steps = planned.plan.steps
+
         async def take(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+            still(steps[steps.index(step) :])
             if isinstance(step, SpaceStep):
                 mine = repository if step.entry is planned.chosen else None
                 asking = partial(self._spaces.take, step.entry, request, load, mine, context)
@@ -77,7 +80,8 @@ class JobHandler:
             await through_outages(lambda: store_files(self._redis, answer.answer))
             return answer
 
-        return result_of(job, await run_chain(planned.plan, request, take, tell, job.at_work, job.id))
+        with self._spaces.expecting(request) as still:
+            return result_of(job, await run_chain(planned.plan, request, take, tell, job.at_work, job.id))
 
     async def _load(self, ref: FileRef) -> Payload:
         read = partial(records.payload, self._redis, ref.place, size=ref.size)

@@ -53,6 +53,7 @@ def spec_of(
         asked_start=image.start_timeout,
         calls=entry.calls,
         private=private,
+        family=family_of(entry, private=private),
         sealed=private or not entry.network,
         # An image that needs to write there is found out, and remembered.
         read_only=not entry.writable_root,
@@ -61,6 +62,11 @@ def spec_of(
         runtime=entry.runtime,
         secrets=secrets or {},
     )
+
+
+def family_of(entry: SpaceEntry, *, private: bool) -> str:
+    """What the containers that jobs want of the Space have in common; private ones are apart."""
+    return f"{entry.family} private" if private else entry.family
 
 
 def access_of(entry: SpaceEntry) -> Access:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from time import monotonic, time
@@ -22,9 +23,10 @@ from spacedock_worker.errors import StepError, TryAgainError, UnexplainedError
 from spacedock_worker.images import Image, Images
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.outputs import as_given
+from spacedock_worker.jobs.plan import SpaceStep, Step
 from spacedock_worker.jobs.run_recorder import RunRecorder
 from spacedock_worker.jobs.secrets import Secrets, tell_masked, unquoted
-from spacedock_worker.jobs.space_spec import access_of, call_of, source_of, spec_of
+from spacedock_worker.jobs.space_spec import access_of, call_of, family_of, source_of, spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.image_policy import ImagePolicy
 
@@ -54,6 +56,17 @@ class SpaceRunner:
         self._images, self._pool, self._opener = images, pool, opener
         self._recorder = recorder or RunRecorder()
         self._policy, self._secrets = policy or ImagePolicy(), secrets or Secrets(None, {})
+
+    @contextmanager
+    def expecting(self, request: JobRequest) -> Iterator[Callable[[Sequence[Step]], None]]:
+        """A job's chain begins; the value is told which steps may still be taken, whenever that changes."""
+        with self._pool.expecting() as expected:
+
+            def still(steps: Sequence[Step]) -> None:
+                entries = [step.entry for step in steps if isinstance(step, SpaceStep)]
+                expected.families = frozenset(family_of(e, private=request.privacy) for e in entries)
+
+            yield still
 
     async def take(
         self,

@@ -218,6 +218,11 @@ class SpaceEntry(BaseModel):
         """What people call the Space."""
         return self.id
 
+    @property
+    def family(self) -> str:
+        """The same for all builds of the Space."""
+        return self.id
+
     def app(self, digest: str) -> str:
         """What the notes on its app are kept by where its image has that digest: the digest.
 
@@ -260,7 +265,12 @@ class OwnSpace(SpaceEntry):
     @property
     def title(self) -> str:
         """Its directory's name."""
-        return self.id.removeprefix(OWN_PREFIX).rpartition("@")[0]
+        return self.family.removeprefix(OWN_PREFIX)
+
+    @property
+    def family(self) -> str:
+        """`./name`: the directory, whatever is in it."""
+        return self.id.rpartition("@")[0]
 
 
 def valid_entry(name: str, fields: Mapping[str, Any]) -> SpaceEntry:

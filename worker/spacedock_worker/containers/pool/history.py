@@ -1,17 +1,27 @@
-"""What the pool learns of each Space as it uses its containers: their profiles, and who is quarantined."""
+"""What the pool knows of each Space: its profile, whether it is quarantined, and who expects it."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.pool.slots import Slot
 from spacedock_worker.containers.pool.timings import StartHistory, TimingStore, Unmeasured
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import HostBusyError, StepError
 
 _DEATHS = frozenset({ErrorKind.CRASHED, ErrorKind.OUT_OF_MEMORY, ErrorKind.OUT_OF_DISK})
+
+
+@dataclass(eq=False, slots=True)
+class Expected:
+    """The Spaces that a running chain may ask from now on (`ContainerSpec.family`)."""
+
+    families: frozenset[str] = frozenset()
 
 
 class Experience:
@@ -20,22 +30,39 @@ class Experience:
     def __init__(self, measures: StartHistory | None = None) -> None:
         self.profiles, self.quarantine = TimingStore(), Quarantine()
         self._measures = measures or Unmeasured()
+        self._chains: set[Expected] = set()
 
     def peak(self, digest: str) -> int:
         """The most bytes that containers of the image were seen to use; 0 where that is not known."""
         found = self._measures.of(digest)
         return (found.peak_memory or 0) if found else 0
 
-    def recall(self, key: str, digest: str) -> None:
-        """Begin with what was measured of the image in an earlier life."""
-        if not self.profiles.knows(key) and (found := self._measures.of(digest)) is not None:
+    def asked(self, key: str, spec: ContainerSpec, now: float) -> None:
+        """A call asks for a container; the first one begins with what was measured in an earlier life."""
+        first = self.profiles.asked(key, spec.family or spec.space, now)
+        if first and (found := self._measures.of(spec.digest)) is not None:
             self.profiles.recall(key, found.start_p50, found.call_p50)
 
-    def answered(self, slot: Slot[Any], seconds: float, now: float) -> None:
+    @contextmanager
+    def expecting(self) -> Iterator[Expected]:
+        """For this block a chain of steps expects to ask the Spaces that it writes down in the value."""
+        expected = Expected()
+        self._chains.add(expected)
+        try:
+            yield expected
+        finally:
+            self._chains.discard(expected)
+
+    @property
+    def expected(self) -> frozenset[str]:
+        """The families that running chains expect to ask."""
+        return frozenset().union(*(chain.families for chain in self._chains))
+
+    def answered(self, slot: Slot[Any], seconds: float) -> None:
         """A call went well."""
         slot.answered = True
         self.quarantine.answered(slot.key)
-        self.profiles.called(slot.key, seconds, now)
+        self.profiles.called(slot.key, seconds)
 
     def failed(self, slot: Slot[Any], error: StepError, now: float) -> None:
         """A call went wrong: to die before any answer is as bad as never to start."""

@@ -11,17 +11,20 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.pool.history import Experience
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, leaving
 from spacedock_worker.containers.pool.readiness import App
 from spacedock_worker.containers.pool.scheduler import SlotState
 from spacedock_worker.containers.pool.slots import OnProgress, Slot, Waiter
 from spacedock_worker.containers.pool.starter import Starter, Survivor
-from spacedock_worker.containers.pool.timings import TimingStore
 from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
+
+_EXPECTED_SECONDS = 10.0
+"""How often a container that a running chain expects is looked at again, instead of being given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,9 @@ class Lifecycle(Generic[App]):
     """
 
     def __init__(
-        self, settings: ContainerSettings, starter: Starter, profiles: TimingStore, hooks: Hooks[App]
+        self, settings: ContainerSettings, starter: Starter, learned: Experience, hooks: Hooks[App]
     ) -> None:
-        self._settings, self._starter, self._profiles, self._hooks = settings, starter, profiles, hooks
+        self._settings, self._starter, self._learned, self._hooks = settings, starter, learned, hooks
         self.notes = WarmNotes(settings.state / "warm" if settings.state else None)
         # Not a TaskGroup: a cancellation must not cut removals off.
         self._works: set[asyncio.Task[None]] = set()
@@ -59,12 +62,13 @@ class Lifecycle(Generic[App]):
         """Nobody uses the running container: it cools from now on, and the next worker may adopt it."""
         assert slot.container is not None
         assert slot.spec is not None
-        start = self._profiles.start_seconds(slot.key) or 0.0
+        start = self._learned.profiles.start_seconds(slot.key) or 0.0
         self._cool(slot, idle_steps(slot.spec, self._settings, gpu=self._has_gpu(slot)))
         if slot.spec.private:
             # What it holds is for no worker but this one.
             return
-        note = Note(slot.space, slot.key, self._starter.config, slot.room.memory, slot.room.gpus, start)
+        config, room = self._starter.config, slot.room
+        note = Note(slot.space, slot.key, config, room.memory, room.gpus, start, slot.family)
         self.notes.write(slot.container.name, note)
 
     def use(self, slot: Slot[App]) -> None:
@@ -78,14 +82,16 @@ class Lifecycle(Generic[App]):
         note, state = survivor.note, SlotState.STOPPED if survivor.stopped else SlotState.ASLEEP
         slot: Slot[App] = Slot(number, note.key, note.space, note.room, state)
         slot.container, slot.since = survivor.container, asyncio.get_running_loop().time()
-        self._profiles.started(note.key, note.start_seconds)
+        slot.family = note.family or note.space
+        self._learned.profiles.started(note.key, note.start_seconds)
         self._cool(slot, (IdleStep(self._settings.idle_seconds, IdleState.GONE),))
         log.info("container.adopted", space=note.space, container=survivor.container.name)
         return slot
 
     def give_up(self, slot: Slot[App]) -> None:
-        """Have an idle container leave its room; stopped where that keeps something, else removed."""
-        if slot.spec is None or leaving(slot.spec, self._settings) is IdleState.GONE:
+        """Have an idle container leave its room; stopped where that keeps what is wanted, else removed."""
+        outdated = self._learned.profiles.is_outdated(slot.key, slot.family)
+        if outdated or slot.spec is None or leaving(slot.spec, self._settings) is IdleState.GONE:
             self.discard(slot)
         elif slot.state is not SlotState.STOPPING:
             slot.state = SlotState.STOPPING
@@ -106,7 +112,7 @@ class Lifecycle(Generic[App]):
 
     def check(self, slot: Slot[App]) -> None:
         """Something may have happened to an idle container: see whether it still lives."""
-        if slot.state is SlotState.STOPPED or slot.view(self._profiles, 0.0).idle:
+        if slot.state is SlotState.STOPPED or slot.idle:
             self._do(slot, self._check(slot))
 
     async def leave(self, slot: Slot[App]) -> str | None:
@@ -116,7 +122,7 @@ class Lifecycle(Generic[App]):
         """
         container, app = slot.container, slot.app
         private = slot.spec is not None and slot.spec.private
-        if container is None or private or not slot.view(self._profiles, 0.0).idle:
+        if container is None or private or not slot.idle:
             return None
         slot.keep_warm()
         if slot.work is not None:
@@ -188,7 +194,7 @@ class Lifecycle(Generic[App]):
                 await self._start(slot, waiter, tell)
         if starts:
             slot.fresh = now() - began
-            self._profiles.started(slot.key, slot.fresh)
+            self._learned.profiles.started(slot.key, slot.fresh)
 
     async def _start(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
         assert waiter.connect is not None
@@ -217,6 +223,10 @@ class Lifecycle(Generic[App]):
         slot.cooler = loop.call_at(slot.since + steps[0].after, self._colder, slot, steps)
 
     def _colder(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
+        if steps[0].warmth is not IdleState.PAUSED and slot.family in self._learned.expected:
+            loop = asyncio.get_running_loop()
+            slot.cooler = loop.call_later(_EXPECTED_SECONDS, self._colder, slot, steps)
+            return
         if steps[0].warmth is IdleState.PAUSED:
             slot.state = SlotState.ASLEEP
             self._do(slot, self._pause(slot))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from typing import Generic, Self
 
@@ -16,7 +16,7 @@ from spacedock_worker.containers.docker.container import REMOVE_SECONDS, START_S
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.pool.adoption import Adoption
-from spacedock_worker.containers.pool.history import Experience
+from spacedock_worker.containers.pool.history import Expected, Experience
 from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.lifecycle import Hooks, Lifecycle
 from spacedock_worker.containers.pool.monitor import Monitor
@@ -52,7 +52,7 @@ class Pool(Generic[App]):
         self._starter = Starter(engine, settings, measures)
         self._learned = Experience(measures)
         hooks: Hooks[App] = Hooks(self._reassign, self._failed, self._emptied)
-        self._lifecycle = Lifecycle(settings, self._starter, self._learned.profiles, hooks)
+        self._lifecycle = Lifecycle(settings, self._starter, self._learned, hooks)
         self._slots: Slots[App] = Slots()
         self._wait_queue: WaitQueue[App] = WaitQueue()
         self.view = LivePoolView(self._slots, self._lifecycle, self._learned.quarantine, self._starter)
@@ -85,6 +85,10 @@ class Pool(Generic[App]):
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
             raise
 
+    def expecting(self) -> AbstractContextManager[Expected]:
+        """A chain of steps begins, whose Spaces' containers are kept for it; see `Experience.expecting`."""
+        return self._learned.expecting()
+
     async def settled(self) -> None:
         """Return once no container is being started, cooled or removed; bounded as those are."""
         await self._lifecycle.settled()
@@ -107,7 +111,7 @@ class Pool(Generic[App]):
         try:
             yield lease
             keep = True
-            self._learned.answered(slot, _now() - began, _now())
+            self._learned.answered(slot, _now() - began)
         except StepError as error:
             keep = True
             await self._went_wrong(slot, error, lease)
@@ -158,7 +162,7 @@ class Pool(Generic[App]):
         key = spec.key if connect is not None else f"program-{number}"
         self._learned.quarantine.check(key, _now())
         if connect is not None:
-            self._learned.recall(key, spec.digest)
+            self._learned.asked(key, spec, _now())
         peak = self._slots.peak(key) or self._learned.peak(spec.digest)
         waiter = Waiter(number, key, spec, room, connect, on_progress, _now(), peak)
         self._wait_queue.join(waiter)
@@ -206,7 +210,7 @@ class Pool(Generic[App]):
     def _release(self, slot: Slot[App], *, keep: bool) -> None:
         """Give the call slot back. No await: nothing can cut it off."""
         slot.calls -= 1
-        slot.since = _now()
+        self._slots.used(slot, _now())
         if not keep or slot.state is SlotState.STOPPING:
             self._lifecycle.discard(slot)
         elif slot.calls == 0:
@@ -241,7 +245,8 @@ class Pool(Generic[App]):
             return
         now, patience = _now(), self._settings.patience_seconds
         profiles, resources = self._learned.profiles, self._starter.resources
-        views, paces = self._slots.views(profiles, now), self._slots.paces(profiles, now)
+        views = self._slots.views(profiles, now, self._learned.expected)
+        paces = self._slots.paces(profiles, now)
         waiters = [waiter.view(patience, now) for waiter in self._wait_queue]
         spare = resources.spare_memory if any(waiter.peak for waiter in waiters) else None
         decision = assign(views, waiters, resources.limit, paces, spare)
@@ -251,9 +256,10 @@ class Pool(Generic[App]):
             self._bring_up(self._slots[slot_id], self._wait_queue.first(self._slots[slot_id].key))
         for waiter_id in decision.starts:
             self._start(self._wait_queue[waiter_id])
+        self._slots.lost(view for view in views if view.id in decision.evictions)
         for slot_id in decision.evictions:
             self._lifecycle.give_up(self._slots[slot_id])
-        for slot in self._slots.stopped_beyond(self._settings.max_containers):
+        for slot in self._slots.stopped_beyond(self._settings.max_containers, profiles):
             self._lifecycle.discard(slot)
 
     def _start(self, waiter: Waiter[App]) -> None:
@@ -270,7 +276,7 @@ class Pool(Generic[App]):
     def _grant(self, waiter: Waiter[App], slot: Slot[App]) -> None:
         self._lifecycle.use(slot)
         slot.calls += 1
-        slot.since = _now()
+        self._slots.used(slot, _now())
         waiter.granted.set_result(slot)
 
     def _look_again(self, seconds: float) -> asyncio.TimerHandle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -25,10 +25,11 @@ class SlotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SlotView:
-    """A container: `calls` of its `capacity` are under way; `cost` is what losing it would cost (seconds).
+    """A container: `calls` of its `capacity` are under way; `cost` is what losing it would cost (`loss`).
 
     `waking` says of a starting one that it was asleep, and is there in a moment; `peak` is the memory that
-    its like were seen to use (bytes, 0: not known).
+    its like were seen to use (bytes, 0: not known). `outdated` says that a newer build of its Space is in
+    use, `expected` that a running chain may ask it next.
     """
 
     id: int
@@ -40,6 +41,8 @@ class SlotView:
     cost: float = 0.0
     waking: bool = False
     peak: int = 0
+    outdated: bool = False
+    expected: bool = False
 
     @property
     def idle(self) -> bool:
@@ -80,6 +83,19 @@ class Decision:
     evictions: tuple[int, ...] = ()
 
 
+RECENT_SECONDS = 60.0
+"""Seconds without a call after which a container is worth half."""
+
+
+def loss(start: float, idle: float, floor: float) -> float:
+    """What it costs to lose a container that starts in `start` seconds and is unused for `idle` seconds.
+
+    `floor` is the greatest loss that was taken before its last use. So one that is slow to start outlives
+    others only until these have cost as much by starting again and again.
+    """
+    return float(floor + start * 0.5 ** (max(0.0, idle) / RECENT_SECONDS))
+
+
 def assign(
     slots: Iterable[SlotView],
     waiters: Sequence[WaiterView],
@@ -90,9 +106,10 @@ def assign(
     """Decide for the waiters, the longest waiting first, within `limit` at any time.
 
     A free call slot of a running container goes before waking one, that before starting one; one container of
-    a Space starts at a time. Where there is no room, the idle containers that are cheapest to lose and that
-    nobody waits for are given up. Who waits for room is overtaken by calls of Spaces that run already, until
-    it is urgent; nobody else gets room before it.
+    a Space starts at a time. Where there is no room, idle containers that nobody waits for are given up:
+    outdated ones first, then the cheapest to lose, and those that a running chain expects only where no other
+    is left. Who waits for room is overtaken by calls of Spaces that run already, until it is urgent; nobody
+    else gets room before it.
 
     `spare` are the bytes that the host can really spare now (None: not known). Where a container is known to
     need more, idle ones go first, whatever room there is by their limits; with none left it starts.
@@ -190,26 +207,21 @@ class _Table:
         # A busy one that is to go ends its call first, which may take long.
         coming = [slot for slot in self.slots.values() if slot.state is SlotState.STOPPING and not slot.calls]
         lacking = waiter.peak - self.spare - sum(slot.peak or slot.room.memory for slot in coming)
-        victims = []
-        for slot in self._idle(wanted=False):
-            if lacking <= 0:
-                break
-            victims.append(slot)
-            lacking -= slot.peak or slot.room.memory
+        victims = _fewest(
+            self._idle(wanted=False), lambda some: sum(s.peak or s.room.memory for s in some) >= lacking
+        )
         for slot in victims:
             self._give_up(slot)
         return bool(coming or victims)
 
     def _make_room(self, waiter: WaiterView) -> bool:
         """Whether what is leaving already, and what is now made to leave, will be enough."""
-        victims: list[SlotView] = []
-        coming = self.free + self.leaving
-        for slot in self._victims(waiter):
-            if coming.holds(waiter.room):
-                break
-            victims.append(slot)
-            coming += slot.room
-        enough = coming.holds(waiter.room)
+
+        def enough_with(some: Iterable[SlotView]) -> bool:
+            return (self.free + self.leaving + _sum(some)).holds(waiter.room)
+
+        victims = _fewest(self._victims(waiter), enough_with)
+        enough = enough_with(victims)
         if enough or waiter.urgent:
             for slot in victims:
                 self._give_up(slot)
@@ -225,10 +237,10 @@ class _Table:
         return spare + self._idle(wanted=True) + sorted(busy, key=lambda slot: slot.id)
 
     def _idle(self, *, wanted: bool) -> list[SlotView]:
-        """The idle containers that others want, or that nobody does, the cheapest to lose first."""
+        """The idle containers that others want, or that nobody does; what may go first comes first."""
         idle = [slot for slot in self.slots.values() if slot.idle and slot.id not in self.withheld]
         found = [slot for slot in idle if (slot.id in self.protected) is wanted]
-        return sorted(found, key=lambda slot: (slot.cost, slot.id))
+        return sorted(found, key=lambda slot: (not slot.outdated, slot.expected, slot.cost, slot.id))
 
     def _give_up(self, slot: SlotView) -> None:
         """Evict an idle slot; a busy one gets no more calls, so that it will be idle."""
@@ -265,6 +277,20 @@ def _up(slot: SlotView) -> bool:
 
 def _sum(slots: Iterable[SlotView]) -> Room:
     return sum((slot.room for slot in slots), Room(containers=0))
+
+
+def _fewest(victims: Sequence[SlotView], enough: Callable[[Sequence[SlotView]], bool]) -> list[SlotView]:
+    """The first of the victims that are enough, without those that need not go; all where none are enough."""
+    chosen: list[SlotView] = []
+    for slot in victims:
+        if enough(chosen):
+            break
+        chosen.append(slot)
+    if enough(chosen):
+        for slot in reversed(tuple(chosen)):
+            if enough(without := [s for s in chosen if s is not slot]):
+                chosen = without
+    return chosen
 
 
 def _wanted(slots: Iterable[SlotView], waiters: Sequence[WaiterView]) -> frozenset[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -13,7 +13,7 @@ from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.readiness import App, Connect
-from spacedock_worker.containers.pool.scheduler import Pace, SlotState, SlotView, WaiterView
+from spacedock_worker.containers.pool.scheduler import Pace, SlotState, SlotView, WaiterView, loss
 from spacedock_worker.containers.pool.timings import TimingStore
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
@@ -32,9 +32,11 @@ class Slot(Generic[App]):
     """A container slot. `container` is there once it was begun, `app` once that has answered.
 
     `fresh` are the seconds that its start took, until a call has heard of it; `since` is the time of the last
-    grant or release. `waking` says that it was asleep when it was last brought up, `answered` that a call
-    went well, `emptying` that its removal has begun. `work` is what is being done to the container, `cooler`
-    what will be. `digest` is its image's, `peak` the most bytes that its like were seen to use (0: unknown).
+    grant or release, `floor` what losing a container had cost by then (`loss`). `waking` says that it was
+    asleep when it was last brought up, `answered` that a call went well, `emptying` that its removal has
+    begun. `work` is what is being done to the container, `cooler` what will be. `digest` is its image's,
+    `family` its Space's (`ContainerSpec.family`), `peak` the most bytes that its like were seen to use (0:
+    unknown).
     """
 
     id: int
@@ -45,21 +47,22 @@ class Slot(Generic[App]):
     capacity: int = 1
     calls: int = 0
     digest: str = ""
+    family: str = ""
     peak: int = 0
     spec: ContainerSpec | None = None
     container: RunningContainer | None = None
     app: App | None = None
     fresh: float = 0.0
     since: float = 0.0
+    floor: float = 0.0
     waking: bool = False
     answered: bool = False
     emptying: bool = False
     work: asyncio.Task[None] | None = None
     cooler: asyncio.TimerHandle | None = None
 
-    def view(self, profiles: TimingStore, now: float) -> SlotView:
-        """The place as the decision sees it."""
-        cost = profiles.cost(self.key, now)
+    def view(self, profiles: TimingStore, now: float, expected: Collection[str] = ()) -> SlotView:
+        """The place as the decision sees it; `expected` are the families that running chains may ask."""
         return SlotView(
             self.id,
             self.key,
@@ -67,10 +70,17 @@ class Slot(Generic[App]):
             self.room,
             self.calls,
             self.capacity,
-            cost,
+            loss(profiles.start_seconds(self.key) or 0.0, now - self.since, self.floor),
             self.waking,
             self.peak,
+            profiles.is_outdated(self.key, self.family),
+            self.family in expected,
         )
+
+    @property
+    def idle(self) -> bool:
+        """Whether it could be given up at once."""
+        return self.state is SlotState.ASLEEP or (self.state is SlotState.RUNNING and self.calls == 0)
 
     def lease(self) -> Lease[App]:
         """What a call is given of it; the first one hears what the start took."""
@@ -125,7 +135,7 @@ class Waiter(Generic[App]):
         """The place that is made for it, still without a container."""
         spec, state = self.spec, SlotState.RUNNING
         slot: Slot[App] = Slot(number, self.key, spec.space, self.room, state, spec.calls)
-        slot.digest, slot.peak = spec.digest, self.peak
+        slot.digest, slot.family, slot.peak = spec.digest, spec.family or spec.space, self.peak
         return slot
 
     def view(self, patience: float, now: float) -> WaiterView:
@@ -144,10 +154,11 @@ _WORDS = ("starting", "busy", "idle", "asleep", "stopping", "stopped")
 
 
 class Slots(Generic[App]):
-    """The places by their number."""
+    """The places by their number; `floor` is the most that losing a container has cost (`loss`)."""
 
     def __init__(self) -> None:
         self._all: dict[int, Slot[App]] = {}
+        self.floor = 0.0
 
     def __iter__(self) -> Iterator[Slot[App]]:
         """A snapshot: places may come and go meanwhile."""
@@ -158,6 +169,7 @@ class Slots(Generic[App]):
 
     def add(self, slot: Slot[App]) -> None:
         """A place more."""
+        slot.floor = self.floor
         self._all[slot.id] = slot
 
     def drop(self, slot: Slot[App]) -> None:
@@ -172,9 +184,17 @@ class Slots(Generic[App]):
         """The most bytes that containers of that key were seen to use; 0 where that is not known."""
         return max((slot.peak for slot in self._all.values() if slot.key == key), default=0)
 
-    def views(self, profiles: TimingStore, now: float) -> list[SlotView]:
+    def views(self, profiles: TimingStore, now: float, expected: Collection[str]) -> list[SlotView]:
         """The places as the decision sees them."""
-        return [slot.view(profiles, now) for slot in self]
+        return [slot.view(profiles, now, expected) for slot in self]
+
+    def lost(self, views: Iterable[SlotView]) -> None:
+        """Containers are given up. To lose an outdated one costs nothing."""
+        self.floor = max([self.floor, *(view.cost for view in views if not view.outdated)])
+
+    def used(self, slot: Slot[App], now: float) -> None:
+        """A call begins to use the container, or ends."""
+        slot.since, slot.floor = now, self.floor
 
     def paces(self, profiles: TimingStore, now: float) -> dict[str, Pace]:
         """What was measured of the Spaces in use; a call that takes longer than those before it counts."""
@@ -185,9 +205,10 @@ class Slots(Generic[App]):
         found = {key: profiles.pace(key, under_way) for key, under_way in longest.items()}
         return {key: pace for key, pace in found.items() if pace is not None}
 
-    def stopped_beyond(self, count: int) -> list[Slot[App]]:
-        """The stopped containers that are too many, if `count` may stay: those stopped first."""
-        stopped = sorted((p for p in self if p.state is SlotState.STOPPED), key=lambda slot: slot.since)
+    def stopped_beyond(self, count: int, profiles: TimingStore) -> list[Slot[App]]:
+        """The stopped containers that are too many, if `count` may stay: outdated ones, then the oldest."""
+        stopped = [slot for slot in self if slot.state is SlotState.STOPPED]
+        stopped.sort(key=lambda slot: (not profiles.is_outdated(slot.key, slot.family), slot.since))
         return stopped[: max(0, len(stopped) - count)]
 
     def abandoned(self, queue: WaitQueue[App]) -> list[Slot[App]]:

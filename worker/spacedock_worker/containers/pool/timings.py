@@ -1,65 +1,69 @@
-"""What was measured of each Space's containers: how long starts and calls take, and how often it is used."""
+"""What was measured of each Space's containers: how long starts and calls take, and which are outdated."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from spacedock_worker.containers.pool.scheduler import Pace
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 
-HALF_LIFE = 600.0
-"""Seconds after which a use counts half."""
-
 _WEIGHT = 0.3
 _REMEMBERED = 1024
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyTimings:
-    """One key's measures: seconds (None: not measured yet), and uses, each worth less as time goes by.
+    """One key's measures in seconds (None: not measured yet); `asked` is when a call last asked for it.
 
     `alone` says that a second container beside a running one failed to start.
     """
 
     start: float | None = None
     call: float | None = None
-    uses: float = 0.0
-    used_at: float = 0.0
+    asked: float = 0.0
     alone: bool = False
-
-    def recent_uses(self, now: float) -> float:
-        """The uses up to `now`, halved every HALF_LIFE."""
-        return float(self.uses * 0.5 ** (max(0.0, now - self.used_at) / HALF_LIFE))
 
 
 class TimingStore:
-    """The profiles of the keys that were used last; times are the event loop's, in seconds."""
+    """The profiles of the keys that were used last; times are the event loop's, in seconds.
+
+    A key is a build of a Space, and how it runs; all of one Space have their family in common.
+    """
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, KeyTimings] = OrderedDict()
+        self._newest: OrderedDict[str, float] = OrderedDict()
 
     def started(self, key: str, seconds: float) -> None:
         """A container of that key became ready after so long."""
         profile = self._get(key)
         self._put(key, replace(profile, start=_mean(profile.start, seconds)))
 
-    def knows(self, key: str) -> bool:
-        """Whether anything is known of that key."""
-        return key in self._known
+    def asked(self, key: str, family: str, now: float) -> bool:
+        """A call asks for a container of that key; whether it is the first one, as far as is known."""
+        new = key not in self._known
+        if new:
+            _remember(self._newest, family, now)
+        self._put(key, replace(self._get(key), asked=now))
+        return new
+
+    def is_outdated(self, key: str, family: str) -> bool:
+        """Whether a newer key of the family has come since that one was last asked for."""
+        return self._get(key).asked < self._newest.get(family, 0.0)
 
     def recall(self, key: str, start: float | None, call: float | None) -> None:
-        """What starts and calls took in an earlier life; nothing where this one has measured already."""
-        if not self.knows(key):
-            self._put(key, KeyTimings(start, call))
+        """What starts and calls took in an earlier life, for a key that this one has not measured."""
+        self._put(key, replace(self._get(key), start=start, call=call))
 
-    def called(self, key: str, seconds: float, now: float) -> None:
+    def called(self, key: str, seconds: float) -> None:
         """A call ended after so long."""
         profile = self._get(key)
-        uses = profile.recent_uses(now) + 1.0
-        self._put(key, replace(profile, call=_mean(profile.call, seconds), uses=uses, used_at=now))
+        self._put(key, replace(profile, call=_mean(profile.call, seconds)))
 
     def stays_alone(self, key: str) -> None:
         """A second container of that key beside a running one could not be started."""
@@ -68,11 +72,6 @@ class TimingStore:
     def start_seconds(self, key: str) -> float | None:
         """What a start takes; None where none was measured."""
         return self._get(key).start
-
-    def cost(self, key: str, now: float) -> float:
-        """What it costs to lose a container: its start, times how often it was used of late."""
-        profile = self._get(key)
-        return (profile.start or 0.0) * profile.recent_uses(now)
 
     def pace(self, key: str, under_way: float) -> Pace | None:
         """Start and call time, where a call has been under way for so long; None where it stays alone."""
@@ -85,10 +84,14 @@ class TimingStore:
         return self._known.get(key, KeyTimings())
 
     def _put(self, key: str, profile: KeyTimings) -> None:
-        self._known[key] = profile
-        self._known.move_to_end(key)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        _remember(self._known, key, profile)
+
+
+def _remember(known: OrderedDict[str, _T], key: str, value: _T) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)
 
 
 def _mean(before: float | None, seconds: float) -> float:

@@ -21,7 +21,7 @@ _VERSION = 1
 class Note:
     """An idle container: whose it is, by which configuration it was made, and what it takes.
 
-    `memory` is its limit in bytes, `start_seconds` what its start took.
+    `memory` is its limit in bytes, `start_seconds` what its start took, `family` as in its spec.
     """
 
     space: str
@@ -30,6 +30,7 @@ class Note:
     memory: int
     gpus: int
     start_seconds: float
+    family: str = ""
 
     @property
     def room(self) -> Room:
