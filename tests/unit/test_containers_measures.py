@@ -11,9 +11,9 @@ import pytest
 
 from spacedock_worker.containers.machine.capacity import Machine, available_memory, reserve
 from spacedock_worker.containers.pool.history import Experience
-from spacedock_worker.containers.pool.memory_watch import peak_of
 from spacedock_worker.containers.pool.monitor import kept_up
 from spacedock_worker.containers.pool.timings import StartLimits, Unmeasured
+from spacedock_worker.containers.pool.usage_watch import peak_of
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered

@@ -10,12 +10,12 @@ import pytest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.capacity import Machine, memory_of, room_of
 from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.pool.adoption import Note, WarmNotes
 from spacedock_worker.containers.pool.history import Experience, Quarantine
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps
 from spacedock_worker.containers.pool.scheduler import SlotState
 from spacedock_worker.containers.pool.slots import Slot
 from spacedock_worker.containers.pool.timings import TimingStore
-from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers.docker.host_fault import host_fault
+from spacedock_worker.containers.docker.diagnosis import host_fault
 from spacedock_worker.jobs.redaction import withheld
 
 

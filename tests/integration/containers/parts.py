@@ -11,7 +11,7 @@ import aiohttp
 from spacedock.result import Stage
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.containers.docker.reap import listed
+from spacedock_worker.containers.removal import listed
 
 SERVE = ("python3", "-m", "http.server", "7860", "--directory", "/tmp")
 

@@ -12,7 +12,7 @@ from tests.integration.containers.parts import answers, listing, silent
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, Task
-from spacedock_worker.containers.pool.disk_watch import disk_bytes
+from spacedock_worker.containers.pool.usage_watch import disk_bytes
 from spacedock_worker.errors import StepError
 
 MB = 2**20

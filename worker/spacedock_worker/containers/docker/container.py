@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import structlog
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.diagnosis import listeners, where
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError, stopped_by_engine
-from spacedock_worker.containers.docker.listening import listeners, where
 from spacedock_worker.containers.docker.log_tail import last_words
 from spacedock_worker.errors import StepError
 

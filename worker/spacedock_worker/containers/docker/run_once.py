@@ -11,8 +11,7 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.docker.archive import pack
-from spacedock_worker.containers.docker.collect import collect
+from spacedock_worker.containers.docker.archive import collect, pack
 from spacedock_worker.containers.docker.container import (
     KILLED,
     START_SECONDS,
@@ -21,15 +20,16 @@ from spacedock_worker.containers.docker.container import (
 )
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError, stopped_by_engine
 from spacedock_worker.containers.docker.log_tail import last_words
-from spacedock_worker.containers.docker.streams import Streams, attached
 from spacedock_worker.containers.docker.task import (
     INPUT_FOLDER,
     OUTPUT_FOLDER,
     OUTPUT_TEXT,
     WORKSPACE,
     Completed,
+    Streams,
     Task,
     TaskLimits,
+    attached,
 )
 from spacedock_worker.errors import StepError
 

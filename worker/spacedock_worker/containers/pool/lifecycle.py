@@ -11,13 +11,13 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.pool.adoption import Note, WarmNotes
 from spacedock_worker.containers.pool.history import Experience
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, leaving
 from spacedock_worker.containers.pool.readiness import App
 from spacedock_worker.containers.pool.scheduler import SlotState
 from spacedock_worker.containers.pool.slots import OnProgress, Slot, Waiter
 from spacedock_worker.containers.pool.starter import Starter, Survivor
-from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
 

@@ -14,13 +14,12 @@ from aiodocker import Docker
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.containers.pool.disk_watch import DiskWatch, too_much
 from spacedock_worker.containers.pool.lifecycle import Lifecycle
-from spacedock_worker.containers.pool.memory_watch import MemoryWatch
 from spacedock_worker.containers.pool.readiness import App
 from spacedock_worker.containers.pool.scheduler import SlotState
 from spacedock_worker.containers.pool.slots import Slot, Slots
 from spacedock_worker.containers.pool.timings import StartHistory
+from spacedock_worker.containers.pool.usage_watch import DiskWatch, MemoryWatch, too_much
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
 

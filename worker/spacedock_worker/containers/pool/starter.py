@@ -16,16 +16,16 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import create_body, task_body
+from spacedock_worker.containers.docker.diagnosis import host_fault
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.containers.docker.host_fault import host_fault
-from spacedock_worker.containers.docker.reap import listed, reap
 from spacedock_worker.containers.docker.run_once import TaskRun
 from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.machine.resources import HostResources
 from spacedock_worker.containers.machine.writable_roots import tells_refused_write
+from spacedock_worker.containers.pool.adoption import Note, WarmNotes
 from spacedock_worker.containers.pool.readiness import App, Connect, wait_ready
 from spacedock_worker.containers.pool.timings import StartHistory, StartLimits, Unmeasured
-from spacedock_worker.containers.pool.warm_notes import Note, WarmNotes
+from spacedock_worker.containers.removal import listed, reap
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError, UnexplainedError, full_disk, tells_full_disk

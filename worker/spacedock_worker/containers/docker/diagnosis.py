@@ -1,4 +1,4 @@
-"""Where the programs of a container listen, as its kernel tells."""
+"""Why a container gives no answer, in words: where its programs listen, and what the host lacks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 from contextlib import suppress
 from dataclasses import dataclass
 
-from spacedock.result import Stage
+from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.errors import StepError
 
@@ -88,3 +88,25 @@ def where(found: tuple[Listener, ...] | None, port: int) -> str:
         f" It listens on {told} instead of port {port}: have it use {port}, or give the Space's entry that "
         f"port (`spacedock spaces add|update NAME … --port {open_ones[0]}`)."
     )
+
+
+_HINTS = (
+    ("catatonit", "Install catatonit, which Podman runs as each container's first process."),
+    (
+        "docker-init",
+        "Install docker-init (Debian: `apt install tini`, or docker.io with what it recommends).",
+    ),
+    ("cgroup", "Check that this host's cgroups are mounted, and may be written to."),
+    ("runtime name", "Correct `containers.runtime`, or install that runtime for the Docker Engine."),
+    ("runtime specified", "Correct `containers.runtime`, or install that runtime for the Docker Engine."),
+    ("nftables", "Install nftables, which Podman's networks need."),
+    ("iptables", "Check that the Docker Engine may set firewall rules, or restart it."),
+)
+_USUAL = "Try `docker run`, and see `docker info`."
+
+
+def host_fault(said: str) -> StepError:
+    """The error for a host whose engine refuses a container that does nothing; `said` are its words."""
+    hint = next((hint for word, hint in _HINTS if word in said.lower()), _USUAL)
+    why = f"this host can start no Space: its engine refuses every container ({said.rstrip('. ')})"
+    return StepError(Stage.START, ErrorKind.START_FAILED, f"{why}. {hint}", host=True)

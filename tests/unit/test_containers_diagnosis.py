@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spacedock_worker.containers.docker.listening import Listener, read, where
+from spacedock_worker.containers.docker.diagnosis import Listener, read, where
 from spacedock_worker.control.logs import is_of
 
 TABLE = """\
