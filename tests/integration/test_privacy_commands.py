@@ -131,6 +131,8 @@ async def test_a_batch_is_picked_up_also_where_somebody_else_has_read_a_line(
 ) -> None:
     await _write(shell, [{"prompt": f"{MARKER} {n}"} for n in range(3)])
     batch = ("batch", "prompts.jsonl", "-o", "out.jsonl", "--privacy")
+    # One that has died since: the batch is handed over without waiting for a worker.
+    await redis.set(keys.worker("gone"), "1", ex=60)
     watching = await shell.start(*batch)
 
     async def submitted() -> bool:

@@ -18,8 +18,8 @@ app = typer.Typer(
     help="Run Hugging Face Spaces on your own machines, as durable local batch jobs.\n\n"
     'A prompt needs no subcommand: `spacedock "PROMPT" [OPTIONS]` is `spacedock run`. Actions may be '
     "options: --discover-spaces CATEGORY, --list-spaces, --cleanup-cache, --tier-status.\n\n"
-    "Exit codes: 0 all succeeded, 1 some failed, 2 wrong usage or no connection, 3 stopped: a "
-    "batch, or several files, on a host that starts no Space, or a batch with degraded answers; "
+    "Exit codes: 0 all succeeded, 1 some failed, 2 wrong usage or no connection, 3 a batch or several "
+    "files with degraded answers, 4 a batch or several files stopped on a host that starts no Space; "
     "130 Ctrl-C, and the jobs go on.\n\n"
     "`spacedock --version` tells the version.",
     no_args_is_help=True,

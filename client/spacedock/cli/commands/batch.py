@@ -16,9 +16,8 @@ from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
 from spacedock.cli.batching.line import ROW_ID
 from spacedock.cli.batching.plan import rehearse
 from spacedock.cli.batching.results_file import LineName, read_rows
-from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
+from spacedock.cli.exit_codes import FAILED, STOPPED, degraded
 from spacedock.cli.host_faults import Guard
-from spacedock.cli.output.text import say
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
@@ -90,8 +89,7 @@ def batch(
     if meter.failed:
         raise typer.Exit(FAILED)
     if meter.has_degraded and not allow_degraded:
-        say("exit code 3: some answers are degraded; --allow-degraded takes them for good")
-        raise typer.Exit(DEGRADED)
+        raise degraded()
 
 
 def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch:

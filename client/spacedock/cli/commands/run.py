@@ -10,7 +10,7 @@ import typer
 
 from spacedock.cli import options, preflight
 from spacedock.cli.batching.per_file import Each
-from spacedock.cli.exit_codes import FAILED, STOPPED, USAGE
+from spacedock.cli.exit_codes import FAILED, STOPPED, USAGE, degraded
 from spacedock.cli.host_faults import Guard
 from spacedock.cli.output.deliver import Delivery
 from spacedock.cli.output.plan import say_plan, show_plan
@@ -65,7 +65,8 @@ def run(
     fields["batch"] = batch_mode
     way = Way(Delivery(json, output_dir, keep), detach=detach, dry_run=dry_run, verbose=verbose)
     files = tuple(file or ())
-    if batch_mode and len(files) > 1:
+    several = batch_mode and len(files) > 1
+    if several:
         each = Each(prompt, files, space, fields, Guard(allowed=allow_degraded))
         each.check()
         results = asyncio.run(_run_each(redis, each, way))
@@ -76,6 +77,8 @@ def run(
     failed = [exit_code(result) for result in results if not result.succeeded]
     if failed:
         raise typer.Exit(max(failed))
+    if several and not allow_degraded and any(result.degraded for result in results):
+        raise degraded()
 
 
 @dataclass(frozen=True, slots=True)
