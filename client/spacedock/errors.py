@@ -138,7 +138,7 @@ def _names(name: str, known: tuple[str, ...]) -> str:
     like = [one for one in known if one[:1].lower() == name[:1].lower()][:_MOST_COMPARED]
     close = get_close_matches(name[:_LONGEST_NAME], like)
     meant = f"Did you mean {' or '.join(close)}? " if close else ""
-    return f"{meant}`spacedock spaces list` shows all {len(known)}."
+    return f"{meant}`spacedock spaces list --all` shows all {len(known)}."
 
 
 class CategoryNotFoundError(SpacedockError):

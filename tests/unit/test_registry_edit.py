@@ -14,7 +14,9 @@ from spacedock.files import payload_of
 from spacedock.rpc import Call, Op, Reply
 from spacedock.submission import upload
 from spacedock_worker.control.registry import RegistryHandler
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.hub.kinds import KINDS
+from spacedock_worker.registry.entry import TYPES
+from spacedock_worker.registry.file import Registry, default_text
 
 
 @pytest.fixture
@@ -208,3 +210,47 @@ def test_an_edit_keeps_the_permissions_of_the_file(tmp_path: Path) -> None:
     registry.path.chmod(0o640)
     registry.add("two", {})
     assert registry.path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("field", ["input_type", "output_type"])
+@pytest.mark.parametrize("value", ["banana", "text_and_banana", "text and image", ""])
+async def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(
+    desk: RegistryHandler, registry: Registry, field: str, value: str
+) -> None:
+    reply = await ask(desk, Op.ADD, name="mood", entry={"docker_image": "mood:1", field: value})
+    assert f"Space 'mood': {field} '{value}' is not one that there is" in (reply.error or "")
+    assert "text, image, audio, video, file, json, or several joined by _and_" in (reply.error or "")
+    assert not registry.path.exists()
+
+
+@pytest.mark.parametrize("value", ["image", "text_and_image", "text_and_image_and_audio", "json"])
+async def test_kinds_and_several_of_them_are_types(desk: RegistryHandler, value: str) -> None:
+    entry = {"docker_image": "mood:1", "input_type": value, "output_type": value}
+    assert (await ask(desk, Op.ADD, name="mood", entry=entry)).error is None
+
+
+def test_all_types_that_spacedock_itself_gives_are_known(tmp_path: Path) -> None:
+    shipped = Registry(tmp_path / "registry.yaml", default_text()).snapshot().spaces.values()
+    used = {kind for entry in shipped for kind in entry.takes | entry.gives}
+    used |= {
+        kind for work in KINDS.values() for kind in work.takes.split("_and_") + work.gives.split("_and_")
+    }
+    assert used <= set(TYPES)
+
+
+@pytest.mark.parametrize("gpu", ["banana", 0, -1, True, [], [""], ["0", "x y"], 1.5])
+async def test_what_names_no_gpu_is_refused(desk: RegistryHandler, gpu: Any) -> None:
+    reply = await ask(desk, Op.ADD, name="mood", entry={"docker_image": "mood:1", "gpu": gpu})
+    assert reply.error == (
+        "Space 'mood': gpu: not GPUs: give none, auto, how many, or a list of ids such as 0 or GPU-8f2c"
+    )
+
+
+async def test_what_is_wrong_with_the_request_is_not_blamed_on_the_file(
+    desk: RegistryHandler, registry: Registry
+) -> None:
+    registry.add("mood", {"docker_image": "mood:1", "memory": "1GB"})
+    reply = await ask(desk, Op.ADD, name="mood", entry={"memory": "2GB"}, options={"update": True})
+    assert reply.error == (
+        f"Space 'mood': memory can only be changed so in the registry's file on the host ({registry.path})"
+    )

@@ -16,7 +16,7 @@ from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
 from spacedock.files import FileRef
 from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.hub.autofill import Complete, guessed
-from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.entry import SpaceEntry, check_types
 from spacedock_worker.registry.file import Registry, default_text
 from spacedock_worker.registry.reading import Reader
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
@@ -100,7 +100,8 @@ class RegistryHandler:
         if call.op is Op.SHOW:
             return Reply(spaces={call.name: _row((await self._registry.fresh()).get(call.name))})
         if call.op is Op.REMOVE:
-            await asyncio.to_thread(self._registry.remove, call.name, check_removable)
+            check = partial(check_removable, file=self._registry.path)
+            await asyncio.to_thread(self._registry.remove, call.name, check)
             return Reply()
         given, whole = await self._fields(call, redis)
         before = (await self._registry.fresh()).spaces.get(call.name)
@@ -108,7 +109,7 @@ class RegistryHandler:
         if how is How.UPDATE:
             (await self._registry.fresh()).get(call.name)
         how = How.REPLACE if call.options.get("replace") is True else how
-        settle = partial(settled, given=given, whole=whole, how=how)
+        settle = partial(settled, given=given, whole=whole, how=how, file=self._registry.path)
         entry = await asyncio.to_thread(self._registry.settle, call.name, settle)
         # What an unlisted Space of the Hub has left here is the listed one's.
         known = before or SpaceEntry(id=call.name, hub_id=call.name if "/" in call.name else None)
@@ -136,6 +137,7 @@ class RegistryHandler:
                 raise BadRequestError(f"Space '{call.name}': {why}")
             raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
         _check_hub_name(call)
+        check_types(str(call.name), call.entry)
         fields = guessed(str(call.name), call.entry)
         if self._complete is not None:
             fields = await self._complete(str(call.name), call.entry)

@@ -27,7 +27,16 @@ from spacedock.wire import describe
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
 _HUB_ID = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+", re.ASCII)
+_GPU_ID = re.compile(r"\d+|(GPU|MIG)-[A-Za-z0-9/-]+")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+TYPES = ("text", "image", "audio", "video", "file", "json")
+"""What a Space takes and gives; several are joined by `_and_`."""
+
+
+class EntryError(BadRequestError):
+    """The fields cannot be a Space's entry, or are not a client's to set."""
 
 
 def _bytes(value: Any) -> Any:
@@ -40,9 +49,13 @@ def _bytes(value: Any) -> Any:
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
-def _ids(value: Any) -> Any:
-    """A list of GPUs as strings: YAML reads an index as a number."""
-    return tuple(str(item) for item in value) if isinstance(value, list) else value
+def _gpus(value: Any) -> Any:
+    """The GPUs that are asked for; ids as strings, as YAML reads an index as a number."""
+    ids = [str(item) for item in value] if isinstance(value, list | tuple) else []
+    count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not (value in ("none", "auto") or count or (ids and all(map(_GPU_ID.fullmatch, ids)))):
+        raise ValueError("not GPUs: give none, auto, how many, or a list of ids such as 0 or GPU-8f2c")
+    return tuple(ids) or value
 
 
 def _named(value: Any) -> Any:
@@ -77,14 +90,17 @@ def _hub_id(value: str) -> str:
     return value
 
 
+def check_types(name: str, fields: Mapping[str, Any]) -> None:
+    """Raise EntryError where a type that a client names is none that any Space has."""
+    for field in ("input_type", "output_type"):
+        value = fields.get(field)
+        if isinstance(value, str) and not set(value.split("_and_")) <= {*TYPES, "unknown"}:
+            allowed = f"{', '.join(TYPES)}, or several joined by _and_, such as text_and_image"
+            raise EntryError(f"Space '{name}': {field} '{value}' is not one that there is. Give {allowed}")
+
+
 Size = Annotated[int, BeforeValidator(_bytes)]
-GpuId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:._-]+$")]
-Gpus = Annotated[
-    Literal["auto", "none"]
-    | Annotated[int, Field(strict=True, ge=1)]
-    | Annotated[tuple[GpuId, ...], Field(min_length=1)],
-    BeforeValidator(_ids),
-]
+Gpus = Annotated[Literal["auto", "none"] | int | tuple[str, ...], BeforeValidator(_gpus)]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -274,8 +290,8 @@ class OwnSpace(SpaceEntry):
 
 
 def valid_entry(name: str, fields: Mapping[str, Any]) -> SpaceEntry:
-    """The entry of that name with these fields. Raises BadRequestError where one is unknown or wrong."""
+    """The entry of that name with these fields. Raises EntryError where one is unknown or wrong."""
     try:
         return SpaceEntry.model_validate({**fields, "id": name})
     except ValidationError as error:
-        raise BadRequestError(f"Space '{name}': {describe(error)}") from error
+        raise EntryError(f"Space '{name}': {describe(error)}") from error

@@ -22,7 +22,7 @@ from spacedock.request import SPACE_NAME
 from spacedock_worker.registry import atomic_write as exchange
 from spacedock_worker.registry import writing
 from spacedock_worker.registry.atomic_write import NOWHERE, Stamp
-from spacedock_worker.registry.entry import SpaceEntry, valid_entry
+from spacedock_worker.registry.entry import EntryError, SpaceEntry, valid_entry
 from spacedock_worker.registry.reading import Reader, placed
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 
@@ -232,6 +232,9 @@ def _told_as_ours(path: Path) -> Iterator[None]:
     """Raises BadRequestError in place of whatever a text that cannot be edited raises."""
     try:
         yield
+    except EntryError:
+        # It is the request that is wrong, not the file.
+        raise
     except BadRequestError as error:
         raise BadRequestError(f"the registry cannot be changed: {error}") from error
     except _UNFIT as error:

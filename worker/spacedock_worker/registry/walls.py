@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
-from spacedock.errors import BadRequestError
-from spacedock_worker.registry.entry import Gpus, SpaceEntry, valid_entry
+from spacedock_worker.registry.entry import EntryError, Gpus, SpaceEntry, valid_entry
 
 WALLS = (
     "network",
@@ -42,15 +42,19 @@ class How(Enum):
 
 
 def settled(
-    before: SpaceEntry | None, given: Mapping[str, Any], whole: Mapping[str, Any], how: How = How.ADD
+    before: SpaceEntry | None,
+    given: Mapping[str, Any],
+    whole: Mapping[str, Any],
+    how: How = How.ADD,
+    file: Path | None = None,
 ) -> dict[str, Any]:
     """The fields of the entry after an `add`, by the entry that is there.
 
     `given` are the fields that the client named, `whole` these with what was found out besides. An entry with
     the same code takes what was named and keeps the rest. Other code is refused by ADD; with REPLACE the
-    walls and the words about the Space stay, with UPDATE all but the source. Raises BadRequestError where
-    other code is not asked for, where a wall would be lower, and where anything but words would change of a
-    Space that has secrets or a login.
+    walls and the words about the Space stay, with UPDATE all but the source. Raises EntryError, which names
+    the registry's `file`: where other code is not asked for, where a wall would be lower, and where anything
+    but words would change of a Space that has secrets or a login.
     """
     if before is None:
         return dict(whole)
@@ -62,13 +66,13 @@ def settled(
             "is there already, with other code. Replace it with --replace, bring its own changed code in "
             f"with `spacedock spaces update {before.id}`, or choose another name"
         )
-        raise BadRequestError(f"Space '{before.id}' {why}")
+        raise EntryError(f"Space '{before.id}' {why}")
     kept = {key: value for key, value in there.items() if not other or _stays(key, how)}
     named |= {key: {**getattr(before, key), **named[key]} for key in _BY_KEY if key in kept and key in named}
     # What was found out besides is for a new entry: here the fields that are there say it.
     found = {key: value for key, value in whole.items() if key not in _GUESSED or not kept.keys() & _GUESSED}
     after = {**(found if other and how is How.REPLACE else {}), **kept, **named}
-    _check(before, valid_entry(before.id, after), named)
+    _check(before, valid_entry(before.id, after), named, file)
     return after
 
 
@@ -77,16 +81,16 @@ def _stays(field: str, how: How) -> bool:
     return field not in _SOURCE if how is How.UPDATE else field in WALLS or field in _ABOUT
 
 
-def check_removable(entry: SpaceEntry) -> None:
-    """Raise BadRequestError where a client may not remove the entry: its walls would go with it.
+def check_removable(entry: SpaceEntry, file: Path | None = None) -> None:
+    """Raise EntryError where a client may not remove the entry: its walls would go with it.
 
     Whoever adds a Space of that name afterwards, or names its Hub id, would have none of them.
     """
     plain = SpaceEntry(id=entry.id)
     up = [wall for wall in WALLS if _is_lower(wall, entry, plain)]
     if up:
-        why = f"its entry sets {', '.join(up)}. Remove it from the registry's file on the host"
-        raise BadRequestError(f"Space '{entry.id}' cannot be removed from here: {why}")
+        why = f"its entry sets {', '.join(up)}. Remove it from the registry's file on the host{_at(file)}"
+        raise EntryError(f"Space '{entry.id}' cannot be removed from here: {why}")
 
 
 def is_other_code(before: SpaceEntry, named: Mapping[str, Any]) -> bool:
@@ -95,8 +99,12 @@ def is_other_code(before: SpaceEntry, named: Mapping[str, Any]) -> bool:
     return any(named[key] != there[key] for key in _CODE if named.get(key) is not None)
 
 
-def _check(before: SpaceEntry, after: SpaceEntry, named: Collection[str]) -> None:
-    """Raise BadRequestError where the host's word would be overruled."""
+def _at(file: Path | None) -> str:
+    return f" ({file})" if file else ""
+
+
+def _check(before: SpaceEntry, after: SpaceEntry, named: Collection[str], file: Path | None) -> None:
+    """Raise EntryError where the host's word would be overruled."""
     lower = [key for key in named if key in WALLS and _is_lower(key, before, after)]
     guarded = before.secrets or before.auth
     changed = [key for key in SpaceEntry.model_fields if getattr(before, key) != getattr(after, key)]
@@ -104,8 +112,10 @@ def _check(before: SpaceEntry, after: SpaceEntry, named: Collection[str]) -> Non
         lower += [key for key in changed if key not in _ABOUT and key not in (*lower, *WALLS)]
     if lower:
         held = " has secrets or a login:" if guarded else ":"
-        why = f"{', '.join(sorted(lower))} can only be changed so in the registry's file on the host"
-        raise BadRequestError(f"Space '{before.id}'{held} {why}")
+        why = (
+            f"{', '.join(sorted(lower))} can only be changed so in the registry's file on the host{_at(file)}"
+        )
+        raise EntryError(f"Space '{before.id}'{held} {why}")
 
 
 def _is_lower(wall: str, before: SpaceEntry, after: SpaceEntry) -> bool:

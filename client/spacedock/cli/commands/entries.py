@@ -13,7 +13,7 @@ from spacedock.addresses import hub_id_of
 from spacedock.cli import options
 from spacedock.cli.output.text import say
 from spacedock.client import Client
-from spacedock.errors import BadRequestError
+from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.repository import pack
 
 Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
@@ -27,8 +27,11 @@ Description = Annotated[str | None, typer.Option(help="What it does, in a few wo
 Category = Annotated[
     str | None, typer.Option(help="Its category, if not the one that its name and the Hub tell.")
 ]
-InputType = Annotated[str | None, typer.Option(help="What it takes: text, image, audio, text_and_image, …")]
-OutputType = Annotated[str | None, typer.Option(help="What it gives: text, image, audio, …")]
+InputType = Annotated[
+    str | None,
+    typer.Option(help="What it takes: text, image, audio, video, file, json, or text_and_image, …"),
+]
+OutputType = Annotated[str | None, typer.Option(help="What it gives; the same words.")]
 Port = Annotated[int | None, typer.Option(help="Its port, if not the usual one.")]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Its memory, such as 4GB; default: 2GB.")]
 Cpus = Annotated[float | None, typer.Option(help="How many processors it may use.")]
@@ -80,11 +83,14 @@ def add(
     redis: options.Redis = None,
 ) -> None:
     """Add a Space to the registry, or change what the registry says of it."""
-    if directory is None and hub is None and image is None:
-        why = f"where is the Space? Give one of --dir, --hub and --image, or change it with {_UPDATE} {name}"
-        raise BadRequestError(why)
+    has_source = bool(directory or hub or image or "/" in name)
+    if "/" in name and not hub:
+        hub = name
     entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
     entry |= _needs(memory, cpus, gpu, env, timeout, no_network=no_network)
+    if not has_source:
+        _change_known(redis, name, entry)
+        return
     added = asyncio.run(_send(redis, name, entry, directory, replace=replace))
     say(f"added {name} ({added['category']}{_inferred(added)})")
 
@@ -121,7 +127,16 @@ def update(
     say(f"updated {name} ({', '.join(what)})")
 
 
-_UPDATE = "`spacedock spaces update`"
+def _change_known(url: str | None, name: str, entry: dict[str, Any]) -> None:
+    """Change fields of a Space that is there already, as an `add` that does not say where its code is."""
+    why = f"where is the Space? Give one of --dir, --hub and --image to add '{name}'"
+    if not entry:
+        raise BadRequestError(why)
+    try:
+        asyncio.run(_send(url, name, entry, None, update=True))
+    except SpaceNotFoundError:
+        raise BadRequestError(f"{why}: there is no such Space yet") from None
+    say(f"updated {name} ({', '.join(entry)})")
 
 
 def _said(
@@ -182,7 +197,7 @@ def _operation(text: str | None) -> Any:
 def _gpu(text: str | None) -> Any:
     if text is None or text in ("none", "auto"):
         return text
-    return int(text) if text.isdecimal() else text.split(",")
+    return int(text) if text.isdecimal() else [one.strip() for one in text.split(",") if one.strip()]
 
 
 def _inferred(entry: dict[str, Any]) -> str:
