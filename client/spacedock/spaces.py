@@ -108,10 +108,11 @@ class Spaces:
     async def lock(
         self, names: Iterable[str], *, start: bool = False, on_progress: OnProgress | None = None
     ) -> dict[str, Any]:
-        """The lock of these Spaces (all, where none is named); gets their images where they are not there.
+        """The lock of these Spaces; gets their images where they are not there.
 
-        With `start`, Spaces that have never run are started, so that their endpoints are known. Raises
-        SpaceNotFoundError.
+        Where none is named, of all but those that Spacedock comes with and nobody has used (`left_out`), as
+        far as they can be locked (`failed` has the others, with the reasons). With `start`, Spaces that have
+        never run are started, so that their endpoints are known. Raises SpaceNotFoundError.
         """
         options = {"names": list(names), "start": start}
         return (await self._call(Op.LOCK, options=options, on_progress=on_progress)).data

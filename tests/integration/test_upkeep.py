@@ -41,7 +41,7 @@ from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_spec import source_of
 from spacedock_worker.jobs.space_step import SpaceRunner
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.file import Registry, shipped
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.wiring import Wiring, build
 
@@ -527,6 +527,22 @@ async def test_a_broken_bundle_changes_nothing(host: Host, name: str) -> None:
     assert taken.returncode == 2
     assert b"Nothing was changed" in said
     assert not host.settings.registry.exists()
+
+
+async def test_what_cannot_be_locked_keeps_nothing_else_from_it(host: Host, redis: Redis, name: str) -> None:
+    await host.space(name)
+    host.registry.add(f"{name}-lost", {"repository": str(host.state / "nowhere")})
+    spaces = shipped()
+    for one in ("translation", "clip-analysis"):
+        host.registry.add(one, spaces[one].model_dump(mode="json", exclude_unset=True))
+    host.registry.update("clip-analysis", {"description": "mine", "hub_id": None, "repository": "nowhere"})
+    async with Pool[Any](host.engine, host.settings.containers) as pool:
+        data = (await answer(host, redis, Op.LOCK, pool)).data
+        assert data["spaces"].keys() == {name}
+        assert data["failed"].keys() == {f"{name}-lost", "clip-analysis"}
+        assert data["left_out"] == ["translation"]
+        with pytest.raises(StepError):
+            await answer(host, redis, Op.LOCK, pool, options={"names": [f"{name}-lost", name]})
 
 
 async def test_a_locked_space_runs_exactly_that_image(host: Host, redis: Redis, name: str) -> None:

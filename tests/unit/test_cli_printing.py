@@ -156,3 +156,24 @@ def test_the_folder_of_an_answer_is_no_other_answers(tmp_path: Path) -> None:
         "a.png-2",
         "a.png-3",
     ]
+
+
+def test_steps_that_failed_alike_say_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def failed(name: str, message: str, kind: ErrorKind = ErrorKind.REPOSITORY_UNAVAILABLE) -> Attempt:
+        error = AttemptError(kind=kind, message=message)
+        return Attempt(tier=Tier.HEAVY, name=name, stage=Stage.BUILD, error=error)
+
+    attempts = (
+        failed("sums", "the repository of ann/sums cannot be fetched: no network"),
+        failed("bob/sums", "the repository of bob/sums cannot be fetched: no network"),
+        failed("mood", "pip ended with 1", ErrorKind.BUILD_FAILED),
+        failed("eve/sums", "the repository of eve/sums cannot be fetched: no network"),
+        failed("last", "the repository of eve/last cannot be fetched: private"),
+    )
+    printing.show(JobResult(id="j", state=JobState.FAILED, attempts=attempts))
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "  sums: repository_unavailable at build: the repository of ann/sums cannot be fetched: no network",
+        "  bob/sums, eve/sums: the same",
+        "  mood: build_failed at build: pip ended with 1",
+        "  last: repository_unavailable at build: the repository of eve/last cannot be fetched: private",
+    ]

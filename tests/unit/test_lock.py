@@ -99,6 +99,13 @@ def test_the_file_has_one_order_whatever_was_locked_first(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "spacedock.lock").read_text()) == one
 
 
+def test_of_an_earlier_lock_only_the_rows_that_could_not_be_made_anew_stay() -> None:
+    before = {"spaces": {"gone": {"digest": "1"}, "failed": {"digest": "2"}, "made": {"digest": "3"}}}
+    made = {"version": 1, "spaces": {"made": {"digest": "4"}}}
+    rows = joined(before, made, only=["failed", "never-locked"])["spaces"]
+    assert rows == {"failed": {"digest": "2"}, "made": {"digest": "4"}}
+
+
 def test_what_is_no_lock_is_not_overwritten_by_a_part(tmp_path: Path) -> None:
     from spacedock.cli.commands.lock import read
 

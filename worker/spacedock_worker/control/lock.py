@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,11 +15,12 @@ from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.containers import Pool
+from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images
 from spacedock_worker.jobs.secrets import Secrets, masked, unquoted
 from spacedock_worker.jobs.space_spec import access_of, source_of, spec_of
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.file import Registry, shipped
 from spacedock_worker.state.image_usage import ImageUsage
 from spacedock_worker.state.space_lock import VERSION, LockedSpace, locked_endpoints, row_of
 
@@ -49,26 +50,42 @@ class LockHandler:
         self._opener, self._notes, self._secrets = opener, notes, secrets
 
     async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        """The rows of the lock file. Raises BadRequestError, StepError where an image cannot be had."""
+        """The rows of the lock file.
+
+        Where no Space is named, `failed` has those that cannot be locked, with the reasons, and `left_out`
+        those that Spacedock comes with and nobody has used here. Raises BadRequestError, and StepError where
+        the image of a Space that is named cannot be had, or none can.
+        """
         try:
             options = LockOptions.model_validate(call.options)
-            entries = [self._registry.snapshot().get(name) for name in self._names(options.names)]
+            left_out = () if options.names else self._unused()
+            names = options.names or sorted(self._registry.snapshot().spaces.keys() - left_out)
+            entries = [self._registry.snapshot().get(name) for name in names]
         except ValidationError as error:
             raise BadRequestError(f"lock: {describe(error)}") from error
         except SpaceNotFoundError as error:
             # The call as a whole names no Space, so the message has to.
             raise BadRequestError(str(error)) from error
-        spaces, notes = {}, []
+        spaces, notes, failed = {}, [], {}
         for number, entry in enumerate(entries, start=1):
             on_progress = _numbered(f"{entry.id} ({number} of {len(entries)})", tell)
-            locked, note = await self._lock(entry, on_progress, start=options.start)
+            try:
+                locked, note = await self._lock(entry, on_progress, start=options.start)
+            except StepError as error:
+                if options.names or error.host:
+                    raise
+                failed[entry.id] = str(error)
+                continue
             spaces[entry.id] = row_of(locked)
             notes += [note] if note else []
         data: dict[str, Any] = {"version": VERSION, "spaces": spaces, "notes": notes}
-        return Reply(data=data)
+        return Reply(data={**data, "failed": failed, "left_out": sorted(left_out)})
 
-    def _names(self, names: Sequence[str]) -> Sequence[str]:
-        return names or sorted(self._registry.snapshot().spaces)
+    def _unused(self) -> Collection[str]:
+        """The Spaces that Spacedock comes with, which nobody has changed or used here."""
+        used = {note.space for note in self._notes.all()}
+        entries = self._registry.snapshot().spaces
+        return {name for name, entry in shipped().items() if entries.get(name) == entry and name not in used}
 
     async def _lock(
         self, entry: SpaceEntry, tell: OnProgress, *, start: bool
@@ -82,7 +99,8 @@ class LockHandler:
         elif start and functions is None:
             functions = await self._functions(entry, image, tell)
         elif functions is None:
-            note = f"{entry.id} has not run here, so its endpoints are not locked: `--start` starts it"
+            why = "has not run here" if entry.is_plain else "has variables or a command of its own"
+            note = f"{entry.id} {why}, so its endpoints are not locked: `--start` starts it"
         locked = LockedSpace(
             commit=image.revision,
             image=image.reference,

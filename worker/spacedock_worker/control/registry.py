@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from spacedock.files import FileRef
 from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry, check_types
-from spacedock_worker.registry.file import Registry, default_text
-from spacedock_worker.registry.reading import Reader
+from spacedock_worker.registry.file import Registry, shipped
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 from spacedock_worker.registry.walls import How, check_removable, is_other_code, settled
 
@@ -120,8 +119,8 @@ class RegistryHandler:
         """All rows; they are made once, for as long as the registry stays as it is."""
         snapshot = await self._registry.fresh()
         if self._listed[0] is not snapshot:
-            rows, shipped = await asyncio.to_thread(_rows, snapshot)
-            self._listed, self.shipped = (snapshot, Reply(spaces=rows, warnings=snapshot.warnings)), shipped
+            rows, self.shipped = await asyncio.to_thread(_rows, snapshot)
+            self._listed = (snapshot, Reply(spaces=rows, warnings=snapshot.warnings))
         return self._listed[1]
 
     async def _fields(self, call: Call, redis: Redis) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -182,13 +181,7 @@ def _rows(snapshot: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:
     What is as usual is said of the seed's fields only.
     """
     rows = {name: _row(entry, exclude_defaults=True) for name, entry in snapshot.spaces.items()}
-    return rows, [name for name, entry in snapshot.spaces.items() if entry == _shipped().get(name)]
-
-
-@cache
-def _shipped() -> Mapping[str, SpaceEntry]:
-    """The Spaces that every host begins with."""
-    return Reader(Path("default.yaml")).read(default_text()).spaces
+    return rows, [name for name, entry in snapshot.spaces.items() if entry == shipped().get(name)]
 
 
 def _row(entry: SpaceEntry, *, exclude_defaults: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -225,6 +226,12 @@ def _named(name: str) -> str:
 def default_text() -> str:
     """The registry that a host begins with."""
     return (resources.files("spacedock_worker.registry") / "default.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def shipped() -> Mapping[str, SpaceEntry]:
+    """The Spaces of that registry."""
+    return Reader(Path("default.yaml")).read(default_text()).spaces
 
 
 @contextmanager

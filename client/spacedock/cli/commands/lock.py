@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from spacedock.cli import options
+from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
@@ -31,18 +33,27 @@ def lock(
 ) -> None:
     """Write spacedock.lock: each Space's commit, its image's digest, and what its app can do.
 
-    Spaces that are named replace their own rows; without names, the file is written anew.
+    Spaces that are named replace their own rows. Without names, the file is written anew for all Spaces but
+    those that Spacedock comes with and nobody has used; one that cannot be locked keeps its row.
     """
     made = asyncio.run(_lock(redis, names or [], start))
     for note in made.pop("notes", ()):
         say(note)
+    failed, left_out = made.pop("failed", {}), made.pop("left_out", ())
+    count = len(made["spaces"])
     if file == STDOUT:
         typer.echo(text_of(made), nl=False)
-        return
-    path = Path(file)
-    count = len(made["spaces"])
-    write_whole(path, text_of(joined(read(path), made) if names else made))
-    say(f"locked {count} Space{'' if count == 1 else 's'} in {path}")
+    else:
+        path = Path(file)
+        before = read(path) if names or failed else {}
+        write_whole(path, text_of(joined(before, made, only=None if names else failed)))
+        say(f"locked {count} Space{'' if count == 1 else 's'} in {path}")
+    for name, why in failed.items():
+        say(f"not locked: {name}: {why}")
+    if left_out:
+        say(f"left out: {len(left_out)} that come with Spacedock, not used here; name them to lock them")
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 async def _lock(url: str | None, names: list[str], start: bool) -> dict[str, Any]:
@@ -63,9 +74,12 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-def joined(before: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
-    """The earlier lock with the new rows in it."""
-    return {**made, "spaces": {**before.get("spaces", {}), **made["spaces"]}}
+def joined(
+    before: dict[str, Any], made: dict[str, Any], only: Collection[str] | None = None
+) -> dict[str, Any]:
+    """The earlier lock, or only these rows of it, with the new rows in it."""
+    kept = {name: row for name, row in before.get("spaces", {}).items() if only is None or name in only}
+    return {**made, "spaces": {**kept, **made["spaces"]}}
 
 
 def text_of(document: dict[str, Any]) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from spacedock.client import Client
 from spacedock.files import FileRef
-from spacedock.result import ErrorKind, JobResult
+from spacedock.result import Attempt, ErrorKind, JobResult
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _NAME_BYTES = 200
 """Bytes of a saved file's name: file systems take 255, and a number may come to it."""
 
@@ -74,13 +75,31 @@ def show_failure(result: JobResult) -> None:
 
 
 def show_attempts(result: JobResult) -> None:
-    """Each step that gave no answer, with its reason."""
+    """Each step that gave no answer, with its reason; steps that failed alike share one."""
+    alike: dict[str, list[Attempt]] = {}
     for attempt in result.attempts:
-        if attempt.error is None:
-            continue
-        kind = attempt.error.kind
-        what = "skipped" if kind is ErrorKind.SKIPPED else f"{kind.value} at {attempt.stage.value}"
-        say(f"  {attempt.name}: {what}: {attempt.error.message}")
+        if attempt.error is not None:
+            alike.setdefault(_told(attempt, _anybody(attempt.error.message, attempt.name)), []).append(
+                attempt
+            )
+    for first, *others in alike.values():
+        assert first.error is not None
+        say(f"  {first.name}: {_told(first, first.error.message)}")
+        if others:
+            say(f"  {', '.join(attempt.name for attempt in others)}: the same")
+
+
+def _told(attempt: Attempt, message: str) -> str:
+    """What went wrong, where, and why."""
+    assert attempt.error is not None
+    kind = attempt.error.kind
+    what = "skipped" if kind is ErrorKind.SKIPPED else f"{kind.value} at {attempt.stage.value}"
+    return f"{what}: {message}"
+
+
+def _anybody(message: str, name: str) -> str:
+    """The message without the Space's names, to see whether another's says the same."""
+    return _HUB_ID.sub("", message).replace(name, "")
 
 
 async def save(client: Client, files: tuple[FileRef, ...], directory: Path, prefix: str = "") -> list[Path]:
