@@ -41,6 +41,10 @@ test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.
 test-gradio-minors: setup ## Minor versions of Gradio from 3.35 on: each installed, started, called; VERSIONS="5.9.1" chooses
 	@$(BIN)/python -m tests.minors.try_minors $(VERSIONS)
 
+.PHONY: test-foreign
+test-foreign: setup ## Apps that others wrote: DIR=… holds a folder for each row of tests/foreign/apps.yaml
+	@$(BIN)/python -m tests.foreign.try_foreign $(DIR)
+
 .PHONY: test-engines
 test-engines: setup test-tools ## Suites on Docker Engine 20.10 to 28 and Podman; ENGINE="28 podman" SUITES="hostile disk" choose
 	@$(BIN)/python -m tests.engines.matrix --engines $(ENGINE) --suites $(SUITES)

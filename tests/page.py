@@ -21,9 +21,7 @@ def put(section: str, text: str) -> None:
 
 def put_row(section: str, columns: Sequence[str], row: Sequence[str]) -> None:
     """Add a row to a section's table, or replace the row that has the same first cell."""
-    found = re.search(rf"<!-- begin {section} -->\n(.*)<!-- end {section} -->", PAGE.read_text(), re.DOTALL)
-    lines = found.group(1).splitlines()[2:] if found else []
-    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+    rows = _rows(section)
     rows[row[0]] = as_row(row)
     table = [
         as_row(columns),
@@ -31,6 +29,19 @@ def put_row(section: str, columns: Sequence[str], row: Sequence[str]) -> None:
         *(rows[first] for first in sorted(rows, key=_natural)),
     ]
     put(section, "\n".join(table))
+
+
+def cell(section: str, first: str, column: int) -> str | None:
+    """What a section's table holds in the row with that first cell; None if there is no such row."""
+    row = _rows(section).get(first)
+    return re.split(r"(?<!\\)\|", row)[column + 1].strip() if row else None
+
+
+def _rows(section: str) -> dict[str, str]:
+    """The lines of a section's table by their first cell."""
+    found = re.search(rf"<!-- begin {section} -->\n(.*)<!-- end {section} -->", PAGE.read_text(), re.DOTALL)
+    lines = found.group(1).splitlines()[2:] if found else []
+    return {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
 
 
 def _natural(text: str) -> list[str | int]:
