@@ -1,11 +1,12 @@
 """Runs apps that others wrote as a stranger would: `python -m tests.foreign.try_foreign FOLDER [NAME …]`.
 
 FOLDER holds each app in a folder of its name, with an `app.py`; none of them is kept in this repository.
-`apps.yaml` says for each what is right, written before it first ran: `name` (for a package of the Python index
-with its version), `app` (the folder, if it is not the name's first word), `gradio`, `requires` (more packages),
-`holds` (files that the app misses, by fixture), `args` after `spacedock run`, `exit` (0 if left out), and
-regular expressions: `answer` in standard output, `refusal` in standard error, `files` in the names of the files
-that were saved, one a line. Each outcome goes into docs/compatibility.md at once; the first is kept.
+`apps.yaml` says for each what is right, written before it first ran: `name` (for a package of the Python
+index with its version), `app` (the folder, if it is not the name's first word), `gradio`, `requires` (more
+packages), `holds` (files that the app misses, by fixture), `args` after `spacedock run`, `exit` (0 if left
+out), and regular expressions: `answer` in standard output, `refusal` in standard error, `files` in the names
+of the files that were saved, one a line. Each outcome goes into docs/compatibility.md at once; the first is
+kept.
 """
 
 from __future__ import annotations
@@ -112,7 +113,11 @@ def _outcome(row: dict[str, Any], ran: Ran, saved: str) -> str:
     if ran.code == row.get("exit", 0) and not missing:
         return "rightly refused" if ran.code else "right"
     said = " ".join((ran.err.strip() or ran.out.strip()).split())
-    return f"WRONG: exit {ran.code}; {said[:300]}; files: {saved or 'none'}".replace("\n", ", ")
+    return f"WRONG: exit {ran.code}; {_short(said)}; files: {saved or 'none'}".replace("\n", ", ")
+
+
+def _short(said: str) -> str:
+    return said if len(said) <= 300 else f"{said[:120]} … {said[-180:]}"
 
 
 def _call(row: dict[str, Any]) -> str:
