@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -13,8 +13,8 @@ class InputSlot:
 
     `component` is Gradio's name for what a person would see there. `choices` are (label, value) pairs;
     `many` says that it takes a list; `accepts` are the file types that it names (".pdf", "image"), empty for
-    any; `wrapped` marks Gradio 5's {"video": file} shape; `blank` says that a page has it, and sends it empty
-    where nobody fills it.
+    any. `wrapped` is the key of the object that a file goes into ("video" in Gradio 5), `beside` what that
+    object has else. `blank` says that a page has the slot, and sends it empty where nobody fills it.
     """
 
     name: str
@@ -27,7 +27,8 @@ class InputSlot:
     custom: bool = False
     many: bool = False
     accepts: tuple[str, ...] = ()
-    wrapped: bool = False
+    wrapped: str = ""
+    beside: Mapping[str, Any] = field(default_factory=dict)
     blank: bool = False
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.fill import Filling, fill
 from spacedock_worker.adapters.binding.prompt import HOLDS, SAYS_NOTHING, name_rank
-from spacedock_worker.adapters.endpoint import Endpoint
+from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.adapters.faults import bad_input
 
 SHOWN = 12
@@ -206,7 +206,7 @@ def _score(endpoint: Endpoint, filling: Filling, call: AppCall) -> Score:
         complete=not filling.blanks,
         no_chore=not is_chore(endpoint),
         pressed=endpoint.pressed,
-        prompt_placed=filling.prompt is not None,
+        prompt_placed=filling.prompt is not None and _asks(filling.prompt),
         prompt_named=2 if rank < HOLDS else 1 if rank < SAYS_NOTHING else 0,
         files_exact=_exact(endpoint, call),
         own_event=not endpoint.chained,
@@ -216,6 +216,11 @@ def _score(endpoint: Endpoint, filling: Filling, call: AppCall) -> Score:
         primary=endpoint.primary,
         named=alone or not _is_lambda(endpoint),
     )
+
+
+def _asks(slot: InputSlot) -> bool:
+    """Whether the slot waits for the prompt, and is no setting that the prompt happens to fit."""
+    return kinds.takes_text(slot) or slot.required
 
 
 def is_chore(endpoint: Endpoint) -> bool:

@@ -67,6 +67,8 @@ def shape(slot: InputSlot, uploads: Sequence[Upload], text: str = "") -> Any:
         return {"background": uploads[0], "layers": [], "composite": uploads[0]}
     if slot.component == kinds.MASKED:
         return {"image": uploads[0], "mask": BLANK}
+    if slot.component == kinds.PAIR:
+        return [*uploads, None] if len(uploads) == 1 else list(uploads)
     if slot.many:
         return list(uploads)
-    return {"video": uploads[0], "subtitles": None} if slot.wrapped else uploads[0]
+    return {**slot.beside, slot.wrapped: uploads[0]} if slot.wrapped else uploads[0]

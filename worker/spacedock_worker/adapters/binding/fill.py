@@ -127,11 +127,26 @@ def _prompt_taker(
     if not call.prompt.strip():
         return None
     taker = prompt_slot(free)
-    if taker is None and not call.files:
+    if taker is None and not call.files and (taker := _only_meant(free, call.prompt)) is None:
         taken = [s.name for s in endpoint.slots if kinds.takes_text(s)]
         why = f"{', '.join(taken)} is given as an input already" if taken else "it takes no text"
         raise CannotFillError(f"the prompt has nowhere to go: {why}")
     return taker
+
+
+def _only_meant(free: list[InputSlot], prompt: str) -> InputSlot | None:
+    """The only slot with a value of its own that can be the prompt instead: one of its choices, a number."""
+    settings = [slot for slot in free if slot.component in kinds.CHOICE | kinds.NUMBER]
+    meant = [slot for slot in settings if _reads(slot, prompt.strip())]
+    return meant[0] if len(meant) == 1 else None
+
+
+def _reads(slot: InputSlot, prompt: str) -> bool:
+    try:
+        value_for(slot, prompt)
+    except CannotFillError:
+        return False
+    return not slot.custom
 
 
 def _value(slot: InputSlot, is_taker: bool, placed: Placement, free: list[InputSlot], prompt: str) -> Any:

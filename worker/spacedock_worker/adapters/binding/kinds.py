@@ -9,7 +9,10 @@ from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 
 MULTIMODAL = "multimodaltextbox"
 MASKED = "imagemask"
-TEXT = frozenset({"textbox", "textarea", "text", "code", "markdown", MULTIMODAL})
+PAIR = "imageslider"
+# A component that somebody wrote, which is sent a string: a text, or perhaps a date or a colour.
+TYPED = "typed"
+TEXT = frozenset({"textbox", "textarea", "text", "code", "markdown", TYPED, MULTIMODAL})
 NUMBER = frozenset({"number", "slider"})
 YES_NO = frozenset({"checkbox"})
 CHOICE = frozenset({"dropdown", "radio", "checkboxgroup"})
@@ -22,6 +25,7 @@ MEDIA = {
     "image": "image/",
     "imageeditor": "image/",
     MASKED: "image/",
+    PAIR: "image/",
     "audio": "audio/",
     "video": "video/",
     "gallery": "image/",
@@ -57,7 +61,7 @@ def takes_files(slot: InputSlot) -> bool:
 
 def takes_several(slot: InputSlot) -> bool:
     """Whether more than one file can be put there."""
-    return slot.many or slot.component in ("gallery", MULTIMODAL)
+    return slot.many or slot.component in ("gallery", PAIR, MULTIMODAL)
 
 
 def blank(slot: InputSlot) -> Any:

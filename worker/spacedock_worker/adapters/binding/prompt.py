@@ -76,10 +76,10 @@ def says_alike(one: InputSlot, other: InputSlot) -> bool:
     return first == second or bool(first & second & _SAME) or bool(first & IN_A_PAIR or second & IN_A_PAIR)
 
 
-def _order(slot: InputSlot) -> tuple[bool, int]:
+def _order(slot: InputSlot) -> tuple[bool, bool, int]:
     # Gradio 6 gives every multimodal textbox an empty default: it is as free as one without.
     filled = not slot.required and slot.component != kinds.MULTIMODAL and slot.default not in ("", None)
-    return filled, name_rank(slot)
+    return filled, slot.component == kinds.TYPED, name_rank(slot)
 
 
 def _only_required(slots: Sequence[InputSlot]) -> InputSlot | None:
