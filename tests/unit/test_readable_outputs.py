@@ -27,6 +27,8 @@ STREAM = {
         ("highlightedtext", [["Ada", "person"], [" sings", None]], "Ada [person] sings"),
         ("dialogue", [{"speaker": "A", "text": "hi"}, {"speaker": "B", "text": "ho"}], "A: hi\nB: ho"),
         ("json", {"role": "assistant", "content": "Tea?", "options": [{"value": "yes"}]}, "Tea?\n- yes"),
+        ("multimodaltextbox", {"text": "look", "files": []}, "look"),
+        ("multimodaltextbox", {"text": "", "files": []}, None),
         ("chatbot", [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "one"},
                      {"role": "assistant", "content": [{"type": "text", "text": "two"}]}], "one\ntwo"),
         ("chatbot", [{"role": "assistant", "content": "hm", "metadata": {"title": "Thinking"}},
