@@ -123,6 +123,28 @@ def test_an_app_file_is_found_however_it_is_written(tmp_path: Path) -> None:
     assert drawn(tmp_path, app_py="", README_md=card).start_seconds == 3600
 
 
+@pytest.mark.parametrize(("said", "there"), [("true", True), ("True", True), ("false", False), ("3", False)])
+def test_visitors_are_anonymous_where_they_can_sign_in_on_the_hub(
+    tmp_path: Path, said: str, there: bool
+) -> None:
+    card = f"---\nsdk: gradio\nhf_oauth: {said}\n---\n"
+    (tmp_path / "app.py").write_text("")
+    (tmp_path / "README.md").write_text(card)
+    assert ("OAUTH_CLIENT_ID=" in dockerfile_of(tmp_path)) is there
+    (tmp_path / "README.md").write_text(card.replace("gradio", "docker"))
+    (tmp_path / "Dockerfile").write_text("FROM x\nCMD y \\\n")
+    own = dockerfile_of(tmp_path).splitlines()
+    assert [line.split("=")[0] for line in own[2:]] == (["ENV OAUTH_CLIENT_ID"] if there else [])
+
+
+def dockerfile_of(repository: Path) -> str:
+    context = draw("x", read_repository(repository), ImageSettings(), {"spacedock/python:3.11"}).context
+    with context.tar, tarfile.open(fileobj=context.tar) as archive:
+        file = archive.extractfile("Dockerfile")
+        assert file is not None
+        return file.read().decode()
+
+
 def test_a_dockerfile_that_is_a_link_is_examined(tmp_path: Path) -> None:
     (tmp_path / "docker").mkdir()
     (tmp_path / "docker" / "main").write_text("FROM x\nADD http://127.0.0.1/ /\n")

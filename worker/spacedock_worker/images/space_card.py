@@ -16,7 +16,7 @@ _MOST = 8_192
 
 _KEYS = frozenset(
     {"sdk", "sdk_version", "python_version", "app_file", "app_port", "base_path", "title"}
-    | {"startup_duration_timeout"}
+    | {"startup_duration_timeout", "hf_oauth"}
 )
 _NULL = frozenset({"null", "Null", "NULL", "~"})
 _DURATION = re.compile(r"(?:(\d{1,4})\s*h)?\s*(?:(\d{1,6})\s*m(?:in)?)?\s*(?:(\d{1,7})\s*s?)?", re.ASCII)
@@ -37,6 +37,7 @@ class SpaceCard:
     base_path: str | None = None
     title: str | None = None
     startup_seconds: int | None = None
+    oauth: bool = False
 
 
 def read_card(readme: str) -> SpaceCard:
@@ -62,6 +63,7 @@ def card_of(fields: Mapping[str, str]) -> SpaceCard:
         base_path=_base_path(fields.get("base_path")),
         title=fields.get("title"),
         startup_seconds=_seconds(fields.get("startup_duration_timeout")),
+        oauth=fields.get("hf_oauth", "").lower() == "true",
     )
 
 

@@ -17,6 +17,7 @@ from spacedock_worker.images.build.dockerfile import (
     REQUIREMENTS,
     BuildStep,
     Recipe,
+    anonymous,
     buildkit_only,
     dockerfile,
     dockerfile_text,
@@ -117,7 +118,7 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
     card = read_card(repository.text("README.md"))
     sdk = _sdk(card, repository)
     if sdk == "docker":
-        extra, wants = _own_dockerfile(repository, settings)
+        extra, wants = _own_dockerfile(card, repository, settings)
         context = pack(extra, without_ignored(repository), prefix="")
         return Blueprint(
             _tag(name, context),
@@ -176,6 +177,7 @@ def _steps(
         packages=_packages(repository.text("packages.txt")),
         system_packages=settings.system_packages,
         ca=ca is not None,
+        oauth=card.oauth,
         extra_index_url=settings.extra_index_url,
     )
     try:
@@ -185,13 +187,17 @@ def _steps(
         raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, message) from error
 
 
-def _own_dockerfile(repository: Repository, settings: ImageSettings) -> tuple[dict[str, bytes], Wants]:
+def _own_dockerfile(
+    card: SpaceCard, repository: Repository, settings: ImageSettings
+) -> tuple[dict[str, bytes], Wants]:
     """A Space's Dockerfile, with the CA bundle where builds must trust one; and what it wants."""
     text, ca = repository.text("Dockerfile"), _ca(settings)
     if len(text.encode()) > MAX_BYTES:
         raise forbidden(f"it is longer than {MAX_BYTES // 1024} kB; write a shorter one")
     if ca is not None:
         text = trusting(text)
+    if card.oauth:
+        text = anonymous(text)
     try:
         # As it is built: what is put in must not change what is read.
         wants = examine(text)

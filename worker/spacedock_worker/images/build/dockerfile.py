@@ -46,7 +46,8 @@ class Recipe:
     """What a Gradio Space's image is made of.
 
     `files` are those of `REQUIREMENTS` that the repository has; `packages` the words of its packages.txt;
-    `ca` whether the build context holds a CA bundle. `sdk_version` None means the newest Gradio.
+    `ca` whether the build context holds a CA bundle, `oauth` whether visitors can sign in. `sdk_version` None
+    means the newest Gradio.
     """
 
     base: str
@@ -56,6 +57,7 @@ class Recipe:
     packages: tuple[str, ...] = ()
     system_packages: tuple[str, ...] = ()
     ca: bool = False
+    oauth: bool = False
     extra_index_url: str | None = None
 
 
@@ -78,6 +80,12 @@ def dockerfile(recipe: Recipe) -> tuple[BuildStep, ...]:
 def dockerfile_text(steps: tuple[BuildStep, ...]) -> str:
     """The Dockerfile itself."""
     return "".join(f"{step.instruction}\n" for step in steps)
+
+
+def anonymous(text: str) -> str:
+    """A Space's own Dockerfile, with what makes its visitors anonymous where they can sign in on the Hub."""
+    # A last line that wants to be continued has nothing to go on with.
+    return "\n".join((text.rstrip().rstrip("\\"), _ANONYMOUS.instruction, ""))
 
 
 def _foundation(recipe: Recipe) -> list[BuildStep]:
@@ -154,6 +162,7 @@ def _own_packages(recipe: Recipe) -> list[BuildStep]:
 def _app(recipe: Recipe) -> list[BuildStep]:
     return [
         BuildStep(f"COPY --chown=1000:1000 app/ {APP}/", "copying the app"),
+        *([_ANONYMOUS] if recipe.oauth else []),
         BuildStep(f"CMD {json.dumps(['python', recipe.app_file])}", "finishing"),
     ]
 
@@ -178,6 +187,13 @@ def _pip(recipe: Recipe, *arguments: str) -> str:
 def _pairs(environment: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in environment.items())
 
+
+# gr.LoginButton ends an app that finds none of these. Nobody can sign in with them: all are anonymous. Of the
+# Space's id Gradio concludes that it is on the Hub, and closes the ways past its queue, so no others get it.
+_ANONYMOUS = BuildStep(
+    "ENV OAUTH_CLIENT_ID=anonymous OAUTH_CLIENT_SECRET=anonymous OAUTH_SCOPES=openid "
+    "OPENID_PROVIDER_URL=https://huggingface.co SYSTEM=spaces SPACE_ID=local/space SPACE_HOST=localhost"
+)
 
 _TRUST = (
     BuildStep(f"COPY {CA_NAME} {CA_PATH}", "adding the CA bundle"),
