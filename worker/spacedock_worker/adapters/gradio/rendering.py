@@ -60,8 +60,8 @@ def text_of(component: str, value: Any) -> str | None:
             return _answer(value)
         case _ if component in PLOTS:
             return None
-        case {"text": str(text), "files": list()} if component == "multimodaltextbox":
-            return text or None
+        case {"text": str(words), "files": list()} if component == "multimodaltextbox":
+            return words or None
         case list() | dict() if not value or _only_files(value):
             return None
     if (text := _rich(component, value)) is not None:
