@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -40,6 +40,8 @@ _PUSH_NEEDS = ("'LPUSH', KEYS[1], ARGV[1]", "'EXPIRE', KEYS[1], ARGV[2]")
 
 _PUT = atomic(_PUSH_LUA, *_PUSH_NEEDS, "'LREM', KEYS[1], 0, ARGV[1]", "'BRPOP', KEYS[2], 0")
 _REPLY = atomic(_PUSH_LUA, *_PUSH_NEEDS)
+
+_DIFFERING = {"prompt", "inputs", "files", "endpoint"}
 
 OnProgress = Callable[[str], None]
 
@@ -175,9 +177,14 @@ async def cleanup(
     return (await caller.ask(call, on_progress)).data
 
 
-async def plan(caller: Caller, redis: Redis, request: JobRequest) -> dict[str, Any]:
+async def plan(
+    caller: Caller, redis: Redis, request: JobRequest, alike: Sequence[JobRequest] = ()
+) -> dict[str, Any]:
     """What a worker would do with the request, and why; nothing is run (see `Client.plan`)."""
-    options = {"request": request.model_dump(mode="json")}
+    options = {
+        "request": request.model_dump(mode="json"),
+        "alike": [other.model_dump(mode="json", include=_DIFFERING) for other in alike],
+    }
     try:
         return (
             await caller.ask(Call(id=uuid.uuid4().hex, op=Op.PLAN, name=request.space, options=options))

@@ -134,9 +134,15 @@ class SyncClient:
         """Submit many jobs and return their ids, in order; see `Client.submit_many`."""
         return self._wait(self._client.submit_many(requests))
 
-    def plan(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> dict[str, Any]:
+    def plan(
+        self,
+        request: JobRequest,
+        payloads: Sequence[Payload] = (),
+        *,
+        alike: Sequence[JobRequest] = (),
+    ) -> dict[str, Any]:
         """What a worker would do with this request, and why; see `Client.plan`."""
-        return self._wait(self._client.plan(request, payloads))
+        return self._wait(self._client.plan(request, payloads, alike=alike))
 
     def run(
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any

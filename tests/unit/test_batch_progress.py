@@ -57,8 +57,8 @@ def test_a_line_tells_what_is_done_what_failed_and_about_how_long_it_takes(
 ) -> None:
     clock = Clock()
     with BatchProgress(4, later=clock.later) as progress:
-        progress.add(LineName(1, "one", (), None), JobResult(id="a", state=JobState.SUCCEEDED))
-        progress.add(LineName(2, "two", (), None), JobResult(id="b", state=JobState.FAILED))
+        progress.add(LineName(1, "one", (), None, "b"), JobResult(id="a", state=JobState.SUCCEEDED))
+        progress.add(LineName(2, "two", (), None, "b"), JobResult(id="b", state=JobState.FAILED))
         clock.until(10)
     assert said(capsys) == ["2 of 4 lines done, 1 failed, after 0 s, about 0 s left"]
 

@@ -9,7 +9,7 @@ import pytest
 from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
-from spacedock_worker.jobs.compatibility import Compatibility
+from spacedock_worker.jobs.compatibility import Compatibility, misfits_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_usage import ImageUsage
@@ -53,3 +53,22 @@ def test_in_privacy_mode_nothing_of_the_app_is_told(fitting: Compatibility) -> N
 )
 def test_what_is_not_known_is_not_held_against_a_space(fitting: Compatibility, entry: SpaceEntry) -> None:
     assert fitting.of(JobRequest(prompt="x"))(entry) is None
+
+
+def test_each_line_of_a_batch_is_judged_by_its_own_values() -> None:
+    slots = (InputSlot("age", "Age", "number", 0, True),)
+    requests = [JobRequest(inputs={"age": age}) for age in ("40", "forty", "41")]
+    told = misfits_of(SPACE, [Endpoint("/premium", slots, 1, ("textbox",))], requests)
+    assert [misfit is None for misfit in told] == [True, False, True]
+    assert "age takes a number, not 'forty'" in str(told[1])
+
+
+def test_words_alone_for_a_space_of_files_are_no_fault_of_the_line() -> None:
+    entry = SpaceEntry(id="asker", input_type="image")
+    assert misfits_of(entry, [ASK], [JobRequest(prompt="what is it?")]) == [None]
+
+
+def test_a_table_that_was_not_read_yet_is_not_taken_for_an_empty_one() -> None:
+    slots = (InputSlot("rows", "Rows", "dataframe", 0, True),)
+    request = JobRequest(files=(payload_of("rows.csv", b"a,b\n1,2\n").ref,))
+    assert misfits_of(SPACE, [Endpoint("/count", slots, 1, ("textbox",))], [request]) == [None]

@@ -29,8 +29,10 @@ class PlanHandler:
         """The plan as plain JSON. Raises BadRequestError and what `Planner.lay` raises."""
         try:
             request = JobRequest.model_validate(call.options.get("request"))
-        except ValidationError as error:
-            raise BadRequestError(f"plan: {describe(error)}") from error
+            alike = [_like(request, fields) for fields in call.options.get("alike", ())]
+        except (ValidationError, TypeError) as error:
+            why = describe(error) if isinstance(error, ValidationError) else str(error)
+            raise BadRequestError(f"plan: {why}") from error
         planned = await self._planner.lay(request, keep=False)
         repository = None
         if request.repository is not None:
@@ -38,7 +40,12 @@ class PlanHandler:
         rows = await asyncio.gather(
             *(self._row(item, planned, request, repository) for item in planned.plan.chain)
         )
+        first = planned.plan.chain[0] if planned.plan.chain else None
+        misfits: list[str | None] = []
+        if isinstance(first, SpaceStep) and first.entry is planned.chosen:
+            misfits = await self._preview.misfits(first, alike, repository)
         data: dict[str, Any] = {
+            "misfits": misfits,
             "route": _told(planned.route) if planned.route is not None else None,
             "steps": [row for row, _ in rows],
             "warnings": [warning for _, warning in rows if warning],
@@ -54,6 +61,11 @@ class PlanHandler:
             mine = repository if item.entry is planned.chosen else None
             return await self._preview.of_space(item, request, mine)
         return self._preview.of_model(item, planned.models[item.name], request), None
+
+
+def _like(request: JobRequest, fields: dict[str, Any]) -> JobRequest:
+    """Another request of the same kind, by the fields in which it differs."""
+    return JobRequest.model_validate({**dict(request), **fields})
 
 
 def _told(route: Route) -> dict[str, Any]:

@@ -131,11 +131,11 @@ def _spaces(
             yield SpaceStep(
                 entry,
                 reasons.get(entry.id) or _why(entry, chosen),
-                entry is chosen and _is_final(request, entry),
+                entry is chosen and is_final(request, entry),
             )
 
 
-def _is_final(request: JobRequest, entry: SpaceEntry) -> bool:
+def is_final(request: JobRequest, entry: SpaceEntry) -> bool:
     """Whether the Space that was named is the judge of the request.
 
     It is not where it takes files and is asked in words alone: others may have something to say to these.

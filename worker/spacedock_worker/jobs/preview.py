@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.binding.choose import weighed
 from spacedock_worker.adapters.binding.explain import mapping_of
@@ -16,8 +15,9 @@ from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.containers.pool.view import PoolView, SpaceStatus
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images
+from spacedock_worker.jobs.compatibility import misfits_of
 from spacedock_worker.jobs.plan import ModelStep, Skip, SpaceStep, Step
-from spacedock_worker.jobs.space_spec import call_of, source_of
+from spacedock_worker.jobs.space_spec import source_of, unread_call_of
 from spacedock_worker.models import ModelEndpoint
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.endpoints import EndpointStore
@@ -99,6 +99,20 @@ class PlanPreview:
             "limits": {"timeout": request.timeout, "start_timeout": endpoint.load_timeout},
         }
 
+    async def misfits(
+        self, step: SpaceStep, requests: Sequence[JobRequest], repository: bytes | None
+    ) -> list[str | None]:
+        """What the Space's app has against each of these requests; nothing where that is not known here.
+
+        Nor is it told of a request that others would be asked if the Space cannot take it.
+        """
+        try:
+            image = await self._image(step.entry, repository)
+        except (StepError, EngineRefusedError):
+            return []
+        endpoints = self._endpoints.get(step.entry.app(image.digest)) if image is not None else None
+        return await asyncio.to_thread(misfits_of, step.entry, endpoints, requests) if endpoints else []
+
     async def _image(self, entry: SpaceEntry, repository: bytes | None) -> Image | None:
         source = source_of(entry, repository)
         return await self._images.here(source if entry.own else self._policy.source(source))
@@ -128,9 +142,8 @@ class PlanPreview:
         endpoints = self._endpoints.get(entry.app(image.digest)) if image is not None else None
         if not endpoints:
             return unknown
-        files = tuple(Payload(ref, b"") for ref in request.files)
         try:
-            name, rows = await weighed(mapping_of, endpoints, call_of(entry, request, files))
+            name, rows = await weighed(mapping_of, endpoints, unread_call_of(entry, request))
         except StepError as error:
             return {**unknown, "misfit": str(error)}
         return {

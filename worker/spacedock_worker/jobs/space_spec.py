@@ -89,3 +89,9 @@ def call_of(entry: SpaceEntry, request: JobRequest, files: tuple[Payload, ...]) 
         inputs={**entry.inputs, **request.inputs},
         endpoint=request.endpoint or entry.endpoint,
     )
+
+
+def unread_call_of(entry: SpaceEntry, request: JobRequest) -> AppCall:
+    """The call before its files are read: to see where they go, their names will do."""
+    # A table is looked into also where it only finds its place.
+    return call_of(entry, request, tuple(Payload(ref, b"1\n") for ref in request.files))

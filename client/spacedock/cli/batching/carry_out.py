@@ -14,7 +14,7 @@ import typer
 
 from spacedock.cli import preflight
 from spacedock.cli.batching import checkpoint
-from spacedock.cli.batching.plan import check_inputs
+from spacedock.cli.batching.checking import check_lines
 from spacedock.cli.batching.progress import BatchProgress
 from spacedock.cli.batching.results_file import LineName, Row, held, sync, tidy, write_line
 from spacedock.cli.exit_codes import INTERRUPTED
@@ -79,7 +79,7 @@ async def _ask(
 ) -> None:
     async with Client(url) as client:
         await preflight.check(client, {request.space for request in left.values() if request.space})
-        await check_inputs(client, made.source, left, made.repository)
+        await check_lines(client, made.source, left, made.repository)
         book = checkpoint.Checkpoint(checkpoint.state_dir(os.environ), identity)
         await _forget_written(client, made, rows, book)
         await _carry_out(client, made, left, rows, book, meter, file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,3 +36,20 @@ class BadLinesError(BadRequestError):
         if len(problems) > _MAX_SHOWN:
             shown.append(f"and {len(problems) - _MAX_SHOWN} more")
         super().__init__(f"{source}: nothing was submitted. Mend these lines:\n  " + "\n  ".join(shown))
+
+
+def places(numbers: Iterable[int]) -> list[str]:
+    """Lines by their numbers, those in a row as one."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return [f"line {a}" if a == b else f"lines {a}-{b}" for a, b in ranges]
+
+
+def few(names: Sequence[str], most: int) -> str:
+    """The first names of many."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json as json_module
-import shlex
 from collections.abc import Hashable, Mapping
-from typing import Any
 
-from spacedock.cli.batching.line import BadLinesError
 from spacedock.cli.output.plan import lines
 from spacedock.cli.output.text import say, write
 from spacedock.client import Client
-from spacedock.errors import BadRequestError, NoWorkerError, RefusedError, SpaceNotFoundError
 from spacedock.files import Payload
-from spacedock.request import Fallback, JobRequest
+from spacedock.request import JobRequest
 
 _MOST = 20
 """Kinds of lines that are planned: a plan asks the worker."""
@@ -36,53 +32,6 @@ async def rehearse(
     if len(kinds) > _MOST:
         say(f"and {len(kinds) - _MOST:,} more kinds of lines")
     say(f"nothing was run: without --dry-run {len(requests):,} jobs would be")
-
-
-async def check_inputs(
-    client: Client, source: str, requests: Mapping[int, JobRequest], repository: Payload | None
-) -> None:
-    """Ask the named Space whether it has the inputs and endpoint that the lines give, before any is sent.
-
-    A Space that has not run here is started for it; one that cannot tell is asked by the lines themselves.
-    Raises BadLinesError.
-    """
-    problems = []
-    for numbers in alike(requests)[:_MOST]:
-        first = requests[numbers[0]]
-        if not (first.inputs or first.endpoint) or not (first.space or first.repository):
-            continue
-        payloads = [repository] if repository is not None and repository.ref == first.repository else []
-        if misfit := await _misfit(client, first, payloads):
-            problems.append(f"{_words(numbers)}: {_with_remedy(misfit, first)}")
-    if problems:
-        raise BadLinesError(source, problems)
-
-
-def _with_remedy(misfit: str, request: JobRequest) -> str:
-    """What is wrong, below its line, and what to do about a column that the app has no input for."""
-    said = misfit.replace("\n", "\n  ")
-    foreign = [name for name in request.inputs if f"has no input '{name}'" in misfit]
-    labels = " ".join(f"--label {shlex.quote(name)}" for name in foreign)
-    return f"{said}\n    what only describes a line is kept with {labels}" if labels else said
-
-
-async def _misfit(client: Client, request: JobRequest, payloads: list[Payload]) -> str | None:
-    """What the Space's app has against the call; None where nothing is known against it."""
-    try:
-        step = await _first_step(client, request, payloads)
-        if step.get("kind") == "space" and step.get("mapping") is None and step.get("misfit") is None:
-            asking = {"explain": True, "files": (), "fallback": Fallback.NONE}
-            await client.result(await client.submit_prepared(request.model_copy(update=asking), payloads))
-            step = await _first_step(client, request, payloads)
-    except (NoWorkerError, RefusedError, BadRequestError, SpaceNotFoundError):
-        # The jobs themselves say what is wrong.
-        return None
-    return step.get("misfit")
-
-
-async def _first_step(client: Client, request: JobRequest, payloads: list[Payload]) -> dict[str, Any]:
-    steps = (await client.plan(request, payloads))["steps"]
-    return dict(steps[0]) if steps else {}
 
 
 def alike(requests: Mapping[int, JobRequest]) -> list[list[int]]:

@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from spacedock.cli.batching.line import few, places
 from spacedock.cli.batching.results_file import LineName, Row
 from spacedock.cli.output.text import say
 from spacedock.cli.output.units import age
@@ -192,14 +193,5 @@ def _reason(result: JobResult) -> str:
 def _listed(names: Sequence[LineName]) -> str:
     """The files of lines, or their numbers, with those in a row as one."""
     if all(len(name.files) == 1 for name in names):
-        shown = [name.files[0] for name in names]
-    else:
-        ranges: list[list[int]] = []
-        for number in sorted(name.number for name in names):
-            if ranges and number == ranges[-1][1] + 1:
-                ranges[-1][1] = number
-            else:
-                ranges.append([number, number])
-        shown = [f"line {a}" if a == b else f"lines {a}-{b}" for a, b in ranges]
-    more = [f"and {len(shown) - _MOST_NAMES} more"] if len(shown) > _MOST_NAMES else []
-    return ", ".join([*shown[:_MOST_NAMES], *more])
+        return few([name.files[0] for name in names], _MOST_NAMES)
+    return few(places(name.number for name in names), _MOST_NAMES)

@@ -16,7 +16,7 @@ from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
 from spacedock.cli.batching.line import ROW_ID
 from spacedock.cli.batching.plan import rehearse
 from spacedock.cli.batching.results_file import LineName, read_rows
-from spacedock.cli.exit_codes import FAILED, STOPPED, degraded
+from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
 from spacedock.cli.host_faults import Guard
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError
@@ -89,7 +89,8 @@ def batch(
     if meter.failed:
         raise typer.Exit(FAILED)
     if meter.has_degraded and not allow_degraded:
-        raise degraded()
+        say_degraded()
+        raise typer.Exit(DEGRADED)
 
 
 def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch:

@@ -10,11 +10,11 @@ import typer
 
 from spacedock.cli import options, preflight
 from spacedock.cli.batching.per_file import Each
-from spacedock.cli.exit_codes import FAILED, STOPPED, USAGE, degraded
+from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED, USAGE
 from spacedock.cli.host_faults import Guard
 from spacedock.cli.output.deliver import Delivery
 from spacedock.cli.output.plan import say_plan, show_plan
-from spacedock.cli.output.text import say, write
+from spacedock.cli.output.text import say, say_degraded, write
 from spacedock.cli.output.verbose import submit_told, tell_end
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
@@ -78,7 +78,8 @@ def run(
     if failed:
         raise typer.Exit(max(failed))
     if several and not allow_degraded and any(result.degraded for result in results):
-        raise degraded()
+        say_degraded()
+        raise typer.Exit(DEGRADED)
 
 
 @dataclass(frozen=True, slots=True)

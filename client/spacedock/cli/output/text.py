@@ -24,6 +24,11 @@ def say(text: str) -> None:
     sys.stderr.write(printable(text) + "\n")
 
 
+def say_degraded() -> None:
+    """Why a command ends with exit code 3."""
+    say("exit code 3: some answers are degraded; --allow-degraded takes them for good")
+
+
 def write(text: str) -> None:
     """Data; a terminal gets it without control characters, since apps are strangers."""
     shown = printable(text) if sys.stdout.isatty() else text
