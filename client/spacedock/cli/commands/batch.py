@@ -18,6 +18,7 @@ from spacedock.cli.batching.plan import rehearse
 from spacedock.cli.batching.results_file import LineName, read_rows
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
 from spacedock.cli.host_faults import Guard
+from spacedock.cli.output.text import say_degraded
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
