@@ -1,8 +1,8 @@
 """Installs, starts and calls minor versions of Gradio: `python -m tests.minors.try_minors [VERSION …]`.
 
 Each goes into a virtual environment of its own, with what a Space's image gets. The row that it came to is
-written into docs/compatibility.md at once. `--bare` leaves the pins away, and writes nothing: so the edges
-of the ranges were found.
+written into docs/compatibility.md at once. `--edges` tries instead what a version is like that lacks one of
+its pins: the last one that needs it, and where a pin begins in a range, the first.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ EDGES = (
     "3.38.0",
     "3.39.0",
     "3.40.1",
+    "3.41.2",
     "3.50.2",
     "4.0.2",
     "4.44.1",
@@ -46,6 +47,8 @@ LATER = (
     "5.21.0",
     "5.22.0",
     "5.25.2",
+    "5.27.1",
+    "5.28.0",
     "5.30.0",
     "5.35.0",
     "5.40.0",
@@ -53,6 +56,22 @@ LATER = (
     "5.50.0",
 )
 NEWEST = ("6.0.2", "6.5.1", "6.10.0", "6.15.2", "6.20.0", "6.25.0", "6.31.0")
+WITHOUT = (
+    ("3.35.2", "starlette<1"),
+    ("3.35.2", "huggingface_hub<1"),
+    ("3.37.0", "gradio_client<0.3"),
+    ("3.40.1", "gradio_client<0.7"),
+    ("3.40.1", "pydantic<2"),
+    ("3.40.1", "httpx<0.28"),
+    ("3.40.1", "numpy<2"),
+    ("3.40.1", "altair<6"),
+    ("4.0.2", "pydantic<2.11"),
+    ("4.44.1", "starlette<1"),
+    ("5.6.0", "huggingface_hub<1"),
+    ("5.21.0", "pydantic<2.11"),
+)
+"""Versions at the edges of the ranges, and the pin that each is tried without."""
+
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -61,27 +80,39 @@ CALLS = {
     "image": (AppCall("", (payload_of("dot.png", PIXEL),), endpoint="/size"), "1x1"),
     "file": (AppCall("", (payload_of("a.bin", b"12345"),), endpoint="/count"), "5 bytes"),
 }
-COLUMNS = ("Gradio", "held back", "installs", "starts", *CALLS)
+EDGE_COLUMNS = ("Gradio", "installs", "starts", *CALLS)
+COLUMNS = ("Gradio", "held back", *EDGE_COLUMNS[1:])
+ALL_WELL = ["yes"] * len(EDGE_COLUMNS[1:])
 APP = Path(__file__).with_name("app.py")
 START_SECONDS, CALL_SECONDS, INSTALL_SECONDS = 60, 20, 600
 
 
 def main(arguments: list[str]) -> int:
-    """Try the versions; the exit code says whether each answered."""
-    bare = "--bare" in arguments
-    versions = [one for one in arguments if one != "--bare"] or sorted(
-        {*EDGES, *FIFTHS, *LATER, *NEWEST}, key=_order
-    )
+    """Try the versions; the exit code says whether each answered, or needs the pin that it lacks."""
+    if arguments[:1] == ["--edges"]:
+        return _edges(arguments[1:])
+    versions = arguments or sorted({*EDGES, *FIFTHS, *LATER, *NEWEST}, key=_order)
     right = True
     for version in versions:
         packages = gradio_packages(version)
-        cells = _tried(packages[:1] if bare else packages)
+        cells = _tried(packages)
         print(version, *cells, flush=True)
-        right = right and cells == ["yes"] * (len(COLUMNS) - 2)
-        if not bare:
-            held = ", ".join(packages[1:]) or "·"
-            put_row("gradio-minors", COLUMNS, [version, held, *cells])
+        right = right and cells == ALL_WELL
+        put_row("gradio-minors", COLUMNS, [version, ", ".join(packages[1:]) or "·", *cells])
     return 0 if right else 1
+
+
+def _edges(versions: list[str]) -> int:
+    needed = True
+    for version, pin in WITHOUT:
+        if versions and version not in versions:
+            continue
+        packages = gradio_packages(version)
+        cells = _tried(tuple(one for one in packages if one != pin))
+        print(version, f"without {pin}", *cells, flush=True)
+        needed = needed and pin in packages and cells != ALL_WELL
+        put_row("gradio-edges", EDGE_COLUMNS, [f"{version} without {pin}", *cells])
+    return 0 if needed else 1
 
 
 def _order(version: str) -> list[int]:
