@@ -19,7 +19,7 @@ import yaml
 from tests.acceptance.running import Daemon
 
 CASES = Path(__file__).parent.parent / "cases"
-SECONDS = 400
+SECONDS, SLOW_SECONDS = 400, 1100
 
 
 def rows() -> list[dict[str, Any]]:
@@ -46,7 +46,8 @@ def test_a_case_is_answered_or_refused_as_it_should(
         ran = daemon.spacedock("batch", case, *arguments, limit=SECONDS)
     else:
         space = added(daemon, case, row["add"]) if "add" in row else case
-        ran = daemon.spacedock("run", *arguments, "--space", space, "--no-fallback", limit=SECONDS)
+        limit = SLOW_SECONDS if row.get("slow") else SECONDS
+        ran = daemon.spacedock("run", *arguments, "--space", space, "--no-fallback", limit=limit)
     assert ran.code == row["exit"], f"{ran.out}\n{ran.err}"
     for pattern, said in ((row.get("answer"), ran.out), (row.get("refusal"), ran.err)):
         assert pattern is None or found(pattern, said), f"{pattern}\n{ran.out}\n{ran.err}"

@@ -35,10 +35,10 @@ def test_what_spaces_share_comes_first_and_the_app_last() -> None:
     order = [
         "FROM base:1",
         "spacedock-ca.pem",
-        "--progress-bar=off 'gradio[oauth]==6.31.0' spaces",
+        "--progress-bar=off 'gradio[oauth,mcp]==6.31.0' spaces",
         "-- espeak-ng",
         "-r /tmp/pre-requirements.txt\n",
-        "-r /tmp/requirements.txt 'gradio[oauth]==6.31.0'\n",
+        "-r /tmp/requirements.txt 'gradio[oauth,mcp]==6.31.0'\n",
         "COPY --chown=1000:1000 app/ /home/user/app/",
         'CMD ["python", "app.py"]',
     ]
@@ -83,8 +83,8 @@ def test_old_versions_of_gradio_are_held_together() -> None:
     assert set(gradio_packages("5.6.0")[1:]) == {"pydantic<2.11", "huggingface_hub<1"}
     assert gradio_packages("5.9.1")[1:] == gradio_packages("5.21.0")[1:] == ("pydantic<2.11",)
     assert gradio_packages("5.22.0") == ("gradio[oauth]==5.22.0",)
-    assert gradio_packages("5.50.0") == ("gradio[oauth]==5.50.0",)
-    assert gradio_packages(None) == ("gradio[oauth]",)
+    assert gradio_packages("5.50.0") == ("gradio[oauth,mcp]==5.50.0",)
+    assert gradio_packages(None) == ("gradio[oauth,mcp]",)
 
 
 def drawn(folder: Path, **files: str) -> Blueprint:

@@ -49,6 +49,7 @@ _CLIENT_FIELDS = frozenset(
         "revision",
         "subdomain",
         "platform",
+        "flavour",
         "alternates",
     }
 )

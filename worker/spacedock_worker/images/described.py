@@ -19,6 +19,7 @@ _SPACE_LABEL = "io.spacedock.space"
 _PORT_LABEL = "io.spacedock.port"
 _PATH_LABEL = "io.spacedock.base-path"
 _START_LABEL = "io.spacedock.start-timeout"
+_FLAVOUR_LABEL = "io.spacedock.flavour"
 _FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 _BARE = frozenset({(), ("python",), ("python3",), ("bash",), ("/bin/bash",), ("sh",), ("/bin/sh",)})
 
@@ -30,6 +31,7 @@ def labels_of(
     port: int,
     base_path: str,
     start_seconds: int | None = None,
+    flavour: str = "",
 ) -> dict[str, str]:
     """The labels of an image that is built: all of them, so that none of its base or of its own counts."""
     return {
@@ -39,6 +41,7 @@ def labels_of(
         _PORT_LABEL: str(port),
         _PATH_LABEL: base_path,
         _START_LABEL: str(start_seconds or ""),
+        _FLAVOUR_LABEL: flavour,
     }
 
 
@@ -96,7 +99,13 @@ def _built(reference: str, found: Mapping[str, Any], config: Mapping[str, Any]) 
         revision=labels.get(REVISION_LABEL) or None,
         id=found["Id"],
         start_timeout=_start_timeout(str(labels.get(_START_LABEL) or "")),
+        flavour=flavour_of(found),
     )
+
+
+def flavour_of(found: Mapping[str, Any]) -> str:
+    """The flavour of the base that an image of ours was built on; empty where its Dockerfile is its own."""
+    return str(_labels(found).get(_FLAVOUR_LABEL) or "")
 
 
 def _start_timeout(seconds: str) -> float | None:

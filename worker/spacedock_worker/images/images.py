@@ -82,10 +82,10 @@ class Images:
             fits = found is not None and is_of(found, source.wanted_platform)
             return described(source.docker_image, found) if found is not None and fits else None
         if source.repository is not None:
-            return await self._builds.here(source.name, source.repository)
+            return await self._builds.here(source, source.repository)
         if source.hub_id is None:
             return None
-        built = await self._builds.of_hub(source.hub_id, source.revision)
+        built = await self._builds.of_hub(source, source.hub_id)
         kept = await self._hub.here_of(source.hub_id, source) if built is None and not building else None
         return built or kept
 
@@ -126,7 +126,7 @@ class Images:
         return described(name, await self._pulls.get(name, on_progress, source.wanted_platform))
 
     async def _of_hub(self, source: SpaceSource, hub_id: str, on_progress: OnProgress) -> Image:
-        built = await self._builds.known(hub_id, source.revision)
+        built = await self._builds.known(hub_id, source.revision, source.flavour)
         if built is not None:
             return built
         if source.docker_image is None and source.revision is None:
@@ -194,4 +194,4 @@ def _key(source: SpaceSource) -> str:
     place = source.repository
     repository = hashlib.sha256(place).hexdigest() if isinstance(place, bytes) else str(place)
     parts = (source.docker_image, source.hub_id, source.revision, source.digest, source.subdomain)
-    return f"{' '.join(map(str, parts))} {source.platform} {repository}"
+    return f"{' '.join(map(str, parts))} {source.platform} {source.flavour} {repository}"

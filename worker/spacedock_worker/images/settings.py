@@ -6,8 +6,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SYSTEM_PACKAGES = ("ffmpeg", "git", "libgl1", "libglib2.0-0", "libsm6", "libxext6")
-"""The Debian packages of HF's own image that Spaces count on (sound, video, OpenCV, pip's git+https)."""
+SYSTEM_PACKAGES = (
+    *("ffmpeg", "git", "libgl1", "libglib2.0-0", "libsm6", "libxext6"),
+    *("curl", "git-lfs", "make", "rsync", "unzip", "wget"),
+)
+"""The Debian packages of HF's own image that Spaces count on: sound, video, OpenCV, tools, git+https."""
+
+FULL_PACKAGES = (
+    *("build-essential", "cmake", "nodejs", "pkg-config", "python3-dev"),
+    *("default-libmysqlclient-dev", "libbz2-dev", "libcurl4-openssl-dev", "libffi-dev", "libjpeg-dev"),
+    *("liblzma-dev", "libpng-dev", "libpq-dev", "libreadline-dev", "libsqlite3-dev", "libssl-dev"),
+    *("libwebp-dev", "libxml2-dev", "libxslt1-dev", "libyaml-dev", "zlib1g-dev"),
+)
+"""The large ones: what packages of Python are compiled with."""
 
 
 class ImageSettings(BaseModel):
@@ -16,7 +27,8 @@ class ImageSettings(BaseModel):
     `base_images` maps a Python version ("3.11") to an image; `ca_bundle` is a PEM file that builds and
     Spaces trust besides (a company's proxy); `extra_index_url` is another package index for pip;
     images together may take `image_budget` bytes (None: as long as the engine's disk is not nearly full);
-    `system_packages` are installed in every image that is built, before the Space's own packages.txt.
+    `system_packages` are installed in every image that is built, before the Space's own packages.txt, and
+    `full_packages` in those of the full flavour.
     At most `max_builds` are built at once; a step of a build may take `build_memory` bytes, and all of it
     `build_timeout`.
 
@@ -34,6 +46,7 @@ class ImageSettings(BaseModel):
     ca_bundle: Path | None = None
     extra_index_url: str | None = None
     system_packages: tuple[str, ...] = SYSTEM_PACKAGES
+    full_packages: tuple[str, ...] = FULL_PACKAGES
     pull_timeout: float = Field(default=1800.0, gt=0, le=86_400)
     build_timeout: float = Field(default=1800.0, gt=0, le=86_400)
     build_memory: int = Field(default=4 * 2**30, ge=2**28)

@@ -19,6 +19,8 @@ class SpaceSource:
     `subdomain` is the name that the Hub's image registry has its image by (None: the Hub is asked), and
     `platform` that of an image that is pulled ("linux/arm64"; None: the engine's own).
 
+    `flavour` is that of the base which a Gradio Space is built on: "slim", "full", or "auto".
+
     A locked Space has `digest`, the image to run (the image registry's digest, or the image's id) and no
     other. `revision` is the commit of the Hub's repository to build. A repository goes before a revision.
     """
@@ -33,6 +35,7 @@ class SpaceSource:
     digest: str | None = None
     subdomain: str | None = None
     platform: str | None = None
+    flavour: str = "auto"
 
     @property
     def wanted_platform(self) -> Platform | None:
@@ -55,6 +58,7 @@ class Image:
     downloads. `revision` is the commit of the Hub's repository that it was built from, as far as that is
     known (at least 7 hex digits). `id` is the engine's id of it, which it keeps where it is saved and loaded.
     `start_timeout` is the time that its author asks for (`startup_duration_timeout`), in seconds.
+    `flavour` is that of its base ("slim" or "full"), where we made its Dockerfile.
     """
 
     reference: str
@@ -67,3 +71,4 @@ class Image:
     revision: str | None = None
     id: str = ""
     start_timeout: float | None = None
+    flavour: str = ""

@@ -31,6 +31,7 @@ def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
         revision=entry.revision,
         subdomain=entry.subdomain,
         platform=entry.platform,
+        flavour=entry.flavour,
     )
 
 

@@ -20,7 +20,7 @@ from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers import WAITING_FOR_CALLS, WAITING_FOR_ROOM, ContainerSpec, Lease, Pool
 from spacedock_worker.containers.pool.readiness import Connect
 from spacedock_worker.errors import StepError, TryAgainError, UnexplainedError
-from spacedock_worker.images import Image, Images
+from spacedock_worker.images import Image, Images, lacks_full
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.outputs import as_given
 from spacedock_worker.jobs.plan import SpaceStep, Step
@@ -91,6 +91,41 @@ class SpaceRunner:
         context: StepContext,
     ) -> StepAnswer:
         image = await self._image(entry, repository, context)
+        try:
+            return await self._asked(entry, image, request, load, context)
+        except StepError as error:
+            full = await self._on_full(entry, image, repository, context, error)
+        return await self._asked(entry, full, request, load, context)
+
+    async def _on_full(
+        self,
+        entry: SpaceEntry,
+        image: Image,
+        repository: bytes | None,
+        context: StepContext,
+        error: StepError,
+    ) -> Image:
+        """The image on the full flavour of the base, where the Space may have failed for want of that.
+
+        Raises the error itself where it tells of something else.
+        """
+        if image.flavour != "slim" or entry.flavour != "auto" or not lacks_full(str(error)):
+            raise error
+        log.info("space.needs_full_base", space=entry.id, kind=error.kind)
+        context.enter(Stage.BUILD, "it lacks what the full base image may have: building it on that")
+        try:
+            full = await self._image(entry.model_copy(update={"flavour": "full"}), repository, context)
+        except StepError as why:
+            if why.kind is not ErrorKind.BUILD_FAILED:
+                raise
+            raise error.copy(f"{error}\nThe full base image may have what it lacks, but {why}") from why
+        if full.id == image.id:
+            raise error
+        return full
+
+    async def _asked(
+        self, entry: SpaceEntry, image: Image, request: JobRequest, load: Load, context: StepContext
+    ) -> StepAnswer:
         context.stage = Stage.START
         spec = spec_of(entry, image, await self._secrets.of(entry), private=request.privacy)
 
@@ -125,7 +160,8 @@ class SpaceRunner:
             source = self._policy.source(source)
         image = await self._images.get(source, partial(context.enter, stage))
         await self._policy.used(image, entry.id, stage, listed=not entry.own)
-        context.seconds["prepare"], context.digest = monotonic() - started, image.digest
+        context.seconds["prepare"] = context.seconds.get("prepare", 0.0) + monotonic() - started
+        context.digest = image.digest
         return image
 
     async def _complete(

@@ -180,10 +180,10 @@ class SpaceEntry(BaseModel):
     `secrets` become variables of its container.
 
     `revision` pins a commit of the Hub's repository, `subdomain` the name that its image has there,
-    `platform` the image's ("linux/amd64"). `alternates` are the registry's names of Spaces that stand in for
-    it first. What the Hub said when it was asked: `hardware`, `tags` and `likes`; `confidence` (0 to 1) is
-    that of a category which was inferred (None: a person gave it). `verified` is "never" until it was
-    validated here.
+    `platform` the image's ("linux/amd64"), `flavour` the base that a Gradio Space is built on. `alternates`
+    are the registry's names of Spaces that stand in for it first. What the Hub said when it was asked:
+    `hardware`, `tags` and `likes`; `confidence` (0 to 1) is that of a category which was inferred (None: a
+    person gave it). `verified` is "never" until it was validated here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -220,6 +220,7 @@ class SpaceEntry(BaseModel):
     revision: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
     subdomain: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     platform: str | None = Field(default=None, pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")
+    flavour: Literal["auto", "slim", "full"] = "auto"
     alternates: tuple[str, ...] = ()
     hardware: str | None = None
     tags: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.spec import DEFAULT_PORT
@@ -23,6 +23,7 @@ from spacedock_worker.images.build.dockerfile import (
     dockerfile_text,
     trusting,
 )
+from spacedock_worker.images.build.flavours import asks_for_full
 from spacedock_worker.images.build.ignoring import without_ignored
 from spacedock_worker.images.build.repository import Repository
 from spacedock_worker.images.oci.reference import familiar
@@ -86,6 +87,7 @@ _NOTHING_TO_CALL = {
     "static": "it is a static page: there is no server that could be asked",
 }
 _SLUG_LENGTH = 60
+_FULL = "Dockerfile.full"
 _DIGEST_LENGTH = 32
 """Of a tag, which names its content: nobody finds another content with the same 128 bits."""
 
@@ -94,7 +96,8 @@ _DIGEST_LENGTH = 32
 class Blueprint:
     """A build before it runs; a Space's own Dockerfile has no `base` and `words`, but what it `wants`.
 
-    `buildkit` is what in it only BuildKit builds.
+    `buildkit` is what in it only BuildKit builds. `dockerfile` is its name in the context. `full` is the same
+    Space on the full flavour of the base, for which its code `asks`; without it there is one flavour.
     """
 
     tag: str
@@ -106,6 +109,20 @@ class Blueprint:
     wants: Wants | None = None
     start_seconds: int | None = None
     buildkit: str = ""
+    dockerfile: str = "Dockerfile"
+    full: Blueprint | None = None
+    asks: bool = False
+
+    @property
+    def flavour(self) -> str:
+        """What the image's label says: empty for a Space's own Dockerfile."""
+        return "" if self.base is None else "slim" if self.full else "full"
+
+    def tried(self, flavour: str) -> tuple[Blueprint, ...]:
+        """What is built in turn until one can be, where the Space's entry says slim, full or auto."""
+        if self.full is None or flavour == "slim":
+            return (self,)
+        return (self.full,) if flavour == "full" or self.asks else (self, self.full)
 
 
 def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
@@ -131,19 +148,34 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
             card.startup_seconds,
             buildkit_only(repository.text("Dockerfile")),
         )
+    return _gradio(name, card, repository, settings, present)
+
+
+def _gradio(
+    name: str, card: SpaceCard, repository: Repository, settings: ImageSettings, present: Collection[str]
+) -> Blueprint:
+    """One context for both flavours, with a Dockerfile for each."""
     base = choose_base(card.python_version, settings.base_images, present)
-    steps, ca = _steps(card, base, repository, settings)
-    extra = {"Dockerfile": dockerfile_text(steps).encode()} | ({CA_NAME: ca} if ca else {})
-    context = pack(extra, repository, prefix="app/")
-    return Blueprint(
+    recipe, ca = _recipe(card, base, repository, settings)
+    slim = _steps(recipe)
+    full = _steps(replace(recipe, full_packages=settings.full_packages))
+    extra = {"Dockerfile": dockerfile_text(slim).encode(), _FULL: dockerfile_text(full).encode()}
+    context = pack(extra | ({CA_NAME: ca} if ca else {}), repository, prefix="app/")
+    drawn = Blueprint(
         _tag(name, context),
         DEFAULT_PORT,
         base,
-        (*(step.words for step in steps), "naming the image"),
+        _words(slim),
         context,
         card.base_path or "",
         start_seconds=card.startup_seconds,
     )
+    on_full = replace(drawn, tag=f"{drawn.tag}-full", words=_words(full), dockerfile=_FULL)
+    return replace(drawn, full=on_full, asks=asks_for_full(repository))
+
+
+def _words(steps: tuple[BuildStep, ...]) -> tuple[str, ...]:
+    return (*(step.words for step in steps), "naming the image")
 
 
 def _sdk(card: SpaceCard, repository: Repository) -> str:
@@ -165,9 +197,9 @@ def _app_file(card: SpaceCard) -> str:
     return posixpath.normpath(card.app_file or "app.py")
 
 
-def _steps(
+def _recipe(
     card: SpaceCard, base: str, repository: Repository, settings: ImageSettings
-) -> tuple[tuple[BuildStep, ...], bytes | None]:
+) -> tuple[Recipe, bytes | None]:
     ca = _ca(settings)
     recipe = Recipe(
         base=base,
@@ -180,8 +212,12 @@ def _steps(
         oauth=card.oauth,
         extra_index_url=settings.extra_index_url,
     )
+    return recipe, ca
+
+
+def _steps(recipe: Recipe) -> tuple[BuildStep, ...]:
     try:
-        return dockerfile(recipe), ca
+        return dockerfile(recipe)
     except ValueError as error:
         message = f"this Space cannot be built: {error}. Correct its README.md."
         raise StepError(Stage.BUILD, ErrorKind.UNSUPPORTED, message) from error

@@ -45,12 +45,13 @@ async def build(
     context: BuildContext,
     *,
     tag: str,
+    dockerfile: str,
     labels: Mapping[str, str],
     words: Sequence[str],
     limits: BuildLimits,
     on_progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Build the image `tag` and return what the engine knows of it.
+    """Build the image `tag` by the Dockerfile of that name; returns what the engine knows of it.
 
     The build gets no secrets and no credentials; its arguments are the platform's alone. Where it is
     cancelled or takes too long, we hang up, and the engine ends it. Raises StepError `build_failed` with the
@@ -60,7 +61,7 @@ async def build(
     try:
         async with (
             engine.stream(Stage.BUILD, limits.seconds) as docker,
-            aclosing(_stream(docker, context, tag, labels, limits)) as items,
+            aclosing(_stream(docker, context, tag, dockerfile, labels, limits)) as items,
         ):
             async for item in items:
                 _hear(item, said, words, on_progress)
@@ -80,11 +81,18 @@ async def build(
 
 
 async def _stream(
-    docker: Docker, context: BuildContext, tag: str, labels: Mapping[str, str], limits: BuildLimits
+    docker: Docker,
+    context: BuildContext,
+    tag: str,
+    dockerfile: str,
+    labels: Mapping[str, str],
+    limits: BuildLimits,
 ) -> AsyncGenerator[dict[str, Any]]:
     """What the classic builder says: aiodocker's own method has no limits."""
+    context.tar.seek(0)
     params = {
         "t": tag,
+        "dockerfile": dockerfile,
         "rm": "1",
         "forcerm": "1",
         "labels": json.dumps(labels),

@@ -19,8 +19,16 @@ from spacedock_worker.errors import HostBusyError, StepError
 from spacedock_worker.images.build.blueprint import Blueprint, draw
 from spacedock_worker.images.build.borrowing import Borrowing
 from spacedock_worker.images.build.build import BuildLimits, build
+from spacedock_worker.images.build.flavours import lacks_full
 from spacedock_worker.images.build.repository import Repository, read_repository
-from spacedock_worker.images.described import HUB_LABEL, REVISION_LABEL, described, is_built, labels_of
+from spacedock_worker.images.described import (
+    HUB_LABEL,
+    REVISION_LABEL,
+    described,
+    flavour_of,
+    is_built,
+    labels_of,
+)
 from spacedock_worker.images.hub import about, fetch
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulls
@@ -67,9 +75,9 @@ class Builds:
 
         Where the Hub cannot be reached, the newest image that was built from it before.
         """
-        if (known := await self.known(hub_id, source.revision)) is not None:
+        if (known := await self.known(hub_id, source.revision, source.flavour)) is not None:
             return known
-        if source.revision and (locked := await self._earlier(hub_id, source.revision)) is not None:
+        if source.revision and (locked := await self._earlier(source, hub_id)) is not None:
             return locked
         on_progress(f"fetching {hub_id} from the Hub")
         scratch = self._settings.scratch
@@ -80,7 +88,7 @@ class Builds:
             try:
                 revision = await self._fetch(source, hub_id, Path(folder))
             except StepError as error:
-                if (earlier := await self._earlier(hub_id, source.revision)) is None:
+                if (earlier := await self._earlier(source, hub_id)) is None:
                     raise
                 log.warning(
                     "image.hub_unreachable", space=source.name, image=earlier.reference, reason=str(error)
@@ -88,7 +96,7 @@ class Builds:
                 return earlier
             repository = await asyncio.to_thread(read_repository, Path(folder))
             image = await self._from(source, repository, revision, on_progress)
-        self._built.put(_hub_key(hub_id, source.revision), image)
+        self._remember(_hub_key(hub_id, source.revision), source, image)
         return image
 
     async def _fetch(self, source: SpaceSource, hub_id: str, folder: Path) -> str | None:
@@ -110,43 +118,70 @@ class Builds:
         if (failure := self._failed.get(key)) is not None:
             raise failure.with_traceback(None)
 
-    async def here(self, name: str, place: Path | bytes) -> Image | None:
+    async def here(self, source: SpaceSource, place: Path | bytes) -> Image | None:
         """The image of a repository, if it was built before. Raises StepError where it cannot be built."""
         repository = await asyncio.to_thread(read_repository, place)
-        if (known := await self._known(repository.fingerprint)) is not None:
+        if (known := await self._known(repository.fingerprint, source.flavour)) is not None:
             return known
-        drawn = await asyncio.to_thread(draw, name, repository, self._settings, await self._present())
+        drawn = await asyncio.to_thread(draw, source.name, repository, self._settings, await self._present())
         drawn.context.tar.close()
-        found = await inspect(self._engine, drawn.tag, Stage.BUILD)
-        return described(drawn.tag, found) if found is not None else None
+        there = await self._there(drawn, source.flavour)
+        return described(*there) if there is not None else None
 
-    async def of_hub(self, hub_id: str, revision: str | None) -> Image | None:
+    async def of_hub(self, source: SpaceSource, hub_id: str) -> Image | None:
         """The image that was built here from that Space of the Hub, in whatever process."""
-        return await self.known(hub_id, revision) or await self._earlier(hub_id, revision)
+        known = await self.known(hub_id, source.revision, source.flavour)
+        return known or await self._earlier(source, hub_id)
 
-    async def known(self, hub_id: str, revision: str | None) -> Image | None:
+    async def known(self, hub_id: str, revision: str | None, flavour: str) -> Image | None:
         """The image that this process has built of that Space, if it is still on this host."""
-        return await self._known(_hub_key(hub_id, revision))
+        return await self._known(_hub_key(hub_id, revision), flavour)
 
     async def _from(
         self, source: SpaceSource, repository: Repository, revision: str | None, on_progress: OnProgress
     ) -> Image:
-        if (known := await self._known(repository.fingerprint)) is not None:
+        if (known := await self._known(repository.fingerprint, source.flavour)) is not None:
             return replace(known, revision=revision or known.revision)
         present = await self._present()
         drawn = await asyncio.to_thread(draw, source.name, repository, self._settings, present)
         try:
-            found = await inspect(self._engine, drawn.tag, Stage.BUILD)
-            if found is None:
-                found = await self._build(source, drawn, revision, present, on_progress)
+            there = await self._there(drawn, source.flavour)
+            if there is None:
+                there = await self._built_in_turn(source, drawn, revision, present, on_progress)
         finally:
             drawn.context.tar.close()
-        image = described(drawn.tag, found)
+        image = described(*there)
         image = replace(
             image, port=drawn.port, base_path=drawn.base_path, revision=revision or image.revision
         )
-        self._built.put(repository.fingerprint, image)
+        self._remember(repository.fingerprint, source, image)
         return image
+
+    async def _there(self, drawn: Blueprint, flavour: str) -> tuple[str, dict[str, Any]] | None:
+        """The image that is on this host, and its name; the full flavour was found to be needed."""
+        for one in reversed(drawn.tried(flavour)):
+            if (found := await inspect(self._engine, one.tag, Stage.BUILD)) is not None:
+                return one.tag, found
+        return None
+
+    async def _built_in_turn(
+        self,
+        source: SpaceSource,
+        drawn: Blueprint,
+        revision: str | None,
+        present: frozenset[str],
+        on_progress: OnProgress,
+    ) -> tuple[str, dict[str, Any]]:
+        *first, last = drawn.tried(source.flavour)
+        for one in first:
+            try:
+                return one.tag, await self._build(source, one, revision, present, on_progress)
+            except StepError as error:
+                if error.kind is not ErrorKind.BUILD_FAILED or not lacks_full(str(error)):
+                    raise
+                log.info("image.needs_full_base", space=source.name, image=one.tag)
+                on_progress("the slim base image lacks what this takes: building it on the full one")
+        return last.tag, await self._build(source, last, revision, present, on_progress)
 
     async def _build(
         self,
@@ -171,6 +206,7 @@ class Builds:
                     self._engine,
                     drawn.context,
                     tag=drawn.tag,
+                    dockerfile=drawn.dockerfile,
                     labels=labels_of(
                         source.name,
                         source.hub_id,
@@ -178,6 +214,7 @@ class Builds:
                         drawn.port,
                         drawn.base_path,
                         drawn.start_seconds,
+                        drawn.flavour,
                     ),
                     words=drawn.words,
                     limits=BuildLimits(
@@ -206,9 +243,14 @@ class Builds:
             )
             raise StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message) from error
 
-    async def _known(self, key: str) -> Image | None:
+    def _remember(self, key: str, source: SpaceSource, image: Image) -> None:
+        """Keep the image; a Space that was once asked for in the full flavour stays with it."""
+        for flavour in {source.flavour, "auto"} if source.flavour == "full" else {source.flavour}:
+            self._built.put(f"{key} {flavour}", image)
+
+    async def _known(self, key: str, flavour: str) -> Image | None:
         """The image that was built for `key` in this process, if it is still the one on this host."""
-        image = self._built.get(key)
+        image = self._built.get(f"{key} {flavour}")
         if image is None:
             return None
         found = await inspect(self._engine, image.reference, Stage.BUILD)
@@ -219,8 +261,9 @@ class Builds:
             listed = await docker.images.list()
         return frozenset(tag for image in listed for tag in image.get("RepoTags") or ())
 
-    async def _earlier(self, hub_id: str, revision: str | None) -> Image | None:
-        """The newest image that was ever built here from that Space of the Hub, of that commit if given."""
+    async def _earlier(self, source: SpaceSource, hub_id: str) -> Image | None:
+        """The newest image that was ever built here from that Space of the Hub, of the commit if given."""
+        revision, other = source.revision, {"slim": "full", "full": "slim"}.get(source.flavour)
         labels = [f"{HUB_LABEL}={hub_id}"] + ([f"{REVISION_LABEL}={revision}"] if revision else [])
         async with self._engine.call(Stage.BUILD) as docker:
             listed = await docker.images.list(filters={"label": labels})
@@ -228,7 +271,7 @@ class Builds:
             (int(image["Created"]), tag)
             for image in listed
             for tag in image.get("RepoTags") or ()
-            if is_built(tag, image)
+            if is_built(tag, image) and (other is None or flavour_of(image) != other)
         ]
         if not named:
             return None

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from spacedock_worker.images.build.flavours import BESIDE_GRADIO, PYTHON_PACKAGES
 from spacedock_worker.images.build.gradio_pins import gradio_packages
 
 REQUIREMENTS = ("pre-requirements.txt", "requirements.txt")
@@ -47,7 +48,7 @@ class Recipe:
 
     `files` are those of `REQUIREMENTS` that the repository has; `packages` the words of its packages.txt;
     `ca` whether the build context holds a CA bundle, `oauth` whether visitors can sign in. `sdk_version` None
-    means the newest Gradio.
+    means the newest Gradio. `full_packages` are the Debian packages of the full flavour (None: it is slim).
     """
 
     base: str
@@ -56,6 +57,7 @@ class Recipe:
     files: Collection[str]
     packages: tuple[str, ...] = ()
     system_packages: tuple[str, ...] = ()
+    full_packages: tuple[str, ...] | None = None
     ca: bool = False
     oauth: bool = False
     extra_index_url: str | None = None
@@ -92,7 +94,10 @@ def _foundation(recipe: Recipe) -> list[BuildStep]:
     """The base, Debian packages that Spaces count on, and a user like the Hub's."""
     steps = [BuildStep(f"FROM {recipe.base}", "taking the base image"), BuildStep("USER root")]
     if recipe.system_packages:
-        steps.append(_apt(recipe.system_packages, "installing system packages"))
+        steps.append(_apt(recipe.system_packages, "installing system packages (once for this host)"))
+    if recipe.full_packages:
+        words = "installing compilers and headers, the full base (0.65 GB, once for this host)"
+        steps.append(_apt(recipe.full_packages, words))
     user = f"useradd --create-home --home-dir {HOME} --shell /bin/sh --non-unique --uid 1000 user"
     # A volume that is mounted on a folder of the image takes its owner.
     steps.append(
@@ -134,13 +139,14 @@ def buildkit_only(text: str) -> str:
 
 
 def _gradio(recipe: Recipe) -> list[BuildStep]:
-    wanted = (*gradio_packages(recipe.sdk_version), "spaces")
-    words = f"installing Gradio {recipe.sdk_version or '(the newest)'}"
     # A virtual environment of the user's: Debian's own Python refuses pip, and some apps call pip at start.
-    return [
-        BuildStep(f"RUN python3 -m venv {_VENV}", "making a Python environment"),
-        BuildStep(f"RUN {_pip(recipe, *wanted)}", words),
-    ]
+    steps = [BuildStep(f"RUN python3 -m venv {_VENV}", "making a Python environment")]
+    if recipe.full_packages is not None:
+        words = "installing the Hub's own Python packages (0.4 GB, once for this host)"
+        steps.append(BuildStep(f"RUN {_pip(recipe, *PYTHON_PACKAGES)}", words))
+    wanted = (*gradio_packages(recipe.sdk_version), *BESIDE_GRADIO)
+    words = f"installing Gradio {recipe.sdk_version or '(the newest)'}"
+    return [*steps, BuildStep(f"RUN {_pip(recipe, *wanted)}", words)]
 
 
 def _own_packages(recipe: Recipe) -> list[BuildStep]:

@@ -27,12 +27,17 @@ def gradio_packages(sdk_version: str | None) -> tuple[str, ...]:
     Raises ValueError where `sdk_version` is no version.
     """
     if sdk_version is None:
-        return ("gradio[oauth]",)
+        return ("gradio[oauth,mcp]",)
     if not _VERSION.fullmatch(sdk_version):
         raise ValueError(f"sdk_version {sdk_version!r} is no version")
     numbers = [int(part) for part in re.findall(r"\d+", sdk_version)[:2]]
     release = (numbers[0], numbers[1] if len(numbers) > 1 else 0)
     held = next((pins for below, pins in PINS if release < below), ())
-    # The extra for signing in with Hugging Face came with 4; pip warns where there is none.
-    gradio = "gradio" if release < (4, 0) else "gradio[oauth]"
-    return (f"{gradio}=={sdk_version}", *held)
+    return (f"gradio{_extras(release)}=={sdk_version}", *held)
+
+
+def _extras(release: tuple[int, int]) -> str:
+    """Signing in with Hugging Face came with 4, and MCP with 5.28; pip warns where there is none."""
+    if release < (4, 0):
+        return ""
+    return "[oauth]" if release < (5, 28) else "[oauth,mcp]"

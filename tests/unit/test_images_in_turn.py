@@ -1,0 +1,114 @@
+"""A build that fails for want of a compiler is made again on the full base; later gets find that at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.engine_double import engine_double
+
+from spacedock.result import ErrorKind
+from spacedock_worker.containers import Engine
+from spacedock_worker.errors import StepError
+from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
+from spacedock_worker.images.described import flavour_of, labels_of
+
+NO_COMPILER = "error: command 'gcc' failed: No such file or directory"
+
+
+class Builder:
+    """Stands in for the engine's builder, which takes minutes; `slim` is what it says of that flavour."""
+
+    def __init__(self) -> None:
+        self.slim = ""
+        self.built: list[str] = []
+        self.answers: dict[str, Any] = {
+            "build": self._build,
+            "images/json": [{"RepoTags": ["spacedock/python:3.11"]}],
+        }
+
+    def _build(self, request: web.Request) -> dict[str, Any]:
+        file, tag = request.query["dockerfile"], request.query["t"]
+        self.built.append(file)
+        if file == "Dockerfile" and self.slim:
+            return {"error": self.slim, "errorDetail": {"message": self.slim}}
+        flavour = "slim" if file == "Dockerfile" else "full"
+        labels = labels_of("x", None, None, 7860, "", flavour=flavour)
+        self.answers[f"images/{tag}/json"] = {"Id": f"sha256:{flavour}", "Config": {"Labels": labels}}
+        return {"stream": "Successfully built"}
+
+
+@pytest.fixture
+def builder() -> Builder:
+    return Builder()
+
+
+@pytest.fixture
+async def engine(builder: Builder, tmp_path: Path) -> AsyncIterator[Engine]:
+    async with engine_double(tmp_path, builder.answers) as (engine, double):
+        double.answers = builder.answers | {"version": double.answers["version"]}
+        builder.answers = double.answers
+        yield engine
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SpaceSource:
+    repository = tmp_path / "space"
+    repository.mkdir()
+    (repository / "app.py").write_text("import gradio")
+    return SpaceSource("x", repository=repository)
+
+
+async def got(images: Images, source: SpaceSource, heard: list[str] | None = None) -> Image:
+    return await images.get(source, (heard if heard is not None else []).append)
+
+
+async def test_most_spaces_are_built_on_the_slim_base(engine, builder, source) -> None:
+    assert (await got(Images(engine, ImageSettings()), source)).flavour == "slim"
+    assert builder.built == ["Dockerfile"]
+
+
+async def test_what_cannot_be_compiled_is_built_on_the_full_base(engine, builder, source) -> None:
+    builder.slim, heard = NO_COMPILER, list[str]()
+    images = Images(engine, ImageSettings())
+    image = await got(images, source, heard)
+    assert (image.flavour, image.reference[-5:]) == ("full", "-full")
+    assert any("slim base image lacks" in text for text in heard)
+    assert await got(images, source) == await got(Images(engine, ImageSettings()), source) == image
+    assert builder.built == ["Dockerfile", "Dockerfile.full"]
+
+
+async def test_what_fails_for_another_reason_is_built_once(engine, builder, source) -> None:
+    builder.slim = "ERROR: No matching distribution found for numpy==99"
+    with pytest.raises(StepError, match="No matching distribution") as caught:
+        await got(Images(engine, ImageSettings()), source)
+    assert caught.value.kind is ErrorKind.BUILD_FAILED
+    assert builder.built == ["Dockerfile"]
+
+
+async def test_a_space_that_was_once_asked_for_in_full_stays_so(engine, builder, source) -> None:
+    images, full = (
+        Images(engine, ImageSettings()),
+        SpaceSource("x", repository=source.repository, flavour="full"),
+    )
+    assert (await got(images, source)).flavour == "slim"
+    image = await got(images, full)
+    assert image.flavour == "full"
+    assert await got(images, source) == await images.here(source) == image
+    assert await got(Images(engine, ImageSettings()), source) == image
+    assert builder.built == ["Dockerfile", "Dockerfile.full"]
+
+
+async def test_an_entry_that_says_slim_is_never_built_in_full(engine, builder, source) -> None:
+    builder.slim = NO_COMPILER
+    with pytest.raises(StepError, match="gcc"):
+        await got(Images(engine, ImageSettings()), replace(source, flavour="slim"))
+    assert builder.built == ["Dockerfile"]
+
+
+def test_a_pulled_image_has_no_flavour() -> None:
+    assert flavour_of({"Id": "sha256:a", "Config": {}}) == ""

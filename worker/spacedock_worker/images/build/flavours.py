@@ -1,0 +1,68 @@
+"""The two flavours of the base of Gradio Spaces: what the full one adds, and which Space needs it (pure).
+
+Slim has what most Spaces count on. Full has what the Hub's own base image has besides: compilers, headers and
+some Python packages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from spacedock_worker.images.build.repository import Repository
+
+PYTHON_PACKAGES = ("datasets", "protobuf<4")
+"""What the Hub's base image has before Gradio. Its `click<8.1` contradicts them."""
+
+BESIDE_GRADIO = ("spaces", "hf-transfer", "websockets>=10.4")
+"""What the Hub installs with Gradio, in both flavours."""
+
+_LOOKED_AT_FILES, _LOOKED_AT_BYTES = 500, 256 * 1024
+_TOOL = r"(?:gcc|g\+\+|cc|c\+\+|cmake|node)"
+_MODULE = r"(?:datasets|pyarrow|dill|multiprocess|xxhash|aiohttp|requests|google|google\.protobuf)"
+
+_RUNS_OTHERS = re.compile(r"\b(?:subprocess\b|os\.system\b|popen\b|which\(|find_spec\(|import_module\()")
+_NAMES_IT = re.compile(rf"[\"'](?:{_TOOL}|datasets|pyarrow)[\"']|[\"';&|] ?{_TOOL} [-./\w]")
+_COMPILES = re.compile(r"\b(?:cpp_extension|load_inline|pyximport)\b|\btorch\.compile\(")
+_SCRIPT = re.compile(rf"(?:^|[;&|])[ \t]*{_TOOL}(?![\w+.-])", re.MULTILINE)
+
+_LACKS = re.compile(
+    # A package that pip found no wheel of, and could not build.
+    r"Failed (?:building wheel|to build)|subprocess-exited-with-error|metadata-generation-failed"
+    # What shells, Python, CMake, meson and PyTorch say of a tool that is not there.
+    rf"|(?<![\w+-]){_TOOL}['\"]?: (?:command )?not found"
+    rf"|No such file or directory: b?['\"](?:[\w./-]*/)?{_TOOL}['\"]"
+    rf"|command ['\"][\w.-]*{_TOOL}['\"] failed|Failed to find C compiler|No working C\+\+ compiler"
+    r"|Unknown compiler\(s\)|CMAKE_C(?:XX)?_COMPILER|Python\.h: No such"
+    rf"|No module named ['\"]?{_MODULE}['\"]?(?![\w.])|No package metadata was found for datasets"
+    r"|Descriptors cannot (?:not )?be created directly"
+)
+
+
+def asks_for_full(repository: Repository) -> bool:
+    """Whether the repository's code looks for what only the full flavour has.
+
+    An import is not looked for: a requirement may bring it, and its failure at the start tells better.
+    """
+    return any(
+        _SCRIPT.search(text) if script else _COMPILES.search(text) or _calls_a_tool(text)
+        for script, text in _code(repository)
+    )
+
+
+def lacks_full(said: str) -> bool:
+    """Whether a build, a start or a call that said this may have failed for want of the full flavour."""
+    return _LACKS.search(said) is not None
+
+
+def _calls_a_tool(text: str) -> bool:
+    return bool(_RUNS_OTHERS.search(text) and _NAMES_IT.search(text))
+
+
+def _code(repository: Repository) -> Iterator[tuple[bool, str]]:
+    """The beginnings of the Python files and shell scripts; whether each is a script."""
+    found = [file for file in repository.files if file.path.endswith((".py", ".sh")) and not file.link]
+    for file in found[:_LOOKED_AT_FILES]:
+        with file.open() as content:
+            text = content.read(_LOOKED_AT_BYTES).decode("utf-8", errors="replace")
+        yield file.path.endswith(".sh"), text
