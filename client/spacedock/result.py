@@ -110,7 +110,7 @@ class Timings(_Value):
     """Seconds, wall clock: in the queue, then of the step that answered, and from submit to end.
 
     `waited` is for room, a free container or a call slot; `prepare` is getting the image. Together they are
-    the total, less the attempts before the one that answered.
+    the total, less the attempts before the one that answered; where nobody did, they are of all attempts.
     """
 
     queued: float = 0.0

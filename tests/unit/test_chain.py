@@ -98,6 +98,24 @@ async def test_the_timings_are_the_answering_steps() -> None:
     assert (await walked(Takes({"second"}), FIRST, SECOND)).timings.call == 1.5
 
 
+async def test_of_a_chain_that_nobody_answers_the_timings_are_of_all_its_steps() -> None:
+    async def fails(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+        context.enter(Stage.BUILD, "building")
+        context.seconds["prepare"] = 0.01
+        context.enter(Stage.WAIT, "waiting for room")
+        await asyncio.sleep(0.02)
+        context.enter(Stage.READY, "starting")
+        await asyncio.sleep(0.03)
+        raise StepError(Stage.READY, ErrorKind.CRASHED, "crashed")
+
+    outcome = await run_chain(Plan((FIRST, SKIP, SECOND)), REQUEST, fails, lambda *told: None)
+    timings, seconds = outcome.timings, sum(attempt.seconds for attempt in outcome.attempts)
+    assert timings.prepare == 0.02
+    assert timings.waited >= 0.04
+    assert timings.call == 0
+    assert timings.prepare + timings.waited + timings.start == pytest.approx(seconds)
+
+
 async def test_a_chain_that_nobody_answers_ends_without_an_answer() -> None:
     outcome = await walked(Takes(), FIRST, SKIP, MODEL)
     assert outcome.answered is None

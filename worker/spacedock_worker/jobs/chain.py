@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -35,7 +36,7 @@ async def unnoted(executed: bool) -> None:
 
 @dataclass(slots=True)
 class StepContext:
-    """What a step notes down as it goes: the stage that it is in, and seconds spent by kind.
+    """What a step notes down as it goes: the stage that it is in since when, and seconds spent by kind.
 
     Of a Space also the digest of its image, and the most bytes that its container was seen to use.
     """
@@ -47,10 +48,19 @@ class StepContext:
     digest: str = ""
     peak_memory: int | None = None
     at_work: AtWork = unnoted
+    waited: float = 0.0
+    since: float = field(default_factory=monotonic)
+
+    def at(self, stage: Stage) -> None:
+        """Go on to a stage; `waited` grows by the seconds of one in which nothing was done."""
+        now = monotonic()
+        if self.stage is Stage.WAIT:
+            self.waited += now - self.since
+        self.stage, self.since = stage, now
 
     def enter(self, stage: Stage, message: str, partial: str | None = None) -> None:
         """Go on to a stage and tell whoever watches; `partial` is the answer's text so far."""
-        self.stage = stage
+        self.at(stage)
         self.tell(stage, self.name, message, partial)
 
 
@@ -91,6 +101,7 @@ async def run_chain(
     """
     progress = discreet(tell) if request.privacy else tell
     attempts: list[Attempt] = []
+    spent: Counter[str] = Counter()
     wrong = False
     for item in plan.chain:
         if wrong and isinstance(item, ModelStep):
@@ -107,6 +118,7 @@ async def run_chain(
         said = withheld(taken) if request.privacy else str(taken)[:_SAID_CHARS]
         failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
         attempts.append(_attempt(item, taken.stage, started, failure))
+        spent.update(_spent(context, taken.stage, attempts[-1].seconds))
         tell(taken.stage, item.name, f"no answer ({taken.kind.value.replace('_', ' ')})", None)
         log.info(
             "step.failed",
@@ -121,7 +133,7 @@ async def run_chain(
             if item.final:
                 break
             wrong = bool(request.inputs or request.endpoint)
-    return Outcome(tuple(attempts), Timings())
+    return Outcome(tuple(attempts), Timings(**spent))
 
 
 async def _taken(
@@ -149,6 +161,25 @@ async def _taken(
 def _timings(context: StepContext, seconds: float) -> Timings:
     """Where the seconds of a step went; those in which nothing was done for it, it has waited."""
     return Timings(**context.seconds, waited=max(0.0, seconds - sum(context.seconds.values())))
+
+
+_SPENT_ON = {
+    Stage.PULL: "prepare",
+    Stage.BUILD: "prepare",
+    Stage.START: "start",
+    Stage.READY: "start",
+    Stage.CALL: "call",
+    Stage.OUTPUT: "call",
+}
+
+
+def _spent(context: StepContext, stage: Stage, seconds: float) -> dict[str, float]:
+    """Where the seconds of a step went that failed at this stage."""
+    context.at(stage)
+    spent = {"waited": context.waited, **context.seconds}
+    last = _SPENT_ON.get(stage, "waited")
+    spent[last] = spent.get(last, 0.0) + max(0.0, seconds - sum(spent.values()))
+    return spent
 
 
 def skipped(skip: Skip) -> Attempt:

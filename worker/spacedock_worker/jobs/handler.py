@@ -73,7 +73,7 @@ class JobHandler:
                 answer = await self._models.take(
                     step, planned.models[step.name], request, await load(), context
                 )
-            context.stage = Stage.OUTPUT
+            context.at(Stage.OUTPUT)
             output_of(answer.answer)
             if request.privacy:
                 answer = replace(answer, answer=apart(answer.answer, job.id))

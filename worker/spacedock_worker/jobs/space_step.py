@@ -126,7 +126,7 @@ class SpaceRunner:
     async def _asked(
         self, entry: SpaceEntry, image: Image, request: JobRequest, load: Load, context: StepContext
     ) -> StepAnswer:
-        context.stage = Stage.START
+        context.at(Stage.START)
         spec = spec_of(entry, image, await self._secrets.of(entry), private=request.privacy)
 
         async def calling() -> AppCall:
@@ -155,7 +155,7 @@ class SpaceRunner:
         started = monotonic()
         source = source_of(entry, repository)
         stage = Stage.BUILD if source.docker_image is None else Stage.PULL
-        context.stage = stage
+        context.at(stage)
         if not entry.own:
             source = self._policy.source(source)
         image = await self._images.get(source, partial(context.enter, stage))

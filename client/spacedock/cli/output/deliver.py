@@ -59,8 +59,7 @@ class Delivery:
 
 def _json(result: JobResult, file: Path | None) -> str:
     """The result, over many lines where it is the only one."""
-    error = result.error.model_dump(mode="json") if result.error else None
-    told = {**result.model_dump(mode="json"), "error": error}
+    told = result.model_dump(mode="json")
     if file is None:
         return json.dumps(told, indent=2, ensure_ascii=False)
     return json.dumps({"file": str(file), **told})
