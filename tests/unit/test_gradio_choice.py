@@ -88,6 +88,14 @@ def test_a_call_that_says_nothing_presses_the_only_button() -> None:
     assert chosen(buttons({"api_name": "show", "targets": [[None, "load"]], "outputs": [2]}, FLIP)) == "/flip"
 
 
+def test_the_only_button_is_pressed_though_its_words_are_those_of_a_chore() -> None:
+    select = {"api_name": "lambda", "targets": [[8, "click"]], "inputs": [1], "outputs": [2]}
+    read = {"api_name": "read_file", "targets": [[1, "change"]], "inputs": [1], "outputs": [2]}
+    boxes = [{"id": 1, "type": "dropdown", "props": {"value": "a"}}, {"id": 2, "type": "textbox"}]
+    parts = [*boxes, button(8, "Select")]
+    assert chosen(describe({"components": parts, "dependencies": [read, select]}, None)) == "/lambda"
+
+
 @pytest.mark.parametrize("both", [(ROLL, FLIP), (FLIP, ROLL)])
 def test_of_several_buttons_the_main_one_is_pressed(both: tuple[dict[str, Any], ...]) -> None:
     assert chosen(buttons(*both)) == "/lambda"

@@ -204,7 +204,8 @@ def _score(endpoint: Endpoint, filling: Filling, call: AppCall) -> Score:
     alone = says_nothing(call)
     return Score(
         complete=not filling.blanks,
-        no_chore=not is_chore(endpoint),
+        # Where nothing is given, nothing on the page has changed: only what a person presses is meant.
+        no_chore=not is_chore(endpoint) and (endpoint.pressed or not alone),
         pressed=endpoint.pressed,
         prompt_placed=filling.prompt is not None and _asks(filling.prompt),
         prompt_named=2 if rank < HOLDS else 1 if rank < SAYS_NOTHING else 0,
