@@ -61,6 +61,14 @@ def test_the_image_is_like_the_hubs() -> None:
     assert made.rindex("USER 1000") > made.rindex("USER root")
 
 
+def test_apps_of_gradio_3_have_a_queue_unless_they_refuse_it() -> None:
+    made = text(sdk_version="3.50.2", files=("app.py", "requirements.txt"))
+    assert "self.enable_queue is not False" in made
+    assert made.index("-r /tmp/requirements.txt") < made.index("enable_queue") < made.index("COPY --chown")
+    assert "enable_queue" not in text(sdk_version="4.0.2")
+    assert "enable_queue" not in text(sdk_version=None)
+
+
 def test_without_a_ca_bundle_none_is_named() -> None:
     assert "PIP_CERT" not in text()
 

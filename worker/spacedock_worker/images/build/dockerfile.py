@@ -167,6 +167,7 @@ def _own_packages(recipe: Recipe) -> list[BuildStep]:
 
 def _app(recipe: Recipe) -> list[BuildStep]:
     return [
+        *([_QUEUED] if (recipe.sdk_version or "").startswith("3.") else []),
         BuildStep(f"COPY --chown=1000:1000 app/ {APP}/", "copying the app"),
         *([_ANONYMOUS] if recipe.oauth else []),
         BuildStep(f"CMD {json.dumps(['python', recipe.app_file])}", "finishing"),
@@ -199,6 +200,15 @@ def _pairs(environment: dict[str, str]) -> str:
 _ANONYMOUS = BuildStep(
     "ENV OAUTH_CLIENT_ID=anonymous OAUTH_CLIENT_SECRET=anonymous OAUTH_SCOPES=openid "
     "OPENID_PROVIDER_URL=https://huggingface.co SYSTEM=spaces SPACE_ID=local/space SPACE_HOST=localhost"
+)
+
+# On the Hub, Gradio 3 gives every app a queue; elsewhere one that streams without asking for a queue ends at
+# start. It knows the Hub by SPACE_ID, with which it would also run every example at each start.
+_QUEUED = BuildStep(
+    "RUN sed -i 's/self.enable_queue = self.enable_queue is True/"
+    "self.enable_queue = self.enable_queue is not False/' "
+    f"{_VENV}/lib/python3*/site-packages/gradio/blocks.py",
+    "giving the app a queue as the Hub does",
 )
 
 _TRUST = (
