@@ -82,7 +82,7 @@ def test_a_missing_registry_is_an_empty_one(path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "warning"),
     [
-        ({"shade": "blue"}, "5:5: spaces.bad: unknown key 'shade'. The Space is left out"),
+        ({"zigzag": "blue"}, "5:5: spaces.bad: unknown key 'zigzag'. The Space is left out"),
         ({"memroy": 5}, "5:5: spaces.bad: unknown key 'memroy' (did you mean 'memory'?)"),
         ({"operation": {"path": "/x", "boddy": 1}}, "7:7: spaces.bad: unknown key 'operation.boddy'"),
         ({"port": 0}, "5:5: spaces.bad: port: "),
