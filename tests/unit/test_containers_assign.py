@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacedock_worker.containers.machine.room import Room
-from spacedock_worker.containers.pool.scheduler import (
-    Decision,
-    Pace,
-    SlotState,
-    SlotView,
-    WaiterView,
-    assign,
-)
+from spacedock_worker.containers.pool.history import Pace
+from spacedock_worker.containers.pool.scheduler import Decision, assign
+from spacedock_worker.containers.pool.slots import Slot, SlotState, Waiter
+from spacedock_worker.containers.spec import ContainerSpec
 
 STARTING, RUNNING, ASLEEP, STOPPING, STOPPED = SlotState
 KEYS = st.sampled_from("abcde")
@@ -26,23 +23,24 @@ PACES = {"a": Pace(1.0, 5.0), "b": Pace(5.0, 0.1), "c": Pace(1.0, 1.0)}
 limits = st.builds(Room, st.integers(1, 4), st.integers(3, 8), st.integers(1, 2))
 
 
-def slot(id: int, key: str, state: SlotState = RUNNING, calls: int = 0, **more: object) -> SlotView:
-    return SlotView(id, key, state, ROOMS[key], calls, **more)  # type: ignore[arg-type]
+def slot(id: int, key: str, state: SlotState = RUNNING, calls: int = 0, **more: Any) -> Slot[Any]:
+    return Slot(id, key, key, ROOMS[key], state, calls=calls, **more)
 
 
-def waiter(id: int, key: str, urgent: bool = False) -> WaiterView:
-    return WaiterView(id, key, ROOMS[key], urgent)
+def waiter(id: int, key: str, urgent: bool = False, room: Room | None = None) -> Waiter[Any]:
+    spec = ContainerSpec(key, key, key)
+    return Waiter(id, key, spec, room or ROOMS[key], None, lambda text: None, 0.0, urgent=urgent)
 
 
-def taken(slots: list[SlotView]) -> Room:
+def taken(slots: list[Slot[Any]]) -> Room:
     rooms = [slot.room for slot in slots if slot.state is not STOPPED]
     return sum(rooms, Room(0))
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[list[SlotView], list[WaiterView], Room]:
+def tables(draw: st.DrawFn) -> tuple[list[Slot[Any]], list[Waiter[Any]], Room]:
     limit = draw(limits)
-    slots: list[SlotView] = []
+    slots: list[Slot[Any]] = []
     for number in range(draw(st.integers(0, 6))):
         capacity = draw(st.integers(1, 2))
         state = draw(st.sampled_from(list(SlotState)))
@@ -70,6 +68,14 @@ def test_no_limit_is_ever_passed(table) -> None:
     decision = assign(slots, waiters, limit, PACES)
     after = apply(decision, slots, waiters)
     assert limit.holds(taken(after))
+
+
+@given(tables())
+def test_deciding_changes_nothing(table) -> None:
+    slots, waiters, limit = table
+    before = [(s.state, s.calls, s.waking) for s in slots], [w.outcome for w in waiters]
+    assign(slots, waiters, limit, PACES)
+    assert ([(s.state, s.calls, s.waking) for s in slots], [w.outcome for w in waiters]) == before
 
 
 @given(tables())
@@ -110,7 +116,7 @@ def test_nobody_waits_where_there_is_room(table) -> None:
     assert first is None or leaving or not free.holds(first.room)
 
 
-def evicted(table, waiting: WaiterView) -> tuple[set[int], list[SlotView], Room]:
+def evicted(table, waiting: Waiter[Any]) -> tuple[set[int], list[Slot[Any]], Room]:
     """What is given up for one waiter; the idle containers that nobody waits for; the room there is else."""
     slots, _, limit = table
     given_up = set(assign(slots, [waiting], limit).evictions)
@@ -119,7 +125,7 @@ def evicted(table, waiting: WaiterView) -> tuple[set[int], list[SlotView], Room]
     return given_up, spare, limit - taken(slots) + leaving
 
 
-def room_of(slots: list[SlotView]) -> Room:
+def room_of(slots: list[Slot[Any]]) -> Room:
     return sum([slot.room for slot in slots], Room(0))
 
 
@@ -154,14 +160,14 @@ def test_every_waiter_is_served_however_many_come_after_it(table, random, later)
     """Play the pool: decide, let something end, let another call come; who is passed over becomes urgent."""
     slots, waiters, limit = table
     waiters = [waiting for waiting in waiters if limit.holds(waiting.room)]
-    first, coming = list(waiters), iter(enumerate(later, 1000))
+    first, coming = {waiting.id for waiting in waiters}, iter(enumerate(later, 1000))
     for turn in range(400):
         decision = assign(slots, waiters, limit, PACES)
         slots = apply(decision, slots, waiters)
         assert limit.holds(taken(slots))
         served = {waiting for waiting, _ in decision.grants}
         waiters = [replace(w, urgent=w.urgent or turn > 20) for w in waiters if w.id not in served]
-        if not any(waiting in waiters or replace(waiting, urgent=True) in waiters for waiting in first):
+        if not any(waiting.id in first for waiting in waiters):
             return
         slots = end_one(slots, random)
         if (another := next(coming, None)) is not None and limit.holds(ROOMS[another[1]]):
@@ -169,7 +175,7 @@ def test_every_waiter_is_served_however_many_come_after_it(table, random, later)
     raise AssertionError(f"still waiting: {waiters} for {slots}")
 
 
-def apply(decision: Decision, slots: list[SlotView], waiters: list[WaiterView]) -> list[SlotView]:
+def apply(decision: Decision, slots: list[Slot[Any]], waiters: list[Waiter[Any]]) -> list[Slot[Any]]:
     table = {slot.id: slot for slot in slots}
     for _, given_slot in decision.grants:
         table[given_slot] = replace(table[given_slot], calls=table[given_slot].calls + 1)
@@ -184,7 +190,7 @@ def apply(decision: Decision, slots: list[SlotView], waiters: list[WaiterView]) 
     return list(table.values())
 
 
-def end_one(slots: list[SlotView], random) -> list[SlotView]:
+def end_one(slots: list[Slot[Any]], random) -> list[Slot[Any]]:
     """The slots after one thing that was going on has come to its end."""
     moving = [s for s in slots if s.state in (STARTING, STOPPING) or s.calls]
     if not moving:
@@ -235,7 +241,7 @@ def test_an_outdated_container_goes_first_and_an_expected_one_last() -> None:
 
 def test_what_would_free_nothing_that_is_lacking_stays() -> None:
     idle = [slot(1, "a", cost=1.0), slot(2, "b", cost=2.0), slot(3, "e", cost=3.0)]
-    assert assign(idle, [WaiterView(10, "f", ROOMS["e"])], Room(9, 9, 1)).evictions == (3,)
+    assert assign(idle, [waiter(10, "f", room=ROOMS["e"])], Room(9, 9, 1)).evictions == (3,)
 
 
 def test_memory_is_made_free_by_as_many_as_it_takes() -> None:
@@ -286,7 +292,7 @@ peaks = st.integers(0, 4)
 spares = st.none() | st.integers(-2, 8)
 
 
-def known(table, draw_peak) -> tuple[list[SlotView], list[WaiterView], Room]:
+def known(table, draw_peak) -> tuple[list[Slot[Any]], list[Waiter[Any]], Room]:
     """The table, with a peak for each Space."""
     slots, waiters, limit = table
     by_key = {key: draw_peak(key) for key in ROOMS}
@@ -336,7 +342,7 @@ def test_everybody_is_served_however_little_memory_the_host_has(table, by_key, s
     raise AssertionError(f"still waiting: {waiters} for {slots}")
 
 
-def short(id: int, key: str, peak: int) -> WaiterView:
+def short(id: int, key: str, peak: int) -> Waiter[Any]:
     return replace(waiter(id, key), peak=peak)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock_worker.containers.machine.room import Room
-from spacedock_worker.containers.pool.history import Experience
-from spacedock_worker.containers.pool.scheduler import RECENT_SECONDS, SlotState, WaiterView, assign, loss
-from spacedock_worker.containers.pool.slots import Slot, Slots
-from spacedock_worker.containers.pool.timings import TimingStore
+from spacedock_worker.containers.pool.history import RECENT_SECONDS, History, TimingStore, loss
+from spacedock_worker.containers.pool.scheduler import assign
+from spacedock_worker.containers.pool.slots import Slot, Slots, SlotState, Waiter
+from spacedock_worker.containers.spec import ContainerSpec
 
 seconds = st.floats(0, 1e4)
 
@@ -34,30 +35,30 @@ class Turns:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.now = Room(limit), 0.0
-        self.slots: Slots[object] = Slots()
-        self.profiles = TimingStore()
+        self.slots: Slots[Any] = Slots()
+        self.history = History()
         self.numbers = itertools.count(1)
 
     def call(self, key: str, start: float = 1.0, family: str | None = None, after: float = 1.0) -> bool:
         """Whether the call had to wait for a start."""
         self.now += after
-        self.profiles.asked(key, family or key, self.now)
+        spec = ContainerSpec(key, key, key, family=family or key)
+        waiter: Waiter[Any] = Waiter(next(self.numbers), key, spec, Room(), None, lambda text: None, self.now)
+        self.history.asked(key, spec, self.now)
         cold = False
         while True:
-            views = self.slots.views(self.profiles, self.now, ())
-            decision = assign(views, [WaiterView(next(self.numbers), key)], self.limit)
-            self.slots.lost(view for view in views if view.id in decision.evictions)
-            for number in decision.evictions:
-                self.slots.drop(self.slots[number])
+            self.history.assess(self.slots, self.now)
+            decision = assign(self.slots, [waiter], self.limit)
+            evicted = [self.slots[number] for number in decision.evictions]
+            self.history.lost(evicted)
+            for slot in evicted:
+                self.slots.drop(slot)
             if decision.starts:
                 cold = True
-                self.profiles.started(key, start)
-                slot: Slot[object] = Slot(next(self.numbers), key, key, Room(), SlotState.RUNNING)
-                slot.family = family or key
-                self.slots.add(slot)
-                self.slots.used(slot, self.now)
+                self.history.timings.started(key, start)
+                self.slots.add(waiter.slot(next(self.numbers)))
             for _, number in decision.grants:
-                self.slots.used(self.slots[number], self.now)
+                self.history.used(self.slots[number], self.now)
                 return cold
 
 
@@ -140,22 +141,23 @@ def test_what_an_earlier_worker_left_is_outdated_once_another_build_is_asked_for
 
 
 def test_of_stopped_containers_the_outdated_ones_go_first() -> None:
-    slots: Slots[object] = Slots()
-    timings = TimingStore()
+    slots: Slots[Any] = Slots()
+    history = History()
     for number, (key, family) in enumerate([("b", "b"), ("app 1", "app"), ("app 2", "app")]):
-        timings.asked(key, family, float(number))
-        slot: Slot[object] = Slot(number, key, family, Room(), SlotState.STOPPED, family=family)
+        history.timings.asked(key, family, float(number))
+        slot: Slot[Any] = Slot(number, key, family, Room(), SlotState.STOPPED, family=family)
         slot.since = float(number)
         slots.add(slot)
-    assert [slot.key for slot in slots.stopped_beyond(2, timings)] == ["app 1"]
-    assert [slot.key for slot in slots.stopped_beyond(1, timings)] == ["app 1", "b"]
+    history.assess(slots, 3.0)
+    assert [slot.key for slot in slots.stopped_beyond(2)] == ["app 1"]
+    assert [slot.key for slot in slots.stopped_beyond(1)] == ["app 1", "b"]
 
 
 def test_chains_expect_spaces_while_they_run() -> None:
-    learned = Experience()
-    with learned.expecting() as one, learned.expecting() as two:
+    history = History()
+    with history.expecting() as one, history.expecting() as two:
         one.families, two.families = frozenset({"a", "b"}), frozenset({"b", "c"})
-        assert learned.expected == {"a", "b", "c"}
+        assert history.expected == {"a", "b", "c"}
         one.families = frozenset()
-        assert learned.expected == {"b", "c"}
-    assert learned.expected == frozenset()
+        assert history.expected == {"b", "c"}
+    assert history.expected == frozenset()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from spacedock_worker.containers.machine.capacity import Machine, available_memory, reserve
-from spacedock_worker.containers.pool.history import Experience
+from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.monitor import kept_up
-from spacedock_worker.containers.pool.timings import StartLimits, Unmeasured
+from spacedock_worker.containers.pool.readiness import StartLimits, Unmeasured
 from spacedock_worker.containers.pool.usage_watch import peak_of
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
@@ -81,16 +81,16 @@ def test_a_new_life_begins_with_what_was_measured_in_the_one_before(tmp_path: Pa
     with remembered(tmp_path / FILE) as store:
         started(store, 8.0, 6.0, 7.0)
     with remembered(tmp_path / FILE) as store:
-        learned = Experience(store)
-        learned.asked("key", SPEC, 1.0)
-        learned.asked("other", replace(SPEC, digest="sha256:never-ran"), 1.0)
-        assert learned.profiles.start_seconds("key") == 7.0
-        assert learned.profiles.start_seconds("other") is None
-        assert learned.peak(SPEC.digest) == 100
+        history = History(store)
+        history.asked("key", SPEC, 1.0)
+        history.asked("other", replace(SPEC, digest="sha256:never-ran"), 1.0)
+        assert history.timings.start_seconds("key") == 7.0
+        assert history.timings.start_seconds("other") is None
+        assert history.peak(SPEC.digest) == 100
         # What this life has measured is not overwritten.
-        learned.profiles.started("key", 17.0)
-        learned.asked("key", SPEC, 2.0)
-        assert learned.profiles.start_seconds("key") == 10.0
+        history.timings.started("key", 17.0)
+        history.asked("key", SPEC, 2.0)
+        assert history.timings.start_seconds("key") == 10.0
 
 
 def test_memory_is_counted_without_files_that_nobody_uses() -> None:

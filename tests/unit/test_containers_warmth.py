@@ -11,11 +11,9 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.capacity import Machine, memory_of, room_of
 from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool.adoption import Note, WarmNotes
-from spacedock_worker.containers.pool.history import Experience, Quarantine
+from spacedock_worker.containers.pool.history import History, Quarantine, TimingStore
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps
-from spacedock_worker.containers.pool.scheduler import SlotState
-from spacedock_worker.containers.pool.slots import Slot
-from spacedock_worker.containers.pool.timings import TimingStore
+from spacedock_worker.containers.pool.slots import Slot, SlotState
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
@@ -76,12 +74,12 @@ def test_a_space_is_not_blamed_for_what_is_not_its_fault(kind: ErrorKind) -> Non
 
 @pytest.mark.parametrize("kind", [ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED])
 def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind: ErrorKind) -> None:
-    learned, place = Experience(), Slot[Any](1, "key", "one", Room(), SlotState.STARTING)
-    learned.profiles.started("key", 2.0)
-    learned.not_started(place, failure(kind), 0.0, others=True)
-    assert learned.profiles.pace("key", under_way=9.0) is not None
-    learned.not_started(place, failure(), 0.0, others=True)
-    assert learned.profiles.pace("key", under_way=9.0) is None
+    history, place = History(), Slot[Any](1, "key", "one", Room(), SlotState.STARTING)
+    history.timings.started("key", 2.0)
+    history.not_started(place, failure(kind), 0.0, others=True)
+    assert history.timings.pace("key", under_way=9.0) is not None
+    history.not_started(place, failure(), 0.0, others=True)
+    assert history.timings.pace("key", under_way=9.0) is None
 
 
 def test_a_writable_container_is_paused_and_then_stopped() -> None:

@@ -40,5 +40,5 @@ async def test_the_wait_for_room_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
         await waiting.turn()
     assert refused.value.kind is ErrorKind.CANCELLED
     granted: Waiter[None] = Waiter(2, "a", spec, Room(), None, lambda text: None, now + 60)
-    granted.granted.set_result(granted.slot(1))
+    granted.decide(granted.slot(1))
     assert isinstance(await granted.turn(), Slot)

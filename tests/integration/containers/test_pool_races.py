@@ -207,5 +207,5 @@ async def test_a_container_that_may_use_a_gpu_is_never_paused(engine, settings, 
         pool._starter.resources._machine = replace(await look(engine), gpus=1)
         await use(pool, spec("one", gpu="auto"))
         [place] = pool._slots
-        assert place.cooler is not None
-        assert place.cooler.when() == place.since + settings.idle_seconds
+        assert place.idle_timer is not None
+        assert place.idle_timer.when() == place.since + settings.idle_seconds

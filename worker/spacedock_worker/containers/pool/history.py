@@ -1,20 +1,38 @@
-"""What the pool knows of each Space: its profile, whether it is quarantined, and who expects it."""
+"""What the pool knows of Spaces: how long starts and calls take, which builds are outdated, who failed."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.pool.readiness import StartHistory, Unmeasured
 from spacedock_worker.containers.pool.slots import Slot
-from spacedock_worker.containers.pool.timings import StartHistory, TimingStore, Unmeasured
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import HostBusyError, StepError
 
+RECENT_SECONDS = 60.0
+"""Seconds without a call after which a container is worth half."""
+
+FIRST_PAUSE = 10.0
+LONGEST_PAUSE = 600.0
 _DEATHS = frozenset({ErrorKind.CRASHED, ErrorKind.OUT_OF_MEMORY, ErrorKind.OUT_OF_DISK})
+_BLAMELESS = frozenset({ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED})
+_WEIGHT = 0.3
+_REMEMBERED = 1024
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What was measured of a Space: seconds to start a container, and that a call takes."""
+
+    start: float
+    call: float
 
 
 @dataclass(eq=False, slots=True)
@@ -24,24 +42,59 @@ class Expected:
     families: frozenset[str] = frozenset()
 
 
-class Experience:
+class History:
     """Learns from calls and starts; `now` is the event loop's time, in seconds."""
 
     def __init__(self, measures: StartHistory | None = None) -> None:
-        self.profiles, self.quarantine = TimingStore(), Quarantine()
+        self.timings, self.quarantine = TimingStore(), Quarantine()
         self._measures = measures or Unmeasured()
         self._chains: set[Expected] = set()
+        self._floor = 0.0
+
+    def assess(self, slots: Iterable[Slot[Any]], now: float) -> None:
+        """Write down at each slot what a decision needs to know of it."""
+        expected = self.expected
+        for slot in slots:
+            start = self.timings.start_seconds(slot.key) or 0.0
+            slot.cost = loss(start, now - slot.since, slot.floor)
+            slot.outdated = self.timings.is_outdated(slot.key, slot.family)
+            slot.expected = slot.family in expected
+
+    def paces(self, slots: Iterable[Slot[Any]], now: float) -> dict[str, Pace]:
+        """What was measured of the Spaces in use; a call that takes longer than those before it counts."""
+        longest: dict[str, float] = {}
+        for slot in slots:
+            if slot.calls > 0:
+                longest[slot.key] = max(longest.get(slot.key, 0.0), now - slot.since)
+        found = {key: self.timings.pace(key, under_way) for key, under_way in longest.items()}
+        return {key: pace for key, pace in found.items() if pace is not None}
+
+    def used(self, slot: Slot[Any], now: float) -> None:
+        """A call begins to use the container, or ends."""
+        slot.since, slot.floor = now, self._floor
+
+    def lost(self, slots: Iterable[Slot[Any]]) -> None:
+        """Containers are given up. To lose an outdated one costs nothing."""
+        self._floor = max([self._floor, *(slot.cost for slot in slots if not slot.outdated)])
 
     def peak(self, digest: str) -> int:
         """The most bytes that containers of the image were seen to use; 0 where that is not known."""
         found = self._measures.of(digest)
         return (found.peak_memory or 0) if found else 0
 
+    def peaked(self, slot: Slot[Any], memory: int) -> None:
+        """The slot's container was seen to use so many bytes of memory."""
+        if slot.container is not None:
+            peak = slot.container.peak_memory = max(memory, slot.container.peak_memory or 0)
+            slot.peak = max(peak, slot.peak)
+            if slot.digest:
+                self._measures.peaked(slot.digest, peak)
+
     def asked(self, key: str, spec: ContainerSpec, now: float) -> None:
         """A call asks for a container; the first one begins with what was measured in an earlier life."""
-        first = self.profiles.asked(key, spec.family or spec.space, now)
+        first = self.timings.asked(key, spec.family or spec.space, now)
         if first and (found := self._measures.of(spec.digest)) is not None:
-            self.profiles.recall(key, found.start_p50, found.call_p50)
+            self.timings.recall(key, found.start_p50, found.call_p50)
 
     @contextmanager
     def expecting(self) -> Iterator[Expected]:
@@ -62,7 +115,7 @@ class Experience:
         """A call went well."""
         slot.answered = True
         self.quarantine.answered(slot.key)
-        self.profiles.called(slot.key, seconds)
+        self.timings.called(slot.key, seconds)
 
     def failed(self, slot: Slot[Any], error: StepError, now: float) -> None:
         """A call went wrong: to die before any answer is as bad as never to start."""
@@ -74,16 +127,101 @@ class Experience:
         if blameless(error):
             return
         if others:
-            self.profiles.stays_alone(slot.key)
+            self.timings.stays_alone(slot.key)
         else:
             self.quarantine.failed(slot.key, slot.space, error, now)
 
 
-FIRST_PAUSE = 10.0
-LONGEST_PAUSE = 600.0
-_BLAMELESS = frozenset({ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED})
+def loss(start: float, idle: float, floor: float) -> float:
+    """What it costs to lose a container that starts in `start` seconds and is unused for `idle` seconds.
 
-_REMEMBERED = 1024
+    `floor` is the greatest loss that was taken before its last use. So one that is slow to start outlives
+    others only until these have cost as much by starting again and again.
+    """
+    return float(floor + start * 0.5 ** (max(0.0, idle) / RECENT_SECONDS))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTimings:
+    """One key's measures in seconds (None: not measured yet); `asked` is when a call last asked for it.
+
+    `alone` says that a second container beside a running one failed to start.
+    """
+
+    start: float | None = None
+    call: float | None = None
+    asked: float = 0.0
+    alone: bool = False
+
+
+class TimingStore:
+    """The timings of the keys that were used last; times are the event loop's, in seconds.
+
+    A key is a build of a Space, and how it runs; all of one Space have their family in common.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, KeyTimings] = OrderedDict()
+        self._newest: OrderedDict[str, float] = OrderedDict()
+
+    def started(self, key: str, seconds: float) -> None:
+        """A container of that key became ready after so long."""
+        known = self._get(key)
+        self._put(key, replace(known, start=_mean(known.start, seconds)))
+
+    def asked(self, key: str, family: str, now: float) -> bool:
+        """A call asks for a container of that key; whether it is the first one, as far as is known."""
+        new = key not in self._known
+        if new:
+            _remember(self._newest, family, now)
+        self._put(key, replace(self._get(key), asked=now))
+        return new
+
+    def is_outdated(self, key: str, family: str) -> bool:
+        """Whether a newer key of the family has come since that one was last asked for."""
+        return self._get(key).asked < self._newest.get(family, 0.0)
+
+    def recall(self, key: str, start: float | None, call: float | None) -> None:
+        """What starts and calls took in an earlier life, for a key that this one has not measured."""
+        self._put(key, replace(self._get(key), start=start, call=call))
+
+    def called(self, key: str, seconds: float) -> None:
+        """A call ended after so long."""
+        known = self._get(key)
+        self._put(key, replace(known, call=_mean(known.call, seconds)))
+
+    def stays_alone(self, key: str) -> None:
+        """A second container of that key beside a running one could not be started."""
+        self._put(key, replace(self._get(key), alone=True))
+
+    def start_seconds(self, key: str) -> float | None:
+        """What a start takes; None where none was measured."""
+        return self._get(key).start
+
+    def pace(self, key: str, under_way: float) -> Pace | None:
+        """Start and call time, where a call has been under way for so long; None where it stays alone."""
+        known = self._get(key)
+        if known.start is None or known.alone:
+            return None
+        return Pace(known.start, max(known.call or 0.0, under_way))
+
+    def _get(self, key: str) -> KeyTimings:
+        return self._known.get(key, KeyTimings())
+
+    def _put(self, key: str, timings: KeyTimings) -> None:
+        _remember(self._known, key, timings)
+
+
+def _remember(known: OrderedDict[str, _T], key: str, value: _T) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)
+
+
+def _mean(before: float | None, seconds: float) -> float:
+    """The running mean, in which what was measured last weighs most."""
+    return seconds if before is None else before + _WEIGHT * (seconds - before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class IdleStep:
     """After so many seconds without a call, this."""
 
     after: float
-    warmth: IdleState
+    state: IdleState
 
 
 def idle_steps(spec: ContainerSpec, settings: ContainerSettings, *, gpu: bool) -> Sequence[IdleStep]:

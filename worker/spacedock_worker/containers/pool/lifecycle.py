@@ -1,4 +1,4 @@
-"""What is done to a place's container behind the calls' backs: bringing up, cooling, removing."""
+"""What is done to a slot's container behind the calls' backs: bringing up, idling, removing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.containers.pool.adoption import Note, WarmNotes
-from spacedock_worker.containers.pool.history import Experience
+from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, leaving
 from spacedock_worker.containers.pool.readiness import App
-from spacedock_worker.containers.pool.scheduler import SlotState
-from spacedock_worker.containers.pool.slots import OnProgress, Slot, Waiter
+from spacedock_worker.containers.pool.slots import OnProgress, Slot, SlotState, Waiter
 from spacedock_worker.containers.pool.starter import Starter, Survivor
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
@@ -29,7 +28,7 @@ _EXPECTED_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Hooks(Generic[App]):
-    """What the pool wants to hear: a place has changed, could not be brought up, or is empty."""
+    """What the pool wants to hear: a slot has changed, could not be brought up, or is empty."""
 
     changed: Callable[[], None]
     failed: Callable[[Slot[App], StepError], None]
@@ -43,15 +42,15 @@ class Lifecycle(Generic[App]):
     """
 
     def __init__(
-        self, settings: ContainerSettings, starter: Starter, learned: Experience, hooks: Hooks[App]
+        self, settings: ContainerSettings, starter: Starter, history: History, hooks: Hooks[App]
     ) -> None:
-        self._settings, self._starter, self._learned, self._hooks = settings, starter, learned, hooks
+        self._settings, self._starter, self._history, self._hooks = settings, starter, history, hooks
         self.notes = WarmNotes(settings.state / "warm" if settings.state else None)
         # Not a TaskGroup: a cancellation must not cut removals off.
         self._works: set[asyncio.Task[None]] = set()
 
     def bring_up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
-        """Have the place's container run and its app answer: woken, started again, or made."""
+        """Have the slot's container run and its app answer: woken, started again, or made."""
         starts = slot.container is None or slot.state is SlotState.STOPPED
         slot.waking = slot.state is SlotState.ASLEEP
         slot.state, slot.capacity = SlotState.STARTING, waiter.spec.calls
@@ -62,7 +61,7 @@ class Lifecycle(Generic[App]):
         """Nobody uses the running container: it cools from now on, and the next worker may adopt it."""
         assert slot.container is not None
         assert slot.spec is not None
-        start = self._learned.profiles.start_seconds(slot.key) or 0.0
+        start = self._history.timings.start_seconds(slot.key) or 0.0
         self._cool(slot, idle_steps(slot.spec, self._settings, gpu=self._has_gpu(slot)))
         if slot.spec.private:
             # What it holds is for no worker but this one.
@@ -78,19 +77,19 @@ class Lifecycle(Generic[App]):
             self.notes.drop(slot.container.name)
 
     def adopt(self, number: int, survivor: Survivor) -> Slot[App]:
-        """The place of an earlier worker's container: unless it is used, it is gone after the usual time."""
+        """The slot of an earlier worker's container: unless it is used, it is gone after the usual time."""
         note, state = survivor.note, SlotState.STOPPED if survivor.stopped else SlotState.ASLEEP
         slot: Slot[App] = Slot(number, note.key, note.space, note.room, state)
         slot.container, slot.since = survivor.container, asyncio.get_running_loop().time()
         slot.family = note.family or note.space
-        self._learned.profiles.started(note.key, note.start_seconds)
+        self._history.timings.started(note.key, note.start_seconds)
         self._cool(slot, (IdleStep(self._settings.idle_seconds, IdleState.GONE),))
         log.info("container.adopted", space=note.space, container=survivor.container.name)
         return slot
 
     def give_up(self, slot: Slot[App]) -> None:
         """Have an idle container leave its room; stopped where that keeps what is wanted, else removed."""
-        outdated = self._learned.profiles.is_outdated(slot.key, slot.family)
+        outdated = self._history.timings.is_outdated(slot.key, slot.family)
         if outdated or slot.spec is None or leaving(slot.spec, self._settings) is IdleState.GONE:
             self.discard(slot)
         elif slot.state is not SlotState.STOPPING:
@@ -99,13 +98,13 @@ class Lifecycle(Generic[App]):
             self._do(slot, self._stop(slot))
 
     def discard(self, slot: Slot[App], *, at_once: bool = False) -> None:
-        """Remove the container once no call uses it, or `at_once`; the place counts until it is gone."""
+        """Remove the container once no call uses it, or `at_once`; the slot counts until it is gone."""
         starting = slot.state is SlotState.STARTING
         slot.state = SlotState.STOPPING
         self.use(slot)
-        if slot.emptying or (slot.calls > 0 and not at_once):
+        if slot.removing or (slot.calls > 0 and not at_once):
             return
-        slot.emptying = True
+        slot.removing = True
         if starting and slot.work is not None:
             slot.work.cancel()
         self._do(slot, self._empty(slot))
@@ -193,8 +192,8 @@ class Lifecycle(Generic[App]):
                 await self._remove(slot)
                 await self._start(slot, waiter, tell)
         if starts:
-            slot.fresh = now() - began
-            self._learned.profiles.started(slot.key, slot.fresh)
+            slot.start_seconds = now() - began
+            self._history.timings.started(slot.key, slot.start_seconds)
 
     async def _start(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
         assert waiter.connect is not None
@@ -220,17 +219,17 @@ class Lifecycle(Generic[App]):
         if not steps:
             return
         loop = asyncio.get_running_loop()
-        slot.cooler = loop.call_at(slot.since + steps[0].after, self._colder, slot, steps)
+        slot.idle_timer = loop.call_at(slot.since + steps[0].after, self._colder, slot, steps)
 
     def _colder(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
-        if steps[0].warmth is not IdleState.PAUSED and slot.family in self._learned.expected:
+        if steps[0].state is not IdleState.PAUSED and slot.family in self._history.expected:
             loop = asyncio.get_running_loop()
-            slot.cooler = loop.call_later(_EXPECTED_SECONDS, self._colder, slot, steps)
+            slot.idle_timer = loop.call_later(_EXPECTED_SECONDS, self._colder, slot, steps)
             return
-        if steps[0].warmth is IdleState.PAUSED:
+        if steps[0].state is IdleState.PAUSED:
             slot.state = SlotState.ASLEEP
             self._do(slot, self._pause(slot))
-        elif steps[0].warmth is IdleState.STOPPED:
+        elif steps[0].state is IdleState.STOPPED:
             self.give_up(slot)
         else:
             self.discard(slot)
@@ -267,7 +266,7 @@ class Lifecycle(Generic[App]):
             log.info("container.not_stopped", space=slot.space, reason=str(error))
             self.discard(slot)
             return
-        if not slot.emptying:
+        if not slot.removing:
             slot.state, slot.since = SlotState.STOPPED, asyncio.get_running_loop().time()
             self._cool(slot, (IdleStep(self._settings.stopped_seconds, IdleState.GONE),))
             self._hooks.changed()

@@ -14,11 +14,10 @@ from aiodocker import Docker
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.lifecycle import Lifecycle
 from spacedock_worker.containers.pool.readiness import App
-from spacedock_worker.containers.pool.scheduler import SlotState
-from spacedock_worker.containers.pool.slots import Slot, Slots
-from spacedock_worker.containers.pool.timings import StartHistory
+from spacedock_worker.containers.pool.slots import Slot, Slots, SlotState
 from spacedock_worker.containers.pool.usage_watch import DiskWatch, MemoryWatch, too_much
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
@@ -87,7 +86,7 @@ class Watcher(Protocol):
 
 
 class Monitor(Generic[App]):
-    """Watches the places' containers from `start` to `stop`."""
+    """Watches the slots' containers from `start` to `stop`."""
 
     def __init__(
         self,
@@ -95,10 +94,10 @@ class Monitor(Generic[App]):
         settings: ContainerSettings,
         slots: Slots[App],
         lifecycle: Lifecycle[App],
-        measures: StartHistory,
+        history: History,
     ) -> None:
         self._slots, self._lifecycle, self._disk = slots, lifecycle, settings.disk
-        self._measures = measures
+        self._history = history
         self._watches = (
             Watch(engine, settings.instance_id, self._ended),
             DiskWatch(engine, settings.disk, self._writers, self._overwritten),
@@ -150,10 +149,7 @@ class Monitor(Generic[App]):
         """A container was seen to use so many bytes of memory."""
         for slot in self._slots:
             if slot.container is not None and slot.container.name == name:
-                peak = slot.container.peak_memory = max(memory, slot.container.peak_memory or 0)
-                slot.peak = max(peak, slot.peak)
-                if slot.digest:
-                    self._measures.peaked(slot.digest, peak)
+                self._history.peaked(slot, memory)
 
 
 async def kept_up(watch: Watcher, pause: float = _FAULT_PAUSE) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Generic, Self
 
@@ -16,15 +16,14 @@ from spacedock_worker.containers.docker.container import REMOVE_SECONDS, START_S
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.pool.adoption import Adoption
-from spacedock_worker.containers.pool.history import Expected, Experience
+from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.lifecycle import Hooks, Lifecycle
 from spacedock_worker.containers.pool.monitor import Monitor
-from spacedock_worker.containers.pool.readiness import App, Connect
-from spacedock_worker.containers.pool.scheduler import SlotState, assign
-from spacedock_worker.containers.pool.slots import OnProgress, Slot, Slots, Waiter, WaitQueue
+from spacedock_worker.containers.pool.readiness import App, Connect, StartHistory
+from spacedock_worker.containers.pool.scheduler import assign
+from spacedock_worker.containers.pool.slots import OnProgress, Slot, Slots, SlotState, Waiter, WaitQueue
 from spacedock_worker.containers.pool.starter import Starter
-from spacedock_worker.containers.pool.timings import StartHistory, Unmeasured
 from spacedock_worker.containers.pool.view import LivePoolView
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
@@ -42,22 +41,23 @@ class Pool(Generic[App]):
     Entering adopts what an earlier life with the same instance id left warm, and removes what else it left;
     leaving removes every container, whatever happens, unless the settings say to keep them warm. The engine
     may be absent, or hang: a lease then fails, the pool does not, and adopts when the engine answers.
+    A chain of steps tells by `expecting` whom it may still ask (`History.expecting`).
     """
 
     def __init__(
         self, engine: Engine, settings: ContainerSettings, measures: StartHistory | None = None
     ) -> None:
         self._settings = settings
-        measures = measures or Unmeasured()
         self._starter = Starter(engine, settings, measures)
-        self._learned = Experience(measures)
+        self._history = History(measures)
+        self.expecting = self._history.expecting
         hooks: Hooks[App] = Hooks(self._reassign, self._failed, self._emptied)
-        self._lifecycle = Lifecycle(settings, self._starter, self._learned, hooks)
+        self._lifecycle = Lifecycle(settings, self._starter, self._history, hooks)
         self._slots: Slots[App] = Slots()
         self._wait_queue: WaitQueue[App] = WaitQueue()
-        self.view = LivePoolView(self._slots, self._lifecycle, self._learned.quarantine, self._starter)
+        self.view = LivePoolView(self._slots, self._lifecycle, self._history.quarantine, self._starter)
         self._numbers = itertools.count(1)
-        self._monitor = Monitor(engine, settings, self._slots, self._lifecycle, measures)
+        self._monitor = Monitor(engine, settings, self._slots, self._lifecycle, self._history)
         self._closed = False
         self._adoption = Adoption(self._adopt, self._starter.clean)
 
@@ -85,10 +85,6 @@ class Pool(Generic[App]):
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
             raise
 
-    def expecting(self) -> AbstractContextManager[Expected]:
-        """A chain of steps begins, whose Spaces' containers are kept for it; see `Experience.expecting`."""
-        return self._learned.expecting()
-
     async def settled(self) -> None:
         """Return once no container is being started, cooled or removed; bounded as those are."""
         await self._lifecycle.settled()
@@ -107,11 +103,11 @@ class Pool(Generic[App]):
         slot = await self._granted(await self._queued(spec, connect, on_progress))
         began, keep = _now(), False
         lease = slot.lease()
-        overdue = self._look_again(self._learned.profiles.start_seconds(slot.key) or 0.0)
+        overdue = self._look_again(self._history.timings.start_seconds(slot.key) or 0.0)
         try:
             yield lease
             keep = True
-            self._learned.answered(slot, _now() - began)
+            self._history.answered(slot, _now() - began)
         except StepError as error:
             keep = True
             await self._went_wrong(slot, error, lease)
@@ -160,33 +156,32 @@ class Pool(Generic[App]):
         number = next(self._numbers)
         # No two programs have a key in common: none waits for another that runs the same.
         key = spec.key if connect is not None else f"program-{number}"
-        self._learned.quarantine.check(key, _now())
+        self._history.quarantine.check(key, _now())
         if connect is not None:
-            self._learned.asked(key, spec, _now())
-        peak = self._slots.peak(key) or self._learned.peak(spec.digest)
+            self._history.asked(key, spec, _now())
+        peak = self._slots.peak(key) or self._history.peak(spec.digest)
         waiter = Waiter(number, key, spec, room, connect, on_progress, _now(), peak)
         self._wait_queue.join(waiter)
         return waiter
 
     async def _granted(self, waiter: Waiter[App]) -> Slot[App]:
-        """The place that the call gets, its container seen alive."""
+        """The slot that the call gets, its container seen alive."""
         overtaken = self._look_again(self._settings.patience_seconds)
         try:
             while True:
                 if self._closed:
                     raise _stopping()
                 self._reassign()
-                if not waiter.granted.done():
+                if waiter.outcome is None:
                     waiter.tell_why(self._slots.states(waiter.key))
                 slot = await waiter.turn()
                 if waiter.connect is None or not await self._died(slot):
                     return slot
-                waiter.granted = asyncio.get_running_loop().create_future()
+                waiter.wait_again()
         except BaseException:
-            granted = waiter.granted
-            if granted.done() and not granted.cancelled() and granted.exception() is None:
-                # A program's place is still empty.
-                self._release(granted.result(), keep=waiter.connect is not None)
+            if isinstance(waiter.outcome, Slot):
+                # A program's slot is still empty.
+                self._release(waiter.outcome, keep=waiter.connect is not None)
             raise
         finally:
             overtaken.cancel()
@@ -195,7 +190,7 @@ class Pool(Generic[App]):
                 self._lifecycle.discard(slot)
 
     async def _died(self, slot: Slot[App]) -> bool:
-        """Whether the container has died, or is given up, since the grant; its place is given back then."""
+        """Whether the container has died, or is given up, since the grant; its slot is given back then."""
         if slot.container is None:
             return True
         death = await slot.container.death(Stage.READY)
@@ -210,7 +205,7 @@ class Pool(Generic[App]):
     def _release(self, slot: Slot[App], *, keep: bool) -> None:
         """Give the call slot back. No await: nothing can cut it off."""
         slot.calls -= 1
-        self._slots.used(slot, _now())
+        self._history.used(slot, _now())
         if not keep or slot.state is SlotState.STOPPING:
             self._lifecycle.discard(slot)
         elif slot.calls == 0:
@@ -218,7 +213,7 @@ class Pool(Generic[App]):
         self._reassign()
 
     async def _went_wrong(self, slot: Slot[App], error: StepError, lease: Lease[App]) -> None:
-        self._learned.failed(slot, error, _now())
+        self._history.failed(slot, error, _now())
         container, spec = slot.container, slot.spec
         if container is None or spec is None or not spec.read_only or error.kind not in _APP_FAILED:
             return
@@ -231,7 +226,7 @@ class Pool(Generic[App]):
         self._lifecycle.discard(slot)
         # One that sleeps, or is being woken, serves as well.
         others = bool(self._slots.states(slot.key) - {SlotState.STOPPING, SlotState.STOPPED})
-        self._learned.not_started(slot, error, _now(), others=others)
+        self._history.not_started(slot, error, _now(), others=others)
         if not others:
             self._wait_queue.fail(error, slot.key)
 
@@ -243,27 +238,30 @@ class Pool(Generic[App]):
         """Carry out what `assign` decides for the present state; awaits nothing."""
         if self._closed:
             return
-        now, patience = _now(), self._settings.patience_seconds
-        profiles, resources = self._learned.profiles, self._starter.resources
-        views = self._slots.views(profiles, now, self._learned.expected)
-        paces = self._slots.paces(profiles, now)
-        waiters = [waiter.view(patience, now) for waiter in self._wait_queue]
+        now, resources = _now(), self._starter.resources
+        self._history.assess(self._slots, now)
+        waiters = tuple(self._wait_queue)
+        for waiter in waiters:
+            waiter.urgent = now - waiter.since >= self._settings.patience_seconds
         spare = resources.spare_memory if any(waiter.peak for waiter in waiters) else None
-        decision = assign(views, waiters, resources.limit, paces, spare)
+        paces = self._history.paces(self._slots, now)
+        decision = assign(self._slots, waiters, resources.limit, paces, spare)
         for waiter_id, slot_id in decision.grants:
             self._grant(self._wait_queue[waiter_id], self._slots[slot_id])
         for slot_id in decision.wakes:
             self._bring_up(self._slots[slot_id], self._wait_queue.first(self._slots[slot_id].key))
         for waiter_id in decision.starts:
             self._start(self._wait_queue[waiter_id])
-        self._slots.lost(view for view in views if view.id in decision.evictions)
-        for slot_id in decision.evictions:
-            self._lifecycle.give_up(self._slots[slot_id])
-        for slot in self._slots.stopped_beyond(self._settings.max_containers, profiles):
+        evicted = [self._slots[slot_id] for slot_id in decision.evictions]
+        self._history.lost(evicted)
+        for slot in evicted:
+            self._lifecycle.give_up(slot)
+        for slot in self._slots.stopped_beyond(self._settings.max_containers):
             self._lifecycle.discard(slot)
 
     def _start(self, waiter: Waiter[App]) -> None:
         slot = waiter.slot(next(self._numbers))
+        self._history.used(slot, _now())
         self._slots.add(slot)
         if waiter.connect is None:
             self._grant(waiter, slot)
@@ -276,8 +274,8 @@ class Pool(Generic[App]):
     def _grant(self, waiter: Waiter[App], slot: Slot[App]) -> None:
         self._lifecycle.use(slot)
         slot.calls += 1
-        self._slots.used(slot, _now())
-        waiter.granted.set_result(slot)
+        self._history.used(slot, _now())
+        waiter.decide(slot)
 
     def _look_again(self, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self._reassign)

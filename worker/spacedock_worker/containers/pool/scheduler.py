@@ -1,75 +1,18 @@
-"""Who gets which container: the pool's decision (pure; awaits nothing)."""
+"""Who gets which container: the pool's decision (pure; awaits nothing and changes no slot)."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
+from typing import Any
 
 from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.pool.history import Pace
+from spacedock_worker.containers.pool.slots import Slot, SlotState, Waiter
 
-
-class SlotState(StrEnum):
-    """What a container slot is doing; a stopped container takes no room, every other does.
-
-    An asleep one is paused, or was found at our start: it can take calls some milliseconds after it is woken.
-    """
-
-    STARTING = "starting"
-    RUNNING = "running"
-    ASLEEP = "asleep"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class SlotView:
-    """A container: `calls` of its `capacity` are under way; `cost` is what losing it would cost (`loss`).
-
-    `waking` says of a starting one that it was asleep, and is there in a moment; `peak` is the memory that
-    its like were seen to use (bytes, 0: not known). `outdated` says that a newer build of its Space is in
-    use, `expected` that a running chain may ask it next.
-    """
-
-    id: int
-    key: str
-    state: SlotState
-    room: Room = Room()
-    calls: int = 0
-    capacity: int = 1
-    cost: float = 0.0
-    waking: bool = False
-    peak: int = 0
-    outdated: bool = False
-    expected: bool = False
-
-    @property
-    def idle(self) -> bool:
-        """Whether it could be given up at once."""
-        return self.state is SlotState.ASLEEP or (self.state is SlotState.RUNNING and self.calls == 0)
-
-
-@dataclass(frozen=True, slots=True)
-class WaiterView:
-    """A call that waits for a container of `key`; an `urgent` one was overtaken for long enough.
-
-    `peak` is the memory that such containers were seen to use (bytes, 0: not known).
-    """
-
-    id: int
-    key: str
-    room: Room = Room()
-    urgent: bool = False
-    peak: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What was measured of a Space: seconds to start a container, and that a call takes."""
-
-    start: float
-    call: float
+AnySlot = Slot[Any]
+AnyWaiter = Waiter[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +26,9 @@ class Decision:
     evictions: tuple[int, ...] = ()
 
 
-RECENT_SECONDS = 60.0
-"""Seconds without a call after which a container is worth half."""
-
-
-def loss(start: float, idle: float, floor: float) -> float:
-    """What it costs to lose a container that starts in `start` seconds and is unused for `idle` seconds.
-
-    `floor` is the greatest loss that was taken before its last use. So one that is slow to start outlives
-    others only until these have cost as much by starting again and again.
-    """
-    return float(floor + start * 0.5 ** (max(0.0, idle) / RECENT_SECONDS))
-
-
 def assign(
-    slots: Iterable[SlotView],
-    waiters: Sequence[WaiterView],
+    slots: Iterable[AnySlot],
+    waiters: Sequence[AnyWaiter],
     limit: Room,
     paces: Mapping[str, Pace] | None = None,
     spare: int | None = None,
@@ -125,22 +55,23 @@ class _Table:
     """The slots while a decision is made; what is decided counts at once."""
 
     def __init__(
-        self, slots: Iterable[SlotView], waiters: Sequence[WaiterView], limit: Room, spare: int | None
+        self, slots: Iterable[AnySlot], waiters: Sequence[AnyWaiter], limit: Room, spare: int | None
     ) -> None:
-        self.slots = {slot.id: slot for slot in slots}
-        taken = [slot for slot in self.slots.values() if slot.state is not SlotState.STOPPED]
-        # Below zero where room is promised that is only just being left.
+        self.slots = tuple(slots)
+        taken = [slot for slot in self.slots if slot.state is not SlotState.STOPPED]
+        # Negative while a stopping container still holds room that is already promised.
         self.free = limit - _sum(taken)
         self.leaving = _sum(slot for slot in taken if slot.state is SlotState.STOPPING)
         # What is being started has not taken its memory yet; a woken one never gave it back.
         fresh = [slot for slot in taken if slot.state is SlotState.STARTING and not slot.waking]
         self.spare = None if spare is None else spare - sum(slot.peak for slot in fresh)
-        self.protected = _wanted(self.slots.values(), waiters)
+        self.protected = _wanted(self.slots, waiters)
         self.coming = {slot.key for slot in taken if slot.state is SlotState.STARTING}
         self.waking = {slot.key for slot in taken if slot.state is SlotState.STARTING and slot.waking}
         self.withheld: set[int] = set()
-        self.unserved: list[WaiterView] = []
+        self.unserved: list[AnyWaiter] = []
         self.blocked = False
+        self._granted: Counter[int] = Counter()
         self._grants: list[tuple[int, int]] = []
         self._wakes: list[int] = []
         self._starts: list[int] = []
@@ -151,22 +82,22 @@ class _Table:
         """What has been decided."""
         return Decision(tuple(self._grants), tuple(self._wakes), tuple(self._starts), tuple(self._evictions))
 
-    def serve(self, waiter: WaiterView) -> None:
+    def serve(self, waiter: AnyWaiter) -> None:
         """Give the waiter a call slot or have a container brought up for it, else let it wait."""
-        mine = [slot for slot in self.slots.values() if slot.key == waiter.key]
-        running = [slot for slot in mine if slot.state is SlotState.RUNNING and slot.id not in self.withheld]
-        free = [slot for slot in running if slot.calls < slot.capacity]
-        asleep = [slot for slot in mine if slot.state is SlotState.ASLEEP]
+        mine = [slot for slot in self.slots if slot.key == waiter.key]
+        running = [s for s in mine if self._state(s) is SlotState.RUNNING and s.id not in self.withheld]
+        free = [slot for slot in running if self._calls(slot) < slot.capacity]
+        asleep = [slot for slot in mine if self._state(slot) is SlotState.ASLEEP]
         if free:
             # The busiest first: the others may become idle, and go to sleep.
-            self._grant(waiter, max(free, key=lambda slot: (slot.calls, slot.cost)))
+            self._grant(waiter, max(free, key=lambda slot: (self._calls(slot), slot.cost)))
         elif asleep and waiter.key not in self.waking:
             # Also beside one that is being started: that may take minutes.
             self._wake(max(asleep, key=lambda slot: slot.cost))
         elif waiter.key in self.coming or running:
             self.unserved.append(waiter)
         elif not self.blocked:
-            self._bring_up(waiter, [slot for slot in mine if slot.state is SlotState.STOPPED])
+            self._bring_up(waiter, [slot for slot in mine if self._state(slot) is SlotState.STOPPED])
 
     def replicate(self, paces: Mapping[str, Pace]) -> None:
         """Start one more container of the Space that alone is waited for, where waiting would take longer."""
@@ -174,12 +105,26 @@ class _Table:
         if self.blocked or len(keys) != 1 or (key := keys.pop()) in self.coming or key not in paces:
             return
         first, pace = self.unserved[0], paces[key]
-        places = sum(slot.capacity for slot in self.slots.values() if slot.key == key and _up(slot))
-        wait = len(self.unserved) * pace.call / max(1, places)
+        up = (SlotState.RUNNING, SlotState.STARTING)
+        call_slots = sum(s.capacity for s in self.slots if s.key == key and self._state(s) in up)
+        wait = len(self.unserved) * pace.call / max(1, call_slots)
         if wait > pace.start and self.free.holds(first.room) and not self._is_short(first):
             self._start(first)
 
-    def _bring_up(self, waiter: WaiterView, stopped: list[SlotView]) -> None:
+    def _state(self, slot: AnySlot) -> SlotState:
+        """What the slot is doing once what is decided has been done."""
+        if slot.id in self._evictions:
+            return SlotState.STOPPING
+        return SlotState.STARTING if slot.id in self._wakes else slot.state
+
+    def _calls(self, slot: AnySlot) -> int:
+        return slot.calls + self._granted[slot.id]
+
+    def _is_idle(self, slot: AnySlot) -> bool:
+        state = self._state(slot)
+        return state is SlotState.ASLEEP or (state is SlotState.RUNNING and self._calls(slot) == 0)
+
+    def _bring_up(self, waiter: AnyWaiter, stopped: list[AnySlot]) -> None:
         """Start or restart a container in free room; else make room, which a later decision finds free."""
         holds = self.free.holds(waiter.room)
         if holds and not self._relieve(waiter):
@@ -195,17 +140,17 @@ class _Table:
             # Nobody behind this waiter may take the room that it waits for.
             self.blocked = True
 
-    def _is_short(self, waiter: WaiterView) -> bool:
+    def _is_short(self, waiter: AnyWaiter) -> bool:
         """Whether the host has really less memory than the waiter's container is known to need."""
         return self.spare is not None and waiter.peak > max(0, self.spare)
 
-    def _relieve(self, waiter: WaiterView) -> bool:
+    def _relieve(self, waiter: AnyWaiter) -> bool:
         """Whether the waiter's start waits for idle containers to go, as the host is short of memory."""
         if not self._is_short(waiter):
             return False
         assert self.spare is not None
         # A busy one that is to go ends its call first, which may take long.
-        coming = [slot for slot in self.slots.values() if slot.state is SlotState.STOPPING and not slot.calls]
+        coming = [s for s in self.slots if self._state(s) is SlotState.STOPPING and not self._calls(s)]
         lacking = waiter.peak - self.spare - sum(slot.peak or slot.room.memory for slot in coming)
         victims = _fewest(
             self._idle(wanted=False), lambda some: sum(s.peak or s.room.memory for s in some) >= lacking
@@ -214,74 +159,68 @@ class _Table:
             self._give_up(slot)
         return bool(coming or victims)
 
-    def _make_room(self, waiter: WaiterView) -> bool:
+    def _make_room(self, waiter: AnyWaiter) -> bool:
         """Whether what is leaving already, and what is now made to leave, will be enough."""
 
-        def enough_with(some: Iterable[SlotView]) -> bool:
+        def enough_with(some: Iterable[AnySlot]) -> bool:
             return (self.free + self.leaving + _sum(some)).holds(waiter.room)
 
         victims = _fewest(self._victims(waiter), enough_with)
-        enough = enough_with(victims)
+        enough, idle = enough_with(victims), all(self._is_idle(slot) for slot in victims)
         if enough or waiter.urgent:
             for slot in victims:
                 self._give_up(slot)
-        return enough and all(slot.idle for slot in victims)
+        return enough and idle
 
-    def _victims(self, waiter: WaiterView) -> list[SlotView]:
+    def _victims(self, waiter: AnyWaiter) -> list[AnySlot]:
         """What may go for the waiter, the cheapest first; for an urgent one also what others want or use."""
         spare = self._idle(wanted=False)
         if not waiter.urgent:
             return spare
         # By age, so that the next decision waits for the same ones to become idle.
-        busy = [s for s in self.slots.values() if s.state is SlotState.RUNNING and s.calls > 0]
+        busy = [s for s in self.slots if self._state(s) is SlotState.RUNNING and self._calls(s) > 0]
         return spare + self._idle(wanted=True) + sorted(busy, key=lambda slot: slot.id)
 
-    def _idle(self, *, wanted: bool) -> list[SlotView]:
+    def _idle(self, *, wanted: bool) -> list[AnySlot]:
         """The idle containers that others want, or that nobody does; what may go first comes first."""
-        idle = [slot for slot in self.slots.values() if slot.idle and slot.id not in self.withheld]
+        idle = [slot for slot in self.slots if self._is_idle(slot) and slot.id not in self.withheld]
         found = [slot for slot in idle if (slot.id in self.protected) is wanted]
         return sorted(found, key=lambda slot: (not slot.outdated, slot.expected, slot.cost, slot.id))
 
-    def _give_up(self, slot: SlotView) -> None:
+    def _give_up(self, slot: AnySlot) -> None:
         """Evict an idle slot; a busy one gets no more calls, so that it will be idle."""
         self.withheld.add(slot.id)
-        if slot.idle:
-            self.slots[slot.id] = replace(slot, state=SlotState.STOPPING)
+        if self._is_idle(slot):
             self.leaving += slot.room
             self._evictions.append(slot.id)
 
-    def _grant(self, waiter: WaiterView, slot: SlotView) -> None:
-        self.slots[slot.id] = replace(slot, calls=slot.calls + 1)
+    def _grant(self, waiter: AnyWaiter, slot: AnySlot) -> None:
+        self._granted[slot.id] += 1
         self._grants.append((waiter.id, slot.id))
 
-    def _wake(self, slot: SlotView) -> None:
-        self.slots[slot.id] = replace(slot, state=SlotState.STARTING)
+    def _wake(self, slot: AnySlot) -> None:
         self.coming.add(slot.key)
         self.waking.add(slot.key)
         self._wakes.append(slot.id)
 
-    def _take(self, waiter: WaiterView) -> None:
+    def _take(self, waiter: AnyWaiter) -> None:
         self.free -= waiter.room
         if self.spare is not None:
             self.spare -= waiter.peak
 
-    def _start(self, waiter: WaiterView) -> None:
+    def _start(self, waiter: AnyWaiter) -> None:
         self._take(waiter)
         self.coming.add(waiter.key)
         self._starts.append(waiter.id)
 
 
-def _up(slot: SlotView) -> bool:
-    return slot.state in (SlotState.RUNNING, SlotState.STARTING)
-
-
-def _sum(slots: Iterable[SlotView]) -> Room:
+def _sum(slots: Iterable[AnySlot]) -> Room:
     return sum((slot.room for slot in slots), Room(containers=0))
 
 
-def _fewest(victims: Sequence[SlotView], enough: Callable[[Sequence[SlotView]], bool]) -> list[SlotView]:
+def _fewest(victims: Sequence[AnySlot], enough: Callable[[Sequence[AnySlot]], bool]) -> list[AnySlot]:
     """The first of the victims that are enough, without those that need not go; all where none are enough."""
-    chosen: list[SlotView] = []
+    chosen: list[AnySlot] = []
     for slot in victims:
         if enough(chosen):
             break
@@ -293,7 +232,7 @@ def _fewest(victims: Sequence[SlotView], enough: Callable[[Sequence[SlotView]], 
     return chosen
 
 
-def _wanted(slots: Iterable[SlotView], waiters: Sequence[WaiterView]) -> frozenset[int]:
+def _wanted(slots: Iterable[AnySlot], waiters: Sequence[AnyWaiter]) -> frozenset[int]:
     """The idle slots that waiters of their own Space will use: as many as they need, the dearest first."""
     calls = Counter(waiter.key for waiter in waiters)
     wanted: set[int] = set()

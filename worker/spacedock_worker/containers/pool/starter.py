@@ -23,8 +23,14 @@ from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.machine.resources import HostResources
 from spacedock_worker.containers.machine.writable_roots import tells_refused_write
 from spacedock_worker.containers.pool.adoption import Note, WarmNotes
-from spacedock_worker.containers.pool.readiness import App, Connect, wait_ready
-from spacedock_worker.containers.pool.timings import StartHistory, StartLimits, Unmeasured
+from spacedock_worker.containers.pool.readiness import (
+    App,
+    Connect,
+    StartHistory,
+    StartLimits,
+    Unmeasured,
+    wait_ready,
+)
 from spacedock_worker.containers.removal import listed, reap
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec

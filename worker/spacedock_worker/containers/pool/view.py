@@ -14,8 +14,7 @@ from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool.history import Quarantine
 from spacedock_worker.containers.pool.lifecycle import Lifecycle
 from spacedock_worker.containers.pool.readiness import App
-from spacedock_worker.containers.pool.scheduler import SlotState
-from spacedock_worker.containers.pool.slots import Slots
+from spacedock_worker.containers.pool.slots import Slots, SlotState
 from spacedock_worker.containers.pool.starter import Starter
 
 
