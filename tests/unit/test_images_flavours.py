@@ -31,6 +31,7 @@ def drawn(folder: Path, **files: str) -> Blueprint:
         "/bin/sh: 1: cmake: not found",
         "bash: line 1: g++: command not found",
         "FileNotFoundError: [Errno 2] No such file or directory: 'node'",
+        "FileNotFoundError: [Errno 2] No such file or directory: 'convert'",
         "ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]",
         "CMake Error: CMAKE_CXX_COMPILER not set, after EnableLanguage",
         "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.",

@@ -8,17 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SYSTEM_PACKAGES = (
     *("ffmpeg", "git", "libgl1", "libglib2.0-0", "libsm6", "libxext6"),
-    *("curl", "git-lfs", "make", "rsync", "unzip", "wget"),
+    *("bzip2", "curl", "file", "git-lfs", "make", "procps", "rsync", "unzip", "wget", "xz-utils"),
 )
 """The Debian packages of HF's own image that Spaces count on: sound, video, OpenCV, tools, git+https."""
 
 FULL_PACKAGES = (
     *("build-essential", "cmake", "nodejs", "pkg-config", "python3-dev"),
+    *("autoconf", "automake", "libtool", "imagemagick"),
     *("default-libmysqlclient-dev", "libbz2-dev", "libcurl4-openssl-dev", "libffi-dev", "libjpeg-dev"),
     *("liblzma-dev", "libpng-dev", "libpq-dev", "libreadline-dev", "libsqlite3-dev", "libssl-dev"),
     *("libwebp-dev", "libxml2-dev", "libxslt1-dev", "libyaml-dev", "zlib1g-dev"),
 )
-"""The large ones: what packages of Python are compiled with."""
+"""The large ones, most of them what packages of Python are compiled with."""
 
 
 class ImageSettings(BaseModel):

@@ -19,6 +19,7 @@ BESIDE_GRADIO = ("spaces", "hf-transfer", "websockets>=10.4")
 
 _LOOKED_AT_FILES, _LOOKED_AT_BYTES = 500, 256 * 1024
 _TOOL = r"(?:gcc|g\+\+|cc|c\+\+|cmake|node)"
+_ANY_TOOL = rf"(?:{_TOOL}|convert|magick|autoconf|automake|autoreconf|libtoolize)"
 _MODULE = r"(?:datasets|pyarrow|dill|multiprocess|xxhash|aiohttp|requests|google|google\.protobuf)"
 
 _RUNS_OTHERS = re.compile(r"\b(?:subprocess\b|os\.system\b|popen\b|which\(|find_spec\(|import_module\()")
@@ -30,10 +31,10 @@ _LACKS = re.compile(
     # A package that pip found no wheel of, and could not build.
     r"Failed (?:building wheel|to build)|subprocess-exited-with-error|metadata-generation-failed"
     # What shells, Python, CMake, meson and PyTorch say of a tool that is not there.
-    rf"|(?<![\w+-]){_TOOL}['\"]?: (?:command )?not found"
-    rf"|No such file or directory: b?['\"](?:[\w./-]*/)?{_TOOL}['\"]"
+    rf"|(?<![\w+-]){_ANY_TOOL}['\"]?: (?:command )?not found"
+    rf"|No such file or directory: b?['\"](?:[\w./-]*/)?{_ANY_TOOL}['\"]"
     rf"|command ['\"][\w.-]*{_TOOL}['\"] failed|Failed to find C compiler|No working C\+\+ compiler"
-    r"|Unknown compiler\(s\)|CMAKE_C(?:XX)?_COMPILER|Python\.h: No such"
+    r"|Unknown compiler\(s\)|CMAKE_C(?:XX)?_COMPILER|Python\.h: No such|ImageMagick is not installed"
     rf"|No module named ['\"]?{_MODULE}['\"]?(?![\w.])|No package metadata was found for datasets"
     r"|Descriptors cannot (?:not )?be created directly"
 )
