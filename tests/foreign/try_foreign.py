@@ -5,8 +5,8 @@ FOLDER holds each app in a folder of its name, with an `app.py`; none of them is
 index with its version), `app` (the folder, if it is not the name's first word), `gradio`, `requires` (more
 packages), `holds` (files that the app misses, by fixture), `args` after `spacedock run`, `exit` (0 if left
 out), and regular expressions: `answer` in standard output, `refusal` in standard error, `files` in the names
-of the files that were saved, one a line. Each outcome goes into docs/compatibility.md at once; the first is
-kept.
+of the files that were saved, one a line. `why` says why the first run was wrong, or what still is. Each
+outcome goes into docs/compatibility.md at once; the first is kept.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ import yaml
 from tests.acceptance.running import FIXTURES, Daemon, Ran
 from tests.page import cell, put_row
 
-COLUMNS = ("app", "Gradio", "call", "right is", "first run", "now")
+COLUMNS = ("app", "Gradio", "call", "right is", "first run", "now", "why")
 PACKAGE = re.compile(r"(gradio_\w+) ([\d.]+)")
 SECONDS = 500
+WRONG = "WRONG"
 README = "---\nsdk: gradio\nsdk_version: {gradio}\npython_version: '3.11'\napp_file: app.py\n---\n"
 
 
@@ -41,11 +42,20 @@ def main(folder: str, names: Iterable[str]) -> int:
         for row in rows:
             if wanted and row["name"] not in wanted:
                 continue
-            outcome = _tried(daemon, row, Path(folder), Path(scratch))
-            print(f"{row['name']}: {outcome}", flush=True)
-            wrong += outcome.startswith("WRONG")
+            outcome, said = _tried(daemon, row, Path(folder), Path(scratch))
+            print(f"{row['name']}: {outcome} {said}", flush=True)
+            wrong += outcome == WRONG
             first = cell("foreign", row["name"], COLUMNS.index("first run")) or outcome
-            put_row("foreign", COLUMNS, [row["name"], row["gradio"], _call(row), _right(row), first, outcome])
+            cells = [
+                row["name"],
+                row["gradio"],
+                _call(row),
+                _right(row),
+                first,
+                outcome,
+                row.get("why", said),
+            ]
+            put_row("foreign", COLUMNS, cells)
     return 1 if wrong else 0
 
 
@@ -72,8 +82,8 @@ def _daemon() -> Iterator[Daemon]:
         daemon.remove()
 
 
-def _tried(daemon: Daemon, row: dict[str, Any], folder: Path, scratch: Path) -> str:
-    """The cell that says what it came to."""
+def _tried(daemon: Daemon, row: dict[str, Any], folder: Path, scratch: Path) -> tuple[str, str]:
+    """What it came to, and where that is wrong what was said instead."""
     space, answers = scratch / "space", scratch / "answers"
     for one in (space, answers):
         shutil.rmtree(one, ignore_errors=True)
@@ -86,7 +96,7 @@ def _tried(daemon: Daemon, row: dict[str, Any], folder: Path, scratch: Path) -> 
     try:
         ran = daemon.spacedock(*command, limit=SECONDS)
     except TimeoutExpired:
-        return f"WRONG: nothing after {SECONDS} s"
+        return WRONG, f"nothing after {SECONDS} s"
     saved = "\n".join(sorted(path.name for path in answers.rglob("*") if path.is_file()))
     return _outcome(row, ran, saved)
 
@@ -103,7 +113,7 @@ def _stage(row: dict[str, Any], app: Path, space: Path) -> None:
     (space / "requirements.txt").write_text("\n".join([*packages, *row.get("requires", [])]))
 
 
-def _outcome(row: dict[str, Any], ran: Ran, saved: str) -> str:
+def _outcome(row: dict[str, Any], ran: Ran, saved: str) -> tuple[str, str]:
     found = [("answer", ran.out), ("refusal", ran.err), ("files", saved)]
     missing = [
         what
@@ -111,9 +121,9 @@ def _outcome(row: dict[str, Any], ran: Ran, saved: str) -> str:
         if what in row and not re.search(row[what], said, re.DOTALL | re.MULTILINE)
     ]
     if ran.code == row.get("exit", 0) and not missing:
-        return "rightly refused" if ran.code else "right"
+        return "rightly refused" if ran.code else "right", ""
     said = " ".join((ran.err.strip() or ran.out.strip()).split())
-    return f"WRONG: exit {ran.code}; {_short(said)}; files: {saved or 'none'}".replace("\n", ", ")
+    return WRONG, f"exit {ran.code}; {_short(said)}; files: {saved or 'none'}".replace("\n", ", ")
 
 
 def _short(said: str) -> str:
