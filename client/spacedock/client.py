@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
+import socket
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
@@ -37,12 +39,14 @@ class Client:
 
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
     `unix://`); without one, the variables, the configuration file or this machine's own daemon tell it
-    (docs/configuration.md). Every method raises NotConnectedError where Redis cannot be reached,
-    RefusedError where it will not serve this client.
+    (docs/configuration.md). Single prompts of clients of one `name` wait in one lane, in turn with those of
+    others; without one it is the user and this machine. Every method raises NotConnectedError where Redis
+    cannot be reached, RefusedError where it will not serve this client.
     """
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, name: str | None = None) -> None:
         self.url = url or default_url(os.environ, os.getuid())
+        self._name = name or _person()
         self._redis = connect(self.url)
         self._waiting = WaitHub(self._redis)
         self._held = Held(MAX_JOB_BYTES)
@@ -83,16 +87,18 @@ class Client:
         """Submit a request whose files are at hand as `payloads`; returns the job's id."""
         with told_as_ours(self.url):
             await submission.upload(self._redis, payloads)
-            return (await submission.submit(self._redis, [request]))[0]
+            return (await submission.submit(self._redis, [request], self._name))[0]
 
     async def submit_many(self, requests: Iterable[JobRequest | str]) -> list[str]:
         """Submit many jobs in few round trips and return their ids, in order; a string is a prompt.
 
-        Files must have been stored (`store`). Raises BadRequestError.
+        Files must have been stored (`store`). Jobs that name no `batch_id` are one batch, which has its turn
+        among others as a whole. Raises BadRequestError.
         """
+        batch = uuid.uuid4().hex
         made = [JobRequest(prompt=item) if isinstance(item, str) else item for item in requests]
         with told_as_ours(self.url):
-            return await submission.submit(self._redis, made)
+            return await submission.submit(self._redis, made, batch=batch)
 
     async def store(self, payloads: Iterable[Payload]) -> None:
         """Store files ahead of the jobs that name them; they wait an hour."""
@@ -261,6 +267,15 @@ class Client:
         """How many workers are alive."""
         with told_as_ours(self.url):
             return await control.workers(self._redis)
+
+
+def _person() -> str:
+    """Who uses this client, as far as that is known."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def prepare(

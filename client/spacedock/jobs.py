@@ -15,6 +15,7 @@ from spacedock.connection import answer
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import JobStatus
 from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef
+from spacedock.lanes import LANES_LUA, LANES_NEEDS
 from spacedock.result import JobResult
 from spacedock.scripts import atomic
 from spacedock.states import JobState
@@ -80,6 +81,7 @@ END_NEEDS = (
 _CANCEL = atomic(
     RELEASE_FILES_LUA
     + END_LUA
+    + LANES_LUA
     + """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return false end
@@ -87,6 +89,7 @@ if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'result', ARGV[2])
   local keep = ended(KEYS[1], ARGV[3], ARGV[7])
   redis.call('ZREM', ARGV[4], ARGV[1])
+  dequeue(ARGV[1], unpack(redis.call('HMGET', KEYS[1], 'lane', 'target')))
   redis.call('DEL', KEYS[2], KEYS[3])
   release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
   redis.call('PUBLISH', ARGV[5], ARGV[1])
@@ -103,6 +106,8 @@ return state
     "'DEL', KEYS[2], KEYS[3]",
     "'PUBLISH', ARGV[5], ARGV[1]",
     "'PUBLISH', ARGV[6], ARGV[1]",
+    "'HMGET', KEYS[1], 'lane'",
+    *LANES_NEEDS,
     *END_NEEDS,
     *FILES_NEEDS,
 )

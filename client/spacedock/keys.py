@@ -10,6 +10,21 @@ PAYLOAD = PREFIX + "file:"
 PAYLOAD_USERS = PREFIX + "file-users:"
 IN_PROGRESS = "arq:in-progress:"
 
+LANES = PREFIX + "lanes"
+"""Sorted set of the lanes in which jobs wait; the score is what each has had, in weighted seconds."""
+
+LANE = PREFIX + "lane:"
+"""Prefix of the sorted sets of a lane's targets; the score is when its oldest waiting job may run (ms)."""
+
+WAITING = PREFIX + "waiting:"
+"""Prefix, before `lane|target`, of the sorted sets of waiting job ids; the score as in QUEUE."""
+
+HELD = PREFIX + "held"
+"""Sorted set of the running jobs' ids; the score is when to look whether their lease still lasts (ms)."""
+
+VIRTUAL = PREFIX + "virtual"
+"""String: where the lane that was served last stood, in weighted seconds; a new lane starts there."""
+
 QUEUE = "arq:queue"
 """Sorted set of waiting and running job ids; the score is the time from which a job may run (ms)."""
 
@@ -36,8 +51,9 @@ FUNCTION = "run"
 
 
 def job(job_id: str) -> str:
-    """Hash: request, state, submitted (s), files (places), worker (its holder), cancel, message, result,
-    outputs (places); and what is known of workers that died with it: waits, deaths, losses.
+    """Hash: request, state, submitted (s), files (places), lane, target, worker (its holder), charged (what
+    its lane was charged for it, in weighted seconds), cancel, message, result, outputs (places); and what is
+    known of workers that died with it: waits, deaths, losses.
 
     Of a job in privacy mode also `private`; once it is deleted, state, submitted and `deleted` are left.
     """

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from spacedock.errors import FileTooLargeError
 from spacedock.files import MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
+from spacedock.lanes import Priority
 
 SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
@@ -52,7 +53,8 @@ class JobRequest(BaseModel):
     `timeout` bounds one execution of the call in seconds; preparing and starting have their own limits.
     With `privacy` the Space runs without a way out, only local models may answer, and the job is deleted once
     its result is read. With `explain` the Space is started and asked which endpoint would take the call, and
-    why; none is called.
+    why; none is called. Jobs of one `batch_id` wait in a lane of their own, and have their turn among others
+    by their `priority`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -66,6 +68,8 @@ class JobRequest(BaseModel):
     inputs: dict[str, Any] = Field(default_factory=dict)
     tier: Tier = Tier.AUTO
     batch: bool = False
+    batch_id: str | None = Field(default=None, min_length=1, max_length=100)
+    priority: Priority = Priority.NORMAL
     privacy: bool = False
     performance_first: bool = False
     fallback: Fallback = Fallback.CHAIN
@@ -101,6 +105,15 @@ class JobRequest(BaseModel):
     def asks(self) -> bool:
         """Whether it gives an app anything to fill in; without, it can only press a button."""
         return bool(self.prompt.strip() or self.files or self.inputs)
+
+    @property
+    def target(self) -> str:
+        """Whom the job waits for: a Space by its name, the tier of a model, or nobody yet ("")."""
+        if self.repository is not None:
+            return own_id(self.repository)
+        if self.space is not None:
+            return self.space
+        return f"tier:{self.tier.value}" if self.tier in (Tier.FAST, Tier.DEFAULT) else ""
 
     @property
     def payloads(self) -> tuple[FileRef, ...]:

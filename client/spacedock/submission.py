@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from spacedock import keys, memory, wire
+from spacedock import keys, lanes, memory, wire
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
 from spacedock.request import JobRequest
@@ -28,6 +28,7 @@ _CHUNK = 250
 
 _SUBMIT = atomic(
     memory.FULL_LUA
+    + lanes.LANES_LUA
     + f"""
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -66,10 +67,12 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
       redis.call('PERSIST', '{keys.PAYLOAD}' .. digest)
     end
     redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted,
-      'files', table.concat(digests, ' '))
+      'files', table.concat(digests, ' '), 'lane', job[5], 'target', job[6])
     if job[4] then redis.call('HSET', '{keys.JOB}' .. id, 'private', '1') end
     redis.call('SET', '{keys.ARQ_JOB}' .. id, string.format(ARGV[2], ms))
-    redis.call('ZADD', '{keys.QUEUE}', now[1] * 1000 + (now[2] + n) / 1000, id)
+    local due = now[1] * 1000 + (now[2] + n) / 1000
+    redis.call('ZADD', '{keys.QUEUE}', due, id)
+    enqueue(job[5], job[6], id, due)
     answers[n] = 'new'
   end
 end
@@ -84,6 +87,7 @@ return answers
     f"'SET', '{keys.ARQ_JOB}0', ''",
     f"'ZADD', '{keys.QUEUE}', 0, '0'",
     f"'PUBLISH', '{keys.WAKE}', '1'",
+    *lanes.LANES_NEEDS,
     when_full=False,
 )
 
@@ -138,13 +142,17 @@ def grace_of(payload: Payload) -> int:
     return PRIVATE_GRACE_S if payload.ref.vault else UPLOAD_GRACE_S
 
 
-async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
+async def submit(
+    redis: Redis, requests: Sequence[JobRequest], client: str = "", batch: str | None = None
+) -> list[str]:
     """Make one job of each request, in order, and return their ids. The files must be uploaded.
 
+    Those that name no batch of their own wait in the lane
+    of `batch`, without one in the lane of `client`.
     Raises BadRequestError where a request is no JSON or shares what is private (none is submitted then), or
     where a file is not there (the other jobs are submitted); QueueFullError, which names those submitted.
     """
-    rows = [_row(job_id_of(request), request) for request in requests]
+    rows = [_row(job_id_of(request), request, client, batch) for request in requests]
     script, lacking = redis.register_script(_SUBMIT), 0
     for start in range(0, len(rows), _CHUNK):
         try:
@@ -161,12 +169,15 @@ async def submit(redis: Redis, requests: Sequence[JobRequest]) -> list[str]:
     return [job_id for job_id, *_ in rows]
 
 
-def _row(job_id: str, request: JobRequest) -> tuple[str, str, list[str], bool]:
+def _row(
+    job_id: str, request: JobRequest, client: str, batch: str | None
+) -> tuple[str, str, list[str], bool, str, str]:
     if request.privacy and not request.set_apart:
         raise BadRequestError("a file of a private job would be shared: see spacedock.files.set_apart")
     raw = encoded(request).decode()
     places = list(dict.fromkeys(ref.place for ref in request.payloads))
-    return job_id, raw, places, request.privacy
+    lane = lanes.lane(request.priority, request.batch_id or batch, client)
+    return job_id, raw, places, request.privacy, lane, request.target
 
 
 _HALF = re.compile("[\ud800-\udfff]")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from tests.integration.queue.workers import take
 
 from spacedock import jobs as records
 from spacedock import keys, wire
@@ -41,7 +42,7 @@ async def submitted(client: Client, payload: Payload) -> str:
 async def ended(redis: Redis, job_id: str, hours: float, *files: Payload) -> None:
     """End the job as a worker does, `hours` ago."""
     store = JobStore(redis, "worker")
-    assert [claimed.id for claimed in await store.claim(10, 10)] == [job_id]
+    assert [claimed.id for claimed in await take(store, 10)] == [job_id]
     for file in files:
         await redis.set(keys.payload(file.ref.sha256), file.data, ex=records.KEEP_RESULT_S)
     result = JobResult(
@@ -91,7 +92,7 @@ async def test_a_job_that_ended_since_stays_with_its_files(client: Client, redis
 
 async def test_a_job_that_waits_or_runs_is_not_touched(client: Client, redis: Redis) -> None:
     running = await submitted(client, payload_of("a.txt", b"a"))
-    await JobStore(redis, "worker").claim(10, 10)
+    await take(JobStore(redis, "worker"), 10)
     waiting = await submitted(client, payload_of("b.txt", b"b"))
     for job in (running, waiting):
         await answer(redis.hset(keys.job(job), "submitted", "1"))

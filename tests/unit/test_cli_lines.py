@@ -157,7 +157,7 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path, byte: bytes, encoding: s
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(b"prompt\nx\n"), "is compressed by gzip, no list of prompts: unpack it"),
+        (gzip.compress(b"prompt\nx\n", mtime=0), "is compressed by gzip, no list of prompts: unpack it"),
         (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0", "is an Excel workbook or a zip file"),
         (b"PAR1\x15\x04\x15\xc0", "write it as CSV or JSON Lines"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\r", "give their directory, or use `spacedock run --file`"),

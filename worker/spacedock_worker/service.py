@@ -21,6 +21,7 @@ from spacedock_worker.containers.machine.gpu import devices
 from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.control.plan import PlanHandler
 from spacedock_worker.images import Images
+from spacedock_worker.jobs.capacity import HostCapacity
 from spacedock_worker.jobs.handler import JobHandler
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.planner import Planner
@@ -87,7 +88,9 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         async def handle(job: TakenJob, tell: Emit) -> JobResult:
             return await witness.seen(job.id, host.handle(job, tell))
 
-        worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs)
+        worker = QueueWorker(
+            settings.redis_url, handle, answer, settings.max_jobs, HostCapacity(registry, pool.view).offer
+        )
         witness.worker_is(worker.worker_id)
         preparing = asyncio.to_thread(kept.recommender.prepare)
         await stack.enter_async_context(_running("recommender", preparing))

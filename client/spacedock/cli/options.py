@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from spacedock.errors import BadRequestError
+from spacedock.lanes import Priority
 from spacedock.request import Fallback, Tier
 
 Redis = Annotated[
@@ -42,6 +43,10 @@ EndpointOption = Annotated[
 Timeout = Annotated[
     float,
     typer.Option("--timeout", metavar="S", help="Seconds for one execution (not for building or starting)."),
+]
+PriorityOption = Annotated[
+    Priority,
+    typer.Option("--priority", help="Its share while others wait: 16, 4 or 1.", show_default=True),
 ]
 NoFallback = Annotated[
     bool, typer.Option("--no-fallback", help="Fail rather than let another Space or a model answer.")
@@ -94,6 +99,7 @@ def request_fields(
     tier: Tier,
     privacy: bool,
     performance_first: bool,
+    priority: Priority,
 ) -> dict[str, Any]:
     """The fields of a request that options give. Raises BadRequestError."""
     fields: dict[str, Any] = {
@@ -104,6 +110,7 @@ def request_fields(
         "tier": tier,
         "privacy": privacy,
         "performance_first": performance_first,
+        "priority": priority,
         "fallback": Fallback.NONE if no_fallback else Fallback.CHAIN,
     }
     return fields

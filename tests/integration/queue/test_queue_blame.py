@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, lapse, until, working
+from tests.integration.queue.workers import Held, lapse, take, until, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -26,10 +26,12 @@ class Lives:
 
     async def claims(self) -> tuple[JobStore, dict[str, Claimed]]:
         """What the next worker gets, once all that waits is due."""
-        await self._redis.zadd(keys.QUEUE, dict.fromkeys(await self._redis.zrange(keys.QUEUE, 0, -1), 1))
+        lanes = [*await self._redis.keys(f"{keys.WAITING}*"), *await self._redis.keys(f"{keys.LANE}*")]
+        for key in [keys.QUEUE, *lanes]:
+            await self._redis.zadd(key, dict.fromkeys(await self._redis.zrange(key, 0, -1), 1))
         self.count += 1
         store = JobStore(self._redis, f"worker-{self.count}")
-        return store, {claimed.id: claimed for claimed in await store.claim(100, 100)}
+        return store, {claimed.id: claimed for claimed in await take(store, 100)}
 
     async def dies(self, *jobs: str) -> None:
         """The worker's death: its jobs are free."""
@@ -116,8 +118,8 @@ async def test_suspects_are_run_one_at_a_time(client: Client, lives: Lives) -> N
     store, claims = await lives.claims()
     assert innocent in claims
     assert len(set(claims) & set(jobs)) == 1
-    assert await store.claim(100, 100, suspects=1) == []
-    assert len(await store.claim(100, 100, suspects=0)) == 1
+    assert await take(store, 100, suspects=1) == []
+    assert len(await take(store, 100, suspects=0)) == 1
 
 
 async def test_a_death_with_a_suspect_at_work_is_charged_to_it_alone(client: Client, lives: Lives) -> None:

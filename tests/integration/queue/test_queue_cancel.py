@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, lapse, working
+from tests.integration.queue.workers import Held, lapse, take, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -51,7 +51,7 @@ async def test_a_job_cancelled_while_its_worker_was_dead_does_not_run_again(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
     job_id = await client.submit("prompt")
-    await JobStore(redis, "dead").claim(read=10, free=1)
+    await take(JobStore(redis, "dead"), 1)
     assert await client.cancel(job_id) is JobState.RUNNING
     await lapse(redis, job_id)
     held = Held()

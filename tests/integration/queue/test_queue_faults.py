@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, echo, lapse, succeeded, until, worker_process, working
+from tests.integration.queue.workers import Held, echo, lapse, succeeded, take, until, worker_process, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -132,10 +132,10 @@ async def test_a_result_that_waits_for_redis_when_its_time_is_up_is_written_all_
 ) -> None:
     finish, away = JobStore.finish, [True]
 
-    async def blinking(self: JobStore, result: JobResult, raw: bytes) -> bool:
+    async def blinking(self: JobStore, result: JobResult, raw: bytes, spent: float) -> bool:
         if away[0]:
             raise ConnectionError("Redis is away")
-        return await finish(self, result, raw)
+        return await finish(self, result, raw, spent)
 
     monkeypatch.setattr(JobStore, "finish", blinking)
     async with working(redis_url) as worker:
@@ -229,7 +229,7 @@ async def test_a_job_that_its_worker_dropped_is_still_in_the_queue(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
     job_id = await client.submit("prompt")
-    await JobStore(redis, "gone").claim(read=10, free=1)
+    await take(JobStore(redis, "gone"), 1)
     await lapse(redis, job_id)
     async with working(redis_url):
         assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from tests.integration.queue.process import BEGAN, DIED
-from tests.integration.queue.workers import Held, lapse, until, worker_process, working
+from tests.integration.queue.workers import Held, lapse, take, until, worker_process, working
 
 from spacedock import keys, wire
 from spacedock.client import Client
@@ -75,9 +75,9 @@ async def test_a_worker_that_lost_its_lease_writes_no_result_and_takes_no_lease_
 ) -> None:
     job_id = await client.submit("prompt")
     old, new = JobStore(redis, "old"), JobStore(redis, "new")
-    await old.claim(read=10, free=1)
+    await take(old, 1)
     await lapse(redis, job_id)
-    assert [job.id for job in await new.claim(read=10, free=1)] == [job_id]
+    assert [job.id for job in await take(new, 1)] == [job_id]
 
     assert not await written(old, ended(job_id, JobState.FAILED))
     assert not await old.release(job_id)
@@ -100,10 +100,10 @@ async def test_a_lease_that_ran_out_is_ours_again_where_nobody_took_the_job(
 ) -> None:
     job_id = await client.submit("prompt")
     store = JobStore(redis, "only")
-    await store.claim(read=10, free=1)
+    await take(store, 1)
     await lapse(redis, job_id)
     assert (await store.renew([job_id]))[job_id] is LeaseState.HELD
-    assert await JobStore(redis, "late").claim(read=10, free=1) == []
+    assert await take(JobStore(redis, "late"), 1) == []
 
 
 async def test_a_worker_stops_a_job_that_somebody_else_has_taken(
@@ -113,8 +113,8 @@ async def test_a_worker_stops_a_job_that_somebody_else_has_taken(
     async with working(redis_url, held, max_jobs=1) as worker:
         job_id = await client.submit("prompt")
         await held.began.get()
-        await redis.delete(keys.arq_in_progress(job_id))
-        assert [job.id for job in await other.claim(read=10, free=1)] == [job_id]
+        await lapse(redis, job_id)
+        assert [job.id for job in await take(other, 1)] == [job_id]
 
         async def idle() -> bool:
             return not worker.tasks

@@ -201,9 +201,9 @@ async def test_on_a_full_server_jobs_keep_their_leases_and_can_be_cancelled(
     held = Held()
     async with working(small.url, held, max_jobs=2) as worker, asyncio.timeout(30):
         running, ending = await client.submit_many(["runs", "ends"])
+        await held.began.get()
+        await held.began.get()
         waiting = await client.submit("waits")
-        await held.began.get()
-        await held.began.get()
         await fill(redis)
         for lease in (await worker._store.renew([running, ending])).values():
             assert lease == 1

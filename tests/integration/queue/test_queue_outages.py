@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.servers import Server
-from tests.integration.queue.workers import Held, until, working
+from tests.integration.queue.workers import Held, lapse, until, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -106,7 +106,7 @@ async def test_jobs_whose_leases_ran_out_during_the_outage_are_not_run_again(own
         job_id = await client.submit("prompt")
         await held.began.get()
         async with connect(own_server.url) as redis:
-            await redis.delete(keys.arq_in_progress(job_id))
+            await lapse(redis, job_id)
         own_server.stop()
         own_server.start()
         async with connect(own_server.url) as redis:

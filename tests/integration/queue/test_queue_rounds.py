@@ -8,7 +8,7 @@ import statistics
 import time
 
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, echo, working
+from tests.integration.queue.workers import Held, echo, take, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -55,7 +55,7 @@ async def test_10_000_prompts_are_submitted_in_under_2_s(client: Client, redis: 
 async def test_jobs_are_claimed_in_the_order_of_their_submission(client: Client, redis: Redis) -> None:
     first = await client.submit_many(f"prompt {number}" for number in range(600))
     last = await client.submit("the last one")
-    claimed = await JobStore(redis, "test").claim(read=1000, free=1000)
+    claimed = await take(JobStore(redis, "test"), 1000)
     assert [job.id for job in claimed] == [*first, last]
 
 

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 from tests.integration.queue.servers import Server
-from tests.integration.queue.workers import Held, echo, succeeded, working
+from tests.integration.queue.workers import Held, echo, succeeded, take, working
 
 from spacedock import keys, wire
 from spacedock.client import Client
@@ -149,7 +149,7 @@ async def test_a_worker_writes_a_result_whole_or_not_at_all(
     result = JobResult(id=job_id, state=JobState.SUCCEEDED)
     async with connect(shared_server.user("worker", *ALL)) as its:
         store = JobStore(its, "me")
-        await store.claim(10, 1)
+        await take(store, 1)
         before = await redis.hgetall(keys.job(job_id))
         shared_server.user("worker", *ALL, *rules)
         with pytest.raises(NoPermissionError):
@@ -168,7 +168,7 @@ async def test_a_worker_gives_a_job_back_whole_or_not_at_all(
     job_id = await client.submit("prompt")
     async with connect(shared_server.user("worker", *ALL)) as its:
         store = JobStore(its, "me")
-        await store.claim(10, 1)
+        await take(store, 1)
         before = await redis.hgetall(keys.job(job_id))
         shared_server.user("worker", *ALL, *rules)
         with pytest.raises(NoPermissionError):
@@ -184,7 +184,7 @@ async def test_a_claim_that_is_refused_holds_no_job(
     job_id = await client.submit("prompt")
     async with connect(shared_server.user("worker", *ALL, *rules)) as its:
         with pytest.raises(NoPermissionError):
-            await JobStore(its, "me").claim(10, 1)
+            await take(JobStore(its, "me"), 1)
     assert not await redis.exists(keys.arq_in_progress(job_id))
 
 

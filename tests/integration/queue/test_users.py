@@ -93,9 +93,10 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
         result = await reader.result(job_id)
         assert await reader.fetch(result.output.files[0]) == b"with a file"
 
-        long, waiting = await client.submit_many(["long", "long"]), await client.submit("never")
+        long = await client.submit_many(["long", "long"])
         await held.began.get()
         await held.began.get()
+        waiting = await client.submit("never")
         assert await client.cancel(waiting) is JobState.CANCELLED
         await client.cancel(long[0])
         assert (await client.result(long[0])).state is JobState.CANCELLED

@@ -15,6 +15,9 @@ from spacedock import keys
 from spacedock.result import JobResult, Output
 from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
+from spacedock_worker.queue.choose import InHand, Offer, choose
+from spacedock_worker.queue.claims import Claimed
+from spacedock_worker.queue.job_store import JobStore
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.rpc import ControlHandler
 from spacedock_worker.queue.runner import Handler, TakenJob
@@ -66,10 +69,14 @@ class Held:
 
 @asynccontextmanager
 async def working(
-    url: str, handler: Handler = echo, controls: ControlHandler = no_registry, max_jobs: int = 8
+    url: str,
+    handler: Handler = echo,
+    controls: ControlHandler = no_registry,
+    max_jobs: int = 8,
+    offer: Offer | None = None,
 ) -> AsyncIterator[QueueWorker]:
     """A worker that takes jobs until the block ends; a worker that fell over is the test's failure."""
-    worker = QueueWorker(url, handler, controls, max_jobs)
+    worker = QueueWorker(url, handler, controls, max_jobs, lambda: offer)
     main = asyncio.create_task(worker.main())
     try:
         yield worker
@@ -96,6 +103,12 @@ async def worker_process(url: str, log: Path, lives: int = 0) -> AsyncIterator[P
         await process.wait()
 
 
+async def take(store: JobStore, free: int = 1000, suspects: int = 0) -> list[Claimed]:
+    """What a worker that takes whatever comes claims of the waiting jobs."""
+    seen = await store.look()
+    return await store.claim(choose(seen.lanes, seen.virtual, free, None, InHand(), {}), suspects)
+
+
 async def until(true: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_SECONDS) -> None:
     """Ask again and again: for what Redis, or a worker, has no way of announcing."""
     async with asyncio.timeout(seconds):
@@ -108,4 +121,5 @@ async def until(true: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_S
 async def lapse(redis: Redis, job_id: str) -> None:
     """Let a job's lease run out now, instead of in some seconds."""
     await redis.delete(keys.arq_in_progress(job_id))
+    await redis.zadd(keys.HELD, {job_id: 0}, xx=True)
     await redis.publish(keys.WAKE, "1")

@@ -64,6 +64,7 @@ class JobHandler:
 
         async def take(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
             still(steps[steps.index(step) :])
+            job.serve(step.entry.id if isinstance(step, SpaceStep) else None)
             if isinstance(step, SpaceStep):
                 mine = repository if step.entry is planned.chosen else None
                 asking = partial(self._spaces.take, step.entry, request, load, mine, context)

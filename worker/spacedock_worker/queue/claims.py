@@ -1,33 +1,128 @@
-"""Claiming jobs: what a worker takes, and what becomes of those that another worker has lost."""
+"""Claiming jobs: what waits where, what a worker takes, and what becomes of those that another has lost."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
 from spacedock import keys, wire
+from spacedock.lanes import LANES_LUA, LANES_NEEDS
 from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import LOST_LUA, MAX_TRIES, SUSPECT_LUA, SUSPECT_NEEDS
+from spacedock_worker.queue.choose import Head, Lane, Pick
 
+LANES_SEEN, TARGETS_SEEN = 64, 32
+"""How many lanes are looked at, those that had least first; and how many targets of each."""
+
+_LAPSED_SEEN = 100
+_PASSED_OVER = 20
 _MOST_DEFINITION_BYTES = 4096
 """Of arq's definition of a job: ours has 60."""
 
-CLAIM = atomic(
-    SUSPECT_LUA
-    + LOST_LUA
-    + f"""
+_RECORD_LUA = f"""
 local now = redis.call('TIME')
 -- Jobs of one submission are a microsecond apart, so that the last may seem to come from the future.
 local due = now[1] * 1000 + now[2] / 1000 + 1
 local seconds = now[1] .. '.' .. string.format('%06d', now[2])
-local claimed, page, free, me, suspects = {{}}, 100, tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[5])
-local function waiting(id)
+-- The record of a job that has not ended; nil where there is none, or something else in its place.
+local function unfinished(id)
   local job = '{keys.JOB}' .. id
   if #id > 200 or not string.find(id, '^[%w_-]+$') or redis.call('TYPE', job).ok ~= 'hash' then return nil end
-  local row = redis.call(
-    'HMGET', job, 'state', 'submitted', 'cancel', 'state', 'waits', 'worker', 'deaths', 'losses')
+  local row = redis.call('HMGET', job,
+    'state', 'submitted', 'cancel', 'state', 'waits', 'worker', 'deaths', 'losses', 'lane', 'target')
   if row[4] == 'queued' or row[4] == 'running' then return row end
 end
+local function forget(id)
+  redis.call('ZREM', '{keys.QUEUE}', id)
+  redis.call('ZREM', sorted('{keys.HELD}'), id)
+  redis.call('DEL', '{keys.IN_PROGRESS}' .. id, '{keys.ARQ_JOB}' .. id, '{keys.arq_retry("")}' .. id)
+end
+"""
+
+_RECORD_NEEDS = (
+    f"'ZREM', '{keys.QUEUE}', '0'",
+    f"'ZREM', '{keys.HELD}', '0'",
+    f"'TYPE', '{keys.JOB}0'",
+    f"'HMGET', '{keys.JOB}0', 'state'",
+    f"'DEL', '{keys.IN_PROGRESS}0', '{keys.ARQ_JOB}0', '{keys.arq_retry('0')}'",
+    *LANES_NEEDS,
+)
+
+LOOK = atomic(
+    SUSPECT_LUA
+    + LANES_LUA
+    + _RECORD_LUA
+    + LOST_LUA
+    + f"""
+local me, lanes, held = ARGV[1], {{}}, sorted('{keys.HELD}')
+local function taken_back(id)
+  local row = unfinished(id)
+  if not row then return forget(id) end
+  if row[4] == 'queued' then return redis.call('ZREM', held, id) end
+  if row[6] == me then
+    -- Its lease ran out while Redis was away; nobody else has taken it, so that it is still ours.
+    redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'PX', ARGV[2])
+    return redis.call('ZADD', held, due + ARGV[2], id)
+  end
+  -- arq counts a job when it begins to run it: one that was only claimed did nothing.
+  local rest = lost(id, row[6] or '', said('{keys.arq_retry("")}' .. id), row)
+  local since = redis.call('ZSCORE', '{keys.QUEUE}', id) or due
+  if rest > 0 then
+    since = due + rest
+    redis.call('ZADD', '{keys.QUEUE}', since, id)
+  end
+  redis.call('DEL', '{keys.IN_PROGRESS}' .. id, '{keys.arq_retry("")}' .. id)
+  redis.call('ZREM', held, id)
+  local lane, target = lane_of(row[9], row[10])
+  enqueue(lane, target, id, since)
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', due, 'LIMIT', 0, {_LAPSED_SEEN})) do
+  local left = redis.call('PTTL', '{keys.IN_PROGRESS}' .. id)
+  if left > 0 then redis.call('ZADD', held, due + left, id) else taken_back(id) end
+end
+local all = true
+local seen = redis.call('ZCARD', held)
+local rows = redis.call('ZRANGE', sorted('{keys.LANES}'), 0, {LANES_SEEN - 1}, 'WITHSCORES')
+for n = 1, #rows, 2 do
+  local heads = redis.call('ZRANGE', sorted('{keys.LANE}' .. rows[n]), 0, {TARGETS_SEEN - 1}, 'WITHSCORES')
+  local found = {{}}
+  for k = 1, #heads, 2 do
+    local waiting = redis.call('ZCARD', sorted(waiting_of(rows[n], heads[k])))
+    seen = seen + waiting
+    if tonumber(heads[k + 1]) <= due then
+      found[#found + 1], found[#found + 2], found[#found + 3] = heads[k], heads[k + 1], waiting
+    end
+  end
+  if #heads == {2 * TARGETS_SEEN} then all = false end
+  lanes[#lanes + 1] = {{rows[n], rows[n + 1], found}}
+end
+if #rows == {2 * LANES_SEEN} then all = false end
+local lacking = all and redis.call('ZCARD', '{keys.QUEUE}') ~= seen
+return {{tostring(due), tostring(virtual_now()), lacking and 1 or 0, lanes}}
+""",
+    f"'ZADD', '{keys.QUEUE}', 0, '0'",
+    f"'ZADD', '{keys.HELD}', 0, '0'",
+    f"'ZRANGEBYSCORE', '{keys.HELD}', 0, 0",
+    f"'PTTL', '{keys.IN_PROGRESS}0'",
+    f"'SET', '{keys.IN_PROGRESS}0', ARGV[1], 'PX', ARGV[2]",
+    f"'HSET', '{keys.JOB}0', 'state', 'queued'",
+    f"'HDEL', '{keys.JOB}0', 'waits'",
+    f"'GET', '{keys.arq_retry('0')}'",
+    f"'ZSCORE', '{keys.QUEUE}', '0'",
+    f"'ZCARD', '{keys.QUEUE}'",
+    *_RECORD_NEEDS,
+    *SUSPECT_NEEDS,
+    when_full=False,
+)
+"""Lua: the heads of the lanes; jobs whose worker is lost wait again first. ARGV: the worker, LEASE_MS."""
+
+CLAIM = atomic(
+    SUSPECT_LUA
+    + LANES_LUA
+    + _RECORD_LUA
+    + f"""
+local me, suspects, claimed = ARGV[1], tonumber(ARGV[3]), {{}}
 -- 1 where it is larger than any that a client sends: nobody shall have to read it.
 local function request(id)
   local job = '{keys.JOB}' .. id
@@ -40,19 +135,6 @@ local function drop_rubbish(id)
     redis.call('DEL', '{keys.ARQ_JOB}' .. id)
   end
 end
-local function settle(id, row)
-  local tries = '{keys.arq_retry("")}' .. id
-  if row[4] == 'running' and row[6] and row[6] ~= me then
-    -- arq counts a job when it begins to run it: one that was only claimed did nothing.
-    local began = said(tries)
-    local rest = lost(id, row[6], began, row)
-    if rest > 0 then redis.call('ZADD', KEYS[1], 'XX', due + rest, id) end
-    row[7], row[8] = unpack(redis.call('HMGET', '{keys.JOB}' .. id, 'deaths', 'losses'))
-    redis.call('DEL', tries)
-    return rest == 0
-  end
-  return true
-end
 local function may_run(id, row)
   local deadly, unlucky = suspected(row[7], row[8])
   row.suspect = (deadly or unlucky) and count(row[7]) < {MAX_TRIES}
@@ -62,51 +144,92 @@ local function may_run(id, row)
   if unlucky then accuse(me, id) end
   return true
 end
-for offset = 0, ARGV[1] - 1, page do
-  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', due, 'LIMIT', offset, page)
-  for _, id in ipairs(ids) do
-    if redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'NX', 'PX', ARGV[4]) then
-      local row = waiting(id)
-      if not row then
-        redis.call('ZREM', KEYS[1], id)
-        redis.call('DEL', '{keys.IN_PROGRESS}' .. id, '{keys.ARQ_JOB}' .. id, '{keys.arq_retry("")}' .. id)
-      elseif row[6] == me or settle(id, row) and may_run(id, row) then
-        redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me)
-        drop_rubbish(id)
-        local submitted = string.sub(row[2] or '', 1, 40)
-        claimed[#claimed + 1] = {{
-          id, request(id), submitted, row[3] and 1 or false, count(row[7]), row.suspect or false}}
-        if #claimed == free then return {{seconds, claimed}} end
-      else
-        redis.call('DEL', '{keys.IN_PROGRESS}' .. id)
-      end
-    elseif redis.call('PTTL', '{keys.IN_PROGRESS}' .. id) == -1 then
-      -- No lease of ours: they all end.
-      redis.call('DEL', '{keys.IN_PROGRESS}' .. id)
+local function take(id, row, charge)
+  redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'PX', ARGV[2])
+  redis.call('ZADD', sorted('{keys.HELD}'), due + ARGV[2], id)
+  redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'charged', charge)
+  drop_rubbish(id)
+  local submitted = string.sub(row[2] or '', 1, 40)
+  claimed[#claimed + 1] = {{
+    id, request(id), submitted, row[3] and 1 or false, count(row[7]), row.suspect or false, row[9], row[10]}}
+end
+for n = 4, #ARGV, 5 do
+  local lane, target, left, charge, lag = unpack(ARGV, n, n + 4)
+  left = tonumber(left)
+  local waiting, total = sorted(waiting_of(lane, target)), 0
+  local most = left + {_PASSED_OVER}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', due, 'LIMIT', 0, most)) do
+    local row = unfinished(id)
+    if left == 0 then break
+    elseif not row then
+      redis.call('ZREM', waiting, id)
+      forget(id)
+    elseif row[4] == 'running' then
+      -- Somebody holds it: it waits nowhere.
+      redis.call('ZREM', waiting, id)
+      redis.call('ZADD', sorted('{keys.HELD}'), 'NX', due, id)
+    elseif may_run(id, row) then
+      redis.call('ZREM', waiting, id)
+      take(id, row, charge)
+      left, total = left - 1, total + charge
     end
   end
-  if #ids < page then break end
+  local stood = tonumber(redis.call('ZSCORE', sorted('{keys.LANES}'), lane) or 0) + lag
+  if total > 0 and stood > virtual_now() then redis.call('SET', '{keys.VIRTUAL}', tostring(stood)) end
+  if total > 0 then redis.call('ZADD', '{keys.LANES}', stood + total, lane) end
+  refresh(lane, target)
 end
 return {{seconds, claimed}}
 """,
-    "'ZRANGEBYSCORE', KEYS[1], '-inf', 0, 'LIMIT', 0, 1",
-    "'ZREM', KEYS[1], '0'",
-    "'ZADD', KEYS[1], 'XX', 0, '0'",
-    f"'SET', '{keys.IN_PROGRESS}0', ARGV[3], 'NX', 'PX', ARGV[4]",
-    f"'TYPE', '{keys.JOB}0'",
-    f"'PTTL', '{keys.IN_PROGRESS}0'",
+    f"'ZADD', '{keys.HELD}', 0, '0'",
+    f"'ZRANGEBYSCORE', '{keys.WAITING}0', '-inf', 0",
+    f"'SET', '{keys.IN_PROGRESS}0', ARGV[1], 'PX', ARGV[2]",
+    f"'SET', '{keys.VIRTUAL}', '0'",
     f"'STRLEN', '{keys.ARQ_JOB}0'",
-    f"'HMGET', '{keys.JOB}0', 'state'",
     f"'HSTRLEN', '{keys.JOB}0', 'request'",
     f"'HGET', '{keys.JOB}0', 'request'",
     f"'HSET', '{keys.JOB}0', 'state', 'running'",
-    f"'HDEL', '{keys.JOB}0', 'waits'",
-    f"'GET', '{keys.arq_retry('0')}'",
-    f"'DEL', '{keys.IN_PROGRESS}0', '{keys.ARQ_JOB}0', '{keys.arq_retry('0')}'",
+    *_RECORD_NEEDS,
     *SUSPECT_NEEDS,
     when_full=False,
 )
-"""Lua: up to ARGV[2] of the ARGV[1] oldest jobs that nobody holds, for the worker ARGV[3]."""
+"""Lua: take waiting jobs. ARGV: the worker, LEASE_MS, suspects in hand; then for each pick its lane, target,
+count, charge, and what the lane is behind those that are served."""
+
+REPAIR = atomic(
+    LANES_LUA
+    + _RECORD_LUA
+    + f"""
+local ids = redis.call('ZRANGE', '{keys.QUEUE}', ARGV[1], ARGV[1] + ARGV[2] - 1)
+local dropped, mended = 0, 0
+for _, id in ipairs(ids) do
+  local row = unfinished(id)
+  if not row then
+    forget(id)
+    dropped = dropped + 1
+  elseif row[4] == 'running' then
+    mended = mended + redis.call('ZADD', sorted('{keys.HELD}'), 'NX', due, id)
+  else
+    local lane, target = lane_of(row[9], row[10])
+    if not redis.call('ZSCORE', sorted(waiting_of(lane, target)), id) then
+      enqueue(lane, target, id, redis.call('ZSCORE', '{keys.QUEUE}', id))
+      mended = mended + 1
+    end
+  end
+end
+return {{#ids, dropped, mended}}
+""",
+    f"'ZRANGE', '{keys.QUEUE}', 0, 0",
+    f"'ZADD', '{keys.HELD}', 'NX', 0, '0'",
+    f"'ZSCORE', '{keys.QUEUE}', '0'",
+    f"'ZSCORE', '{keys.WAITING}0', '0'",
+    *_RECORD_NEEDS,
+    when_full=False,
+)
+"""Lua: see that ARGV[2] jobs of arq's queue, from ARGV[1] on, wait in a lane or are held; drop what is none.
+
+Jobs of an earlier release, and what somebody else wrote into the queue, are in no lane.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +246,41 @@ class Claimed:
     cancel_asked: bool
     deaths: int = 0
     suspect: bool = False
+    lane: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What waits: `virtual` is where the lane that was served last stood. Where something is `lacking`, jobs
+    of arq's queue are in no lane."""
+
+    lanes: tuple[Lane, ...]
+    virtual: float
+    lacking: bool
+
+
+def view(due: bytes, virtual: bytes, lacking: int, lanes: Iterable[tuple[bytes, bytes, list[bytes]]]) -> View:
+    """What the answer of LOOK says."""
+    now = float(due)
+    return View(tuple(_lane(now, *row) for row in lanes), float(virtual), bool(lacking))
+
+
+def _lane(now: float, name: bytes, virtual: bytes, heads: list[bytes]) -> Lane:
+    found = [
+        Head(_text(target), max(0.0, now - float(due)) / 1000, int(count))
+        for target, due, count in zip(heads[::3], heads[1::3], heads[2::3], strict=True)
+    ]
+    return Lane(_text(name), float(virtual), tuple(found))
+
+
+def picked(picks: Iterable[Pick]) -> list[bytes | float | int]:
+    """The picks as arguments of CLAIM."""
+    return [
+        item
+        for pick in picks
+        for item in (_bytes(pick.lane), _bytes(pick.target), pick.count, pick.charge, pick.lag)
+    ]
 
 
 def claimed(
@@ -133,11 +291,23 @@ def claimed(
     cancel: int | None,
     deaths: int,
     suspect: int | None,
+    lane: bytes | None,
+    target: bytes | None,
 ) -> Claimed:
-    """What a row of the script's answer says."""
+    """What a row of CLAIM's answer says."""
     waited = _waited(submitted, now)
     readable = None if isinstance(request, int) else request or b""
-    return Claimed(job_id.decode(), readable, waited, cancel is not None, deaths, bool(suspect))
+    places = _text(lane or b""), _text(target or b"")
+    return Claimed(job_id.decode(), readable, waited, cancel is not None, deaths, bool(suspect), *places)
+
+
+def _text(raw: bytes) -> str:
+    """Bytes that may be anybody's as text, from which `_bytes` makes the same bytes."""
+    return raw.decode(errors="surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
 
 
 def _waited(submitted: bytes, now: bytes) -> float:

@@ -20,16 +20,20 @@ from spacedock.jobs import (
     KEEP_RESULT_S,
     RELEASE_FILES_LUA,
 )
+from spacedock.lanes import LANES_LUA, LANES_NEEDS
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
-from spacedock_worker.queue.claims import CLAIM, Claimed, claimed
+from spacedock_worker.queue.choose import Pick
+from spacedock_worker.queue.claims import CLAIM, LOOK, REPAIR, Claimed, View, claimed, picked, view
 
 LEASE_MS = 9_000
 """How long a claim lasts without a sign of life from its worker."""
 
 RENEW_SECONDS = 3.0
+
+_REPAIR_PAGE = 500
 
 _OURS = """
 local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files', 'deaths', 'losses')
@@ -54,26 +58,50 @@ return row[3] and 2 or 1
 
 _LIVE = atomic("return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])")
 
+_SETTLE_LUA = f"""
+-- The lane pays for what the job took (weighted seconds) in place of what it was charged.
+local function settle(id, spent)
+  local lane, charged = unpack(redis.call('HMGET', KEYS[1], 'lane', 'charged'))
+  lane = string.sub(lane or '', 1, 400)
+  local owed = spent - (tonumber(charged or 0) or 0)
+  local stood = redis.call('ZSCORE', sorted('{keys.LANES}'), lane)
+  if stood and owed == owed then redis.call('ZADD', '{keys.LANES}', stood + owed, lane) end
+  redis.call('HDEL', KEYS[1], 'charged')
+  redis.call('ZREM', sorted('{keys.HELD}'), id)
+end
+"""
+
+_SETTLE_NEEDS = ("'HMGET', KEYS[1], 'lane'", f"'ZREM', '{keys.HELD}', '0'", *LANES_NEEDS)
+
 _RELEASE = atomic(
     SUSPECT_LUA
+    + LANES_LUA
+    + _SETTLE_LUA
     + _OURS
     + f"""
 redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('HDEL', KEYS[1], 'worker', 'waits')
 redis.call('DEL', KEYS[2], KEYS[3])
 acquit(ARGV[1], ARGV[2])
-if tonumber(ARGV[3]) == 0 then redis.call('PUBLISH', '{keys.WAKE}', '1')
-else
+settle(ARGV[2], 0)
+local due = redis.call('ZSCORE', '{keys.QUEUE}', ARGV[2])
+if not due or tonumber(ARGV[3]) > 0 then
   local now = redis.call('TIME')
-  redis.call('ZADD', '{keys.QUEUE}', 'XX', now[1] * 1000 + now[2] / 1000 + ARGV[3] * 1000, ARGV[2])
+  due = now[1] * 1000 + now[2] / 1000 + ARGV[3] * 1000
+  redis.call('ZADD', '{keys.QUEUE}', due, ARGV[2])
 end
+local lane, target = lane_of(unpack(redis.call('HMGET', KEYS[1], 'lane', 'target')))
+enqueue(lane, target, ARGV[2], due)
+redis.call('PUBLISH', '{keys.WAKE}', '1')
 return 1
 """,
     "'HSET', KEYS[1], 'state', 'queued'",
     "'HDEL', KEYS[1], 'worker'",
     "'DEL', KEYS[2], KEYS[3]",
     f"'PUBLISH', '{keys.WAKE}', '1'",
-    f"'ZADD', '{keys.QUEUE}', 'XX', 0, ARGV[2]",
+    f"'ZADD', '{keys.QUEUE}', 0, ARGV[2]",
+    f"'ZSCORE', '{keys.QUEUE}', ARGV[2]",
+    *_SETTLE_NEEDS,
     *SUSPECT_NEEDS,
 )
 
@@ -111,12 +139,15 @@ _FINISH = atomic(
     RELEASE_FILES_LUA
     + END_LUA
     + SUSPECT_LUA
+    + LANES_LUA
+    + _SETTLE_LUA
     + _OURS
     + f"""
 local id = ARGV[2]
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[7])
 redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits', 'deaths', 'losses')
 acquit(ARGV[1], id)
+settle(id, tonumber(ARGV[8]))
 local keep = ended(KEYS[1], ARGV[5], ARGV[6])
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', '{keys.QUEUE}', id)
@@ -131,6 +162,7 @@ return 1
     *END_NEEDS,
     *FILES_NEEDS,
     *SUSPECT_NEEDS,
+    *_SETTLE_NEEDS,
 )
 
 
@@ -147,7 +179,9 @@ class JobStore:
 
     def __init__(self, redis: Redis, worker_id: str) -> None:
         self._redis, self.worker_id = redis, worker_id
+        self._look = redis.register_script(LOOK)
         self._claim = redis.register_script(CLAIM)
+        self._repair = redis.register_script(REPAIR)
         self._live = redis.register_script(_LIVE)
         self._renew = redis.register_script(_RENEW)
         self._at_work = redis.register_script(_AT_WORK)
@@ -155,16 +189,29 @@ class JobStore:
         self._tell = redis.register_script(_TELL)
         self._finish = redis.register_script(_FINISH)
 
-    async def claim(self, read: int, free: int, suspects: int = 0) -> list[Claimed]:
-        """Take up to `free` of the `read` oldest jobs that nobody holds; each is ours for LEASE_MS.
+    async def look(self) -> View:
+        """What waits in which lane. Jobs whose worker is lost wait again from now on."""
+        return view(*await self._look(args=[self.worker_id, LEASE_MS]))
 
-        What stands in the queue and is no unfinished job is removed from it. `suspects` are those of
-        `Claimed.suspect` in hand: while there is one, no other is taken.
+    async def claim(self, picks: list[Pick], suspects: int = 0) -> list[Claimed]:
+        """Take those jobs, as far as they wait still; each is ours for LEASE_MS.
+
+        What waits and is no unfinished job is removed. `suspects` are those of `Claimed.suspect` in hand:
+        while there is one, no other is taken.
         """
-        now, rows = await self._claim(
-            keys=[keys.QUEUE], args=[read, free, self.worker_id, LEASE_MS, suspects]
-        )
+        now, rows = await self._claim(args=[self.worker_id, LEASE_MS, suspects, *picked(picks)])
         return [claimed(now, *row) for row in rows]
+
+    async def repair(self) -> int:
+        """Put the jobs of arq's queue that are in no lane into theirs; returns how many were mended.
+
+        What stands in the queue and is no unfinished job is removed from it.
+        """
+        start, changed, found = 0, 0, _REPAIR_PAGE
+        while found == _REPAIR_PAGE:
+            found, dropped, mended = await self._repair(args=[start, _REPAIR_PAGE])
+            start, changed = start + found - dropped, changed + dropped + mended
+        return changed
 
     async def renew(self, job_ids: list[str]) -> dict[str, LeaseState]:
         """Keep our claims, and say this worker lives, in one round trip.
@@ -205,10 +252,11 @@ class JobStore:
             )
         return False
 
-    async def finish(self, result: JobResult, raw: bytes) -> bool:
+    async def finish(self, result: JobResult, raw: bytes, spent: float = 0.0) -> bool:
         """Write a job's result (`raw` on the wire), announce it, and take the job off arq's books.
 
-        False, and nothing written, where the job is not ours any more.
+        Its lane pays `spent` weighted seconds for it. False, and nothing written, where the job is not ours
+        any more.
         """
         job_id = result.id
         places = [ref.place for ref in result.output.files]
@@ -218,7 +266,7 @@ class JobStore:
             return bool(
                 await self._finish(
                     keys=[keys.job(job_id), *books, *map(keys.payload, places)],
-                    args=[*args, " ".join(places)],
+                    args=[*args, " ".join(places), spent],
                 )
             )
         return False

@@ -40,7 +40,9 @@ async def check_rights(redis: Redis) -> None:
     """
     await redis.register_script(_REST)()
     store = JobStore(redis, _NOBODY)
-    await store.claim(0, 1)
+    await store.look()
+    await store.claim([])
+    await store.repair()
     await store.at_work(_NOBODY, False)
     await store.release(_NOBODY)
     await store.tell(Event(job_id=_NOBODY, stage=Stage.PLAN, name="", message=""))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,11 +14,13 @@ import structlog
 
 from spacedock import wire
 from spacedock.errors import WireError
+from spacedock.lanes import weight
 from spacedock.request import JobRequest, Tier, own_id
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
 from spacedock_worker.errors import GiveBackError, contained, kind_of
 from spacedock_worker.queue.blame import MAX_TRIES
+from spacedock_worker.queue.choose import InHand
 from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import JobStore, readable_request
 from spacedock_worker.queue.patience import OUTAGE_SECONDS, PAUSE_SECONDS, TROUBLE, through_outages
@@ -26,9 +29,13 @@ from spacedock_worker.queue.progress import Emit, ProgressPublisher
 log = structlog.get_logger()
 
 _LIGHT_BYTES = 2**15
+_REMEMBERED, _NEWEST = 1000, 0.3
 _NO_JSON = (ValueError, TypeError, RecursionError)
 
 Handler = Callable[["TakenJob", Emit], Awaitable[JobResult]]
+Serve = Callable[[str | None], None]
+"""Notes whose container the job uses from now on, or waits for: a Space's name, None for no container."""
+
 AtWork = Callable[[bool], Awaitable[None]]
 """Notes that the job is executed from now on (True) or only waits; a worker's death is charged by it."""
 
@@ -44,23 +51,26 @@ class TakenJob:
     request: JobRequest
     queued: float
     at_work: AtWork
+    serve: Serve = lambda _: None
 
 
 @dataclass(slots=True)
 class _Hold:
     """A job that this worker has claimed; `work` is there while its handler runs.
 
-    `space` is the one that it names (None in privacy mode). `began` says that its run was entered, `result`
-    is what is to be written, `settled` that Redis has answered to that; `give_up` is when the writing
-    is given up.
+    `named` is the Space that it names (None in privacy mode), `space` whose container it uses. `began` says
+    that its run was entered, `executed` that its call is under way; `result` is what is to be written,
+    `settled` that Redis has answered to that; `give_up` is when the writing is given up.
     """
 
     claimed: Claimed
     since: float
     cancelled: bool
+    space: str | None = None
+    executed: bool = True
     work: asyncio.Task[JobResult] | None = None
     labels: dict[str, str] = field(default_factory=dict)
-    space: str | None = None
+    named: str | None = None
     began: bool = False
     result: JobResult | None = None
     settled: bool = False
@@ -70,9 +80,12 @@ class _Hold:
 class JobRunner:
     """Runs claimed jobs with a handler and writes what comes of them."""
 
-    def __init__(self, store: JobStore, handler: Handler) -> None:
-        self._store, self._handler = store, handler
+    def __init__(
+        self, store: JobStore, handler: Handler, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store, self._handler, self._on_change = store, handler, on_change
         self._holds: dict[str, _Hold] = {}
+        self._seconds: OrderedDict[str, float] = OrderedDict()
         self._closed = False
         self._reading = asyncio.Lock()
 
@@ -84,15 +97,35 @@ class JobRunner:
     @property
     def spaces(self) -> list[str]:
         """The Spaces that the jobs in hand name, for the log."""
-        return sorted({hold.space for hold in self._holds.values() if hold.space is not None})
+        return sorted({hold.named for hold in self._holds.values() if hold.named is not None})
+
+    @property
+    def in_hand(self) -> InHand:
+        """The jobs that are held, by their targets and by the Spaces whose containers they use."""
+        holds = self._holds.values()
+        spaces = Counter(hold.space for hold in holds if hold.space is not None)
+        return InHand(Counter(hold.claimed.target for hold in holds), spaces)
+
+    def waits(self, job_id: str) -> bool:
+        """Whether nothing of a job that is held is executed: it can be given back at no loss."""
+        hold = self._holds[job_id]
+        return hold.result is None and (hold.work is None or not hold.executed)
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """What a job took, start and call, by target: the mean of the last ones."""
+        return self._seconds
 
     def close(self) -> None:
         """Write no more: what a stopped job still brings may come of the stop itself."""
         self._closed = True
 
-    def hold(self, claimed: Claimed) -> None:
-        """Take a claimed job in hand; `run` or `fail` comes next, and `drop` when all is over."""
-        self._holds[claimed.id] = _Hold(claimed, monotonic(), claimed.cancel_asked)
+    def hold(self, claimed: Claimed, space: str | None = None) -> None:
+        """Take a claimed job in hand; `run` or `fail` comes next, and `drop` when all is over.
+
+        `space` is whose container it will use, as far as that is known.
+        """
+        self._holds[claimed.id] = _Hold(claimed, monotonic(), claimed.cancel_asked, space)
 
     def drop(self, job_id: str) -> None:
         """Forget a job."""
@@ -124,7 +157,7 @@ class JobRunner:
         except WireError as error:
             result = ended(job_id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error))
         else:
-            hold.labels, hold.space = request.labels, _space_of(request)
+            hold.labels, hold.named = request.labels, _space_of(request)
             result = await self._answered(hold, request)
         await self._write(hold, result)
 
@@ -173,13 +206,22 @@ class JobRunner:
         if deaths >= MAX_TRIES:
             why = f"the worker died {deaths} times while it ran this job; see its log, then submit it again"
             return ended(job_id, JobState.DEAD, ErrorKind.WORKER_LOST, why, request.labels)
-        at_work = partial(self._at_work, job_id)
+        at_work = partial(self._at_work, hold)
         if hold.claimed.suspect:
             await at_work(True)
-        return await self._handle(hold, TakenJob(job_id, request, hold.claimed.queued, at_work))
+        serve = partial(self._serve, hold)
+        return await self._handle(hold, TakenJob(job_id, request, hold.claimed.queued, at_work, serve))
 
-    async def _at_work(self, job_id: str, executed: bool) -> None:
-        await through_outages(lambda: self._store.at_work(job_id, executed))
+    async def _at_work(self, hold: _Hold, executed: bool) -> None:
+        hold.executed = executed
+        await through_outages(lambda: self._store.at_work(hold.claimed.id, executed))
+        # A call that begins shows what its container takes.
+        self._on_change()
+
+    def _serve(self, hold: _Hold, space: str | None) -> None:
+        if hold.space != space:
+            hold.space = space
+            self._on_change()
 
     async def _handle(self, hold: _Hold, job: TakenJob) -> JobResult:
         publisher = ProgressPublisher(self._store, job.id)
@@ -198,13 +240,14 @@ class JobRunner:
         """Write the result, however long Redis is away; a job that nobody could record is run again."""
         hold.result = result
         result, raw = on_the_wire(stamped(result, hold))
+        spent = self._spent(hold, result) / weight(hold.claimed.lane)
         if hold.give_up is None:
             hold.give_up = monotonic() + OUTAGE_SECONDS
         while True:
             if self._closed:
                 raise GiveBackError("the worker stopped before the result was written")
             try:
-                written = await self._store.finish(result, raw)
+                written = await self._store.finish(result, raw, spent)
                 break
             except TROUBLE:
                 if monotonic() > hold.give_up:
@@ -212,6 +255,16 @@ class JobRunner:
                 await asyncio.sleep(PAUSE_SECONDS)
         hold.settled = True
         log.info("job.ended", job_id=result.id, state=result.state.value, written=written, **told(result))
+
+    def _spent(self, hold: _Hold, result: JobResult) -> float:
+        """Seconds that the job took of the host; jobs of the same target are expected to take as long."""
+        spent = result.timings.start + result.timings.call or monotonic() - hold.since
+        target = hold.claimed.target
+        before = self._seconds.pop(target, spent)
+        self._seconds[target] = before + _NEWEST * (spent - before)
+        if len(self._seconds) > _REMEMBERED:
+            self._seconds.popitem(last=False)
+        return spent
 
 
 def _space_of(request: JobRequest) -> str | None:

@@ -21,6 +21,7 @@ from spacedock import keys
 from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
 from spacedock_worker.errors import GiveBackError
+from spacedock_worker.queue.choose import Offer, choose
 from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import RENEW_SECONDS, JobStore, LeaseState, job_serializer
 from spacedock_worker.queue.patience import TROUBLE, passes
@@ -32,7 +33,11 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.5
 """How often the queue is looked at without being woken: for leases that ran out, and lost notifications."""
 
-READ_LIMIT = 1000
+_ROUNDS = 3
+"""How often one turn chooses again: what it has claimed may leave more to do."""
+
+_REPAIR_SECONDS = 5.0
+_LONGEST_REPAIR_SECONDS = 300.0
 _PAUSE_SECONDS = 0.5
 _DAY_SECONDS = 24 * 3600
 _BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
@@ -44,12 +49,21 @@ _REST_SECONDS = 2.0
 class QueueWorker(Worker):
     """Takes jobs from Redis and runs each with `handler`, at most `max_jobs` at a time.
 
-    What differs from arq's own worker: it claims many jobs in one script and never leaks a slot when Redis
-    goes away meanwhile; it is woken by a notification and by each job that ends; its locks last 9 s and are
-    renewed every 3 s; our ledger writes results and keeps arq's books; nothing is pickled.
+    `offer` tells what the host has free, so that it takes what it can start; without, whatever comes. What
+    differs from arq's own worker: it serves lanes in turn (`choose`), claims many jobs in one script, and
+    never leaks a slot when Redis goes away meanwhile; it is woken by a notification and by each job that
+    ends; its locks last 9 s and are renewed every 3 s; our ledger writes results and keeps arq's books;
+    nothing is pickled.
     """
 
-    def __init__(self, url: str, handler: Handler, controls: ControlHandler, max_jobs: int = 32) -> None:
+    def __init__(
+        self,
+        url: str,
+        handler: Handler,
+        controls: ControlHandler,
+        max_jobs: int = 32,
+        offer: Callable[[], Offer | None] = lambda: None,
+    ) -> None:
         # arq logs the arguments and results of jobs at INFO: they are not for any log.
         logging.getLogger("arq").setLevel(logging.ERROR)
         redis = ArqRedis(pool_of(url), job_serializer=job_serializer, job_deserializer=json.loads)
@@ -62,17 +76,17 @@ class QueueWorker(Worker):
             job_timeout=_DAY_SECONDS,
             keep_result=0,
             poll_delay=POLL_SECONDS,
-            queue_read_limit=READ_LIMIT,
             job_serializer=job_serializer,
             job_deserializer=json.loads,
             log_results=False,
         )
         self.worker_id = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._store = JobStore(redis, self.worker_id)
-        self._runner = JobRunner(self._store, handler)
-        self._controls = controls
-        self._rests: dict[str, float] = {}
         self._wake = asyncio.Event()
+        self._runner = JobRunner(self._store, handler, self._wake.set)
+        self._controls, self._offer = controls, offer
+        self._repair_at, self._repair_pause = 0.0, _REPAIR_SECONDS
+        self._rests: dict[str, float] = {}
         self._claiming = asyncio.Lock()
 
     async def main(self) -> None:
@@ -85,7 +99,7 @@ class QueueWorker(Worker):
             tasks.create_task(self._forever("control", controls.take))
 
     async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
-        """Take no more jobs, let those that run end within `seconds`, and give the rest back to the queue.
+        """Take no more jobs, let calls that run end within `seconds`, and give all others back to the queue.
 
         They are given back at once when `hurry` is set. Nothing is written after it: what the jobs need may
         be closed now.
@@ -94,6 +108,9 @@ class QueueWorker(Worker):
             # Not in the middle of a claim: what it brings must be among those that we wait for.
             self.allow_pick_jobs = False
         running = list(self.tasks.values())
+        for job_id in filter(self._runner.waits, list(self.tasks)):
+            # Another host can start it now.
+            self.tasks[job_id].cancel()
         log.info("worker.draining", jobs=len(running), spaces=self._runner.spaces, at_most_seconds=seconds)
         if late := await _left(running, seconds, hurry or asyncio.Event()):
             log.info("worker.gives_back", jobs=len(late))
@@ -136,22 +153,45 @@ class QueueWorker(Worker):
     async def _take(self) -> None:
         self._wake.clear()
         async with self._claiming:
-            free = self.max_jobs - self.job_counter
-            if self.allow_pick_jobs and free > 0:
-                async with asyncio.timeout(RENEW_SECONDS):
-                    claims = await self._store.claim(self.queue_read_limit, free, self._runner.suspects)
-                self._start(claims)
+            for _ in range(_ROUNDS):
+                if not await self._claimed_some():
+                    break
         with suppress(TimeoutError):
             async with asyncio.timeout(self.poll_delay_s):
                 await self._wake.wait()
 
-    def _start(self, claims: list[Claimed]) -> None:
+    async def _claimed_some(self) -> bool:
+        """Take what can be started now; False where that is nothing."""
+        free = self.max_jobs - self.job_counter
+        if not self.allow_pick_jobs or free <= 0:
+            return False
+        offer = self._offer()
+        async with asyncio.timeout(RENEW_SECONDS):
+            seen = await self._store.look()
+            picks = choose(seen.lanes, seen.virtual, free, offer, self._runner.in_hand, self._runner.seconds)
+            claims = await self._store.claim(picks, self._runner.suspects) if picks else []
+        self._start(claims, offer)
+        if seen.lacking:
+            await self._repair()
+        return bool(claims)
+
+    async def _repair(self) -> None:
+        """Put stray jobs of the queue into lanes; less and less often where that mends nothing."""
+        now = self.loop.time()
+        if now >= self._repair_at:
+            mended = await self._store.repair()
+            pause = _REPAIR_SECONDS if mended else min(2 * self._repair_pause, _LONGEST_REPAIR_SECONDS)
+            self._repair_at, self._repair_pause = now + pause, pause
+            if mended:
+                self._wake.set()
+
+    def _start(self, claims: list[Claimed], offer: Offer | None) -> None:
         for claimed in claims:
             if claimed.id in self.tasks:
                 # Our lease on it ran out while Redis was away; this claim has only renewed it.
                 continue
             self.job_counter += 1
-            self._runner.hold(claimed)
+            self._runner.hold(claimed, offer.space_of(claimed.target) if offer else None)
             score = int(time() * 1000)
             task = self.loop.create_task(self.run_job(claimed.id, score), name=f"job {claimed.id}")
             self.tasks[claimed.id] = task

@@ -123,7 +123,8 @@ async def _submit(
     for chunk in _chunks(left):
         keys = [book.key(made.names[n].identity, rows[n].job_id if n in rows else "") for n in chunk]
         requests = [
-            left[n].model_copy(update={"idempotency_key": key}) for n, key in zip(chunk, keys, strict=True)
+            left[n].model_copy(update={"idempotency_key": key, "batch_id": left[n].batch_id or book.id})
+            for n, key in zip(chunk, keys, strict=True)
         ]
         try:
             if made.repository is not None:

@@ -24,7 +24,7 @@ class Checkpoint:
         self._path = state_dir / f"{digest_of(identity, digits=32)}.json"
         try:
             known = _id_in(self._path)
-            self._id = known or _remember(self._path)
+            self.id = known or _remember(self._path)
         except OSError as error:
             why = f"{state_dir} cannot keep what is unfinished ({error.strerror})"
             raise BadRequestError(f"{why}: name another place with XDG_STATE_HOME") from error
@@ -32,7 +32,7 @@ class Checkpoint:
 
     def key(self, identity: str, failed: str = "") -> str:
         """The idempotency key of a line's job; `failed` is the id of its job that failed before."""
-        return f"{self._id}:{identity}:{failed}"
+        return f"{self.id}:{identity}:{failed}"
 
     def finish(self) -> None:
         """Forget the batch: every line of it is answered and written."""

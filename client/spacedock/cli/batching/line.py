@@ -9,7 +9,14 @@ from typing import Any
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
 
-FIELDS = frozenset(JobRequest.model_fields) - {"files", "repository", "idempotency_key", "batch", "explain"}
+FIELDS = frozenset(JobRequest.model_fields) - {
+    "files",
+    "repository",
+    "idempotency_key",
+    "batch",
+    "batch_id",
+    "explain",
+}
 """The fields of a request that a line may give by their names."""
 
 ROW_ID = "id"

@@ -22,6 +22,7 @@ from spacedock.cli.output.text import say_degraded
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
+from spacedock.lanes import Priority
 from spacedock.request import JobRequest, Tier
 
 _ASKED = ("space", "category", "endpoint")
@@ -54,6 +55,7 @@ def batch(
     tier: options.TierOption = Tier.AUTO,
     privacy: options.Privacy = False,
     performance_first: options.PerformanceFirst = False,
+    priority: options.PriorityOption = Priority.NORMAL,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
     dry_run: options.DryRun = False,
@@ -71,6 +73,7 @@ def batch(
         tier=tier,
         privacy=privacy,
         performance_first=performance_first,
+        priority=priority,
     )
     lines = read_lines(source, sys.stdin.buffer.read, label or ())
     made = make(source, lines, defaults)

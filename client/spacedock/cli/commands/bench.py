@@ -21,6 +21,7 @@ from spacedock.cli.output.text import printable, say, write
 from spacedock.client import Client, prepare
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
+from spacedock.lanes import Priority
 from spacedock.request import JobRequest, Tier
 from spacedock.result import JobResult
 
@@ -68,6 +69,7 @@ def bench(
         no_fallback=True,
         tier=Tier.HEAVY,
         privacy=privacy,
+        priority=Priority.NORMAL,
         performance_first=False,
     )
     order = BenchRequest(prompt, tuple(file or ()), fields, count)

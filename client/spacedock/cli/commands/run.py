@@ -18,6 +18,7 @@ from spacedock.cli.output.text import say, say_degraded, write
 from spacedock.cli.output.verbose import submit_told, tell_end
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
+from spacedock.lanes import Priority
 from spacedock.request import JobRequest, Tier
 from spacedock.result import ErrorKind, JobResult
 
@@ -42,6 +43,7 @@ def run(
         ),
     ] = False,
     performance_first: options.PerformanceFirst = False,
+    priority: options.PriorityOption = Priority.NORMAL,
     allow_degraded: options.AllowDegraded = False,
     json: options.Json = False,
     output_dir: options.OutputDir = None,
@@ -61,6 +63,7 @@ def run(
         tier=tier,
         privacy=privacy,
         performance_first=performance_first,
+        priority=priority,
     )
     fields["batch"] = batch_mode
     way = Way(Delivery(json, output_dir, keep), detach=detach, dry_run=dry_run, verbose=verbose)

@@ -198,6 +198,11 @@ class TimingStore:
         """What a start takes; None where none was measured."""
         return self._get(key).start
 
+    def measured(self, key: str) -> tuple[float | None, float | None]:
+        """What a call and a start take; None where none was measured, or no second one is to be started."""
+        timings = self._get(key)
+        return timings.call, None if timings.alone else timings.start
+
     def pace(self, key: str, under_way: float) -> Pace | None:
         """Start and call time, where a call has been under way for so long; None where it stays alone."""
         known = self._get(key)

@@ -55,7 +55,7 @@ class Pool(Generic[App]):
         self._lifecycle = Lifecycle(settings, self._starter, self._history, hooks)
         self._slots: Slots[App] = Slots()
         self._wait_queue: WaitQueue[App] = WaitQueue()
-        self.view = LivePoolView(self._slots, self._lifecycle, self._history.quarantine, self._starter)
+        self.view = LivePoolView(self._slots, self._lifecycle, self._history, self._starter, self._wait_queue)
         self._numbers = itertools.count(1)
         self._monitor = Monitor(engine, settings, self._slots, self._lifecycle, self._history)
         self._closed = False

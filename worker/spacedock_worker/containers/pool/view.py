@@ -11,10 +11,10 @@ from time import monotonic
 from typing import Generic, Protocol
 
 from spacedock_worker.containers.machine.room import Room
-from spacedock_worker.containers.pool.history import Quarantine
+from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.lifecycle import Lifecycle
 from spacedock_worker.containers.pool.readiness import App
-from spacedock_worker.containers.pool.slots import Slots, SlotState
+from spacedock_worker.containers.pool.slots import Slots, SlotState, WaitQueue
 from spacedock_worker.containers.pool.starter import Starter
 
 
@@ -29,6 +29,17 @@ class SpaceStatus:
     containers: Mapping[str, int] = field(default_factory=dict)
     quarantined_for: float | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceUp:
+    """One Space's containers that are up or coming up, the calls that each takes at once, and what a call
+    and a start take (seconds; None: not measured)."""
+
+    containers: int
+    calls: int
+    call_seconds: float | None
+    start_seconds: float | None
 
 
 class PoolView(Protocol):
@@ -48,6 +59,7 @@ class PoolView(Protocol):
 
 
 _FORGET_SECONDS = 30.0
+_UP = (SlotState.STARTING, SlotState.RUNNING, SlotState.ASLEEP)
 _WORDS = {
     SlotState.STARTING: "starting",
     SlotState.RUNNING: "running",
@@ -63,11 +75,12 @@ class LivePoolView(Generic[App]):
         self,
         slots: Slots[App],
         lifecycle: Lifecycle[App],
-        quarantine: Quarantine,
+        history: History,
         starter: Starter,
+        wait_queue: WaitQueue[App],
     ) -> None:
-        self._slots, self._lifecycle = slots, lifecycle
-        self._quarantine, self._starter = quarantine, starter
+        self._slots, self._lifecycle, self._wait_queue = slots, lifecycle, wait_queue
+        self._history, self._starter = history, starter
 
     def status(self) -> Mapping[str, SpaceStatus]:
         """Each Space that has a container, or is in quarantine, by its name; any thread may ask."""
@@ -76,7 +89,7 @@ class LivePoolView(Generic[App]):
             if slot.state in _WORDS:
                 counts.setdefault(slot.space, Counter())[_WORDS[slot.state]] += 1
         found = {space: SpaceStatus(space, dict(count)) for space, count in counts.items()}
-        resting = self._quarantine.resting(monotonic())
+        resting = self._history.quarantine.resting(monotonic())
         for space, (seconds, reason) in resting.items():
             found[space] = SpaceStatus(space, dict(counts.get(space, {})), seconds, reason)
         return found
@@ -85,6 +98,28 @@ class LivePoolView(Generic[App]):
         """What the containers take that are not stopped."""
         rooms = (slot.room for slot in self._slots if slot.state is not SlotState.STOPPED)
         return sum(rooms, Room(containers=0))
+
+    def up(self) -> dict[str, SpaceUp]:
+        """Each Space that has a container which takes calls, or will in a moment, by its name."""
+        found: dict[str, SpaceUp] = {}
+        for slot in self._slots:
+            if slot.state in _UP and not self._history.timings.is_outdated(slot.key, slot.family):
+                call, start = self._history.timings.measured(slot.key)
+                before = found.get(slot.space)
+                count = before.containers + 1 if before else 1
+                found[slot.space] = SpaceUp(count, slot.capacity, call, start)
+        return found
+
+    @property
+    def short(self) -> bool:
+        """Whether a call waits for room: no container of its Space is up, nor coming up."""
+        up = {slot.key for slot in self._slots if slot.state in _UP}
+        return any(waiter.key not in up for waiter in self._wait_queue)
+
+    @property
+    def limit(self) -> Room:
+        """What all containers may take together."""
+        return self._starter.resources.limit
 
     @property
     def host_fault(self) -> str | None:
