@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from collections.abc import Awaitable, Iterator
@@ -77,7 +78,17 @@ def explained(url: str, error: Exception) -> RefusedError | NotConnectedError:
         said += "; where it does not speak TLS, write redis://"
     elif scheme in _PLAIN_SCHEMES and re.search("closed|reset", said):
         said += "; where it speaks TLS, write rediss://"
-    return NotConnectedError(shown, said)
+    return NotConnectedError(shown, _short(said))
+
+
+def _short(said: str) -> str:
+    """What redis-py says without the address, which is told beside it: "No such file or directory"."""
+    found = re.fullmatch(r"Error (?:(-?\d+) )?connecting to .+?\. (.+?)\.?", said, re.DOTALL)
+    if found is None:
+        # A Sentinel's trouble comes with the objects that spoke to it.
+        return re.sub(r"<redis\..*?\)> - ", "", said)
+    code = found[1] or (re.findall(r"Errno (\d+)", found[2]) or [""])[0]
+    return os.strerror(int(code)) if "Connect call failed" in found[2] and code else found[2]
 
 
 _PASSING = ("MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY")

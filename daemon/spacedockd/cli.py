@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     invoke_without_command=True,
 )
-model = typer.Typer(help="The system default's model.", no_args_is_help=True, rich_markup_mode=None)
+model = typer.Typer(help="The model of the system default.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(model, name="model")
 
 
@@ -75,7 +75,7 @@ def fetch(
     raise typer.Exit(fetch_command(which, cache_folder(os.environ)))
 
 
-@app.command("bundle")
+@app.command("bundle", short_help="Write Spaces to a file, for a host without a network.")
 def bundle(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(metavar="OUT.tar", help="The file to write.")],
@@ -88,7 +88,7 @@ def bundle(
     bundle_command(out, names, **context.obj)
 
 
-@app.command("unbundle")
+@app.command("unbundle", short_help="Take the Spaces of a bundle into this host.")
 def unbundle(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="IN.tar", help="A bundle.")],

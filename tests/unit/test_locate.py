@@ -8,7 +8,7 @@ import pytest
 
 from spacedock import configuration, locate
 from spacedock.configuration import ConfigError
-from spacedock.connection import connect, redacted, told_as_ours
+from spacedock.connection import connect, explained, redacted, told_as_ours
 from spacedock.errors import BadRequestError, NotConnectedError
 
 USER, ROOT = 1000, 0
@@ -184,3 +184,26 @@ def test_a_redis_elsewhere_that_is_not_there_is_not_started_by_a_daemon() -> Non
     said = str(NotConnectedError("redis://h:6379", "Connection refused"))
     assert said.startswith("no Redis answers at redis://h:6379 (Connection refused). Start that server, ")
     assert "spacedockd" not in said
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Error 2 connecting to /run/x.sock. No such file or directory.", "No such file or directory"),
+        ("Error 111 connecting to h:1. Connect call failed ('h', 1).", "Connection refused"),
+        (
+            "Error connecting to localhost:1. All: [Errno 111] Connect call failed ('::1', 1).",
+            "Connection refused",
+        ),
+        ("Error -2 connecting to h:1. Name or service not known.", "Name or service not known"),
+        (
+            "No master found for 'm' : <redis.Redis(<redis.Pool(host=h)>)> - Gone()",
+            "No master found for 'm' : Gone()",
+        ),
+        ("Timeout connecting to server", "Timeout connecting to server"),
+    ],
+)
+def test_what_redis_py_says_is_told_once_and_in_words(said: str, told: str) -> None:
+    error = explained("redis://h", ConnectionError(said))
+    assert isinstance(error, NotConnectedError)
+    assert error.why == told

@@ -61,7 +61,7 @@ class StateSocket:
         except GgufError as error:
             return {"state": "absent", "why": str(error)}
         if model is None:
-            return {"state": "resting", "why": "no model is here yet: it is fetched at its first use"}
+            return {"state": "resting", "why": "none is here yet, so it is fetched first"}
         return {"state": "resting", "model": model.label}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from spacedock_worker.images.space_card import SpaceCard, card_of
 
 _ABOUT_SECONDS = 5.0
 _WORD_LENGTH = 40
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def _unavailable(hub_id: str, why: str, advice: str) -> StepError:
     return StepError(
         Stage.BUILD,
         ErrorKind.REPOSITORY_UNAVAILABLE,
-        f"the repository of {hub_id} cannot be fetched: {why.rstrip('.')}. {advice}",
+        f"the repository of {hub_id} cannot be fetched: {_ERRNO.sub('', why).rstrip('.')}. {advice}",
     )
 
 

@@ -90,7 +90,9 @@ def foreign(endpoint: ModelEndpoint, stage: Stage, reply: ModelReply) -> StepErr
 
 
 def _at(endpoint: ModelEndpoint, why: str) -> str:
-    return f"{endpoint.name} at {endpoint.base_url}: {why}"
+    # Our own server has a socket: its address names nothing that anybody could correct.
+    where = "" if endpoint.socket else f" at {endpoint.base_url}"
+    return f"{endpoint.name}{where}: {why}"
 
 
 def _reason(reply: ModelReply) -> str:
