@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from tests.unit.gradio_calls import SAY, Heard, ask, connected, failure
-from tests.unit.gradio_script import DONE, STARTS, Reply, Script, done, failed, speaking
+from tests.unit.gradio_script import DONE, STARTS, Reply, Script, config, done, failed, speaking
 from tests.unit.gradio_server import serving
 
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters import http
+from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.sse import SseQueue, SseStream
 from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
@@ -165,3 +166,14 @@ async def test_no_cookie_and_no_credential_is_ever_sent(
     script = speaking(protocol, DONE)
     await ask(script)
     assert not any({"Cookie", "Authorization"} & headers.keys() for headers in script.headers)
+
+
+@pytest.mark.parametrize(("error", "kind"), [(None, UnexplainedError), ("no picture", StepError)])
+async def test_a_failure_names_the_boxes_that_were_left_empty(error: str | None, kind: type) -> None:
+    box = {"id": 1, "type": "textbox", "props": {"label": "Prompt"}}
+    picture = {"id": 2, "type": "image", "props": {"label": "Picture"}}
+    edit = {"id": 0, "api_name": "edit", "inputs": [1, 2], "outputs": [1]}
+    page = config(components=[box, picture], dependencies=[edit])
+    told = await failure(Script(config=page).says(failed(error)), AppCall("hi"))
+    assert str(told).endswith("; nothing was given for Picture")
+    assert type(told) is kind

@@ -22,12 +22,12 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The queue's `data`, with `Upload` where a file will be, the slot that took the prompt, and how many
-    boxes without a default are left empty."""
+    """The queue's `data`, with `Upload` where a file will be, the slot that took the prompt, and the names of
+    the boxes without a default that are left empty."""
 
     data: tuple[Any, ...]
     prompt: InputSlot | None
-    blanks: int = 0
+    blanks: tuple[str, ...] = ()
 
 
 def fill(endpoint: Endpoint, call: AppCall) -> Filling:
@@ -45,7 +45,7 @@ def fill(endpoint: Endpoint, call: AppCall) -> Filling:
     placed = _placed(free, named, values, call)
     taker = _prompt_taker(endpoint, free, placed, call)
     first = min(first, taker.position if taker else first)
-    blanks = 0
+    blanks: list[str] = []
     for slot in free:
         if slot.position in placed and slot.component in kinds.TABLE:
             values[slot.position] = value_for(slot, call.files[placed[slot.position][0].index].data)
@@ -56,8 +56,8 @@ def fill(endpoint: Endpoint, call: AppCall) -> Filling:
             if slot is taker or slot.position < first or not may_be_blank(slot, endpoint):
                 raise
             values[slot.position] = kinds.blank(slot)
-            blanks += 1
-    return Filling(tuple(values.get(place) for place in range(endpoint.width)), taker, blanks)
+            blanks.append(slot.name)
+    return Filling(tuple(values.get(place) for place in range(endpoint.width)), taker, tuple(blanks))
 
 
 def may_be_blank(slot: InputSlot, endpoint: Endpoint) -> bool:

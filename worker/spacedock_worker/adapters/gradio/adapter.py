@@ -92,7 +92,16 @@ class GradioAdapter:
         function = self.app.functions[choice.endpoint.name]
         log.debug("gradio.endpoint_chosen", endpoint=choice.endpoint.name, version=self.app.version)
         data = await Uploads(self._http, self.app, call.files).written(choice.endpoint, choice.filling.data)
-        proven = self._memory.direct.get(choice.endpoint.name) is True
+        try:
+            return await self._called(function, data, on_progress)
+        except StepError as error:
+            if error.kind is not ErrorKind.APP_ERROR or not choice.filling.blanks:
+                raise
+            why = f"{error}; nothing was given for {', '.join(choice.filling.blanks)}"
+            raise error.copy(why) from error
+
+    async def _called(self, function: Function, data: list[Any], on_progress: OnCallProgress) -> AppAnswer:
+        proven = self._memory.direct.get(function.endpoint.name) is True
         async with self._gate.enter(direct=proven) as direct:
             if direct and (answer := await self._directly(function, data, on_progress)):
                 return answer
