@@ -22,6 +22,7 @@ from spacedock_worker.containers import Engine
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.images import Images
+from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.logs import configure
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.wiring import build
@@ -56,7 +57,8 @@ async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: 
     async with Engine(loaded.containers.docker_host) as engine:
         kept = build(told, engine, registry, None)
         builds = Network(engine, f"{loaded.containers.network_name}-bundle")
-        images = Images(engine, loaded.images, kept.notes.pulled, builds)
+        secrets = Secrets(told.secrets, os.environ).by_name(lambda: registry.snapshot().spaces)
+        images = Images(engine, loaded.images, kept.notes.pulled, builds, owner=owner, secrets=secrets)
         transfer = Transfer(engine, owner)
         bundler = Bundler(registry, images, kept.policy, kept.inventory, transfer, _meter(tell))
         try:

@@ -11,9 +11,9 @@ from aiohttp import web
 from tests.engine_double import engine_double
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.bundles.volumes import stream_error
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.disk_usage import upper_of, volume_bytes
+from spacedock_worker.containers.docker.image_stream import stream_error
 from spacedock_worker.containers.pool.usage_watch import DiskWatch, UncountedError, disk_bytes, too_much
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.pulls import Pulls

@@ -13,11 +13,11 @@ from spacedock_worker.images.build.blueprint import Blueprint, draw
 from spacedock_worker.images.build.dockerfile import (
     CA_NAME,
     Recipe,
-    buildkit_only,
     dockerfile,
     dockerfile_text,
     trusting,
 )
+from spacedock_worker.images.build.features import features
 from spacedock_worker.images.build.gradio_pins import gradio_packages
 from spacedock_worker.images.build.repository import read_repository
 from spacedock_worker.images.settings import ImageSettings
@@ -203,7 +203,7 @@ def test_a_here_document_without_an_end_hides_no_stage() -> None:
 @pytest.mark.parametrize(
     ("line", "feature"),
     [
-        ("RUN cat <<EOF > x", "here-document"),
+        ("RUN cat <<EOF > x\nEOF", "here-document"),
         ("RUN --mount=type=secret,id=A true", "RUN --mount"),
         ("copy --chmod=755 a b", "COPY --chmod"),
         ("RUN cat <<< x", ""),
@@ -211,6 +211,6 @@ def test_a_here_document_without_an_end_hides_no_stage() -> None:
     ],
 )
 def test_what_only_buildkit_builds_is_found(line: str, feature: str) -> None:
-    found = buildkit_only(f"FROM x\n{line}\n")
+    found = features(f"FROM x\n{line}\n").words
     assert feature in found
     assert bool(found) == bool(feature)

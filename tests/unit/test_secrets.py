@@ -9,8 +9,9 @@ import pytest
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.faults import too_complex
+from spacedock_worker.containers.docker.log_tail import masked
 from spacedock_worker.errors import HostBusyError, StepError, TryAgainError
-from spacedock_worker.jobs.secrets import Secrets, masked, unquoted
+from spacedock_worker.jobs.secrets import Secrets, unquoted
 from spacedock_worker.registry.entry import SpaceEntry
 
 ENV = {"MINE": "from the environment", "OTHER": "nobody's business"}

@@ -66,10 +66,19 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         stack.callback(kept.catalogue.close)
         builds = Network(engine, f"{settings.containers.network_name}-builds")
         stack.push_async_callback(builds.remove)
-        images, opener = Images(engine, settings.images, kept.notes.pulled, builds, kept.hub_ids), Opener()
+        secrets = Secrets(settings.secrets, os.environ)
+        images = Images(
+            engine,
+            settings.images,
+            kept.notes.pulled,
+            builds,
+            kept.hub_ids,
+            settings.containers.instance_id,
+            secrets.by_name(lambda: registry.snapshot().spaces),
+        )
+        opener = Opener()
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
-        secrets = Secrets(settings.secrets, os.environ)
         runner = ModelRunner(models, settings.models, local, settings.default_model)
         spaces = SpaceRunner(images, pool, opener, kept.policy, secrets, RunRecorder(profiles))
         planner = Planner(registry, runner, kept.recommender, kept.fitting.of, kept.discoverer)

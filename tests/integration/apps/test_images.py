@@ -24,7 +24,7 @@ from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
-from spacedock_worker.images.build.blueprint import choose_base
+from spacedock_worker.images.build.bases import choose_base
 
 SENTIMENT = Path(__file__).parents[2] / "spaces" / "sentiment"
 

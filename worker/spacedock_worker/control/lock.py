@@ -15,9 +15,10 @@ from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.containers import Pool
+from spacedock_worker.containers.docker.log_tail import masked
 from spacedock_worker.errors import StepError
 from spacedock_worker.images import Image, Images
-from spacedock_worker.jobs.secrets import Secrets, masked, unquoted
+from spacedock_worker.jobs.secrets import Secrets, unquoted
 from spacedock_worker.jobs.space_spec import access_of, source_of, spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry, shipped

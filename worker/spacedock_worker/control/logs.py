@@ -9,8 +9,9 @@ from spacedock.request import OWN_PREFIX
 from spacedock.rpc import Call, OnProgress, Reply
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.container import RunningContainer
+from spacedock_worker.containers.docker.log_tail import masked
 from spacedock_worker.errors import StepError
-from spacedock_worker.jobs.secrets import Secrets, masked
+from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.registry.file import Registry
 
 _MOST_LINES = 1000

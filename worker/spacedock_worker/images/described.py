@@ -20,6 +20,7 @@ _PORT_LABEL = "io.spacedock.port"
 _PATH_LABEL = "io.spacedock.base-path"
 _START_LABEL = "io.spacedock.start-timeout"
 _FLAVOUR_LABEL = "io.spacedock.flavour"
+_SECRETS_LABEL = "io.spacedock.built-with-secrets-of"
 _FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 _BARE = frozenset({(), ("python",), ("python3",), ("bash",), ("/bin/bash",), ("sh",), ("/bin/sh",)})
 
@@ -32,8 +33,12 @@ def labels_of(
     base_path: str,
     start_seconds: int | None = None,
     flavour: str = "",
+    secrets_of: str = "",
 ) -> dict[str, str]:
-    """The labels of an image that is built: all of them, so that none of its base or of its own counts."""
+    """The labels of an image that is built: all of them, so that none of its base or of its own counts.
+
+    `secrets_of` names the Space whose secrets were given to its build.
+    """
     return {
         _SPACE_LABEL: space,
         HUB_LABEL: hub_id or "",
@@ -42,6 +47,7 @@ def labels_of(
         _PATH_LABEL: base_path,
         _START_LABEL: str(start_seconds or ""),
         _FLAVOUR_LABEL: flavour,
+        _SECRETS_LABEL: secrets_of,
     }
 
 
@@ -75,6 +81,11 @@ def is_built(reference: str, found: Mapping[str, Any]) -> bool:
         return False
     digests = (one.partition("@") for one in found.get("RepoDigests") or ())
     return all(digest == found["Id"] for name, _, digest in digests if name.startswith(BUILT_PREFIX))
+
+
+def is_for(space: str, found: Mapping[str, Any]) -> bool:
+    """Whether a Space may have what we built: what was built with secrets is for the one whose they are."""
+    return _labels(found).get(_SECRETS_LABEL, "") in ("", space)
 
 
 def digest_of(reference: str, found: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.builds import Builds
+from spacedock_worker.images.build.image_builder import ImageBuilder, no_secrets
 from spacedock_worker.images.described import described, digest_of
 from spacedock_worker.images.hub_images import HubImages
 from spacedock_worker.images.oci.manifest import check_platform, emulators, is_of
@@ -23,7 +24,7 @@ from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar, parse_
 from spacedock_worker.images.pull import inspect
 from spacedock_worker.images.pulls import Pulled, Pulls
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.source import Image, SpaceSource
+from spacedock_worker.images.source import Image, SecretsOf, SpaceSource
 
 log = structlog.get_logger()
 
@@ -32,7 +33,8 @@ class Images:
     """The images of Spaces on this host; one get per image at a time, however many wait for it.
 
     `pulled` hears of every image that is pulled for a Space; `network` is the one that builds run on (None:
-    the engine's default bridge); `known` gives the ids of Spaces of the Hub that this host knows.
+    the engine's default bridge); `known` gives the ids of Spaces of the Hub that this host knows, `secrets`
+    the values of a Space's secrets; the containers of builds are `owner`'s.
     """
 
     def __init__(
@@ -42,10 +44,13 @@ class Images:
         pulled: Pulled | None = None,
         network: Network | None = None,
         known: Callable[[], Iterable[str]] = tuple,
+        owner: str | None = None,
+        secrets: SecretsOf = no_secrets,
     ) -> None:
         self._engine = engine
         self._pulls = Pulls(engine, settings, pulled)
-        self._builds = Builds(engine, settings, self._pulls, network)
+        builder = ImageBuilder(engine, settings, self._pulls, network, owner, secrets)
+        self._builds = Builds(engine, settings, builder)
         self._hub = HubImages(engine, settings, self._pulls, known)
         self._shared: Shared[Image] = Shared()
         self._names: TimedCache[str] = TimedCache()
@@ -126,7 +131,7 @@ class Images:
         return described(name, await self._pulls.get(name, on_progress, source.wanted_platform))
 
     async def _of_hub(self, source: SpaceSource, hub_id: str, on_progress: OnProgress) -> Image:
-        built = await self._builds.known(hub_id, source.revision, source.flavour)
+        built = await self._builds.known(source, hub_id)
         if built is not None:
             return built
         if source.docker_image is None and source.revision is None:
@@ -193,5 +198,6 @@ def _key(source: SpaceSource) -> str:
     """What two sources have in common that lead to the same image."""
     place = source.repository
     repository = hashlib.sha256(place).hexdigest() if isinstance(place, bytes) else str(place)
-    parts = (source.docker_image, source.hub_id, source.revision, source.digest, source.subdomain)
+    whose = source.name if source.secrets else None
+    parts = (source.docker_image, source.hub_id, source.revision, source.digest, source.subdomain, whose)
     return f"{' '.join(map(str, parts))} {source.platform} {source.flavour} {repository}"

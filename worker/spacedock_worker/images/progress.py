@@ -10,6 +10,7 @@ from spacedock_worker.images.oci.manifest import ImageManifest
 from spacedock_worker.images.oci.preflight import in_words
 
 _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_BUILDKIT_STEP = re.compile(r"#\d+ \[(?:\S+ )?(\d+/\d+)\] (.+)")
 _LAYER = re.compile(r"[0-9a-f]{12}")
 _INSTRUCTION = 60
 _SHORT = len("sha256:") + 12
@@ -95,6 +96,12 @@ class PullProgress:
 
 def _whole(value: object) -> int:
     return max(value, 0) if isinstance(value, int) else 0
+
+
+def buildkit_progress(line: str) -> str | None:
+    """The same for a line of BuildKit's, which names the stage where there are several."""
+    found = _BUILDKIT_STEP.match(line)
+    return f"step {found[1]}: {found[2].strip()[:_INSTRUCTION]}" if found else None
 
 
 def build_progress(line: str, words: Sequence[str]) -> str | None:

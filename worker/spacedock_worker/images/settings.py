@@ -31,7 +31,8 @@ class ImageSettings(BaseModel):
     `system_packages` are installed in every image that is built, before the Space's own packages.txt, and
     `full_packages` in those of the full flavour.
     At most `max_builds` are built at once; a step of a build may take `build_memory` bytes, and all of it
-    `build_timeout`.
+    `build_timeout`. `buildkit_image` has a Docker Engine and buildx in it, for Dockerfiles that take BuildKit
+    (None: one is made here, of Debian's packages).
 
     With `pull_hub_images` a Space that is known by its Hub id alone is asked for at `hub_registry`, where the
     Hub keeps the images of Spaces, before it is built. With `hub_offline` the Hub is asked nothing, as with
@@ -52,6 +53,7 @@ class ImageSettings(BaseModel):
     build_timeout: float = Field(default=1800.0, gt=0, le=86_400)
     build_memory: int = Field(default=4 * 2**30, ge=2**28)
     max_builds: int = Field(default=2, ge=1)
+    buildkit_image: str | None = None
     image_budget: int | None = Field(default=None, ge=0)
     hub_endpoint: str | None = None
     hub_offline: bool = False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.images.oci.manifest import Platform, parse_platform
+
+SecretsOf = Callable[[str], Awaitable[Mapping[str, str]]]
+"""Gives the values of a Space's secrets, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class SpaceSource:
 
     A locked Space has `digest`, the image to run (the image registry's digest, or the image's id) and no
     other. `revision` is the commit of the Hub's repository to build. A repository goes before a revision.
+
+    `secrets` are the names of those that its build may have.
     """
 
     name: str
@@ -36,6 +42,7 @@ class SpaceSource:
     subdomain: str | None = None
     platform: str | None = None
     flavour: str = "auto"
+    secrets: frozenset[str] = frozenset()
 
     @property
     def wanted_platform(self) -> Platform | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.log_tail import masked
 from spacedock_worker.errors import StepError
+from spacedock_worker.images.source import SecretsOf
 from spacedock_worker.jobs.chain import EmitStep
 from spacedock_worker.registry.entry import SecretSource, SpaceEntry
 
@@ -29,6 +31,15 @@ class Secrets:
         if not entry.secrets:
             return {}
         return await asyncio.to_thread(self._read, entry)
+
+    def by_name(self, spaces: Callable[[], Mapping[str, SpaceEntry]]) -> SecretsOf:
+        """What gives those of a Space of the registry by its name; of others, none."""
+
+        async def of(name: str) -> dict[str, str]:
+            entry = spaces().get(name)
+            return {} if entry is None else await self.of(entry)
+
+        return of
 
     def _read(self, entry: SpaceEntry) -> dict[str, str]:
         return {name: self._value(entry.id, name, source) for name, source in entry.secrets.items()}
@@ -69,13 +80,6 @@ class Secrets:
 def _missing(space: str, name: str, where: str) -> StepError:
     message = f"the secret {name} of {space} is missing: {where}. Put it there, or correct `secrets`."
     return StepError(Stage.START, ErrorKind.START_FAILED, message, ours=True)
-
-
-def masked(text: str, secrets: Mapping[str, str]) -> str:
-    """The text without the secrets' values: an app may quote them in an error or on its last line."""
-    for value in sorted(secrets.values(), key=len, reverse=True):
-        text = text.replace(value, "***")
-    return text
 
 
 def tell_masked(

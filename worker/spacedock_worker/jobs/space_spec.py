@@ -32,6 +32,8 @@ def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
         subdomain=entry.subdomain,
         platform=entry.platform,
         flavour=entry.flavour,
+        # Builds have a way out: what is given to one is given to whom its Dockerfile likes.
+        secrets=frozenset(entry.secrets) if entry.network else frozenset(),
     )
 
 

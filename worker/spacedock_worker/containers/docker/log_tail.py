@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -23,3 +23,10 @@ def last_words(chunks: Iterable[str], count: int) -> str:
 def plain(text: str) -> str:
     """`text` without terminal escapes and control characters."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def masked(text: str, secrets: Mapping[str, str]) -> str:
+    """The text without the secrets' values: an app may quote them in an error or on its last line."""
+    for value in sorted(secrets.values(), key=len, reverse=True):
+        text = text.replace(value, "***")
+    return text

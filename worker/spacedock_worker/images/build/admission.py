@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from spacedock_worker.images.build.instructions import Instruction, instruction, plain, readings
+from spacedock_worker.images.build.instructions import (
+    Instruction,
+    as_buildkit,
+    instruction,
+    plain,
+    readings,
+)
 
 MAX_BYTES = 256 * 2**10
 
@@ -27,6 +33,7 @@ _SHELLS = ("RUN", "CMD", "ENTRYPOINT", "SHELL", "HEALTHCHECK")
 _USED = re.compile(r"\$\{?(\w+)", re.ASCII)
 _SET = re.compile(r"(?:^|\s)[\"']?(\w+)", re.ASCII)
 _SCHEMES = ("http://", "https://", "git://", "ssh://", "git@", "ftp://")
+_BY_TOKEN = "fetch by https, with a token that is mounted by --mount=type=secret"
 _NETWORKS = ("--network=default", "--network=none")
 
 
@@ -42,14 +49,14 @@ class Wants:
     copied: set[str] = field(default_factory=set)
 
 
-def examine(text: str) -> Wants:
-    """The images that the Dockerfile wants. Raises ForbiddenError.
+def examine(text: str, *, by_buildkit: bool = False) -> Wants:
+    """The images that the Dockerfile wants, whichever builder reads it, or BuildKit. Raises ForbiddenError.
 
     The builder fetches what ADD names from this host's own network, so it may fetch nothing: an address may
     lead here by its name, by a redirect, or at the next look at its name.
     """
     wants = Wants()
-    for instructions in readings(text):
+    for instructions in (as_buildkit(text),) if by_buildkit else readings(text):
         _Examiner(wants).all(instructions)
     return wants
 
@@ -141,6 +148,10 @@ class _Examiner:
                 for option in value.split(","):
                     if option.lower().startswith("from="):
                         self._copies(option[5:])
+                    if option.lower() == "type=ssh":
+                        raise ForbiddenError(
+                            f"RUN {flag[:100]} takes an SSH agent, and there is none; {_BY_TOKEN}"
+                        )
             elif flag.lower() not in _NETWORKS:
                 raise ForbiddenError(f"RUN {flag[:100]} is not allowed here; leave it out")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.admission import MAX_BYTES, ForbiddenError, Wants, examine
+from spacedock_worker.images.build.bases import choose_base
 from spacedock_worker.images.build.context import BuildContext, pack
 from spacedock_worker.images.build.dockerfile import (
     CA_NAME,
@@ -18,69 +20,16 @@ from spacedock_worker.images.build.dockerfile import (
     BuildStep,
     Recipe,
     anonymous,
-    buildkit_only,
     dockerfile,
     dockerfile_text,
     trusting,
 )
+from spacedock_worker.images.build.features import NO_FEATURES, Features, built_in, check_frontend, features
 from spacedock_worker.images.build.flavours import asks_for_full
 from spacedock_worker.images.build.ignoring import without_ignored
 from spacedock_worker.images.build.repository import Repository
-from spacedock_worker.images.oci.reference import familiar
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.space_card import SpaceCard, read_card
-
-HUB_PYTHON = "3.10"
-"""The Python that the Hub takes where a Space declares none."""
-
-_VERSION = re.compile(r"(\d+)\.(\d+)")
-_LOCAL = re.compile(r"(?:spacedock/python:(\d+\.\d+)|python:(\d+\.\d+)-slim)")
-
-
-def choose_base(declared: str | None, configured: Mapping[str, str], present: Collection[str]) -> str:
-    """The reference of the base image for the declared Python version ("3.11", "3.11.4"; None: undeclared).
-
-    A declared version is taken from `configured`, else the local `spacedock/python`, else Docker Hub's
-    `python:…-slim`. With none declared, an image that is `present` wins over one to pull: the one nearest
-    to the Hub's default. A local image is called as the engine calls it.
-    """
-    names = {familiar(reference): reference for reference in present}
-    if version := minor(declared):
-        return _for_version(version, configured, names)
-    default = _for_version(HUB_PYTHON, configured, names)
-    if familiar(default) in names:
-        return default
-    local = [(_distance(v), reference) for v, reference in _local(configured, names) if minor(v)]
-    return min(local)[1] if local else default
-
-
-def minor(version: str | None) -> str | None:
-    """The "3.11" of "3.11.4", "python3.11"; None where there is no such thing in it."""
-    found = _VERSION.search(version or "")
-    return f"{found.group(1)}.{found.group(2)}" if found else None
-
-
-def _for_version(version: str, configured: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """The reference; `names` are those of the images on this host, by their familiar ones."""
-    if version in configured:
-        return configured[version]
-    hub = f"python:{version}-slim"
-    return names.get(f"spacedock/python:{version}") or names.get(hub, hub)
-
-
-def _local(configured: Mapping[str, str], names: Mapping[str, str]) -> list[tuple[str, str]]:
-    own = [(version, reference) for version, reference in configured.items() if familiar(reference) in names]
-    if own:
-        return own
-    found = ((_LOCAL.fullmatch(short), reference) for short, reference in names.items())
-    return [(match.group(1) or match.group(2), reference) for match, reference in found if match]
-
-
-def _distance(version: str) -> int:
-    major, _, small = (minor(version) or "0.0").partition(".")
-    ours, _, default = HUB_PYTHON.partition(".")
-    return abs(int(major) - int(ours)) * 1000 + abs(int(small) - int(default))
-
 
 _NOTHING_TO_CALL = {
     "streamlit": "it is a Streamlit app, whose page talks to its own server only: there is no API to call",
@@ -96,8 +45,9 @@ _DIGEST_LENGTH = 32
 class Blueprint:
     """A build before it runs; a Space's own Dockerfile has no `base` and `words`, but what it `wants`.
 
-    `buildkit` is what in it only BuildKit builds. `dockerfile` is its name in the context. `full` is the same
-    Space on the full flavour of the base, for which its code `asks`; without it there is one flavour.
+    `buildkit` is what in it takes BuildKit, and `secrets` the ids of those that its steps get. `dockerfile`
+    is its name in the context. `full` is the same Space on the full flavour of the base, for which its code
+    `asks`; without it there is one flavour.
     """
 
     tag: str
@@ -108,7 +58,8 @@ class Blueprint:
     base_path: str = ""
     wants: Wants | None = None
     start_seconds: int | None = None
-    buildkit: str = ""
+    buildkit: Features = NO_FEATURES
+    secrets: frozenset[str] = frozenset()
     dockerfile: str = "Dockerfile"
     full: Blueprint | None = None
     asks: bool = False
@@ -125,20 +76,29 @@ class Blueprint:
         return (self.full,) if flavour == "full" or self.asks else (self, self.full)
 
 
-def draw(name: str, repository: Repository, settings: ImageSettings, present: Collection[str]) -> Blueprint:
+def draw(
+    name: str,
+    repository: Repository,
+    settings: ImageSettings,
+    present: Collection[str],
+    secrets: Collection[str] = (),
+) -> Blueprint:
     """The blueprint of the Space's image; blocks. `present` are the references of the images on this host.
 
-    The tag is made from the context's digest, so the same repository gives the same tag. Raises StepError:
-    `unsupported` for a kind of Space that has nothing to run here, and for a Dockerfile that asks for what it
-    may not have; `build_failed` for a wrong setting.
+    The tag is made from the context's digest, so the same repository gives the same tag; but what a build
+    with any of the Space's `secrets` makes is its own. Raises StepError: `unsupported` for a kind of Space
+    that has nothing to run here, and for a Dockerfile that asks for what it may not have; `build_failed` for
+    a wrong setting.
     """
     card = read_card(repository.text("README.md"))
     sdk = _sdk(card, repository)
     if sdk == "docker":
-        extra, wants = _own_dockerfile(card, repository, settings)
+        extra, wants, takes = _own_dockerfile(card, repository, settings)
+        given = frozenset(secrets) & set(takes.secrets)
+        _check_secrets(name, takes, given)
         context = pack(extra, without_ignored(repository), prefix="")
         return Blueprint(
-            _tag(name, context),
+            _tag(name, context, buildkit=bool(takes.words), secrets=given),
             card.app_port or DEFAULT_PORT,
             None,
             (),
@@ -146,7 +106,8 @@ def draw(name: str, repository: Repository, settings: ImageSettings, present: Co
             card.base_path or "",
             wants,
             card.startup_seconds,
-            buildkit_only(repository.text("Dockerfile")),
+            takes,
+            given,
         )
     return _gradio(name, card, repository, settings, present)
 
@@ -225,8 +186,8 @@ def _steps(recipe: Recipe) -> tuple[BuildStep, ...]:
 
 def _own_dockerfile(
     card: SpaceCard, repository: Repository, settings: ImageSettings
-) -> tuple[dict[str, bytes], Wants]:
-    """A Space's Dockerfile, with the CA bundle where builds must trust one; and what it wants."""
+) -> tuple[dict[str, bytes], Wants, Features]:
+    """A Space's Dockerfile, with the CA bundle where builds must trust one; what it wants, and takes."""
     text, ca = repository.text("Dockerfile"), _ca(settings)
     if len(text.encode()) > MAX_BYTES:
         raise forbidden(f"it is longer than {MAX_BYTES // 1024} kB; write a shorter one")
@@ -236,11 +197,28 @@ def _own_dockerfile(
         text = anonymous(text)
     try:
         # As it is built: what is put in must not change what is read.
-        wants = examine(text)
+        check_frontend(text)
+        takes = features(text)
+        wants = examine(text, by_buildkit=takes.strict)
+        text = built_in(text) if takes.words else text
     except ForbiddenError as error:
         raise forbidden(str(error)) from error
     # What was examined is what is built, even where the repository's Dockerfile is a link.
-    return {"Dockerfile": text.encode()} | ({CA_NAME: ca} if ca is not None else {}), wants
+    files = {"Dockerfile": text.encode()} | ({CA_NAME: ca} if ca is not None else {})
+    return files, wants, takes
+
+
+def _check_secrets(name: str, takes: Features, given: Collection[str]) -> None:
+    missing = sorted(one for one, required in takes.secrets.items() if required and one not in given)
+    if missing:
+        raise StepError(
+            Stage.BUILD,
+            ErrorKind.UNSUPPORTED,
+            f"this Space's Dockerfile mounts the secret {missing[0][:100]}, and {name} has none of that name "
+            "for its build. Name it in `secrets` of the Space's entry in this host's registry, without "
+            "`network: false`, with which a build gets none.",
+            ours=True,
+        )
 
 
 def forbidden(why: str) -> StepError:
@@ -267,6 +245,11 @@ def _packages(text: str) -> tuple[str, ...]:
     return tuple(word for line in text.splitlines() for word in line.split("#", 1)[0].split())
 
 
-def _tag(name: str, context: BuildContext) -> str:
+def _tag(name: str, context: BuildContext, *, buildkit: bool = False, secrets: Collection[str] = ()) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_SLUG_LENGTH].strip("-") or "app"
-    return f"spacedock/space-{slug}:{context.digest[:_DIGEST_LENGTH]}"
+    digest = context.digest
+    if buildkit:
+        # Another Space of the same files, and of a name that reads the same, must not find what has secrets.
+        whose = (name, *sorted(secrets)) if secrets else ()
+        digest = hashlib.sha256("\0".join(("buildkit", digest, *whose)).encode()).hexdigest()
+    return f"spacedock/space-{slug}:{digest[:_DIGEST_LENGTH]}"

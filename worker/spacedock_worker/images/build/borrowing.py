@@ -35,20 +35,21 @@ class Borrowing:
     def __init__(self, engine: Engine, settings: ImageSettings, pulls: Pulls) -> None:
         self._engine, self._settings, self._pulls = engine, settings, pulls
 
-    async def get(self, wants: Wants, on_progress: Callable[[str], None]) -> None:
-        """Have all of them on this host when this returns.
+    async def get(self, wants: Wants, on_progress: Callable[[str], None]) -> frozenset[str]:
+        """Have all of them on this host when this returns; their names, with those that they want.
 
         Raises StepError at stage `build`: `unsupported` for one that it may not have, `build_failed` for one
         that cannot be pulled, `docker_unavailable`.
         """
+        copied = set(wants.copied)
         try:
             for name in sorted(wants.bases):
                 found = await self._one(name, on_progress)
                 triggers = (found.get("Config") or {}).get("OnBuild") or ()
-                for copied in sorted(examine_triggers(name, map(str, triggers)).copied):
-                    await self._one(copied, on_progress)
-            for name in sorted(wants.copied):
+                copied |= examine_triggers(name, map(str, triggers)).copied
+            for name in sorted(copied):
                 await self._one(name, on_progress)
+            return frozenset(wants.bases | copied)
         except ForbiddenError as error:
             raise forbidden(str(error)) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -67,15 +67,15 @@ async def build(
                 _hear(item, said, words, on_progress)
     except TimeoutError as error:
         why = f"not built after {limits.seconds:g} s (`images.build_timeout`)"
-        raise _failed(tag, said, why) from error
+        raise failed(tag, said, why) from error
     except EngineRefusedError as error:
         if tells_full_disk(error.message) and not error.message.startswith(_COMMAND_FAILED):
             raise full_disk(Stage.BUILD, f"{tag} cannot be built") from error
         killed = _KILLED in error.message
         hint = f" (killed; a step may take {limits.memory / 2**30:g} GB, see `images.build_memory`)"
-        raise _failed(tag, said, error.message + (hint if killed else "")) from error
+        raise failed(tag, said, error.message + (hint if killed else "")) from error
     if (found := await inspect(engine, tag, Stage.BUILD)) is None:
-        raise _failed(tag, said, "the Docker Engine ended the build without saying why")
+        raise failed(tag, said, "the Docker Engine ended the build without saying why")
     log.info("image.built", image=tag)
     return found
 
@@ -102,7 +102,8 @@ async def _stream(
     }
     architecture = str((await docker.version()).get("Arch") or "amd64")
     # BuildKit sets these itself; Dockerfiles count on them.
-    platform = {"TARGETPLATFORM": f"linux/{architecture}", "TARGETOS": "linux", "TARGETARCH": architecture}
+    own = {"PLATFORM": f"linux/{architecture}", "OS": "linux", "ARCH": architecture}
+    platform = {f"{where}{name}": value for where in ("TARGET", "BUILD") for name, value in own.items()}
     params["buildargs"] = json.dumps(platform)
     if limits.network is not None:
         params["networkmode"] = limits.network
@@ -132,7 +133,8 @@ def _hear(
         said.append(line)
 
 
-def _failed(tag: str, said: deque[str], why: str) -> StepError:
+def failed(tag: str, said: Iterable[str], why: str) -> StepError:
+    """The error for a build that failed: why, and what it said last."""
     lines = last_words(said, _SHOWN_LINES)
     return StepError(
         Stage.BUILD,

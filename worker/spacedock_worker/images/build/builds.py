@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +13,10 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.caching import OnProgress, TimedCache
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import HostBusyError, StepError
 from spacedock_worker.images.build.blueprint import Blueprint, draw
-from spacedock_worker.images.build.borrowing import Borrowing
-from spacedock_worker.images.build.build import BuildLimits, build
 from spacedock_worker.images.build.flavours import lacks_full
+from spacedock_worker.images.build.image_builder import ImageBuilder, Order
 from spacedock_worker.images.build.repository import Repository, read_repository
 from spacedock_worker.images.described import (
     HUB_LABEL,
@@ -27,11 +24,11 @@ from spacedock_worker.images.described import (
     described,
     flavour_of,
     is_built,
+    is_for,
     labels_of,
 )
 from spacedock_worker.images.hub import about, fetch
 from spacedock_worker.images.pull import inspect
-from spacedock_worker.images.pulls import Pulls
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SpaceSource
 
@@ -43,22 +40,12 @@ _TRY_AGAIN_SECONDS = 60.0
 A batch whose Space cannot be built goes on to the next one at once, instead of failing at it line by line.
 """
 
-_CLASSIC = re.compile(r"requires BuildKit|unknown instruction|unknown flag|parse error", re.IGNORECASE)
-"""How the classic builder refuses what only BuildKit has."""
-
 
 class Builds:
-    """Builds images, and knows those that were built: the same repository gives the same image.
+    """Has images built, and knows those that were: the same repository gives the same image."""
 
-    `network` is the one that builds run on (None: the engine's default bridge).
-    """
-
-    def __init__(
-        self, engine: Engine, settings: ImageSettings, pulls: Pulls, network: Network | None = None
-    ) -> None:
-        self._engine, self._settings, self._pulls = engine, settings, pulls
-        self._network, self._borrowing = network, Borrowing(engine, settings, pulls)
-        self._free = asyncio.Semaphore(settings.max_builds)
+    def __init__(self, engine: Engine, settings: ImageSettings, builder: ImageBuilder) -> None:
+        self._engine, self._settings, self._builder = engine, settings, builder
         self._built: TimedCache[Image] = TimedCache()
         self._failed: TimedCache[StepError] = TimedCache(_TRY_AGAIN_SECONDS)
 
@@ -75,7 +62,7 @@ class Builds:
 
         Where the Hub cannot be reached, the newest image that was built from it before.
         """
-        if (known := await self.known(hub_id, source.revision, source.flavour)) is not None:
+        if (known := await self.known(source, hub_id)) is not None:
             return known
         if source.revision and (locked := await self._earlier(source, hub_id)) is not None:
             return locked
@@ -96,12 +83,12 @@ class Builds:
                 return earlier
             repository = await asyncio.to_thread(read_repository, Path(folder))
             image = await self._from(source, repository, revision, on_progress)
-        self._remember(_hub_key(hub_id, source.revision), source, image)
+        self._remember(_hub_key(source, hub_id), source, image)
         return image
 
     async def _fetch(self, source: SpaceSource, hub_id: str, folder: Path) -> str | None:
         """Fetch the repository; returns its commit."""
-        key = _hub_key(hub_id, source.revision)
+        key = _hub_key(source, hub_id)
         self._check(key)
         try:
             revision = source.revision or (await about(hub_id, self._settings)).sha
@@ -121,29 +108,29 @@ class Builds:
     async def here(self, source: SpaceSource, place: Path | bytes) -> Image | None:
         """The image of a repository, if it was built before. Raises StepError where it cannot be built."""
         repository = await asyncio.to_thread(read_repository, place)
-        if (known := await self._known(repository.fingerprint, source.flavour)) is not None:
+        if (known := await self._known(_key(source, repository), source.flavour)) is not None:
             return known
-        drawn = await asyncio.to_thread(draw, source.name, repository, self._settings, await self._present())
+        drawn = await self._draw(source, repository, await self._present())
         drawn.context.tar.close()
         there = await self._there(drawn, source.flavour)
         return described(*there) if there is not None else None
 
     async def of_hub(self, source: SpaceSource, hub_id: str) -> Image | None:
         """The image that was built here from that Space of the Hub, in whatever process."""
-        known = await self.known(hub_id, source.revision, source.flavour)
+        known = await self.known(source, hub_id)
         return known or await self._earlier(source, hub_id)
 
-    async def known(self, hub_id: str, revision: str | None, flavour: str) -> Image | None:
+    async def known(self, source: SpaceSource, hub_id: str) -> Image | None:
         """The image that this process has built of that Space, if it is still on this host."""
-        return await self._known(_hub_key(hub_id, revision), flavour)
+        return await self._known(_hub_key(source, hub_id), source.flavour)
 
     async def _from(
         self, source: SpaceSource, repository: Repository, revision: str | None, on_progress: OnProgress
     ) -> Image:
-        if (known := await self._known(repository.fingerprint, source.flavour)) is not None:
+        if (known := await self._known(_key(source, repository), source.flavour)) is not None:
             return replace(known, revision=revision or known.revision)
         present = await self._present()
-        drawn = await asyncio.to_thread(draw, source.name, repository, self._settings, present)
+        drawn = await self._draw(source, repository, present)
         try:
             there = await self._there(drawn, source.flavour)
             if there is None:
@@ -154,8 +141,11 @@ class Builds:
         image = replace(
             image, port=drawn.port, base_path=drawn.base_path, revision=revision or image.revision
         )
-        self._remember(repository.fingerprint, source, image)
+        self._remember(_key(source, repository), source, image)
         return image
+
+    async def _draw(self, source: SpaceSource, repository: Repository, present: frozenset[str]) -> Blueprint:
+        return await asyncio.to_thread(draw, source.name, repository, self._settings, present, source.secrets)
 
     async def _there(self, drawn: Blueprint, flavour: str) -> tuple[str, dict[str, Any]] | None:
         """The image that is on this host, and its name; the full flavour was found to be needed."""
@@ -192,56 +182,22 @@ class Builds:
         on_progress: OnProgress,
     ) -> dict[str, Any]:
         self._check(drawn.tag)
-        if drawn.base is not None and drawn.base not in present:
-            await self._pull_base(drawn.base, on_progress)
-        if drawn.wants is not None:
-            await self._borrowing.get(drawn.wants, on_progress)
-        if self._network is not None:
-            await self._network.ensure()
-        if self._free.locked():
-            on_progress("waiting for other builds to end")
+        labels = labels_of(
+            source.name,
+            source.hub_id,
+            revision,
+            drawn.port,
+            drawn.base_path,
+            drawn.start_seconds,
+            drawn.flavour,
+            source.name if drawn.secrets else "",
+        )
         try:
-            async with self._free:
-                return await build(
-                    self._engine,
-                    drawn.context,
-                    tag=drawn.tag,
-                    dockerfile=drawn.dockerfile,
-                    labels=labels_of(
-                        source.name,
-                        source.hub_id,
-                        revision,
-                        drawn.port,
-                        drawn.base_path,
-                        drawn.start_seconds,
-                        drawn.flavour,
-                    ),
-                    words=drawn.words,
-                    limits=BuildLimits(
-                        seconds=self._settings.build_timeout,
-                        memory=self._settings.build_memory,
-                        network=self._network.name if self._network is not None else None,
-                    ),
-                    on_progress=on_progress,
-                )
+            return await self._builder.build(Order(source.name, drawn, labels), present, on_progress)
         except StepError as error:
             if error.kind is ErrorKind.BUILD_FAILED:
-                if drawn.buildkit and _CLASSIC.search(str(error)):
-                    error = _needs_buildkit(drawn, error)
                 self._failed.put(drawn.tag, error)
-            raise error
-
-    async def _pull_base(self, base: str, on_progress: OnProgress) -> None:
-        try:
-            await self._pulls.base(base, on_progress)
-        except StepError as error:
-            if error.kind is not ErrorKind.PULL_FAILED:
-                raise
-            message = (
-                f"the base image {base} is not here and cannot be pulled. Set `base_images` to one that can, "
-                f"or make `spacedock/python` with the script in deploy/. ({error})"
-            )
-            raise StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message) from error
+            raise
 
     def _remember(self, key: str, source: SpaceSource, image: Image) -> None:
         """Keep the image; a Space that was once asked for in the full flavour stays with it."""
@@ -272,6 +228,7 @@ class Builds:
             for image in listed
             for tag in image.get("RepoTags") or ()
             if is_built(tag, image) and (other is None or flavour_of(image) != other)
+            if is_for(source.name if source.secrets else "", image)
         ]
         if not named:
             return None
@@ -280,17 +237,11 @@ class Builds:
         return described(tag, found) if found is not None else None
 
 
-def _hub_key(hub_id: str, revision: str | None) -> str:
-    return f"hub:{hub_id}@{revision or ''}"
+def _key(source: SpaceSource, repository: Repository) -> str:
+    """What the same image is built from: where there are secrets, also for whom."""
+    return repository.fingerprint + (f" for {source.name}" if source.secrets else "")
 
 
-def _needs_buildkit(drawn: Blueprint, error: StepError) -> StepError:
-    return StepError(
-        Stage.BUILD,
-        ErrorKind.UNSUPPORTED,
-        f"the Space's Dockerfile uses {drawn.buildkit}, which takes BuildKit, and images are built here with "
-        "the engine's classic builder. The Dockerfile is right: build it on this host with "
-        "`DOCKER_BUILDKIT=1 docker build -t NAME DIR`, and add it with "
-        f"`spacedock spaces add SPACE --image NAME`. ({error})",
-        ours=True,
-    )
+def _hub_key(source: SpaceSource, hub_id: str) -> str:
+    whose = f" for {source.name}" if source.secrets else ""
+    return f"hub:{hub_id}@{source.revision or ''}{whose}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from spacedock_worker.images.build.flavours import BESIDE_GRADIO, PYTHON_PACKAGES
 from spacedock_worker.images.build.gradio_pins import gradio_packages
+from spacedock_worker.images.build.instructions import heredoc_lines
 
 REQUIREMENTS = ("pre-requirements.txt", "requirements.txt")
 HOME = "/home/user"
@@ -31,15 +31,6 @@ _ENVIRONMENT = {
     "GRADIO_NUM_PORTS": "1",
     "GRADIO_ALLOW_FLAGGING": "never",
 }
-
-
-_HEREDOC = re.compile(
-    r"^[ \t]*(?:RUN|COPY|ADD)[ \t][^\n]*?(?<!<)<<-?[\"']?([A-Za-z_]\w*)", re.IGNORECASE | re.MULTILINE
-)
-_FLAG = re.compile(
-    r"^[ \t]*(RUN|COPY|ADD)(?:[ \t]+--\S+)*?[ \t]+(--(?:mount|chmod|link|parents|exclude|security))\b",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +103,14 @@ def _foundation(recipe: Recipe) -> list[BuildStep]:
 def trusting(text: str) -> str:
     """A Space's own Dockerfile, with the CA bundle in each of its stages: else its pip knows no proxy."""
     lines: list[str] = []
-    in_from, ends = False, ""
-    # Not `splitlines`, which also parts a line where no builder does.
-    given = text.split("\n")
-    last = {line.strip(): number for number, line in enumerate(given)}
-    for number, line in enumerate(given):
+    in_from = False
+    for line, inside in heredoc_lines(text):
         lines.append(line)
-        if ends:
-            ends = "" if line.strip() == ends else ends
-            continue
-        if (heredoc := _HEREDOC.search(line)) and last.get(heredoc[1], -1) > number:
-            ends = heredoc[1]
-            continue
-        in_from = in_from or line.split(maxsplit=1)[:1] in (["FROM"], ["from"], ["From"])
+        in_from = in_from or (not inside and line.split(maxsplit=1)[:1] in (["FROM"], ["from"], ["From"]))
         if in_from and not line.rstrip().endswith("\\"):
             lines.extend(step.instruction for step in _TRUST)
             in_from = False
     return "\n".join(lines)
-
-
-def buildkit_only(text: str) -> str:
-    """What in the Dockerfile BuildKit alone can build, in words; empty where there is nothing of it."""
-    if found := _FLAG.search(text):
-        return f"{found[1].upper()} {found[2].lower()}"
-    return "a here-document (<<)" if _HEREDOC.search(text) else ""
 
 
 def _gradio(recipe: Recipe) -> list[BuildStep]:

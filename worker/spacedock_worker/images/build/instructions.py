@@ -10,6 +10,7 @@ from itertools import product
 
 _QUOTES = re.compile(r"[\"'\\`]")
 _FLAGS = re.compile(r"(?:--(?:[^\s'\"]|'[^']*'|\"[^\"]*\")*(?:\s+|$))*")
+_HEREDOC = re.compile(r"(?:^|\s)\d*<<(-?)(\"[^\"]+\"|'[^']+'|[^\s<\"']+)(?=\s|$)")
 _BACKTICK_ESCAPES = re.compile(r"^\s*#\s*escape\s*=\s*`", re.IGNORECASE | re.MULTILINE)
 
 
@@ -68,6 +69,55 @@ def readings(text: str) -> Iterator[tuple[Instruction, ...]]:
     escapes = "\\`" if _BACKTICK_ESCAPES.search(text) else "\\"
     for escape, doubled, comments in product(escapes, (False, True), (False, True)):
         yield tuple(map(instruction, _joined(lines, _Reading(escape, doubled, comments))))
+
+
+def as_buildkit(text: str) -> Iterator[Instruction]:
+    """The instructions as BuildKit has them, which alone knows here-documents; without what is in those."""
+    lines = [line.removesuffix("\r") for line, inside in heredoc_lines(text) if not inside]
+    yield from map(instruction, _joined(lines, _buildkit(text)))
+
+
+def heredoc_lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Each line of the Dockerfile, and whether it is in a here-document; the word that ends one is too.
+
+    A document without an end is none. Lines are parted where builders part them.
+    """
+    lines, reading = text.split("\n"), _buildkit(text)
+    last = {form: number for number, line in enumerate(lines) for form in _ends(line)}
+    parts: list[str] = []
+    ends: list[tuple[str, bool]] = []
+    for number, line in enumerate(lines):
+        yield line, bool(ends)
+        plain_line = line.removesuffix("\r")
+        if ends:
+            word, tabs = ends[0]
+            if (plain_line.lstrip("\t") if tabs else plain_line) == word:
+                ends.pop(0)
+        elif reading.skips(plain_line if parts else plain_line.lstrip("\ufeff \t")):
+            continue
+        elif reading.continues(plain_line):
+            parts.append(plain_line.rstrip(" \t")[:-1])
+        else:
+            ends = [end for end in _documents("".join([*parts, plain_line])) if last.get(end, -1) > number]
+            parts = []
+
+
+def _ends(line: str) -> tuple[tuple[str, bool], ...]:
+    """What documents the line would end: by a word alone, and by a word after tabs (`<<-`)."""
+    line = line.removesuffix("\r")
+    return (line, False), (line.lstrip("\t"), True)
+
+
+def _documents(line: str) -> Iterator[tuple[str, bool]]:
+    """The words that end the here-documents of an instruction, and whether tabs may stand before each."""
+    one = instruction(line)
+    if (instruction(one.rest) if one.name == "ONBUILD" else one).name in ("RUN", "COPY", "ADD"):
+        for tabs, word in _HEREDOC.findall(one.rest):
+            yield plain(word), bool(tabs)
+
+
+def _buildkit(text: str) -> _Reading:
+    return _Reading("`" if _BACKTICK_ESCAPES.search(text) else "\\", doubled=False, comments=True)
 
 
 def instruction(line: str) -> Instruction:

@@ -1,0 +1,241 @@
+"""Building an image with BuildKit, in a container of its own that holds what the engine's own would not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets as tokens
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import IO, Any
+
+import structlog
+
+from spacedock.errors import SpacedockError
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.archive import pack
+from spacedock_worker.containers.docker.container import RunningContainer
+from spacedock_worker.containers.docker.create_body import OWNER_LABEL
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.image_stream import ImageStream
+from spacedock_worker.containers.docker.log_tail import masked
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
+from spacedock_worker.images.build.build import BuildLimits, failed
+from spacedock_worker.images.build.context import BuildContext
+from spacedock_worker.images.progress import buildkit_progress
+from spacedock_worker.images.pull import inspect
+
+log = structlog.get_logger()
+
+_SCRIPT = files(__package__).joinpath("buildkit.sh").read_text()
+_NO_ENGINE = 90
+_PIDS = 4096
+_CHUNK = 2**20
+_KEPT_LINES = 400
+_LONGEST_LINE = 4096
+_NOT_FOUND = 404
+_SAID = re.compile(r"#\d+ (?:\d+\.\d+ )(.*)")
+_ERROR = re.compile(r"ERROR: (?:failed to solve: )?(.*)")
+_KILLED = "exit code: 137"
+_OLDER = re.compile(r"unknown (?:flag|instruction)|unexpected key|invalid (?:mount|flag)|not supported")
+
+
+class NoBuilderError(StepError):
+    """BuildKit does not run in a container of this host's engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildKitJob:
+    """What is built: by `image`, which has BuildKit in it, on the `bases` of this host; and for `owner`.
+
+    The `secrets` are those that the Dockerfile's steps mount, with their values.
+    """
+
+    image: str
+    context: BuildContext
+    tag: str
+    labels: Mapping[str, str]
+    bases: Collection[str] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    owner: str | None = None
+
+
+class BuildKitBuild:
+    """One build, in a container that goes with it."""
+
+    def __init__(
+        self, engine: Engine, job: BuildKitJob, limits: BuildLimits, on_progress: Callable[[str], None]
+    ) -> None:
+        self._engine, self._job, self._limits = engine, job, limits
+        self._container = RunningContainer(engine, f"spacedock-build-{tokens.token_hex(4)}")
+        self._stream = ImageStream(engine, Stage.BUILD)
+        self._hearing = Hearing(on_progress)
+
+    async def run(self) -> dict[str, Any]:
+        """Build the image, and return what the engine knows of it.
+
+        Where it is cancelled or takes too long, its container goes, and all that runs in it ends. Raises
+        StepError `build_failed` with the last lines that the build said, `out_of_disk`, `docker_unavailable`;
+        NoBuilderError.
+        """
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                await self._run()
+        except TimeoutError as error:
+            why = f"not built after {self._limits.seconds:g} s (`images.build_timeout`)"
+            raise self._failed(why) from error
+        finally:
+            await asyncio.shield(self._container.remove())
+        if (found := await inspect(self._engine, self._job.tag, Stage.BUILD)) is None:
+            raise self._failed("the Docker Engine has not kept it")
+        log.info("image.built", image=self._job.tag, buildkit=True)
+        return found
+
+    async def _run(self) -> None:
+        try:
+            await self._container.create(_body(self._job, self._limits))
+            await self._put()
+            await self._container.start()
+        except EngineRefusedError as error:
+            if tells_full_disk(error.message):
+                raise full_disk(Stage.BUILD, f"{self._job.tag} cannot be built") from error
+            raise _no_builder(error.message) from error
+        await self._follow()
+        await self._check(await self._state())
+        try:
+            async with self._stream.folder(self._container.name, "/build/out") as chunks:
+                await self._stream.load(chunks)
+        except (SpacedockError, EngineRefusedError) as error:
+            if isinstance(error, StepError):
+                raise
+            if tells_full_disk(str(error)):
+                raise full_disk(Stage.BUILD, f"{self._job.tag} cannot be built") from error
+            raise self._failed(str(error)) from error
+
+    async def _put(self) -> None:
+        name, folders = self._container.name, ("build", "build/context", "build/images", "build/out")
+        await self._stream.unpack(name, "/", pack({}, folders))
+        await self._stream.unpack(name, "/build/context", _chunks(self._job.context.tar))
+        # By a digest, an engine saves no name: BuildKit takes that image from its image registry.
+        if names := sorted(base for base in self._job.bases if "@" not in base):
+            async with self._stream.saved(names) as chunks:
+                await self._stream.unpack(name, "/build/images", chunks)
+
+    async def _follow(self) -> None:
+        async with self._engine.stream(Stage.BUILD, self._limits.seconds) as docker:
+            container = docker.containers.container(self._container.name)
+            async for text in container.log(stdout=True, stderr=True, follow=True):
+                self._hearing.hear(text)
+
+    async def _state(self) -> Mapping[str, Any]:
+        """How the container ended; it may take its engine a moment to notice."""
+        try:
+            async with self._engine.call(Stage.BUILD) as docker:
+                container = docker.containers.container(self._container.name)
+                await container.wait()
+                state: dict[str, Any] = (await container.show())["State"]
+                return state
+        except EngineRefusedError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            message = "the container of the build was removed while it ran. Try it again."
+            raise StepError(Stage.BUILD, ErrorKind.DOCKER_UNAVAILABLE, message, host=True) from error
+
+    async def _check(self, state: Mapping[str, Any]) -> None:
+        code = state.get("ExitCode")
+        if code == 0:
+            return
+        if code == _NO_ENGINE:
+            raise _no_builder(" ".join(self._hearing.said))
+        why = self._hearing.error or f"its container ended with exit code {code}"
+        if tells_full_disk(why):
+            raise full_disk(Stage.BUILD, f"{self._job.tag} cannot be built")
+        if state.get("OOMKilled") or _KILLED in why:
+            gigabytes = self._limits.memory / 2**30
+            why += f" (killed; a build may take {gigabytes:g} GB, see `images.build_memory`)"
+        elif _OLDER.search(why):
+            why += " (a newer BuildKit may know it: name an image that has one in `images.buildkit_image`)"
+        raise self._failed(why)
+
+    def _failed(self, why: str) -> StepError:
+        error = failed(self._job.tag, self._hearing.said, why)
+        return error.copy(masked(str(error), self._job.secrets))
+
+
+class Hearing:
+    """What BuildKit says, line by line: the steps for people, and of the last one what it said itself."""
+
+    def __init__(self, on_progress: Callable[[str], None]) -> None:
+        self.said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.error = ""
+        self._on_progress, self._rest = on_progress, ""
+
+    def hear(self, text: str) -> None:
+        """Take the next piece of the log, which may end within a line."""
+        *lines, rest = (self._rest + text).split("\n")
+        self._rest = rest[:_LONGEST_LINE]
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        if step := buildkit_progress(line):
+            self._on_progress(step)
+            # What an earlier step said does not explain why this one failed.
+            self.said.clear()
+        elif said := _SAID.match(line):
+            self.said.append(said[1])
+        elif error := _ERROR.match(line):
+            self.error = error[1].strip()
+        elif line.startswith("engine: "):
+            self.said.append(line.removeprefix("engine: "))
+
+
+def _body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
+    """The body of `POST /containers/create` for a build (pure)."""
+    variables = {f"SPACEDOCK_SECRET_{number}": value for number, value in enumerate(job.secrets.values())}
+    environment = {"IMAGE": job.tag, **variables}
+    # An end that also comes where nobody is left to ask for it.
+    deadline = ["timeout", "-k", "5", str(int(limits.seconds) + 60)]
+    return {
+        "Image": job.image,
+        "User": "0:0",
+        "Entrypoint": [*deadline, "sh", "-c", _SCRIPT, "build"],
+        "Cmd": list(_arguments(job, tuple(variables))),
+        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "Labels": {} if job.owner is None else {OWNER_LABEL: job.owner},
+        # An engine needs a disk of its own: the root of a container is no place for one's layers.
+        "Volumes": {"/engine": {}},
+        "HostConfig": {
+            **({} if limits.network is None else {"NetworkMode": limits.network}),
+            "Memory": limits.memory,
+            # The same: no swap besides.
+            "MemorySwap": limits.memory,
+            "PidsLimit": _PIDS,
+            "CgroupnsMode": "private",
+            "IpcMode": "private",
+            "CapAdd": ["SYS_ADMIN"],
+            # The engine in it gives each step its own profile.
+            "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined", "label=disable"],
+            "Init": True,
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
+        },
+    }
+
+
+def _arguments(job: BuildKitJob, variables: Sequence[str]) -> Sequence[str]:
+    labels = [f"--label={name}={value}" for name, value in job.labels.items()]
+    secrets = zip(job.secrets, variables, strict=True)
+    return [*labels, *(f"--secret=id={name},env={variable}" for name, variable in secrets)]
+
+
+async def _chunks(content: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(content.read, _CHUNK):
+        yield chunk
+
+
+def _no_builder(why: str) -> NoBuilderError:
+    message = f"BuildKit does not start in a container of this host's engine ({why[-300:]})"
+    return NoBuilderError(Stage.BUILD, ErrorKind.UNSUPPORTED, message, ours=True)

@@ -1,0 +1,140 @@
+"""One build from its blueprint: what it is built on, where, in its turn, and by which builder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.caching import OnProgress
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.build.blueprint import Blueprint
+from spacedock_worker.images.build.borrowing import Borrowing
+from spacedock_worker.images.build.build import BuildLimits, build
+from spacedock_worker.images.build.buildkit import BuildKitBuild, BuildKitJob, NoBuilderError
+from spacedock_worker.images.build.buildkit_image import BuildKitImage
+from spacedock_worker.images.pulls import Pulls
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SecretsOf
+
+log = structlog.get_logger()
+
+
+async def no_secrets(_: str) -> Mapping[str, str]:
+    """No Space has any."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A build: what for (the Space's name), by which blueprint, and the image's labels."""
+
+    space: str
+    drawn: Blueprint
+    labels: Mapping[str, str]
+
+
+class ImageBuilder:
+    """Builds images, so many at once.
+
+    `network` is the one that builds run on (None: the engine's default bridge); the containers of builds are
+    `owner`'s.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ImageSettings,
+        pulls: Pulls,
+        network: Network | None = None,
+        owner: str | None = None,
+        secrets: SecretsOf = no_secrets,
+    ) -> None:
+        self._engine, self._settings, self._pulls = engine, settings, pulls
+        self._network, self._owner, self._secrets = network, owner, secrets
+        self._borrowing = Borrowing(engine, settings, pulls)
+        self._buildkit = BuildKitImage(engine, settings, pulls)
+        self._free = asyncio.Semaphore(settings.max_builds)
+        self._limits = BuildLimits(
+            settings.build_timeout, settings.build_memory, network.name if network is not None else None
+        )
+
+    async def build(self, order: Order, present: frozenset[str], on_progress: OnProgress) -> dict[str, Any]:
+        """Build the image, and return what the engine knows of it; `present` are the images that are here.
+
+        Raises StepError at stage `build`: `build_failed`, `unsupported`, `out_of_disk`, `docker_unavailable`.
+        """
+        drawn, bases = order.drawn, frozenset[str]()
+        if drawn.base is not None and drawn.base not in present:
+            await self._pull_base(drawn.base, on_progress)
+        if drawn.wants is not None:
+            bases = await self._borrowing.get(drawn.wants, on_progress)
+        if self._network is not None:
+            await self._network.ensure()
+        if self._free.locked():
+            on_progress("waiting for other builds to end")
+        async with self._free:
+            if drawn.buildkit.words:
+                try:
+                    return await self._by_buildkit(order, bases, present, on_progress)
+                except NoBuilderError as error:
+                    if drawn.buildkit.strict:
+                        raise _needs_buildkit(drawn, error) from error
+                    log.warning("image.built_without_buildkit", image=drawn.tag, reason=str(error))
+            return await build(
+                self._engine,
+                drawn.context,
+                tag=drawn.tag,
+                dockerfile=drawn.dockerfile,
+                labels=order.labels,
+                words=drawn.words,
+                limits=self._limits,
+                on_progress=on_progress,
+            )
+
+    async def _by_buildkit(
+        self, order: Order, bases: frozenset[str], present: frozenset[str], on_progress: OnProgress
+    ) -> dict[str, Any]:
+        image = await self._buildkit.get(self._limits, present, on_progress)
+        values = await self._secrets(order.space) if order.drawn.secrets else {}
+        job = BuildKitJob(
+            image=image,
+            context=order.drawn.context,
+            tag=order.drawn.tag,
+            labels=order.labels,
+            bases=bases,
+            secrets={name: values[name] for name in sorted(order.drawn.secrets) if name in values},
+            owner=self._owner,
+        )
+        return await BuildKitBuild(self._engine, job, self._limits, on_progress).run()
+
+    async def _pull_base(self, base: str, on_progress: OnProgress) -> None:
+        try:
+            await self._pulls.base(base, on_progress)
+        except StepError as error:
+            if error.kind is not ErrorKind.PULL_FAILED:
+                raise
+            message = (
+                f"the base image {base} is not here and cannot be pulled. Set `base_images` to one that can, "
+                f"or make `spacedock/python` with the script in deploy/. ({error})"
+            )
+            raise StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message) from error
+
+
+def _needs_buildkit(drawn: Blueprint, error: StepError) -> StepError:
+    return StepError(
+        Stage.BUILD,
+        ErrorKind.UNSUPPORTED,
+        f"the Space's Dockerfile uses {drawn.buildkit.words}, which takes BuildKit, and there is none here: "
+        f"{error} The Dockerfile is right. Name an image with a Docker Engine and buildx in "
+        "`images.buildkit_image`, such as docker:28-dind; or build it on this host with "
+        "`DOCKER_BUILDKIT=1 docker build -t NAME DIR`, and add it with "
+        "`spacedock spaces add SPACE --image NAME`.",
+        ours=True,
+    )
