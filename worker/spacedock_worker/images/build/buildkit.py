@@ -95,7 +95,7 @@ class BuildKitBuild:
 
     async def _run(self) -> None:
         try:
-            await self._container.create(_body(self._job, self._limits))
+            await self._container.create(create_body(self._job, self._limits))
             await self._put()
             await self._container.start()
         except EngineRefusedError as error:
@@ -192,7 +192,7 @@ class Hearing:
             self.said.append(line.removeprefix("engine: "))
 
 
-def _body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
+def create_body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
     """The body of `POST /containers/create` for a build (pure)."""
     variables = {f"SPACEDOCK_SECRET_{number}": value for number, value in enumerate(job.secrets.values())}
     environment = {"IMAGE": job.tag, **variables}
@@ -215,7 +215,8 @@ def _body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
             "PidsLimit": _PIDS,
             "CgroupnsMode": "private",
             "IpcMode": "private",
-            "CapAdd": ["SYS_ADMIN"],
+            # For mounts and namespaces, and the loopback of a step without a network.
+            "CapAdd": ["SYS_ADMIN", "NET_ADMIN"],
             # The engine in it gives each step its own profile.
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined", "label=disable"],
             "Init": True,

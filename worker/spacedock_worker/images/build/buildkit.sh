@@ -43,5 +43,4 @@ for plugin in /usr/libexec/docker /usr/local/libexec/docker /usr/lib/docker /usr
   [ ! -x "$plugin/cli-plugins/docker-buildx" ] || build="$plugin/cli-plugins/docker-buildx build"
 done
 $build --progress=plain --network=host --tag="$IMAGE" "$@" /build/context
-docker save --output=/engine/out.tar "$IMAGE"
-tar -C /build/out -xf /engine/out.tar
+docker save "$IMAGE" | tar -C /build/out -x
