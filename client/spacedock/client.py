@@ -20,7 +20,7 @@ from spacedock import jobs as records
 from spacedock import rpc as control
 from spacedock import submission, waiting, wire
 from spacedock.addresses import hub_id_of
-from spacedock.connection import connect, greet, told_as_ours
+from spacedock.connection import connect, meet, told_as_ours
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus
 from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
@@ -57,7 +57,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         try:
-            await greet(self._redis, self.url)
+            await meet(self._redis, self.url)
         except BaseException:
             await self._redis.aclose()
             raise

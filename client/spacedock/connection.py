@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import ssl
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TypeVar, cast
 
 from redis.asyncio import Redis
@@ -25,6 +27,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from spacedock.deadlines import pool_of
 from spacedock.errors import BadRequestError, NotConnectedError, RefusedError
+from spacedock.locate import has_daemon
 
 T = TypeVar("T")
 Trouble = TypeVar("Trouble", bound=Exception)
@@ -137,6 +140,23 @@ def _about_tls(error: ssl.SSLError) -> tuple[str, str]:
         "Write redis:// where it does not speak TLS; where it wants a certificate of yours, add "
         "?ssl_certfile=FILE&ssl_keyfile=FILE",
     )
+
+
+STARTING_SECONDS, _LOOK_SECONDS = 10.0, 0.1
+"""How long the Redis of a daemon may take to come up, and how often it is looked for."""
+
+
+async def meet(redis: Redis, url: str) -> None:
+    """`greet`; where a daemon of this machine is only starting, once its Redis answers."""
+    end = monotonic() + STARTING_SECONDS
+    while True:
+        try:
+            return await greet(redis, url)
+        except (NotConnectedError, RefusedError) as error:
+            lasting = isinstance(error, RefusedError) and error.lasting
+            if lasting or monotonic() > end or not has_daemon(url):
+                raise
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 OLDEST = 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from spacedock.configuration import ConfigError
 
 SYSTEM_RUNTIME = Path("/run/spacedock")
 SOCKET = "redis.sock"
+LOCK = "daemon.lock"
+"""The file beside the socket that a daemon with its own Redis has locked while it lives."""
 URL_VARIABLE = "SPACEDOCK_REDIS_URL"
 RUNTIME_VARIABLE = "SPACEDOCK_RUNTIME_DIR"
 
@@ -49,6 +52,21 @@ def default_url(env: Mapping[str, str], uid: int) -> str:
 def socket_url(path: Path) -> str:
     """The URL of a Redis on a unix socket."""
     return f"unix://{path}"
+
+
+def has_daemon(url: str) -> bool:
+    """Whether a daemon lives whose own Redis has that address: it may be starting."""
+    scheme, _, path = url.partition("?")[0].partition("://")
+    if scheme != "unix":
+        return False
+    try:
+        with (Path(path).parent / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _of_the_system() -> str | None:

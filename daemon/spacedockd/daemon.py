@@ -47,6 +47,7 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) ->
         paths.make_private(settings.runtime_dir)
         async with AsyncExitStack() as children:
             if settings.redis_url is None:
+                children.enter_context(paths.shown_alive(settings.runtime_dir))
                 valkey = EmbeddedValkey(settings.socket, settings.state_dir, settings.valkey_memory)
                 await children.enter_async_context(alive("valkey", valkey, stop))
                 await children.enter_async_context(running("scrub", scrub(socket_url(settings.socket)), stop))

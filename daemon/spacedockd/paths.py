@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spacedock.errors import SpacedockError
+from spacedock.locate import LOCK
 
 SYSTEM_STATE = Path("/var/lib/spacedock")
 
@@ -48,6 +49,14 @@ def held(state_dir: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        yield
+
+
+@contextmanager
+def shown_alive(runtime_dir: Path) -> Iterator[None]:
+    """Let clients see that a daemon lives whose Redis is, or will be, in this directory."""
+    with (runtime_dir / LOCK).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 
