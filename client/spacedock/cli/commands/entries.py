@@ -42,6 +42,9 @@ Env = Annotated[
     list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for it; repeatable.")
 ]
 NoNetwork = Annotated[bool, typer.Option("--no-network", help="Seal it: it has no way out to the network.")]
+Flavour = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The base that it is built on: auto, slim or full.")
+]
 StartTimeout = Annotated[
     float | None, typer.Option("--timeout", metavar="S", help="Seconds that its start may take.")
 ]
@@ -76,6 +79,7 @@ def add(
     gpu: Gpu = None,
     env: Env = None,
     no_network: NoNetwork = False,
+    flavour: Flavour = None,
     timeout: StartTimeout = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give a name that is there other code; its walls stay.")
@@ -87,7 +91,7 @@ def add(
     if "/" in name and not hub:
         hub = name
     entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
-    entry |= _needs(memory, cpus, gpu, env, timeout, no_network=no_network)
+    entry |= _needs(memory, cpus, gpu, env, timeout, flavour, no_network=no_network)
     if not has_source:
         _change_known(redis, name, entry)
         return
@@ -112,12 +116,13 @@ def update(
     gpu: Gpu = None,
     env: Env = None,
     no_network: NoNetwork = False,
+    flavour: Flavour = None,
     timeout: StartTimeout = None,
     redis: options.Redis = None,
 ) -> None:
     """Change what is named of a Space of the registry, its code or its entry, and keep the rest."""
     entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
-    entry |= _needs(memory, cpus, gpu, env, timeout, no_network=no_network)
+    entry |= _needs(memory, cpus, gpu, env, timeout, flavour, no_network=no_network)
     if not entry and directory is None:
         raise BadRequestError(
             "nothing to change: give --dir with the Space's code, or fields such as --memory"
@@ -171,6 +176,7 @@ def _needs(
     gpu: str | None,
     env: list[str] | None,
     timeout: float | None,
+    flavour: str | None,
     *,
     no_network: bool,
 ) -> dict[str, Any]:
@@ -181,6 +187,7 @@ def _needs(
         "gpu": _gpu(gpu),
         "env": options.pairs_of("--env", env) or None,
         "start_timeout": timeout,
+        "flavour": flavour,
         "network": False if no_network else None,
     }
     return {key: value for key, value in entry.items() if value is not None}
