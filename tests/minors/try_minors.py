@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.page import put_row
+from tests.page import as_row, put, put_row
 
 from spacedock.files import payload_of
 from spacedock_worker.adapters.base import Adapter, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.build.gradio_pins import gradio_packages
+from spacedock_worker.images.build.gradio_pins import PINS, gradio_packages
 
 EDGES = (
     "3.35.2",
@@ -91,6 +91,7 @@ def main(arguments: list[str]) -> int:
     """Try the versions; the exit code says whether each answered, or needs the pin that it lacks."""
     if arguments[:1] == ["--edges"]:
         return _edges(arguments[1:])
+    put("gradio-ranges", ranges())
     versions = arguments or sorted({*EDGES, *FIFTHS, *LATER, *NEWEST}, key=_order)
     right = True
     for version in versions:
@@ -100,6 +101,15 @@ def main(arguments: list[str]) -> int:
         right = right and cells == ALL_WELL
         put_row("gradio-minors", COLUMNS, [version, ", ".join(packages[1:]) or "·", *cells])
     return 0 if right else 1
+
+
+def ranges() -> str:
+    """The table of ranges and their pins, as it stands in docs/compatibility.md."""
+    rows, begin = [("Gradio", "held back"), ("---", "---")], "3.35"
+    for (major, number), pins in PINS:
+        rows.append((f"{begin} to below {major}.{number}", ", ".join(pins)))
+        begin = f"{major}.{number}"
+    return "\n".join(map(as_row, [*rows, (f"{begin} and later", "·")]))
 
 
 def _edges(versions: list[str]) -> int:
