@@ -36,8 +36,11 @@ def rounds(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, redis_url: str) -> WorkerSettings:
+def settings(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> WorkerSettings:
     """A worker with four Spaces that serve and one that runs once per job, for two containers at a time."""
+    # What others leave in /tmp meanwhile is no business of its worker.
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     serving = {"repository": str(SPACES / "openapi-sentiment"), "category": "kills"}
     once = {"repository": str(SPACES / "command-shout"), "category": "programs", "adapter": "command"}
     spaces = {name: {"id": name, **serving} for name in NAMES} | {"once": {"id": "once", **once}}
@@ -95,7 +98,7 @@ class Left:
         """Files that ought not to outlive a worker."""
         folder = self._settings.images.scratch
         assert folder is not None
-        return [*folder.rglob("*"), *Path("/tmp").glob("spacedock-*")]
+        return [*folder.rglob("*"), *Path(os.environ["TMPDIR"]).rglob("*")]
 
 
 @asynccontextmanager
