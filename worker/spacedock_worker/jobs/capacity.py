@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from spacedock.request import OWN_PREFIX
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.containers.pool.view import LivePoolView
 from spacedock_worker.queue.choose import Offer, Supply
@@ -26,5 +25,5 @@ class HostCapacity:
     def _space_of(self, target: str) -> str | None:
         if target == "" or target.startswith("tier:"):
             return None
-        known = None if target.startswith(OWN_PREFIX) else self._registry.snapshot().find(target)
+        known = self._registry.snapshot().spaces.get(target)
         return target if known is None else known.id

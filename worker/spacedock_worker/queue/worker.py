@@ -165,7 +165,7 @@ class QueueWorker(Worker):
         free = self.max_jobs - self.job_counter
         if not self.allow_pick_jobs or free <= 0:
             return False
-        offer = self._offer()
+        offer = self._offered()
         async with asyncio.timeout(RENEW_SECONDS):
             seen = await self._store.look()
             picks = choose(seen.lanes, seen.virtual, free, offer, self._runner.in_hand, self._runner.seconds)
@@ -174,6 +174,14 @@ class QueueWorker(Worker):
         if seen.lacking:
             await self._repair()
         return bool(claims)
+
+    def _offered(self) -> Offer | None:
+        """What the host offers; where that cannot be said, whatever comes is taken: nobody's job may wait."""
+        try:
+            return self._offer()
+        except Exception:
+            log.exception("worker.fault", loop="offer")
+            return None
 
     async def _repair(self) -> None:
         """Put stray jobs of the queue into lanes; less and less often where that mends nothing."""
