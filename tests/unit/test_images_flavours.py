@@ -27,6 +27,7 @@ def drawn(folder: Path, **files: str) -> Blueprint:
         "error: command 'gcc' failed: No such file or directory",
         "error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
         "ERROR: Failed building wheel for webrtcvad",
+        "ERROR: Failed to build installable wheels for some pyproject.toml based projects (webrtcvad)",
         "error: subprocess-exited-with-error",
         "/bin/sh: 1: cmake: not found",
         "bash: line 1: g++: command not found",
@@ -54,6 +55,7 @@ def test_what_the_slim_base_lacks_is_told_from_the_words(said: str) -> None:
         "ERROR: No matching distribution found for numpy==99",
         "FileNotFoundError: [Errno 2] No such file or directory: 'model.bin'",
         "/bin/sh: 1: ffprobe2: not found",
+        "gradio.exceptions.Error: Failed to build an index of node names",
         "",
     ],
 )
@@ -115,3 +117,9 @@ def test_both_flavours_are_one_context_with_two_dockerfiles(tmp_path: Path) -> N
     # Slim's layer is shared, and what Gradio needs goes before what the Hub happens to have.
     order = [texts["full"].index(part) for part in ("git-lfs", "build-essential", "'protobuf<4'", "gradio")]
     assert order == sorted(order)
+
+
+def test_of_what_an_app_says_only_the_end_is_read() -> None:
+    missing = "ModuleNotFoundError: No module named 'datasets'"
+    assert lacks_full("x" * 10**6 + missing)
+    assert not lacks_full(missing + "x" * 10**6)

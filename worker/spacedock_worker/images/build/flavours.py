@@ -17,7 +17,10 @@ PYTHON_PACKAGES = ("datasets", "protobuf<4")
 BESIDE_GRADIO = ("spaces", "hf-transfer", "websockets>=10.4")
 """What the Hub installs with Gradio, in both flavours."""
 
-_LOOKED_AT_FILES, _LOOKED_AT_BYTES = 500, 256 * 1024
+_LOOKED_AT_FILES, _LOOKED_AT_BYTES = 200, 128 * 1024
+_LAST_CHARS = 16_000
+"""Of what an app said: it may have said any amount."""
+
 _TOOL = r"(?:gcc|g\+\+|cc|c\+\+|cmake|node)"
 _ANY_TOOL = rf"(?:{_TOOL}|convert|magick|autoconf|automake|autoreconf|libtoolize)"
 _MODULE = r"(?:datasets|pyarrow|dill|multiprocess|xxhash|aiohttp|requests|google|google\.protobuf)"
@@ -29,7 +32,8 @@ _SCRIPT = re.compile(rf"(?:^|[;&|])[ \t]*{_TOOL}(?![\w+.-])", re.MULTILINE)
 
 _LACKS = re.compile(
     # A package that pip found no wheel of, and could not build.
-    r"Failed (?:building wheel|to build)|subprocess-exited-with-error|metadata-generation-failed"
+    r"Failed building wheel|Failed to build installable wheels|Could not build wheels"
+    r"|subprocess-exited-with-error|metadata-generation-failed"
     # What shells, Python, CMake, meson and PyTorch say of a tool that is not there.
     rf"|(?<![\w+-]){_ANY_TOOL}['\"]?: (?:command )?not found"
     rf"|No such file or directory: b?['\"](?:[\w./-]*/)?{_ANY_TOOL}['\"]"
@@ -53,7 +57,7 @@ def asks_for_full(repository: Repository) -> bool:
 
 def lacks_full(said: str) -> bool:
     """Whether a build, a start or a call that said this may have failed for want of the full flavour."""
-    return _LACKS.search(said) is not None
+    return _LACKS.search(said[-_LAST_CHARS:]) is not None
 
 
 def _calls_a_tool(text: str) -> bool:
