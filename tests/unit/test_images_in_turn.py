@@ -21,10 +21,10 @@ NO_COMPILER = "error: command 'gcc' failed: No such file or directory"
 
 
 class Builder:
-    """Stands in for the engine's builder, which takes minutes; `slim` is what it says of that flavour."""
+    """Stands in for the engine's builder, which takes minutes; `slim` and `full` are how these end."""
 
     def __init__(self) -> None:
-        self.slim = ""
+        self.slim = self.full = ""
         self.built: list[str] = []
         self.answers: dict[str, Any] = {
             "build": self._build,
@@ -34,8 +34,8 @@ class Builder:
     def _build(self, request: web.Request) -> dict[str, Any]:
         file, tag = request.query["dockerfile"], request.query["t"]
         self.built.append(file)
-        if file == "Dockerfile" and self.slim:
-            return {"error": self.slim, "errorDetail": {"message": self.slim}}
+        if said := self.slim if file == "Dockerfile" else self.full:
+            return {"error": said, "errorDetail": {"message": said}}
         flavour = "slim" if file == "Dockerfile" else "full"
         labels = labels_of("x", None, None, 7860, "", flavour=flavour)
         self.answers[f"images/{tag}/json"] = {"Id": f"sha256:{flavour}", "Config": {"Labels": labels}}
@@ -88,6 +88,24 @@ async def test_what_fails_for_another_reason_is_built_once(engine, builder, sour
         await got(Images(engine, ImageSettings()), source)
     assert caught.value.kind is ErrorKind.BUILD_FAILED
     assert builder.built == ["Dockerfile"]
+
+
+async def test_what_fails_on_both_is_not_built_for_the_next_job(engine, builder, source, monkeypatch) -> None:
+    builder.slim, builder.full = NO_COMPILER, "error: subprocess-exited-with-error"
+    images, clock = Images(engine, ImageSettings()), [0.0]
+    monkeypatch.setattr(images._builds._failed, "_clock", lambda: clock[0])
+    build = builder.answers["build"]
+
+    def slowly(request: web.Request) -> dict[str, Any]:
+        clock[0] += 50
+        return build(request)
+
+    builder.answers["build"] = slowly
+    for _ in range(3):
+        with pytest.raises(StepError, match="subprocess-exited-with-error"):
+            await got(images, source)
+        clock[0] += 5
+    assert builder.built == ["Dockerfile", "Dockerfile.full"]
 
 
 async def test_a_space_that_was_once_asked_for_in_full_stays_so(engine, builder, source) -> None:

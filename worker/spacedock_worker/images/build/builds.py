@@ -171,7 +171,13 @@ class Builds:
                     raise
                 log.info("image.needs_full_base", space=source.name, image=one.tag)
                 on_progress("the slim base image lacks what this takes: building it on the full one")
-        return last.tag, await self._build(source, last, revision, present, on_progress)
+        try:
+            return last.tag, await self._build(source, last, revision, present, on_progress)
+        except StepError as error:
+            for one in first:
+                # It failed longer ago, and is not to be built in vain for the next job of a batch.
+                self._failed.put(one.tag, error)
+            raise
 
     async def _build(
         self,
