@@ -10,7 +10,7 @@ import pytest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.capacity import Machine, memory_of, room_of
 from spacedock_worker.containers.machine.room import Room
-from spacedock_worker.containers.pool.adoption import Note, WarmNotes
+from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes
 from spacedock_worker.containers.pool.history import History, Quarantine, TimingStore
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps
 from spacedock_worker.containers.pool.slots import Slot, SlotState
@@ -106,7 +106,7 @@ def test_a_small_machine_still_runs_one_usual_space() -> None:
 
 
 def test_notes_are_kept_until_they_are_dropped(tmp_path: Path) -> None:
-    notes, note = WarmNotes(tmp_path / "warm"), Note("one", "key", "config", GB, 0, 2.5)
+    notes, note = IdleNotes(tmp_path / "warm"), IdleNote("one", "key", "config", GB, 0, 2.5)
     assert notes.read() == {}
     notes.write("spacedock-one", note)
     (tmp_path / "warm" / "spacedock-broken").write_text("{")
@@ -118,6 +118,6 @@ def test_notes_are_kept_until_they_are_dropped(tmp_path: Path) -> None:
 
 
 def test_without_a_folder_nothing_is_noted() -> None:
-    notes = WarmNotes(None)
-    notes.write("spacedock-one", Note("one", "key", "config", GB, 0, 2.5))
+    notes = IdleNotes(None)
+    notes.write("spacedock-one", IdleNote("one", "key", "config", GB, 0, 2.5))
     assert notes.read() == {}

@@ -81,13 +81,13 @@ async def test_what_a_running_chain_expects_does_not_cool_until_the_chain_is_ove
 ) -> None:
     quick = settings.model_copy(update={"idle_seconds": 0.1})
     monkeypatch.setattr(lifecycle, "_EXPECTED_SECONDS", 0.05)
-    looked, look = asyncio.Event(), lifecycle.Lifecycle._colder
+    looked, look = asyncio.Event(), lifecycle.Lifecycle._idle_step
 
     def seen(*args: Any) -> None:
         look(*args)
         looked.set()
 
-    monkeypatch.setattr(lifecycle.Lifecycle, "_colder", seen)
+    monkeypatch.setattr(lifecycle.Lifecycle, "_idle_step", seen)
     async with Pool(engine, quick) as pool:
         with pool.expecting() as expected:
             expected.families = frozenset({"next"})

@@ -193,7 +193,7 @@ async def test_an_adopted_container_that_runs_is_watched_before_it_is_used(
     first._closed = True
     await first._monitor.stop()
     for place in first._slots:
-        place.keep_warm()
+        place.cancel_idle_timer()
     async with Pool(engine, noted) as pool:
         assert repr(pool) == "<Pool 1/3 containers: 1 asleep; 0 waiting>"
         async with aiohttp.ClientSession() as session, session.post(url):

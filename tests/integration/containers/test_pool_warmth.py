@@ -219,7 +219,7 @@ async def abandon(pool: Pool[Page]) -> None:
     pool._closed = True
     await pool._monitor.stop()
     for place in pool._slots:
-        place.keep_warm()
+        place.cancel_idle_timer()
         if place.app is not None:
             await place.app.aclose()
 

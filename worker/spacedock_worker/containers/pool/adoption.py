@@ -21,7 +21,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class IdleNote:
     """An idle container: whose it is, by which configuration it was made, and what it takes.
 
     `memory` is its limit in bytes, `start_seconds` what its start took, `family` as in its spec.
@@ -41,7 +41,7 @@ class Note:
         return Room(1, self.memory, self.gpus)
 
 
-class WarmNotes:
+class IdleNotes:
     """One small file for each idle container, which is gone while a call uses it.
 
     A worker that is killed in a call leaves none: what its container is doing nobody knows. Nothing is
@@ -52,7 +52,7 @@ class WarmNotes:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def write(self, name: str, note: Note) -> None:
+    def write(self, name: str, note: IdleNote) -> None:
         """The container of that name is idle."""
         if self._folder is None:
             return
@@ -72,7 +72,7 @@ class WarmNotes:
             except OSError as error:
                 log.warning("warm.not_dropped", container=name, reason=str(error))
 
-    def read(self) -> Mapping[str, Note]:
+    def read(self) -> Mapping[str, IdleNote]:
         """The notes by the containers' names; what cannot be read is no note."""
         if self._folder is None or not self._folder.is_dir():
             return {}
@@ -80,12 +80,12 @@ class WarmNotes:
         return {name: note for name, note in found.items() if note is not None and not name.startswith(".")}
 
 
-def _note(path: Path) -> Note | None:
+def _note(path: Path) -> IdleNote | None:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields.pop("version") != _VERSION:
             return None
-        return Note(**fields)
+        return IdleNote(**fields)
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
 

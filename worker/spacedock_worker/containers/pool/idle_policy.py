@@ -1,4 +1,4 @@
-"""How an idle container cools: running, paused, stopped, gone (pure)."""
+"""What becomes of an idle container: running, paused, stopped, gone (pure)."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def idle_steps(spec: ContainerSpec, settings: ContainerSettings, *, gpu: bool) -
     steps = []
     if not gpu and settings.pause_seconds < settings.idle_seconds:
         steps.append(IdleStep(settings.pause_seconds, IdleState.PAUSED))
-    return (*steps, IdleStep(settings.idle_seconds, leaving(spec, settings)))
+    return (*steps, IdleStep(settings.idle_seconds, when_given_up(spec, settings)))
 
 
-def leaving(spec: ContainerSpec, settings: ContainerSettings) -> IdleState:
+def when_given_up(spec: ContainerSpec, settings: ContainerSettings) -> IdleState:
     """What becomes of a container that must give up its room.
 
     Creating takes 10 ms of a start: what a stopped container saves is what its app wrote to its root, such

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import EngineRefusedError
-from spacedock_worker.containers.pool.adoption import Note, WarmNotes
+from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes
 from spacedock_worker.containers.pool.history import History
-from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, leaving
+from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, when_given_up
 from spacedock_worker.containers.pool.readiness import App
-from spacedock_worker.containers.pool.slots import OnProgress, Slot, SlotState, Waiter
+from spacedock_worker.containers.pool.slots import OnProgress, Slot, Slots, SlotState, Waiter
 from spacedock_worker.containers.pool.starter import Starter, Survivor
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
@@ -26,76 +25,75 @@ _EXPECTED_SECONDS = 10.0
 """How often a container that a running chain expects is looked at again, instead of being given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks(Generic[App]):
-    """What the pool wants to hear: a slot has changed, could not be brought up, or is empty."""
-
-    changed: Callable[[], None]
-    failed: Callable[[Slot[App], StepError], None]
-    emptied: Callable[[Slot[App]], None]
-
-
 class Lifecycle(Generic[App]):
-    """Works on one container at a time in the order in which it was told; nothing here is cut off half-way.
+    """Works on each container in the order in which it was told; nothing here is cut off half-way.
 
-    What is no coroutine returns at once: the state says what is meant to be, the work follows.
+    What is no coroutine returns at once: the slot's state says what is meant to be, the work follows.
+    `changed` hears that a slot has changed, `failed` that one could not be brought up.
     """
 
     def __init__(
-        self, settings: ContainerSettings, starter: Starter, history: History, hooks: Hooks[App]
+        self,
+        settings: ContainerSettings,
+        starter: Starter,
+        history: History,
+        slots: Slots[App],
+        changed: Callable[[], None],
+        failed: Callable[[Slot[App], StepError], None],
     ) -> None:
-        self._settings, self._starter, self._history, self._hooks = settings, starter, history, hooks
-        self.notes = WarmNotes(settings.state / "warm" if settings.state else None)
+        self._settings, self._starter, self._history, self._slots = settings, starter, history, slots
+        self._changed, self._failed = changed, failed
+        self.notes = IdleNotes(settings.state / "warm" if settings.state else None)
         # Not a TaskGroup: a cancellation must not cut removals off.
-        self._works: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def bring_up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
         """Have the slot's container run and its app answer: woken, started again, or made."""
         starts = slot.container is None or slot.state is SlotState.STOPPED
         slot.waking = slot.state is SlotState.ASLEEP
         slot.state, slot.capacity = SlotState.STARTING, waiter.spec.calls
-        slot.keep_warm()
-        self._do(slot, self._bring_up(slot, waiter, tell, starts=starts))
+        slot.cancel_idle_timer()
+        self._queue(slot, self._bring_up(slot, waiter, tell, starts=starts))
 
-    def rest(self, slot: Slot[App]) -> None:
-        """Nobody uses the running container: it cools from now on, and the next worker may adopt it."""
+    def set_idle(self, slot: Slot[App]) -> None:
+        """Nobody uses the running container: its idle time begins, and the next worker may adopt it."""
         assert slot.container is not None
         assert slot.spec is not None
         start = self._history.timings.start_seconds(slot.key) or 0.0
-        self._cool(slot, idle_steps(slot.spec, self._settings, gpu=self._has_gpu(slot)))
+        self._set_timer(slot, idle_steps(slot.spec, self._settings, gpu=self._has_gpu(slot)))
         if slot.spec.private:
             # What it holds is for no worker but this one.
             return
         config, room = self._starter.config, slot.room
-        note = Note(slot.space, slot.key, config, room.memory, room.gpus, start, slot.family)
+        note = IdleNote(slot.space, slot.key, config, room.memory, room.gpus, start, slot.family)
         self.notes.write(slot.container.name, note)
 
     def use(self, slot: Slot[App]) -> None:
-        """A call uses the container: it does not cool, and is nothing to adopt."""
-        slot.keep_warm()
+        """A call uses the container: it is not idle, and nothing to adopt."""
+        slot.cancel_idle_timer()
         if slot.container is not None:
             self.notes.drop(slot.container.name)
 
-    def adopt(self, number: int, survivor: Survivor) -> Slot[App]:
-        """The slot of an earlier worker's container: unless it is used, it is gone after the usual time."""
+    def adopt(self, number: int, survivor: Survivor) -> None:
+        """Make a slot for an earlier worker's container: unless it is used, it goes after the usual time."""
         note, state = survivor.note, SlotState.STOPPED if survivor.stopped else SlotState.ASLEEP
         slot: Slot[App] = Slot(number, note.key, note.space, note.room, state)
         slot.container, slot.since = survivor.container, asyncio.get_running_loop().time()
         slot.family = note.family or note.space
         self._history.timings.started(note.key, note.start_seconds)
-        self._cool(slot, (IdleStep(self._settings.idle_seconds, IdleState.GONE),))
+        self._set_timer(slot, (IdleStep(self._settings.idle_seconds, IdleState.GONE),))
+        self._slots.add(slot)
         log.info("container.adopted", space=note.space, container=survivor.container.name)
-        return slot
 
     def give_up(self, slot: Slot[App]) -> None:
         """Have an idle container leave its room; stopped where that keeps what is wanted, else removed."""
         outdated = self._history.timings.is_outdated(slot.key, slot.family)
-        if outdated or slot.spec is None or leaving(slot.spec, self._settings) is IdleState.GONE:
+        if outdated or slot.spec is None or when_given_up(slot.spec, self._settings) is IdleState.GONE:
             self.discard(slot)
         elif slot.state is not SlotState.STOPPING:
             slot.state = SlotState.STOPPING
-            slot.keep_warm()
-            self._do(slot, self._stop(slot))
+            slot.cancel_idle_timer()
+            self._queue(slot, self._stop(slot))
 
     def discard(self, slot: Slot[App], *, at_once: bool = False) -> None:
         """Remove the container once no call uses it, or `at_once`; the slot counts until it is gone."""
@@ -107,14 +105,14 @@ class Lifecycle(Generic[App]):
         slot.removing = True
         if starting and slot.work is not None:
             slot.work.cancel()
-        self._do(slot, self._empty(slot))
+        self._queue(slot, self._empty(slot))
 
     def check(self, slot: Slot[App]) -> None:
         """Something may have happened to an idle container: see whether it still lives."""
         if slot.state is SlotState.STOPPED or slot.idle:
-            self._do(slot, self._check(slot))
+            self._queue(slot, self._check(slot))
 
-    async def leave(self, slot: Slot[App]) -> str | None:
+    async def hand_over(self, slot: Slot[App]) -> str | None:
         """Leave an idle container to the next worker, paused but for one with a GPU.
 
         Returns its name, None where it cannot be left.
@@ -123,7 +121,7 @@ class Lifecycle(Generic[App]):
         private = slot.spec is not None and slot.spec.private
         if container is None or private or not slot.idle:
             return None
-        slot.keep_warm()
+        slot.cancel_idle_timer()
         if slot.work is not None:
             await asyncio.wait({slot.work})
         if app is not None:
@@ -137,15 +135,15 @@ class Lifecycle(Generic[App]):
 
     async def settled(self) -> None:
         """Return once nothing is being done; bounded as starts and removals are."""
-        while self._works:
-            await asyncio.wait(tuple(self._works))
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
 
     async def close(self, seconds: float) -> None:
         """Wait so long for what is being done."""
-        if self._works:
-            await asyncio.wait(tuple(self._works), timeout=seconds)
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
 
-    def _do(self, slot: Slot[App], work: Coroutine[Any, Any, None]) -> None:
+    def _queue(self, slot: Slot[App], work: Coroutine[Any, Any, None]) -> None:
         before = slot.work
 
         async def in_turn() -> None:
@@ -154,8 +152,8 @@ class Lifecycle(Generic[App]):
             await work
 
         slot.work = asyncio.create_task(in_turn())
-        self._works.add(slot.work)
-        slot.work.add_done_callback(self._works.discard)
+        self._tasks.add(slot.work)
+        slot.work.add_done_callback(self._tasks.discard)
         # A start that is cancelled before its turn has never awaited its work.
         slot.work.add_done_callback(lambda _: work.close())
 
@@ -165,17 +163,17 @@ class Lifecycle(Generic[App]):
         try:
             await self._up(slot, waiter, tell, starts=starts)
         except StepError as error:
-            self._hooks.failed(slot, error)
+            self._failed(slot, error)
         except Exception as error:
             log.exception("container.start_broke", space=slot.space)
             message = f"the container of {slot.space} could not be started ({type(error).__name__})."
-            self._hooks.failed(slot, StepError(Stage.START, ErrorKind.INTERNAL, message))
+            self._failed(slot, StepError(Stage.START, ErrorKind.INTERNAL, message))
         else:
             if slot.state is SlotState.STARTING:
                 slot.state, slot.since = SlotState.RUNNING, asyncio.get_running_loop().time()
-                self._hooks.changed()
+                self._changed()
                 if slot.state is SlotState.RUNNING and slot.calls == 0:
-                    self.rest(slot)
+                    self.set_idle(slot)
 
     async def _up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress, *, starts: bool) -> None:
         assert waiter.connect is not None
@@ -215,25 +213,25 @@ class Lifecycle(Generic[App]):
             return False
         return True
 
-    def _cool(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
+    def _set_timer(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
         if not steps:
             return
         loop = asyncio.get_running_loop()
-        slot.idle_timer = loop.call_at(slot.since + steps[0].after, self._colder, slot, steps)
+        slot.idle_timer = loop.call_at(slot.since + steps[0].after, self._idle_step, slot, steps)
 
-    def _colder(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
+    def _idle_step(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
         if steps[0].state is not IdleState.PAUSED and slot.family in self._history.expected:
             loop = asyncio.get_running_loop()
-            slot.idle_timer = loop.call_later(_EXPECTED_SECONDS, self._colder, slot, steps)
+            slot.idle_timer = loop.call_later(_EXPECTED_SECONDS, self._idle_step, slot, steps)
             return
         if steps[0].state is IdleState.PAUSED:
             slot.state = SlotState.ASLEEP
-            self._do(slot, self._pause(slot))
+            self._queue(slot, self._pause(slot))
         elif steps[0].state is IdleState.STOPPED:
             self.give_up(slot)
         else:
             self.discard(slot)
-        self._cool(slot, steps[1:])
+        self._set_timer(slot, steps[1:])
 
     async def _pause(self, slot: Slot[App]) -> None:
         assert slot.container is not None
@@ -260,7 +258,7 @@ class Lifecycle(Generic[App]):
     async def _stop(self, slot: Slot[App]) -> None:
         assert slot.container is not None
         try:
-            await self._hang_up(slot)
+            await self._disconnect(slot)
             await self._starter.stop(slot.container)
         except (EngineRefusedError, StepError) as error:
             log.info("container.not_stopped", space=slot.space, reason=str(error))
@@ -268,15 +266,16 @@ class Lifecycle(Generic[App]):
             return
         if not slot.removing:
             slot.state, slot.since = SlotState.STOPPED, asyncio.get_running_loop().time()
-            self._cool(slot, (IdleStep(self._settings.stopped_seconds, IdleState.GONE),))
-            self._hooks.changed()
+            self._set_timer(slot, (IdleStep(self._settings.stopped_seconds, IdleState.GONE),))
+            self._changed()
 
     async def _empty(self, slot: Slot[App]) -> None:
         await self._remove(slot)
-        self._hooks.emptied(slot)
+        self._slots.drop(slot)
+        self._changed()
 
     async def _remove(self, slot: Slot[App]) -> None:
-        await self._hang_up(slot)
+        await self._disconnect(slot)
         if slot.container is not None:
             await self._starter.remove(slot.container)
             # Not before: a start that is cut off in here leaves the rest to `_empty`.
@@ -285,7 +284,7 @@ class Lifecycle(Generic[App]):
     def _has_gpu(self, slot: Slot[App]) -> bool:
         return slot.room.gpus > 0 or self._starter.resources.has_gpu(slot.spec)
 
-    async def _hang_up(self, slot: Slot[App]) -> None:
+    async def _disconnect(self, slot: Slot[App]) -> None:
         app, slot.app = slot.app, None
         if app is not None:
             await app.aclose()

@@ -18,7 +18,7 @@ from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.pool.adoption import Adoption
 from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.lease import Lease
-from spacedock_worker.containers.pool.lifecycle import Hooks, Lifecycle
+from spacedock_worker.containers.pool.lifecycle import Lifecycle
 from spacedock_worker.containers.pool.monitor import Monitor
 from spacedock_worker.containers.pool.readiness import App, Connect, StartHistory
 from spacedock_worker.containers.pool.scheduler import assign
@@ -51,9 +51,10 @@ class Pool(Generic[App]):
         self._starter = Starter(engine, settings, measures)
         self._history = History(measures)
         self.expecting = self._history.expecting
-        hooks: Hooks[App] = Hooks(self._reassign, self._failed, self._emptied)
-        self._lifecycle = Lifecycle(settings, self._starter, self._history, hooks)
         self._slots: Slots[App] = Slots()
+        self._lifecycle = Lifecycle(
+            settings, self._starter, self._history, self._slots, self._reassign, self._failed
+        )
         self._wait_queue: WaitQueue[App] = WaitQueue()
         self.view = LivePoolView(self._slots, self._lifecycle, self._history, self._starter, self._wait_queue)
         self._numbers = itertools.count(1)
@@ -86,7 +87,7 @@ class Pool(Generic[App]):
             raise
 
     async def settled(self) -> None:
-        """Return once no container is being started, cooled or removed; bounded as those are."""
+        """Return once no container is being started, paused or removed; bounded as those are."""
         await self._lifecycle.settled()
 
     @asynccontextmanager
@@ -144,7 +145,7 @@ class Pool(Generic[App]):
 
     async def _adopt(self) -> None:
         for survivor in await self._starter.survivors(self._lifecycle.notes):
-            self._slots.add(self._lifecycle.adopt(next(self._numbers), survivor))
+            self._lifecycle.adopt(next(self._numbers), survivor)
 
     async def _queued(
         self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress
@@ -209,7 +210,7 @@ class Pool(Generic[App]):
         if not keep or slot.state is SlotState.STOPPING:
             self._lifecycle.discard(slot)
         elif slot.calls == 0:
-            self._lifecycle.rest(slot)
+            self._lifecycle.set_idle(slot)
         self._reassign()
 
     async def _went_wrong(self, slot: Slot[App], error: StepError, lease: Lease[App]) -> None:
@@ -229,10 +230,6 @@ class Pool(Generic[App]):
         self._history.not_started(slot, error, _now(), others=others)
         if not others:
             self._wait_queue.fail(error, slot.key)
-
-    def _emptied(self, slot: Slot[App]) -> None:
-        self._slots.drop(slot)
-        self._reassign()
 
     def _reassign(self) -> None:
         """Carry out what `assign` decides for the present state; awaits nothing."""
@@ -284,7 +281,7 @@ class Pool(Generic[App]):
         await self._adoption.stop()
         kept: list[str] = []
         for slot in self._slots:
-            left = await self._lifecycle.leave(slot) if self._settings.keep_warm else None
+            left = await self._lifecycle.hand_over(slot) if self._settings.keep_warm else None
             if left is None:
                 self._lifecycle.discard(slot, at_once=True)
             else:

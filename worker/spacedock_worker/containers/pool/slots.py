@@ -100,8 +100,8 @@ class Slot(Generic[App]):
         lease, self.start_seconds = Lease(self.container, self.app, self.start_seconds), 0.0
         return lease
 
-    def keep_warm(self) -> None:
-        """Cancel the idle timer: the container is in use, or going."""
+    def cancel_idle_timer(self) -> None:
+        """The container is in use, or going."""
         if self.idle_timer is not None:
             self.idle_timer.cancel()
             self.idle_timer = None

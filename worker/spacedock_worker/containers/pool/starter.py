@@ -22,7 +22,7 @@ from spacedock_worker.containers.docker.run_once import TaskRun
 from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.machine.resources import HostResources
 from spacedock_worker.containers.machine.writable_roots import tells_refused_write
-from spacedock_worker.containers.pool.adoption import Note, WarmNotes
+from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes
 from spacedock_worker.containers.pool.readiness import (
     App,
     Connect,
@@ -50,7 +50,7 @@ class Survivor:
     """An idle container that an earlier worker left: `stopped`, or running (paused or not)."""
 
     container: RunningContainer
-    note: Note
+    note: IdleNote
     stopped: bool
 
 
@@ -82,7 +82,7 @@ class Starter:
         """The containers that are ours, whether they exist yet, still, or not."""
         return frozenset(self._names)
 
-    async def survivors(self, notes: WarmNotes) -> list[Survivor]:
+    async def survivors(self, notes: IdleNotes) -> list[Survivor]:
         """The idle containers that a worker of the same configuration left; all else of ours goes.
 
         Raises StepError `docker_unavailable` where the engine does not tell: then nothing has gone.
