@@ -76,7 +76,7 @@ async def build(
         raise failed(tag, said, error.message + (hint if killed else "")) from error
     if (found := await inspect(engine, tag, Stage.BUILD)) is None:
         raise failed(tag, said, "the Docker Engine ended the build without saying why")
-    log.info("image.built", image=tag)
+    log.info("image.built", image=tag, bytes=found.get("Size"))
     return found
 
 

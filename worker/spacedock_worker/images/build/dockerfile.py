@@ -85,7 +85,7 @@ def _foundation(recipe: Recipe) -> list[BuildStep]:
     """The base, Debian packages that Spaces count on, and a user like the Hub's."""
     steps = [BuildStep(f"FROM {recipe.base}", "taking the base image"), BuildStep("USER root")]
     if recipe.system_packages:
-        steps.append(_apt(recipe.system_packages, "installing system packages (once for this host)"))
+        steps.append(_apt(recipe.system_packages, "installing system packages (0.7 GB, once for this host)"))
     if recipe.full_packages:
         words = "installing compilers and headers, the full base (0.65 GB, once for this host)"
         steps.append(_apt(recipe.full_packages, words))
