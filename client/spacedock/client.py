@@ -16,14 +16,15 @@ from typing import Any, Self
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
+from spacedock import hosts, submission, waiting, wire
 from spacedock import jobs as records
 from spacedock import rpc as control
-from spacedock import submission, waiting, wire
 from spacedock.addresses import hub_id_of
 from spacedock.connection import connect, meet, told_as_ours
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus
 from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
+from spacedock.hosts import Host
 from spacedock.locate import default_url
 from spacedock.private_files import Held
 from spacedock.repository import pack
@@ -262,6 +263,24 @@ class Client:
         Sizes are bytes. Raises NoWorkerError.
         """
         return await control.tiers(self._caller)
+
+    async def hosts(self) -> list[Host]:
+        """The hosts of the queue: what each has, and whether it takes jobs; those that are gone last."""
+        with told_as_ours(self.url):
+            return await hosts.hosts(self._redis)
+
+    async def pause_host(self, name: str, *, paused: bool = True) -> Host:
+        """Let a host, by its name or the beginning of its id, take no more jobs, or take them again.
+
+        What it has in hand goes on. Raises BadRequestError where it is no host, or more than one.
+        """
+        with told_as_ours(self.url):
+            return await hosts.pause(self._redis, name, paused=paused)
+
+    async def serving(self, space: str) -> list[Host]:
+        """The hosts that can run the Space of that name in their registries, also those that are gone."""
+        with told_as_ours(self.url):
+            return await hosts.serving(self._redis, space)
 
     async def workers(self) -> int:
         """How many workers are alive."""

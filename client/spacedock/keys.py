@@ -46,6 +46,18 @@ SCRUB = PREFIX + "scrub"
 ACCUSED = PREFIX + "accused:"
 """Prefix of the strings that name the job which a worker's death is charged to."""
 
+HOSTS = PREFIX + "hosts"
+"""Sorted set of the ids of hosts; the score is when each was last there (s)."""
+
+HOST = PREFIX + "host:"
+"""Prefix of the strings (JSON, `Host`) that live as long as a host's worker does."""
+
+SERVES = PREFIX + "serves:"
+"""Prefix of the sets of Spaces that a host can run; a day longer there than the host, which may come back."""
+
+PAUSED = PREFIX + "paused"
+"""Set of the ids of hosts that take no jobs, because somebody has said so."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from spacedock.client import Client
 from spacedock.events import JobStatus
 from spacedock.files import FileRef, Payload
+from spacedock.hosts import Host
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.rpc import OnProgress, Reply
@@ -172,6 +173,14 @@ class SyncClient:
     def cancel(self, job_id: str) -> JobState:
         """Cancel a job; see `Client.cancel`."""
         return self._wait(self._client.cancel(job_id))
+
+    def hosts(self) -> list[Host]:
+        """The hosts of the queue; see `Client.hosts`."""
+        return self._wait(self._client.hosts())
+
+    def pause_host(self, name: str, *, paused: bool = True) -> Host:
+        """Let a host take no more jobs, or take them again; see `Client.pause_host`."""
+        return self._wait(self._client.pause_host(name, paused=paused))
 
     def tiers(self) -> dict[str, Any]:
         """How the host and its tiers stand; see `Client.tiers`."""

@@ -17,6 +17,7 @@ from spacedock_worker.registry.file import Registry
 REGISTRY = """
 spaces:
   good: {id: good, docker_image: example.com/good:1, input_type: text, output_type: text}
+  drawn: {id: drawn, docker_image: example.com/drawn:1, input_type: text, output_type: image, gpu: 1}
   broken: {id: broken, calls: many}
 """
 
@@ -29,7 +30,9 @@ async def capacity(tmp_path: Path) -> HostCapacity:
     await registry.fresh()
     up = {"good": SpaceUp(2, 4, 0.5, 3.0)}
     pool = SimpleNamespace(up=lambda: up, short=True, limit=Room(3))
-    return HostCapacity(registry, cast("Any", pool))
+    return HostCapacity(
+        "host", registry, cast("Any", pool), cast("Any", SimpleNamespace(version="28")), gpu=False
+    )
 
 
 async def test_the_containers_that_are_up_are_offered(capacity: HostCapacity) -> None:
@@ -54,3 +57,31 @@ async def test_each_target_has_its_space_also_one_whose_entry_is_broken(
     capacity: HostCapacity, target: str, space: str | None
 ) -> None:
     assert capacity.offer().space_of(target) == space
+
+
+@pytest.mark.parametrize(
+    ("target", "serves"),
+    [
+        ("", True),
+        ("tier:fast", True),
+        ("good", True),
+        ("user/space", True),
+        ("./mine@01", True),
+        ("gone", False),
+        ("drawn", False),
+        ("broken", False),
+    ],
+)
+async def test_what_a_host_has_not_is_left_to_others(
+    capacity: HostCapacity, target: str, serves: bool
+) -> None:
+    assert capacity.offer().serves(target) is serves
+
+
+async def test_a_host_tells_what_it_has(capacity: HostCapacity) -> None:
+    presence = capacity.presence(7)
+    assert presence.serves == {"good"}
+    assert presence.serves is capacity.presence(8).serves
+    host = presence.host
+    assert (host.id, host.engine, host.containers, host.jobs) == ("host", "28", 3, 7)
+    assert host.warm == {"good": 2}

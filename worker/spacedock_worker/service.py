@@ -62,7 +62,8 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
-        kept = build(settings, engine, registry, pool.view, profiles, await _has_gpu(engine))
+        gpu = await _has_gpu(engine)
+        kept = build(settings, engine, registry, pool.view, profiles, gpu)
         stack.callback(kept.catalogue.close)
         builds = Network(engine, f"{settings.containers.network_name}-builds")
         stack.push_async_callback(builds.remove)
@@ -97,9 +98,8 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         async def handle(job: TakenJob, tell: Emit) -> JobResult:
             return await witness.seen(job.id, host.handle(job, tell))
 
-        worker = QueueWorker(
-            settings.redis_url, handle, answer, settings.max_jobs, HostCapacity(registry, pool.view).offer
-        )
+        capacity = HostCapacity(settings.containers.instance_id, registry, pool.view, engine, gpu)
+        worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity)
         witness.worker_is(worker.worker_id)
         preparing = asyncio.to_thread(kept.recommender.prepare)
         await stack.enter_async_context(_running("recommender", preparing))

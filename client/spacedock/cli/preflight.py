@@ -33,11 +33,22 @@ async def check(client: Client, names: set[str], *, wait: bool = True) -> None:
         try:
             await client.spaces.show(name)
         except SpaceNotFoundError:
+            if await _served_elsewhere(client, name):
+                continue
             _say_directory(name, f"'{name}' is taken for a name of the registry")
             raise
         except (NoWorkerError, RefusedError):
             # Whoever may submit need not have the right to ask: then the job itself says what is wrong.
             return
+
+
+async def _served_elsewhere(client: Client, name: str) -> bool:
+    """Whether another host has the Space; said where that host is gone, as the job waits for it then."""
+    found = await client.serving(name)
+    if found and not any(host.alive for host in found):
+        ids = ", ".join(host.name or host.id[:12] for host in found)
+        say(f"'{name}' is on a host that is gone now ({ids}): the job waits until it is back")
+    return bool(found)
 
 
 def say_directories(names: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, succeeded, take, until, working
+from tests.integration.queue.workers import Held, HostOf, succeeded, take, until, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -79,7 +79,8 @@ async def test_two_workers_share_by_what_each_has_free(client: Client, redis_url
     held = Held(), Held()
     offer = Offer(2, {"x": Supply(2, 1, 10.0, 1.0)})
     ids = await client.submit_many([JobRequest(prompt=str(n), space="x") for n in range(4)])
-    async with working(redis_url, held[0], offer=offer), working(redis_url, held[1], offer=offer):
+    one, other = HostOf("one", offer), HostOf("other", offer)
+    async with working(redis_url, held[0], capacity=one), working(redis_url, held[1], capacity=other):
         await until(lambda: begins(held, 2))
         for handler in held:
             handler.go.set()

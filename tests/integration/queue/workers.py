@@ -7,17 +7,20 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from spacedock import keys
+from spacedock.hosts import Host
 from spacedock.result import JobResult, Output
 from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
 from spacedock_worker.queue.choose import InHand, Offer, choose
 from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.presence import Capacity, Presence
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.rpc import ControlHandler
 from spacedock_worker.queue.runner import Handler, TakenJob
@@ -73,10 +76,10 @@ async def working(
     handler: Handler = echo,
     controls: ControlHandler = no_registry,
     max_jobs: int = 8,
-    offer: Offer | None = None,
+    capacity: Capacity | None = None,
 ) -> AsyncIterator[QueueWorker]:
     """A worker that takes jobs until the block ends; a worker that fell over is the test's failure."""
-    worker = QueueWorker(url, handler, controls, max_jobs, lambda: offer)
+    worker = QueueWorker(url, handler, controls, max_jobs, capacity)
     main = asyncio.create_task(worker.main())
     try:
         yield worker
@@ -101,6 +104,22 @@ async def worker_process(url: str, log: Path, lives: int = 0) -> AsyncIterator[P
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+class HostOf:
+    """A host of that name, with what it offers, and what it serves."""
+
+    def __init__(self, name: str, offer: Offer, serves: frozenset[str] = frozenset()) -> None:
+        self._name, self._offer = name, replace(offer, serves=lambda target: target in serves or not serves)
+        self._serves = serves
+
+    def offer(self) -> Offer:
+        """What it has."""
+        return self._offer
+
+    def presence(self, jobs: int) -> Presence:
+        """What it tells."""
+        return Presence(Host(id=self._name, name=self._name, jobs=jobs), self._serves)
 
 
 async def take(store: JobStore, free: int = 1000, suspects: int = 0) -> list[Claimed]:

@@ -81,13 +81,14 @@ class Offer:
     """What a host has: `containers` at once, `supplies` by Space; `short` where a call waits for room.
 
     `space_of` gives a target's Space by the name that `supplies` use: None where it needs no container, or
-    nobody knows yet which.
+    nobody knows yet which. `serves` says whether the host can run the target at all.
     """
 
     containers: int
     supplies: Mapping[str, Supply] = field(default_factory=dict)
     short: bool = False
     space_of: Callable[[str], str | None] = lambda target: target or None
+    serves: Callable[[str], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from spacedock import keys, wire
@@ -98,8 +98,9 @@ for n = 1, #rows, 2 do
   lanes[#lanes + 1] = {{rows[n], rows[n + 1], found}}
 end
 if #rows == {2 * LANES_SEEN} then all = false end
+local paused = redis.call('SISMEMBER', '{keys.PAUSED}', ARGV[3])
 local lacking = all and redis.call('ZCARD', '{keys.QUEUE}') ~= seen
-return {{tostring(due), tostring(virtual_now()), lacking and 1 or 0, lanes}}
+return {{tostring(due), tostring(virtual_now()), lacking and 1 or 0, paused, lanes}}
 """,
     f"'ZADD', '{keys.QUEUE}', 0, '0'",
     f"'ZADD', '{keys.HELD}', 0, '0'",
@@ -111,11 +112,12 @@ return {{tostring(due), tostring(virtual_now()), lacking and 1 or 0, lanes}}
     f"'GET', '{keys.arq_retry('0')}'",
     f"'ZSCORE', '{keys.QUEUE}', '0'",
     f"'ZCARD', '{keys.QUEUE}'",
+    f"'SISMEMBER', '{keys.PAUSED}', '0'",
     *_RECORD_NEEDS,
     *SUSPECT_NEEDS,
     when_full=False,
 )
-"""Lua: the heads of the lanes; jobs whose worker is lost wait again first. ARGV: the worker, LEASE_MS."""
+"""Lua: the heads of the lanes; jobs of lost workers wait again. ARGV: the worker, LEASE_MS, the host."""
 
 CLAIM = atomic(
     SUSPECT_LUA
@@ -253,17 +255,38 @@ class Claimed:
 @dataclass(frozen=True, slots=True)
 class View:
     """What waits: `virtual` is where the lane that was served last stood. Where something is `lacking`, jobs
-    of arq's queue are in no lane."""
+    of arq's queue are in no lane; where the host is `paused` it takes none."""
 
     lanes: tuple[Lane, ...]
     virtual: float
     lacking: bool
+    paused: bool
+
+    @property
+    def targets(self) -> set[str]:
+        """The targets of the jobs that wait."""
+        return {head.target for lane in self.lanes for head in lane.heads}
+
+    def without(self, targets: set[str]) -> tuple[Lane, ...]:
+        """The lanes, but for jobs of those targets."""
+        if not targets:
+            return self.lanes
+        left = [
+            (lane, tuple(head for head in lane.heads if head.target not in targets)) for lane in self.lanes
+        ]
+        return tuple(replace(lane, heads=heads) for lane, heads in left)
 
 
-def view(due: bytes, virtual: bytes, lacking: int, lanes: Iterable[tuple[bytes, bytes, list[bytes]]]) -> View:
+def view(
+    due: bytes,
+    virtual: bytes,
+    lacking: int,
+    paused: int,
+    lanes: Iterable[tuple[bytes, bytes, list[bytes]]],
+) -> View:
     """What the answer of LOOK says."""
     now = float(due)
-    return View(tuple(_lane(now, *row) for row in lanes), float(virtual), bool(lacking))
+    return View(tuple(_lane(now, *row) for row in lanes), float(virtual), bool(lacking), bool(paused))
 
 
 def _lane(now: float, name: bytes, virtual: bytes, heads: list[bytes]) -> Lane:

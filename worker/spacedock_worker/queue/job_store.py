@@ -189,9 +189,9 @@ class JobStore:
         self._tell = redis.register_script(_TELL)
         self._finish = redis.register_script(_FINISH)
 
-    async def look(self) -> View:
-        """What waits in which lane. Jobs whose worker is lost wait again from now on."""
-        return view(*await self._look(args=[self.worker_id, LEASE_MS]))
+    async def look(self, host_id: str = "") -> View:
+        """What waits in which lane, for that host. Jobs whose worker is lost wait again from now on."""
+        return view(*await self._look(args=[self.worker_id, LEASE_MS, host_id]))
 
     async def claim(self, picks: list[Pick], suspects: int = 0) -> list[Claimed]:
         """Take those jobs, as far as they wait still; each is ours for LEASE_MS.

@@ -22,9 +22,10 @@ from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import Offer, choose
-from spacedock_worker.queue.claims import Claimed
-from spacedock_worker.queue.job_store import RENEW_SECONDS, JobStore, LeaseState, job_serializer
+from spacedock_worker.queue.claims import Claimed, View
+from spacedock_worker.queue.job_store import LEASE_MS, RENEW_SECONDS, JobStore, LeaseState, job_serializer
 from spacedock_worker.queue.patience import TROUBLE, passes
+from spacedock_worker.queue.presence import Announcer, Capacity, Unbounded
 from spacedock_worker.queue.rpc import ControlHandler, Controls
 from spacedock_worker.queue.runner import Handler, JobRunner
 
@@ -49,7 +50,7 @@ _REST_SECONDS = 2.0
 class QueueWorker(Worker):
     """Takes jobs from Redis and runs each with `handler`, at most `max_jobs` at a time.
 
-    `offer` tells what the host has free, so that it takes what it can start; without, whatever comes. What
+    `capacity` tells what the host has free, so that it takes what it can start; without, whatever comes. What
     differs from arq's own worker: it serves lanes in turn (`choose`), claims many jobs in one script, and
     never leaks a slot when Redis goes away meanwhile; it is woken by a notification and by each job that
     ends; its locks last 9 s and are renewed every 3 s; our ledger writes results and keeps arq's books;
@@ -62,7 +63,7 @@ class QueueWorker(Worker):
         handler: Handler,
         controls: ControlHandler,
         max_jobs: int = 32,
-        offer: Callable[[], Offer | None] = lambda: None,
+        capacity: Capacity | None = None,
     ) -> None:
         # arq logs the arguments and results of jobs at INFO: they are not for any log.
         logging.getLogger("arq").setLevel(logging.ERROR)
@@ -84,7 +85,8 @@ class QueueWorker(Worker):
         self._store = JobStore(redis, self.worker_id)
         self._wake = asyncio.Event()
         self._runner = JobRunner(self._store, handler, self._wake.set)
-        self._controls, self._offer = controls, offer
+        self._controls, self._capacity = controls, capacity or Unbounded()
+        self._announcer, self._host_id = Announcer(redis), ""
         self._repair_at, self._repair_pause = 0.0, _REPAIR_SECONDS
         self._rests: dict[str, float] = {}
         self._claiming = asyncio.Lock()
@@ -128,6 +130,7 @@ class QueueWorker(Worker):
         if self._pool is not None:
             with suppress(*TROUBLE):
                 await self._store.leave()
+                await self._announcer.leave(self._host_id)
             await self.pool.aclose(close_connection_pool=True)
             self._pool = None
 
@@ -167,8 +170,9 @@ class QueueWorker(Worker):
             return False
         offer = self._offered()
         async with asyncio.timeout(RENEW_SECONDS):
-            seen = await self._store.look()
-            picks = choose(seen.lanes, seen.virtual, free, offer, self._runner.in_hand, self._runner.seconds)
+            seen = await self._store.look(self._host_id)
+            lanes = () if seen.paused else seen.without(await self._elsewhere(seen, offer))
+            picks = choose(lanes, seen.virtual, free, offer, self._runner.in_hand, self._runner.seconds)
             claims = await self._store.claim(picks, self._runner.suspects) if picks else []
         self._start(claims, offer)
         if seen.lacking:
@@ -178,10 +182,15 @@ class QueueWorker(Worker):
     def _offered(self) -> Offer | None:
         """What the host offers; where that cannot be said, whatever comes is taken: nobody's job may wait."""
         try:
-            return self._offer()
+            return self._capacity.offer()
         except Exception:
             log.exception("worker.fault", loop="offer")
             return None
+
+    async def _elsewhere(self, seen: View, offer: Offer | None) -> set[str]:
+        """The targets that this host cannot run, and another one can."""
+        lacking = [target for target in seen.targets if offer is not None and not offer.serves(target)]
+        return await self._announcer.elsewhere(self._host_id, lacking) if lacking else set()
 
     async def _repair(self) -> None:
         """Put stray jobs of the queue into lanes; less and less often where that mends nothing."""
@@ -254,6 +263,9 @@ class QueueWorker(Worker):
     async def _renew(self) -> None:
         async with asyncio.timeout(RENEW_SECONDS):
             leases = await self._store.renew(list(self.tasks))
+            if (presence := self._capacity.presence(self.job_counter)) is not None:
+                self._host_id = presence.host.id
+                await self._announcer.announce(presence, LEASE_MS)
         for job_id, lease in leases.items():
             if lease is LeaseState.CANCEL_ASKED:
                 self._runner.cancel(job_id)

@@ -61,6 +61,11 @@ class Registry:
         self._good: Stamp | None = None
         self._reader, self._reading = Reader(path), Lock()
 
+    @property
+    def last(self) -> Snapshot:
+        """The registry as it was when somebody last asked for it; never reads."""
+        return self._snapshot
+
     def snapshot(self) -> Snapshot:
         """The registry as the file has it now; while that is no YAML, as it was before, with a warning."""
         if exchange.stamp_of(self.path) != self._stamp:

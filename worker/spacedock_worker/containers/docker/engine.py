@@ -107,6 +107,11 @@ class Engine:
         assert self._dialect is not None
         return self._dialect
 
+    @property
+    def version(self) -> str:
+        """The engine's version; empty while nobody has spoken to it."""
+        return self._dialect.version if self._dialect is not None else ""
+
     @asynccontextmanager
     async def stream(self, stage: Stage, seconds: float) -> AsyncIterator[Docker]:
         """A client for one stream (pull, build, logs); TimeoutError where the block outlasts `seconds`.

@@ -1,0 +1,80 @@
+"""The hosts of a queue: what each has, and whether it takes jobs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from pydantic import BaseModel, ConfigDict
+from redis.asyncio import Redis
+
+from spacedock import keys, wire
+from spacedock.connection import answer
+from spacedock.errors import BadRequestError, WireError
+
+_MOST_HOSTS = 1000
+
+
+class Host(BaseModel):
+    """One host, as its worker has published it in the last seconds.
+
+    `containers` are the Spaces' containers that it may have at once, `warm` how many it has up, by Space;
+    `jobs` are those in its hands. `alive` is False of one that was there within a day, and `paused` says that
+    it takes no jobs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    name: str = ""
+    version: str = ""
+    engine: str = ""
+    containers: int = 0
+    warm: dict[str, int] = {}
+    jobs: int = 0
+    gpus: bool = False
+    alive: bool = True
+    paused: bool = False
+
+
+async def hosts(redis: Redis) -> list[Host]:
+    """The hosts of the queue, by name; those that are gone last."""
+    paused = {one.decode(errors="replace") for one in await answer(redis.smembers(keys.PAUSED))}
+    found: dict[str, Host] = {}
+    for host_id in await ids(redis):
+        found[host_id] = Host(id=host_id, alive=False)
+        # What is no host is somebody else's: the host counts as gone.
+        with suppress(WireError):
+            if (raw := await redis.get(keys.HOST + host_id)) is not None:
+                found[host_id] = wire.decode_bounded(Host, raw, wire.MAX_EVENT_BYTES)
+    known = [host.model_copy(update={"paused": host.id in paused}) for host in found.values()]
+    return sorted(known, key=lambda host: (not host.alive, host.name, host.id))
+
+
+async def ids(redis: Redis) -> list[str]:
+    """The ids of the hosts that are there, or were within a day."""
+    found = await redis.zrange(keys.HOSTS, -_MOST_HOSTS, -1)
+    return [host_id.decode(errors="replace") for host_id in found]
+
+
+async def pause(redis: Redis, name: str, *, paused: bool) -> Host:
+    """Let a host, by its name or the beginning of its id, take no more jobs, or take them again.
+
+    Raises BadRequestError where there is no such host, or more than one.
+    """
+    known = await hosts(redis)
+    found = [host for host in known if name in (host.name, host.id)]
+    found = found or [host for host in known if name and host.id.startswith(name)]
+    if len(found) != 1:
+        names = ", ".join(f"{host.name or 'gone'} ({host.id})" for host in found or known) or "none"
+        raise BadRequestError(f"'{name}' is {'no host' if not found else 'more than one host'}: {names}")
+    change = redis.sadd if paused else redis.srem
+    await answer(change(keys.PAUSED, found[0].id))
+    await redis.publish(keys.WAKE, "1")
+    return found[0].model_copy(update={"paused": paused})
+
+
+async def serving(redis: Redis, space: str) -> list[Host]:
+    """The hosts that can run the Space of that name, also those that are gone since less than a day."""
+    return [
+        host for host in await hosts(redis) if await answer(redis.sismember(keys.SERVES + host.id, space))
+    ]

@@ -1,0 +1,90 @@
+"""Several hosts at one queue: each takes the jobs that it can run, and those that are paused none."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+from tests.integration.queue.workers import Held, HostOf, until, working
+
+from spacedock import keys
+from spacedock.client import Client
+from spacedock.errors import BadRequestError
+from spacedock.states import JobState
+from spacedock_worker.queue.choose import Offer
+
+ROOMY = Offer(8)
+
+
+async def there(client: Client, count: int) -> bool:
+    """Whether so many hosts have published themselves."""
+    return sum(host.alive for host in await client.hosts()) >= count
+
+
+async def test_a_job_goes_to_the_host_that_has_its_space(client: Client, redis_url: str) -> None:
+    mine, others = Held(), Held()
+    mine.go.set()
+    others.go.set()
+    one, other = HostOf("one", ROOMY, frozenset({"x"})), HostOf("other", ROOMY, frozenset({"y"}))
+    async with working(redis_url, mine, capacity=one), working(redis_url, others, capacity=other):
+        await until(lambda: there(client, 2))
+        for space in ("x", "y", "x", "y"):
+            assert (await client.run("prompt", space=space, wait=10)).succeeded
+        assert (len(mine.runs), len(others.runs)) == (2, 2)
+
+
+async def test_a_job_waits_for_a_host_that_is_away_and_a_name_of_nobody_is_told_at_once(
+    client: Client, redis_url: str
+) -> None:
+    here, there_ = Held(), Held()
+    here.go.set()
+    there_.go.set()
+    one, other = HostOf("one", ROOMY, frozenset({"x"})), HostOf("other", ROOMY, frozenset({"y"}))
+    async with working(redis_url, here, capacity=one):
+        async with working(redis_url, there_, capacity=other):
+            await until(lambda: there(client, 2))
+        waits, typo = await client.submit("prompt", space="y"), await client.submit("prompt", space="z")
+        # Its handler, which knows the registry, says that there is no such Space.
+        assert (await client.result(typo, wait=10)).id in here.runs
+        assert (await client.status(waits)).state is JobState.QUEUED
+        assert [(host.name, host.alive) for host in await client.serving("y")] == [("", False)]
+        async with working(redis_url, there_, capacity=other):
+            assert (await client.result(waits, wait=10)).succeeded
+        assert waits not in here.runs
+
+
+async def test_a_paused_host_takes_nothing_and_ends_what_it_has(client: Client, redis_url: str) -> None:
+    held = Held()
+    async with working(redis_url, held, capacity=HostOf("one", ROOMY)):
+        await until(lambda: there(client, 1))
+        first = await client.submit("first")
+        await held.began.get()
+        assert (await client.pause_host("one")).paused
+        second = await client.submit("second")
+        held.go.set()
+        assert (await client.result(first, wait=10)).succeeded
+        assert (await client.status(second)).state is JobState.QUEUED
+        (host,) = await client.hosts()
+        assert (host.name, host.paused, host.alive) == ("one", True, True)
+        await client.pause_host("one", paused=False)
+        assert (await client.result(second, wait=10)).succeeded
+
+
+async def test_a_name_that_is_no_host_is_told_with_those_that_there_are(
+    client: Client, redis_url: str
+) -> None:
+    async with working(redis_url, capacity=HostOf("one", ROOMY)):
+        await until(lambda: there(client, 1))
+        with pytest.raises(BadRequestError, match="'two' is no host: one"):
+            await client.pause_host("two")
+
+
+async def test_rubbish_among_the_hosts_stops_nobody(client: Client, redis_url: str, redis: Redis) -> None:
+    await redis.zadd(keys.HOSTS, {b"\xff": 2e10, "odd": 2e10})
+    await redis.set(keys.HOST + "odd", "rubbish")
+    async with working(redis_url, capacity=HostOf("one", ROOMY, frozenset({"x"}))):
+        async with asyncio.timeout(10):
+            assert (await client.run("prompt", space="x")).succeeded
+        assert (await client.run("prompt", space="unknown", wait=10)).succeeded
+    assert {host.id for host in await client.hosts()} >= {"odd", "one"}
