@@ -105,6 +105,8 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
         many = await client.submit_many(JobRequest(prompt=str(n), privacy=privacy) for n in range(20))
         assert len([result async for result in client.results(many)]) == 20
         assert await client.workers() == 1
+        assert await client.hosts() == await reader.hosts() == []
+        assert await client.serving("x") == []
         assert await client.forget(many[0]) in (0, 1)
 
 
