@@ -49,6 +49,14 @@ def test_an_empty_prompt_is_told_with_its_line() -> None:
         make("a.txt", [BatchLine(1, fields={"prompt": " "})], {**DEFAULTS, "inputs": {}})
 
 
+def test_inputs_without_a_prompt_need_a_space_that_takes_them() -> None:
+    line = BatchLine(2, fields={"inputs": {"question": "how?"}})
+    with pytest.raises(
+        BadLinesError, match=r"line 2: it has inputs \(question\) and no prompt: name their Space"
+    ):
+        make("a.csv", [line], {"prompt": "", "space": None, "inputs": {}, "batch": True})
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -25,6 +25,7 @@ from spacedock.files import Payload
 from spacedock.lanes import Priority
 from spacedock.request import JobRequest, Tier
 
+_MOST_NAMES = 5
 _ASKED = ("space", "category", "endpoint")
 """The options that tell batches of one source apart."""
 
@@ -113,6 +114,12 @@ def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch
         if not (request.asks or request.endpoint):
             problems.append(f"line {line.number}: the prompt is empty and there is no file or input")
             continue
+        if request.inputs and not (request.prompt.strip() or request.files or _names_a_space(request)):
+            given = ", ".join(list(request.inputs)[:_MOST_NAMES])
+            problems.append(
+                f"line {line.number}: it has inputs ({given}) and no prompt: name their Space with --space"
+            )
+            continue
         requests[line.number] = request
         repository = next((p for p in payloads if p.ref == request.repository), repository)
     if problems:
@@ -124,6 +131,10 @@ def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch
         for n, request in requests.items()
     }
     return Batch(source, requests, names, repository)
+
+
+def _names_a_space(request: JobRequest) -> bool:
+    return bool(request.space or request.repository or request.category)
 
 
 def identity_of(source: str, lines: list[BatchLine], defaults: dict[str, Any], output: Path | None) -> str:
