@@ -52,6 +52,19 @@ def test_a_batch_that_waits_for_its_first_answer_says_so(capsys: pytest.CaptureF
     assert said(capsys) == ["0 of 40 lines done, after 0 s"]
 
 
+def test_until_the_first_answer_it_is_said_what_is_done_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with BatchProgress(2, later=clock.later) as progress:
+        progress.doing("ocr: installing packages")
+        clock.until(10)
+        progress.add(LineName(1, "one", (), None, "b"), JobResult(id="a", state=JobState.SUCCEEDED))
+        progress.doing("ocr: asking")
+        clock.until(20)
+    first, second = said(capsys)
+    assert first == "0 of 2 lines done, after 0 s (ocr: installing packages)"
+    assert "ocr" not in second
+
+
 def test_a_line_tells_what_is_done_what_failed_and_about_how_long_it_takes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

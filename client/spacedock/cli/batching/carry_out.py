@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -22,7 +22,7 @@ from spacedock.cli.host_faults import Guard, call_off
 from spacedock.cli.output.deliver import forget, say_files_left
 from spacedock.cli.output.text import save_apart, say
 from spacedock.client import Client, prepare
-from spacedock.errors import JobNotFoundError, QueueFullError, ResultDeletedError
+from spacedock.errors import JobNotFoundError, QueueFullError, ResultDeletedError, SpacedockError
 from spacedock.files import Payload, set_apart
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
@@ -102,13 +102,32 @@ async def _carry_out(
 ) -> None:
     try:
         full = await _submit(client, made, left, rows, book, meter)
-        await _collect(client, made, book, meter, file)
+        async with _told_of_the_first(client, made, meter):
+            await _collect(client, made, book, meter, file)
     except asyncio.CancelledError:
         meter.close()
         say(f"stopped watching; {len(left) - meter.came} jobs go on. The same command picks them up.")
         raise typer.Exit(INTERRUPTED) from None
     if full is not None:
         raise full
+
+
+@asynccontextmanager
+async def _told_of_the_first(client: Client, made: Batch, meter: BatchProgress) -> AsyncIterator[None]:
+    """Let the progress tell what is done for the first line: its Space may have to be built first."""
+
+    async def watch() -> None:
+        for first in list(made.numbers)[:1]:
+            with suppress(SpacedockError):
+                async for event in client.watch(first):
+                    meter.doing(f"{event.name}: {event.message}")
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
 
 
 async def _submit(

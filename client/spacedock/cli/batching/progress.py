@@ -24,7 +24,7 @@ from rich.text import Text
 
 from spacedock.cli.batching.line import few, places
 from spacedock.cli.batching.results_file import LineName, Row
-from spacedock.cli.output.text import say
+from spacedock.cli.output.text import printable, say
 from spacedock.cli.output.units import age
 from spacedock.result import JobResult
 
@@ -85,6 +85,7 @@ class BatchProgress:
         self._failed_before = len(rows) - self.already
         self._degraded_before = sum(row.succeeded and row.degraded for row in rows)
         self.came = self.failed = self.degraded = 0
+        self._doing = ""
         self._reasons: dict[str, list[LineName]] = {}
         self._by: Counter[str] = Counter()
         self._started = monotonic()
@@ -122,6 +123,12 @@ class BatchProgress:
         """Note that `count` more lines were handed over."""
         self._progress.update(self._task, description="running")
 
+    def doing(self, what: str) -> None:
+        """Note what is being done for the first line, as long as no result has come."""
+        self._doing = printable(what)
+        if not self.came:
+            self._progress.update(self._task, description=self._doing)
+
     def add(self, name: LineName, result: JobResult) -> None:
         """Note a line's result."""
         self.came += 1
@@ -139,6 +146,8 @@ class BatchProgress:
         seconds = monotonic() - self._started
         failed = f", {self.failed} failed" if self.failed else ""
         left = f", about {age(seconds * self.left / self.came)} left" if self.came else ""
+        if self._doing and not self.came:
+            left = f" ({self._doing})"
         return f"{self.total - self.left} of {self.total} lines done{failed}, after {age(seconds)}{left}"
 
     @property
