@@ -1,14 +1,19 @@
-"""What a batch tells while it runs where no terminal is: a line from time to time, never too many."""
+"""What is told of a job or a batch where no terminal is: a line from time to time, never too many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import pytest
 
-from spacedock.cli.batching.progress import BatchProgress, ProgressLines
+from spacedock.cli.batching.progress import BatchProgress
 from spacedock.cli.batching.results_file import LineName
-from spacedock.result import JobResult
+from spacedock.cli.output.progress import ProgressLines, _tell
+from spacedock.client import Client
+from spacedock.errors import RefusedError
+from spacedock.events import Event
+from spacedock.result import JobResult, Stage
 from spacedock.states import JobState
 
 
@@ -88,3 +93,34 @@ def test_a_day_long_batch_says_under_a_hundred_lines() -> None:
     clock.until(24 * 3600)
     assert lines[:3] == [10, 20, 30]
     assert 50 < len(lines) < 100
+
+
+class Watched:
+    """Stands in for a client whose job has one event, and then goes on for as long as `until` says."""
+
+    def __init__(self, clock: Clock, until: float) -> None:
+        self._clock, self._until = clock, until
+
+    async def watch(self, job_id: str) -> AsyncIterator[Event]:
+        self._clock.until(10)
+        yield Event(job_id=job_id, stage=Stage.BUILD, name="mood", message="step 3/9: installing")
+        self._clock.until(self._until)
+
+
+async def test_a_job_says_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    await _tell(cast(Client, Watched(clock, until=25)), "job", clock.later)
+    clock.until(1000)
+    assert said(capsys) == ["waiting for a worker, after 10 s", "mood: step 3/9: installing, after 20 s"]
+
+
+async def test_a_job_that_nobody_may_watch_is_waited_for_in_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Refused:
+        async def watch(self, job_id: str) -> AsyncIterator[Event]:
+            raise RefusedError("redis://h", "its user lacks a right", "See docs/redis.md")
+            yield
+
+    await _tell(cast(Client, Refused()), "job", Clock().later)
+    assert said(capsys) == []

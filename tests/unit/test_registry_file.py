@@ -241,3 +241,22 @@ def test_a_broken_file_is_not_overwritten(path: Path) -> None:
     with pytest.raises(BadRequestError, match=r"cannot be changed: .*registry\.yaml:2:1: not YAML"):
         Registry(path).add("a", {})
     assert path.read_text() == "spaces: ["
+
+
+def test_variables_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text(
+        "spaces:\n  m:\n    id: m\n    env: {A: 007, B: yes, C: 1.50, D: 2024-01-01, "
+        "E: 12:30:00, F: 0x1F, 1: 2}\n"
+        "    port: 0x1F\n"
+    )
+    entry = Registry(path).snapshot().get("m")
+    written = {"A": "007", "B": "yes", "C": "1.50", "D": "2024-01-01", "E": "12:30:00", "F": "0x1F", "1": "2"}
+    assert (entry.env, entry.port) == (written, 31)
+
+
+@pytest.mark.parametrize("value", ["007", "yes", "12:30:00", "null", "1e3", "~", ""])
+def test_a_variable_that_is_set_is_read_as_it_was_given(tmp_path: Path, value: str) -> None:
+    registry = Registry(tmp_path / "registry.yaml")
+    assert registry.add("m", {"docker_image": "m:1", "env": {"A": value}}).env == {"A": value}
+    assert Registry(tmp_path / "registry.yaml").snapshot().get("m").env == {"A": value}

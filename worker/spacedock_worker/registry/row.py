@@ -18,6 +18,7 @@ from spacedock_worker.registry.layout import LOADER
 _NO_VALUES = (ValueError, LookupError, AttributeError)
 """What PyYAML raises for a scalar that has the form of its type, and no value."""
 
+_READ_OTHERWISE = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "timestamp")}
 _NO_VALUE = "it has a date or a number that there is not. Put it in quotes if it is a text"
 
 
@@ -48,12 +49,22 @@ def row_of(key: yaml.ScalarNode, value: yaml.Node) -> Row:
         return Row(None, (_fault(key, key, f"a Space's name does not begin with '{OWN_PREFIX}'"),))
     if not isinstance(fields, dict) or not isinstance(value, yaml.MappingNode):
         return Row(None, (_fault(key, key, "not a mapping of fields"),))
+    _keep_written(fields.get("env"), _child(value, "env"))
     faults = [_fault(key, twice, f"'{twice.value}' is there twice") for twice in twins(value)]
     try:
         entry = SpaceEntry.model_validate({"id": key.value, **fields})
     except ValidationError as error:
         faults += [_fault(key, *_told(item, value)) for item in _distinct(error)]
     return Row(None, tuple(faults)) if faults else Row(entry.model_copy(update={"id": key.value}))
+
+
+def _keep_written(env: object, found: tuple[yaml.Node, yaml.Node] | None) -> None:
+    """Take variables as they are written: YAML reads 007 as 7, yes as true, and 12:30:00 as 45000."""
+    if not isinstance(env, dict) or found is None or not isinstance(found[1], yaml.MappingNode):
+        return
+    for name, scalar in found[1].value:
+        if isinstance(scalar, yaml.ScalarNode) and scalar.tag in _READ_OTHERWISE:
+            env[plain(name)] = scalar.value
 
 
 def plain(node: yaml.Node) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -24,24 +23,12 @@ from rich.text import Text
 
 from spacedock.cli.batching.line import few, places
 from spacedock.cli.batching.results_file import LineName, Row
+from spacedock.cli.output.progress import Later, ProgressLines
 from spacedock.cli.output.text import printable, say
 from spacedock.cli.output.units import age
 from spacedock.result import JobResult
 
 _MOST_REASONS, _MOST_NAMES, _LONGEST_REASON = 10, 20, 300
-_LEAST_PAUSE, _PAUSE_SHARE = 10.0, 10
-"""A line of progress comes after 10 s, then whenever a tenth of the time so far has passed, 10 s at least."""
-
-
-class Timer(Protocol):
-    """What calls off a line that is to come."""
-
-    def cancel(self) -> None:
-        """Call it off."""
-        ...
-
-
-Later = Callable[[float, Callable[[], None]], Timer]
 
 
 class _RateColumn(ProgressColumn):
@@ -49,31 +36,6 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-
-class ProgressLines:
-    """Says a line from time to time: a log is no place for a bar. In 10 hours these are some 75 lines."""
-
-    def __init__(self, line: Callable[[], str], later: Later | None = None) -> None:
-        self._line, self._later = line, later
-        self._passed = 0.0
-        self._timer: Timer | None = None
-
-    def start(self) -> None:
-        """Say the first line in a while."""
-        later = self._later or asyncio.get_running_loop().call_later
-        pause = max(_LEAST_PAUSE, self._passed / _PAUSE_SHARE)
-        self._passed += pause
-        self._timer = later(pause, self._say)
-
-    def stop(self) -> None:
-        """Say no more; twice is safe."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _say(self) -> None:
-        say(self._line())
-        self.start()
 
 
 class BatchProgress:

@@ -3,19 +3,71 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
 
-from spacedock.cli.output.text import printable
+from spacedock.cli.output.text import printable, say
+from spacedock.cli.output.units import age
 from spacedock.client import Client
+from spacedock.errors import SpacedockError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SHOWN_LINES = 12
+_LEAST_PAUSE, _PAUSE_SHARE = 10.0, 10
+"""A line of progress comes after 10 s, then whenever a tenth of the time so far has passed, 10 s at least."""
+
+
+class Timer(Protocol):
+    """What calls off a line that is to come."""
+
+    def cancel(self) -> None:
+        """Call it off."""
+        ...
+
+
+Later = Callable[[float, Callable[[], None]], Timer]
+
+
+class ProgressLines:
+    """Says a line from time to time: a log is no place for a bar. In 10 hours these are some 75 lines.
+
+    `line` gives the line, `passed` has the seconds until the next one is due.
+    """
+
+    def __init__(self, line: Callable[[], str], later: Later | None = None) -> None:
+        self._line, self._later = line, later
+        self.passed = 0.0
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Say the first line in a while."""
+        later = self._later or asyncio.get_running_loop().call_later
+        pause = max(_LEAST_PAUSE, self.passed / _PAUSE_SHARE)
+        self.passed += pause
+        self._timer = later(pause, self._say)
+
+    def stop(self) -> None:
+        """Say no more; twice is safe."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _say(self) -> None:
+        say(self._line())
+        self.start()
 
 
 @asynccontextmanager
 async def progress_shown(client: Client, job_id: str) -> AsyncIterator[None]:
-    """Show a job's progress on the terminal (if there is one) while the block runs, then take it away."""
-    showing = asyncio.create_task(_show(client, job_id))
+    """Show a job's progress while the block runs: on a terminal until it ends, else a line now and then."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    showing = asyncio.create_task(
+        _show(client, job_id, console) if console.is_terminal else _tell(client, job_id)
+    )
     try:
         yield
     finally:
@@ -24,15 +76,25 @@ async def progress_shown(client: Client, job_id: str) -> AsyncIterator[None]:
             await showing
 
 
-async def _show(client: Client, job_id: str) -> None:
-    from rich.console import Console, Group
+async def _tell(client: Client, job_id: str, later: Later | None = None) -> None:
+    last = "waiting for a worker"
+    lines = ProgressLines(lambda: f"{last}, after {age(lines.passed)}", later)
+    lines.start()
+    try:
+        # Whoever may not watch can still wait for the result.
+        with suppress(SpacedockError):
+            async for event in client.watch(job_id):
+                last = f"{event.name}: {event.message}"
+    finally:
+        lines.stop()
+
+
+async def _show(client: Client, job_id: str, console: Console) -> None:
+    from rich.console import Group
     from rich.live import Live
     from rich.spinner import Spinner
     from rich.text import Text
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return
     line = Spinner("dots", Text("waiting for a worker"))
     with Live(line, console=console, transient=True, refresh_per_second=10) as live:
         grown = ""
