@@ -12,8 +12,8 @@ from spacedock.cli.batching.checkpoint import Checkpoint, fingerprint, identitie
 from spacedock.cli.batching.progress import BatchProgress
 from spacedock.cli.batching.results_file import LineName, held, read_rows, tidy, write_line
 from spacedock.errors import BadRequestError
-from spacedock.request import JobRequest
-from spacedock.result import JobResult, Output
+from spacedock.request import JobRequest, Tier
+from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
 
 REQUEST = JobRequest(prompt="hello")
@@ -229,6 +229,21 @@ def test_failures_are_told_by_reason_with_their_lines(capsys: pytest.CaptureFixt
     meter.summarise(None)
     said = capsys.readouterr().err
     assert "  4 failed: the job was failed\n    lines 1-3, line 6\n" in said
+
+
+def test_failures_that_differ_in_the_name_of_the_file_alone_are_one_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    meter = BatchProgress(2)
+    for number, file in enumerate(("in/a.png", "in/b.png"), 1):
+        error = AttemptError(kind=ErrorKind.APP_ERROR, message=f"cannot read {Path(file).name}")
+        attempt = Attempt(tier=Tier.HEAVY, name="ocr", stage=Stage.CALL, error=error)
+        failed = FAILED.model_copy(update={"attempts": (attempt,)})
+        meter.add(named(number, None, file), failed)
+    meter.summarise(Path("r.jsonl"))
+    said = capsys.readouterr().err
+    assert "  2 failed: ocr: app_error: cannot read FILE\n    in/a.png, in/b.png\n" in said
+    assert said.endswith("results: r.jsonl; the same command asks the 2 that failed again\n")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])

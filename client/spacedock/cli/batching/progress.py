@@ -95,7 +95,7 @@ class BatchProgress:
         """Note a line's result."""
         self.came += 1
         if not result.succeeded:
-            self._reasons.setdefault(_reason(result), []).append(name)
+            self._reasons.setdefault(_reason(name, result), []).append(name)
         self.failed += not result.succeeded
         self.degraded += result.degraded
         if result.answered_by is not None:
@@ -148,15 +148,19 @@ class BatchProgress:
         if len(self._reasons) > _MOST_REASONS:
             say(f"  and {len(self._reasons) - _MOST_REASONS} more reasons")
         if output is not None:
-            say(f"results: {output}")
+            again = f"; the same command asks the {self.failed} that failed again" if self.failed else ""
+            say(f"results: {output}{again}")
 
 
-def _reason(result: JobResult) -> str:
-    """Why a line has no answer, in one line."""
+def _reason(name: LineName, result: JobResult) -> str:
+    """Why a line has no answer, in one line that others of the same kind share: apps name the file."""
     if (error := result.error) is None:
         return f"the job was {result.state.value}"
     who = next(attempt.name for attempt in result.attempts if attempt.error == error)
-    words = error.message.strip().split("\n")
+    said = error.message.strip()
+    for file in name.files:
+        said = said.replace(Path(file).name, "FILE")
+    words = said.split("\n")
     more = f" {words[1].strip()}" if len(words) > 1 and words[0].endswith(":") else ""
     return f"{who}: {error.kind.value}: {(words[0] + more)[:_LONGEST_REASON]}"
 
