@@ -13,7 +13,16 @@ from spacedock.cli.batching.progress import BatchProgress
 from spacedock.cli.batching.results_file import LineName, held, read_rows, tidy, write_line
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest, Tier
-from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
+from spacedock.result import (
+    AnsweredBy,
+    AnswerKind,
+    Attempt,
+    AttemptError,
+    ErrorKind,
+    JobResult,
+    Output,
+    Stage,
+)
 from spacedock.states import JobState
 
 REQUEST = JobRequest(prompt="hello")
@@ -244,6 +253,19 @@ def test_failures_that_differ_in_the_name_of_the_file_alone_are_one_reason(
     said = capsys.readouterr().err
     assert "  2 failed: ocr: app_error: cannot read FILE\n    in/a.png, in/b.png\n" in said
     assert said.endswith("results: r.jsonl; the same command asks the 2 that failed again\n")
+
+
+def test_who_gave_no_answer_before_another_did_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    error = AttemptError(kind=ErrorKind.CRASHED, message="the app ended. Its last words:\nno weights\nbye")
+    attempt = Attempt(tier=Tier.HEAVY, name="crash", stage=Stage.READY, error=error)
+    by = AnsweredBy(tier=Tier.HEAVY, kind=AnswerKind.SPACE, name="moods")
+    meter = BatchProgress(2)
+    for number in (1, 2):
+        answered = {"attempts": (attempt,), "answered_by": by}
+        meter.add(named(number), RESULT.model_copy(update=answered))
+    meter.summarise(None)
+    told = "  2 by moods (heavy)\n  2 not by crash: crashed: the app ended. Its last words: no weights\n"
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])

@@ -26,7 +26,7 @@ from spacedock.cli.batching.results_file import LineName, Row
 from spacedock.cli.output.progress import Later, ProgressLines
 from spacedock.cli.output.text import printable, say
 from spacedock.cli.output.units import age
-from spacedock.result import JobResult
+from spacedock.result import AttemptError, ErrorKind, JobResult
 
 _MOST_REASONS, _MOST_NAMES, _LONGEST_REASON = 10, 20, 300
 
@@ -50,6 +50,8 @@ class BatchProgress:
         self._doing = ""
         self._reasons: dict[str, list[LineName]] = {}
         self._by: Counter[str] = Counter()
+        self._passed_over: Counter[tuple[str, ErrorKind]] = Counter()
+        self._why_passed_over: dict[tuple[str, ErrorKind], str] = {}
         self._started = monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -100,6 +102,11 @@ class BatchProgress:
         self.degraded += result.degraded
         if result.answered_by is not None:
             self._by[f"{result.answered_by.name} ({result.answered_by.tier.value})"] += 1
+            for attempt in result.attempts:
+                if attempt.error is not None and attempt.error.kind is not ErrorKind.SKIPPED:
+                    key = attempt.name, attempt.error.kind
+                    self._passed_over[key] += 1
+                    self._why_passed_over.setdefault(key, _in_a_line(name, attempt.error))
         failed = f", {self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, description=f"running{failed}")
 
@@ -142,6 +149,8 @@ class BatchProgress:
             )
         for name, count in self._by.most_common():
             say(f"  {count} by {name}")
+        for (who, kind), count in self._passed_over.most_common(_MOST_REASONS):
+            say(f"  {count} not by {who}: {kind.value}: {self._why_passed_over[who, kind]}")
         for reason, names in list(self._reasons.items())[:_MOST_REASONS]:
             say(f"  {len(names)} failed: {reason}")
             say(f"    {_listed(names)}")
@@ -157,12 +166,17 @@ def _reason(name: LineName, result: JobResult) -> str:
     if (error := result.error) is None:
         return f"the job was {result.state.value}"
     who = next(attempt.name for attempt in result.attempts if attempt.error == error)
+    return f"{who}: {error.kind.value}: {_in_a_line(name, error)}"
+
+
+def _in_a_line(name: LineName, error: AttemptError) -> str:
+    """What an error says, at moderate length."""
     said = error.message.strip()
     for file in name.files:
         said = said.replace(Path(file).name, "FILE")
     words = said.split("\n")
     more = f" {words[1].strip()}" if len(words) > 1 and words[0].endswith(":") else ""
-    return f"{who}: {error.kind.value}: {(words[0] + more)[:_LONGEST_REASON]}"
+    return (words[0] + more)[:_LONGEST_REASON]
 
 
 def _listed(names: Sequence[LineName]) -> str:

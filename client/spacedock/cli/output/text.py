@@ -89,7 +89,9 @@ def show_attempts(result: JobResult) -> None:
             )
     for first, *others in alike.values():
         assert first.error is not None
-        say(f"  {first.name}: {_told(first, first.error.message)}")
+        # What an app said may have many lines, which would look like steps.
+        message = first.error.message.replace("\n", "\n    ")
+        say(f"  {first.name}: {_told(first, message)}")
         if others:
             say(f"  {', '.join(attempt.name for attempt in others)}: the same")
 
