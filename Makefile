@@ -25,6 +25,10 @@ style:
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .cache/imports.log || { cat .cache/imports.log; exit 1; }
 
+.PHONY: reference
+reference: ## Write docs/reference from the code
+	@$(BIN)/python -m docs.reference.write
+
 .PHONY: check
 check: lint test-tools ## lint, and the tests that need no Docker Engine
 	@$(BIN)/pytest -q -n 2 tests/unit tests/routing

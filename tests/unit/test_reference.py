@@ -1,0 +1,18 @@
+"""The reference pages say what the code says."""
+
+from __future__ import annotations
+
+import pytest
+from docs.reference.write import FOLDER, pages
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_reference_page_is_as_the_code_has_it(page: str) -> None:
+    written = (FOLDER / page).read_text(encoding="utf-8")
+    assert written == pages()[page], "the page is stale: write it anew with `make reference`"
+
+
+def test_every_command_and_option_has_words() -> None:
+    rows = [line for line in pages()["cli.md"].splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert [row for row in rows if row.split("` | ")[-1].startswith("|")] == []
