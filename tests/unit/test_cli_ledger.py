@@ -12,7 +12,7 @@ from spacedock.cli.batching.checkpoint import Checkpoint, fingerprint, identitie
 from spacedock.cli.batching.progress import BatchProgress
 from spacedock.cli.batching.results_file import LineName, held, read_rows, tidy, write_line
 from spacedock.errors import BadRequestError
-from spacedock.request import JobRequest, Tier
+from spacedock.request import JobRequest, Priority, Tier
 from spacedock.result import (
     AnsweredBy,
     AnswerKind,
@@ -141,8 +141,9 @@ def test_another_request_is_another_fingerprint() -> None:
     assert fingerprint(JobRequest(prompt="hullo")) != fingerprint(REQUEST)
 
 
-def test_a_line_with_more_time_asks_the_same() -> None:
-    assert fingerprint(REQUEST.model_copy(update={"timeout": 900.0})) == fingerprint(REQUEST)
+@pytest.mark.parametrize("how", [{"timeout": 900.0}, {"priority": Priority.HIGH}, {"batch_id": "b"}])
+def test_a_line_that_is_only_run_otherwise_asks_the_same(how: dict[str, object]) -> None:
+    assert fingerprint(REQUEST.model_copy(update=how)) == fingerprint(REQUEST)
 
 
 def test_an_unfinished_batch_is_picked_up_with_the_same_keys(tmp_path: Path) -> None:

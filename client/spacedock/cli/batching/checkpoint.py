@@ -63,13 +63,15 @@ def state_dir(env: Mapping[str, str]) -> Path:
     return Path(env.get("XDG_STATE_HOME") or home / ".local/state") / "spacedock/batches"
 
 
+_HOW = dict.fromkeys(("idempotency_key", "batch_id", "priority", "timeout", "performance_first"), True)
+
+
 def fingerprint(request: JobRequest) -> str:
     """What a request asks, in 16 hex digits.
 
     Its idempotency key, where its files lie, and what does not change the answer do not count.
     """
-    left_out = {"idempotency_key": True, "timeout": True, "performance_first": True}
-    body = request.model_dump_json(exclude={**left_out, "files": {"__all__": {"vault"}}})
+    body = request.model_dump_json(exclude={**_HOW, "files": {"__all__": {"vault"}}})
     return digest_of(body, digits=16)
 
 
