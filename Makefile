@@ -26,8 +26,9 @@ style:
 	@$(BIN)/lint-imports --no-cache > .cache/imports.log || { cat .cache/imports.log; exit 1; }
 
 .PHONY: reference
-reference: ## Write docs/reference from the code
+reference: ## Write docs/reference, and the transcript of what the commands say, from the code
 	@$(BIN)/python -m docs.reference.write
+	@$(BIN)/pytest -q tests/integration/test_transcript.py --rewrite
 
 .PHONY: check
 check: lint test-tools ## lint, and the tests that need no Docker Engine

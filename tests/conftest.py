@@ -27,6 +27,11 @@ hypothesis.settings.load_profile("unhurried")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--rewrite",
+        action="store_true",
+        help="write what the commands say into the transcript, to be reviewed",
+    )
+    parser.addoption(
         "--all-versions",
         action="store_true",
         help="run the compatibility cases on every Gradio, beside gradio_client, and write their table",

@@ -1,0 +1,240 @@
+"""What the commands say, whole, in data/transcript.txt: a change of words is seen in review.
+
+Queue, client and worker are real; what the worker's host would answer is played, as a Space's answer and
+an engine's sizes are other ones each day. `make reference` writes the transcript anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import shlex
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from tests.integration.queue.workers import working
+
+from spacedock import submission
+from spacedock.cli.app import main
+from spacedock.connection import connect
+from spacedock.files import payload_of
+from spacedock.request import Tier
+from spacedock.result import (
+    AnsweredBy,
+    AnswerKind,
+    Attempt,
+    AttemptError,
+    ErrorKind,
+    JobResult,
+    Output,
+    Stage,
+)
+from spacedock.rpc import Call, OnProgress, Op, Reply
+from spacedock.states import JobState
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
+
+TRANSCRIPT = Path(__file__).parent / "data/transcript.txt"
+
+ALONE = (
+    "run",
+    "run hello --redis redis://127.0.0.1:1",
+    "run hello --redis localhost",
+    "run hello --redis redis+sentinel://h",
+    "run hello --space 'a b'",
+    "run hello --space ./nowhere",
+    "run hello --space https://ann-mood.hf.space",
+    "run hello --endpoint predict",
+    "run hello --input steps",
+    "run hello --file nowhere.png",
+    "run hello --file folder",
+    "run hello --timeout 0",
+    "bacth prompts.txt",
+    "hello --tiers",
+    "batch nowhere.txt",
+    "batch empty.txt",
+    "batch broken.jsonl",
+    "batch prompts.txt -o notes.txt",
+    "spaces add mood",
+    "spaces update mood",
+    "spaces unbundle spaces.tar",
+    "cleanup --older-than soon",
+)
+"""Commands that are wrong, or find nobody."""
+
+ASKED = (
+    "run hello --space mood",
+    "run hello --space mood --json",
+    "run picture --space mood -d saved",
+    "run picture --space mood",
+    "run degraded --space mood",
+    "run cut --space mood",
+    "run fails --space mood",
+    "run alike --space mood",
+    "run hello --space nobody",
+    "run hello --space spaces/mood",
+    "run hello --space moody",
+    "batch prompts.txt --space mood -o results.jsonl",
+    "batch prompts.txt --space mood -o results.jsonl",
+    "status nowhere",
+    "result nowhere",
+    "cancel nowhere",
+    "spaces list",
+    "spaces list --all",
+    "spaces add mood --image mood:1",
+    "spaces add mood --description 'Tells the mood'",
+    "spaces add other --description 'Tells the mood'",
+    "spaces update mood --memory 4GB",
+    "spaces update mood --no-network --env STEPS=4",
+    "spaces remove mood",
+    "spaces remove nobody",
+    "spaces lock",
+    "spaces lock mood",
+    "logs --space mood",
+    "cleanup --dry-run",
+)
+"""Commands that a worker answers."""
+
+WALL = "Space 'mood': memory can only be changed so in the registry's file on the host (/registry.yaml)"
+ROW = {"category": "text_processing", "input_type": "text", "output_type": "text", "description": "Tells"}
+SPACES: dict[str, dict[str, Any]] = {"mood": ROW, "translation": ROW | {"description": "Translates"}}
+HERE = {
+    "mood": {"state": "paused", "image_bytes": 1_274_000_000, "cache_bytes": 0},
+    "translation": {"state": "not here", "image_bytes": None, "cache_bytes": None},
+}
+FREED = {
+    "dry_run": True,
+    "bytes": 5_000_000,
+    "kinds": {
+        kind: {"count": int(kind == "images"), "bytes": 5_000_000 * (kind == "images")}
+        for kind in ("results", "files", "containers", "scratch", "caches", "images")
+    },
+    "items": [{"kind": "images", "name": "mood:1", "bytes": 5_000_000, "why": "nothing uses it"}],
+    "left": [],
+}
+LOCK = {"version": 1, "spaces": {"mood": {"digest": "sha256:0"}}, "notes": [], "failed": {}, "left_out": []}
+
+
+def attempt(name: str, kind: ErrorKind, message: str, stage: Stage = Stage.BUILD) -> Attempt:
+    return Attempt(tier=Tier.HEAVY, name=name, stage=stage, error=AttemptError(kind=kind, message=message))
+
+
+LOST = (
+    "the repository of {} cannot be fetched: Name or service not known. Check that this host reaches the Hub"
+)
+FAILURES = {
+    "fails": (
+        attempt("mood", ErrorKind.APP_ERROR, "the app failed: Too young", Stage.CALL),
+        attempt(
+            "tier 1", ErrorKind.SKIPPED, "no Tier 1 model is configured, and none runs at the usual addresses"
+        ),
+    ),
+    "alike": (
+        attempt("mood", ErrorKind.REPOSITORY_UNAVAILABLE, LOST.format("ann/mood")),
+        attempt("bob/mood", ErrorKind.REPOSITORY_UNAVAILABLE, LOST.format("bob/mood")),
+        attempt("eve/mood", ErrorKind.REPOSITORY_UNAVAILABLE, LOST.format("eve/mood")),
+    ),
+}
+
+
+async def answered(job: TakenJob, tell: Emit) -> JobResult:
+    """Play the Space, by the prompt."""
+    prompt = job.request.prompt
+    if prompt in FAILURES:
+        return JobResult(
+            id=job.id, state=JobState.FAILED, attempts=FAILURES[prompt], labels=job.request.labels
+        )
+    by = AnsweredBy(tier=Tier.HEAVY, kind=AnswerKind.SPACE, name="mood", image="mood:1", endpoint="/tell")
+    files = (payload_of("mood.txt", b"good").ref,) if prompt == "picture" else ()
+    degraded = prompt == "degraded"
+    if degraded:
+        by = AnsweredBy(tier=Tier.DEFAULT, kind=AnswerKind.MODEL, name="smollm")
+    return JobResult(
+        id=job.id,
+        state=JobState.SUCCEEDED,
+        answered_by=by,
+        degraded=degraded,
+        output=Output(text=f"{prompt}: positive", files=files, truncated=prompt == "cut"),
+        attempts=FAILURES["fails"] if degraded else (),
+        labels=job.request.labels,
+    )
+
+
+async def controls(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    """Play the host's registry and engine."""
+    known = call.name is None or call.name in SPACES
+    if call.op is Op.LIST:
+        return Reply(spaces=SPACES, data={"status": HERE, "shipped": ["translation"]})
+    if call.op is Op.ADD and call.entry.get("memory"):
+        return Reply(error=WALL)
+    if not known:
+        return Reply(not_found=True, known=tuple(SPACES))
+    if call.op is Op.LOCK:
+        lost = {"failed": {"lost": LOST.format("ann/lost")}, "left_out": ["translation"]}
+        return Reply(data=LOCK if call.options["names"] else LOCK | lost)
+    if call.op is Op.LOGS:
+        return Reply(data={"logs": {"mood-1": "* Running on local URL:  http://0.0.0.0:7860"}})
+    if call.op is Op.REMOVE:
+        return Reply(data={"items": [{"kind": "caches", "name": "v", "bytes": 5_000_000}], "left": []})
+    if call.op is Op.CLEANUP:
+        return Reply(data=FREED)
+    return Reply(spaces={str(call.name): SPACES[str(call.name)]} if call.name else {})
+
+
+def said(line: str, url: str) -> str:
+    """A command, and all that it says: standard output, then standard error, then its exit code."""
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv = ["spacedock", *shlex.split(line)]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+        code: Any = 0
+    except SystemExit as ended:
+        code = ended.code
+    text = f"$ spacedock {line}\n{out.getvalue()}{err.getvalue()}"
+    text = re.sub(r"\b[0-9a-f]{32}\b", "ID", text.replace(url, "URL"))
+    text = re.sub(r"\b\d+\.\d+( s\b|/s\))", r"N\1", text)
+    text = re.sub(r'("(?:queued|waited|total)": )[\d.e-]+', r"\1N", text)
+    return f"{text}exit code {code or 0}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the commands run."""
+    for name, text in {
+        "prompts.txt": "hello\nfails\ndegraded\n",
+        "notes.txt": "my notes\n",
+        "empty.txt": "",
+        "broken.jsonl": '{"prompt": "fine"}\n{"prompt": \n{"promt": "x"}\n',
+    }.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "spaces/mood").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    return tmp_path
+
+
+async def test_what_the_commands_say_is_what_the_transcript_has(
+    folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("SPACEDOCK_REDIS_URL", f"unix://{folder}/no.sock")
+    parts = [await asyncio.to_thread(said, line, f"unix://{folder}/no.sock") for line in ALONE]
+    monkeypatch.setenv("SPACEDOCK_REDIS_URL", redis_url)
+    async with working(redis_url, answered, controls, max_jobs=1), connect(redis_url) as redis:
+        await submission.upload(redis, [payload_of("mood.txt", b"good")])
+        # In turn: each is a process of its own in life.
+        parts += [await asyncio.to_thread(said, line, redis_url) for line in ASKED]
+    transcript = "\n".join(parts)
+    if request.config.getoption("--rewrite"):
+        TRANSCRIPT.parent.mkdir(exist_ok=True)
+        TRANSCRIPT.write_text(transcript, encoding="utf-8")
+    assert transcript == TRANSCRIPT.read_text(encoding="utf-8"), "see what changed, then `make reference`"
