@@ -125,3 +125,35 @@ async def test_a_build_is_on_the_network_of_builds_and_ends_when_it_is_given_up(
     assert list(found["NetworkSettings"]["Networks"]) == [network.name]
     assert not await containers(engine, name)
     await network.remove()
+
+
+async def test_without_an_image_for_buildkit_only_what_needs_it_is_refused(
+    engine: Engine, name: str, tmp_path: Path
+) -> None:
+    images = Images(engine, ImageSettings(buildkit_image="127.0.0.1:1/nobody/has:1"), owner=name)
+    (strict := tmp_path / "strict").mkdir()
+    (lax := tmp_path / "lax").mkdir()
+    docker_space(strict, BASE, "COPY --chmod=755 README.md /x")
+    docker_space(lax, BASE, "RUN useradd user", "USER user", "WORKDIR /srv/app", f"LABEL of={name}")
+    with pytest.raises(StepError, match="COPY --chmod, which takes BuildKit") as caught:
+        await images.get(SpaceSource(name, repository=strict), silent)
+    assert caught.value.kind is ErrorKind.UNSUPPORTED
+    assert "images.buildkit_image" in str(caught.value)
+    assert (await images.get(SpaceSource(name, repository=lax), silent)).built
+
+
+@pytest.mark.parametrize(
+    "line", ["RUN --mount=type=bind,from={},target=/x true", "COPY --link --from={} / /x", "FROM {}"]
+)
+async def test_the_image_of_another_space_is_handed_to_no_build(
+    engine: Engine, name: str, tmp_path: Path, line: str
+) -> None:
+    images = Images(engine, ImageSettings(), owner=name)
+    (theirs := tmp_path / "theirs").mkdir()
+    (mine := tmp_path / "mine").mkdir()
+    docker_space(theirs, BASE, f"LABEL of={name}")
+    other = await images.get(SpaceSource(f"{name}-other", repository=theirs), silent)
+    for reference in (other.reference, other.id):
+        docker_space(mine, BASE, line.format(reference), "COPY --chmod=755 README.md /y")
+        with pytest.raises(StepError, match=r"another Space's|is no image's name|this host alone"):
+            await images.get(SpaceSource(name, repository=mine), silent)

@@ -101,6 +101,8 @@ class BuildKitBuild:
         except EngineRefusedError as error:
             if tells_full_disk(error.message):
                 raise full_disk(Stage.BUILD, f"{self._job.tag} cannot be built") from error
+            if "no such container" in error.message.lower():
+                raise _gone() from error
             raise _no_builder(error.message) from error
         await self._follow()
         await self._check(await self._state())
@@ -140,8 +142,7 @@ class BuildKitBuild:
         except EngineRefusedError as error:
             if error.status != _NOT_FOUND:
                 raise
-            message = "the container of the build was removed while it ran. Try it again."
-            raise StepError(Stage.BUILD, ErrorKind.DOCKER_UNAVAILABLE, message, host=True) from error
+            raise _gone() from error
 
     async def _check(self, state: Mapping[str, Any]) -> None:
         code = state.get("ExitCode")
@@ -149,7 +150,7 @@ class BuildKitBuild:
             return
         if code == _NO_ENGINE:
             raise _no_builder(" ".join(self._hearing.said))
-        why = self._hearing.error or f"its container ended with exit code {code}"
+        why = self._hearing.error or self._hearing.last or f"its container ended with exit code {code}"
         if tells_full_disk(why):
             raise full_disk(Stage.BUILD, f"{self._job.tag} cannot be built")
         if state.get("OOMKilled") or _KILLED in why:
@@ -169,7 +170,7 @@ class Hearing:
 
     def __init__(self, on_progress: Callable[[str], None]) -> None:
         self.said: deque[str] = deque(maxlen=_KEPT_LINES)
-        self.error = ""
+        self.error = self.last = ""
         self._on_progress, self._rest = on_progress, ""
 
     def hear(self, text: str) -> None:
@@ -190,6 +191,9 @@ class Hearing:
             self.error = error[1].strip()
         elif line.startswith("engine: "):
             self.said.append(line.removeprefix("engine: "))
+        elif line and not line.startswith("#"):
+            # What the engine says where it can neither load nor save an image.
+            self.last = line
 
 
 def create_body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
@@ -235,6 +239,11 @@ def _arguments(job: BuildKitJob, variables: Sequence[str]) -> Sequence[str]:
 async def _chunks(content: IO[bytes]) -> AsyncIterator[bytes]:
     while chunk := await asyncio.to_thread(content.read, _CHUNK):
         yield chunk
+
+
+def _gone() -> StepError:
+    message = "the container of the build was removed while it ran. Try it again."
+    return StepError(Stage.BUILD, ErrorKind.DOCKER_UNAVAILABLE, message, host=True)
 
 
 def _no_builder(why: str) -> NoBuilderError:
