@@ -149,7 +149,7 @@ class BuildKitBuild:
         if code == 0:
             return
         if code == _NO_ENGINE:
-            raise _no_builder(" ".join(self._hearing.said))
+            raise _no_builder(" ".join(self._hearing.said) or self._hearing.last)
         why = self._hearing.error or self._hearing.last or f"its container ended with exit code {code}"
         if tells_full_disk(why):
             raise full_disk(Stage.BUILD, f"{self._job.tag} cannot be built")

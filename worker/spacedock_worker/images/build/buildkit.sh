@@ -1,6 +1,8 @@
 # Runs in the container of one build: a Docker Engine of its own, whose BuildKit builds /build/context.
 # Its arguments are those of `docker buildx build`; $IMAGE is the name of what is built, left in /build/out.
 set -eu
+# Until the engine answers, it is the host that has no BuildKit; after that, what fails is the build.
+trap '[ $? = 0 ] || exit 90' EXIT
 
 # The engine makes a control group for each step, below this container's own.
 for mount in $(awk '$2 ~ "^/sys/fs/cgroup" { print $2 }' /proc/mounts); do
@@ -18,6 +20,8 @@ if [ -f /sys/fs/cgroup/cgroup.subtree_control ]; then
 fi
 
 export DOCKER_HOST=unix:///run/builder.sock BUILDX_NO_DEFAULT_ATTESTATIONS=1
+# The kernel's AppArmor is the host's: the engine looks for none in what calls itself a container.
+export container=docker
 # No bridge, no firewall: the steps are on this container's network, where nothing listens.
 dockerd --host="$DOCKER_HOST" --data-root=/engine --exec-root=/run/builder --pidfile=/run/builder.pid \
   --bridge=none --iptables=false --ip6tables=false --log-level=error >/run/builder.log 2>&1 &
@@ -29,6 +33,7 @@ until docker version >/dev/null 2>&1; do
   fi
   sleep 0.1
 done
+trap - EXIT
 
 if [ -e /build/images/manifest.json ]; then
   tar -C /build/images -c . | docker load --quiet >/dev/null
