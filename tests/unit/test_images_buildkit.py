@@ -179,7 +179,9 @@ def test_the_container_of_a_build_has_its_walls() -> None:
     assert host["PidsLimit"] > 0
     assert "Privileged" not in host
     assert not {"Binds", "Mounts", "Devices", "VolumesFrom"} & set(host)
-    assert host["CapAdd"] == ["SYS_ADMIN", "NET_ADMIN"]
+    assert host["CapDrop"] == ["ALL"]
+    assert {"SYS_ADMIN", "NET_ADMIN"} <= set(host["CapAdd"])
+    assert not {"SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "DAC_READ_SEARCH"} & set(host["CapAdd"])
     assert body["Labels"] == {"io.spacedock.owner": "me"}
     # In the environment, as a Space's own: not on a command line, which is listed.
     assert "v4lue" not in str(body["Cmd"]) + str(body["Entrypoint"])

@@ -32,6 +32,15 @@ log = structlog.get_logger()
 _SCRIPT = files(__package__).joinpath("buildkit.sh").read_text()
 _NO_ENGINE = 90
 _PIDS = 4096
+_STEPS_HAVE = (
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
+    *("NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+)
+"""Docker's default capabilities, which are not those of every engine."""
+
+_ENGINE_HAS = ("SYS_ADMIN", "NET_ADMIN")
+"""For mounts and namespaces, and for the loopback of a step without a network."""
+
 _CHUNK = 2**20
 _KEPT_LINES = 400
 _LONGEST_LINE = 4096
@@ -60,6 +69,11 @@ class BuildKitJob:
     bases: Collection[str] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     owner: str | None = None
+
+    @property
+    def saved(self) -> list[str]:
+        """The bases that are handed in; by a digest an engine saves no name, so BuildKit pulls that one."""
+        return sorted(base for base in self.bases if "@" not in base)
 
 
 class BuildKitBuild:
@@ -120,9 +134,8 @@ class BuildKitBuild:
         name, folders = self._container.name, ("build", "build/context", "build/images", "build/out")
         await self._stream.unpack(name, "/", pack({}, folders))
         await self._stream.unpack(name, "/build/context", _chunks(self._job.context.tar))
-        # By a digest, an engine saves no name: BuildKit takes that image from its image registry.
-        if names := sorted(base for base in self._job.bases if "@" not in base):
-            async with self._stream.saved(names) as chunks:
+        if self._job.saved:
+            async with self._stream.saved(self._job.saved) as chunks:
                 await self._stream.unpack(name, "/build/images", chunks)
 
     async def _follow(self) -> None:
@@ -199,7 +212,7 @@ class Hearing:
 def create_body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
     """The body of `POST /containers/create` for a build (pure)."""
     variables = {f"SPACEDOCK_SECRET_{number}": value for number, value in enumerate(job.secrets.values())}
-    environment = {"IMAGE": job.tag, **variables}
+    environment = {"IMAGE": job.tag, "BASES": " ".join(job.saved), **variables}
     # An end that also comes where nobody is left to ask for it.
     deadline = ["timeout", "-k", "5", str(int(limits.seconds) + 60)]
     return {
@@ -219,8 +232,8 @@ def create_body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
             "PidsLimit": _PIDS,
             "CgroupnsMode": "private",
             "IpcMode": "private",
-            # For mounts and namespaces, and the loopback of a step without a network.
-            "CapAdd": ["SYS_ADMIN", "NET_ADMIN"],
+            "CapDrop": ["ALL"],
+            "CapAdd": [*_STEPS_HAVE, *_ENGINE_HAS],
             # The engine in it gives each step its own profile.
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined", "label=disable"],
             "Init": True,

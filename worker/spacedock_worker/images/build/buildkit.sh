@@ -1,5 +1,6 @@
 # Runs in the container of one build: a Docker Engine of its own, whose BuildKit builds /build/context.
-# Its arguments are those of `docker buildx build`; $IMAGE is the name of what is built, left in /build/out.
+# Its arguments are those of `docker buildx build`; $IMAGE is the name of what is built, left in
+# /build/out; $BASES are the names of the images in /build/images.
 set -eu
 # Until the engine answers, it is the host that has no BuildKit; after that, what fails is the build.
 trap '[ $? = 0 ] || exit 90' EXIT
@@ -39,6 +40,10 @@ if [ -e /build/images/manifest.json ]; then
   tar -C /build/images -c . | docker load --quiet >/dev/null
   rm -rf /build/images
 fi
+for base in $BASES; do
+  # Podman calls an image of its host so.
+  docker image inspect "$base" >/dev/null 2>&1 || docker tag "localhost/$base" "$base" 2>/dev/null || :
+done
 # What these leave out was left out before.
 rm -f /build/context/.dockerignore /build/context/Dockerfile.dockerignore
 
