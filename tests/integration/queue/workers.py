@@ -124,8 +124,9 @@ class HostOf:
 
 async def take(store: JobStore, free: int = 1000, suspects: int = 0) -> list[Claimed]:
     """What a worker that takes whatever comes claims of the waiting jobs."""
-    seen = await store.look()
-    return await store.claim(choose(seen.lanes, seen.virtual, free, None, InHand(), {}), suspects)
+    _, seen = await store.take()
+    claims, _ = await store.take(choose(seen.lanes, seen.virtual, free, None, InHand(), {}), suspects)
+    return claims
 
 
 async def until(true: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_SECONDS) -> None:

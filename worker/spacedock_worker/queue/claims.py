@@ -49,13 +49,14 @@ _RECORD_NEEDS = (
     *LANES_NEEDS,
 )
 
-LOOK = atomic(
+TAKE = atomic(
     SUSPECT_LUA
     + LANES_LUA
     + _RECORD_LUA
     + LOST_LUA
     + f"""
-local me, lanes, held = ARGV[1], {{}}, sorted('{keys.HELD}')
+local me, suspects = ARGV[1], tonumber(ARGV[4])
+local claimed, lanes, held = {{}}, {{}}, sorted('{keys.HELD}')
 local function taken_back(id)
   local row = unfinished(id)
   if not row then return forget(id) end
@@ -81,50 +82,6 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', due, 'LIMIT', 0, {
   local left = redis.call('PTTL', '{keys.IN_PROGRESS}' .. id)
   if left > 0 then redis.call('ZADD', held, due + left, id) else taken_back(id) end
 end
-local all = true
-local seen = redis.call('ZCARD', held)
-local rows = redis.call('ZRANGE', sorted('{keys.LANES}'), 0, {LANES_SEEN - 1}, 'WITHSCORES')
-for n = 1, #rows, 2 do
-  local heads = redis.call('ZRANGE', sorted('{keys.LANE}' .. rows[n]), 0, {TARGETS_SEEN - 1}, 'WITHSCORES')
-  local found = {{}}
-  for k = 1, #heads, 2 do
-    local waiting = redis.call('ZCARD', sorted(waiting_of(rows[n], heads[k])))
-    seen = seen + waiting
-    if tonumber(heads[k + 1]) <= due then
-      found[#found + 1], found[#found + 2], found[#found + 3] = heads[k], heads[k + 1], waiting
-    end
-  end
-  if #heads == {2 * TARGETS_SEEN} then all = false end
-  lanes[#lanes + 1] = {{rows[n], rows[n + 1], found}}
-end
-if #rows == {2 * LANES_SEEN} then all = false end
-local paused = redis.call('SISMEMBER', '{keys.PAUSED}', ARGV[3])
-local lacking = all and redis.call('ZCARD', '{keys.QUEUE}') ~= seen
-return {{tostring(due), tostring(virtual_now()), lacking and 1 or 0, paused, lanes}}
-""",
-    f"'ZADD', '{keys.QUEUE}', 0, '0'",
-    f"'ZADD', '{keys.HELD}', 0, '0'",
-    f"'ZRANGEBYSCORE', '{keys.HELD}', 0, 0",
-    f"'PTTL', '{keys.IN_PROGRESS}0'",
-    f"'SET', '{keys.IN_PROGRESS}0', ARGV[1], 'PX', ARGV[2]",
-    f"'HSET', '{keys.JOB}0', 'state', 'queued'",
-    f"'HDEL', '{keys.JOB}0', 'waits'",
-    f"'GET', '{keys.arq_retry('0')}'",
-    f"'ZSCORE', '{keys.QUEUE}', '0'",
-    f"'ZCARD', '{keys.QUEUE}'",
-    f"'SISMEMBER', '{keys.PAUSED}', '0'",
-    *_RECORD_NEEDS,
-    *SUSPECT_NEEDS,
-    when_full=False,
-)
-"""Lua: the heads of the lanes; jobs of lost workers wait again. ARGV: the worker, LEASE_MS, the host."""
-
-CLAIM = atomic(
-    SUSPECT_LUA
-    + LANES_LUA
-    + _RECORD_LUA
-    + f"""
-local me, suspects, claimed = ARGV[1], tonumber(ARGV[3]), {{}}
 -- 1 where it is larger than any that a client sends: nobody shall have to read it.
 local function request(id)
   local job = '{keys.JOB}' .. id
@@ -148,14 +105,14 @@ local function may_run(id, row)
 end
 local function take(id, row, charge)
   redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'PX', ARGV[2])
-  redis.call('ZADD', sorted('{keys.HELD}'), due + ARGV[2], id)
+  redis.call('ZADD', held, due + ARGV[2], id)
   redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'charged', charge)
   drop_rubbish(id)
   local submitted = string.sub(row[2] or '', 1, 40)
   claimed[#claimed + 1] = {{
     id, request(id), submitted, row[3] and 1 or false, count(row[7]), row.suspect or false, row[9], row[10]}}
 end
-for n = 4, #ARGV, 5 do
+for n = 5, #ARGV, 5 do
   local lane, target, left, charge, lag = unpack(ARGV, n, n + 4)
   left = tonumber(left)
   local waiting, total = sorted(waiting_of(lane, target)), 0
@@ -169,7 +126,7 @@ for n = 4, #ARGV, 5 do
     elseif row[4] == 'running' then
       -- Somebody holds it: it waits nowhere.
       redis.call('ZREM', waiting, id)
-      redis.call('ZADD', sorted('{keys.HELD}'), 'NX', due, id)
+      redis.call('ZADD', held, 'NX', due, id)
     elseif may_run(id, row) then
       redis.call('ZREM', waiting, id)
       take(id, row, charge)
@@ -181,22 +138,53 @@ for n = 4, #ARGV, 5 do
   if total > 0 then redis.call('ZADD', '{keys.LANES}', stood + total, lane) end
   refresh(lane, target)
 end
-return {{seconds, claimed}}
+local all = true
+local seen = redis.call('ZCARD', held)
+local rows = redis.call('ZRANGE', sorted('{keys.LANES}'), 0, {LANES_SEEN - 1}, 'WITHSCORES')
+for n = 1, #rows, 2 do
+  local heads = redis.call('ZRANGE', sorted('{keys.LANE}' .. rows[n]), 0, {TARGETS_SEEN - 1}, 'WITHSCORES')
+  local found = {{}}
+  for k = 1, #heads, 2 do
+    local waiting = redis.call('ZCARD', sorted(waiting_of(rows[n], heads[k])))
+    seen = seen + waiting
+    if tonumber(heads[k + 1]) <= due then
+      found[#found + 1], found[#found + 2], found[#found + 3] = heads[k], heads[k + 1], waiting
+    end
+  end
+  if #heads == {2 * TARGETS_SEEN} then all = false end
+  lanes[#lanes + 1] = {{rows[n], rows[n + 1], found}}
+end
+if #rows == {2 * LANES_SEEN} then all = false end
+local paused = redis.call('SISMEMBER', '{keys.PAUSED}', ARGV[3])
+local lacking = all and redis.call('ZCARD', '{keys.QUEUE}') ~= seen
+return {{seconds, claimed, tostring(due), tostring(virtual_now()), lacking and 1 or 0, paused, lanes}}
 """,
+    f"'ZADD', '{keys.QUEUE}', 0, '0'",
     f"'ZADD', '{keys.HELD}', 0, '0'",
+    f"'ZRANGEBYSCORE', '{keys.HELD}', 0, 0",
     f"'ZRANGEBYSCORE', '{keys.WAITING}0', '-inf', 0",
+    f"'ZCARD', '{keys.HELD}'",
+    f"'ZCARD', '{keys.QUEUE}'",
+    f"'ZSCORE', '{keys.QUEUE}', '0'",
+    f"'PTTL', '{keys.IN_PROGRESS}0'",
     f"'SET', '{keys.IN_PROGRESS}0', ARGV[1], 'PX', ARGV[2]",
     f"'SET', '{keys.VIRTUAL}', '0'",
+    f"'GET', '{keys.arq_retry('0')}'",
+    f"'SISMEMBER', '{keys.PAUSED}', '0'",
     f"'STRLEN', '{keys.ARQ_JOB}0'",
     f"'HSTRLEN', '{keys.JOB}0', 'request'",
     f"'HGET', '{keys.JOB}0', 'request'",
-    f"'HSET', '{keys.JOB}0', 'state', 'running'",
+    f"'HSET', '{keys.JOB}0', 'state', 'queued'",
+    f"'HDEL', '{keys.JOB}0', 'waits'",
     *_RECORD_NEEDS,
     *SUSPECT_NEEDS,
     when_full=False,
 )
-"""Lua: take waiting jobs. ARGV: the worker, LEASE_MS, suspects in hand; then for each pick its lane, target,
-count, charge, and what the lane is behind those that are served."""
+"""Lua: let jobs of lost workers wait again, take waiting jobs, and tell the heads of the lanes that are left.
+
+ARGV: the worker, LEASE_MS, the host, suspects in hand; then for each pick its lane, target, count, charge,
+and what the lane is behind those that are served. One round trip: a worker chooses by what the last one told.
+"""
 
 REPAIR = atomic(
     LANES_LUA
@@ -277,6 +265,10 @@ class View:
         return tuple(replace(lane, heads=heads) for lane, heads in left)
 
 
+NOTHING = View((), 0.0, lacking=False, paused=False)
+"""What waits as far as nobody has looked."""
+
+
 def view(
     due: bytes,
     virtual: bytes,
@@ -284,7 +276,7 @@ def view(
     paused: int,
     lanes: Iterable[tuple[bytes, bytes, list[bytes]]],
 ) -> View:
-    """What the answer of LOOK says."""
+    """What TAKE tells of the lanes."""
     now = float(due)
     return View(tuple(_lane(now, *row) for row in lanes), float(virtual), bool(lacking), bool(paused))
 
@@ -298,7 +290,7 @@ def _lane(now: float, name: bytes, virtual: bytes, heads: list[bytes]) -> Lane:
 
 
 def picked(picks: Iterable[Pick]) -> list[bytes | float | int]:
-    """The picks as arguments of CLAIM."""
+    """The picks as arguments of TAKE."""
     return [
         item
         for pick in picks
@@ -317,7 +309,7 @@ def claimed(
     lane: bytes | None,
     target: bytes | None,
 ) -> Claimed:
-    """What a row of CLAIM's answer says."""
+    """What a row of TAKE's answer says."""
     waited = _waited(submitted, now)
     readable = None if isinstance(request, int) else request or b""
     places = _text(lane or b""), _text(target or b"")

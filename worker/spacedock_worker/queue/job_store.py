@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -26,7 +26,7 @@ from spacedock.result import JobResult
 from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
 from spacedock_worker.queue.choose import Pick
-from spacedock_worker.queue.claims import CLAIM, LOOK, REPAIR, Claimed, View, claimed, picked, view
+from spacedock_worker.queue.claims import REPAIR, TAKE, Claimed, View, claimed, picked, view
 
 LEASE_MS = 9_000
 """How long a claim lasts without a sign of life from its worker."""
@@ -179,8 +179,7 @@ class JobStore:
 
     def __init__(self, redis: Redis, worker_id: str) -> None:
         self._redis, self.worker_id = redis, worker_id
-        self._look = redis.register_script(LOOK)
-        self._claim = redis.register_script(CLAIM)
+        self._take = redis.register_script(TAKE)
         self._repair = redis.register_script(REPAIR)
         self._live = redis.register_script(_LIVE)
         self._renew = redis.register_script(_RENEW)
@@ -189,18 +188,17 @@ class JobStore:
         self._tell = redis.register_script(_TELL)
         self._finish = redis.register_script(_FINISH)
 
-    async def look(self, host_id: str = "") -> View:
-        """What waits in which lane, for that host. Jobs whose worker is lost wait again from now on."""
-        return view(*await self._look(args=[self.worker_id, LEASE_MS, host_id]))
+    async def take(
+        self, picks: Sequence[Pick] = (), suspects: int = 0, host_id: str = ""
+    ) -> tuple[list[Claimed], View]:
+        """Take those jobs, as far as they wait still, and tell what waits then; each is ours for LEASE_MS.
 
-    async def claim(self, picks: list[Pick], suspects: int = 0) -> list[Claimed]:
-        """Take those jobs, as far as they wait still; each is ours for LEASE_MS.
-
-        What waits and is no unfinished job is removed. `suspects` are those of `Claimed.suspect` in hand:
-        while there is one, no other is taken.
+        Jobs whose worker is lost wait again first, and what waits and is no unfinished job is removed.
+        `suspects` are those of `Claimed.suspect` in hand: while there is one, no other is taken.
         """
-        now, rows = await self._claim(args=[self.worker_id, LEASE_MS, suspects, *picked(picks)])
-        return [claimed(now, *row) for row in rows]
+        args = [self.worker_id, LEASE_MS, host_id, suspects, *picked(picks)]
+        now, rows, *lanes = await self._take(args=args)
+        return [claimed(now, *row) for row in rows], view(*lanes)
 
     async def repair(self) -> int:
         """Put the jobs of arq's queue that are in no lane into theirs; returns how many were mended.

@@ -48,8 +48,7 @@ async def check_rights(redis: Redis) -> None:
     """
     await redis.register_script(_REST)()
     store = JobStore(redis, _NOBODY)
-    await store.look()
-    await store.claim([])
+    await store.take()
     await store.repair()
     await store.at_work(_NOBODY, False)
     await store.release(_NOBODY)

@@ -22,7 +22,7 @@ from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import Offer, choose
-from spacedock_worker.queue.claims import Claimed, View
+from spacedock_worker.queue.claims import NOTHING, Claimed, View
 from spacedock_worker.queue.job_store import LEASE_MS, RENEW_SECONDS, JobStore, LeaseState, job_serializer
 from spacedock_worker.queue.patience import TROUBLE, passes
 from spacedock_worker.queue.presence import Announcer, Capacity, Unbounded
@@ -87,6 +87,7 @@ class QueueWorker(Worker):
         self._runner = JobRunner(self._store, handler, self._wake.set)
         self._controls, self._capacity = controls, capacity or Unbounded()
         self._announcer, self._host_id = Announcer(redis), ""
+        self._seen = NOTHING
         self._repair_at, self._repair_pause = 0.0, _REPAIR_SECONDS
         self._rests: dict[str, float] = {}
         self._claiming = asyncio.Lock()
@@ -156,28 +157,32 @@ class QueueWorker(Worker):
     async def _take(self) -> None:
         self._wake.clear()
         async with self._claiming:
-            for _ in range(_ROUNDS):
-                if not await self._claimed_some():
+            for number in range(_ROUNDS):
+                if not await self._claimed_some(look=number == 0):
                     break
         with suppress(TimeoutError):
             async with asyncio.timeout(self.poll_delay_s):
                 await self._wake.wait()
 
-    async def _claimed_some(self) -> bool:
-        """Take what can be started now; False where that is nothing."""
+    async def _claimed_some(self, *, look: bool) -> bool:
+        """Take what can be started now, chosen by what the last look told; False where that is nothing.
+
+        With `look` the queue is asked in any case: what it tells is there for the next choice.
+        """
         free = self.max_jobs - self.job_counter
         if not self.allow_pick_jobs or free <= 0:
             return False
-        offer = self._offered()
+        offer, seen = self._offered(), self._seen
         async with asyncio.timeout(RENEW_SECONDS):
-            seen = await self._store.look(self._host_id)
             lanes = () if seen.paused else seen.without(await self._elsewhere(seen, offer))
             picks = choose(lanes, seen.virtual, free, offer, self._runner.in_hand, self._runner.seconds)
-            claims = await self._store.claim(picks, self._runner.suspects) if picks else []
+            if not picks and not look:
+                return False
+            claims, self._seen = await self._store.take(picks, self._runner.suspects, self._host_id)
         self._start(claims, offer)
-        if seen.lacking:
+        if self._seen.lacking:
             await self._repair()
-        return bool(claims)
+        return True
 
     def _offered(self) -> Offer | None:
         """What the host offers; where that cannot be said, whatever comes is taken: nobody's job may wait."""
