@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.output import read_outputs
 from spacedock_worker.adapters.gradio.transport import refusal
 from spacedock_worker.adapters.http import AppRefusedError
@@ -79,6 +80,23 @@ def test_a_plot_comes_as_its_specification(component: str, value: Any, name: str
     (file,) = reading.files
     assert (reading.text, file.name, file.media_type) == (None, name, "application/json")
     assert json.loads(file.data or b"") is not None
+
+
+def test_a_plot_of_a_table_says_what_is_on_its_axes() -> None:
+    props = {"x": "day", "y": "a.b", "color": None}
+    components = [{"id": 1, "type": "textbox"}, {"id": 2, "type": "nativeplot", "props": props}]
+    draw = {"id": 0, "api_name": "draw", "inputs": [1], "outputs": [2]}
+    function = describe({"components": components, "dependencies": [draw]}, None).functions["/draw"]
+    table = {"columns": ["day", "a.b"], "data": [["Mon", 1], ["Tue", 2], 3]}
+    told = table | {"datatypes": {"day": "nominal", "a.b": "quantitative"}, "mark": "line"}
+    [file] = read_outputs(function.endpoint.outputs, [told], function.axes).files
+    drawn = json.loads(file.data or b"")
+    assert drawn["data"] == {"values": [{"day": "Mon", "a.b": 1}, {"day": "Tue", "a.b": 2}]}
+    assert drawn["mark"] == "line"
+    assert drawn["encoding"] == {
+        "x": {"field": "day", "type": "nominal"},
+        "y": {"field": "a\\.b", "type": "quantitative"},
+    }
 
 
 def test_a_streamed_output_is_fetched_as_one_file() -> None:

@@ -72,8 +72,8 @@ async def test_an_answer_is_read_and_saved(
         ("plotly", "plotly.json", "data"),
         ("altair", "altair.json", "mark"),
         ("bokeh", "bokeh.json", "doc"),
-        ("lines", "plot.json", "columns"),
-        ("bars", "plot.json", "columns"),
+        ("lines", "plot.json", "encoding"),
+        ("bars", "plot.json", "encoding"),
     ],
 )
 async def test_a_plot_is_saved_as_its_specification(

@@ -231,7 +231,7 @@ class GradioAdapter:
         return function, outputs
 
     async def _read(self, name: str, function: Function, outputs: list[Any]) -> AppAnswer:
-        reading = await offload.read(read_outputs, function.endpoint.outputs, outputs)
+        reading = await offload.read(read_outputs, function.endpoint.outputs, outputs, function.axes)
         files = await downloaded(self._http, self.app.prefix, reading.files, self._limits)
         return AppAnswer(name, reading.text, reading.data, files, reading.truncated)
 

@@ -13,6 +13,7 @@ from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import bad_output, shortened
 from spacedock_worker.adapters.gradio.examples import first_rows, with_example
+from spacedock_worker.adapters.gradio.readable import Axes
 from spacedock_worker.adapters.gradio.relations import MAX_NAME, Relations, leading, relations_of
 from spacedock_worker.adapters.gradio.slots import slot_of
 from spacedock_worker.adapters.gradio.wire import (
@@ -39,7 +40,7 @@ class Function:
 
     `inputs` and `outputs` are the components of the page that it reads and writes, `followers` the
     functions that the page calls after it. `page` is the function that the page calls in its place, where
-    this one is for callers alone.
+    this one is for callers alone. `axes` are those of plots among its outputs, by position.
     """
 
     endpoint: Endpoint
@@ -51,6 +52,7 @@ class Function:
     outputs: tuple[int, ...] = ()
     followers: tuple[int, ...] = ()
     page: int | None = None
+    axes: tuple[Axes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ def _function(
         tuple(dependency.outputs),
         related.followers[number],
         related.pages.get(number),
+        tuple(components[i].axes if i in components else {} for i in dependency.outputs),
     )
 
 

@@ -8,10 +8,11 @@ import mimetypes
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from spacedock_worker.adapters.faults import bad_output
-from spacedock_worker.adapters.gradio.readable import PLOTS, plot_file, table_text
+from spacedock_worker.adapters.gradio.readable import PLOTS, Axes, plot_file, table_text
 from spacedock_worker.adapters.gradio.rendering import MAX_PAGE, joined
 from spacedock_worker.adapters.names import encodable, safe_name, unique_name
 
@@ -60,12 +61,12 @@ class _Reader:
             return self._file(path, value)
         return {encodable(key): self.read(item, depth + 1) for key, item in value.items()}
 
-    def output(self, kind: str, value: Any) -> Any:
+    def output(self, kind: str, value: Any, axes: Axes | None = None) -> Any:
         """The value of one output; a table and a plot's specification become files as well."""
         if kind == "chatbot" and isinstance(messages := _unwrapped(value), list):
             return [self._message(message) for message in messages]
         read = self.read(value)
-        if kind in PLOTS and (plot := plot_file(kind, read)) is not None:
+        if kind in PLOTS and (plot := plot_file(kind, read, axes)) is not None:
             return self._add("", plot[0], "application/json", plot[1])
         if kind == "dataframe" and (table := table_text(read)):
             self._add("", "table.csv", "text/csv", f"{table}\n".encode("utf-8", "replace"))
@@ -149,8 +150,10 @@ class OutputReading:
     truncated: bool = False
 
 
-def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> OutputReading:
-    """Read what the app brought; `components` are the outputs' types, None for a State.
+def read_outputs(
+    components: Sequence[str | None], data: Sequence[Any], axes: Sequence[Axes] = ()
+) -> OutputReading:
+    """Read what the app brought; `components` are the outputs' types, None for a State, `axes` their plots'.
 
     Raises StepError of kind `bad_output` where the counts differ or it is nested too deeply.
     """
@@ -158,10 +161,10 @@ def read_outputs(components: Sequence[str | None], data: Sequence[Any]) -> Outpu
         raise bad_output(f"the app gave {len(data)} outputs where its description names {len(components)}")
     reader = _Reader()
     shown: list[tuple[str, Any]] = []
-    for kind, value in zip(components, data, strict=True):
+    for kind, value, drawn in zip_longest(components, data, axes):
         if kind is not None:
             reader.inline = kind not in WORDS
-            shown.append((kind, reader.output(kind, value)))
+            shown.append((kind, reader.output(kind, value, drawn)))
     long = any(kind == "html" and isinstance(page, str) and len(page) > MAX_PAGE for kind, page in shown)
     return OutputReading(joined(shown), [value for _, value in shown], tuple(reader.files), long)
 

@@ -41,6 +41,14 @@ class Component(_Wire):
         return self.type in ("state", "browserstate") or bool(self.skip_api)
 
     @property
+    def axes(self) -> dict[str, str]:
+        """The columns that a plot of a table has on its axes."""
+        columns = (
+            {axis: self.props.get(axis) for axis in ("x", "y", "color")} if self.type == "nativeplot" else {}
+        )
+        return {axis: column for axis, column in columns.items() if isinstance(column, str)}
+
+    @property
     def unseen_button(self) -> bool:
         """Whether it is a button that nobody can press."""
         return self.type == "button" and self.props.get("visible") in (False, "hidden")
