@@ -56,11 +56,12 @@ def test_what_is_not_known_is_not_held_against_a_space(fitting: Compatibility, e
 
 
 def test_each_line_of_a_batch_is_judged_by_its_own_values() -> None:
-    slots = (InputSlot("age", "Age", "number", 0, True),)
-    requests = [JobRequest(inputs={"age": age}) for age in ("40", "forty", "41")]
+    slots = (InputSlot("age", "Age", "number", 0, True, least=18.0, most=120.0),)
+    requests = [JobRequest(inputs={"age": age}) for age in ("40", "forty", "18", "17", "121")]
     told = misfits_of(SPACE, [Endpoint("/premium", slots, 1, ("textbox",))], requests)
-    assert [misfit is None for misfit in told] == [True, False, True]
-    assert "age takes a number, not 'forty'" in str(told[1])
+    assert [misfit is None for misfit in told] == [True, False, True, False, False]
+    words = ("age takes a number, not 'forty'", "a number from 18 on, not 17", "a number up to 120, not 121")
+    assert all(word in str(misfit) for word, misfit in zip(words, filter(None, told), strict=True))
 
 
 def test_words_alone_for_a_space_of_files_are_no_fault_of_the_line() -> None:

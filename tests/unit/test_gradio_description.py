@@ -10,6 +10,8 @@ from tests.unit.gradio_apps import app_of, endpoint_of, page, recorded
 
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters.gradio.description import describe
+from spacedock_worker.adapters.gradio.slots import slot_of
+from spacedock_worker.adapters.gradio.wire import Component
 from spacedock_worker.errors import StepError
 
 VERSIONS = ("5.50.0", "6.31.0")
@@ -180,3 +182,21 @@ def test_a_parameter_of_a_server_without_a_page_is_known_by_its_type(kind: str, 
     parameters = [{"parameter_name": "text", "type": {"type": kind}}]
     app = describe(config, {"named_endpoints": {"/turn": {"parameters": parameters}}})
     assert [slot.component for slot in app.functions["/turn"].endpoint.slots] == [box]
+
+
+@pytest.mark.parametrize(
+    ("props", "ends"),
+    [
+        ({"minimum": 0, "maximum": 120}, (0.0, 120.0)),
+        ({"minimum": None, "maximum": "many"}, (None, None)),
+        ({"minimum": True, "maximum": 10**400}, (None, None)),
+    ],
+)
+def test_the_ends_of_a_number_are_known(
+    props: dict[str, Any], ends: tuple[float | None, float | None]
+) -> None:
+    component = Component.model_validate({"id": 1, "type": "number", "props": props})
+    slot = slot_of(0, component, None)
+    assert (slot.least, slot.most) == ends
+    slider = slot_of(0, component.model_copy(update={"type": "slider"}), None)
+    assert (slider.least, slider.most) == (None, None)

@@ -185,3 +185,29 @@ def test_a_growing_chat_tells_its_last_words() -> None:
     call, heard, _ = follower("chatbot", None)
     call.hear(grows([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hel"}], {"s": 1}))
     assert heard.partials == ["hel"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Value: 'x' (type: <class 'str'>) is not in the list of choices: ['a', 'b']",
+        "Value: x is not in the list of choices: ['a', 'b']",
+        "Value 500 is greater than maximum value 120.",
+        "Value -1 is less than minimum value 0.",
+        "Invalid file type. Please upload a file that is one of these formats: ['.pdf']",
+        "Audio is too long, and must be at most 10 seconds",
+        "Data incompatible with messages format. Each message should be a dictionary",
+    ],
+)
+def test_what_a_component_does_not_take_is_the_requests_fault(reason: str) -> None:
+    with pytest.raises(StepError) as caught:
+        follower()[0].hear(failed(reason))
+    assert caught.value.kind is ErrorKind.BAD_INPUT
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("reason", ["The value is greater than I can bear", "no"])
+def test_other_reasons_are_the_apps_own(reason: str) -> None:
+    with pytest.raises(StepError) as caught:
+        follower()[0].hear(failed(reason))
+    assert caught.value.kind is ErrorKind.APP_ERROR

@@ -102,7 +102,7 @@ async def test_a_call_without_files_uploads_nothing() -> None:
 @pytest.mark.parametrize(
     ("upload", "kind"),
     [
-        (Reply({"detail": "too large"}, 413), ErrorKind.APP_ERROR),
+        (Reply({"detail": "too large"}, 413), ErrorKind.BAD_INPUT),
         (Reply(b"", 302, {"Location": "/elsewhere"}), ErrorKind.APP_ERROR),
         (Reply([]), ErrorKind.BAD_OUTPUT),
         (Reply([{"path": "x"}]), ErrorKind.BAD_OUTPUT),

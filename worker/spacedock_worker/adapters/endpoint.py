@@ -14,7 +14,8 @@ class InputSlot:
     `component` is Gradio's name for what a person would see there. `choices` are (label, value) pairs;
     `many` says that it takes a list; `accepts` are the file types that it names (".pdf", "image"), empty for
     any. `wrapped` is the key of the object that a file goes into ("video" in Gradio 5), `beside` what that
-    object has else. `blank` says that a page has the slot, and sends it empty where nobody fills it.
+    object has else. `blank` says that a page has the slot, and sends it empty where nobody fills it. A number
+    is refused below `least` and above `most`.
     """
 
     name: str
@@ -30,6 +31,8 @@ class InputSlot:
     wrapped: str = ""
     beside: Mapping[str, Any] = field(default_factory=dict)
     blank: bool = False
+    least: float | None = None
+    most: float | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.component}{'' if self.required else ' = default'}"

@@ -7,6 +7,9 @@ from spacedock_worker.errors import StepError, UnexplainedError
 
 MAX_TEXT = 2000
 
+OF_THE_FILE = frozenset({413, 415})
+"""HTTP answers that say that a file is too large, or of the wrong type."""
+
 
 class TooComplexError(StepError):
     """An answer holds more than can be read without holding up other calls."""

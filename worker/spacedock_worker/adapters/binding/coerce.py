@@ -25,7 +25,7 @@ def value_for(slot: InputSlot, given: Any) -> Any:
     if given is None:
         return None
     if slot.component in kinds.NUMBER:
-        return _number(slot, given)
+        return _within(slot, _number(slot, given))
     if slot.component in kinds.YES_NO:
         return _yes_no(slot, given)
     if slot.component in kinds.CHOICE:
@@ -50,6 +50,14 @@ def _number(slot: InputSlot, given: Any) -> int | float:
     if not math.isfinite(number):
         raise CannotFillError(f"{slot.name} takes a finite number, not {given!r}")
     return int(number) if number.is_integer() else number
+
+
+def _within(slot: InputSlot, number: int | float) -> int | float:
+    if slot.least is not None and number < slot.least:
+        raise CannotFillError(f"{slot.name} takes a number from {slot.least:.15g} on, not {number}")
+    if slot.most is not None and number > slot.most:
+        raise CannotFillError(f"{slot.name} takes a number up to {slot.most:.15g}, not {number}")
+    return number
 
 
 def _yes_no(slot: InputSlot, given: Any) -> bool:

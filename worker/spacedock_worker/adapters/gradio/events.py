@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from spacedock_worker.adapters.base import OnCallProgress
-from spacedock_worker.adapters.faults import app_error, bad_output, crashed, shortened, unexplained
+from spacedock_worker.adapters.faults import app_error, bad_input, bad_output, crashed, shortened, unexplained
 from spacedock_worker.adapters.gradio.output import read_outputs
 from spacedock_worker.adapters.offload import LIGHT, weight
 from spacedock_worker.errors import StepError
@@ -200,10 +201,21 @@ def outputs_of(message: dict[str, Any]) -> list[Any]:
     return data
 
 
+_OF_THE_REQUEST = re.compile(
+    r"Value:? .{1,500}? is (not in the list of choices|(greater|less) than m(ax|in)imum value)"
+    r"|Invalid file type|Invalid JSON string|(Audio|Video) is too (long|short), and must be"
+    r"|Data incompatible with .{1,30} format",
+    re.DOTALL,
+)
+"""How Gradio's own components (3.50 to 6.31) say that they do not take what was sent."""
+
+
 def failure(output: object) -> StepError:
     """The app's own reason in an answer that says no, else that it gave none."""
     error = output.get("error") if isinstance(output, dict) else None
     reason = _unquoted(_text(error))
+    if _OF_THE_REQUEST.match(reason):
+        return bad_input(reason)
     return app_error(reason) if reason else unexplained(NO_REASON)
 
 

@@ -13,7 +13,7 @@ from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.binding.files import Upload
 from spacedock_worker.adapters.binding.kinds import UNKNOWN_MEDIA
 from spacedock_worker.adapters.endpoint import Endpoint
-from spacedock_worker.adapters.faults import app_error, bad_output
+from spacedock_worker.adapters.faults import OF_THE_FILE, app_error, bad_input, bad_output
 from spacedock_worker.adapters.gradio.description import App
 from spacedock_worker.adapters.gradio.output import MEDIA_TYPE, OutputFile
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
@@ -31,7 +31,8 @@ class Uploads:
     async def written(self, endpoint: Endpoint, data: Sequence[Any]) -> list[Any]:
         """`data` with every Upload in it replaced by the file as the app takes it.
 
-        Raises StepError: `app_error` where the app takes none (over its own limit), `bad_output`, `crashed`.
+        Raises StepError: `bad_input` where the app does not take one (over its limit), `app_error` where it
+        takes none, `bad_output`, `crashed`.
         """
         values = list(data)
         for slot in endpoint.slots:
@@ -62,7 +63,8 @@ class Uploads:
         try:
             paths = await self._http.upload(f"{self._app.prefix}/upload", file, ANSWER_BYTES)
         except AppRefusedError as error:
-            raise app_error(f"the app does not take the file {file.ref.name} ({error})") from error
+            refused = bad_input if error.status in OF_THE_FILE else app_error
+            raise refused(f"the app does not take the file {file.ref.name} ({error})") from error
         match paths:
             case [str(path)]:
                 return path

@@ -21,6 +21,8 @@ from spacedock_worker.adapters.gradio.wire import Component, ParameterInfo
 # Their shape does not follow from their schema alone.
 _SHAPED = frozenset({"gallery", "imageeditor", kinds.MULTIMODAL, kinds.MASKED})
 
+_HUGE = 1e300
+
 
 def slot_of(place: int, component: Component, parameter: ParameterInfo | None) -> InputSlot:
     """The slot at that place of what is sent."""
@@ -42,7 +44,17 @@ def slot_of(place: int, component: Component, parameter: ParameterInfo | None) -
         blank=True,
         wrapped=wrapped,
         beside=beside_the_file(schema) if wrapped else {},
+        least=_bound(component, "minimum"),
+        most=_bound(component, "maximum"),
     )
+
+
+def _bound(component: Component, end: str) -> float | None:
+    """What a number may be at least or at most; a slider's ends are only the page's before Gradio 6."""
+    bound = component.props.get(end)
+    if component.type != "number" or isinstance(bound, bool) or not isinstance(bound, int | float):
+        return None
+    return float(bound) if abs(bound) < _HUGE else None
 
 
 def _schema(component: Component, parameter: ParameterInfo | None) -> Mapping[str, Any]:

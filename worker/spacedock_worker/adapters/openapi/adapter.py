@@ -15,7 +15,7 @@ from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall, OnC
 from spacedock_worker.adapters.binding.choose import choose, weighed
 from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.endpoint import Endpoint
-from spacedock_worker.adapters.faults import app_error, bad_input, unexplained
+from spacedock_worker.adapters.faults import OF_THE_FILE, app_error, bad_input, unexplained
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 from spacedock_worker.adapters.openapi.description import describe
 from spacedock_worker.adapters.openapi.reading import read_answer
@@ -36,6 +36,8 @@ def refused(error: AppRefusedError, endpoint: Endpoint) -> StepError:
     words = error.detail
     if error.status in _BAD_REQUEST and _names_one(words, endpoint):
         return bad_input(f"{endpoint} does not fit: {words}")
+    if error.status in OF_THE_FILE:
+        return bad_input(f"{endpoint} does not take what is sent ({error})")
     if words:
         return app_error(f"{words} (HTTP {error.status})")
     if error.status in BUSY:
