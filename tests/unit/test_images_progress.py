@@ -92,4 +92,5 @@ def test_whatever_the_engine_says_progress_never_goes_back(items, manifest) -> N
 def test_build_progress_names_the_step() -> None:
     assert build_progress("Step 2/3 : RUN a\n", ["taking", "installing"]) == "step 2/3: installing"
     assert build_progress("Step 3/3 : LABEL a=b\n", ["taking", "installing"]) == "step 3/3: LABEL a=b"
+    assert build_progress("Step 4/4 : LABEL io.spacedock.space=mood\n", ["taking"]) is None
     assert build_progress(" ---> Running in 1\n", []) is None

@@ -13,6 +13,7 @@ _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)", re.DOTALL)
 _BUILDKIT_STEP = re.compile(r"#\d+ \[(?:\S+ )?(\d+/\d+)\] (.+)")
 _LAYER = re.compile(r"[0-9a-f]{12}")
 _INSTRUCTION = 60
+_OWN_LABEL = "LABEL io.spacedock."
 _SHORT = len("sha256:") + 12
 _MAX_LAYERS = 1000
 _LOADED = frozenset(
@@ -107,11 +108,12 @@ def buildkit_progress(line: str) -> str | None:
 def build_progress(line: str, words: Sequence[str]) -> str | None:
     """The text for a line that begins a step ("step 5/11: installing requirements.txt"), else None.
 
-    `words` says what each of our own steps does, or nothing; a step beyond them shows its instruction.
+    `words` says what each of our own steps does, or nothing; a step beyond them shows its instruction, but
+    for the labels that we add to each image.
     """
     found = _STEP.match(line)
     if not found:
         return None
     number, total, instruction = int(found.group(1)), found.group(2), found.group(3).strip()
     text = words[number - 1] if number <= len(words) else instruction[:_INSTRUCTION]
-    return f"step {number}/{total}: {text}" if text else None
+    return f"step {number}/{total}: {text}" if text and not text.startswith(_OWN_LABEL) else None
