@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.caching import OnProgress
+from spacedock_worker.caching import OnProgress, TimedCache
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import StepError
@@ -24,6 +24,10 @@ from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SecretsOf
 
 log = structlog.get_logger()
+
+
+_TRY_AGAIN_SECONDS = 60.0
+_ANY = "any"
 
 
 async def no_secrets(_: str) -> Mapping[str, str]:
@@ -61,6 +65,8 @@ class ImageBuilder:
         self._borrowing = Borrowing(engine, settings, pulls)
         self._buildkit = BuildKitImage(engine, settings, pulls)
         self._free = asyncio.Semaphore(settings.max_builds)
+        # A batch whose Space takes BuildKit does not try at each line to have it.
+        self._without: TimedCache[NoBuilderError] = TimedCache(_TRY_AGAIN_SECONDS)
         self._limits = BuildLimits(
             settings.build_timeout, settings.build_memory, network.name if network is not None else None
         )
@@ -101,18 +107,24 @@ class ImageBuilder:
     async def _by_buildkit(
         self, order: Order, bases: frozenset[str], present: frozenset[str], on_progress: OnProgress
     ) -> dict[str, Any]:
-        image = await self._buildkit.get(self._limits, present, on_progress)
-        values = await self._secrets(order.space) if order.drawn.secrets else {}
-        job = BuildKitJob(
-            image=image,
-            context=order.drawn.context,
-            tag=order.drawn.tag,
-            labels=order.labels,
-            bases=bases,
-            secrets={name: values[name] for name in sorted(order.drawn.secrets) if name in values},
-            owner=self._owner,
-        )
-        return await BuildKitBuild(self._engine, job, self._limits, on_progress).run()
+        if (why_not := self._without.get(_ANY)) is not None:
+            raise why_not.with_traceback(None)
+        try:
+            image = await self._buildkit.get(self._limits, present, on_progress)
+            values = await self._secrets(order.space) if order.drawn.secrets else {}
+            job = BuildKitJob(
+                image=image,
+                context=order.drawn.context,
+                tag=order.drawn.tag,
+                labels=order.labels,
+                bases=bases,
+                secrets={name: values[name] for name in sorted(order.drawn.secrets) if name in values},
+                owner=self._owner,
+            )
+            return await BuildKitBuild(self._engine, job, self._limits, on_progress).run()
+        except NoBuilderError as error:
+            self._without.put(_ANY, error)
+            raise
 
     async def _pull_base(self, base: str, on_progress: OnProgress) -> None:
         try:

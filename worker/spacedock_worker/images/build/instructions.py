@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -85,20 +86,21 @@ def heredoc_lines(text: str) -> Iterator[tuple[str, bool]]:
     lines, reading = text.split("\n"), _buildkit(text)
     last = {form: number for number, line in enumerate(lines) for form in _ends(line)}
     parts: list[str] = []
-    ends: list[tuple[str, bool]] = []
+    ends: deque[tuple[str, bool]] = deque()
     for number, line in enumerate(lines):
         yield line, bool(ends)
         plain_line = line.removesuffix("\r")
         if ends:
             word, tabs = ends[0]
             if (plain_line.lstrip("\t") if tabs else plain_line) == word:
-                ends.pop(0)
+                ends.popleft()
         elif reading.skips(plain_line if parts else plain_line.lstrip("\ufeff \t")):
             continue
         elif reading.continues(plain_line):
             parts.append(plain_line.rstrip(" \t")[:-1])
         else:
-            ends = [end for end in _documents("".join([*parts, plain_line])) if last.get(end, -1) > number]
+            found = _documents("".join([*parts, plain_line]))
+            ends = deque(end for end in found if last.get(end, -1) > number)
             parts = []
 
 
