@@ -156,7 +156,7 @@ def test_a_secret_that_the_space_has_not_is_named(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="the secret API_KEY") as caught:
         drawn(tmp_path, "space", "OTHER")
     assert (caught.value.kind, caught.value.ours) == (ErrorKind.UNSUPPORTED, True)
-    assert "`secrets`" in str(caught.value)
+    assert "`secrets: [API_KEY]`" in str(caught.value)
 
 
 def test_what_is_built_with_secrets_is_nobody_elses(tmp_path: Path) -> None:

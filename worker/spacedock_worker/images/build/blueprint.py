@@ -211,12 +211,13 @@ def _own_dockerfile(
 def _check_secrets(name: str, takes: Features, given: Collection[str]) -> None:
     missing = sorted(one for one, required in takes.secrets.items() if required and one not in given)
     if missing:
+        secret = missing[0][:100]
         raise StepError(
             Stage.BUILD,
             ErrorKind.UNSUPPORTED,
-            f"this Space's Dockerfile mounts the secret {missing[0][:100]}, and {name} has none of that name "
-            "for its build. Name it in `secrets` of the Space's entry in this host's registry, without "
-            "`network: false`, with which a build gets none.",
+            f"this Space's Dockerfile mounts the secret {secret}, and {name} has none of that name for its "
+            f"build. Have its entry in registry.yaml on this host say `secrets: [{secret}]`, "
+            "without `network: false`, with which a build gets none.",
             ours=True,
         )
 

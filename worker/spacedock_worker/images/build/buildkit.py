@@ -82,7 +82,7 @@ class BuildKitBuild:
     def __init__(
         self, engine: Engine, job: BuildKitJob, limits: BuildLimits, on_progress: Callable[[str], None]
     ) -> None:
-        self._engine, self._job, self._limits = engine, job, limits
+        self._engine, self._job, self._limits, self._tell = engine, job, limits, on_progress
         self._container = RunningContainer(engine, f"spacedock-build-{tokens.token_hex(4)}")
         self._stream = ImageStream(engine, Stage.BUILD)
         self._hearing = Hearing(on_progress)
@@ -109,6 +109,7 @@ class BuildKitBuild:
 
     async def _run(self) -> None:
         try:
+            self._tell("handing the files and base images to BuildKit")
             await self._container.create(create_body(self._job, self._limits))
             await self._put()
             await self._container.start()
@@ -120,6 +121,7 @@ class BuildKitBuild:
             raise _no_builder(error.message) from error
         await self._follow()
         await self._check(await self._state())
+        self._tell("taking the image over from BuildKit")
         try:
             async with self._stream.folder(self._container.name, "/build/out") as chunks:
                 await self._stream.load(chunks)
