@@ -26,8 +26,10 @@ from spacedock.errors import JobNotFoundError, QueueFullError, ResultDeletedErro
 from spacedock.files import Payload, set_apart
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
+from spacedock.states import JobState
 from spacedock.submission import job_id_of
 
+_STATES = {JobState.QUEUED: "in the queue", JobState.RUNNING: "running"}
 _CHUNK = 250
 _CHUNK_BYTES = 2**24
 
@@ -119,6 +121,8 @@ async def _told_of_the_first(client: Client, made: Batch, meter: BatchProgress) 
     async def watch() -> None:
         for first in list(made.numbers)[:1]:
             with suppress(SpacedockError):
+                status = await client.status(first)
+                meter.doing(status.message or _STATES.get(status.state, ""))
                 async for event in client.watch(first):
                     meter.doing(f"{event.name}: {event.message}")
 
