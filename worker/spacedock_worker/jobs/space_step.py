@@ -25,12 +25,11 @@ from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.outputs import as_given
 from spacedock_worker.jobs.plan import SpaceStep, Step
 from spacedock_worker.jobs.run_recorder import RunRecorder
+from spacedock_worker.jobs.second_try import ended_by_slowness
 from spacedock_worker.jobs.secrets import Secrets, tell_masked, unquoted
 from spacedock_worker.jobs.space_spec import access_of, call_of, family_of, source_of, spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.image_policy import ImagePolicy
-
-EARLY_SECONDS = 10.0
 
 Load = Callable[[], Awaitable[tuple[Payload, ...]]]
 """Gives a job's files when they are needed."""
@@ -197,20 +196,13 @@ class SpaceRunner:
         request: JobRequest,
         context: StepContext,
     ) -> AppAnswer:
-        """The answer of an app that serves call after call.
-
-        An app that ends just after its start may do better the second time: Gradio 4 ends where its own page
-        takes long to come, as on a host that is starting much at once.
-        """
+        """The answer of an app that serves call after call; one that a slow host ended gets a second try."""
         try:
             return await self._leased(spec, connect, calling, request, context)
         except TryAgainError as error:
             log.info("space.tried_again", space=spec.space, kind=error.kind)
         except StepError as error:
-            early = (
-                context.seconds["start"] > 0 and context.seconds.get("call", EARLY_SECONDS) < EARLY_SECONDS
-            )
-            if error.kind is not ErrorKind.CRASHED or error.stage is not Stage.CALL or not early:
+            if not ended_by_slowness(error, context.seconds):
                 raise
             log.info("space.ended_early", space=spec.space)
         return await self._leased(spec, connect, calling, request, context)
