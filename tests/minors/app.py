@@ -1,6 +1,10 @@
-"""The app that every Gradio is tried with: `python app.py PORT` answers a text, a picture and a file."""
+"""The app that every Gradio is tried with: `python app.py PORT` answers a text, a picture and a file.
+
+Gradio looks at its own page once it serves, and ends where that fails: "launched" is there when it has not.
+"""
 
 import sys
+from pathlib import Path
 
 import gradio as gr
 
@@ -24,4 +28,6 @@ with gr.Blocks() as app:
         said = gr.Textbox()
         gr.Button(call.__name__).click(call, taken, said, api_name=call.__name__)
 
-app.queue().launch(server_name="127.0.0.1", server_port=int(sys.argv[1]))
+app.queue().launch(server_name="127.0.0.1", server_port=int(sys.argv[1]), prevent_thread_lock=True)
+Path("launched").touch()
+app.block_thread()

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,14 +58,14 @@ LATER = (
 )
 NEWEST = ("6.0.2", "6.5.1", "6.10.0", "6.15.2", "6.20.0", "6.25.0", "6.31.0")
 WITHOUT = (
-    ("3.35.2", "starlette<1"),
-    ("3.35.2", "huggingface_hub<1"),
     ("3.37.0", "gradio_client<0.3"),
     ("3.40.1", "gradio_client<0.7"),
     ("3.40.1", "pydantic<2"),
     ("3.40.1", "httpx<0.28"),
     ("3.40.1", "numpy<2"),
     ("3.40.1", "altair<6"),
+    ("3.41.2", "starlette<1"),
+    ("3.41.2", "huggingface_hub<1"),
     ("4.0.2", "pydantic<2.11"),
     ("4.44.1", "starlette<1"),
     ("5.6.0", "huggingface_hub<1"),
@@ -147,24 +148,27 @@ def _tried(packages: tuple[str, ...]) -> list[str]:
         }
         app = subprocess.Popen([python, APP, str(port)], env=environment, cwd=folder)
         try:
-            return ["yes", *asyncio.run(_asked(app, f"http://127.0.0.1:{port}"))]
+            launched = Path(folder, "launched").exists
+            return ["yes", *asyncio.run(_asked(app, f"http://127.0.0.1:{port}", launched))]
         finally:
             app.kill()
             app.wait()
 
 
-async def _asked(app: subprocess.Popen[bytes], url: str) -> list[str]:
+async def _asked(app: subprocess.Popen[bytes], url: str, launched: Callable[[], bool]) -> list[str]:
     """The cells from `starts` on."""
     adapter, until = None, time.monotonic() + START_SECONDS
-    while adapter is None and app.poll() is None and time.monotonic() < until:
+    while not (adapter and launched()) and app.poll() is None and time.monotonic() < until:
         try:
-            adapter = await Opener().connect_to("sha256:minor", Access())(url)
+            adapter = adapter or await Opener().connect_to("sha256:minor", Access())(url)
         except StepError:
             adapter = None
         await asyncio.sleep(0.3)
     if adapter is None:
         return ["NO", *["·"] * len(CALLS)]
     try:
+        if not launched():
+            return ["NO", *["·"] * len(CALLS)]
         return ["yes", *[await _answer(adapter, call, right) for call, right in CALLS.values()]]
     finally:
         await adapter.aclose()
