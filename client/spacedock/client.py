@@ -16,13 +16,13 @@ from typing import Any, Self
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from spacedock import hosts, submission, waiting, wire
+from spacedock import hosts, listing, submission, waiting, wire
 from spacedock import jobs as records
 from spacedock import rpc as control
 from spacedock.addresses import hub_id_of
 from spacedock.connection import connect, meet, told_as_ours
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
-from spacedock.events import Event, JobStatus
+from spacedock.events import Event, JobStatus, JobSummary
 from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
 from spacedock.hosts import Host
 from spacedock.locate import default_url
@@ -226,6 +226,39 @@ class Client:
         """
         with told_as_ours(self.url):
             return await records.cancel(self._redis, job_id)
+
+    async def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        space: str | None = None,
+        batch: str | None = None,
+        limit: int = 100,
+    ) -> list[JobSummary]:
+        """The newest jobs, at most `limit`: those that have not ended, and those that ended within a day.
+
+        `state`, `space` and `batch` (the beginning of its id) choose.
+        """
+        with told_as_ours(self.url):
+            return await listing.find(self._redis, state=state, space=space, batch=batch, limit=limit)
+
+    async def job_ids(self, name: str, *, ended: bool | None = None) -> list[str]:
+        """The ids of the jobs of a batch, by the beginning of its id, or the id of that one job.
+
+        With `ended` only those that have ended, or have not. Raises JobNotFoundError.
+        """
+        with told_as_ours(self.url):
+            return await listing.ids_of(self._redis, name, ended=ended)
+
+    async def retry(self, *job_ids: str) -> list[str]:
+        """Submit jobs once more that failed, were cancelled or are dead; returns the new ids, in order.
+
+        Raises JobNotFoundError, BadRequestError for one that has not ended so, or whose request or files are
+        not kept any more: then none is submitted.
+        """
+        with told_as_ours(self.url):
+            requests = await listing.requests_of(self._redis, job_ids)
+            return await submission.submit(self._redis, requests, self._name)
 
     async def fetch(self, file: FileRef | str) -> bytes:
         """The bytes of a file of a result, by its `FileRef` or its `sha256` (not in privacy mode).

@@ -33,3 +33,10 @@ class JobStatus(BaseModel):
     state: JobState
     submitted: float
     message: str = ""
+
+
+class JobSummary(JobStatus):
+    """A job in a list: also its batch's id (None: a single prompt), and the Space that it names (or "")."""
+
+    batch: str | None = None
+    space: str = ""

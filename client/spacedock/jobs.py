@@ -141,9 +141,16 @@ DELETED = "deleted after it was read"
 async def status(redis: Redis, job_id: str) -> JobStatus:
     """Where the job stands. Raises JobNotFoundError."""
     fields = ["state", "submitted", "message", "deleted"]
-    state, submitted, message, deleted = await answer(redis.hmget(keys.job(job_id), fields))
+    state, *more = await answer(redis.hmget(keys.job(job_id), fields))
     if state is None:
         raise JobNotFoundError(job_id)
+    return status_of(job_id, state, *more)
+
+
+def status_of(
+    job_id: str, state: bytes, submitted: bytes | None, message: bytes | None, deleted: bytes | None
+) -> JobStatus:
+    """Where a job with these fields in its record stands. Raises WireError where they are somebody else's."""
     return JobStatus(
         id=job_id,
         state=_state(state),

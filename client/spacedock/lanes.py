@@ -97,6 +97,12 @@ def lane(priority: Priority, batch: str | None, client: str) -> str:
     return f"{priority.value}:{kind}:{_ODD.sub('_', name)[:_LANE_CHARS]}"
 
 
+def batch_of(lane: str) -> str | None:
+    """The id of the batch whose lane that is."""
+    _, kind, name = [*lane.split(":", 2), "", ""][:3]
+    return name if kind == "batch" else None
+
+
 def weight(lane: str) -> float:
     """What a second counts in that lane."""
     return WEIGHTS.get(lane.partition(":")[0], WEIGHTS["normal"])

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from spacedock.client import Client
-from spacedock.events import JobStatus
+from spacedock.events import JobStatus, JobSummary
 from spacedock.files import FileRef, Payload
 from spacedock.hosts import Host
 from spacedock.request import JobRequest
@@ -173,6 +173,14 @@ class SyncClient:
     def cancel(self, job_id: str) -> JobState:
         """Cancel a job; see `Client.cancel`."""
         return self._wait(self._client.cancel(job_id))
+
+    def jobs(self, **options: Any) -> list[JobSummary]:
+        """The newest jobs; see `Client.jobs`."""
+        return self._wait(self._client.jobs(**options))
+
+    def retry(self, *job_ids: str) -> list[str]:
+        """Submit jobs once more that failed; see `Client.retry`."""
+        return self._wait(self._client.retry(*job_ids))
 
     def hosts(self) -> list[Host]:
         """The hosts of the queue; see `Client.hosts`."""

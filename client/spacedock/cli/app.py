@@ -29,13 +29,16 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("batch")(batch.batch)
+app.command("jobs", short_help="List jobs.")(jobs.list_jobs)
 app.command("status")(jobs.status)
 app.command("result")(jobs.result)
-app.command("cancel", short_help="Cancel a job.")(jobs.cancel)
+app.command("wait", short_help="Wait for jobs or batches.")(jobs.wait)
+app.command("cancel", short_help="Cancel jobs or batches.")(jobs.cancel)
+app.command("retry", short_help="Submit failed jobs once more.")(jobs.retry)
 app.command("logs", short_help="Show what a Space has written to its log.")(logs.logs)
 app.command("cleanup", short_help="Free what is needed no longer.")(cleanup.cleanup)
 app.command("tiers", short_help="Show who could answer now, in each tier.")(tiers.tiers)
-app.add_typer(hosts.app, name="hosts")
+app.add_typer(hosts.app, name="hosts", short_help="Show, pause and resume hosts.")
 app.add_typer(spaces.app, name="spaces")
 
 

@@ -107,6 +107,7 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
         assert await client.workers() == 1
         assert await client.hosts() == await reader.hosts() == []
         assert await client.serving("x") == []
+        assert len(await client.jobs()) == len(await reader.jobs()) > 20
         assert await client.forget(many[0]) in (0, 1)
 
 

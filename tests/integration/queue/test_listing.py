@@ -1,0 +1,122 @@
+"""Jobs are found without their ids, cancelled and retried by the batch, as clients and the command do it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from redis.asyncio import Redis
+from tests.integration.queue.workers import Held, succeeded, take, working
+
+from spacedock import keys
+from spacedock.cli.commands.jobs import _cancel, _retry, _wait, list_jobs
+from spacedock.client import Client
+from spacedock.errors import BadRequestError, JobNotFoundError
+from spacedock.request import JobRequest
+from spacedock.result import JobResult
+from spacedock.states import JobState
+from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
+
+BATCH = "0123456789abcdef"
+
+
+async def batch_of(client: Client, count: int, **fields: object) -> list[str]:
+    """The ids of a new batch."""
+    requests = [JobRequest(prompt=str(n), batch_id=BATCH, **fields) for n in range(count)]  # type: ignore[arg-type]
+    return await client.submit_many(requests)
+
+
+async def odd_ones_fail(job: TakenJob, tell: Emit) -> JobResult:
+    """A handler that fails jobs with an odd number."""
+    result = succeeded(job)
+    odd = job.request.prompt in ("1", "3", "5")
+    return result.model_copy(update={"state": JobState.FAILED}) if odd else result
+
+
+async def test_the_newest_jobs_are_listed_first_and_can_be_chosen(client: Client, redis: Redis) -> None:
+    single = await client.submit("first", space="x")
+    ids = await batch_of(client, 3, space="y")
+    (running,) = await take(JobStore(redis, "worker"), 1)
+    *newest, oldest = [job.id for job in await client.jobs()]
+    assert (set(newest), oldest) == (set(ids), single)
+    assert {job.id for job in await client.jobs(limit=2)} < set(ids)
+    assert [job.id for job in await client.jobs(space="x")] == [single]
+    assert {job.id for job in await client.jobs(batch="0123")} == set(ids)
+    assert [job.id for job in await client.jobs(state=JobState.RUNNING)] == [running.id]
+    found = {job.id: job for job in await client.jobs()}
+    assert (found[single].batch, found[single].space) == (None, "x")
+    assert (found[ids[0]].batch, found[ids[0]].space) == (BATCH, "y")
+
+
+async def test_a_private_job_is_listed_without_its_space_and_rubbish_is_not_listed(
+    client: Client, redis: Redis
+) -> None:
+    private = await client.submit("secret", space="x", privacy=True)
+    await redis.set(keys.job("odd"), "rubbish")
+    await redis.hset(keys.job("half"), mapping={"state": "unheard of"})  # type: ignore[misc]
+    assert [(job.id, job.space) for job in await client.jobs()] == [(private, "")]
+
+
+async def test_a_batch_is_cancelled_waited_for_and_its_failures_run_again(
+    client: Client, redis_url: str
+) -> None:
+    ids = await batch_of(client, 6)
+    async with working(redis_url, odd_ones_fail):
+        assert not await _wait(redis_url, [BATCH[:6]])
+        again = await _retry(redis_url, [BATCH])
+        assert len(again) == 3
+        assert not set(again) & set(ids)
+        async with asyncio.timeout(10):
+            prompts = {result.output.text async for result in client.results(again)}
+    assert prompts == {"1", "3", "5"}
+    with pytest.raises(BadRequestError, match="is succeeded: only what failed"):
+        await client.retry(ids[0])
+    with pytest.raises(JobNotFoundError):
+        await client.retry("unknown")
+
+
+async def test_all_that_waits_and_runs_of_a_batch_is_cancelled(client: Client, redis_url: str) -> None:
+    held = Held()
+    async with working(redis_url, held, max_jobs=1):
+        ids = await batch_of(client, 4)
+        await held.began.get()
+        states = await _cancel(redis_url, [BATCH])
+        assert set(states) == set(ids)
+        async with asyncio.timeout(10):
+            ends = {result.state async for result in client.results(ids)}
+    assert ends == {JobState.CANCELLED}
+    assert len(held.runs) == 1
+
+
+async def test_a_private_job_cannot_be_retried_as_its_prompt_is_gone(client: Client, redis_url: str) -> None:
+    async def fails(job: TakenJob, tell: Emit) -> JobResult:
+        return succeeded(job).model_copy(update={"state": JobState.FAILED})
+
+    async with working(redis_url, fails):
+        result = await client.run("secret", privacy=True, keep=True, wait=10)
+    with pytest.raises(BadRequestError, match="was private"):
+        await client.retry(result.id)
+
+
+def test_the_command_lists_jobs(
+    shared_server: object, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def submit() -> str:
+        async with Client(redis_url) as client:
+            return await client.submit("prompt", space="x")
+
+    job_id = asyncio.run(submit())
+    list_jobs(redis=redis_url)
+    titles, _, row = capsys.readouterr().out.splitlines()
+    assert titles.split()[:3] == ["job", "state", "submitted"]
+    assert row.split()[:2] == [job_id, "queued"]
+    list_jobs(quiet=True, redis=redis_url)
+    assert capsys.readouterr().out == f"{job_id}\n"
+    list_jobs(json=True, redis=redis_url)
+    assert json.loads(capsys.readouterr().out)[0]["space"] == "x"
+    list_jobs(state=JobState.DEAD, redis=redis_url)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "there is no such job\n")
