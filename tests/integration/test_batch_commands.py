@@ -66,6 +66,17 @@ async def test_a_batch_with_failures_ends_with_1_however_often_it_is_run(
     ]
 
 
+async def test_results_go_to_standard_output_and_a_label_that_no_line_has_is_told(
+    shell: Shell, redis_url: str
+) -> None:
+    (shell.folder / "p.csv").write_text("prompt,note\nfine,n\n")
+    async with working(redis_url, app):
+        code, out, err = await shell.run("batch", "p.csv", "--label", "note", "--label", "nota", "-o", "-")
+    assert (code, json.loads(out)["labels"]) == (0, {"note": "n"}), err
+    assert "--label nota: no line has that column or key\n" in err
+    assert "--label note:" not in err
+
+
 async def test_degraded_answers_alone_end_a_batch_with_3_until_they_are_allowed(
     shell: Shell, redis_url: str
 ) -> None:

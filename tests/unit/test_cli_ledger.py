@@ -95,6 +95,21 @@ def test_two_batches_do_not_write_to_one_file_at_a_time(tmp_path: Path) -> None:
     assert (tmp_path / "r").read_bytes() == row(1)
 
 
+def test_a_file_whose_name_is_no_unicode_has_a_line(tmp_path: Path) -> None:
+    odd = named(1, None, "caf\udce9.png")
+    with held(tmp_path / "r") as (file, _):
+        write_line(file, odd, REQUEST, RESULT)
+    tidy(tmp_path / "r", {2: LineName(2, odd.identity, odd.files, None, "ours")})
+    (line,) = (tmp_path / "r").read_text("utf-8").splitlines()
+    assert (json.loads(line)["file"], json.loads(line)["line"]) == ("caf\udce9.png", 2)
+
+
+def test_a_device_takes_results() -> None:
+    with held(Path("/dev/null")) as (file, rows):
+        write_line(file, named(1), REQUEST, RESULT)
+    assert rows == {}
+
+
 def test_a_new_file_that_nothing_came_into_goes_again(tmp_path: Path) -> None:
     with held(tmp_path / "new" / "r"):
         pass

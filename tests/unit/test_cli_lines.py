@@ -328,8 +328,10 @@ def test_a_directory_is_its_files_in_order(tmp_path: Path) -> None:
     for name in ("b.png", "a.png", ".hidden"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
+    (tmp_path / "c.png").symlink_to(tmp_path / "gone")
     lines = read_lines(str(tmp_path), lambda: b"")
-    assert lines == [BatchLine(1, (f"{tmp_path}/a.png",)), BatchLine(2, (f"{tmp_path}/b.png",))]
+    # A link that leads nowhere is told with its line where files are read.
+    assert lines == [BatchLine(n, (f"{tmp_path}/{name}.png",)) for n, name in enumerate("abc", 1)]
 
 
 def test_a_directory_without_a_file_is_told(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def _parse(source: str, text: str, suffix: str, labels: Collection[str]) -> list
 def _directory(path: Path) -> list[BatchLine]:
     try:
         there = sorted(path.iterdir())
-        files = [file for file in there if file.is_file() and not file.name.startswith(".")]
+        files = [file for file in there if not (file.name.startswith(".") or file.is_dir())]
     except OSError as error:
         raise FileUnreadableError(str(path), error.strerror or str(error)) from error
     if not files:

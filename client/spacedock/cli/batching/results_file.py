@@ -19,7 +19,8 @@ from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
 
-_CONTROL = re.compile(r"[\x7f-\x9f]")
+_ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
+"""What JSON writes as it is: terminals obey the first, and the others, of odd file names, are no UTF-8."""
 _ROW = b'{"line": '
 """How every line of a results file begins, also one that was torn in the middle."""
 
@@ -57,12 +58,12 @@ def held(path: Path | None) -> Iterator[tuple[TextIO, dict[str, Row]]]:
         opened = _locked(path)
     with opened as file:
         rows, end = _there(path)
-        if file.seekable():
+        if path.is_file():
             file.truncate(end)
         try:
             yield file, rows
         finally:
-            if is_new and not path.stat().st_size:
+            if is_new and path.is_file() and not path.stat().st_size:
                 path.unlink()
 
 
@@ -163,7 +164,7 @@ def write_line(
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """A character as JSON may write it instead: terminals obey those between 7F and 9F, too."""
+    """A character as JSON may write it instead."""
     return f"\\u{ord(found[0]):04x}"
 
 
@@ -217,4 +218,4 @@ def _read(raw: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _written(row: Mapping[str, Any]) -> str:
-    return _CONTROL.sub(_escaped, json.dumps(row, ensure_ascii=False)) + "\n"
+    return _ESCAPED.sub(_escaped, json.dumps(row, ensure_ascii=False)) + "\n"

@@ -18,7 +18,7 @@ from spacedock.cli.batching.plan import rehearse
 from spacedock.cli.batching.results_file import LineName, read_rows
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
 from spacedock.cli.host_faults import Guard
-from spacedock.cli.output.text import say_degraded
+from spacedock.cli.output.text import say, say_degraded
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
@@ -39,7 +39,12 @@ def batch(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where results go, one JSON line each."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where results go, one JSON line each; -: to standard output.",
+        ),
     ] = None,
     prompt: Annotated[str, typer.Option("--prompt", help="The prompt of lines that have none.")] = "",
     label: Annotated[
@@ -77,6 +82,10 @@ def batch(
         priority=priority,
     )
     lines = read_lines(source, sys.stdin.buffer.read, label or ())
+    for name in {*(label or ())}.difference(*(line.fields.get("labels", ()) for line in lines)):
+        say(f"--label {name}: no line has that column or key")
+    if output == Path("-"):
+        output = None
     made = make(source, lines, defaults)
     made.output, made.output_dir, made.keep = output, output_dir, keep
     made.guard = Guard(allowed=allow_degraded)
