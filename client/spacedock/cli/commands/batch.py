@@ -81,6 +81,8 @@ def batch(
         performance_first=performance_first,
         priority=priority,
     )
+    if source == "-" and sys.stdin.isatty():
+        say("reading prompts from this terminal, one a line: Ctrl-D ends them")
     lines = read_lines(source, sys.stdin.buffer.read, label or ())
     for name in {*(label or ())}.difference(*(line.fields.get("labels", ()) for line in lines)):
         say(f"--label {name}: no line has that column or key")
