@@ -61,7 +61,7 @@ async def test_a_writable_container_is_stopped_and_keeps_what_it_wrote(engine, s
 async def test_a_stopped_container_is_removed_in_the_end_also_one_that_made_room(
     engine, settings, spec
 ) -> None:
-    one = settings.model_copy(update={"max_containers": 1, "stopped_seconds": 4.0})
+    one = settings.model_copy(update={"max_containers": 1, "stopped_seconds": 8.0})
     async with Pool(engine, one) as pool:
         await use(pool, spec("first"))
         await use(pool, spec("second"))

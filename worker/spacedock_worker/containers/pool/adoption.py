@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 
+from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.removal import listed
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
@@ -88,6 +94,39 @@ def _note(path: Path) -> IdleNote | None:
         return IdleNote(**fields)
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """An idle container that an earlier worker left: `stopped`, or running (paused or not)."""
+
+    name: str
+    note: IdleNote
+    stopped: bool
+
+
+async def survivors(engine: Engine, settings: ContainerSettings, notes: IdleNotes) -> list[Survivor]:
+    """The idle containers that a worker of the same configuration left.
+
+    Raises StepError `docker_unavailable` where the engine does not tell.
+    """
+    config = config_of(settings)
+    try:
+        found = await listed(engine, settings.instance_id)
+    except EngineRefusedError as error:
+        message = f"{error}. Try `docker info`."
+        raise StepError(Stage.START, ErrorKind.DOCKER_UNAVAILABLE, message, host=True) from error
+    return [
+        Survivor(name, note, stopped=found[name] == "exited")
+        for name, note in notes.read().items()
+        if note.config == config and found.get(name) in ("running", "paused", "exited")
+    ]
+
+
+def config_of(settings: ContainerSettings) -> str:
+    """The same for settings, and releases of ours, by which the same containers are made."""
+    made_by = f"{version('hf-spacedock')} {settings.model_dump_json(exclude={'state', 'docker_host'})}"
+    return hashlib.sha256(made_by.encode()).hexdigest()
 
 
 _FIRST_SECONDS = 1.0

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Generic
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.docker.engine import EngineRefusedError
-from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes, config_of, survivors
 from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, when_given_up
 from spacedock_worker.containers.pool.readiness import App
 from spacedock_worker.containers.pool.slots import OnProgress, Slot, Slots, SlotState, Waiter
-from spacedock_worker.containers.pool.starter import Starter, Survivor
+from spacedock_worker.containers.pool.starter import Starter
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
 
@@ -35,7 +35,7 @@ class Lifecycle(Generic[App]):
     def __init__(
         self,
         settings: ContainerSettings,
-        starter: Starter,
+        starter: Starter[App],
         history: History,
         slots: Slots[App],
         changed: Callable[[], None],
@@ -44,16 +44,16 @@ class Lifecycle(Generic[App]):
         self._settings, self._starter, self._history, self._slots = settings, starter, history, slots
         self._changed, self._failed = changed, failed
         self.notes = IdleNotes(settings.state / "warm" if settings.state else None)
+        self._config = config_of(settings)
         # Not a TaskGroup: a cancellation must not cut removals off.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def bring_up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
         """Have the slot's container run and its app answer: woken, started again, or made."""
-        starts = slot.container is None or slot.state is SlotState.STOPPED
         slot.waking = slot.state is SlotState.ASLEEP
         slot.state, slot.capacity = SlotState.STARTING, waiter.spec.calls
-        slot.cancel_idle_timer()
-        self._queue(slot, self._bring_up(slot, waiter, tell, starts=starts))
+        self.use(slot)
+        self._queue(slot, self._bring_up(slot, waiter, tell))
 
     def set_idle(self, slot: Slot[App]) -> None:
         """Nobody uses the running container: its idle time begins, and the next worker may adopt it."""
@@ -64,8 +64,8 @@ class Lifecycle(Generic[App]):
         if slot.spec.private:
             # What it holds is for no worker but this one.
             return
-        config, room = self._starter.config, slot.room
-        note = IdleNote(slot.space, slot.key, config, room.memory, room.gpus, start, slot.family)
+        room = slot.room
+        note = IdleNote(slot.space, slot.key, self._config, room.memory, room.gpus, start, slot.family)
         self.notes.write(slot.container.name, note)
 
     def use(self, slot: Slot[App]) -> None:
@@ -74,16 +74,25 @@ class Lifecycle(Generic[App]):
         if slot.container is not None:
             self.notes.drop(slot.container.name)
 
-    def adopt(self, number: int, survivor: Survivor) -> None:
-        """Make a slot for an earlier worker's container: unless it is used, it goes after the usual time."""
-        note, state = survivor.note, SlotState.STOPPED if survivor.stopped else SlotState.ASLEEP
-        slot: Slot[App] = Slot(number, note.key, note.space, note.room, state)
-        slot.container, slot.since = survivor.container, asyncio.get_running_loop().time()
-        slot.family = note.family or note.space
-        self._history.timings.started(note.key, note.start_seconds)
-        self._set_timer(slot, (IdleStep(self._settings.idle_seconds, IdleState.GONE),))
-        self._slots.add(slot)
-        log.info("container.adopted", space=note.space, container=survivor.container.name)
+    async def adopt(self, engine: Engine, numbers: Iterator[int]) -> None:
+        """Make slots for the containers that an earlier worker left idle, and remove what else it left.
+
+        Raises StepError `docker_unavailable` where the engine does not tell: then nothing has gone.
+        """
+        left = await survivors(engine, self._settings, self.notes)
+        containers = [await self._starter.adopt(survivor) for survivor in left]
+        await self._starter.clean()
+        # Nothing is awaited from here on: whoever is cut off before has the next call begin again.
+        for survivor, container in zip(left, containers, strict=True):
+            note, state = survivor.note, SlotState.STOPPED if survivor.stopped else SlotState.ASLEEP
+            slot: Slot[App] = Slot(next(numbers), note.key, note.space, note.room, state)
+            slot.container, slot.since = container, asyncio.get_running_loop().time()
+            slot.family = note.family or note.space
+            self._history.timings.started(note.key, note.start_seconds)
+            # Unless it is used, it goes after the usual time.
+            self._set_timer(slot, (IdleStep(self._settings.idle_seconds, IdleState.GONE),))
+            self._slots.add(slot)
+            log.info("container.adopted", space=note.space, container=container.name)
 
     def give_up(self, slot: Slot[App]) -> None:
         """Have an idle container leave its room; stopped where that keeps what is wanted, else removed."""
@@ -157,11 +166,9 @@ class Lifecycle(Generic[App]):
         # A start that is cancelled before its turn has never awaited its work.
         slot.work.add_done_callback(lambda _: work.close())
 
-    async def _bring_up(
-        self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress, *, starts: bool
-    ) -> None:
+    async def _bring_up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
         try:
-            await self._up(slot, waiter, tell, starts=starts)
+            slot.start_seconds = await self._starter.bring_up(slot, waiter, tell)
         except StepError as error:
             self._failed(slot, error)
         except Exception as error:
@@ -169,49 +176,13 @@ class Lifecycle(Generic[App]):
             message = f"the container of {slot.space} could not be started ({type(error).__name__})."
             self._failed(slot, StepError(Stage.START, ErrorKind.INTERNAL, message))
         else:
+            if slot.start_seconds > 0:
+                self._history.timings.started(slot.key, slot.start_seconds)
             if slot.state is SlotState.STARTING:
                 slot.state, slot.since = SlotState.RUNNING, asyncio.get_running_loop().time()
                 self._changed()
                 if slot.state is SlotState.RUNNING and slot.calls == 0:
                     self.set_idle(slot)
-
-    async def _up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress, *, starts: bool) -> None:
-        assert waiter.connect is not None
-        now = asyncio.get_running_loop().time
-        began = now()
-        if slot.container is None or not await self._revived(slot, waiter):
-            starts = True
-            try:
-                await self._start(slot, waiter, tell)
-            except StepError as error:
-                if slot.spec is None or not self._starter.blames_root(slot.spec, str(error)):
-                    raise
-                tell("starting it again with a root that it can write")
-                await self._remove(slot)
-                await self._start(slot, waiter, tell)
-        if starts:
-            slot.start_seconds = now() - began
-            self._history.timings.started(slot.key, slot.start_seconds)
-
-    async def _start(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
-        assert waiter.connect is not None
-        slot.spec = self._starter.resources.as_started(waiter.spec)
-        slot.container = self._starter.new(slot.spec)
-        slot.app = await self._starter.run(slot.container, slot.spec, waiter.connect, tell)
-
-    async def _revived(self, slot: Slot[App], waiter: Waiter[App]) -> bool:
-        assert slot.container is not None
-        assert waiter.connect is not None
-        self.notes.drop(slot.container.name)
-        # One of ours keeps the root that it was made with, whatever was learned meanwhile.
-        slot.spec = slot.spec or self._starter.resources.as_started(waiter.spec)
-        try:
-            slot.app = await self._starter.revive(slot.container, waiter.spec, waiter.connect, slot.app)
-        except StepError as error:
-            log.info("container.not_revived", space=slot.space, reason=error.kind)
-            await self._remove(slot)
-            return False
-        return True
 
     def _set_timer(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
         if not steps:
@@ -258,8 +229,7 @@ class Lifecycle(Generic[App]):
     async def _stop(self, slot: Slot[App]) -> None:
         assert slot.container is not None
         try:
-            await self._disconnect(slot)
-            await self._starter.stop(slot.container)
+            await self._starter.stop(slot)
         except (EngineRefusedError, StepError) as error:
             log.info("container.not_stopped", space=slot.space, reason=str(error))
             self.discard(slot)
@@ -270,21 +240,9 @@ class Lifecycle(Generic[App]):
             self._changed()
 
     async def _empty(self, slot: Slot[App]) -> None:
-        await self._remove(slot)
+        await self._starter.empty(slot)
         self._slots.drop(slot)
         self._changed()
 
-    async def _remove(self, slot: Slot[App]) -> None:
-        await self._disconnect(slot)
-        if slot.container is not None:
-            await self._starter.remove(slot.container)
-            # Not before: a start that is cut off in here leaves the rest to `_empty`.
-            slot.container = None
-
     def _has_gpu(self, slot: Slot[App]) -> bool:
         return slot.room.gpus > 0 or self._starter.resources.has_gpu(slot.spec)
-
-    async def _disconnect(self, slot: Slot[App]) -> None:
-        app, slot.app = slot.app, None
-        if app is not None:
-            await app.aclose()

@@ -48,7 +48,7 @@ class Pool(Generic[App]):
         self, engine: Engine, settings: ContainerSettings, measures: StartHistory | None = None
     ) -> None:
         self._settings = settings
-        self._starter = Starter(engine, settings, measures)
+        self._starter: Starter[App] = Starter(engine, settings, measures)
         self._history = History(measures)
         self.expecting = self._history.expecting
         self._slots: Slots[App] = Slots()
@@ -60,7 +60,8 @@ class Pool(Generic[App]):
         self._numbers = itertools.count(1)
         self._monitor = Monitor(engine, settings, self._slots, self._lifecycle, self._history)
         self._closed = False
-        self._adoption = Adoption(self._adopt, self._starter.clean)
+        adopt = partial(self._lifecycle.adopt, engine, self._numbers)
+        self._adoption = Adoption(adopt, self._starter.clean)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {word}" for word, count in self._slots.counts().items()) or "none"
@@ -142,10 +143,6 @@ class Pool(Generic[App]):
             # Only once: the second time its root can be written.
             return await self.complete(spec, task, on_progress, limits)
         return completed
-
-    async def _adopt(self) -> None:
-        for survivor in await self._starter.survivors(self._lifecycle.notes):
-            self._lifecycle.adopt(next(self._numbers), survivor)
 
     async def _queued(
         self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress

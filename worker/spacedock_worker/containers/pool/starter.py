@@ -1,15 +1,14 @@
-"""Starting one Space's container until its app answers, and removing it."""
+"""Starting a slot's container until its app answers, and removing it."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
+from typing import Any, Generic
 
 import structlog
 
@@ -22,7 +21,7 @@ from spacedock_worker.containers.docker.run_once import TaskRun
 from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.machine.resources import HostResources
 from spacedock_worker.containers.machine.writable_roots import tells_refused_write
-from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes
+from spacedock_worker.containers.pool.adoption import Survivor
 from spacedock_worker.containers.pool.readiness import (
     App,
     Connect,
@@ -31,30 +30,20 @@ from spacedock_worker.containers.pool.readiness import (
     Unmeasured,
     wait_ready,
 )
-from spacedock_worker.containers.removal import listed, reap
+from spacedock_worker.containers.pool.slots import OnProgress, Slot, Waiter
+from spacedock_worker.containers.removal import reap
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError, UnexplainedError, full_disk, tells_full_disk
 
 log = structlog.get_logger()
 
-OnProgress = Callable[[str], None]
-
 _NOT_FOUND = 404
 _CONFLICT = 409
 _NAME_LENGTH = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Survivor:
-    """An idle container that an earlier worker left: `stopped`, or running (paused or not)."""
-
-    container: RunningContainer
-    note: IdleNote
-    stopped: bool
-
-
-class Starter:
+class Starter(Generic[App]):
     """Starts and removes containers by the settings; `token` gives what makes a container's name unique.
 
     `host_fault` says why the host can start no container; None while it can, or nobody has tried.
@@ -74,7 +63,6 @@ class Starter:
         self.resources = HostResources(engine, settings, self._names)
         self._limits = StartLimits(settings, measures or Unmeasured())
         self._clean = False
-        self.config = config_of(settings)
         self.host_fault: str | None = None
 
     @property
@@ -82,27 +70,12 @@ class Starter:
         """The containers that are ours, whether they exist yet, still, or not."""
         return frozenset(self._names)
 
-    async def survivors(self, notes: IdleNotes) -> list[Survivor]:
-        """The idle containers that a worker of the same configuration left; all else of ours goes.
-
-        Raises StepError `docker_unavailable` where the engine does not tell: then nothing has gone.
-        """
-        noted = {name: note for name, note in notes.read().items() if note.config == self.config}
-        try:
-            found = await listed(self._engine, self._settings.instance_id)
-        except EngineRefusedError as error:
-            message = f"{error}. Try `docker info`."
-            raise StepError(Stage.START, ErrorKind.DOCKER_UNAVAILABLE, message, host=True) from error
-        left = [
-            Survivor(self._known(name), note, stopped=found[name] == "exited")
-            for name, note in noted.items()
-            if found.get(name) in ("running", "paused", "exited")
-        ]
-        for one in left:
-            if one.note.gpus and (gpus := await one.container.gpus()):
-                self.resources.gpus.adopt(one.container.name, gpus, stopped=one.stopped)
-        await self.clean()
-        return left
+    async def adopt(self, survivor: Survivor) -> RunningContainer:
+        """The container that an earlier worker left is ours from now on, and keeps its GPUs."""
+        container = self._known(survivor.name)
+        if survivor.note.gpus and (gpus := await container.gpus()):
+            self.resources.gpus.adopt(container.name, gpus, stopped=survivor.stopped)
+        return container
 
     async def clean(self) -> None:
         """Remove what is ours and unknown here: from an earlier life, or where a removal failed."""
@@ -120,44 +93,30 @@ class Starter:
         await self.resources.leave()
 
     def new(self, spec: ContainerSpec) -> RunningContainer:
-        """A container that does not exist yet, with a name of its own; `remove` it in the end."""
+        """A container that does not exist yet, with a name of its own; `empty` its slot in the end."""
         slug = re.sub(r"[^a-z0-9]+", "-", spec.space.lower()).strip("-")[:_NAME_LENGTH]
         return self._known(f"spacedock-{slug or 'space'}-{self._token()}")
 
-    async def run(
-        self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App], on_progress: OnProgress
-    ) -> App:
-        """Start the container and return the connection to its app once that answers.
+    async def bring_up(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> float:
+        """Have the slot's container run and its app answer: woken, started again, or made.
 
-        Raises StepError at stage `start` (`start_failed`, `docker_unavailable`) or `ready` (`crashed`,
-        `out_of_memory`, `start_timeout`).
+        Returns the seconds that a start took, 0.0 where the container was only woken. Raises StepError at
+        stage `start` (`start_failed`, `docker_unavailable`) or `ready` (`crashed`, `out_of_memory`,
+        `start_timeout`).
         """
-        await self.clean()
-        on_progress("starting its container")
-        async with self._explained(spec):
-            await self._start(container, spec)
-        on_progress("waiting until it answers")
-        return await self._connected(container, spec, connect)
-
-    async def revive(
-        self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App], app: App | None
-    ) -> App:
-        """Have a paused, stopped or adopted container answer again; `app` is the connection, if it was kept.
-
-        Raises StepError where it does not, as `run` does.
-        """
-        async with self._explained(spec):
-            state = await container.state()
-            if app is not None and state not in ("running", "paused"):
-                raise StepError(Stage.READY, ErrorKind.CRASHED, "the app ended while nobody used it.")
-            if state == "paused":
-                await container.unpause()
-            elif state == "exited":
-                self.resources.gpus.restart(container.name)
-                await self._go(container, spec)
-        if app is not None:
-            return app
-        return await self._connected(container, spec, connect)
+        now = asyncio.get_running_loop().time
+        began = now()
+        woken = slot.container is not None and await self._woken(slot, waiter)
+        if slot.app is None:
+            try:
+                await self._start_new(slot, waiter, tell)
+            except StepError as error:
+                if slot.spec is None or not self.blames_root(slot.spec, str(error)):
+                    raise
+                tell("starting it again with a root that it can write")
+                await self.empty(slot)
+                await self._start_new(slot, waiter, tell)
+        return 0.0 if woken else now() - began
 
     async def complete(
         self,
@@ -169,7 +128,7 @@ class Starter:
     ) -> Completed:
         """Run a program once, from the creation of its container to its collected output.
 
-        Raises StepError at stage `start` as `run` does, and at stage `call` or `output` as `TaskRun.run`.
+        Raises StepError at stage `start` as `bring_up` does, at `call` or `output` as `TaskRun.run`.
         """
         await self.clean()
         on_progress("starting its container")
@@ -188,22 +147,70 @@ class Starter:
         log.info("container.root_writable", space=spec.space, image=spec.digest)
         return True
 
-    async def stop(self, container: RunningContainer) -> None:
-        """End the container's processes, and keep its root. Raises as `RunningContainer.stop` does."""
-        await container.stop()
-        self.resources.gpus.stopped(container.name)
+    async def stop(self, slot: Slot[App]) -> None:
+        """End the processes of the slot's container, and keep its root. Raises as `RunningContainer.stop`."""
+        assert slot.container is not None
+        await self._disconnect(slot)
+        await slot.container.stop()
+        self.resources.gpus.stopped(slot.container.name)
 
-    async def remove(self, container: RunningContainer) -> None:
-        """Remove the container; where that fails, the next start tries again. Bounded, never raises."""
+    async def empty(self, slot: Slot[App]) -> None:
+        """Remove the slot's container; where that fails, the next start tries again. Never raises."""
+        await self._disconnect(slot)
+        if slot.container is not None:
+            await self._remove(slot.container)
+            # Not before: a start that is cut off in here leaves the rest to the next call.
+            slot.container = None
+
+    async def _remove(self, container: RunningContainer) -> None:
         gone = await container.remove()
         released = await self.resources.release(container.name)
         self._names.discard(container.name)
         self._clean = self._clean and gone and released
 
-    async def _start(self, container: RunningContainer, spec: ContainerSpec) -> None:
-        site = await self.resources.site(spec, container.name)
-        await container.create(create_body(spec, await self.resources.limits(spec), site))
-        await self._go(container, spec)
+    async def _disconnect(self, slot: Slot[App]) -> None:
+        app, slot.app = slot.app, None
+        if app is not None:
+            await app.aclose()
+
+    async def _start_new(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> None:
+        assert waiter.connect is not None
+        spec = slot.spec = self.resources.as_started(waiter.spec)
+        container = slot.container = self.new(spec)
+        await self.clean()
+        tell("starting its container")
+        async with self._explained(spec):
+            await container.create(await self._body(spec, container.name))
+            await self._go(container, spec)
+        tell("waiting until it answers")
+        slot.app = await self._connected(container, spec, waiter.connect)
+
+    async def _woken(self, slot: Slot[App], waiter: Waiter[App]) -> bool:
+        """Whether a paused or adopted container answers again without a start.
+
+        One that was stopped is started again; one that cannot answer any more is removed.
+        """
+        assert slot.container is not None
+        assert waiter.connect is not None
+        # One of ours keeps the root that it was made with, whatever was learned meanwhile.
+        slot.spec = slot.spec or self.resources.as_started(waiter.spec)
+        try:
+            async with self._explained(waiter.spec):
+                state = await slot.container.state()
+                if slot.app is not None and state not in ("running", "paused"):
+                    raise StepError(Stage.READY, ErrorKind.CRASHED, "the app ended while nobody used it.")
+                if state == "paused":
+                    await slot.container.unpause()
+                elif state == "exited":
+                    self.resources.gpus.restart(slot.container.name)
+                    await self._go(slot.container, waiter.spec)
+            if slot.app is None:
+                slot.app = await self._connected(slot.container, waiter.spec, waiter.connect)
+        except StepError as error:
+            log.info("container.not_revived", space=slot.space, reason=error.kind)
+            await self.empty(slot)
+            return False
+        return state != "exited"
 
     async def _connected(
         self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App]
@@ -226,6 +233,10 @@ class Starter:
         self._limits.answered(spec)
         log.info("container.ready", space=spec.space, container=container.name)
         return connection
+
+    async def _body(self, spec: ContainerSpec, name: str) -> dict[str, Any]:
+        site = await self.resources.site(spec, name)
+        return create_body(spec, await self.resources.limits(spec), site)
 
     async def _go(self, container: RunningContainer, spec: ContainerSpec) -> None:
         try:
@@ -268,22 +279,14 @@ class Starter:
         idle = ContainerSpec(spec.space, spec.reference, spec.digest, ("true",), sealed=spec.sealed)
         probe = self.new(idle)
         try:
-            site = await self.resources.site(idle, probe.name)
-            body = create_body(idle, await self.resources.limits(idle), site)
-            await probe.create(body | {"WorkingDir": "/"})
+            await probe.create(await self._body(idle, probe.name) | {"WorkingDir": "/"})
             await probe.start()
         except EngineRefusedError as error:
             return error.message
         finally:
-            await asyncio.shield(self.remove(probe))
+            await asyncio.shield(self._remove(probe))
         return None
 
     def _known(self, name: str) -> RunningContainer:
         self._names.add(name)
         return RunningContainer(self._engine, name)
-
-
-def config_of(settings: ContainerSettings) -> str:
-    """The same for settings, and releases of ours, by which the same containers are made."""
-    made_by = f"{version('hf-spacedock')} {settings.model_dump_json(exclude={'state', 'docker_host'})}"
-    return hashlib.sha256(made_by.encode()).hexdigest()

@@ -69,14 +69,14 @@ _WORDS = {
 
 
 class LivePoolView(Generic[App]):
-    """A view of the pool; implements `Holder`."""
+    """A view of the pool; implements `PoolView`."""
 
     def __init__(
         self,
         slots: Slots[App],
         lifecycle: Lifecycle[App],
         history: History,
-        starter: Starter,
+        starter: Starter[App],
         wait_queue: WaitQueue[App],
     ) -> None:
         self._slots, self._lifecycle, self._wait_queue = slots, lifecycle, wait_queue
