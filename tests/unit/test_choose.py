@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock_worker.queue.choose import (
+    AFFINITY_SECONDS,
     BEHIND_SECONDS,
     COLD_JOBS,
     UNBOUND_JOBS,
@@ -88,6 +89,26 @@ def test_where_there_is_room_enough_is_claimed_to_make_another_container_worth_w
     offer = Offer(3, {"x": WARM})
     (count,) = chosen(lane("a", x=99), offer=offer).values()
     assert (count - 1) * 0.5 > 3.0
+
+
+def test_other_hosts_have_their_share_of_what_is_claimed_ahead() -> None:
+    offer = Offer(3, {"x": WARM})
+    picks = choose((lane("a", x=4),), 0.0, 100, offer, InHand({}, {"x": 1}), {}, hosts=2)
+    assert sum(pick.count for pick in picks) <= 2
+    alone = choose((lane("a", x=4),), 0.0, 100, offer, InHand({}, {"x": 1}), {})
+    assert sum(pick.count for pick in alone) == 4
+
+
+def test_jobs_for_a_space_that_is_up_go_before_older_ones_within_a_bound() -> None:
+    offer = Offer(1, {"x": Supply(1, 1, 20.0, 3.0)})
+
+    def first(age: float) -> str:
+        heads = Head("y", age, 1), Head("x", 0.5, 1)
+        (pick,) = choose((Lane("a", 0.0, heads),), 0.0, 1, offer, InHand(), {})
+        return pick.target
+
+    assert first(1.0) == "x"
+    assert first(AFFINITY_SECONDS + 1) == "y"
 
 
 def test_a_warm_space_is_served_although_a_batch_fills_the_host() -> None:

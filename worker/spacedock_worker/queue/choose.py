@@ -22,6 +22,9 @@ SHORT_SECONDS = 1.0
 BEHIND_SECONDS = 10.0
 """A lane that was not served for want of a host catches up on so many weighted seconds, and no more."""
 
+AFFINITY_SECONDS = 10.0
+"""Within a lane, jobs for Spaces that are up here go before older ones, until these have waited so long."""
+
 _MOST_AHEAD = 64
 _UNKNOWN_SECONDS = 1.0
 _LEAST_SECONDS = 0.001
@@ -106,13 +109,14 @@ def choose(
     offer: Offer | None,
     in_hand: InHand,
     seconds: Mapping[str, float],
+    hosts: int = 1,
 ) -> list[Pick]:
     """What to claim of the waiting jobs, at most `free`; without an offer whatever comes.
 
     The lane that had least comes first; each job is charged at once with what its like took (`seconds`, by
     target). A lane that waits for room keeps that room from lanes that had more; nobody claims ahead then.
     """
-    return _Choice(lanes, virtual, free, offer, in_hand, seconds).picks()
+    return _Choice(lanes, virtual, free, offer, in_hand, seconds, hosts).picks()
 
 
 class _Choice:
@@ -126,8 +130,9 @@ class _Choice:
         offer: Offer | None,
         in_hand: InHand,
         seconds: Mapping[str, float],
+        hosts: int,
     ) -> None:
-        self._free, self._offer, self._seconds = free, offer, seconds
+        self._free, self._offer, self._seconds, self._hosts = free, offer, seconds, max(1, hosts)
         self._by_target, self._by_space = Counter(in_hand.by_target), Counter(in_hand.by_space)
         self._lanes = {lane.name: lane for lane in lanes}
         self._left = {(lane.name, head.target): head.count for lane in lanes for head in lane.heads}
@@ -171,16 +176,22 @@ class _Choice:
     def _target_of(self, lane: Lane, ahead: bool) -> str | None:
         """The target of which the lane's next job is taken; None where none can be taken now."""
         waiting: set[str] = set()
-        for head in lane.heads:
+        for head in sorted(lane.heads, key=self._turn):
             if self._left[lane.name, head.target] == 0:
                 continue
-            if self._fits(head.target, ahead):
+            if self._fits(head.target, ahead=ahead):
                 return head.target
             waiting |= self._waits_for_room(head.target)
         self._waiting |= waiting
         return None
 
-    def _fits(self, target: str, ahead: bool) -> bool:
+    def _turn(self, head: Head) -> tuple[bool, bool, float]:
+        """Jobs that have waited for long, then those whose Space is up, the oldest first."""
+        space = self._offer.space_of(head.target) if self._offer is not None else None
+        up = space is None or (self._offer is not None and space in self._offer.supplies)
+        return head.age < AFFINITY_SECONDS, not up, -head.age
+
+    def _fits(self, target: str, *, ahead: bool) -> bool:
         if self._offer is None:
             return True
         space = self._offer.space_of(target)
@@ -190,7 +201,7 @@ class _Choice:
         if supply.containers == 0:
             return not ahead and jobs < COLD_JOBS and self._has_room(space, supply)
         if ahead:
-            return jobs < self._most_of(space, supply)
+            return jobs < self._most_of(space, supply, target)
         return jobs < supply.places and self._has_room(space, supply)
 
     def _has_room(self, space: str, supply: Supply) -> bool:
@@ -215,11 +226,12 @@ class _Choice:
         supplies = self._offer.supplies
         return sum(supplies.get(space, Supply(0)).busy(jobs) for space, jobs in by_space.items())
 
-    def _most_of(self, space: str, supply: Supply) -> int:
+    def _most_of(self, space: str, supply: Supply, target: str) -> int:
         """How many jobs of a Space are in hand at most, those ahead of its calls included.
 
         Of short calls one for each that is under way. Where there is room for one more container, as many as
-        would wait longer than it takes to start: that is what makes the pool start it.
+        would wait longer than it takes to start: that is what makes the pool start it. Other hosts have
+        their share of those that wait.
         """
         assert self._offer is not None
         jobs = self._before[space]
@@ -229,7 +241,9 @@ class _Choice:
         most = under_way * 2 if short else under_way
         if self._busy(self._by_space) < self._offer.containers:
             worth = int(supply.start * supply.places / supply.call) if supply.call and supply.start else 0
-            most = max(most, supply.places + 1 + worth)
+            waiting = sum(count for (_, name), count in self._left.items() if name == target)
+            share = ceil((waiting + self._by_space[space] - jobs) / self._hosts)
+            most = max(most, min(supply.places + 1 + worth, jobs + share))
         return min(most, under_way + _MOST_AHEAD)
 
     def _take(self, lane: str, target: str) -> None:

@@ -90,6 +90,11 @@ class Announcer:
                 found |= {target for target, flag in zip(targets, flags, strict=True) if flag}
         return found
 
+    async def count(self) -> int:
+        """How many hosts are there now."""
+        ids = await hosts.ids(self._redis)
+        return int(await self._redis.exists(*(keys.HOST + one for one in ids))) if ids else 1
+
     async def leave(self, host_id: str) -> None:
         """Say that the host is gone."""
         await self._redis.delete(keys.HOST + host_id)

@@ -86,7 +86,7 @@ class QueueWorker(Worker):
         self._wake = asyncio.Event()
         self._runner = JobRunner(self._store, handler, self._wake.set)
         self._controls, self._capacity = controls, capacity or Unbounded()
-        self._announcer, self._host_id = Announcer(redis), ""
+        self._announcer, self._host_id, self._hosts = Announcer(redis), "", 1
         self._seen = NOTHING
         self._repair_at, self._repair_pause = 0.0, _REPAIR_SECONDS
         self._rests: dict[str, float] = {}
@@ -175,7 +175,8 @@ class QueueWorker(Worker):
         offer, seen = self._offered(), self._seen
         async with asyncio.timeout(RENEW_SECONDS):
             lanes = () if seen.paused else seen.without(await self._elsewhere(seen, offer))
-            picks = choose(lanes, seen.virtual, free, offer, self._runner.in_hand, self._runner.seconds)
+            in_hand, seconds = self._runner.in_hand, self._runner.seconds
+            picks = choose(lanes, seen.virtual, free, offer, in_hand, seconds, self._hosts)
             if not picks and not look:
                 return False
             claims, self._seen = await self._store.take(picks, self._runner.suspects, self._host_id)
@@ -271,6 +272,7 @@ class QueueWorker(Worker):
             if (presence := self._capacity.presence(self.job_counter)) is not None:
                 self._host_id = presence.host.id
                 await self._announcer.announce(presence, LEASE_MS)
+                self._hosts = await self._announcer.count()
         for job_id, lease in leases.items():
             if lease is LeaseState.CANCEL_ASKED:
                 self._runner.cancel(job_id)
