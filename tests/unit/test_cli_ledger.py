@@ -231,6 +231,22 @@ def test_the_failure_of_a_line_that_was_mended_goes(tmp_path: Path, files: tuple
     assert [asked for _, asked, _ in tidied(tmp_path / "r", mended)] == ["new"]
 
 
+@pytest.mark.parametrize(
+    ("new", "left"), [(RESULT, ["new"]), (FAILED, ["old", "new"])], ids=["answered", "failed"]
+)
+def test_the_answer_to_a_file_that_was_changed_goes_once_there_is_a_new_one(
+    tmp_path: Path, new: JobResult, left: list[str]
+) -> None:
+    old, changed = named(1, "old", "a.png"), named(1, "new", "a.png")
+    (tmp_path / "r").write_bytes(row(1, name=old) + row(1, new, changed))
+    assert [asked for _, asked, _ in tidied(tmp_path / "r", changed)] == left
+
+
+def test_the_answer_to_a_numbered_line_that_was_changed_stays(tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(row(1, name=named(1, "old")) + row(1, name=named(1, "new")))
+    assert [asked for _, asked, _ in tidied(tmp_path / "r", named(1, "new"))] == ["old", "new"]
+
+
 def test_results_of_other_batches_in_the_same_file_stay(tmp_path: Path) -> None:
     foreign = LineName(1, "foreign", ("a.png",), None, "theirs")
     answered = LineName(1, "answered", ("a.png",), None, "ours")

@@ -89,8 +89,12 @@ async def _ask(
 
 
 def _tidy(made: Batch) -> None:
-    if made.output is not None:
+    if made.output is None:
+        return
+    try:
         tidy(made.output, made.names)
+    except OSError as error:
+        say(f"{made.output} keeps what earlier tries came to: {error.strerror or error}")
 
 
 async def _carry_out(

@@ -177,22 +177,25 @@ def sync(file: TextIO) -> None:
 def tidy(path: Path, names: Mapping[int, LineName]) -> None:
     """Leave one result for each line of the batch, under the number that it has now.
 
-    What an earlier try came to goes; so does a failure of this batch that it asks no longer, as its line was
-    mended. Answers, and what other batches have written to the same file, stay.
+    What an earlier try came to goes. So does what this batch asks no longer: a failure, as its line was
+    mended, and the answer to a file or row that was changed, once there is a new one. Other answers, and what
+    other batches have written to the same file, stay.
     """
     if not path.is_file():
         return
-    numbers = {name.identity: name.number for name in names.values()}
-    batches = {name.batch for name in names.values()}
     target = path.resolve()
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     changed = False
     with path.open("rb") as file, draft.open("wb") as out:
-        last = {_read(raw)[0]: place for place, raw in enumerate(file)}
+        last: dict[str, tuple[int, bool]] = {}
+        for place, raw in enumerate(file):
+            asked, row = _read(raw)
+            last[asked] = place, row.get("state") == JobState.SUCCEEDED
+        lines = _Lines(names, {asked for asked, (_, succeeded) in last.items() if succeeded})
         file.seek(0)
         for place, raw in enumerate(file):
             asked, row = _read(raw)
-            kept = _kept(raw, row, numbers.get(asked), batches) if last[asked] == place else b""
+            kept = lines.kept(raw, asked, row) if last[asked][0] == place else b""
             changed = changed or kept != raw
             out.write(kept)
         out.flush()
@@ -204,12 +207,27 @@ def tidy(path: Path, names: Mapping[int, LineName]) -> None:
     draft.replace(target)
 
 
-def _kept(raw: bytes, row: dict[str, Any], number: int | None, batches: Collection[str]) -> bytes:
-    """What stays of a line's last result; `number` is the one that it has now."""
-    if number is None:
-        failed = row.get("state") != JobState.SUCCEEDED
-        return b"" if failed and row.get("batch") in batches else raw
-    return raw if row["line"] == number else _written(row | {"line": number}).encode()
+class _Lines:
+    """The lines that a batch has now; `answered` are the identities that have an answer."""
+
+    def __init__(self, names: Mapping[int, LineName], answered: Collection[str]) -> None:
+        self._numbers = {name.identity: name.number for name in names.values()}
+        self._batches = {name.batch for name in names.values()}
+        known = [_known_as(name.fields) for name in names.values() if name.identity in answered]
+        self._renewed = {name for name in known if any(name)}
+
+    def kept(self, raw: bytes, asked: str, row: dict[str, Any]) -> bytes:
+        """What stays of a line's last result."""
+        if (number := self._numbers.get(asked)) is None:
+            ours = row.get("batch") in self._batches
+            over = row.get("state") != JobState.SUCCEEDED or _known_as(row) in self._renewed
+            return b"" if ours and over else raw
+        return raw if row["line"] == number else _written(row | {"line": number}).encode()
+
+
+def _known_as(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What people know a row by, beside its number: its files and its row id."""
+    return tuple(row.get("files", ())), row.get("file"), row.get("row_id")
 
 
 def _read(raw: bytes) -> tuple[str, dict[str, Any]]:
