@@ -86,6 +86,13 @@ def test_a_slider_that_nobody_moved_is_at_its_lower_end() -> None:
     assert filled(slider, None, "hello") == (3, "hello")
 
 
+def test_a_browser_of_files_may_have_nothing_chosen() -> None:
+    assert filled(app(("fileexplorer", {"type": "array"}), ("textbox", None)), None, "hello") == (
+        None,
+        "hello",
+    )
+
+
 def test_a_prompt_can_be_a_choice_or_a_number_in_the_place_of_the_one_set() -> None:
     style = app(("radio", None), choices=["light", "dark"], value="light", label="style")
     assert filled(style, None, "dark") == ("dark",)

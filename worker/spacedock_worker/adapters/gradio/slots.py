@@ -73,5 +73,8 @@ def _default(component: Component, parameter: ParameterInfo | None) -> tuple[boo
     if component.type == "chatbot":
         # A conversation begins empty.
         return False, value or []
+    if component.type == "fileexplorer":
+        # Nothing is chosen at first, and a page sends that.
+        return False, value
     # Where `/info` does not speak of defaults (before 4.20), an empty text is a text that nobody has given.
     return value is None or (value == "" and component.type in kinds.TEXT), value
