@@ -45,7 +45,7 @@ async def build(
     context: BuildContext,
     *,
     tag: str,
-    dockerfile: str,
+    dockerfile: str = "Dockerfile",
     labels: Mapping[str, str],
     words: Sequence[str],
     limits: BuildLimits,
