@@ -49,8 +49,13 @@ def read(path: Path) -> dict[str, Any] | None:
 
     try:
         document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        # Not with all of the parser's words: they quote the file, and the file may have a password.
+        mark = error.problem_mark
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ConfigError(f"{path} cannot be read: it is not YAML: {error.problem}{place}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        raise ConfigError(f"{path} cannot be read: it is not YAML ({type(error).__name__})") from error
     if document is not None and not isinstance(document, dict):
         raise ConfigError(f"{path} is not a configuration: it has no keys")
     return document or {}

@@ -143,6 +143,18 @@ def test_a_file_that_is_wrong_is_told(env: dict[str, str], own_file: Path, text:
         locate.default_url(env, USER)
 
 
+@pytest.mark.parametrize("text", ["redis_url: [secret", "redis_url: 'secret", "\x00secret"])
+def test_what_is_no_yaml_is_told_in_one_line_that_quotes_nothing(
+    env: dict[str, str], own_file: Path, text: str
+) -> None:
+    own_file.write_text(text)
+    with pytest.raises(ConfigError) as told:
+        locate.default_url(env, USER)
+    assert "cannot be read: it is not YAML" in str(told.value)
+    assert "secret" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
 def test_a_file_that_is_named_must_exist(env: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"/none\.yaml: there is no such configuration file"):
         locate.default_url({**env, "SPACEDOCK_CONFIG": "/none.yaml"}, USER)
