@@ -70,6 +70,12 @@ async def test_an_app_that_is_not_known_is_started_once_and_only_for_inputs() ->
     assert client.started == 1
 
 
+async def test_a_rehearsal_starts_nothing() -> None:
+    client = Answers(known=False)
+    await check_lines(client, "a.txt", {1: line(age="x")}, None, start=False)
+    assert client.started == 0
+
+
 async def test_many_lines_take_few_questions() -> None:
     client = Answers()
     await check_lines(client, "a.csv", {n: line(age=str(n)) for n in range(1, 1001)}, None)

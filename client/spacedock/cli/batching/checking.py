@@ -21,19 +21,24 @@ _MOST_PLACES = 10
 
 
 async def check_lines(
-    client: Client, source: str, requests: Mapping[int, JobRequest], repository: Payload | None
+    client: Client,
+    source: str,
+    requests: Mapping[int, JobRequest],
+    repository: Payload | None,
+    *,
+    start: bool = True,
 ) -> None:
     """Raise BadLinesError where the app of a Space that lines name does not take what they give.
 
-    A Space that has not run here is started for it if lines give inputs or an endpoint; where the app is not
-    known, the lines themselves say what is wrong.
+    With `start`, a Space that has not run here is started for it if lines give inputs or an endpoint; where
+    the app is not known, the lines themselves say what is wrong.
     """
     wrong: dict[str, list[int]] = {}
     for numbers in _by_space(requests)[:_MOST_SPACES]:
         lines = {number: requests[number] for number in numbers}
         payloads = [repository] if repository is not None and lines[numbers[0]].repository else []
         with suppress(NoWorkerError, RefusedError, BadRequestError, SpaceNotFoundError):
-            for number, misfit in (await _misfits(client, lines, payloads)).items():
+            for number, misfit in (await _misfits(client, lines, payloads, start=start)).items():
                 wrong.setdefault(_with_remedy(misfit, lines[number]), []).append(number)
     if wrong:
         found = sorted(wrong.items(), key=lambda item: item[1])
@@ -51,11 +56,11 @@ def _by_space(requests: Mapping[int, JobRequest]) -> list[list[int]]:
 
 
 async def _misfits(
-    client: Client, lines: Mapping[int, JobRequest], payloads: list[Payload]
+    client: Client, lines: Mapping[int, JobRequest], payloads: list[Payload], *, start: bool
 ) -> dict[int, str]:
     """What is known against lines of one Space, by their numbers."""
     asking = next((one for one in lines.values() if one.inputs or one.endpoint), None)
-    if asking is not None and not _is_known(await client.plan(asking, payloads)):
+    if start and asking is not None and not _is_known(await client.plan(asking, payloads)):
         say("starting the Space, to see whether it takes the lines, before any is sent")
         explain = {"explain": True, "files": (), "fallback": Fallback.NONE}
         await client.result(await client.submit_prepared(asking.model_copy(update=explain), payloads))

@@ -12,6 +12,7 @@ import typer
 from spacedock.cli import options, preflight
 from spacedock.cli.batching import checkpoint
 from spacedock.cli.batching.carry_out import Batch, run_batch
+from spacedock.cli.batching.checking import check_lines
 from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
 from spacedock.cli.batching.line import ROW_ID
 from spacedock.cli.batching.plan import rehearse
@@ -164,4 +165,5 @@ async def _rehearse(url: str | None, made: Batch, *, json: bool) -> None:
     async with Client(url) as client:
         left = made.left(made.known(read_rows(made.output) if made.output else {}))
         preflight.say_directories({request.space for request in left.values() if request.space})
+        await check_lines(client, made.source, left, made.repository, start=False)
         await rehearse(client, left, made.repository, json=json)
