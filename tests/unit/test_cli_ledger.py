@@ -287,6 +287,19 @@ def test_failures_that_differ_in_the_name_of_the_file_alone_are_one_reason(
     assert said.endswith("results: r.jsonl; the same command asks the 2 that failed again\n")
 
 
+def test_of_a_traceback_its_last_line_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    said = (
+        "the app ended. Its last words:\nTraceback (most recent call last):\n  File x\nValueError: no weights"
+    )
+    error = AttemptError(kind=ErrorKind.CRASHED, message=said)
+    attempt = Attempt(tier=Tier.HEAVY, name="crash", stage=Stage.READY, error=error)
+    meter = BatchProgress(1)
+    meter.add(named(1), FAILED.model_copy(update={"attempts": (attempt,)}))
+    meter.summarise(None)
+    told = "crash: crashed: the app ended. Its last words: ValueError: no weights\n"
+    assert told in capsys.readouterr().err
+
+
 def test_who_gave_no_answer_before_another_did_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     error = AttemptError(kind=ErrorKind.CRASHED, message="the app ended. Its last words:\nno weights\nbye")
     attempt = Attempt(tier=Tier.HEAVY, name="crash", stage=Stage.READY, error=error)

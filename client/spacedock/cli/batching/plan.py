@@ -5,12 +5,14 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Hashable, Mapping
 
+from spacedock.cli.batching.line import few, places
 from spacedock.cli.output.plan import lines
 from spacedock.cli.output.text import say, write
 from spacedock.client import Client
 from spacedock.files import Payload
 from spacedock.request import JobRequest
 
+_MOST_PLACES = 10
 _MOST = 20
 """Kinds of lines that are planned: a plan asks the worker."""
 
@@ -27,7 +29,7 @@ async def rehearse(
         if json:
             write(json_module.dumps({"lines": numbers, **plan}))
         else:
-            write(f"==> {_words(numbers)} <==")
+            write(f"==> {few(places(numbers), _MOST_PLACES)} <==")
             write("\n".join(lines(plan)))
     if len(kinds) > _MOST:
         say(f"and {len(kinds) - _MOST:,} more kinds of lines")
@@ -47,8 +49,3 @@ def _kind(request: JobRequest) -> Hashable:
     files = tuple(sorted({ref.media_type.split("/")[0] for ref in request.files}))
     asked = (request.space, repository, request.category, request.endpoint, tuple(sorted(request.inputs)))
     return asked, files, request.tier, request.privacy, request.fallback, not request.prompt.strip()
-
-
-def _words(numbers: list[int]) -> str:
-    more = len(numbers) - 1
-    return f"line {numbers[0]}" + (f" and {more:,} like it" if more else "")

@@ -174,9 +174,10 @@ def _in_a_line(name: LineName, error: AttemptError) -> str:
     said = error.message.strip()
     for file in name.files:
         said = said.replace(Path(file).name, "FILE")
-    words = said.split("\n")
-    more = f" {words[1].strip()}" if len(words) > 1 and words[0].endswith(":") else ""
-    return (words[0] + more)[:_LONGEST_REASON]
+    first, *others = said.split("\n")
+    # A traceback says at its end what it is about.
+    told = others[-1 if others[0].startswith("Traceback") else 0] if others and first.endswith(":") else ""
+    return f"{first} {told.strip()}".rstrip()[:_LONGEST_REASON]
 
 
 def _listed(names: Sequence[LineName]) -> str:
