@@ -12,7 +12,8 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.admission import ForbiddenError, examine
 from spacedock_worker.images.build.blueprint import Blueprint, draw
 from spacedock_worker.images.build.build import BuildLimits
-from spacedock_worker.images.build.buildkit import BuildKitJob, Hearing, create_body
+from spacedock_worker.images.build.buildkit import BuildKitJob, create_body
+from spacedock_worker.images.build.buildkit_log import Hearing
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.build.features import built_in, check_frontend, features
 from spacedock_worker.images.build.instructions import as_buildkit, heredoc_lines
@@ -194,10 +195,11 @@ def test_what_buildkit_says_is_told_step_by_step() -> None:
     for piece in (
         "#1 [internal] load build definition from Dockerfile\n#5 [stage-1 2/",
         "4] RUN one\n#5 0.293 said one\n#5 DONE 0.3s\n#6 [3/4] RUN two\n#6 0.1 #9 [1/1] no step",
+        "\n#5 0.4 said more\n#7 [other 2/2] RUN x\n#7 0.1 beside it\n#6 0.2 the end",
         '\n#6 ERROR: process "two" did not complete successfully: exit code: 1\n------\n',
         'ERROR: failed to solve: process "two" did not complete successfully: exit code: 1\n',
     ):
         hearing.hear(piece)
-    assert told == ["step 2/4: RUN one", "step 3/4: RUN two"]
-    assert list(hearing.said) == ["#9 [1/1] no step"]
+    assert told == ["step 2/4: RUN one", "step 3/4: RUN two", "step 2/2: RUN x"]
+    assert hearing.said == ["#9 [1/1] no step", "the end"]
     assert hearing.error == 'process "two" did not complete successfully: exit code: 1'

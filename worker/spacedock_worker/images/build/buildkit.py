@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets as tokens
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -23,8 +22,8 @@ from spacedock_worker.containers.docker.image_stream import ImageStream
 from spacedock_worker.containers.docker.log_tail import masked
 from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 from spacedock_worker.images.build.build import BuildLimits, failed
+from spacedock_worker.images.build.buildkit_log import Hearing
 from spacedock_worker.images.build.context import BuildContext
-from spacedock_worker.images.progress import buildkit_progress
 from spacedock_worker.images.pull import inspect
 
 log = structlog.get_logger()
@@ -42,11 +41,7 @@ _ENGINE_HAS = ("SYS_ADMIN", "NET_ADMIN")
 """For mounts and namespaces, and for the loopback of a step without a network."""
 
 _CHUNK = 2**20
-_KEPT_LINES = 400
-_LONGEST_LINE = 4096
 _NOT_FOUND = 404
-_SAID = re.compile(r"#\d+ (?:\d+\.\d+ )(.*)")
-_ERROR = re.compile(r"ERROR: (?:failed to solve: )?(.*)")
 _KILLED = "exit code: 137"
 _OLDER = re.compile(r"unknown (?:flag|instruction)|unexpected key|invalid (?:mount|flag)|not supported")
 
@@ -178,37 +173,6 @@ class BuildKitBuild:
     def _failed(self, why: str) -> StepError:
         error = failed(self._job.tag, self._hearing.said, why)
         return error.copy(masked(str(error), self._job.secrets))
-
-
-class Hearing:
-    """What BuildKit says, line by line: the steps for people, and of the last one what it said itself."""
-
-    def __init__(self, on_progress: Callable[[str], None]) -> None:
-        self.said: deque[str] = deque(maxlen=_KEPT_LINES)
-        self.error = self.last = ""
-        self._on_progress, self._rest = on_progress, ""
-
-    def hear(self, text: str) -> None:
-        """Take the next piece of the log, which may end within a line."""
-        *lines, rest = (self._rest + text).split("\n")
-        self._rest = rest[:_LONGEST_LINE]
-        for line in lines:
-            self._line(line)
-
-    def _line(self, line: str) -> None:
-        if step := buildkit_progress(line):
-            self._on_progress(step)
-            # What an earlier step said does not explain why this one failed.
-            self.said.clear()
-        elif said := _SAID.match(line):
-            self.said.append(said[1])
-        elif error := _ERROR.match(line):
-            self.error = error[1].strip()
-        elif line.startswith("engine: "):
-            self.said.append(line.removeprefix("engine: "))
-        elif line and not line.startswith("#"):
-            # What the engine says where it can neither load nor save an image.
-            self.last = line
 
 
 def create_body(job: BuildKitJob, limits: BuildLimits) -> dict[str, Any]:
