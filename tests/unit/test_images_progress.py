@@ -38,6 +38,17 @@ def test_a_known_image_is_told_in_bytes_and_layers() -> None:
     assert progress.read(item(B, "Pull complete")) == "pulling x:1 100% of 1.2 GB, 2 of 2 layers"
 
 
+def test_an_image_whose_layers_are_never_said_to_be_unpacked_is_told_to_be_there_at_the_end() -> None:
+    progress = PullProgress("x:1", known(a=600_000_000))
+    assert progress.done() is None
+    progress.read(item(A, "Downloading", 300_000_000, 600_000_000))
+    assert progress.read(item(A, "Download complete")) == (
+        "pulling x:1 100% of 600.0 MB, 0 of 1 layers, unpacking"
+    )
+    assert progress.done() == "pulling x:1 100% of 600.0 MB, 1 of 1 layers"
+    assert progress.done() is None
+
+
 def test_an_unknown_image_is_told_as_its_layers_become_known() -> None:
     progress = PullProgress("x:1")
     progress.read(item(A, "Pulling fs layer"))

@@ -53,6 +53,17 @@ class PullProgress:
         if len(self._sizes) >= _MAX_LAYERS and layer not in self._sizes:
             return None
         self._take(layer, status, item.get("progressDetail"))
+        return self._news()
+
+    def done(self) -> str | None:
+        """The last text, once the image is there: containerd's store does not tell what is unpacked."""
+        if not self.begun:
+            return None
+        self._loaded |= self._sizes
+        self._there |= self._sizes.keys()
+        return self._news()
+
+    def _news(self) -> str | None:
         now = self._now()
         if now == self._told:
             return None

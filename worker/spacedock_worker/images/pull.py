@@ -101,6 +101,8 @@ class Pull:
             raise _failed(
                 self._reference, "the Docker Engine closed the connection in the middle of the pull"
             )
+        if text := self._progress.done():
+            self._hear(text)
         log.info("image.pulled", image=str(self._reference))
         return found
 
