@@ -17,7 +17,9 @@ import typer
 from spacedock.cli import options, preflight
 from spacedock.cli.exit_codes import FAILED, INTERRUPTED
 from spacedock.cli.output.comparison import Contestant, measured_as, show_contest
+from spacedock.cli.output.progress import ProgressLines
 from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.units import age
 from spacedock.client import Client, prepare
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
@@ -127,13 +129,29 @@ async def _peak(client: Client, one: Contestant) -> int | None:
 
 @contextmanager
 def _meter(total: int) -> Iterator[Callable[[str], None]]:
-    """Shows on a terminal how far it is: what is given is told whose turn it is, at each turn."""
+    """Shows how far it is: what is given is told whose turn it is, at each turn."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
+    if not console.is_terminal:
+        with _lines(total) as next_one:
+            yield next_one
+        return
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)
         done = itertools.count()
         yield lambda text: progress.update(task, description=printable(text), completed=next(done))
+
+
+@contextmanager
+def _lines(total: int) -> Iterator[Callable[[str], None]]:
+    """The same where no bar can move: a line now and then."""
+    asked: list[str] = []
+    lines = ProgressLines(lambda: f"job {len(asked)} of {total}: {asked[-1]}, after {age(lines.passed)}")
+    lines.start()
+    try:
+        yield asked.append
+    finally:
+        lines.stop()
