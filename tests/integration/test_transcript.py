@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import working
+from tests.unit import test_cli_finding as finding
+from tests.unit import test_cli_planning as planning
+from tests.unit import test_cli_tiers as tiers
 
 from spacedock import submission
 from spacedock.cli.app import main
@@ -97,6 +100,11 @@ ASKED = (
     "spaces lock mood",
     "logs --space mood",
     "cleanup --dry-run",
+    "run hello --space clip-analysis --dry-run",
+    "tiers",
+    "spaces search ears",
+    "spaces discover audio_processing",
+    "spaces show eve/red --hub",
 )
 """Commands that a worker answers."""
 
@@ -142,6 +150,18 @@ FAILURES = {
 }
 
 
+PLAYED: dict[Op, dict[str, Any]] = {
+    Op.PLAN: {
+        "route": {"tier": "heavy", "reasons": ["it has an image"]},
+        "steps": [planning.SPACE, planning.SKIPPED, planning.MODEL],
+        "warnings": [],
+    },
+    Op.TIERS: tiers.FOUND,
+    Op.SEARCH: finding.FOUND,
+    Op.ABOUT: {"space": finding.SPACE, "image": finding.IMAGE, "endpoints": ["/a() -> x"], "note": None},
+}
+
+
 async def answered(job: TakenJob, tell: Emit) -> JobResult:
     """Play the Space, by the prompt."""
     prompt = job.request.prompt
@@ -167,6 +187,8 @@ async def answered(job: TakenJob, tell: Emit) -> JobResult:
 
 async def controls(call: Call, redis: Redis, tell: OnProgress) -> Reply:
     """Play the host's registry and engine."""
+    if call.op in PLAYED:
+        return Reply(data=PLAYED[call.op])
     known = call.name is None or call.name in SPACES
     if call.op is Op.LIST:
         return Reply(spaces=SPACES, data={"status": HERE, "shipped": ["translation"]})
