@@ -75,6 +75,19 @@ def test_a_picture_with_points_beside_it_is_sent_without_any() -> None:
     assert "nothing takes" in refusal(app(("imageprompter", schema)), "", file("a.wav"))
 
 
+def test_a_file_may_stand_among_the_definitions_of_a_schema() -> None:
+    refers = {"$ref": "#/$defs/FileData"}
+    known = {"$defs": {"FileData": FILE}}
+    prompter = {**known, "type": "object", "properties": {"image": refers, "points": {"type": "array"}}}
+    assert filled(app(("imageprompter", prompter)), None, "", file("a.png")) == (
+        {"image": Upload(0), "points": []},
+    )
+    several = {**known, "type": "array", "items": refers}
+    assert filled(app(("audiogrid", several)), None, "", file("a.wav")) == ([Upload(0)],)
+    lost = {"type": "object", "properties": {"image": {"$ref": "#/$defs/Gone"}}}
+    assert "nothing takes" in refusal(app(("imageprompter", lost)), "", file("a.png"))
+
+
 def test_a_pair_of_pictures_is_filled_from_the_left() -> None:
     pair = app(("imageslider", {"type": "array"}))
     assert filled(pair, None, "", file("a.png")) == ([Upload(0), None],)

@@ -86,14 +86,22 @@ def _file_in(schema: Schema) -> Schema | None:
 
 
 def _parts(schema: Schema) -> list[tuple[str, Schema]]:
-    parts = schema.get("properties")
+    """The properties, those that stand among the schema's definitions put in their places."""
+    parts, known = schema.get("properties"), schema.get("$defs")
     named = list(parts.items())[:MAX_ROWS] if isinstance(parts, dict) else []
-    return [(key, part) for key, part in named if isinstance(part, dict)]
+    return [(key, _referred(_present(part), known)) for key, part in named if isinstance(part, dict)]
 
 
 def _items(schema: Schema) -> Schema:
     items = schema.get("items")
-    return _present(items) if isinstance(items, dict) else {}
+    return _referred(_present(items), schema.get("$defs")) if isinstance(items, dict) else {}
+
+
+def _referred(part: Schema, known: object) -> Schema:
+    """The schema that the part names, which a data model of Gradio 4 has among its definitions."""
+    name = str(part.get("$ref")).removeprefix("#/$defs/")
+    found = known.get(name) if isinstance(known, dict) else None
+    return found if isinstance(found, dict) else part
 
 
 def _present(schema: Schema) -> Schema:
