@@ -47,7 +47,8 @@ def test_every_fifth_minor_was_tried(first: tuple[int, int], last: tuple[int, in
 def test_both_sides_of_an_edge_were_tried(edge: tuple[int, int]) -> None:
     before = max(one for one in MINORS if one < edge)
     after = min(one for one in MINORS if one >= edge)
-    assert before in {(edge[0], edge[1] - 1), (3, 50), (4, 44)}
+    # There is no 5.2.
+    assert before in {(edge[0], edge[1] - 1), (3, 50), (5, 1)}
     assert after == edge
 
 

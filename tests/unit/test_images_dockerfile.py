@@ -87,6 +87,7 @@ def test_old_versions_of_gradio_are_held_together() -> None:
     assert "pydantic<2" in gradio_packages("3.35.2")
     assert gradio_packages("3.50.2") == ("gradio==3.50.2", "starlette<1", "huggingface_hub<1")
     assert "pydantic<2.11" in gradio_packages("4.44.1")
+    assert "starlette<1" in gradio_packages("5.1.0")
     assert "gradio_client<0.7" in gradio_packages("3.40.1")
     assert set(gradio_packages("5.6.0")[1:]) == {"pydantic<2.11", "huggingface_hub<1"}
     assert gradio_packages("5.9.1")[1:] == gradio_packages("5.21.0")[1:] == ("pydantic<2.11",)

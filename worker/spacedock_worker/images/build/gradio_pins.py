@@ -13,7 +13,8 @@ PINS: tuple[tuple[tuple[int, int], tuple[str, ...]], ...] = (
     ((3, 38), (*_OLD, "gradio_client<0.3")),
     ((3, 41), (*_OLD, "gradio_client<0.7")),
     ((4, 0), ("starlette<1", "huggingface_hub<1")),
-    ((5, 0), ("starlette<1", "huggingface_hub<1", "pydantic<2.11")),
+    # From 5.3 on Gradio holds starlette back itself; else its page fails, and it ends after its start.
+    ((5, 3), ("starlette<1", "huggingface_hub<1", "pydantic<2.11")),
     ((5, 7), ("huggingface_hub<1", "pydantic<2.11")),
     ((5, 22), ("pydantic<2.11",)),
 )
