@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, HostOf, succeeded, take, until, working
+from tests.integration.queue.workers import Held, HostOf, lapse, succeeded, take, until, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -14,7 +14,7 @@ from spacedock.request import JobRequest
 from spacedock.result import JobResult, Timings
 from spacedock.states import JobState
 from spacedock_worker.queue.choose import Offer, Supply
-from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.job_store import JobStore, LeaseState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
@@ -150,3 +150,17 @@ async def test_a_queue_that_is_done_leaves_nothing_but_its_clock(
         await ended(client, ids)
     left = {key.decode() for key in await redis.keys("*")} - {keys.job(i) for i in [cancelled, *ids]}
     assert left <= {keys.VIRTUAL}
+
+
+async def test_a_claim_whose_answer_was_lost_is_told_again_when_its_lease_has_run_out(
+    client: Client, redis: Redis
+) -> None:
+    store = JobStore(redis, "only")
+    job_id = await client.submit("prompt")
+    assert [job.id for job in await take(store)] == [job_id]
+    claims, _ = await store.take()
+    assert claims == []
+    await lapse(redis, job_id)
+    claims, _ = await store.take()
+    assert [job.id for job in claims] == [job_id]
+    assert (await store.renew([job_id]))[job_id] is LeaseState.HELD

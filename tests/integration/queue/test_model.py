@@ -179,6 +179,8 @@ class QueueMachine(RuleBasedStateMachine):
         """The server stops, and starts with what it has on disk."""
         self.server.stop()
         self.server.start()
+        # What is written to a connection that is no more is lost, and whoever writes hears of it.
+        self.run(self.redis.connection_pool.disconnect())
 
     @invariant()
     def each_job_is_in_one_place(self) -> None:

@@ -57,15 +57,32 @@ TAKE = atomic(
     + f"""
 local me, suspects = ARGV[1], tonumber(ARGV[4])
 local claimed, lanes, held = {{}}, {{}}, sorted('{keys.HELD}')
+-- 1 where it is larger than any that a client sends: nobody shall have to read it.
+local function request(id)
+  local job = '{keys.JOB}' .. id
+  if redis.call('HSTRLEN', job, 'request') > {wire.MAX_REQUEST_BYTES} then return 1 end
+  return redis.call('HGET', job, 'request')
+end
+local function drop_rubbish(id)
+  local size = redis.pcall('STRLEN', '{keys.ARQ_JOB}' .. id)
+  if type(size) == 'table' or size > {_MOST_DEFINITION_BYTES} then
+    redis.call('DEL', '{keys.ARQ_JOB}' .. id)
+  end
+end
+local function hold(id, row)
+  redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'PX', ARGV[2])
+  redis.call('ZADD', held, due + ARGV[2], id)
+  drop_rubbish(id)
+  local submitted = string.sub(row[2] or '', 1, 40)
+  claimed[#claimed + 1] = {{
+    id, request(id), submitted, row[3] and 1 or false, count(row[7]), row.suspect or false, row[9], row[10]}}
+end
 local function taken_back(id)
   local row = unfinished(id)
   if not row then return forget(id) end
   if row[4] == 'queued' then return redis.call('ZREM', held, id) end
-  if row[6] == me then
-    -- Its lease ran out while Redis was away; nobody else has taken it, so that it is still ours.
-    redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'PX', ARGV[2])
-    return redis.call('ZADD', held, due + ARGV[2], id)
-  end
+  -- Its lease ran out while Redis was away, or the answer that named it was lost: it is ours as before.
+  if row[6] == me then return hold(id, row) end
   -- arq counts a job when it begins to run it: one that was only claimed did nothing.
   local rest = lost(id, row[6] or '', said('{keys.arq_retry("")}' .. id), row)
   local since = redis.call('ZSCORE', '{keys.QUEUE}', id) or due
@@ -82,18 +99,6 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', due, 'LIMIT', 0, {
   local left = redis.call('PTTL', '{keys.IN_PROGRESS}' .. id)
   if left > 0 then redis.call('ZADD', held, due + left, id) else taken_back(id) end
 end
--- 1 where it is larger than any that a client sends: nobody shall have to read it.
-local function request(id)
-  local job = '{keys.JOB}' .. id
-  if redis.call('HSTRLEN', job, 'request') > {wire.MAX_REQUEST_BYTES} then return 1 end
-  return redis.call('HGET', job, 'request')
-end
-local function drop_rubbish(id)
-  local size = redis.pcall('STRLEN', '{keys.ARQ_JOB}' .. id)
-  if type(size) == 'table' or size > {_MOST_DEFINITION_BYTES} then
-    redis.call('DEL', '{keys.ARQ_JOB}' .. id)
-  end
-end
 local function may_run(id, row)
   local deadly, unlucky = suspected(row[7], row[8])
   row.suspect = (deadly or unlucky) and count(row[7]) < {MAX_TRIES}
@@ -102,15 +107,6 @@ local function may_run(id, row)
   suspects = 1
   if unlucky then accuse(me, id) end
   return true
-end
-local function take(id, row, charge)
-  redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'PX', ARGV[2])
-  redis.call('ZADD', held, due + ARGV[2], id)
-  redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'charged', charge)
-  drop_rubbish(id)
-  local submitted = string.sub(row[2] or '', 1, 40)
-  claimed[#claimed + 1] = {{
-    id, request(id), submitted, row[3] and 1 or false, count(row[7]), row.suspect or false, row[9], row[10]}}
 end
 for n = 5, #ARGV, 5 do
   local lane, target, left, charge, lag = unpack(ARGV, n, n + 4)
@@ -129,7 +125,8 @@ for n = 5, #ARGV, 5 do
       redis.call('ZADD', held, 'NX', due, id)
     elseif may_run(id, row) then
       redis.call('ZREM', waiting, id)
-      take(id, row, charge)
+      redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'charged', charge)
+      hold(id, row)
       left, total = left - 1, total + charge
     end
   end
