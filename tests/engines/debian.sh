@@ -17,7 +17,7 @@ home=${SPACEDOCK_ENGINES:-/var/tmp/spacedock-engines}
 name_server=198.51.100.53
 packages=docker.io,docker-cli,docker-buildx,iptables,iproute2,procps,ca-certificates,libgomp1,git
 packages+=,podman,netavark,nftables,aardvark-dns,catatonit,passt,python3,python3-venv
-packages+=,redis-server,redis-sentinel,valkey-server
+packages+=,redis-server,redis-sentinel,valkey-server,systemd
 
 fail() {
   printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2
