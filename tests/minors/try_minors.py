@@ -91,7 +91,7 @@ START_SECONDS, CALL_SECONDS, INSTALL_SECONDS = 60, 20, 600
 
 
 def main(arguments: list[str]) -> int:
-    """Try the versions; the exit code says whether each answered, or needs the pin that it lacks."""
+    """Try the versions; the exit code says whether each answered."""
     if arguments[:1] == ["--edges"]:
         return _edges(arguments[1:])
     put("gradio-ranges", ranges())
@@ -116,16 +116,14 @@ def ranges() -> str:
 
 
 def _edges(versions: list[str]) -> int:
-    needed = True
     for version, pin in WITHOUT:
         if versions and version not in versions:
             continue
         packages = gradio_packages(version)
         cells = _tried(tuple(one for one in packages if one != pin))
         print(version, f"without {pin}", *cells, flush=True)
-        needed = needed and pin in packages and cells != ALL_WELL
         put_row("gradio-edges", EDGE_COLUMNS, [f"{version} without {pin}", *cells])
-    return 0 if needed else 1
+    return 0
 
 
 def _order(version: str) -> list[int]:
