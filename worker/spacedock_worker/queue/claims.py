@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from spacedock import keys, wire
-from spacedock.lanes import LANES_LUA, LANES_NEEDS
+from spacedock.lanes import LANES_LUA, LANES_NEEDS, NAME_BYTES
 from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import LOST_LUA, MAX_TRIES, SUSPECT_LUA, SUSPECT_NEEDS
 from spacedock_worker.queue.choose import Head, Lane, Pick
 
 LANES_SEEN, TARGETS_SEEN = 64, 32
-"""How many lanes are looked at, those that had least first; and how many targets of each."""
+"""How many lanes are told, those that had least first; and how many targets of each."""
+
+LANES_LOOKED, TARGETS_LOOKED, MOST_LOOKS = 2048, 512, 4096
+"""How many are looked at for that: some rest, or are for other hosts only."""
 
 _LAPSED_SEEN = 100
 _PASSED_OVER = 20
@@ -69,20 +72,40 @@ local function drop_rubbish(id)
     redis.call('DEL', '{keys.ARQ_JOB}' .. id)
   end
 end
+local function is_suspect(row)
+  local deadly, unlucky = suspected(row[7], row[8])
+  return (deadly or unlucky) and count(row[7]) < {MAX_TRIES}, unlucky
+end
+local function may_run(id, row)
+  local suspect, unlucky = is_suspect(row)
+  if not suspect then return true end
+  if suspects > 0 then return false end
+  suspects = 1
+  if unlucky then accuse(me, id) end
+  return true
+end
 local function hold(id, row)
   redis.call('SET', '{keys.IN_PROGRESS}' .. id, me, 'PX', ARGV[2])
   redis.call('ZADD', held, due + ARGV[2], id)
   drop_rubbish(id)
-  local submitted = string.sub(row[2] or '', 1, 40)
+  local submitted, suspect = string.sub(row[2] or '', 1, 40), is_suspect(row)
+  local lane, target = lane_of(row[9], row[10])
   claimed[#claimed + 1] = {{
-    id, request(id), submitted, row[3] and 1 or false, count(row[7]), row.suspect or false, row[9], row[10]}}
+    id, request(id), submitted, row[3] and 1 or false, count(row[7]), suspect, lane, target}}
+end
+local function take(id, row, charge)
+  redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'charged', charge)
+  hold(id, row)
 end
 local function taken_back(id)
   local row = unfinished(id)
   if not row then return forget(id) end
   if row[4] == 'queued' then return redis.call('ZREM', held, id) end
-  -- Its lease ran out while Redis was away, or the answer that named it was lost: it is ours as before.
-  if row[6] == me then return hold(id, row) end
+  if row[6] == me then
+    -- Redis was away, or the answer to our claim was lost; as nobody else has taken it, it is ours.
+    if is_suspect(row) then suspects = 1 end
+    return hold(id, row)
+  end
   -- arq counts a job when it begins to run it: one that was only claimed did nothing.
   local rest = lost(id, row[6] or '', said('{keys.arq_retry("")}' .. id), row)
   local since = redis.call('ZSCORE', '{keys.QUEUE}', id) or due
@@ -99,16 +122,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', due, 'LIMIT', 0, {
   local left = redis.call('PTTL', '{keys.IN_PROGRESS}' .. id)
   if left > 0 then redis.call('ZADD', held, due + left, id) else taken_back(id) end
 end
-local function may_run(id, row)
-  local deadly, unlucky = suspected(row[7], row[8])
-  row.suspect = (deadly or unlucky) and count(row[7]) < {MAX_TRIES}
-  if not row.suspect then return true end
-  if suspects > 0 then return false end
-  suspects = 1
-  if unlucky then accuse(me, id) end
-  return true
-end
-for n = 5, #ARGV, 5 do
+local skipped, skips = {{}}, tonumber(ARGV[5])
+for n = 6, 5 + skips do skipped[ARGV[n]] = true end
+for n = 6 + skips, #ARGV, 5 do
   local lane, target, left, charge, lag = unpack(ARGV, n, n + 4)
   left = tonumber(left)
   local waiting, total = sorted(waiting_of(lane, target)), 0
@@ -125,35 +141,51 @@ for n = 5, #ARGV, 5 do
       redis.call('ZADD', held, 'NX', due, id)
     elseif may_run(id, row) then
       redis.call('ZREM', waiting, id)
-      redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'charged', charge)
-      hold(id, row)
+      take(id, row, charge)
       left, total = left - 1, total + charge
     end
   end
-  local stood = tonumber(redis.call('ZSCORE', sorted('{keys.LANES}'), lane) or 0) + lag
+  local stood = (stands(lane) or 0) + lag
   if total > 0 and stood > virtual_now() then redis.call('SET', '{keys.VIRTUAL}', tostring(stood)) end
   if total > 0 then redis.call('ZADD', '{keys.LANES}', stood + total, lane) end
   refresh(lane, target)
 end
-local all = true
-local seen = redis.call('ZCARD', held)
-local rows = redis.call('ZRANGE', sorted('{keys.LANES}'), 0, {LANES_SEEN - 1}, 'WITHSCORES')
-for n = 1, #rows, 2 do
-  local heads = redis.call('ZRANGE', sorted('{keys.LANE}' .. rows[n]), 0, {TARGETS_SEEN - 1}, 'WITHSCORES')
-  local found = {{}}
+local all, seen, looks = true, redis.call('ZCARD', held), {MOST_LOOKS}
+-- The targets of which something can be taken here; those without jobs are taken away.
+local function heads_of(lane)
+  local found, empty, places = {{}}, {{}}, sorted('{keys.LANE}' .. lane)
+  local heads = redis.call('ZRANGE', places, 0, {TARGETS_LOOKED - 1}, 'WITHSCORES')
+  looks = looks - 1
+  if #heads == {2 * TARGETS_LOOKED} then all = false end
   for k = 1, #heads, 2 do
-    local waiting = redis.call('ZCARD', sorted(waiting_of(rows[n], heads[k])))
+    if #found == {3 * TARGETS_SEEN} or looks == 0 then all = false break end
+    looks = looks - 1
+    local target, since = heads[k], tonumber(heads[k + 1])
+    local waiting = #target <= {NAME_BYTES} and redis.call('ZCARD', sorted(waiting_of(lane, target))) or 0
     seen = seen + waiting
-    if tonumber(heads[k + 1]) <= due then
-      found[#found + 1], found[#found + 2], found[#found + 3] = heads[k], heads[k + 1], waiting
+    if waiting == 0 then empty[#empty + 1] = target
+    elseif since <= due and not skipped[target] then
+      found[#found + 1], found[#found + 2], found[#found + 3] = target, heads[k + 1], waiting
     end
   end
-  if #heads == {2 * TARGETS_SEEN} then all = false end
-  lanes[#lanes + 1] = {{rows[n], rows[n + 1], found}}
+  if #empty > 0 then redis.call('ZREM', places, unpack(empty)) end
+  if redis.call('ZCARD', places) == 0 then redis.call('ZREM', '{keys.LANES}', lane) end
+  return found
 end
-if #rows == {2 * LANES_SEEN} then all = false end
+local standing = redis.call('ZRANGE', sorted('{keys.LANES}'), 0, {LANES_LOOKED - 1}, 'WITHSCORES')
+if #standing == {2 * LANES_LOOKED} then all = false end
+for n = 1, #standing, 2 do
+  if #lanes == {LANES_SEEN} or looks == 0 then all = false break end
+  local lane, had = standing[n], finite(standing[n + 1]) or virtual_now()
+  if #lane > {NAME_BYTES} then redis.call('ZREM', '{keys.LANES}', lane)
+  else
+    local found = heads_of(lane)
+    if #found > 0 then lanes[#lanes + 1] = {{lane, tostring(had), found}} end
+  end
+end
 local paused = redis.call('SISMEMBER', '{keys.PAUSED}', ARGV[3])
-local lacking = all and redis.call('ZCARD', '{keys.QUEUE}') ~= seen
+-- Where not all was seen there may be strays.
+local lacking = not all or redis.call('ZCARD', '{keys.QUEUE}') ~= seen
 return {{seconds, claimed, tostring(due), tostring(virtual_now()), lacking and 1 or 0, paused, lanes}}
 """,
     f"'ZADD', '{keys.QUEUE}', 0, '0'",
@@ -179,8 +211,9 @@ return {{seconds, claimed, tostring(due), tostring(virtual_now()), lacking and 1
 )
 """Lua: let jobs of lost workers wait again, take waiting jobs, and tell the heads of the lanes that are left.
 
-ARGV: the worker, LEASE_MS, the host, suspects in hand; then for each pick its lane, target, count, charge,
-and what the lane is behind those that are served. One round trip: a worker chooses by what the last one told.
+ARGV: the worker, LEASE_MS, the host, suspects in hand; the number of targets that are not told, and they;
+then for each pick its lane, target, count, charge, and what the lane is behind those that are served. One
+round trip: a worker chooses by what the last one told.
 """
 
 REPAIR = atomic(
@@ -286,6 +319,11 @@ def _lane(now: float, name: bytes, virtual: bytes, heads: list[bytes]) -> Lane:
     return Lane(_text(name), float(virtual), tuple(found))
 
 
+def named(targets: Iterable[str]) -> list[bytes]:
+    """Targets as arguments of TAKE."""
+    return [_bytes(target) for target in sorted(targets)]
+
+
 def picked(picks: Iterable[Pick]) -> list[bytes | float | int]:
     """The picks as arguments of TAKE."""
     return [
@@ -303,13 +341,13 @@ def claimed(
     cancel: int | None,
     deaths: int,
     suspect: int | None,
-    lane: bytes | None,
-    target: bytes | None,
+    lane: bytes,
+    target: bytes,
 ) -> Claimed:
     """What a row of TAKE's answer says."""
     waited = _waited(submitted, now)
     readable = None if isinstance(request, int) else request or b""
-    places = _text(lane or b""), _text(target or b"")
+    places = _text(lane), _text(target)
     return Claimed(job_id.decode(), readable, waited, cancel is not None, deaths, bool(suspect), *places)
 
 

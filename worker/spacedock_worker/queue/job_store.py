@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -26,7 +26,7 @@ from spacedock.result import JobResult
 from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
 from spacedock_worker.queue.choose import Pick
-from spacedock_worker.queue.claims import REPAIR, TAKE, Claimed, View, claimed, picked, view
+from spacedock_worker.queue.claims import REPAIR, TAKE, Claimed, View, claimed, named, picked, view
 
 LEASE_MS = 9_000
 """How long a claim lasts without a sign of life from its worker."""
@@ -62,10 +62,9 @@ _SETTLE_LUA = f"""
 -- The lane pays for what the job took (weighted seconds) in place of what it was charged.
 local function settle(id, spent)
   local lane, charged = unpack(redis.call('HMGET', KEYS[1], 'lane', 'charged'))
-  lane = string.sub(lane or '', 1, 400)
-  local owed = spent - (tonumber(charged or 0) or 0)
-  local stood = redis.call('ZSCORE', sorted('{keys.LANES}'), lane)
-  if stood and owed == owed then redis.call('ZADD', '{keys.LANES}', stood + owed, lane) end
+  lane = lane_of(lane)
+  local stood, owed = stands(lane), spent - (finite(charged) or 0)
+  if stood then redis.call('ZADD', '{keys.LANES}', stood + owed, lane) end
   redis.call('HDEL', KEYS[1], 'charged')
   redis.call('ZREM', sorted('{keys.HELD}'), id)
 end
@@ -189,14 +188,21 @@ class JobStore:
         self._finish = redis.register_script(_FINISH)
 
     async def take(
-        self, picks: Sequence[Pick] = (), suspects: int = 0, host_id: str = ""
+        self,
+        picks: Sequence[Pick] = (),
+        suspects: int = 0,
+        host_id: str = "",
+        elsewhere: Collection[str] = (),
     ) -> tuple[list[Claimed], View]:
         """Take those jobs, as far as they wait still, and tell what waits then; each is ours for LEASE_MS.
 
         Jobs whose worker is lost wait again first, and what waits and is no unfinished job is removed.
-        `suspects` are those of `Claimed.suspect` in hand: while there is one, no other is taken.
+        Jobs that are ours, and whose lease ran out, are among those taken: we may not know of them.
+        `suspects` are those of `Claimed.suspect` in hand: while there is one, no other is taken. The targets
+        that are for hosts `elsewhere` are not told.
         """
-        args = [self.worker_id, LEASE_MS, host_id, suspects, *picked(picks)]
+        passed = named(elsewhere)
+        args = [self.worker_id, LEASE_MS, host_id, suspects, len(passed), *passed, *picked(picks)]
         now, rows, *lanes = await self._take(args=args)
         return [claimed(now, *row) for row in rows], view(*lanes)
 

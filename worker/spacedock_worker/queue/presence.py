@@ -10,7 +10,6 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from spacedock import hosts, keys, wire
-from spacedock.connection import answer
 from spacedock.hosts import Host
 from spacedock_worker.queue.choose import Offer
 
@@ -83,12 +82,12 @@ class Announcer:
 
     async def elsewhere(self, host_id: str, targets: list[str]) -> set[str]:
         """Those of the targets that another host can run, also one that is gone since less than a day."""
-        found: set[str] = set()
-        for other in await hosts.ids(self._redis):
-            if other != host_id:
-                flags = await answer(self._redis.smismember(keys.SERVES + other, targets))
-                found |= {target for target, flag in zip(targets, flags, strict=True) if flag}
-        return found
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for other in await hosts.ids(self._redis):
+                if other != host_id:
+                    pipe.smismember(keys.SERVES + other, targets)
+            rows = await pipe.execute()
+        return {target for flags in rows for target, flag in zip(targets, flags, strict=True) if flag}
 
     async def count(self) -> int:
         """How many hosts are there now."""

@@ -43,6 +43,7 @@ _PAUSE_SECONDS = 0.5
 _DAY_SECONDS = 24 * 3600
 _BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
 _GIVE_BACK_SECONDS = 10.0
+_MOST_PASSED = 1000
 _REST_SECONDS = 2.0
 """How long a job rests that was given back for trouble of ours: it would meet the same trouble at once."""
 
@@ -88,6 +89,7 @@ class QueueWorker(Worker):
         self._controls, self._capacity = controls, capacity or Unbounded()
         self._announcer, self._host_id, self._hosts = Announcer(redis), "", 1
         self._seen = NOTHING
+        self._passed: set[str] = set()
         self._repair_at, self._repair_pause = 0.0, _REPAIR_SECONDS
         self._rests: dict[str, float] = {}
         self._claiming = asyncio.Lock()
@@ -172,15 +174,18 @@ class QueueWorker(Worker):
         free = self.max_jobs - self.job_counter
         if not self.allow_pick_jobs or free <= 0:
             return False
-        offer, seen = self._offered(), self._seen
+        offer, seen, mine = self._offered(), self._seen, set(self.tasks)
         async with asyncio.timeout(RENEW_SECONDS):
-            lanes = () if seen.paused else seen.without(await self._elsewhere(seen, offer))
+            self._passed = await self._elsewhere(seen, offer)
+            lanes = () if seen.paused else seen.without(self._passed)
             in_hand, seconds = self._runner.in_hand, self._runner.seconds
             picks = choose(lanes, seen.virtual, free, offer, in_hand, seconds, self._hosts)
             if not picks and not look:
                 return False
-            claims, self._seen = await self._store.take(picks, self._runner.suspects, self._host_id)
-        self._start(claims, offer)
+            suspects = self._runner.suspects
+            claims, self._seen = await self._store.take(picks, suspects, self._host_id, self._passed)
+        # Of those that we had, and whose lease ran out while Redis was away, it is only renewed.
+        self._start([claimed for claimed in claims if claimed.id not in mine], offer)
         if self._seen.lacking:
             await self._repair()
         return True
@@ -195,7 +200,8 @@ class QueueWorker(Worker):
 
     async def _elsewhere(self, seen: View, offer: Offer | None) -> set[str]:
         """The targets that this host cannot run, and another one can."""
-        lacking = [target for target in seen.targets if offer is not None and not offer.serves(target)]
+        known = sorted(seen.targets | self._passed)[:_MOST_PASSED]
+        lacking = [target for target in known if offer is not None and not offer.serves(target)]
         return await self._announcer.elsewhere(self._host_id, lacking) if lacking else set()
 
     async def _repair(self) -> None:
@@ -210,9 +216,6 @@ class QueueWorker(Worker):
 
     def _start(self, claims: list[Claimed], offer: Offer | None) -> None:
         for claimed in claims:
-            if claimed.id in self.tasks:
-                # Our lease on it ran out while Redis was away; this claim has only renewed it.
-                continue
             self.job_counter += 1
             self._runner.hold(claimed, offer.space_of(claimed.target) if offer else None)
             score = int(time() * 1000)
