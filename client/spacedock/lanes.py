@@ -108,7 +108,12 @@ class Priority(StrEnum):
 def lane(priority: Priority, batch: str | None, client: str) -> str:
     """The lane of a job: its batch's, else the one of its client's single prompts."""
     kind, name = ("batch", batch) if batch else ("client", client)
-    return f"{priority.value}:{kind}:{_ODD.sub('_', name)[:_LANE_CHARS]}"
+    return f"{priority.value}:{kind}:{written(name)}"
+
+
+def written(name: str) -> str:
+    """A batch's or client's name as its lane has it."""
+    return _ODD.sub("_", name)[:_LANE_CHARS]
 
 
 def batch_of(lane: str) -> str | None:

@@ -35,7 +35,7 @@ async def find(
     async for found in _records(redis):
         if state not in (None, found.state) or space not in (None, found.space):
             continue
-        if batch is not None and not (found.batch or "").startswith(batch):
+        if batch is not None and not (found.batch or "").startswith(lanes.written(batch)):
             continue
         row = found.submitted, found.id, found
         if len(newest) < limit:
@@ -104,10 +104,18 @@ async def requests_of(redis: Redis, job_ids: Sequence[str]) -> list[JobRequest]:
 
 async def ids_of(redis: Redis, name: str, *, ended: bool | None = None) -> list[str]:
     """The jobs of that name: a job's id, or (the beginning of) a batch's; with `ended` only those that have
-    ended, or not. Raises JobNotFoundError."""
+    ended, or not. Raises JobNotFoundError, BadRequestError for the beginning of several batches' ids."""
     if await redis.exists(keys.job(name)):
         return [name]
     found = await find(redis, batch=name, limit=10**9) if len(name) >= 4 else []
     if not found:
         raise JobNotFoundError(name)
+    batches = sorted({one.batch or "" for one in found})
+    if (whole := lanes.written(name)) in batches:
+        found = [one for one in found if one.batch == whole]
+    elif len(batches) > 1:
+        some = ", ".join(batches[:5])
+        raise BadRequestError(
+            f"'{name}' is the beginning of {len(batches)} batches ({some}): give more of it"
+        )
     return [one.id for one in reversed(found) if ended in (None, one.state.terminal)]

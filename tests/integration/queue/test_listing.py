@@ -120,3 +120,13 @@ def test_the_command_lists_jobs(
     list_jobs(state=JobState.DEAD, redis=redis_url)
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "there is no such job\n")
+
+
+async def test_a_batch_is_told_from_those_that_begin_like_it(client: Client) -> None:
+    ids = await client.submit_many(
+        JobRequest(prompt="x", batch_id=name) for name in ("night-1", "night-10", "my batch")
+    )
+    assert await client.job_ids("night-1") == ids[:1]
+    assert await client.job_ids("my batch") == ids[2:]
+    with pytest.raises(BadRequestError, match=r"'night' is the beginning of 2 batches \(night-1, night-10\)"):
+        await client.job_ids("night")
