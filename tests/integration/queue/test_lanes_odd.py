@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, HostOf, lapse, until, working
+from tests.integration.queue.workers import Held, HostOf, lapse, take, until, working
 
 from spacedock import keys
 from spacedock.client import Client
@@ -144,3 +144,12 @@ async def test_a_job_of_the_longest_lane_is_cancelled_in_it(client: Client, redi
     await client.cancel(job_id)
     assert not await redis.exists(keys.LANES)
     assert not await redis.keys(f"{keys.WAITING}*")
+
+
+async def test_a_lane_does_not_pay_for_a_job_that_its_worker_lost(client: Client, redis: Redis) -> None:
+    await client.submit_many(["a", "b", "c"])
+    (lost,) = await take(JobStore(redis, "lost"), 1)
+    charged = await redis.zrange(keys.LANES, 0, -1, withscores=True)
+    await lapse(redis, lost.id)
+    assert len(await take(JobStore(redis, "next"), 1)) == 1
+    assert await redis.zrange(keys.LANES, 0, -1, withscores=True) == charged

@@ -116,6 +116,9 @@ local function taken_back(id)
   redis.call('DEL', '{keys.IN_PROGRESS}' .. id, '{keys.arq_retry("")}' .. id)
   redis.call('ZREM', held, id)
   local lane, target = lane_of(row[9], row[10])
+  local had, charged = stands(lane), finite(redis.call('HGET', '{keys.JOB}' .. id, 'charged'))
+  if had and charged then redis.call('ZADD', '{keys.LANES}', had - charged, lane) end
+  redis.call('HDEL', '{keys.JOB}' .. id, 'charged')
   enqueue(lane, target, id, since)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', due, 'LIMIT', 0, {_LAPSED_SEEN})) do
