@@ -153,3 +153,24 @@ async def test_a_lane_does_not_pay_for_a_job_that_its_worker_lost(client: Client
     await lapse(redis, lost.id)
     assert len(await take(JobStore(redis, "next"), 1)) == 1
     assert await redis.zrange(keys.LANES, 0, -1, withscores=True) == charged
+
+
+async def test_jobs_run_and_leases_end_also_when_the_servers_clock_was_set_back(
+    client: Client, redis: Redis
+) -> None:
+    held, waiting = await client.submit("held"), await client.submit("waiting")
+    gone = JobStore(redis, "gone")
+    assert len(await take(gone, 1)) == 1
+    ahead = 3_600_000
+    for key in [
+        keys.QUEUE,
+        keys.HELD,
+        *await redis.keys(f"{keys.WAITING}*"),
+        *await redis.keys(f"{keys.LANE}*"),
+    ]:
+        for member, score in await redis.zrange(key, 0, -1, withscores=True):
+            await redis.zadd(key, {member: score + ahead})
+    await redis.delete(keys.arq_in_progress(held))
+    store = JobStore(redis, "next")
+    taken = [*await take(store), *await take(store)]
+    assert {job.id for job in taken} == {held, waiting}

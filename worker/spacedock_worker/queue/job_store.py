@@ -26,7 +26,8 @@ from spacedock.result import JobResult
 from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
 from spacedock_worker.queue.choose import Pick
-from spacedock_worker.queue.claims import REPAIR, TAKE, Claimed, View, claimed, named, picked, view
+from spacedock_worker.queue.claims import Claimed, View, claimed, named, picked, view
+from spacedock_worker.queue.take_lua import REPAIR, TAKE
 
 LEASE_MS = 9_000
 """How long a claim lasts without a sign of life from its worker."""

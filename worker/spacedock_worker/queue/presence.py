@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from time import monotonic, time
+from time import monotonic
 from typing import Protocol
 
 from redis.asyncio import Redis
@@ -64,7 +64,8 @@ class Announcer:
         """Tell the others. Raises redis-py's errors."""
         host = presence.host
         await self._redis.set(keys.HOST + host.id, wire.encode(host), px=lease_ms)
-        now = time()
+        # Redis's clock: one host whose own runs ahead would drop all others.
+        now = (await self._redis.time())[0]
         await self._redis.zadd(keys.HOSTS, {host.id: now})
         await self._redis.zremrangebyscore(keys.HOSTS, "-inf", now - SERVES_SECONDS)
         if presence.serves is not self._serves or monotonic() > self._again:

@@ -20,6 +20,7 @@ _REST = atomic(
     f"'SET', '{keys.HOST}0', '1'",
     f"'DEL', '{keys.HOST}0', '{keys.SERVES}0'",
     f"'ZADD', '{keys.HOSTS}', 0, '0'",
+    "'TIME'",
     f"'ZREMRANGEBYSCORE', '{keys.HOSTS}', 0, 0",
     f"'ZRANGE', '{keys.HOSTS}', 0, 0",
     f"'SADD', '{keys.SERVES}0', '0'",
