@@ -134,7 +134,7 @@ def test_without_docker_a_model_answers_and_the_attempt_says_why(make_daemon: St
     assert "Is Docker running?" in ran.err
     batch = ("batch", "-", "--space", "sentiment")
     stopped = daemon.spacedock(*batch, stdin="lovely\nawful\n")
-    assert (stopped.code, stopped.out) == (3, "")
+    assert (stopped.code, stopped.out) == (4, "")
     assert stopped.err.count("this host starts no Space: ") == 1
     allowed = daemon.spacedock(*batch, "--allow-degraded", stdin="lovely\nawful\n")
     assert (allowed.code, allowed.out.count("\n")) == (0, 2)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import time
+from collections.abc import Callable
+from typing import Any
 
 import yaml
 from tests.acceptance.conftest import StartDaemon
@@ -22,6 +25,16 @@ def with_space(daemon: Daemon, name: str) -> None:
     path.write_text(yaml.safe_dump(registry))
 
 
+def hosts_once(daemon: Daemon, true: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    """What the hosts tell, once that is true: each tells it every 3 seconds."""
+    for _ in range(30):
+        hosts: list[dict[str, Any]] = json.loads(daemon.spacedock("hosts", "--json").out)
+        if true(hosts):
+            return hosts
+        time.sleep(0.5)
+    raise AssertionError(hosts)
+
+
 def test_two_hosts_share_a_batch_and_each_runs_what_it_has(make_daemon: StartDaemon) -> None:
     first = make_daemon(start=False)
     first.start()
@@ -33,9 +46,8 @@ def test_two_hosts_share_a_batch_and_each_runs_what_it_has(make_daemon: StartDae
     assert ran.code == 0, ran.err
     assert ran.out == "glad\n"
 
-    listed = json.loads(first.spacedock("hosts", "--json").out)
+    listed = hosts_once(first, lambda hosts: any("only-here" in host["warm"] for host in hosts))
     assert len([host for host in listed if host["alive"]]) == 2
-    assert any("only-here" in host["warm"] for host in listed)
     table = first.spacedock("hosts").out
     assert table.splitlines()[0].split()[:3] == ["host", "id", "state"]
 
