@@ -18,8 +18,8 @@ class Host(BaseModel):
     """One host, as its worker has published it in the last seconds.
 
     `containers` are the Spaces' containers that it may have at once, `warm` how many it has up, by Space;
-    `jobs` are those in its hands. `alive` is False of one that was there within a day, and `paused` says that
-    it takes no jobs.
+    `jobs` is how many it has claimed. `alive` is False for a host that was last seen within a day, and
+    `paused` says that it takes no jobs.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

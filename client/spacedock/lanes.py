@@ -112,7 +112,7 @@ def lane(priority: Priority, batch: str | None, client: str) -> str:
 
 
 def written(name: str) -> str:
-    """A batch's or client's name as its lane has it."""
+    """The name of a batch or a client in the form that its lane's name uses."""
     return _ODD.sub("_", name)[:_LANE_CHARS]
 
 

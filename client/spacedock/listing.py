@@ -67,7 +67,7 @@ async def _summaries(redis: Redis, job_ids: Sequence[str]) -> list[JobSummary]:
 
 
 def _summary(job_id: str, row: object) -> JobSummary | None:
-    """A record in short; None where it is none (any more). Of a private job the Space is not told."""
+    """The summary of a job's record, or None if it is no job's. Hides the Space of a private job."""
     if not isinstance(row, list) or row[0] is None:
         return None
     try:

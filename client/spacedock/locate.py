@@ -70,7 +70,7 @@ def has_daemon(url: str) -> bool:
 
 
 def _of_the_system() -> str | None:
-    """The Redis of the system's daemon, as far as this user can see that there is one."""
+    """The Redis of the daemon that runs as a system service, if this user can see its socket."""
     fields: dict[str, Any] = {}
     with suppress(ConfigError, OSError):
         # It may be for root alone; what is wrong in it is not this user's to mend.

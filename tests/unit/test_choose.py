@@ -14,9 +14,9 @@ from spacedock_worker.queue.choose import (
     COLD_JOBS,
     UNBOUND_JOBS,
     Head,
+    HostOffer,
     InHand,
     Lane,
-    Offer,
     Pick,
     Supply,
     choose,
@@ -40,7 +40,7 @@ def taken(picks: list[Pick]) -> dict[str, int]:
 
 def chosen(
     *lanes: Lane,
-    offer: Offer | None = None,
+    offer: HostOffer | None = None,
     free: int = 100,
     hand: dict[str, int] | None = None,
     seconds: dict[str, float] | None = None,
@@ -75,24 +75,24 @@ def test_priorities_have_their_shares() -> None:
 
 
 def test_a_warm_space_is_given_no_more_than_its_places_and_one_ahead_for_each() -> None:
-    offer = Offer(1, {"x": WARM})
+    offer = HostOffer(1, {"x": WARM})
     assert chosen(lane("a", x=99), offer=offer) == {"a": 2}
     assert chosen(lane("a", x=99), offer=offer, hand={"x": 2}) == {}
 
 
 def test_nothing_is_claimed_ahead_of_long_calls() -> None:
-    offer = Offer(1, {"x": Supply(1, 1, 20.0, 3.0)})
+    offer = HostOffer(1, {"x": Supply(1, 1, 20.0, 3.0)})
     assert chosen(lane("a", x=99), offer=offer) == {"a": 1}
 
 
 def test_where_there_is_room_enough_is_claimed_to_make_another_container_worth_while() -> None:
-    offer = Offer(3, {"x": WARM})
+    offer = HostOffer(3, {"x": WARM})
     (count,) = chosen(lane("a", x=99), offer=offer).values()
     assert (count - 1) * 0.5 > 3.0
 
 
 def test_other_hosts_have_their_share_of_what_is_claimed_ahead() -> None:
-    offer = Offer(3, {"x": WARM})
+    offer = HostOffer(3, {"x": WARM})
     picks = choose((lane("a", x=4),), 0.0, 100, offer, InHand({}, {"x": 1}), {}, hosts=2)
     assert sum(pick.count for pick in picks) <= 2
     alone = choose((lane("a", x=4),), 0.0, 100, offer, InHand({}, {"x": 1}), {})
@@ -100,7 +100,7 @@ def test_other_hosts_have_their_share_of_what_is_claimed_ahead() -> None:
 
 
 def test_jobs_for_a_space_that_is_up_go_before_older_ones_within_a_bound() -> None:
-    offer = Offer(1, {"x": Supply(1, 1, 20.0, 3.0)})
+    offer = HostOffer(1, {"x": Supply(1, 1, 20.0, 3.0)})
 
     def first(age: float) -> str:
         heads = Head("y", age, 1), Head("x", 0.5, 1)
@@ -112,17 +112,17 @@ def test_jobs_for_a_space_that_is_up_go_before_older_ones_within_a_bound() -> No
 
 
 def test_a_warm_space_is_served_although_a_batch_fills_the_host() -> None:
-    offer = Offer(3, {"x": Supply(2, 1, 0.5, 3.0), "y": WARM})
+    offer = HostOffer(3, {"x": Supply(2, 1, 0.5, 3.0), "y": WARM})
     assert chosen(lane("batch", x=300), lane("one", y=1), offer=offer, hand={"x": 4})["one"] == 1
 
 
 def test_a_cold_space_gets_the_container_that_has_become_free() -> None:
-    offer = Offer(3, {"x": Supply(3, 1, 0.5, 3.0)})
+    offer = HostOffer(3, {"x": Supply(3, 1, 0.5, 3.0)})
     assert chosen(lane("batch", 9.5, x=300), lane("one", 9.0, y=1), offer=offer, hand={"x": 2})["one"] == 1
 
 
 def test_who_waits_for_room_keeps_others_from_filling_it() -> None:
-    full = Offer(3, {"x": Supply(3, 10, 0.5, 3.0)})
+    full = HostOffer(3, {"x": Supply(3, 10, 0.5, 3.0)})
     assert chosen(lane("batch", 9.0, x=300), lane("one", 8.0, y=1), offer=full, hand={"x": 29}) == {}
     # Once a container's worth of calls has ended, the rest is the batch's as before.
     counts = chosen(lane("batch", 9.0, x=300), lane("one", 8.0, y=1), offer=full, hand={"x": 19})
@@ -131,17 +131,17 @@ def test_who_waits_for_room_keeps_others_from_filling_it() -> None:
 
 
 def test_of_a_cold_space_one_job_is_taken_until_its_container_is_there() -> None:
-    offer = Offer(3)
+    offer = HostOffer(3)
     assert chosen(lane("a", x=99), offer=offer) == {"a": COLD_JOBS}
     assert chosen(lane("a", x=99), offer=offer, hand={"x": COLD_JOBS}) == {}
 
 
 def test_no_more_cold_spaces_than_containers() -> None:
-    assert sum(chosen(lane("a", v=1, w=1, x=1, y=1, z=1), offer=Offer(3)).values()) == 3
+    assert sum(chosen(lane("a", v=1, w=1, x=1, y=1, z=1), offer=HostOffer(3)).values()) == 3
 
 
 def test_jobs_without_a_space_are_bounded_by_themselves() -> None:
-    assert chosen(Lane("a", 0.0, (Head("", 1.0, 99),)), offer=Offer(1)) == {"a": UNBOUND_JOBS}
+    assert chosen(Lane("a", 0.0, (Head("", 1.0, 99),)), offer=HostOffer(1)) == {"a": UNBOUND_JOBS}
 
 
 def test_a_lane_that_could_not_be_served_catches_up_within_a_bound() -> None:
@@ -183,7 +183,7 @@ def test_whatever_waits_the_choice_holds_its_bounds(
     short: bool,
     virtual: float,
 ) -> None:
-    offer = Offer(containers, up, short, space_of)
+    offer = HostOffer(containers, up, short, space_of)
     picks = choose(waiting, virtual, free, offer, InHand(), {"x": 0.5})
     counts = {(row.name, head.target): head.count for row in waiting for head in row.heads}
     assert sum(pick.count for pick in picks) <= free

@@ -68,7 +68,7 @@ async def _started(client: Client) -> bool:
     say(f"no worker is running yet: waiting {_STARTING_SECONDS:.0f} s for one, in case a daemon is starting")
     end = monotonic() + _STARTING_SECONDS
     while monotonic() < end:
-        # Redis tells nobody when a worker's key appears.
+        # Redis sends no notification when a worker's key appears, so look again.
         await asyncio.sleep(_LOOK_SECONDS)
         if await client.workers():
             return True

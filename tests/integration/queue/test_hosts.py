@@ -12,9 +12,9 @@ from spacedock import keys
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
 from spacedock.states import JobState
-from spacedock_worker.queue.choose import Offer
+from spacedock_worker.queue.choose import HostOffer
 
-ROOMY = Offer(8)
+ROOMY = HostOffer(8)
 
 
 async def there(client: Client, count: int) -> bool:

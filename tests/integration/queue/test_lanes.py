@@ -13,7 +13,7 @@ from spacedock.lanes import Priority
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Timings
 from spacedock.states import JobState
-from spacedock_worker.queue.choose import Offer, Supply
+from spacedock_worker.queue.choose import HostOffer, Supply
 from spacedock_worker.queue.job_store import JobStore, LeaseState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
@@ -77,7 +77,7 @@ async def test_priorities_share_by_their_weights_and_low_goes_on(client: Client,
 
 async def test_two_workers_share_by_what_each_has_free(client: Client, redis_url: str) -> None:
     held = Held(), Held()
-    offer = Offer(2, {"x": Supply(2, 1, 10.0, 1.0)})
+    offer = HostOffer(2, {"x": Supply(2, 1, 10.0, 1.0)})
     ids = await client.submit_many([JobRequest(prompt=str(n), space="x") for n in range(4)])
     one, other = HostOf("one", offer), HostOf("other", offer)
     async with working(redis_url, held[0], capacity=one), working(redis_url, held[1], capacity=other):

@@ -13,10 +13,10 @@ from spacedock import keys
 from spacedock.client import Client
 from spacedock.connection import answer
 from spacedock.request import JobRequest
-from spacedock_worker.queue.choose import Offer
+from spacedock_worker.queue.choose import HostOffer
 from spacedock_worker.queue.job_store import JobStore
 
-HOST = HostOf("one", Offer(8), frozenset({"x"}))
+HOST = HostOf("one", HostOffer(8), frozenset({"x"}))
 ODD_NUMBERS = ["inf", "-inf", "nan", "1e308"]
 
 

@@ -17,7 +17,7 @@ from spacedock.hosts import Host
 from spacedock.result import JobResult, Output
 from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
-from spacedock_worker.queue.choose import InHand, Offer, choose
+from spacedock_worker.queue.choose import HostOffer, InHand, choose
 from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import JobStore
 from spacedock_worker.queue.presence import Capacity, Presence
@@ -109,11 +109,11 @@ async def worker_process(url: str, log: Path, lives: int = 0) -> AsyncIterator[P
 class HostOf:
     """A host of that name, with what it offers, and what it serves."""
 
-    def __init__(self, name: str, offer: Offer, serves: frozenset[str] = frozenset()) -> None:
+    def __init__(self, name: str, offer: HostOffer, serves: frozenset[str] = frozenset()) -> None:
         self._name, self._offer = name, replace(offer, serves=lambda target: target in serves or not serves)
         self._serves = serves
 
-    def offer(self) -> Offer:
+    def offer(self) -> HostOffer:
         """What it has."""
         return self._offer
 

@@ -9,7 +9,7 @@ from spacedock.hosts import Host
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.containers import Engine
 from spacedock_worker.containers.pool.view import LivePoolView
-from spacedock_worker.queue.choose import Offer, Supply
+from spacedock_worker.queue.choose import HostOffer, Supply
 from spacedock_worker.queue.presence import Presence
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
@@ -34,14 +34,14 @@ class HostCapacity:
         self._host = Host(id=host_id, name=gethostname(), version=version("hf-spacedock"), gpus=bool(gpu))
         self._known: tuple[Snapshot, frozenset[str]] | None = None
 
-    def offer(self) -> Offer:
+    def offer(self) -> HostOffer:
         """What is free now; looks at memory only."""
         supplies = {
             space: Supply(up.containers, up.calls, up.call_seconds, up.start_seconds)
             for space, up in self._pool.up().items()
         }
         limit = self._pool.limit.containers
-        return Offer(limit, supplies, self._pool.short, self._space_of, self._serves)
+        return HostOffer(limit, supplies, self._pool.short, self._space_of, self._serves)
 
     def presence(self, jobs: int) -> Presence:
         """What others may know of this host."""

@@ -80,7 +80,7 @@ class Supply:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class HostOffer:
     """What a host has: `containers` at once, `supplies` by Space; `short` where a call waits for room.
 
     `space_of` gives a target's Space by the name that `supplies` use: None where it needs no container, or
@@ -106,7 +106,7 @@ def choose(
     lanes: tuple[Lane, ...],
     virtual: float,
     free: int,
-    offer: Offer | None,
+    offer: HostOffer | None,
     in_hand: InHand,
     seconds: Mapping[str, float],
     hosts: int = 1,
@@ -127,7 +127,7 @@ class _Choice:
         lanes: tuple[Lane, ...],
         virtual: float,
         free: int,
-        offer: Offer | None,
+        offer: HostOffer | None,
         in_hand: InHand,
         seconds: Mapping[str, float],
         hosts: int,

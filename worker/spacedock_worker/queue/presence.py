@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from spacedock import hosts, keys, wire
 from spacedock.hosts import Host
-from spacedock_worker.queue.choose import Offer
+from spacedock_worker.queue.choose import HostOffer
 
 SERVES_SECONDS = 24 * 3600
 """How long others remember what a host could run that is gone: it may come back."""
@@ -23,7 +23,7 @@ _CHUNK = 1000
 class Capacity(Protocol):
     """Who knows what this host has; neither method blocks."""
 
-    def offer(self) -> Offer | None:
+    def offer(self) -> HostOffer | None:
         """What it could start now; None where it takes whatever comes."""
         ...
 
@@ -35,7 +35,7 @@ class Capacity(Protocol):
 class Unbounded:
     """A host that takes whatever comes."""
 
-    def offer(self) -> Offer | None:
+    def offer(self) -> HostOffer | None:
         """Nothing to heed."""
         return None
 

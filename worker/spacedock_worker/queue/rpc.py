@@ -31,7 +31,7 @@ SHORT_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Lane:
+class CallLane:
     """Calls that take about as long: so many at once, so many more that wait, and seconds for each."""
 
     at_once: int
@@ -62,8 +62,8 @@ class Controls:
 
     def __init__(self, redis: Redis, handle: ControlHandler, spawn: Spawn) -> None:
         self._redis, self._handle, self._spawn = redis, handle, spawn
-        self._long, self._asking = Lane(4, 8, LONG_SECONDS), Lane(8, 56, ASKING_SECONDS)
-        self._short = Lane(4, 60, SHORT_SECONDS)
+        self._long, self._asking = CallLane(4, 8, LONG_SECONDS), CallLane(8, 56, ASKING_SECONDS)
+        self._short = CallLane(4, 60, SHORT_SECONDS)
 
     async def take(self) -> None:
         """Take one call, or none within a few seconds, and see to its answer; rubbish is dropped."""
@@ -77,10 +77,10 @@ class Controls:
             return
         self._spawn(self._answered(call, self._lane(call.op)))
 
-    def _lane(self, op: Op) -> Lane:
+    def _lane(self, op: Op) -> CallLane:
         return self._long if op in _LONG else self._asking if op in _ASKING else self._short
 
-    async def _answered(self, call: Call, lane: Lane) -> None:
+    async def _answered(self, call: Call, lane: CallLane) -> None:
         """Answer a call. Its boundary: nothing that comes of it ends the worker."""
         try:
             if lane.full:
@@ -95,7 +95,7 @@ class Controls:
         except Exception:
             log.exception("control.unanswered", op=call.op.value)
 
-    async def _reply(self, call: Call, lane: Lane) -> bytes:
+    async def _reply(self, call: Call, lane: CallLane) -> bytes:
         said = _Said()
         try:
             async with self._heard(call, said), lane.room, asyncio.timeout(lane.seconds) as limit:

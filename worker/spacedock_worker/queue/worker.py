@@ -21,7 +21,7 @@ from spacedock import keys
 from spacedock.deadlines import pool_of
 from spacedock.subscription import messages
 from spacedock_worker.errors import GiveBackError
-from spacedock_worker.queue.choose import Offer, choose
+from spacedock_worker.queue.choose import HostOffer, choose
 from spacedock_worker.queue.claims import NOTHING, Claimed, View
 from spacedock_worker.queue.job_store import LEASE_MS, RENEW_SECONDS, JobStore, LeaseState, job_serializer
 from spacedock_worker.queue.patience import TROUBLE, passes
@@ -190,7 +190,7 @@ class QueueWorker(Worker):
             await self._repair()
         return True
 
-    def _offered(self) -> Offer | None:
+    def _offered(self) -> HostOffer | None:
         """What the host offers; where that cannot be said, whatever comes is taken: nobody's job may wait."""
         try:
             return self._capacity.offer()
@@ -198,7 +198,7 @@ class QueueWorker(Worker):
             log.exception("worker.fault", loop="offer")
             return None
 
-    async def _elsewhere(self, seen: View, offer: Offer | None) -> set[str]:
+    async def _elsewhere(self, seen: View, offer: HostOffer | None) -> set[str]:
         """The targets that this host cannot run, and another one can."""
         known = sorted(seen.targets | self._passed)[:_MOST_PASSED]
         lacking = [target for target in known if offer is not None and not offer.serves(target)]
@@ -214,7 +214,7 @@ class QueueWorker(Worker):
             if mended:
                 self._wake.set()
 
-    def _start(self, claims: list[Claimed], offer: Offer | None) -> None:
+    def _start(self, claims: list[Claimed], offer: HostOffer | None) -> None:
         for claimed in claims:
             self.job_counter += 1
             self._runner.hold(claimed, offer.space_of(claimed.target) if offer else None)

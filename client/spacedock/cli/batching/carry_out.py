@@ -16,7 +16,7 @@ from spacedock.cli import preflight
 from spacedock.cli.batching import checkpoint
 from spacedock.cli.batching.checking import check_lines
 from spacedock.cli.batching.progress import BatchProgress
-from spacedock.cli.batching.results_file import LineName, Row, held, sync, tidy, write_line
+from spacedock.cli.batching.results_file import LineName, ResultRow, held, sync, tidy, write_line
 from spacedock.cli.exit_codes import INTERRUPTED
 from spacedock.cli.host_faults import Guard, call_off
 from spacedock.cli.output.deliver import forget, say_files_left
@@ -48,11 +48,11 @@ class Batch:
     guard: Guard = field(default_factory=lambda: Guard(allowed=False))
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def known(self, rows: Mapping[str, Row]) -> dict[int, Row]:
+    def known(self, rows: Mapping[str, ResultRow]) -> dict[int, ResultRow]:
         """What a results file holds of its lines."""
         return {number: rows[name.identity] for number, name in self.names.items() if name.identity in rows}
 
-    def left(self, rows: Mapping[int, Row]) -> dict[int, JobRequest]:
+    def left(self, rows: Mapping[int, ResultRow]) -> dict[int, JobRequest]:
         """The lines that nobody has answered yet."""
         return {n: request for n, request in self.requests.items() if n not in rows or not rows[n].succeeded}
 
@@ -75,7 +75,7 @@ async def _ask(
     made: Batch,
     identity: str,
     left: dict[int, JobRequest],
-    rows: Mapping[int, Row],
+    rows: Mapping[int, ResultRow],
     meter: BatchProgress,
     file: TextIO,
 ) -> None:
@@ -101,7 +101,7 @@ async def _carry_out(
     client: Client,
     made: Batch,
     left: dict[int, JobRequest],
-    rows: Mapping[int, Row],
+    rows: Mapping[int, ResultRow],
     book: checkpoint.Checkpoint,
     meter: BatchProgress,
     file: TextIO,
@@ -142,7 +142,7 @@ async def _submit(
     client: Client,
     made: Batch,
     left: dict[int, JobRequest],
-    rows: Mapping[int, Row],
+    rows: Mapping[int, ResultRow],
     book: checkpoint.Checkpoint,
     meter: BatchProgress,
 ) -> QueueFullError | None:
@@ -200,7 +200,7 @@ def _payloads(files: tuple[str, ...], request: JobRequest) -> Sequence[Payload]:
 
 
 async def _forget_written(
-    client: Client, made: Batch, rows: Mapping[int, Row], book: checkpoint.Checkpoint
+    client: Client, made: Batch, rows: Mapping[int, ResultRow], book: checkpoint.Checkpoint
 ) -> None:
     """Delete the private jobs whose lines an earlier run wrote, but had no time to delete."""
     written = [row.job_id for n, row in rows.items() if row.succeeded and made.requests[n].privacy]

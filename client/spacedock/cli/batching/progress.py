@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from spacedock.cli.batching.line import few, places
-from spacedock.cli.batching.results_file import LineName, Row
+from spacedock.cli.batching.results_file import LineName, ResultRow
 from spacedock.cli.output.progress import Later, ProgressLines
 from spacedock.cli.output.text import printable, say
 from spacedock.cli.output.units import age
@@ -41,7 +41,7 @@ class _RateColumn(ProgressColumn):
 class BatchProgress:
     """Counts results; `before` are those of an earlier run, of which the failed ones are asked again."""
 
-    def __init__(self, total: int, before: Iterable[Row] = (), later: Later | None = None) -> None:
+    def __init__(self, total: int, before: Iterable[ResultRow] = (), later: Later | None = None) -> None:
         rows = list(before)
         self.total, self.already = total, sum(row.succeeded for row in rows)
         self._failed_before = len(rows) - self.already

@@ -26,7 +26,7 @@ _ROW = b'{"line": '
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultRow:
     """What a results file says of one line of the batch."""
 
     number: int
@@ -35,7 +35,7 @@ class Row:
     degraded: bool
 
 
-def read_rows(path: Path) -> dict[str, Row]:
+def read_rows(path: Path) -> dict[str, ResultRow]:
     """The last result of each line by its identity; a torn last line is left out.
 
     Raises BadRequestError where the file holds something else (it is left as it is) or cannot be used.
@@ -44,7 +44,7 @@ def read_rows(path: Path) -> dict[str, Row]:
 
 
 @contextmanager
-def held(path: Path | None) -> Iterator[tuple[TextIO, dict[str, Row]]]:
+def held(path: Path | None) -> Iterator[tuple[TextIO, dict[str, ResultRow]]]:
     """The file for results, held against other commands, and what it has; None is standard output.
 
     A torn last line is cut off, and a new file goes again where nothing came. Raises BadRequestError.
@@ -96,9 +96,9 @@ def _usable(path: Path) -> Iterator[None]:
         raise BadRequestError(f"{path} cannot take results: {why}. Choose another -o.") from error
 
 
-def _there(path: Path) -> tuple[dict[str, Row], int]:
+def _there(path: Path) -> tuple[dict[str, ResultRow], int]:
     """The rows of a file, and how many bytes they are; a pipe has none."""
-    found: dict[str, Row] = {}
+    found: dict[str, ResultRow] = {}
     end = 0
     if not path.is_file():
         return found, end
@@ -111,13 +111,13 @@ def _there(path: Path) -> tuple[dict[str, Row], int]:
     return found, end
 
 
-def _row(path: Path, raw: bytes) -> tuple[str, Row]:
+def _row(path: Path, raw: bytes) -> tuple[str, ResultRow]:
     try:
         if not raw.endswith(b"\n"):
             raise ValueError("the last line is no result, torn or whole")
         row = json.loads(raw)
         succeeded = row.get("state") == JobState.SUCCEEDED
-        return str(row["asked"]), Row(
+        return str(row["asked"]), ResultRow(
             int(row["line"]), str(row.get("id")), succeeded, bool(row.get("degraded"))
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -82,7 +82,7 @@ def cancel(jobs: Jobs, redis: options.Redis = None) -> None:
 
 async def _cancel(url: str | None, names: list[str]) -> dict[str, JobState]:
     async with Client(url) as client:
-        # Those that wait go first: none of them shall take the place of one that is stopped.
+        # Cancel the last ones first: a job that waits must not start when one before it is stopped.
         ids = [job_id for name in names for job_id in reversed(await client.job_ids(name))]
         return {job_id: await client.cancel(job_id) for job_id in ids}
 
