@@ -15,8 +15,13 @@ from typing import Any, TypeVar
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.adapters.gradio.connection import Login
-from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
-from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import Image, SpaceSource
 
 T = TypeVar("T")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from spacedock.lazy import lazily
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spacedock.client import Client
@@ -61,34 +60,38 @@ __all__ = [
     "validate_space",
 ]
 
-# The command's --version needs neither redis nor pydantic.
-__getattr__ = lazily(
-    __name__,
-    {
-        "client": ("Client",),
-        "errors": ("SpacedockError",),
-        "events": ("Event", "JobStatus"),
-        "files": ("FileRef",),
-        "request": ("Fallback", "JobRequest", "Tier"),
-        "result": (
-            "AnsweredBy",
-            "Attempt",
-            "AttemptError",
-            "ErrorKind",
-            "JobResult",
-            "Output",
-            "Stage",
-            "Timings",
-        ),
-        "seed": (
-            "ExecutionError",
-            "cleanup_spaces_cache",
-            "discover_spaces_by_category",
-            "execute_space",
-            "get_recommended_spaces",
-            "validate_space",
-        ),
-        "states": ("JobState",),
-        "sync": ("SyncClient",),
-    },
-)
+_HOMES = {
+    "client": ("Client",),
+    "errors": ("SpacedockError",),
+    "events": ("Event", "JobStatus"),
+    "files": ("FileRef",),
+    "request": ("Fallback", "JobRequest", "Tier"),
+    "result": (
+        "AnsweredBy",
+        "Attempt",
+        "AttemptError",
+        "ErrorKind",
+        "JobResult",
+        "Output",
+        "Stage",
+        "Timings",
+    ),
+    "seed": (
+        "ExecutionError",
+        "cleanup_spaces_cache",
+        "discover_spaces_by_category",
+        "execute_space",
+        "get_recommended_spaces",
+        "validate_space",
+    ),
+    "states": ("JobState",),
+    "sync": ("SyncClient",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Each at its first use (PEP 562): the command's --version needs neither redis nor pydantic.
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

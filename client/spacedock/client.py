@@ -16,23 +16,22 @@ from typing import Any, Self
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from spacedock import hosts, listing, submission, waiting, wire
-from spacedock import jobs as records
-from spacedock import rpc as control
-from spacedock.addresses import hub_id_of
-from spacedock.connection import connect, meet, told_as_ours
+from spacedock import hosts
+from spacedock._wire import jobs as records
+from spacedock._wire import listing, submission, waiting, wire
+from spacedock._wire import rpc as control
+from spacedock._wire.connection import connect, meet, told_as_ours
+from spacedock._wire.waiting import WaitHub
+from spacedock.configuration import default_url
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event, JobStatus, JobSummary
-from spacedock.files import MAX_JOB_BYTES, FileRef, Payload, check_sizes, read_payload, set_apart
+from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes, read_payload, set_apart
 from spacedock.hosts import Host
-from spacedock.locate import default_url
-from spacedock.private_files import Held
 from spacedock.repository import pack
 from spacedock.request import SPACE_NAME, JobRequest
 from spacedock.result import JobResult
-from spacedock.spaces import Spaces
+from spacedock.spaces import Spaces, hub_id_of
 from spacedock.states import JobState
-from spacedock.waiting import WaitHub
 
 
 class Client:
@@ -207,7 +206,7 @@ class Client:
         """Yield a job's progress until it ends.
 
         To miss nothing, watch before you submit: give `opened`, and submit the job once it is set, with an
-        idempotency key, whose id `spacedock.submission.job_id_of` knows.
+        idempotency key, whose id `spacedock.request.job_id_of` knows.
         """
         with told_as_ours(self.url):
             async with aclosing(waiting.events(self._redis, job_id, opened)) as events:

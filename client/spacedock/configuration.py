@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,83 @@ def read(path: Path) -> dict[str, Any] | None:
     if document is not None and not isinstance(document, dict):
         raise ConfigError(f"{path} is not a configuration: it has no keys")
     return document or {}
+
+
+SYSTEM_RUNTIME = Path("/run/spacedock")
+SOCKET = "redis.sock"
+LOCK = "daemon.lock"
+"""The file beside the socket that a daemon with its own Redis has locked while it lives."""
+URL_VARIABLE = "SPACEDOCK_REDIS_URL"
+RUNTIME_VARIABLE = "SPACEDOCK_RUNTIME_DIR"
+
+
+def runtime_dir(env: Mapping[str, str], uid: int) -> Path:
+    """The directory of this user's sockets, where none is configured: systemd's, root's own, or XDG's."""
+    if given := env.get("RUNTIME_DIRECTORY"):
+        return Path(given)
+    if uid == 0:
+        return SYSTEM_RUNTIME
+    if xdg := env.get("XDG_RUNTIME_DIR"):
+        return Path(xdg) / "spacedock"
+    return Path(env.get("HOME") or "/") / ".local/state/spacedock/run"
+
+
+def default_url(env: Mapping[str, str], uid: int) -> str:
+    """The Redis to use when none is named: that of the daemon with this environment, else the system's.
+
+    A variable goes before the configuration file, as it does for the daemon. Raises ConfigError where the
+    file cannot be read.
+    """
+    if url := env.get(URL_VARIABLE):
+        return url
+    own = fields_of(None, env, uid)
+    if url := _text(own, "redis_url"):
+        return url
+    if named := env.get(RUNTIME_VARIABLE) or _text(own, "runtime_dir"):
+        return socket_url(Path(named).absolute() / SOCKET)
+    socket = runtime_dir(env, uid) / SOCKET
+    if socket.exists():
+        return socket_url(socket)
+    return _of_the_system() or socket_url(socket)
+
+
+def socket_url(path: Path) -> str:
+    """The URL of a Redis on a unix socket."""
+    return f"unix://{path}"
+
+
+def has_daemon(url: str) -> bool:
+    """Whether a daemon lives whose own Redis has that address: it may be starting."""
+    scheme, _, path = url.partition("?")[0].partition("://")
+    if scheme != "unix":
+        return False
+    try:
+        with (Path(path).parent / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _of_the_system() -> str | None:
+    """The Redis of the daemon that runs as a system service, if this user can see its socket."""
+    fields: dict[str, Any] = {}
+    with suppress(ConfigError, OSError):
+        # It may be for root alone; what is wrong in it is not this user's to mend.
+        fields = read(SYSTEM_FILE) or {}
+        if url := _text(fields, "redis_url"):
+            return url
+    with suppress(ConfigError, OSError):
+        socket = Path(_text(fields, "runtime_dir") or SYSTEM_RUNTIME) / SOCKET
+        return socket_url(socket) if socket.exists() else None
+    return None
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str | None:
+    """A value of the configuration that is a text; None where it is not given."""
+    value = fields.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"the configuration is wrong: {key}: not a text")
+    return value or None

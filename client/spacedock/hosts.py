@@ -7,8 +7,8 @@ from contextlib import suppress
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
 
-from spacedock import keys, wire
-from spacedock.connection import answer
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import answer
 from spacedock.errors import BadRequestError, WireError
 
 _MOST_HOSTS = 1000

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from spacedock._wire.lanes import Priority
 from spacedock.errors import FileTooLargeError
 from spacedock.files import MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
-from spacedock.lanes import Priority
 
 SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
@@ -124,3 +126,10 @@ class JobRequest(BaseModel):
     def set_apart(self) -> bool:
         """Whether no other job shares a file with this one, as privacy asks for."""
         return all(ref.vault for ref in self.files)
+
+
+def job_id_of(request: JobRequest) -> str:
+    """A fresh id; the same id for the same idempotency key, so that a job submitted twice is one job."""
+    if request.idempotency_key is None:
+        return uuid.uuid4().hex
+    return hashlib.sha256(b"key:" + request.idempotency_key.encode()).hexdigest()[:32]

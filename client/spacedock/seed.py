@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from spacedock._wire.jobs import KEEP_RESULT_S
 from spacedock.client import Client, is_directory
 from spacedock.errors import BadRequestError, SpacedockError
-from spacedock.jobs import KEEP_RESULT_S
 from spacedock.result import JobResult
 
 _PORT = 7860

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from spacedock._wire.rpc import OnProgress, Reply
 from spacedock.client import Client
 from spacedock.events import JobStatus, JobSummary
 from spacedock.files import FileRef, Payload
 from spacedock.hosts import Host
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
-from spacedock.rpc import OnProgress, Reply
 from spacedock.spaces import Spaces
 from spacedock.states import JobState
 

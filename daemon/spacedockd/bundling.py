@@ -12,16 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from spacedock._wire.rpc import OnProgress
 from spacedock.errors import SpacedockError
-from spacedock.rpc import OnProgress
 from spacedock_worker.bundles.manifest import BundleManifest
 from spacedock_worker.bundles.read import Unbundler
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.bundles.write import Bundler
-from spacedock_worker.containers import Engine
-from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
-from spacedock_worker.images import Images
+from spacedock_worker.images.images import Images
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.logs import configure
 from spacedock_worker.registry.file import Registry

@@ -11,8 +11,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from spacedock import keys
-from spacedock.connection import connect
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
 from spacedock_worker import witness
 
 log = structlog.get_logger()

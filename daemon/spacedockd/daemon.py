@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
-from spacedock.connection import redacted
+from spacedock._wire.connection import redacted
+from spacedock.configuration import socket_url
 from spacedock.errors import SpacedockError
-from spacedock.locate import socket_url
 from spacedock.request import Tier
-from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.model import ModelGateway, cache_folder

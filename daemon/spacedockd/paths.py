@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from spacedock.configuration import LOCK
 from spacedock.errors import SpacedockError
-from spacedock.locate import LOCK
 
 SYSTEM_STATE = Path("/var/lib/spacedock")
 

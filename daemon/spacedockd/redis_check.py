@@ -8,7 +8,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from spacedock.connection import connect, greet, told_as_ours
+from spacedock._wire.connection import connect, greet, told_as_ours
 from spacedock.errors import NotConnectedError, RefusedError
 from spacedock_worker.queue.rights import check_rights
 from spacedockd.notify import Notifier

@@ -10,13 +10,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spacedock import configuration
-from spacedock.configuration import ConfigError
-from spacedock.locate import SOCKET, runtime_dir, socket_url
-from spacedock.wire import describe
-from spacedock_worker.containers import ContainerSettings
-from spacedock_worker.images import ImageSettings
+from spacedock._wire.wire import describe
+from spacedock.configuration import SOCKET, ConfigError, runtime_dir, socket_url
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.logs import LogFormat, LogLevel
-from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.settings import WorkerSettings
 from spacedockd import paths
 from spacedockd.model.job import SmolLMSettings

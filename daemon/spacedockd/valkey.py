@@ -15,11 +15,11 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from spacedock import keys
-from spacedock.connection import connect
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
+from spacedock._wire.jobs import ask_to_scrub
+from spacedock.configuration import socket_url
 from spacedock.errors import SpacedockError
-from spacedock.jobs import ask_to_scrub
-from spacedock.locate import socket_url
 from spacedockd import paths
 
 log = structlog.get_logger()

@@ -15,10 +15,10 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo
 
 from spacedock.cli.app import app as client
-from spacedock_worker.containers import ContainerSettings
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.control.registry import _CLIENT_FIELDS
-from spacedock_worker.images import ImageSettings
-from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.entry import OperationTemplate, SecretSource, SpaceEntry
 from spacedock_worker.registry.walls import WALLS
 from spacedockd.cli import app as daemon

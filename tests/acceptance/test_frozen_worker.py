@@ -13,10 +13,11 @@ import pytest
 import yaml
 from tests.acceptance.running import OWNER_LABEL, SPACES
 
-from spacedock import Client, keys
-from spacedock.connection import connect
-from spacedock_worker.containers import ContainerSettings
-from spacedock_worker.images import ImageSettings
+from spacedock import Client
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.settings import WorkerSettings
 from spacedockd import worker_process
 from spacedockd.heartbeat import Patience

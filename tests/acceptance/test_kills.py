@@ -19,8 +19,8 @@ from aiodocker import Docker
 from tests.acceptance.running import OWNER_LABEL, SPACES
 
 from spacedock import Client
-from spacedock_worker.containers import ContainerSettings
-from spacedock_worker.images import ImageSettings
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.settings import WorkerSettings
 from spacedockd.worker_process import WorkerProcess
 

@@ -20,12 +20,12 @@ import yaml
 from tests.acceptance.conftest import StartDaemon
 from tests.acceptance.running import SPACES, Daemon
 
-from spacedock import Client, keys
-from spacedock.connection import OUTAGES, connect
+from spacedock import Client
+from spacedock._wire import keys
+from spacedock._wire.connection import OUTAGES, connect, messages
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock.subscription import messages
 
 SEEDS, KILLS, JOBS = 20, 9, 200
 SHORT_KILLS, SHORT_JOBS = 2, 40

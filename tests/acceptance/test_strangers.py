@@ -14,7 +14,8 @@ import yaml
 from tests.acceptance.conftest import StartDaemon
 from tests.acceptance.running import SPACES, Daemon
 
-from spacedock import SyncClient, keys
+from spacedock import SyncClient
+from spacedock._wire import keys
 from spacedock.errors import BadRequestError, WireError
 from spacedock.files import Payload, payload_of
 from spacedock.repository import pack

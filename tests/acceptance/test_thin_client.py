@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from spacedock import Client, JobRequest, SyncClient
 from spacedock.errors import JobNotFoundError, NotConnectedError
 from spacedock.files import payload_of
-from spacedock.submission import job_id_of
+from spacedock.request import job_id_of
 
 async def main():
     async with Client() as client:

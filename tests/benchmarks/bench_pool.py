@@ -29,8 +29,13 @@ from tests.acceptance.running import SPACES, Daemon
 from spacedock import Client
 from spacedock_worker.adapters.base import Adapter, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
-from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
-from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.logs import configure
 
 SPACE, NAMES, PROMPTS, SLOTS = "g-interface", tuple("abcdef"), 20, 3

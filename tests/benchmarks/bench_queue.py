@@ -15,9 +15,9 @@ from time import perf_counter
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import ROOT, echo, no_registry, until
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedock_worker.logs import configure
 from spacedock_worker.queue.worker import QueueWorker
 from spacedockd.valkey import server_binary

@@ -14,14 +14,16 @@ from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
 from tests.served import served
 
+from spacedock._wire.rpc import Call, Op
 from spacedock.errors import BadRequestError, SpaceNotFoundError
-from spacedock.rpc import Call, Op
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.control.show_hub import ShowHubHandler
 from spacedock_worker.hub.catalogue import Catalogue
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.survey import Survey
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.state.endpoints import EndpointStore
 

@@ -18,10 +18,16 @@ from spacedock.files import payload_of
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer, AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
-from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, TaskLimits
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.task import Completed, TaskLimits
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 SPACES = Path(__file__).parent.parent / "spaces"
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tests.integration.queue.workers import echo, until, working
 from tests.integration.test_privacy_commands import Shell
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.request import Tier
 from spacedock.result import (
     AnsweredBy,

@@ -17,9 +17,11 @@ from tests.image_registry import docker, image_registry, put
 from tests.served import served
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 OLD, NEW = "0" * 40, "1234567" + "a" * 33
 NOWHERE = "127.0.0.1:9"

@@ -15,7 +15,9 @@ from spacedock.files import payload_of
 from spacedock.request import Tier
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
-from spacedock_worker.models import LocalAddress, LocalModels, ModelEndpoint, Models
+from spacedock_worker.models.client import Models
+from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.models.local import LocalAddress, LocalModels
 from spacedockd.model import ModelGateway, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
 

@@ -18,14 +18,14 @@ from tests.integration.queue.dumping import dump
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import until
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
 from spacedock.client import Client, prepare
-from spacedock.connection import connect
+from spacedock.request import job_id_of
 from spacedock.result import ErrorKind, JobResult
 from spacedock.states import JobState
-from spacedock.submission import job_id_of
-from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.queue.blame import MAX_TRIES
 from spacedock_worker.settings import WorkerSettings
 from spacedockd.valkey import scrub, server_binary

@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from tests.integration.queue.dumping import dump
 from tests.integration.queue.workers import echo, until, working
 
-from spacedock import keys, submission
+from spacedock._wire import keys, submission
+from spacedock._wire.connection import connect
+from spacedock._wire.jobs import DELETED
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedock.files import payload_of, set_apart
-from spacedock.jobs import DELETED
 from spacedock.result import JobResult, Output
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import Handler, TakenJob

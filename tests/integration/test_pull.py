@@ -15,11 +15,13 @@ from tests.served import served
 from tests.token_server import self_signed
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.preflight import Preflight
 from spacedock_worker.images.oci.reference import parse_reference
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,13 @@ from tests.image_registry import ImageRegistry, docker, put
 from tests.proxy import Proxy, tcp_proxy, unix_proxy
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.reference import parse_reference
 from spacedock_worker.images.pull import Pull
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 ENGINE = Path("/var/run/docker.sock")
 RATE = 8e6

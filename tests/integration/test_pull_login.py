@@ -15,9 +15,11 @@ from tests.served import served
 from tests.token_server import TokenServer
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 PASSWORD = "open-sesame"
 HASHED = "$2b$04$Rf8uRtSi6gmEee4nQl9BU.WC1QWHfCnygTdx7z6bsrf0PhXqw6BMW"

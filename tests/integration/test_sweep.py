@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import take
 
-from spacedock import jobs as records
-from spacedock import keys, wire
+from spacedock._wire import jobs as records
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import answer, connect
 from spacedock.client import Client
-from spacedock.connection import answer, connect
 from spacedock.files import Payload, payload_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output, Timings

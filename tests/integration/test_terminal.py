@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import working
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.client import Client
 from spacedock.files import payload_of
 from spacedock.request import Tier
@@ -25,7 +26,6 @@ from spacedock.result import (
     Output,
     Stage,
 )
-from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob

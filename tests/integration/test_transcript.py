@@ -22,9 +22,10 @@ from tests.unit import test_cli_finding as finding
 from tests.unit import test_cli_planning as planning
 from tests.unit import test_cli_tiers as tiers
 
-from spacedock import submission
+from spacedock._wire import submission
+from spacedock._wire.connection import connect
+from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.cli.app import main
-from spacedock.connection import connect
 from spacedock.files import payload_of
 from spacedock.request import Tier
 from spacedock.result import (
@@ -37,7 +38,6 @@ from spacedock.result import (
     Output,
     Stage,
 )
-from spacedock.rpc import Call, OnProgress, Op, Reply
 from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob

@@ -21,22 +21,25 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from spacedock.connection import connect
+from spacedock._wire.connection import connect
+from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import Stage
-from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.cleanup.cleaner import CleanupRequest
 from spacedock_worker.cleanup.inventory import HELPER_LABEL
-from spacedock_worker.containers import ContainerSettings, Engine, Pool
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL
-from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.volumes import volume_labels, volume_name
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image, Images, ImageSettings
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_spec import source_of

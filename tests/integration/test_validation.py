@@ -23,18 +23,22 @@ from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
 from tests.served import served
 
-from spacedock.connection import connect
+from spacedock._wire.connection import connect
+from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.request import Tier
-from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
-from spacedock_worker.containers import ContainerSettings, Engine, Pool
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.hub.catalogue import Catalogue
-from spacedock_worker.images import Images, ImageSettings
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_step import SpaceRunner
-from spacedock_worker.models import ModelEndpoint, Models
+from spacedock_worker.models.client import Models
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.file import Registry
 from spacedock_worker.settings import WorkerSettings

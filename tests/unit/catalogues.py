@@ -8,7 +8,7 @@ from typing import Any
 from tests.hub import HubDouble
 
 from spacedock_worker.hub.catalogue import Catalogue
-from spacedock_worker.images import ImageSettings
+from spacedock_worker.images.settings import ImageSettings
 
 SHA = "a" * 40
 README = "---\nsdk: gradio\n---\n# Listen\nSet the secret MY_API_KEY in the settings.\n"

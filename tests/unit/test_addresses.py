@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from spacedock.addresses import hub_id_of
 from spacedock.client import prepare
 from spacedock.errors import BadRequestError
+from spacedock.spaces import hub_id_of
 
 
 @pytest.mark.parametrize(

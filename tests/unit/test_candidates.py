@@ -13,12 +13,12 @@ import pytest
 from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError
 from spacedock.files import payload_of
 from spacedock.request import JobRequest, Tier
-from spacedock_worker.images import Image
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.model_step import ModelRunner, instruction
 from spacedock_worker.jobs.plan import UNKNOWN, plan
 from spacedock_worker.jobs.planner import Planner, candidates_for
 from spacedock_worker.jobs.space_spec import call_of, source_of, spec_of
-from spacedock_worker.models import Models
+from spacedock_worker.models.client import Models
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry

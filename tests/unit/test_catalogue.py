@@ -15,7 +15,7 @@ from spacedock_worker.hub.errors import (
     HubOfflineError,
     HubSilentError,
 )
-from spacedock_worker.images import ImageSettings
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.registry.entry import SpaceEntry
 
 

@@ -22,7 +22,7 @@ from spacedock_worker.hub.errors import (
     HubRefusedError,
     HubSilentError,
 )
-from spacedock_worker.images import ImageSettings
+from spacedock_worker.images.settings import ImageSettings
 
 
 @pytest.fixture

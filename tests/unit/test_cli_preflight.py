@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from spacedock import Client, keys
+from spacedock import Client
+from spacedock._wire import keys
 from spacedock.cli import preflight
 
 

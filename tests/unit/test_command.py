@@ -10,7 +10,7 @@ from spacedock.files import payload_of
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
-from spacedock_worker.containers import Captured, Completed, Task
+from spacedock_worker.containers.docker.task import Captured, Completed, Task
 from spacedock_worker.errors import StepError
 
 

@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers import ContainerSpec
 from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool import slots as place
 from spacedock_worker.containers.pool.slots import Slot, Waiter
 from spacedock_worker.containers.settings import LONGEST_START, ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.registry.entry import SpaceEntry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from spacedock.rpc import Call, Op
+from spacedock._wire.rpc import Call, Op
 from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.control.profile import ProfileHandler
 from spacedock_worker.profiling.profiles import ProfileStore

@@ -13,17 +13,17 @@ from redis.asyncio import Redis
 from tests.hub import HubDouble
 from tests.served import served
 
+from spacedock._wire.rpc import Call, Op
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
-from spacedock.rpc import Call, Op
 from spacedock_worker.control.search import SearchHandler
 from spacedock_worker.control.show_hub import offered
 from spacedock_worker.hub.auto_register import AutoRegister
 from spacedock_worker.hub.autofill import completing
 from spacedock_worker.hub.catalogue import Catalogue
 from spacedock_worker.hub.errors import HubError
-from spacedock_worker.images import ImageSettings
 from spacedock_worker.images.oci.survey import Availability, Offer
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.planner import candidates_for
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.file import Registry

@@ -12,9 +12,10 @@ from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.adapters.detect import Opener
-from spacedock_worker.containers import Pool
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image, Images, SpaceSource
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.registry.entry import SpaceEntry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spacedock.private_files import Held
+from spacedock.files import Held
 
 
 def test_what_came_first_goes_first() -> None:

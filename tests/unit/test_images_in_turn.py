@@ -12,10 +12,12 @@ from aiohttp import web
 from tests.engine_double import engine_double
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
 from spacedock_worker.images.described import flavour_of, labels_of
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import Image, SpaceSource
 
 NO_COMPILER = "error: command 'gcc' failed: No such file or directory"
 

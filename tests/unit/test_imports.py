@@ -5,12 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import spacedock
-from spacedock_worker import containers, images, models
 
 WORKERS = {
     "arq",
@@ -100,11 +98,3 @@ def test_the_daemons_process_brings_nothing_of_its_workers() -> None:
 
 def test_the_worker_brings_no_package_for_what_it_says_itself() -> None:
     assert "openai" not in imported("import sys, spacedock_worker.__main__")[1]
-
-
-@pytest.mark.parametrize("package", [containers, images, models])
-def test_every_name_of_the_workers_packages_is_there(package: ModuleType) -> None:
-    for name in package.__all__:
-        assert hasattr(package, name)
-    with pytest.raises(AttributeError, match="no attribute 'Nobody'"):
-        _ = package.Nobody

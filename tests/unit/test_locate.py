@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from spacedock import configuration, locate
+from spacedock import configuration
+from spacedock._wire.connection import connect, explained, redacted, told_as_ours
 from spacedock.configuration import ConfigError
-from spacedock.connection import connect, explained, redacted, told_as_ours
 from spacedock.errors import BadRequestError, NotConnectedError
 
 USER, ROOT = 1000, 0
@@ -26,23 +26,23 @@ USER, ROOT = 1000, 0
     ],
 )
 def test_the_runtime_directory_is_this_users(env: dict[str, str], uid: int, expected: str) -> None:
-    assert locate.runtime_dir(env, uid) == Path(expected)
+    assert configuration.runtime_dir(env, uid) == Path(expected)
 
 
 def test_the_variable_goes_before_everything(tmp_path: Path) -> None:
     env = {"SPACEDOCK_REDIS_URL": "redis://h", "RUNTIME_DIRECTORY": str(tmp_path)}
-    assert locate.default_url(env, USER) == "redis://h"
+    assert configuration.default_url(env, USER) == "redis://h"
 
 
 def test_an_empty_variable_is_none(system: Path) -> None:
     env = {"SPACEDOCK_REDIS_URL": "", "RUNTIME_DIRECTORY": "/run/x"}
-    assert locate.default_url(env, USER) == "unix:///run/x/redis.sock"
+    assert configuration.default_url(env, USER) == "unix:///run/x/redis.sock"
 
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The socket of the system's daemon, if it is made; what this machine has is out of sight."""
-    monkeypatch.setattr(locate, "SYSTEM_RUNTIME", tmp_path / "system")
+    monkeypatch.setattr(configuration, "SYSTEM_RUNTIME", tmp_path / "system")
     monkeypatch.setattr(configuration, "SYSTEM_FILE", tmp_path / "etc/spacedockd.yaml")
     for folder in ("system", "etc", "own/spacedock", "home/.config/spacedock"):
         (tmp_path / folder).mkdir(parents=True)
@@ -66,7 +66,7 @@ def system_file(tmp_path: Path) -> Path:
 
 def test_the_systems_daemon_is_used_where_the_user_runs_none(system: Path, env: dict[str, str]) -> None:
     system.touch()
-    assert locate.default_url(env, USER) == f"unix://{system}"
+    assert configuration.default_url(env, USER) == f"unix://{system}"
 
 
 def test_the_users_own_daemon_goes_before_the_systems(
@@ -75,13 +75,13 @@ def test_the_users_own_daemon_goes_before_the_systems(
     system.touch()
     own = tmp_path / "own/spacedock/redis.sock"
     own.touch()
-    assert locate.default_url(env, USER) == f"unix://{own}"
+    assert configuration.default_url(env, USER) == f"unix://{own}"
 
 
 def test_a_runtime_directory_that_is_named_is_the_only_one(system: Path, env: dict[str, str]) -> None:
     system.touch()
     env["SPACEDOCK_RUNTIME_DIR"] = "/run/named"
-    assert locate.default_url(env, USER) == "unix:///run/named/redis.sock"
+    assert configuration.default_url(env, USER) == "unix:///run/named/redis.sock"
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,16 @@ def test_the_configuration_file_names_the_queue(
     env: dict[str, str], own_file: Path, text: str, expected: str
 ) -> None:
     own_file.write_text(text)
-    assert locate.default_url(env, USER) == expected
+    assert configuration.default_url(env, USER) == expected
 
 
 def test_a_variable_goes_before_the_file(env: dict[str, str], own_file: Path) -> None:
     own_file.write_text("runtime_dir: /run/configured")
-    assert locate.default_url({**env, "SPACEDOCK_RUNTIME_DIR": "/run/y"}, USER) == "unix:///run/y/redis.sock"
-    assert locate.default_url({**env, "SPACEDOCK_REDIS_URL": "redis://h"}, USER) == "redis://h"
+    assert (
+        configuration.default_url({**env, "SPACEDOCK_RUNTIME_DIR": "/run/y"}, USER)
+        == "unix:///run/y/redis.sock"
+    )
+    assert configuration.default_url({**env, "SPACEDOCK_REDIS_URL": "redis://h"}, USER) == "redis://h"
 
 
 def test_the_variables_file_goes_before_the_default_one(
@@ -111,13 +114,16 @@ def test_the_variables_file_goes_before_the_default_one(
 ) -> None:
     own_file.write_text("redis_url: redis://own")
     (tmp_path / "named.yaml").write_text("redis_url: redis://named")
-    assert locate.default_url({**env, "SPACEDOCK_CONFIG": f"{tmp_path}/named.yaml"}, USER) == "redis://named"
+    assert (
+        configuration.default_url({**env, "SPACEDOCK_CONFIG": f"{tmp_path}/named.yaml"}, USER)
+        == "redis://named"
+    )
 
 
 @pytest.mark.parametrize("uid", [USER, ROOT])
 def test_the_systems_file_names_the_systems_queue(env: dict[str, str], system_file: Path, uid: int) -> None:
     system_file.write_text("redis_url: redis://system")
-    assert locate.default_url(env, uid) == "redis://system"
+    assert configuration.default_url(env, uid) == "redis://system"
 
 
 def test_the_systems_file_names_its_runtime_directory(
@@ -125,7 +131,7 @@ def test_the_systems_file_names_its_runtime_directory(
 ) -> None:
     system_file.write_text(f"runtime_dir: {tmp_path}")
     (tmp_path / "redis.sock").touch()
-    assert locate.default_url(env, USER) == f"unix://{tmp_path}/redis.sock"
+    assert configuration.default_url(env, USER) == f"unix://{tmp_path}/redis.sock"
 
 
 def test_a_file_of_the_system_that_is_of_no_use_is_nobodys_trouble(
@@ -133,14 +139,14 @@ def test_a_file_of_the_system_that_is_of_no_use_is_nobodys_trouble(
 ) -> None:
     system_file.mkdir()
     system.touch()
-    assert locate.default_url(env, USER) == f"unix://{system}"
+    assert configuration.default_url(env, USER) == f"unix://{system}"
 
 
 @pytest.mark.parametrize("text", ["- a list", "redis_url: [1]", "redis_url: {a", "runtime_dir: 7"])
 def test_a_file_that_is_wrong_is_told(env: dict[str, str], own_file: Path, text: str) -> None:
     own_file.write_text(text)
     with pytest.raises(ConfigError, match=r"configuration|cannot be read"):
-        locate.default_url(env, USER)
+        configuration.default_url(env, USER)
 
 
 @pytest.mark.parametrize("text", ["redis_url: [secret", "redis_url: 'secret", "\x00secret"])
@@ -149,7 +155,7 @@ def test_what_is_no_yaml_is_told_in_one_line_that_quotes_nothing(
 ) -> None:
     own_file.write_text(text)
     with pytest.raises(ConfigError) as told:
-        locate.default_url(env, USER)
+        configuration.default_url(env, USER)
     assert "cannot be read: it is not YAML" in str(told.value)
     assert "secret" not in str(told.value)
     assert "\n" not in str(told.value)
@@ -157,7 +163,7 @@ def test_what_is_no_yaml_is_told_in_one_line_that_quotes_nothing(
 
 def test_a_file_that_is_named_must_exist(env: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"/none\.yaml: there is no such configuration file"):
-        locate.default_url({**env, "SPACEDOCK_CONFIG": "/none.yaml"}, USER)
+        configuration.default_url({**env, "SPACEDOCK_CONFIG": "/none.yaml"}, USER)
 
 
 @pytest.mark.parametrize(

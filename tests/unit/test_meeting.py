@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from spacedock import Client, connection
+from spacedock import Client
+from spacedock._wire import connection
+from spacedock.configuration import SOCKET, has_daemon, socket_url
 from spacedock.errors import NotConnectedError
-from spacedock.locate import SOCKET, has_daemon, socket_url
 from spacedockd import paths
 
 

@@ -12,7 +12,8 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from spacedock_worker.errors import StepError
-from spacedock_worker.models import ModelEndpoint, Models
+from spacedock_worker.models.client import Models
+from spacedock_worker.models.endpoint import ModelEndpoint
 
 SERVER = Path(__file__).parents[1] / "cases" / "models" / "model_server.py"
 

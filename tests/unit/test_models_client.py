@@ -19,7 +19,8 @@ from aiohttp import web
 from spacedock.files import payload_of
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
-from spacedock_worker.models import ModelEndpoint, Models
+from spacedock_worker.models.client import Models
+from spacedock_worker.models.endpoint import ModelEndpoint
 
 LISTING = {"object": "list", "data": [{"id": "tiny", "object": "model"}]}
 

@@ -11,8 +11,7 @@ import pytest
 from aiohttp import web
 
 from spacedock.request import Tier
-from spacedock_worker.models import USUAL, LocalAddress, LocalModels
-from spacedock_worker.models.local import KEEP_SECONDS
+from spacedock_worker.models.local import KEEP_SECONDS, USUAL, LocalAddress, LocalModels
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

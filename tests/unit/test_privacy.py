@@ -12,7 +12,7 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.chain import StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.plan import Plan, SpaceStep, Step
 from spacedock_worker.jobs.redaction import discreet, withheld
-from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.entry import SpaceEntry
 
 MARKER = "tell-nobody"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
 
-from spacedock.connection import connect, explained
+from spacedock._wire.connection import connect, explained
 from spacedock.errors import BadRequestError, NotConnectedError, RefusedError
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from spacedock.connection import connect
+from spacedock._wire.connection import connect
+from spacedock._wire.rpc import Call, Op, Reply
+from spacedock._wire.submission import upload
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.files import payload_of
-from spacedock.rpc import Call, Op, Reply
-from spacedock.submission import upload
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.hub.kinds import KINDS
 from spacedock_worker.registry.entry import TYPES

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from spacedock.connection import connect
+from spacedock._wire.connection import connect
+from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.files import payload_of
-from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from spacedock import keys, wire
-from spacedock.connection import connect
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import connect
 from spacedock.files import MAX_FILE_BYTES, FileRef, Payload, payload_of
 from spacedock.request import Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spacedock_worker.containers import ContainerSpec
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.control.registry import _CLIENT_FIELDS
-from spacedock_worker.images import Image
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.space_spec import spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 

@@ -16,9 +16,9 @@ from spacedock_worker.containers.machine.gpu import Device
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import HostBusyError, StepError
 from spacedock_worker.hub.errors import HubSilentError
-from spacedock_worker.images import Image
 from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.survey import Availability, Offer
+from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 from spacedock_worker.validation.smoke_test import letter, picture, samples, sound
 from spacedock_worker.validation.static_checks import checks_of

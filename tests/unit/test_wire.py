@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacedock._wire.wire import VERSION, decode, encode
 from spacedock.errors import WireError
 from spacedock.request import JobRequest
-from spacedock.wire import VERSION, decode, encode
 
 SECRET = "my secret prompt"
 

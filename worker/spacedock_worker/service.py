@@ -10,17 +10,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
-from spacedock.connection import connect
+from spacedock._wire.connection import connect
+from spacedock._wire.rpc import Op
 from spacedock.result import JobResult
-from spacedock.rpc import Op
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
-from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.machine.gpu import devices
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.control.plan import PlanHandler
-from spacedock_worker.images import Images
+from spacedock_worker.images.images import Images
 from spacedock_worker.jobs.capacity import HostCapacity
 from spacedock_worker.jobs.handler import JobHandler
 from spacedock_worker.jobs.model_step import ModelRunner
@@ -29,7 +30,8 @@ from spacedock_worker.jobs.preview import PlanPreview
 from spacedock_worker.jobs.run_recorder import RunRecorder
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_step import SpaceRunner
-from spacedock_worker.models import LocalModels, Models
+from spacedock_worker.models.client import Models
+from spacedock_worker.models.local import LocalModels
 from spacedock_worker.profiling.profiles import FILE as PROFILES
 from spacedock_worker.profiling.profiles import ProfileStore
 from spacedock_worker.queue.progress import Emit

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spacedock_worker.containers import ContainerSettings
-from spacedock_worker.images import ImageSettings
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.logs import LogFormat, LogLevel
-from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.state.space_lock import LOCK_NAME
 
 

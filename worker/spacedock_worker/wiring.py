@@ -9,8 +9,8 @@ from socket import gethostname
 
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Op
 from spacedock.request import OWN_PREFIX
-from spacedock.rpc import Op
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.cleanup.cleaner import Cleaner
@@ -18,7 +18,8 @@ from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.cleanup.schedule import Housekeeper
 from spacedock_worker.cleanup.scratch import SCRATCH, Scratch
-from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.control.cleanup import CleanupHandler
 from spacedock_worker.control.dispatcher import Desk
@@ -35,7 +36,7 @@ from spacedock_worker.control.validate import ValidateHandler
 from spacedock_worker.hub.auto_register import AutoRegister
 from spacedock_worker.hub.autofill import completing
 from spacedock_worker.hub.catalogue import Catalogue
-from spacedock_worker.images import Images
+from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.survey import Survey
 from spacedock_worker.jobs.compatibility import Compatibility
 from spacedock_worker.jobs.model_step import ModelRunner

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from spacedock._wire.lanes import Priority
 from spacedock.errors import BadRequestError
-from spacedock.lanes import Priority
 from spacedock.request import Fallback, Tier
 
 Redis = Annotated[

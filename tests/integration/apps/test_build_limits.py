@@ -14,10 +14,12 @@ import pytest
 from tests.integration.apps.test_images import docker_space
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 BASE = "spacedock/python:3.11"
 

@@ -11,10 +11,12 @@ from tests.integration.apps.test_build_limits import BASE, engine, name
 from tests.integration.apps.test_images import docker_space
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 __all__ = ["engine", "name"]
 

@@ -19,11 +19,15 @@ from tests.served import served
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
-from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
-from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image, Images, ImageSettings, SpaceSource
 from spacedock_worker.images.build.bases import choose_base
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import Image, SpaceSource
 
 SENTIMENT = Path(__file__).parents[2] / "spaces" / "sentiment"
 

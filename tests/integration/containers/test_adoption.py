@@ -9,7 +9,8 @@ from tests.integration.containers.parts import answers, ours, silent
 from tests.proxy import unix_proxy
 
 from spacedock.result import Stage
-from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
 
 SOCKET = Path("/run/docker.sock")
 

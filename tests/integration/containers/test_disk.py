@@ -11,8 +11,12 @@ import pytest
 from tests.integration.containers.parts import answers, listing, silent
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, Task
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.task import Completed, Task
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.usage_watch import disk_bytes
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 
 MB = 2**20

@@ -11,8 +11,8 @@ import pytest
 from tests.proxy import Proxy, unix_proxy
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Engine
 from spacedock_worker.containers.docker import engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
 
 SOCKET = Path("/var/run/docker.sock")

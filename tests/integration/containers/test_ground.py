@@ -11,13 +11,16 @@ import pytest
 from tests.integration.containers.parts import answers, listing, silent
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Completed, ContainerSettings, ContainerSpec, Engine, Pool, Task
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import ContainerLimits, Site, create_body
-from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.containers.docker.task import Completed, Task
 from spacedock_worker.containers.docker.volumes import Caches
 from spacedock_worker.containers.machine.resources import HostResources
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 
 CACHE = "/home/user/.cache/huggingface"

@@ -6,7 +6,7 @@ import pytest
 from tests.integration.containers.parts import answers, ours, silent
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers import Pool
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.redaction import withheld

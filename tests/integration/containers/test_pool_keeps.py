@@ -7,14 +7,17 @@ from typing import Any, cast
 
 from tests.integration.containers.parts import Page, answers, silent, states
 
-from spacedock.connection import connect
+from spacedock._wire.connection import connect
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Tier
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
-from spacedock_worker.containers import ContainerSpec, Engine, Pool
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.pool import lifecycle
-from spacedock_worker.images import Images, ImageSettings
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.handler import JobHandler
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.plan import Plan, SpaceStep

@@ -16,8 +16,14 @@ import pytest
 from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
 from spacedock_worker.adapters.detect import Access, Opener
-from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Lease, Pool
-from spacedock_worker.images import Images, ImageSettings, SpaceSource
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.lease import Lease
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import SpaceSource
 
 SPACES = Path(__file__).parent.parent.parent / "spaces"
 

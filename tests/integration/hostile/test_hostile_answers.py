@@ -22,9 +22,11 @@ from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AnswerLimits, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
-from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Images, ImageSettings
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.registry.entry import SpaceEntry

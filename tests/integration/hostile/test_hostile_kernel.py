@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from tests.integration.hostile.conftest import Attacks, attacked, narrow
 
-from spacedock_worker.containers import Engine, Pool
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
 
 Got = dict[str, Any]
 

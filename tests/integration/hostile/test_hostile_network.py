@@ -18,8 +18,9 @@ from typing import Any
 from tests.networks import gateway_of
 
 from spacedock.result import Stage
-from spacedock_worker.containers import ContainerSettings, Engine
 from spacedock_worker.containers.docker.create_body import HOST_NAMES, OWNER_LABEL, SPACE_LABEL
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.settings import ContainerSettings
 
 UNREACHED = {"TimeoutError", "ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED", "EPERM", "EACCES", "ETIMEDOUT"}
 # Blocks that are nobody's in the world (RFC 5737), and a resolver that everybody knows.

@@ -19,8 +19,10 @@ from tests.integration.hostile.conftest import attacked, silent
 from spacedock.cli.output.text import file_name
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.containers import ContainerSettings, Engine, Pool
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL
+from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
 
 

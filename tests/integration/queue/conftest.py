@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.servers import Server
 
+from spacedock._wire.connection import connect
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedockd.valkey import server_binary
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from spacedock.connection import answer
+from spacedock._wire.connection import answer
 
 
 async def dump(redis: Redis) -> bytes:

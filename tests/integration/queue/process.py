@@ -13,7 +13,7 @@ import sys
 import redis
 from tests.integration.queue.workers import no_registry, succeeded
 
-from spacedock.connection import answer, connect
+from spacedock._wire.connection import answer, connect
 from spacedock.result import JobResult
 from spacedock_worker.logs import configure
 from spacedock_worker.queue.progress import Emit

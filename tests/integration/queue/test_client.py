@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, echo, succeeded, until, working
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError, NotConnectedError, ResultTimeoutError
 from spacedock.events import Event

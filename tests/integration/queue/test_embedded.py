@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from spacedock._wire.connection import connect
 from spacedock.client import Client
-from spacedock.connection import connect
+from spacedock.configuration import socket_url
 from spacedock.errors import QueueFullError
-from spacedock.locate import socket_url
 from spacedockd.valkey import EmbeddedValkey
 
 MB = 2**20

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, HostOf, until, working
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
 from spacedock.states import JobState

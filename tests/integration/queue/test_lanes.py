@@ -7,9 +7,9 @@ import asyncio
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, HostOf, lapse, succeeded, take, until, working
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.lanes import Priority
 from spacedock.client import Client
-from spacedock.lanes import Priority
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Timings
 from spacedock.states import JobState

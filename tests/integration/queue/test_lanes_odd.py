@@ -9,9 +9,9 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, HostOf, lapse, take, until, working
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.connection import answer
 from spacedock.client import Client
-from spacedock.connection import answer
 from spacedock.request import JobRequest
 from spacedock_worker.queue.choose import HostOffer
 from spacedock_worker.queue.job_store import JobStore

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, succeeded, take, working
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.cli.commands.jobs import _cancel, _retry, _wait, list_jobs
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError

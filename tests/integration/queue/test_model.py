@@ -23,9 +23,9 @@ from redis.asyncio import Redis
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import lapse, take
 
-from spacedock import jobs, keys, submission, wire
-from spacedock.connection import connect
-from spacedock.lanes import Priority
+from spacedock._wire import jobs, keys, submission, wire
+from spacedock._wire.connection import connect
+from spacedock._wire.lanes import Priority
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import succeeded, working
 
-from spacedock import jobs as records
-from spacedock import keys
+from spacedock._wire import jobs as records
+from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.errors import JobNotFoundError
 from spacedock.result import JobResult, Output

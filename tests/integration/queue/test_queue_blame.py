@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, lapse, take, until, working
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.connection import answer
 from spacedock.client import Client
-from spacedock.connection import answer
 from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedock_worker.queue.blame import MAX_TRIES, SUSPECT_DEATHS, SUSPECT_LOSSES

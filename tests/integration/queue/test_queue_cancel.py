@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, lapse, take, working
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.errors import JobNotFoundError
 from spacedock.states import JobState

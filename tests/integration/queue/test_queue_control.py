@@ -8,13 +8,13 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import echo, until, working
 
-from spacedock import keys, wire
-from spacedock import rpc as control
+from spacedock._wire import keys, wire
+from spacedock._wire import rpc as control
+from spacedock._wire.connection import answer
+from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
-from spacedock.connection import answer
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.request import JobRequest
-from spacedock.rpc import Call, OnProgress, Op, Reply
 from spacedock.states import JobState
 from spacedock_worker.queue import rpc as queue_control
 

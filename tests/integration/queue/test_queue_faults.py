@@ -11,9 +11,9 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, echo, lapse, succeeded, take, until, worker_process, working
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.connection import answer
 from spacedock.client import Client
-from spacedock.connection import answer
 from spacedock.request import Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState

@@ -6,13 +6,13 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, succeeded, working
 
-from spacedock import jobs as records
-from spacedock import keys, submission
+from spacedock._wire import jobs as records
+from spacedock._wire import keys, submission
+from spacedock._wire.connection import answer
+from spacedock._wire.jobs import KEEP_RESULT_S
 from spacedock.client import Client
-from spacedock.connection import answer
 from spacedock.errors import BadRequestError, WireError
 from spacedock.files import Payload, payload_of
-from spacedock.jobs import KEEP_RESULT_S
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
 from spacedock.states import JobState

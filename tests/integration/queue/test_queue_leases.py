@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from tests.integration.queue.process import BEGAN, DIED
 from tests.integration.queue.workers import Held, lapse, take, until, worker_process, working
 
-from spacedock import keys, wire
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import answer
 from spacedock.client import Client
-from spacedock.connection import answer
 from spacedock.events import Event
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState

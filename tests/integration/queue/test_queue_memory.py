@@ -18,15 +18,15 @@ from redis.exceptions import OutOfMemoryError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, succeeded, working
 
-from spacedock import keys, submission
+from spacedock._wire import keys, submission
+from spacedock._wire.connection import connect
+from spacedock._wire.memory import FILES_SHARE
+from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedock.errors import QueueFullError
 from spacedock.files import payload_of, set_apart
-from spacedock.memory import FILES_SHARE
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
-from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.jobs.outputs import PAST_LIMIT, store_files

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, lapse, until, working
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedock.errors import NotConnectedError
 from spacedock.states import JobState
 from spacedock_worker.queue.worker import QueueWorker
@@ -61,7 +61,7 @@ async def test_results_are_waited_for_through_a_restart(
     told = ["the connection to Redis is lost; waiting for it to come back", "Redis is there again"]
 
     def said() -> list[str]:
-        return [record.getMessage() for record in caplog.records if record.name == "spacedock.waiting"]
+        return [record.getMessage() for record in caplog.records if record.name == "spacedock._wire.waiting"]
 
     async def back() -> bool:
         return said() == told

@@ -12,12 +12,12 @@ from tests.integration.queue.dumping import dump
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, echo, working
 
-from spacedock import keys, submission
+from spacedock._wire import keys, submission
+from spacedock._wire.connection import connect
+from spacedock._wire.jobs import DELETED, KEEP_PRIVATE_S
 from spacedock.client import Client, prepare
-from spacedock.connection import connect
 from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.files import payload_of, set_apart
-from spacedock.jobs import DELETED, KEEP_PRIVATE_S
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output
 from spacedock.states import JobState

@@ -10,7 +10,7 @@ import time
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, echo, take, working
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.files import payload_of
 from spacedock.request import JobRequest

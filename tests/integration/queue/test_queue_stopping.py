@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from tests.integration.queue.workers import Held, no_registry, succeeded, working
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.result import JobResult
 from spacedock.states import JobState

@@ -17,8 +17,8 @@ import pytest
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import ROOT, until, working
 
+from spacedock._wire.connection import connect
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedock.errors import NotConnectedError, RefusedError
 from spacedockd.notify import Notifier
 from spacedockd.redis_check import usable

@@ -12,9 +12,9 @@ from redis.exceptions import NoPermissionError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, echo, succeeded, take, working
 
-from spacedock import keys, wire
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import connect
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedock.errors import RefusedError
 from spacedock.files import payload_of
 from spacedock.request import JobRequest

@@ -10,16 +10,15 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, echo, succeeded, until, working
 
-from spacedock import keys, wire
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import answer
+from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.client import Client
-from spacedock.connection import answer
 from spacedock.errors import BadRequestError, JobNotFoundError, WireError
 from spacedock.files import payload_of
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, job_id_of
 from spacedock.result import ErrorKind, JobResult, Stage
-from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
-from spacedock.submission import job_id_of
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 

@@ -14,14 +14,14 @@ from redis.exceptions import NoPermissionError, ResponseError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import ROOT, Held, succeeded, working
 
-from spacedock import keys, submission
+from spacedock._wire import keys, submission
+from spacedock._wire.connection import connect
+from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
-from spacedock.connection import connect
 from spacedock.errors import RefusedError
 from spacedock.files import payload_of
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult, Output, Stage
-from spacedock.rpc import Call, OnProgress, Op, Reply
 from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.rights import check_rights
@@ -79,7 +79,7 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
     ):
         file = payload_of("in.txt", b"in")
         request = JobRequest(prompt="with a file", files=(file.ref,), idempotency_key="key")
-        job_id = submission.job_id_of(request)
+        job_id = job_id_of(request)
         opened = asyncio.Event()
 
         async def watch() -> list[str]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.hosts import Host
 from spacedock.result import JobResult, Output
-from spacedock.rpc import Call, OnProgress, Reply
 from spacedock.states import JobState
 from spacedock_worker.queue.choose import HostOffer, InHand, choose
 from spacedock_worker.queue.claims import Claimed

@@ -11,9 +11,16 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer, AppCall
 from spacedock_worker.adapters.http import may_fit, parsed
 from spacedock_worker.adapters.names import safe_name, unique_name
-from spacedock_worker.containers import Captured, Completed, Task
 from spacedock_worker.containers.docker.log_tail import last_words
-from spacedock_worker.containers.docker.task import INPUT_FOLDER, OUTPUT_FOLDER, OUTPUT_TEXT, WORKSPACE
+from spacedock_worker.containers.docker.task import (
+    INPUT_FOLDER,
+    OUTPUT_FOLDER,
+    OUTPUT_TEXT,
+    WORKSPACE,
+    Captured,
+    Completed,
+    Task,
+)
 from spacedock_worker.errors import StepError
 
 INPUT_TEXT = "input.txt"

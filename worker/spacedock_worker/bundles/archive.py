@@ -14,8 +14,8 @@ from typing import IO, Self
 
 from pydantic import ValidationError
 
+from spacedock._wire.wire import describe
 from spacedock.errors import SpacedockError
-from spacedock.wire import describe
 from spacedock_worker.bundles.manifest import VERSION, BundleManifest, Member
 
 MANIFEST = "manifest.json"

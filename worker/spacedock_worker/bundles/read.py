@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from spacedock._wire.rpc import OnProgress
 from spacedock.errors import SpacedockError
-from spacedock.rpc import OnProgress
 from spacedock_worker.bundles.archive import BundleReader, opened
 from spacedock_worker.bundles.manifest import IMAGES, BundledImage, BundledSpace, BundleManifest
 from spacedock_worker.bundles.volumes import Transfer

@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from spacedock._wire.rpc import OnProgress
 from spacedock.repository import pack
-from spacedock.rpc import OnProgress
 from spacedock_worker.bundles.archive import BundleWriter
 from spacedock_worker.bundles.manifest import IMAGES, VERSION, BundledImage, BundledSpace, BundleManifest
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.cleanup.inventory import Inventory
-from spacedock_worker.images import Image, Images
 from spacedock_worker.images.build.repository import MAX_BYTES
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.space_spec import source_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry

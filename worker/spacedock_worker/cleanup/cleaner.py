@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 from redis.asyncio import Redis
 
-from spacedock.rpc import OnProgress
+from spacedock._wire.rpc import OnProgress
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory, InventoryContainer, InventoryVolume
 from spacedock_worker.cleanup.report import Report

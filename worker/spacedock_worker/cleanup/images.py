@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from spacedock.rpc import OnProgress
+from spacedock._wire.rpc import OnProgress
 from spacedock_worker.cleanup.inventory import Inventory, InventoryImage
 from spacedock_worker.cleanup.layers import Layer, freed, weight
 from spacedock_worker.cleanup.report import Report

@@ -8,7 +8,7 @@ import os
 import structlog
 from redis.asyncio import Redis
 
-from spacedock.jobs import KEEP_RESULT_S
+from spacedock._wire.jobs import KEEP_RESULT_S
 from spacedock_worker.cleanup.cleaner import Cleaner, CleanupRequest
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory

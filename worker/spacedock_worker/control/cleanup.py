@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
+from spacedock._wire.jobs import KEEP_RESULT_S
+from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
-from spacedock.jobs import KEEP_RESULT_S
-from spacedock.rpc import Call, OnProgress, Reply
-from spacedock.wire import describe
 from spacedock_worker.cleanup.cleaner import Cleaner, CleanupRequest
 
 

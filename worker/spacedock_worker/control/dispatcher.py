@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.errors import SpacedockError, SpaceNotFoundError
-from spacedock.rpc import Call, OnProgress, Op, Reply
 
 Desk = Callable[[Call, Redis, OnProgress], Awaitable[Reply]]
 

@@ -8,16 +8,17 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError, SpaceNotFoundError
-from spacedock.rpc import Call, OnProgress, Reply
-from spacedock.wire import describe
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.adapters.endpoint import signature
-from spacedock_worker.containers import Pool
 from spacedock_worker.containers.docker.log_tail import masked
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image, Images
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.secrets import Secrets, unquoted
 from spacedock_worker.jobs.space_spec import access_of, source_of, spec_of
 from spacedock_worker.registry.entry import SpaceEntry

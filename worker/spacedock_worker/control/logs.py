@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.errors import BadRequestError
 from spacedock.request import OWN_PREFIX
-from spacedock.rpc import Call, OnProgress, Reply
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.log_tail import masked

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from spacedock import jobs as records
+from spacedock._wire import jobs as records
+from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
-from spacedock.rpc import Call, OnProgress, Reply
-from spacedock.wire import describe
 from spacedock_worker.jobs.plan import Skip, SpaceStep, Step
 from spacedock_worker.jobs.planner import PlannedJob, Planner
 from spacedock_worker.jobs.preview import PlanPreview, skipped

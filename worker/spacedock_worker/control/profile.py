@@ -8,8 +8,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.errors import SpaceNotFoundError
-from spacedock.rpc import Call, OnProgress, Reply
 from spacedock_worker.control.dispatcher import Desk
 from spacedock_worker.profiling.profiles import Measured, ProfileStore, Run
 from spacedock_worker.registry.entry import SpaceEntry

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError, CategoryNotFoundError
-from spacedock.rpc import Call, OnProgress, Reply
-from spacedock.wire import describe
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.errors import StepError

@@ -11,10 +11,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from spacedock import jobs as records
+from spacedock._wire import jobs as records
+from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
 from spacedock.files import FileRef
-from spacedock.rpc import Call, Op, Reply
 from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry, check_types
 from spacedock_worker.registry.file import Registry, shipped

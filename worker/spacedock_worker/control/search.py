@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
-from spacedock.rpc import Call, OnProgress, Reply
-from spacedock.wire import describe
 from spacedock_worker.hub.catalogue import Catalogue, Found
 from spacedock_worker.hub.errors import HubError
 from spacedock_worker.hub.space import HubSpace

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
-from spacedock.rpc import Call, OnProgress, Reply
 from spacedock_worker.adapters.endpoint import Endpoint, signature
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.control.search import row_of
@@ -18,9 +18,9 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.hub.auto_register import listed
 from spacedock_worker.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
 from spacedock_worker.hub.space import HubSpace
-from spacedock_worker.images import Image, SpaceSource
 from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.survey import Availability, Offer
+from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.registry.file import Registry
 
 _HOST_SECONDS = 5.0

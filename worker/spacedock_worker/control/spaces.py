@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from spacedock.rpc import Call, OnProgress, Op, Reply
+from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock_worker.cleanup.cleaner import Cleaner
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory

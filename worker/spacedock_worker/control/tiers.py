@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
-from spacedock import keys
-from spacedock.connection import answer
+from spacedock._wire import keys
+from spacedock._wire.connection import answer
+from spacedock._wire.rpc import Call, OnProgress, Reply, workers
 from spacedock.request import JobRequest
-from spacedock.rpc import Call, OnProgress, Reply, workers
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.cleanup.images import ImageCleanup
-from spacedock_worker.containers import Engine, Pool
-from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.engine_info import EngineInfo, engine_info
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.oci.manifest import platform_of
 from spacedock_worker.jobs.model_step import ModelRunner

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
+from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.request import SPACE_NAME
-from spacedock.rpc import Call, OnProgress, Reply
-from spacedock.wire import describe
 from spacedock_worker.jobs.planner import undescribed
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 from spacedock_worker.registry.file import Registry

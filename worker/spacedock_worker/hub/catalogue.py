@@ -15,7 +15,7 @@ from spacedock_worker.hub.errors import HubError, HubOddError, HubSilentError, n
 from spacedock_worker.hub.queries import discovery_of
 from spacedock_worker.hub.ranking import merged, of_category
 from spacedock_worker.hub.space import HubSpace, Texts, entry_of, of_info, of_search
-from spacedock_worker.images import ImageSettings
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.recommend.search import telling
 
 __all__ = ["Catalogue", "Found", "HubSpace", "entry_of"]

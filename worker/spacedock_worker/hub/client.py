@@ -41,8 +41,8 @@ from spacedock_worker.hub.errors import (
     no_such_space,
 )
 from spacedock_worker.hub.http import bounded, install
-from spacedock_worker.images import ImageSettings
 from spacedock_worker.images.hub import is_offline
+from spacedock_worker.images.settings import ImageSettings
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from socket import gethostname
 
 from spacedock.hosts import Host
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.pool.view import LivePoolView
 from spacedock_worker.queue.choose import HostOffer, Supply
 from spacedock_worker.queue.presence import Presence

@@ -7,13 +7,13 @@ from functools import partial
 
 from redis.asyncio import Redis
 
-from spacedock import jobs as records
+from spacedock._wire import jobs as records
 from spacedock.errors import BadRequestError, CategoryNotFoundError, SpaceNotFoundError, WireError
 from spacedock.files import FileRef, Payload
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
-from spacedock_worker.containers import Engine
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.host_room import once_there_is_room

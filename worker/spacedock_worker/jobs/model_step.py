@@ -11,7 +11,9 @@ from spacedock.result import AnsweredBy, AnswerKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.plan import ModelOption, ModelStep
-from spacedock_worker.models import LocalModels, ModelEndpoint, Models
+from spacedock_worker.models.client import Models
+from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.models.local import LocalModels
 from spacedock_worker.registry.entry import SpaceEntry
 
 

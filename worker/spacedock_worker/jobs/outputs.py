@@ -8,12 +8,12 @@ from dataclasses import replace
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from spacedock import keys, submission
+from spacedock._wire import keys, submission
+from spacedock._wire.memory import LEVELS_LUA
+from spacedock._wire.scripts import atomic
 from spacedock.errors import FileTooLargeError
 from spacedock.files import check_sizes, set_apart
-from spacedock.memory import LEVELS_LUA
 from spacedock.result import ErrorKind, Output, Stage
-from spacedock.scripts import atomic
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import StepError
 

@@ -10,15 +10,16 @@ from spacedock.request import JobRequest
 from spacedock_worker.adapters.binding.choose import weighed
 from spacedock_worker.adapters.binding.explain import mapping_of
 from spacedock_worker.cleanup.inventory import Inventory
-from spacedock_worker.containers import ContainerSettings
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.containers.pool.view import PoolView, SpaceStatus
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image, Images
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.compatibility import misfits_of
 from spacedock_worker.jobs.plan import ModelStep, Skip, SpaceStep, Step
 from spacedock_worker.jobs.space_spec import source_of, unread_call_of
-from spacedock_worker.models import ModelEndpoint
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_policy import ImagePolicy

@@ -12,9 +12,9 @@ from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.detect import Access, AppKind
 from spacedock_worker.adapters.gradio.connection import Login
 from spacedock_worker.adapters.openapi import Template
-from spacedock_worker.containers import ContainerSpec
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image, SpaceSource
+from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
 
 

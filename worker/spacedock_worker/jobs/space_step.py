@@ -17,10 +17,15 @@ from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
 from spacedock_worker.adapters.detect import Opener
-from spacedock_worker.containers import WAITING_FOR_CALLS, WAITING_FOR_ROOM, ContainerSpec, Lease, Pool
+from spacedock_worker.containers.pool.lease import Lease
+from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.readiness import Connect
+from spacedock_worker.containers.pool.slots import WAITING_FOR_CALLS, WAITING_FOR_ROOM
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError, TryAgainError, UnexplainedError
-from spacedock_worker.images import Image, Images, lacks_full
+from spacedock_worker.images.build.flavours import lacks_full
+from spacedock_worker.images.images import Images
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.outputs import as_given
 from spacedock_worker.jobs.plan import SpaceStep, Step

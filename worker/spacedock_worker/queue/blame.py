@@ -8,7 +8,7 @@ sets it before.
 
 from __future__ import annotations
 
-from spacedock import keys
+from spacedock._wire import keys
 
 MAX_TRIES = 5
 """A job that killed its worker this often is dead."""

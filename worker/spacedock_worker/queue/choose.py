@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
-from spacedock.lanes import weight
+from spacedock._wire.lanes import weight
 
 UNBOUND_JOBS = 16
 """So many jobs are in hand at once that name no Space: what they wait for is known once they are planned."""

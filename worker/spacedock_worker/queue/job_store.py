@@ -10,9 +10,8 @@ from enum import IntEnum
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from spacedock import keys, wire
-from spacedock.events import Event
-from spacedock.jobs import (
+from spacedock._wire import keys, wire
+from spacedock._wire.jobs import (
     END_LUA,
     END_NEEDS,
     FILES_NEEDS,
@@ -20,10 +19,11 @@ from spacedock.jobs import (
     KEEP_RESULT_S,
     RELEASE_FILES_LUA,
 )
-from spacedock.lanes import LANES_LUA, LANES_NEEDS
+from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
+from spacedock._wire.scripts import atomic
+from spacedock.events import Event
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
-from spacedock.scripts import atomic
 from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
 from spacedock_worker.queue.choose import Pick
 from spacedock_worker.queue.claims import Claimed, View, claimed, named, picked, view

@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
-from spacedock.connection import OUTAGES
+from spacedock._wire.connection import OUTAGES
 from spacedock_worker.errors import GiveBackError
 
 log = structlog.get_logger()

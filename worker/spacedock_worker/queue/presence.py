@@ -9,7 +9,8 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from spacedock import hosts, keys, wire
+from spacedock import hosts
+from spacedock._wire import keys, wire
 from spacedock.hosts import Host
 from spacedock_worker.queue.choose import HostOffer
 

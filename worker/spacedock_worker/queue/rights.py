@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from spacedock import keys
+from spacedock._wire import keys
+from spacedock._wire.scripts import atomic
 from spacedock.events import Event
 from spacedock.result import JobResult, Stage
-from spacedock.scripts import atomic
 from spacedock.states import JobState
 from spacedock_worker.queue.job_store import JobStore
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import structlog
 from redis.asyncio import Redis
 
-from spacedock import keys, wire
-from spacedock.connection import answer
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import answer
+from spacedock._wire.rpc import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Op, Reply, push_reply
 from spacedock.errors import WireError
-from spacedock.rpc import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Op, Reply, push_reply
 from spacedock_worker.errors import contained, kind_of
 from spacedock_worker.queue.patience import TROUBLE, through_outages
 

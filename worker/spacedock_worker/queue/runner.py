@@ -12,9 +12,9 @@ from time import monotonic
 
 import structlog
 
-from spacedock import wire
+from spacedock._wire import wire
+from spacedock._wire.lanes import weight
 from spacedock.errors import WireError
-from spacedock.lanes import weight
 from spacedock.request import JobRequest, Tier, own_id
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from spacedock import keys
-from spacedock.jobs import KEEP_RESULT_S
-from spacedock.scripts import atomic
-from spacedock.submission import UPLOAD_GRACE_S
+from spacedock._wire import keys
+from spacedock._wire.jobs import KEEP_RESULT_S
+from spacedock._wire.scripts import atomic
+from spacedock._wire.submission import UPLOAD_GRACE_S
 
 _PAGE = 500
 

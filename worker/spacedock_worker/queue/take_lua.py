@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from spacedock import keys, wire
-from spacedock.lanes import LANES_LUA, LANES_NEEDS, NAME_BYTES
-from spacedock.scripts import atomic
+from spacedock._wire import keys, wire
+from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS, NAME_BYTES
+from spacedock._wire.scripts import atomic
 from spacedock_worker.queue.blame import LOST_LUA, MAX_TRIES, SUSPECT_LUA, SUSPECT_NEEDS
 
 LANES_SEEN, TARGETS_SEEN = 64, 32

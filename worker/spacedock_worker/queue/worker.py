@@ -17,9 +17,9 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import RetryJob, Worker, func
 
-from spacedock import keys
-from spacedock.deadlines import pool_of
-from spacedock.subscription import messages
+from spacedock._wire import keys
+from spacedock._wire.connection import messages
+from spacedock._wire.deadlines import pool_of
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import HostOffer, choose
 from spacedock_worker.queue.claims import NOTHING, Claimed, View

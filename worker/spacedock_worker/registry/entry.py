@@ -19,10 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
 from spacedock.files import FileRef
 from spacedock.request import OWN_PREFIX, own_id
-from spacedock.wire import describe
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")

@@ -8,7 +8,7 @@ from spacedock.result import Stage
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.containers.pool.readiness import Connect
-from spacedock_worker.images import Image, SpaceSource
+from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_usage import ImageUsage

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spacedock._wire.wire import describe
 from spacedock.result import ErrorKind, Stage
-from spacedock.wire import describe
 from spacedock_worker.errors import StepError
 
 LOCK_NAME = "spacedock.lock"

@@ -6,20 +6,23 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from spacedock.rpc import OnProgress
+from spacedock._wire.rpc import OnProgress
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.containers import ContainerSettings, ContainerSpec, Engine, Pool
-from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.capacity import memory_of
 from spacedock_worker.containers.machine.engine_info import EngineInfo, engine_info
 from spacedock_worker.containers.machine.gpu import choose
+from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.containers.settings import ContainerSettings
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
 from spacedock_worker.hub.errors import HubError, HubRefusedError
-from spacedock_worker.images import Image, Images
 from spacedock_worker.images.build.repository import read_repository
+from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.manifest import can_run, emulators, parse_platform, platform_of
 from spacedock_worker.images.oci.survey import Offer, Survey
+from spacedock_worker.images.source import Image
 from spacedock_worker.images.space_card import read_card
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_spec import access_of, source_of

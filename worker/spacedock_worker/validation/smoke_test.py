@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spacedock._wire.rpc import OnProgress
 from spacedock.files import Payload, payload_of
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import ErrorKind, Stage
-from spacedock.rpc import OnProgress
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import HostBusyError, StepError
 from spacedock_worker.images.hub import HubAwayError

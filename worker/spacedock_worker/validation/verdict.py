@@ -11,8 +11,8 @@ from typing import Protocol
 from spacedock_worker.containers.machine.engine_info import EngineInfo
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import StepError
-from spacedock_worker.images import Image
 from spacedock_worker.images.oci.survey import Offer
+from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 
 _SHOWN = 300

@@ -24,10 +24,9 @@ from spacedock.cli.output.text import save_apart, say
 from spacedock.client import Client, prepare
 from spacedock.errors import JobNotFoundError, QueueFullError, ResultDeletedError, SpacedockError
 from spacedock.files import Payload, set_apart
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock.submission import job_id_of
 
 _STATES = {JobState.QUEUED: "in the queue", JobState.RUNNING: "running"}
 _CHUNK = 250

@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
+from spacedock._wire.wire import MAX_REQUEST_BYTES
 from spacedock.cli.batching.line import FIELDS, ROW_ID, BadLinesError, BatchLine
-from spacedock.wire import MAX_REQUEST_BYTES
 
 _SEPARATORS = (",", ";", "\t", "|")
 _WORD = re.compile(r"\w[\w .:-]*|")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spacedock._wire.lanes import Priority
 from spacedock.cli import options, preflight
 from spacedock.cli.batching import checkpoint
 from spacedock.cli.batching.carry_out import Batch, run_batch
@@ -23,7 +24,6 @@ from spacedock.cli.output.text import say, say_degraded
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
-from spacedock.lanes import Priority
 from spacedock.request import JobRequest, Tier
 
 _MOST_NAMES = 5

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spacedock._wire.lanes import Priority
 from spacedock.cli import options, preflight
 from spacedock.cli.exit_codes import FAILED, INTERRUPTED
 from spacedock.cli.output.comparison import Contestant, measured_as, show_contest
@@ -23,7 +24,6 @@ from spacedock.cli.output.units import age
 from spacedock.client import Client, prepare
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
-from spacedock.lanes import Priority
 from spacedock.request import JobRequest, Tier
 from spacedock.result import JobResult
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from spacedock.addresses import hub_id_of
 from spacedock.cli import options
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.repository import pack
+from spacedock.spaces import hub_id_of
 
 Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
 Directory = Annotated[

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from spacedock._wire.listing import RETRIED
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
@@ -19,7 +20,6 @@ from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age
 from spacedock.client import Client
 from spacedock.events import JobStatus, JobSummary
-from spacedock.listing import RETRIED
 from spacedock.result import JobResult
 from spacedock.states import JobState
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from spacedock.addresses import hub_id_of
 from spacedock.cli import options
 from spacedock.cli.output.text import heading, printable, say, write
 from spacedock.client import Client
+from spacedock.spaces import hub_id_of
 
 
 def logs(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spacedock._wire.lanes import Priority
 from spacedock.cli import options, preflight
 from spacedock.cli.batching.per_file import Each
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED, USAGE
@@ -18,7 +19,6 @@ from spacedock.cli.output.text import say, say_degraded, write
 from spacedock.cli.output.verbose import submit_told, tell_end
 from spacedock.client import Client, prepare
 from spacedock.files import Payload
-from spacedock.lanes import Priority
 from spacedock.request import JobRequest, Tier
 from spacedock.result import ErrorKind, JobResult
 

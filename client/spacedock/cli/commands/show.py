@@ -11,7 +11,6 @@ from typing import Any
 
 import typer
 
-from spacedock.addresses import hub_id_of
 from spacedock.cli import options, preflight
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.deliver import follow
@@ -22,6 +21,7 @@ from spacedock.errors import SpaceNotFoundError
 from spacedock.files import Payload
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import JobResult
+from spacedock.spaces import hub_id_of
 
 _WIDTH = 79
 _HEAD = 12

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spacedock._wire.rpc import Reply
 from spacedock.cli import options
 from spacedock.cli.commands.bench import bench
 from spacedock.cli.commands.bundle import bundle, unbundle
@@ -25,7 +26,6 @@ from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age, size
 from spacedock.client import Client
-from spacedock.rpc import Reply
 
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
 

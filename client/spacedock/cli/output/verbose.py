@@ -13,9 +13,8 @@ from spacedock.cli.output.text import attempts_told, say, show_attempts
 from spacedock.client import Client
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult
-from spacedock.submission import job_id_of
 
 _LAST_SECONDS = 2.0
 """How long the last events may take to come after the result."""

@@ -22,7 +22,7 @@ from redis.asyncio.sentinel import (
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from spacedock.redis_address import Sentinels, check_files, read
+from spacedock._wire.redis_address import Sentinels, check_files, read
 
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 30.0

@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
-from spacedock import jobs as records
-from spacedock import keys, wire
-from spacedock.connection import OUTAGES, answer, told_as_ours
+from spacedock._wire import jobs as records
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import OUTAGES, answer, told_as_ours
+from spacedock._wire.scripts import atomic
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
 from spacedock.request import JobRequest
-from spacedock.scripts import atomic
 
 CALL_SECONDS = 5
 """How long a call waits for a worker; an unanswered call expires with it."""

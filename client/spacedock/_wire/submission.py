@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from spacedock import keys, lanes, memory, wire
+from spacedock._wire import keys, lanes, memory, wire
+from spacedock._wire.scripts import atomic
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
-from spacedock.request import JobRequest
-from spacedock.scripts import atomic
+from spacedock.request import JobRequest, job_id_of
 
 UPLOAD_GRACE_S = 3600
 """How long an uploaded file waits for the job that needs it."""
@@ -94,13 +92,6 @@ return answers
 _ARQ_JOB = json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}).replace(
     '"et": 0', '"et": %.0f'
 )
-
-
-def job_id_of(request: JobRequest) -> str:
-    """A fresh id; the same id for the same idempotency key, so that a job submitted twice is one job."""
-    if request.idempotency_key is None:
-        return uuid.uuid4().hex
-    return hashlib.sha256(b"key:" + request.idempotency_key.encode()).hexdigest()[:32]
 
 
 async def upload(redis: Redis, payloads: Iterable[Payload]) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from spacedock import keys
+from spacedock._wire import keys
 from spacedock.errors import QueueFullError
 
 FILES_SHARE = 0.7

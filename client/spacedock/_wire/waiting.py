@@ -9,13 +9,12 @@ from contextlib import aclosing, suppress
 
 from redis.asyncio import Redis
 
-from spacedock import jobs as records
-from spacedock import keys, wire
-from spacedock.connection import OUTAGES
+from spacedock._wire import jobs as records
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import OUTAGES, messages
 from spacedock.errors import ResultDeletedError, WireError
 from spacedock.events import Event
 from spacedock.result import JobResult
-from spacedock.subscription import messages
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from math import isfinite
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from spacedock import keys, wire
-from spacedock.connection import answer
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import answer
+from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
+from spacedock._wire.scripts import atomic
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import JobStatus
 from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef
-from spacedock.lanes import LANES_LUA, LANES_NEEDS
 from spacedock.result import JobResult
-from spacedock.scripts import atomic
 from spacedock.states import JobState
 
 KEEP_RESULT_S = 24 * 3600

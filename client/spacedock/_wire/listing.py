@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from redis.asyncio import Redis
 
-from spacedock import jobs, keys, lanes, wire
+from spacedock._wire import jobs, keys, lanes, wire
 from spacedock.errors import BadRequestError, JobNotFoundError, WireError
 from spacedock.events import JobSummary
 from spacedock.request import JobRequest

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from spacedock import keys
+from spacedock._wire import keys
 
 WEIGHTS = {"high": 16.0, "normal": 4.0, "low": 1.0}
 """What one second of a lane counts: low has a share of 1 in 21 where all three wait."""

@@ -6,8 +6,9 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar, cast
 
@@ -25,9 +26,9 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from spacedock.deadlines import pool_of
+from spacedock._wire.deadlines import pool_of
+from spacedock.configuration import has_daemon
 from spacedock.errors import BadRequestError, NotConnectedError, RefusedError
-from spacedock.locate import has_daemon
 
 T = TypeVar("T")
 Trouble = TypeVar("Trouble", bound=Exception)
@@ -189,3 +190,45 @@ async def greet(redis: Redis, url: str) -> None:
 
 def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+QUIET_SECONDS = 5.0
+"""After so long without a message the server is asked whether it is there; it has as long to answer."""
+
+_TEXT_BYTES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was published on a channel."""
+
+    channel: str
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """The data as text, cut at a bound; bytes that are not UTF-8 are replaced."""
+        return self.data[:_TEXT_BYTES].decode(errors="replace")
+
+
+async def messages(redis: Redis, *channels: str) -> AsyncGenerator[Message | None]:
+    """Yield None once all channels are subscribed, so that nothing is missed from here on; then each message.
+
+    Never ends by itself. Raises redis-py's errors, and TimeoutError where the server has fallen silent.
+    """
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(*channels)
+        missing, asked = len(channels), False
+        while True:
+            message = await pubsub.get_message(timeout=QUIET_SECONDS)
+            if message is None:
+                if asked:
+                    raise TimeoutError("Redis has fallen silent")
+                await pubsub.ping()
+            elif message["type"] == "message":
+                yield Message(message["channel"].decode(), message["data"])
+            elif message["type"] == "subscribe":
+                missing -= 1
+                if missing == 0:
+                    yield None
+            asked = message is None
