@@ -24,7 +24,7 @@ from spacedock.files import payload_of
 from spacedock_worker.adapters.base import Adapter, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.build.gradio_pins import PINS, gradio_packages
+from spacedock_worker.images.build.dockerfile import PINS, gradio_packages
 
 EDGES = (
     "3.35.2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spacedock.cli.commands.cleanup import lines
-from spacedock.cli.commands.spaces import state
+from spacedock.cli.commands.spaces.app import state
 from spacedock.cli.output.units import age, seconds_of, size
 from spacedock.errors import BadRequestError
 from spacedock_worker.cleanup.report import Report

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock.cli.commands import recommend as recommending
-from spacedock.cli.commands import search as finding
-from spacedock.cli.commands import show as about
+from spacedock.cli.commands.spaces import recommend as recommending
+from spacedock.cli.commands.spaces import search as finding
+from spacedock.cli.commands.spaces import show as about
 
 HERE = {
     "name": "ears",

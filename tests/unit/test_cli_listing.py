@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spacedock.cli.commands import spaces as listing
+from spacedock.cli.commands.spaces import app as listing
 from spacedock_worker.control.registry import _rows
 from spacedock_worker.registry.file import Registry, default_text
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock.cli.commands import profile
+from spacedock.cli.commands.spaces import profile
 from spacedock.cli.output import comparison as contest
 from spacedock.cli.output.comparison import Contestant, measured_as, show_contest
 from spacedock.cli.output.units import BLOCKS, PLAIN, ago, sparkline, took

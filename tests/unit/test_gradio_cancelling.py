@@ -12,7 +12,7 @@ from tests.unit.gradio_calls import SAY, connected
 from tests.unit.gradio_script import DONE, PROTOCOLS, STARTS, Reply, Script, config, speaking
 
 from spacedock_worker.adapters import http
-from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, sse
+from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, transport
 from spacedock_worker.errors import StepError
 
 QUEUED = {"msg": "estimation", "rank": 3}
@@ -98,7 +98,7 @@ async def test_an_app_that_refuses_to_cancel_may_go_on(reply: Reply) -> None:
 async def test_an_app_that_does_not_answer_the_cancel_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sse, "CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr(transport, "CANCEL_SECONDS", 0.1)
     script = Script(ending="silence", holds={"/cancel": asyncio.Event()}).says(STARTS, GROWS)
     async with asyncio.timeout(1.5), cut_off(script, "answering") as adapter:
         assert adapter.abandoned

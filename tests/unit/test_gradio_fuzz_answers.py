@@ -16,7 +16,7 @@ from spacedock_worker.adapters.gradio.chained import follow_up
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.events import AppQueueFullError, BadEditError, Editor, Follower
 from spacedock_worker.adapters.gradio.output import OutputReading, read_outputs
-from spacedock_worker.adapters.gradio.sse import EventBuffer
+from spacedock_worker.adapters.gradio.transport import EventBuffer
 from spacedock_worker.adapters.http import AppRefusedError, parsed
 from spacedock_worker.errors import StepError
 

@@ -9,7 +9,7 @@ import pytest
 from tests.minors.try_minors import ranges
 from tests.page import PAGE
 
-from spacedock_worker.images.build.gradio_pins import PINS, gradio_packages
+from spacedock_worker.images.build.dockerfile import PINS, gradio_packages
 
 
 def table(section: str) -> list[list[str]]:

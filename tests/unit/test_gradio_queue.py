@@ -15,9 +15,14 @@ from spacedock.result import ErrorKind
 from spacedock_worker.adapters import http
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.gradio.events import Follower
-from spacedock_worker.adapters.gradio.sse import SseQueue, SseStream
-from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
-from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
+from spacedock_worker.adapters.gradio.transport import (
+    Posting,
+    SseQueue,
+    SseStream,
+    Transport,
+    WebSocketQueue,
+    call_patiently,
+)
 from spacedock_worker.adapters.http import AppHttp
 from spacedock_worker.errors import StepError, UnexplainedError
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spacedock.result import ErrorKind
-from spacedock_worker.adapters.gradio.sse import EventBuffer
+from spacedock_worker.adapters.gradio.transport import EventBuffer
 from spacedock_worker.adapters.http import parsed
 from spacedock_worker.errors import StepError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spacedock_worker.images.build.bases import choose_base
+from spacedock_worker.images.build.flavours import choose_base
 
 
 def test_a_configured_image_goes_first() -> None:

@@ -12,8 +12,7 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.admission import ForbiddenError, examine
 from spacedock_worker.images.build.blueprint import Blueprint, draw
 from spacedock_worker.images.build.build import BuildLimits
-from spacedock_worker.images.build.buildkit import BuildKitJob, create_body
-from spacedock_worker.images.build.buildkit_log import Hearing
+from spacedock_worker.images.build.buildkit import BuildKitJob, Hearing, create_body
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.build.features import built_in, check_frontend, features
 from spacedock_worker.images.build.instructions import as_buildkit, heredoc_lines

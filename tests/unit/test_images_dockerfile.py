@@ -15,10 +15,10 @@ from spacedock_worker.images.build.dockerfile import (
     Recipe,
     dockerfile,
     dockerfile_text,
+    gradio_packages,
     trusting,
 )
 from spacedock_worker.images.build.features import features
-from spacedock_worker.images.build.gradio_pins import gradio_packages
 from spacedock_worker.images.build.repository import read_repository
 from spacedock_worker.images.settings import ImageSettings
 

@@ -8,7 +8,7 @@ from io import BytesIO
 import pytest
 
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.build.ignoring import without_ignored
+from spacedock_worker.images.build.context import without_ignored
 from spacedock_worker.images.build.repository import Repository, RepositoryFile
 
 

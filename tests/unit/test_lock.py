@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spacedock.cli.commands.lock import joined, text_of, write_whole
+from spacedock.cli.commands.spaces.lock import joined, text_of, write_whole
 from spacedock.errors import BadRequestError
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot, signature
@@ -107,7 +107,7 @@ def test_of_an_earlier_lock_only_the_rows_that_could_not_be_made_anew_stay() -> 
 
 
 def test_what_is_no_lock_is_not_overwritten_by_a_part(tmp_path: Path) -> None:
-    from spacedock.cli.commands.lock import read
+    from spacedock.cli.commands.spaces.lock import read
 
     (tmp_path / "l").write_text("a letter")
     with pytest.raises(BadRequestError, match="no lock file"):

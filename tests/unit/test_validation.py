@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spacedock.cli.commands.validate import lines
+from spacedock.cli.commands.spaces.validate import lines
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.capacity import Machine
 from spacedock_worker.containers.machine.engine_info import EngineInfo

@@ -8,7 +8,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli import legacy_syntax as seed
-from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, run, spaces, tiers
+from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, run, tiers
+from spacedock.cli.commands.spaces.app import app as spaces
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
 from spacedock.cli.output.text import say
 from spacedock.errors import SpacedockError
@@ -39,7 +40,7 @@ app.command("logs", short_help="Show what a Space has written to its log.")(logs
 app.command("cleanup", short_help="Free what is needed no longer.")(cleanup.cleanup)
 app.command("tiers", short_help="Show who could answer now, in each tier.")(tiers.tiers)
 app.add_typer(hosts.app, name="hosts", short_help="Show, pause and resume hosts.")
-app.add_typer(spaces.app, name="spaces")
+app.add_typer(spaces, name="spaces")
 
 
 def _command() -> None:

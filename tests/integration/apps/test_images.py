@@ -24,7 +24,7 @@ from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.build.bases import choose_base
+from spacedock_worker.images.build.flavours import choose_base
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SpaceSource

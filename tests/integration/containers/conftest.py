@@ -12,7 +12,7 @@ from spacedock.result import Stage
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.images.build.bases import choose_base
+from spacedock_worker.images.build.flavours import choose_base
 
 
 @pytest.fixture

@@ -2,6 +2,6 @@
 
 from spacedock_worker.adapters.gradio.adapter import GradioAdapter
 from spacedock_worker.adapters.gradio.connection import check_config, connect, is_gradio
-from spacedock_worker.adapters.gradio.learned import LearnedEndpoints
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints
 
 __all__ = ["GradioAdapter", "LearnedEndpoints", "check_config", "connect", "is_gradio"]

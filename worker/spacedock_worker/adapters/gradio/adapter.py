@@ -23,17 +23,22 @@ from spacedock_worker.adapters.gradio.direct import (
     SHORT_SECONDS,
     Direct,
     Gate,
+    LearnedEndpoints,
     has_no_queue,
     may_be_direct,
     says_enough,
 )
 from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.files import Uploads, downloaded
-from spacedock_worker.adapters.gradio.learned import LearnedEndpoints
 from spacedock_worker.adapters.gradio.output import read_outputs
-from spacedock_worker.adapters.gradio.sse import SseQueue, SseStream
-from spacedock_worker.adapters.gradio.transport import Posting, Transport, call_patiently
-from spacedock_worker.adapters.gradio.websocket import WebSocketQueue
+from spacedock_worker.adapters.gradio.transport import (
+    Posting,
+    SseQueue,
+    SseStream,
+    Transport,
+    WebSocketQueue,
+    call_patiently,
+)
 from spacedock_worker.adapters.gradio.wire import WEBSOCKET
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 from spacedock_worker.errors import StepError, UnexplainedError

@@ -14,7 +14,7 @@ from spacedock_worker.adapters.base import AnswerLimits
 from spacedock_worker.adapters.faults import TooComplexError
 from spacedock_worker.adapters.gradio.adapter import GradioAdapter
 from spacedock_worker.adapters.gradio.description import describe
-from spacedock_worker.adapters.gradio.learned import LearnedEndpoints
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
 from spacedock_worker.errors import StepError, UnexplainedError
 

@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import bad_output, shortened
-from spacedock_worker.adapters.gradio.examples import first_rows, with_example
-from spacedock_worker.adapters.gradio.readable import Axes
 from spacedock_worker.adapters.gradio.relations import MAX_NAME, Relations, leading, relations_of
-from spacedock_worker.adapters.gradio.slots import slot_of
+from spacedock_worker.adapters.gradio.rendering import Axes
+from spacedock_worker.adapters.gradio.slots import first_rows, slot_of, with_example
 from spacedock_worker.adapters.gradio.wire import (
     MAX_PLACES,
     WEBSOCKET,

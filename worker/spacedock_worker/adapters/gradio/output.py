@@ -12,8 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from spacedock_worker.adapters.faults import bad_output
-from spacedock_worker.adapters.gradio.readable import PLOTS, Axes, plot_file, table_text
-from spacedock_worker.adapters.gradio.rendering import MAX_PAGE, joined
+from spacedock_worker.adapters.gradio.rendering import MAX_PAGE, PLOTS, Axes, joined, plot_file, table_text
 from spacedock_worker.adapters.names import encodable, safe_name, unique_name
 
 MAX_DEPTH = 64

@@ -12,8 +12,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.admission import MAX_BYTES, ForbiddenError, Wants, examine
-from spacedock_worker.images.build.bases import choose_base
-from spacedock_worker.images.build.context import BuildContext, pack
+from spacedock_worker.images.build.context import BuildContext, pack, without_ignored
 from spacedock_worker.images.build.dockerfile import (
     CA_NAME,
     REQUIREMENTS,
@@ -25,8 +24,7 @@ from spacedock_worker.images.build.dockerfile import (
     trusting,
 )
 from spacedock_worker.images.build.features import NO_FEATURES, Features, built_in, check_frontend, features
-from spacedock_worker.images.build.flavours import asks_for_full
-from spacedock_worker.images.build.ignoring import without_ignored
+from spacedock_worker.images.build.flavours import asks_for_full, choose_base
 from spacedock_worker.images.build.repository import Repository
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.space_card import SpaceCard, read_card

@@ -13,15 +13,14 @@ import typer
 
 from spacedock._wire.rpc import Reply
 from spacedock.cli import options
-from spacedock.cli.commands.bench import bench
-from spacedock.cli.commands.bundle import bundle, unbundle
-from spacedock.cli.commands.entries import Name, add, update
-from spacedock.cli.commands.lock import lock
-from spacedock.cli.commands.profile import profile
-from spacedock.cli.commands.recommend import recommend
-from spacedock.cli.commands.search import discover, search
-from spacedock.cli.commands.show import show_endpoints, show_space
-from spacedock.cli.commands.validate import validate
+from spacedock.cli.commands.spaces.bench import bench
+from spacedock.cli.commands.spaces.entries import Name, add, update
+from spacedock.cli.commands.spaces.lock import bundle, lock, unbundle
+from spacedock.cli.commands.spaces.profile import profile
+from spacedock.cli.commands.spaces.recommend import recommend
+from spacedock.cli.commands.spaces.search import discover, search
+from spacedock.cli.commands.spaces.show import show_endpoints, show_space
+from spacedock.cli.commands.spaces.validate import validate
 from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age, size

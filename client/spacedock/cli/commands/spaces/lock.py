@@ -1,4 +1,4 @@
-"""`spacedock spaces lock`: write down what exactly each Space is."""
+"""`spacedock spaces lock` and `bundle`: write down what each Space is, and carry it to another host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import say
 from spacedock.client import Client
-from spacedock.errors import BadRequestError
+from spacedock.errors import BadRequestError, SpacedockError
 
 STDOUT = "-"
 
@@ -100,3 +101,27 @@ def write_whole(path: Path, text: str) -> None:
     except OSError:
         os.unlink(part.name)
         raise
+
+
+def bundle(
+    out: Annotated[Path, typer.Argument(metavar="OUT.tar", help="The file to write.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Spaces of this host's registry.")],
+) -> None:
+    """On the daemon's host: write Spaces with images, repositories and caches to a file."""
+    _bundling().bundle_command(out, names)
+
+
+def unbundle(file: Annotated[Path, typer.Argument(metavar="IN.tar", help="A bundle.")]) -> None:
+    """On the daemon's host: take the Spaces of a bundle in."""
+    _bundling().unbundle_command(file)
+
+
+def _bundling() -> Any:
+    """The daemon's module. By name: the thin client has it only where the daemon is installed too."""
+    try:
+        return import_module("spacedockd.bundling")
+    except ModuleNotFoundError as error:
+        raise SpacedockError(
+            f"bundles are made and taken in on the host that runs spacedockd; here the package {error.name} "
+            "is missing. Run it there, or install the daemon: pip install 'hf-spacedock[daemon,smollm]'"
+        ) from error
