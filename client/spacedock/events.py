@@ -40,3 +40,31 @@ class JobSummary(JobStatus):
 
     batch: str | None = None
     space: str = ""
+
+
+class BatchStatus(BaseModel):
+    """A batch: who submitted it, when (seconds since 1970), and how many of its jobs are in each state.
+
+    `degraded` are those among the succeeded whose answer is not of the kind that was asked for; `label` is
+    what its submitter calls it, such as the file that its prompts came from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    label: str = ""
+    client: str = ""
+    priority: str = ""
+    submitted: float
+    counts: dict[JobState, int]
+    degraded: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many of its jobs have not ended."""
+        return sum(count for state, count in self.counts.items() if not state.terminal)
+
+    @property
+    def unanswered(self) -> int:
+        """How many of its jobs ended without an answer."""
+        return sum(n for state, n in self.counts.items() if state.terminal and state != JobState.SUCCEEDED)

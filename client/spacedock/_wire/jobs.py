@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from spacedock._wire import keys, wire
+from spacedock._wire.batches import BATCH_LUA, BATCH_NEEDS
 from spacedock._wire.connection import answer
 from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
 from spacedock._wire.scripts import atomic
@@ -82,6 +83,7 @@ _CANCEL = atomic(
     RELEASE_FILES_LUA
     + END_LUA
     + LANES_LUA
+    + BATCH_LUA
     + """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return false end
@@ -89,7 +91,9 @@ if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'result', ARGV[2])
   local keep = ended(KEYS[1], ARGV[3], ARGV[7])
   redis.call('ZREM', ARGV[4], ARGV[1])
-  dequeue(ARGV[1], unpack(redis.call('HMGET', KEYS[1], 'lane', 'target')))
+  local lane, target = unpack(redis.call('HMGET', KEYS[1], 'lane', 'target'))
+  dequeue(ARGV[1], lane, target)
+  counted_out(lane, 'queued', 'cancelled', false, keep)
   redis.call('DEL', KEYS[2], KEYS[3])
   release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
   redis.call('PUBLISH', ARGV[5], ARGV[1])
@@ -108,6 +112,7 @@ return state
     "'PUBLISH', ARGV[6], ARGV[1]",
     "'HMGET', KEYS[1], 'lane'",
     *LANES_NEEDS,
+    *BATCH_NEEDS,
     *END_NEEDS,
     *FILES_NEEDS,
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from spacedock._wire import keys, lanes, memory, wire
+from spacedock._wire import batches, keys, lanes, memory, wire
 from spacedock._wire.scripts import atomic
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
@@ -24,9 +24,13 @@ PRIVATE_GRACE_S = 600
 _CHUNK = 250
 """Jobs per script: enough to make the round trip cheap, few enough not to hold up the server."""
 
+_LABEL_CHARS = 200
+
 _SUBMIT = atomic(
     memory.FULL_LUA
     + lanes.LANES_LUA
+    + batches.BATCH_LUA
+    + batches.JOIN_LUA
     + f"""
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -44,7 +48,7 @@ local function drop(digests)
     end
   end
 end
-local answers, refused = {{}}, nil
+local answers, refused, joined = {{}}, nil, {{}}
 for n, job in ipairs(cjson.decode(ARGV[1])) do
   local id, request, digests = job[1], job[2], job[3]
   if redis.call('EXISTS', '{keys.JOB}' .. id) == 1 then
@@ -71,9 +75,15 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
     local due = now[1] * 1000 + (now[2] + n) / 1000
     redis.call('ZADD', '{keys.QUEUE}', due, id)
     enqueue(job[5], job[6], id, due)
+    local priority, batch = string.match(job[5], '^(%a+):batch:(.+)$')
+    if batch then
+      joined[batch] = joined[batch] or {{priority = priority}}
+      table.insert(joined[batch], id)
+    end
     answers[n] = 'new'
   end
 end
+for batch, ids in pairs(joined) do join(batch, ids, submitted, ARGV[3], ARGV[4]) end
 redis.call('PUBLISH', '{keys.WAKE}', '1')
 return answers
 """,
@@ -86,6 +96,7 @@ return answers
     f"'ZADD', '{keys.QUEUE}', 0, '0'",
     f"'PUBLISH', '{keys.WAKE}', '1'",
     *lanes.LANES_NEEDS,
+    *batches.JOIN_NEEDS,
     when_full=False,
 )
 
@@ -134,20 +145,25 @@ def grace_of(payload: Payload) -> int:
 
 
 async def submit(
-    redis: Redis, requests: Sequence[JobRequest], client: str = "", batch: str | None = None
+    redis: Redis,
+    requests: Sequence[JobRequest],
+    client: str = "",
+    batch: str | None = None,
+    label: str = "",
 ) -> list[str]:
     """Make one job of each request, in order, and return their ids. The files must be uploaded.
 
-    Those that name no batch of their own wait in the lane
-    of `batch`, without one in the lane of `client`.
+    Those that name no batch of their own are of `batch`, without one they wait in the lane of `client`. Their
+    batches are known by that `label`.
     Raises BadRequestError where a request is no JSON or shares what is private (none is submitted then), or
     where a file is not there (the other jobs are submitted); QueueFullError, which names those submitted.
     """
     rows = [_row(job_id_of(request), request, client, batch) for request in requests]
     script, lacking = redis.register_script(_SUBMIT), 0
+    whose = [client, label[:_LABEL_CHARS]]
     for start in range(0, len(rows), _CHUNK):
         try:
-            answers = await script(args=[json.dumps(rows[start : start + _CHUNK]), _ARQ_JOB])
+            answers = await script(args=[json.dumps(rows[start : start + _CHUNK]), _ARQ_JOB, *whose])
         except OutOfMemoryError:
             answers = b"full"
         if answers == b"full":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -23,9 +24,9 @@ from redis.asyncio import Redis
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import lapse, take
 
-from spacedock._wire import jobs, keys, submission, wire
+from spacedock._wire import batches, jobs, keys, submission, wire
 from spacedock._wire.connection import connect
-from spacedock._wire.lanes import Priority
+from spacedock._wire.lanes import Priority, batch_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -202,6 +203,24 @@ class QueueMachine(RuleBasedStateMachine):
         assert set(await self.redis.zrange(keys.LANES, 0, -1)) == lanes.keys()
         for lane, targets in lanes.items():
             assert set(await self.redis.zrange(keys.LANE.encode() + lane, 0, -1)) == targets
+        await self._check_batches()
+
+    async def _check_batches(self) -> None:
+        """The counters of each batch are what a recount of its jobs says."""
+        counted: dict[str, Counter[JobState]] = {}
+        for job_id in self.submitted:
+            lane = (await self.redis.hget(keys.job(job_id), "lane")).decode()  # type: ignore[misc, union-attr]
+            if (batch := batch_of(lane)) is not None:
+                state = (await jobs.status(self.redis, job_id)).state
+                counted.setdefault(batch, Counter())[state] += 1
+        known = {batch.id: batch for batch in await batches.newest(self.redis, 100)}
+        assert known.keys() == counted.keys()
+        for name, batch in known.items():
+            assert {state: count for state, count in batch.counts.items() if count} == counted[name]
+            ids = await batches.job_ids(self.redis, name)
+            assert len(ids) == len(set(ids)) == counted[name].total()
+            kept = [await self.redis.ttl(key + name) for key in (keys.BATCH, keys.BATCH_JOBS)]
+            assert all((seconds > 0) == (batch.left == 0) for seconds in kept)
 
 
 @pytest.mark.timeout(3600)

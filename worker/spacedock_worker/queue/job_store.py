@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from spacedock._wire import keys, wire
+from spacedock._wire.batches import BATCH_LUA, BATCH_NEEDS
 from spacedock._wire.jobs import (
     END_LUA,
     END_NEEDS,
@@ -68,14 +69,16 @@ local function settle(id, spent)
   if stood then redis.call('ZADD', '{keys.LANES}', stood + owed, lane) end
   redis.call('HDEL', KEYS[1], 'charged')
   redis.call('ZREM', sorted('{keys.HELD}'), id)
+  return lane
 end
 """
 
-_SETTLE_NEEDS = ("'HMGET', KEYS[1], 'lane'", f"'ZREM', '{keys.HELD}', '0'", *LANES_NEEDS)
+_SETTLE_NEEDS = ("'HMGET', KEYS[1], 'lane'", f"'ZREM', '{keys.HELD}', '0'", *LANES_NEEDS, *BATCH_NEEDS)
 
 _RELEASE = atomic(
     SUSPECT_LUA
     + LANES_LUA
+    + BATCH_LUA
     + _SETTLE_LUA
     + _OURS
     + f"""
@@ -83,7 +86,7 @@ redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('HDEL', KEYS[1], 'worker', 'waits')
 redis.call('DEL', KEYS[2], KEYS[3])
 acquit(ARGV[1], ARGV[2])
-settle(ARGV[2], 0)
+moved(settle(ARGV[2], 0), 'running', 'queued', 1)
 local due = redis.call('ZSCORE', '{keys.QUEUE}', ARGV[2])
 if not due or tonumber(ARGV[3]) > 0 then
   local now = redis.call('TIME')
@@ -140,6 +143,7 @@ _FINISH = atomic(
     + END_LUA
     + SUSPECT_LUA
     + LANES_LUA
+    + BATCH_LUA
     + _SETTLE_LUA
     + _OURS
     + f"""
@@ -147,8 +151,8 @@ local id = ARGV[2]
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[7])
 redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits', 'deaths', 'losses')
 acquit(ARGV[1], id)
-settle(id, tonumber(ARGV[8]))
-local keep = ended(KEYS[1], ARGV[5], ARGV[6])
+local lane, keep = settle(id, tonumber(ARGV[8])), ended(KEYS[1], ARGV[5], ARGV[6])
+counted_out(lane, 'running', ARGV[3], ARGV[9] == '1', keep)
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', '{keys.QUEUE}', id)
 for n = 5, #KEYS do redis.call('EXPIRE', KEYS[n], keep, 'GT') end
@@ -271,7 +275,7 @@ class JobStore:
             return bool(
                 await self._finish(
                     keys=[keys.job(job_id), *books, *map(keys.payload, places)],
-                    args=[*args, " ".join(places), spent],
+                    args=[*args, " ".join(places), spent, int(result.succeeded and result.degraded)],
                 )
             )
         return False

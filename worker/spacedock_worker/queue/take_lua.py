@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spacedock._wire import keys, wire
+from spacedock._wire.batches import BATCH_LUA, BATCH_NEEDS
 from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS, NAME_BYTES
 from spacedock._wire.scripts import atomic
 from spacedock_worker.queue.blame import LOST_LUA, MAX_TRIES, SUSPECT_LUA, SUSPECT_NEEDS
@@ -53,6 +54,7 @@ _RECORD_NEEDS = (
 TAKE = atomic(
     SUSPECT_LUA
     + LANES_LUA
+    + BATCH_LUA
     + _RECORD_LUA
     + LOST_LUA
     + f"""
@@ -117,6 +119,7 @@ local function taken_back(id)
   local had, charged = stands(lane), finite(redis.call('HGET', '{keys.JOB}' .. id, 'charged'))
   if had and charged then redis.call('ZADD', '{keys.LANES}', had - charged, lane) end
   redis.call('HDEL', '{keys.JOB}' .. id, 'charged')
+  moved(lane, 'running', 'queued', 1)
   enqueue(lane, target, id, since)
 end
 for _, range in ipairs({{{{'-inf', due}}, {{far, '+inf'}}}}) do
@@ -130,7 +133,7 @@ for n = 6, 5 + skips do skipped[ARGV[n]] = true end
 for n = 6 + skips, #ARGV, 5 do
   local lane, target, left, charge, lag = unpack(ARGV, n, n + 4)
   left = tonumber(left)
-  local waiting, total = sorted(waiting_of(lane, target)), 0
+  local waiting, total, before = sorted(waiting_of(lane, target)), 0, #claimed
   local most, first = left + {_PASSED_OVER}, redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')[2]
   local till = first and tonumber(first) > far and '+inf' or due
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', till, 'LIMIT', 0, most)) do
@@ -149,6 +152,7 @@ for n = 6 + skips, #ARGV, 5 do
       left, total = left - 1, total + charge
     end
   end
+  moved(lane, 'queued', 'running', #claimed - before)
   local stood = (stands(lane) or 0) + lag
   if total > 0 and stood > virtual_now() then redis.call('SET', '{keys.VIRTUAL}', tostring(stood)) end
   if total > 0 then redis.call('ZADD', '{keys.LANES}', stood + total, lane) end
@@ -211,6 +215,7 @@ return {{seconds, claimed, tostring(due), tostring(virtual_now()), lacking and 1
     f"'HDEL', '{keys.JOB}0', 'waits'",
     *_RECORD_NEEDS,
     *SUSPECT_NEEDS,
+    *BATCH_NEEDS,
     when_full=False,
 )
 """Lua: let jobs of lost workers wait again, take waiting jobs, and tell the heads of the lanes that are left.
