@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spacedock.client import Client
     from spacedock.errors import SpacedockError
-    from spacedock.events import Event, JobStatus
+    from spacedock.events import BatchStatus, Event, JobStatus
     from spacedock.files import FileRef
     from spacedock.request import Fallback, JobRequest, Tier
     from spacedock.result import (
@@ -37,6 +37,7 @@ __all__ = [
     "AnsweredBy",
     "Attempt",
     "AttemptError",
+    "BatchStatus",
     "Client",
     "ErrorKind",
     "Event",
@@ -63,7 +64,7 @@ __all__ = [
 _HOMES = {
     "client": ("Client",),
     "errors": ("SpacedockError",),
-    "events": ("Event", "JobStatus"),
+    "events": ("BatchStatus", "Event", "JobStatus"),
     "files": ("FileRef",),
     "request": ("Fallback", "JobRequest", "Tier"),
     "result": (

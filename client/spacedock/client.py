@@ -7,7 +7,7 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from spacedock import hosts
+from spacedock._wire import batches, listing, submission, waiting, wire
 from spacedock._wire import jobs as records
-from spacedock._wire import listing, submission, waiting, wire
 from spacedock._wire import rpc as control
 from spacedock._wire.connection import connect, meet, told_as_ours
 from spacedock._wire.waiting import WaitHub
 from spacedock.configuration import default_url
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
-from spacedock.events import Event, JobStatus, JobSummary
+from spacedock.events import BatchStatus, Event, JobStatus, JobSummary
 from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes, read_payload, set_apart
 from spacedock.hosts import Host
 from spacedock.repository import pack
@@ -89,16 +89,16 @@ class Client:
             await submission.upload(self._redis, payloads)
             return (await submission.submit(self._redis, [request], self._name))[0]
 
-    async def submit_many(self, requests: Iterable[JobRequest | str]) -> list[str]:
+    async def submit_many(self, requests: Iterable[JobRequest | str], *, label: str = "") -> list[str]:
         """Submit many jobs in few round trips and return their ids, in order; a string is a prompt.
 
         Files must have been stored (`store`). Jobs that name no `batch_id` are one batch, which has its turn
-        among others as a whole. Raises BadRequestError.
+        among others as a whole, and is called `label` in lists. Raises BadRequestError.
         """
         batch = uuid.uuid4().hex
         made = [JobRequest(prompt=item) if isinstance(item, str) else item for item in requests]
         with told_as_ours(self.url):
-            return await submission.submit(self._redis, made, batch=batch)
+            return await submission.submit(self._redis, made, self._name, batch, label)
 
     async def store(self, payloads: Iterable[Payload]) -> None:
         """Store files ahead of the jobs that name them; they wait an hour."""
@@ -224,7 +224,15 @@ class Client:
         Raises JobNotFoundError.
         """
         with told_as_ours(self.url):
-            return await records.cancel(self._redis, job_id)
+            return (await records.cancel(self._redis, [job_id]))[job_id]
+
+    async def cancel_batch(self, name: str) -> dict[str, JobState]:
+        """Cancel the jobs of a batch, by the beginning of its id; returns their states as `cancel` does.
+
+        Raises JobNotFoundError.
+        """
+        with told_as_ours(self.url):
+            return await records.cancel(self._redis, await listing.ids_of(self._redis, name))
 
     async def jobs(
         self,
@@ -232,31 +240,46 @@ class Client:
         state: JobState | None = None,
         space: str | None = None,
         batch: str | None = None,
+        labels: Mapping[str, str] | None = None,
         limit: int = 100,
     ) -> list[JobSummary]:
         """The newest jobs, at most `limit`: those that have not ended, and those that ended within a day.
 
-        `state`, `space` and `batch` (the beginning of its id) choose.
+        `state`, `space`, `batch` (the beginning of its id) and `labels` (each of these) choose. Raises
+        JobNotFoundError where there is no such batch.
         """
         with told_as_ours(self.url):
-            return await listing.find(self._redis, state=state, space=space, batch=batch, limit=limit)
+            return await listing.find(
+                self._redis, state=state, space=space, batch=batch, labels=labels, limit=limit
+            )
 
-    async def job_ids(self, name: str, *, ended: bool | None = None) -> list[str]:
+    async def job_ids(self, name: str) -> list[str]:
         """The ids of the jobs of a batch, by the beginning of its id, or the id of that one job.
 
-        With `ended` only those that have ended, or have not. Raises JobNotFoundError.
+        Raises JobNotFoundError.
         """
         with told_as_ours(self.url):
-            return await listing.ids_of(self._redis, name, ended=ended)
+            return await listing.ids_of(self._redis, name)
 
-    async def retry(self, *job_ids: str) -> list[str]:
+    async def batch(self, name: str) -> BatchStatus:
+        """How the jobs of a batch stand, by the beginning of its id. Raises JobNotFoundError."""
+        with told_as_ours(self.url):
+            return await batches.find(self._redis, name)
+
+    async def batches(self, *, limit: int = 100) -> list[BatchStatus]:
+        """The newest batches, at most `limit`; each is kept as long as its jobs."""
+        with told_as_ours(self.url):
+            return await batches.newest(self._redis, limit)
+
+    async def retry(self, *names: str) -> list[str]:
         """Submit jobs once more that failed, were cancelled or are dead; returns the new ids, in order.
 
-        Raises JobNotFoundError, BadRequestError for one that has not ended so, or whose request or files are
-        not kept any more: then none is submitted.
+        `names` are jobs, or batches: all such of them. What was retried before is not retried twice: its last
+        retry counts. Raises JobNotFoundError, BadRequestError for a job that has not ended so, or whose
+        request or files are not kept any more: then none is submitted.
         """
         with told_as_ours(self.url):
-            requests = await listing.requests_of(self._redis, job_ids)
+            requests = await listing.retries_of(self._redis, names)
             return await submission.submit(self._redis, requests, self._name)
 
     async def fetch(self, file: FileRef | str) -> bytes:

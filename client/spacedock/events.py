@@ -36,10 +36,12 @@ class JobStatus(BaseModel):
 
 
 class JobSummary(JobStatus):
-    """A job in a list: also its batch's id (None: a single prompt), and the Space that it names (or "")."""
+    """A job in a list: also its batch's id (None: a single prompt), the Space that it names (or ""), and its
+    labels. Of a job in privacy mode neither Space nor labels are told."""
 
     batch: str | None = None
     space: str = ""
+    labels: dict[str, str] = {}
 
 
 class BatchStatus(BaseModel):

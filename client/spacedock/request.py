@@ -132,4 +132,9 @@ def job_id_of(request: JobRequest) -> str:
     """A fresh id; the same id for the same idempotency key, so that a job submitted twice is one job."""
     if request.idempotency_key is None:
         return uuid.uuid4().hex
-    return hashlib.sha256(b"key:" + request.idempotency_key.encode()).hexdigest()[:32]
+    return job_id_of_key(request.idempotency_key)
+
+
+def job_id_of_key(key: str) -> str:
+    """The id of the job that was submitted under this idempotency key."""
+    return hashlib.sha256(b"key:" + key.encode()).hexdigest()[:32]

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from spacedock._wire.rpc import OnProgress, Reply
 from spacedock.client import Client
-from spacedock.events import JobStatus, JobSummary
+from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.files import FileRef, Payload
 from spacedock.hosts import Host
 from spacedock.request import JobRequest
@@ -131,9 +131,9 @@ class SyncClient:
         """Submit one job and return its id; see `Client.submit`."""
         return self._wait(self._client.submit(prompt, files=files, space=space, **options))
 
-    def submit_many(self, requests: Iterable[JobRequest | str]) -> list[str]:
+    def submit_many(self, requests: Iterable[JobRequest | str], *, label: str = "") -> list[str]:
         """Submit many jobs and return their ids, in order; see `Client.submit_many`."""
-        return self._wait(self._client.submit_many(requests))
+        return self._wait(self._client.submit_many(requests, label=label))
 
     def plan(
         self,
@@ -178,9 +178,25 @@ class SyncClient:
         """The newest jobs; see `Client.jobs`."""
         return self._wait(self._client.jobs(**options))
 
-    def retry(self, *job_ids: str) -> list[str]:
+    def retry(self, *names: str) -> list[str]:
         """Submit jobs once more that failed; see `Client.retry`."""
-        return self._wait(self._client.retry(*job_ids))
+        return self._wait(self._client.retry(*names))
+
+    def job_ids(self, name: str) -> list[str]:
+        """The ids of the jobs of a batch; see `Client.job_ids`."""
+        return self._wait(self._client.job_ids(name))
+
+    def batch(self, name: str) -> BatchStatus:
+        """How the jobs of a batch stand; see `Client.batch`."""
+        return self._wait(self._client.batch(name))
+
+    def batches(self, *, limit: int = 100) -> list[BatchStatus]:
+        """The newest batches; see `Client.batches`."""
+        return self._wait(self._client.batches(limit=limit))
+
+    def cancel_batch(self, name: str) -> dict[str, JobState]:
+        """Cancel the jobs of a batch; see `Client.cancel_batch`."""
+        return self._wait(self._client.cancel_batch(name))
 
     def hosts(self) -> list[Host]:
         """The hosts of the queue; see `Client.hosts`."""

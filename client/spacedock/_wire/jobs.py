@@ -239,27 +239,32 @@ async def ask_to_scrub(redis: Redis) -> None:
     await redis.register_script(_SCRUB)(keys=[keys.SCRUB])
 
 
-async def cancel(redis: Redis, job_id: str) -> JobState:
-    """Cancel a job: at once where it waits; where it runs, its worker is told. Returns the state after that.
+async def cancel(redis: Redis, job_ids: Sequence[str]) -> dict[str, JobState]:
+    """Cancel jobs: at once where they wait; where they run, their worker is told. Returns the states after it.
 
-    A job that has ended stays as it is. Raises JobNotFoundError.
+    A job that has ended stays as it is. The last ones go first: a job that waits must not start when one
+    before it is stopped. Raises JobNotFoundError.
     """
-    never_ran = JobResult(id=job_id, state=JobState.CANCELLED)
-    reply = await redis.register_script(_CANCEL)(
-        keys=[keys.job(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)],
-        args=[
-            job_id,
-            wire.encode(never_ran),
-            KEEP_RESULT_S,
-            keys.QUEUE,
-            keys.DONE,
-            keys.CANCEL,
-            KEEP_PRIVATE_S,
-        ],
-    )
-    if reply is None:
-        raise JobNotFoundError(job_id)
-    return _state(reply)
+    script, states = redis.register_script(_CANCEL), {}
+    last_first = list(reversed(job_ids))
+    for start in range(0, len(last_first), PAGE):
+        page = last_first[start : start + PAGE]
+        async with redis.pipeline(transaction=False) as pipe:
+            for job_id in page:
+                await script(keys=_books(job_id), args=_cancelled(job_id), client=pipe)
+            states |= dict(zip(page, await pipe.execute(), strict=True))
+    if missing := [job_id for job_id, state in states.items() if state is None]:
+        raise JobNotFoundError(missing[-1])
+    return {job_id: _state(states[job_id]) for job_id in job_ids}
+
+
+def _books(job_id: str) -> list[str]:
+    return [keys.job(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
+
+
+def _cancelled(job_id: str) -> list[str | bytes | int]:
+    never_ran = wire.encode(JobResult(id=job_id, state=JobState.CANCELLED))
+    return [job_id, never_ran, KEEP_RESULT_S, keys.QUEUE, keys.DONE, keys.CANCEL, KEEP_PRIVATE_S]
 
 
 def _state(raw: bytes) -> JobState:

@@ -70,9 +70,9 @@ FUNCTION = "run"
 
 
 def job(job_id: str) -> str:
-    """Hash: request, state, submitted (s), files (places), lane, target, worker (its holder), charged (what
-    its lane was charged for it, in weighted seconds), cancel, message, result, outputs (places); and what is
-    known of workers that died with it: waits, deaths, losses.
+    """Hash: request, state, submitted (s), files (places), lane, target, labels (JSON), worker (its holder),
+    charged (what its lane was charged for it, in weighted seconds), cancel, message, result, outputs
+    (places); and what is known of workers that died with it: waits, deaths, losses.
 
     Of a job in privacy mode also `private`; once it is deleted, state, submitted and `deleted` are left.
     """

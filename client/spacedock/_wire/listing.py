@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 
 from redis.asyncio import Redis
 
-from spacedock._wire import jobs, keys, lanes, wire
-from spacedock.errors import BadRequestError, JobNotFoundError, WireError
+from spacedock._wire import batches, jobs, keys, lanes, wire
+from spacedock._wire.connection import answer
+from spacedock.errors import BadRequestError, WireError
 from spacedock.events import JobSummary
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, job_id_of_key
 from spacedock.states import JobState
 
 _PAGE = 500
-_FIELDS = ("state", "submitted", "message", "deleted", "lane", "target", "private")
+_FIELDS = ("state", "submitted", "message", "deleted", "lane", "target", "private", "labels")
 RETRIED = frozenset({JobState.FAILED, JobState.DEAD, JobState.CANCELLED})
 
 
@@ -24,18 +27,21 @@ async def find(
     state: JobState | None = None,
     space: str | None = None,
     batch: str | None = None,
+    labels: Mapping[str, str] | None = None,
     limit: int = 100,
 ) -> list[JobSummary]:
     """The newest jobs, at most `limit`: those that have not ended, and those that ended within a day.
 
-    `state`, `space` (as the jobs name it) and `batch` (the beginning of its id) choose. All records are
-    looked at, a page at a time: 100,000 jobs take some seconds.
+    `state`, `space` (as the jobs name it), `batch` (the beginning of its id) and `labels` choose. Without a
+    batch all records are looked at, a page at a time: 100,000 jobs take some seconds. Raises
+    JobNotFoundError where there is no such batch.
     """
     newest: list[tuple[float, str, JobSummary]] = []
-    async for found in _records(redis):
+    ids = _all_ids(redis) if batch is None else _ids_of(redis, batch)
+    async for found in _records(redis, ids):
         if state not in (None, found.state) or space not in (None, found.space):
             continue
-        if batch is not None and not (found.batch or "").startswith(lanes.written(batch)):
+        if not (labels or {}).items() <= found.labels.items():
             continue
         row = found.submitted, found.id, found
         if len(newest) < limit:
@@ -45,10 +51,20 @@ async def find(
     return [found for _, _, found in sorted(newest, key=lambda row: row[:2], reverse=True)]
 
 
-async def _records(redis: Redis) -> AsyncIterator[JobSummary]:
-    page: list[str] = []
+async def _all_ids(redis: Redis) -> AsyncIterator[str]:
     async for key in redis.scan_iter(match=keys.job("*"), count=_PAGE, _type="hash"):
-        page.append(key.decode(errors="replace").removeprefix(keys.JOB))
+        yield key.decode(errors="replace").removeprefix(keys.JOB)
+
+
+async def _ids_of(redis: Redis, batch: str) -> AsyncIterator[str]:
+    for job_id in await batches.job_ids(redis, (await batches.find(redis, batch)).id):
+        yield job_id
+
+
+async def _records(redis: Redis, ids: AsyncIterator[str]) -> AsyncIterator[JobSummary]:
+    page: list[str] = []
+    async for job_id in ids:
+        page.append(job_id)
         if len(page) >= _PAGE:
             for found in await _summaries(redis, page):
                 yield found
@@ -74,48 +90,66 @@ def _summary(job_id: str, row: object) -> JobSummary | None:
         status = jobs.status_of(job_id, *row[:4])
     except WireError:
         return None
-    lane, target, private = (value.decode(errors="replace") if value else "" for value in row[4:])
+    lane, target, private, labels = (value.decode(errors="replace") if value else "" for value in row[4:])
     return JobSummary(
         **status.model_dump(),
         batch=lanes.batch_of(lane),
         space="" if private or target.startswith("tier:") else target,
+        labels=_labels(labels),
     )
 
 
-async def requests_of(redis: Redis, job_ids: Sequence[str]) -> list[JobRequest]:
+def _labels(raw: str) -> dict[str, str]:
+    """The labels of a job's record; none where it is somebody else's rubbish."""
+    with suppress(ValueError, AttributeError):
+        return {str(name): str(value) for name, value in json.loads(raw or "{}").items()}
+    return {}
+
+
+async def retries_of(redis: Redis, names: Sequence[str]) -> list[JobRequest]:
     """The requests of jobs that failed, were cancelled or are dead, as they can be submitted once more.
 
+    `names` are jobs, or batches: then all such of them. Of a job that was retried before, its last retry
+    counts. Each gets the idempotency key of its retry, so that no job is retried twice, and its old batch.
     Raises JobNotFoundError, BadRequestError for a job that has not ended so, or whose request is not kept.
     """
-    requests = []
-    for job_id in job_ids:
-        status = await jobs.status(redis, job_id)
-        if status.state not in RETRIED:
-            raise BadRequestError(
-                f"job {job_id} is {status.state.value}: only what failed or was cancelled is retried"
-            )
-        raw = await redis.hget(keys.job(job_id), "request")  # type: ignore[misc]
-        if raw is None:
-            raise BadRequestError(f"job {job_id} was private: its request is not kept, submit it again")
-        request = wire.decode_bounded(JobRequest, raw, wire.MAX_REQUEST_BYTES)
-        requests.append(request.model_copy(update={"idempotency_key": None}))
-    return requests
+    chosen: dict[str, None] = {}
+    for name in names:
+        ids = await ids_of(redis, name)
+        for job_id in ids:
+            last = await _last_retry(redis, job_id)
+            if ids == [name] or (await jobs.status(redis, last)).state in RETRIED:
+                chosen[last] = None
+    return [await _again(redis, job_id) for job_id in chosen]
 
 
-async def ids_of(redis: Redis, name: str, *, ended: bool | None = None) -> list[str]:
-    """The jobs of that name: a job's id, or (the beginning of) a batch's; with `ended` only those that have
-    ended, or not. Raises JobNotFoundError, BadRequestError for the beginning of several batches' ids."""
+async def _again(redis: Redis, job_id: str) -> JobRequest:
+    state = (await jobs.status(redis, job_id)).state
+    if state not in RETRIED:
+        raise BadRequestError(f"job {job_id} is {state.value}: only what failed or was cancelled is retried")
+    raw, lane = await answer(redis.hmget(keys.job(job_id), ["request", "lane"]))
+    if raw is None:
+        raise BadRequestError(f"job {job_id} was private: its request is not kept, submit it again")
+    request = wire.decode_bounded(JobRequest, raw, wire.MAX_REQUEST_BYTES)
+    batch = lanes.batch_of((lane or b"").decode(errors="replace"))
+    fields = {"idempotency_key": _retry_key(job_id), "batch_id": request.batch_id or batch}
+    return request.model_copy(update=fields)
+
+
+async def _last_retry(redis: Redis, job_id: str) -> str:
+    while await redis.exists(keys.job(again := job_id_of_key(_retry_key(job_id)))):
+        job_id = again
+    return job_id
+
+
+def _retry_key(job_id: str) -> str:
+    return f"retry:{job_id}"
+
+
+async def ids_of(redis: Redis, name: str) -> list[str]:
+    """The jobs of that name: a job's id, or those of (the beginning of) a batch's that are kept, in the order
+    of their submission. Raises JobNotFoundError, BadRequestError for the beginning of several batches' ids.
+    """
     if await redis.exists(keys.job(name)):
         return [name]
-    found = await find(redis, batch=name, limit=10**9) if len(name) >= 4 else []
-    if not found:
-        raise JobNotFoundError(name)
-    batches = sorted({one.batch or "" for one in found})
-    if (whole := lanes.written(name)) in batches:
-        found = [one for one in found if one.batch == whole]
-    elif len(batches) > 1:
-        some = ", ".join(batches[:5])
-        raise BadRequestError(
-            f"'{name}' is the beginning of {len(batches)} batches ({some}): give more of it"
-        )
-    return [one.id for one in reversed(found) if ended in (None, one.state.terminal)]
+    return [one.id async for one in _records(redis, _ids_of(redis, name))]

@@ -71,6 +71,7 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
     redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted,
       'files', table.concat(digests, ' '), 'lane', job[5], 'target', job[6])
     if job[4] then redis.call('HSET', '{keys.JOB}' .. id, 'private', '1') end
+    if job[7] ~= '' then redis.call('HSET', '{keys.JOB}' .. id, 'labels', job[7]) end
     redis.call('SET', '{keys.ARQ_JOB}' .. id, string.format(ARGV[2], ms))
     local due = now[1] * 1000 + (now[2] + n) / 1000
     redis.call('ZADD', '{keys.QUEUE}', due, id)
@@ -178,13 +179,14 @@ async def submit(
 
 def _row(
     job_id: str, request: JobRequest, client: str, batch: str | None
-) -> tuple[str, str, list[str], bool, str, str]:
+) -> tuple[str, str, list[str], bool, str, str, str]:
     if request.privacy and not request.set_apart:
         raise BadRequestError("a file of a private job would be shared: see spacedock.files.set_apart")
     raw = encoded(request).decode()
     places = list(dict.fromkeys(ref.place for ref in request.payloads))
     lane = lanes.lane(request.priority, request.batch_id or batch, client)
-    return job_id, raw, places, request.privacy, lane, request.target
+    labels = json.dumps(request.labels) if request.labels and not request.privacy else ""
+    return job_id, raw, places, request.privacy, lane, request.target, labels
 
 
 _HALF = re.compile("[\ud800-\udfff]")
