@@ -240,22 +240,23 @@ async def ask_to_scrub(redis: Redis) -> None:
 
 
 async def cancel(redis: Redis, job_ids: Sequence[str]) -> dict[str, JobState]:
-    """Cancel jobs: at once where they wait; where they run, their worker is told. Returns the states after it.
+    """Cancel jobs: at once where they wait; where they run, their worker is told. Returns their states then.
 
     A job that has ended stays as it is. The last ones go first: a job that waits must not start when one
     before it is stopped. Raises JobNotFoundError.
     """
-    script, states = redis.register_script(_CANCEL), {}
-    last_first = list(reversed(job_ids))
+    script, last_first = redis.register_script(_CANCEL), list(reversed(job_ids))
+    states: dict[str, bytes | None] = {}
     for start in range(0, len(last_first), PAGE):
         page = last_first[start : start + PAGE]
         async with redis.pipeline(transaction=False) as pipe:
             for job_id in page:
                 await script(keys=_books(job_id), args=_cancelled(job_id), client=pipe)
             states |= dict(zip(page, await pipe.execute(), strict=True))
-    if missing := [job_id for job_id, state in states.items() if state is None]:
-        raise JobNotFoundError(missing[-1])
-    return {job_id: _state(states[job_id]) for job_id in job_ids}
+    found = {job_id: state for job_id in job_ids if (state := states[job_id]) is not None}
+    for missing in states.keys() - found.keys():
+        raise JobNotFoundError(missing)
+    return {job_id: _state(state) for job_id, state in found.items()}
 
 
 def _books(job_id: str) -> list[str]:

@@ -47,8 +47,8 @@ ACCUSED = PREFIX + "accused:"
 """Prefix of the strings that name the job which a worker's death is charged to."""
 
 BATCH = PREFIX + "batch:"
-"""Prefix of the hashes of batches: submitted (s), client, priority, label, keep (s), degraded, and how many of
-its jobs are in each state."""
+"""Prefix of the hashes of batches: submitted (s), client, priority, label, keep (s), degraded, and how many
+of its jobs are in each state."""
 
 BATCH_JOBS = PREFIX + "batch-jobs:"
 """Prefix of the lists of a batch's job ids, in the order of their submission."""

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, succeeded, take, working
 
 from spacedock._wire import keys
-from spacedock.cli.commands.jobs import _cancel, _retry, _wait, list_jobs
+from spacedock.cli.commands.jobs import _cancel, _wait, list_jobs, status
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.request import JobRequest
@@ -60,22 +60,36 @@ async def test_a_private_job_is_listed_without_its_space_and_rubbish_is_not_list
     assert [(job.id, job.space) for job in await client.jobs()] == [(private, "")]
 
 
-async def test_a_batch_is_cancelled_waited_for_and_its_failures_run_again(
-    client: Client, redis_url: str
-) -> None:
+async def test_a_batch_is_waited_for_and_its_failures_run_again(client: Client, redis_url: str) -> None:
     ids = await batch_of(client, 6)
     async with working(redis_url, odd_ones_fail):
         assert not await _wait(redis_url, [BATCH[:6]])
-        again = await _retry(redis_url, [BATCH])
+        again = await client.retry(BATCH)
         assert len(again) == 3
         assert not set(again) & set(ids)
         async with asyncio.timeout(10):
             prompts = {result.output.text async for result in client.results(again)}
     assert prompts == {"1", "3", "5"}
+    assert (await client.batch(BATCH)).counts[JobState.FAILED] == 6
     with pytest.raises(BadRequestError, match="is succeeded: only what failed"):
         await client.retry(ids[0])
     with pytest.raises(JobNotFoundError):
         await client.retry("unknown")
+
+
+async def test_what_was_retried_is_not_retried_twice(client: Client, redis_url: str) -> None:
+    ids = await batch_of(client, 2)
+    async with working(redis_url, odd_ones_fail):
+        await _wait(redis_url, ids)
+        (second,) = await client.retry(BATCH)
+        await _wait(redis_url, [second])
+        (third,) = await client.retry(ids[1])
+        assert len({*ids, second, third}) == 4
+    (running,) = await take(JobStore(client._redis, "worker"), 1)
+    assert running.id == third
+    assert await client.retry(BATCH) == []
+    with pytest.raises(BadRequestError, match="is running"):
+        await client.retry(ids[1])
 
 
 async def test_all_that_waits_and_runs_of_a_batch_is_cancelled(client: Client, redis_url: str) -> None:
@@ -83,12 +97,71 @@ async def test_all_that_waits_and_runs_of_a_batch_is_cancelled(client: Client, r
     async with working(redis_url, held, max_jobs=1):
         ids = await batch_of(client, 4)
         await held.began.get()
-        states = await _cancel(redis_url, [BATCH])
-        assert set(states) == set(ids)
+        states = await _cancel(redis_url, BATCH[:8])
+        assert list(states) == ids
         async with asyncio.timeout(10):
             ends = {result.state async for result in client.results(ids)}
     assert ends == {JobState.CANCELLED}
     assert len(held.runs) == 1
+    assert (await client.batch(BATCH)).counts == dict.fromkeys(JobState, 0) | {JobState.CANCELLED: 4}
+
+
+async def test_a_batch_is_known_by_its_counters_to_other_clients(client: Client, redis_url: str) -> None:
+    requests = [JobRequest(prompt=str(n), priority="low") for n in range(3)]  # type: ignore[arg-type]
+    ids = await client.submit_many(requests, label="reviews.csv")
+    await client.submit("single")
+    await take(JobStore(client._redis, "worker"), 2)
+    async with Client(redis_url, name="another") as other:
+        (batch,) = await other.batches()
+        assert (batch.label, batch.priority, batch.left) == ("reviews.csv", "low", 3)
+        assert batch.client == client._name
+        assert (batch.counts[JobState.QUEUED], batch.counts[JobState.RUNNING]) == (2, 1)
+        assert await other.job_ids(batch.id) == ids
+        assert await other.batch(batch.id[:4]) == batch
+        with pytest.raises(JobNotFoundError):
+            await other.batch(batch.id[:3])
+
+
+async def test_degraded_answers_are_counted_among_the_succeeded(client: Client, redis_url: str) -> None:
+    async def degraded(job: TakenJob, tell: Emit) -> JobResult:
+        return succeeded(job).model_copy(update={"degraded": job.request.prompt == "1"})
+
+    await batch_of(client, 3)
+    async with working(redis_url, degraded):
+        assert await _wait(redis_url, [BATCH])
+    batch = await client.batch(BATCH)
+    assert (batch.counts[JobState.SUCCEEDED], batch.degraded, batch.left) == (3, 1, 0)
+
+
+async def test_a_batch_whose_first_jobs_are_gone_lists_the_others(client: Client, redis: Redis) -> None:
+    gone, *_ = await batch_of(client, 2)
+    await redis.delete(keys.job(gone))
+    await batch_of(client, 1)
+    assert await redis.llen(keys.BATCH_JOBS + BATCH) == 2  # type: ignore[misc]
+    assert gone not in await client.job_ids(BATCH)
+
+
+async def test_rubbish_in_a_batchs_place_stops_no_job(client: Client, redis: Redis, redis_url: str) -> None:
+    async with working(redis_url):
+        for rubbish in ("job", "list", "counter"):
+            if rubbish == "counter":
+                await redis.hset(keys.BATCH + BATCH, "queued", "many")  # type: ignore[misc]
+            elif rubbish == "list":
+                await redis.set(keys.BATCH_JOBS + BATCH, "rubbish")
+            else:
+                await redis.set(keys.BATCH + BATCH, "rubbish")
+            ids = await batch_of(client, 2)
+            async with asyncio.timeout(10):
+                assert [result.succeeded async for result in client.results(ids)] == [True, True]
+    await client.batches()
+
+
+async def test_jobs_are_chosen_by_their_labels(client: Client) -> None:
+    ids = [await client.submit("x", labels={"team": team, "row": "1"}) for team in ("red", "blue")]
+    assert [job.id for job in await client.jobs(labels={"team": "blue"})] == ids[1:]
+    assert [job.labels["team"] for job in await client.jobs(labels={"row": "1"})] == ["blue", "red"]
+    await client.submit("secret", labels={"team": "red"}, privacy=True)
+    assert len(await client.jobs(labels={"team": "red"})) == 1
 
 
 async def test_a_private_job_cannot_be_retried_as_its_prompt_is_gone(client: Client, redis_url: str) -> None:
@@ -120,6 +193,26 @@ def test_the_command_lists_jobs(
     list_jobs(state=JobState.DEAD, redis=redis_url)
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "there is no such job\n")
+
+
+def test_the_command_lists_batches_and_says_how_one_stands(
+    shared_server: object, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def submit() -> None:
+        async with Client(redis_url, name="me@here") as client:
+            await client.submit_many([JobRequest(prompt="x", batch_id=BATCH)] * 3, label="reviews.csv")
+
+    asyncio.run(submit())
+    list_jobs(batches=True, redis=redis_url)
+    titles, _, row = capsys.readouterr().out.splitlines()
+    assert titles.split() == ["batch", "submitted", "by", "priority", "label", "jobs"]
+    assert " ".join(row.split()) == f"{BATCH} just now me@here normal reviews.csv 3 jobs: 3 queued"
+    status(BATCH[:6], redis=redis_url)
+    assert capsys.readouterr().out == f"batch {BATCH} (reviews.csv): 3 jobs: 3 queued\n"
+    status(BATCH, json=True, redis=redis_url)
+    assert json.loads(capsys.readouterr().out)["counts"]["queued"] == 3
+    with pytest.raises(BadRequestError, match="--batches goes with"):
+        list_jobs(batches=True, space="x", redis=redis_url)
 
 
 async def test_a_batch_is_told_from_those_that_begin_like_it(client: Client) -> None:

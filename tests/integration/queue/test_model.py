@@ -161,7 +161,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
         """Somebody cancels a job; one that waits ends at once."""
-        state = self.run(jobs.cancel(self.redis, job_id))
+        state = self.run(jobs.cancel(self.redis, [job_id]))[job_id]
         if state is JobState.CANCELLED and job_id not in self.ended:
             self.ended[job_id] = state
 

@@ -158,7 +158,8 @@ async def _submit(
             for number in chunk:
                 if files := made.names[number].files:
                     await client.store(_payloads(files, left[number]))
-            ids = await client.submit_many(requests)
+            private = any(request.privacy for request in requests)
+            ids = await client.submit_many(requests, label="" if private else made.source)
         except QueueFullError as error:
             made.numbers.update(await _handed_over_before(client, dict(zip(chunk, requests, strict=True))))
             say(f"{len(made.numbers)} of {len(left)} lines are handed over; then the queue's memory was full")

@@ -6,46 +6,56 @@ import asyncio
 import json as json_module
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from time import time
 from typing import Annotated
 
 import typer
 
-from spacedock._wire.listing import RETRIED
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
 from spacedock.cli.output.deliver import Delivery
 from spacedock.cli.output.text import printable, say, write
-from spacedock.cli.output.units import age
+from spacedock.cli.output.units import ago
 from spacedock.client import Client
-from spacedock.events import JobStatus, JobSummary
+from spacedock.errors import BadRequestError, JobNotFoundError
+from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.result import JobResult
 from spacedock.states import JobState
+
+Name = Annotated[str, typer.Argument(metavar="JOB|BATCH", help="The id of a job, or of a batch.")]
 
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="The job's id, as `spacedock run --detach` prints it.")
 ]
 
-Jobs = Annotated[
+Names = Annotated[
     list[str], typer.Argument(metavar="JOB|BATCH", help="Ids of jobs, or of batches (`spacedock jobs`).")
 ]
 _TITLES = ("job", "state", "submitted", "batch", "Space", "message")
+_BATCH_TITLES = ("batch", "submitted", "by", "priority", "label", "jobs")
 _BATCH_CHARS = 12
 
 
-def status(job: Job, json: options.Json = False, redis: options.Redis = None) -> None:
-    """Say where a job stands."""
-    found = asyncio.run(_status(redis, job))
+def status(name: Name, json: options.Json = False, redis: options.Redis = None) -> None:
+    """Say where a job stands, or how many jobs of a batch do."""
+    found = asyncio.run(_status(redis, name))
     if json:
         write(found.model_dump_json())
+    elif isinstance(found, BatchStatus):
+        write(told(found))
     else:
         write(f"{found.state.value}" + (f": {found.message}" if found.message else ""))
 
 
-async def _status(url: str | None, job_id: str) -> JobStatus:
+async def _status(url: str | None, name: str) -> JobStatus | BatchStatus:
     async with Client(url) as client:
-        return await client.status(job_id)
+        try:
+            return await client.status(name)
+        except JobNotFoundError:
+            return await client.batch(name)
 
 
 def result(
@@ -66,30 +76,42 @@ async def _result(url: str | None, job_id: str, handing: Delivery) -> JobResult:
         return await handing.over(client, job_id)
 
 
-def cancel(jobs: Jobs, redis: options.Redis = None) -> None:
+def cancel(names: Names, redis: options.Redis = None) -> None:
     """Cancel jobs, or all of a batch: they end without an answer, and what computes them is stopped."""
-    states = asyncio.run(_cancel(redis, jobs))
-    for job_id, state in states.items():
-        if state is JobState.CANCELLED:
-            say(f"job {job_id} is cancelled")
-        elif state is JobState.RUNNING:
-            say(f"job {job_id} is running; its worker was told to stop it")
-        else:
-            say(f"job {job_id} had ended before ({state.value})")
-    if not any(state in (JobState.CANCELLED, JobState.RUNNING) for state in states.values()):
+    states = [state for name in names for state in asyncio.run(_cancel(redis, name)).values()]
+    if not any(state in (JobState.CANCELLED, JobState.RUNNING) for state in states):
         raise typer.Exit(FAILED)
 
 
-async def _cancel(url: str | None, names: list[str]) -> dict[str, JobState]:
+async def _cancel(url: str | None, name: str) -> dict[str, JobState]:
     async with Client(url) as client:
-        # Cancel the last ones first: a job that waits must not start when one before it is stopped.
-        ids = [job_id for name in names for job_id in reversed(await client.job_ids(name))]
-        return {job_id: await client.cancel(job_id) for job_id in ids}
+        try:
+            states = {name: await client.cancel(name)}
+        except JobNotFoundError:
+            states = await client.cancel_batch(name)
+    say(_stopped(name, states))
+    return states
 
 
-def wait(jobs: Jobs, redis: options.Redis = None) -> None:
+def _stopped(name: str, states: dict[str, JobState]) -> str:
+    """What cancelling a job or a batch came to."""
+    if name in states:
+        if states[name] is JobState.CANCELLED:
+            return f"job {name} is cancelled"
+        if states[name] is JobState.RUNNING:
+            return f"job {name} is running; its worker was told to stop it"
+        return f"job {name} had ended before ({states[name].value})"
+    count = Counter(states.values())
+    cancelled, running = count[JobState.CANCELLED], count[JobState.RUNNING]
+    before = len(states) - cancelled - running
+    stopping = f", {running:,} are running, and their workers were told to stop them" if running else ""
+    ended = f"; {before:,} had ended before" if before else ""
+    return f"batch {name}: {cancelled:,} of {len(states):,} jobs are cancelled{stopping}{ended}"
+
+
+def wait(names: Names, redis: options.Redis = None) -> None:
     """Wait for jobs, or all of a batch, and say how each ended; exit code 1 where one has no answer."""
-    if not asyncio.run(_wait(redis, jobs)):
+    if not asyncio.run(_wait(redis, names)):
         raise typer.Exit(FAILED)
 
 
@@ -103,22 +125,15 @@ async def _wait(url: str | None, names: list[str]) -> bool:
         return well
 
 
-def retry(jobs: Jobs, redis: options.Redis = None) -> None:
+def retry(names: Names, redis: options.Redis = None) -> None:
     """Submit jobs once more that failed or were cancelled, or all such of a batch; print the new ids."""
-    for job_id in asyncio.run(_retry(redis, jobs)):
+    for job_id in asyncio.run(_retry(redis, names)):
         write(job_id)
 
 
 async def _retry(url: str | None, names: list[str]) -> list[str]:
     async with Client(url) as client:
-        ids: list[str] = []
-        for name in names:
-            of_batch = await client.job_ids(name)
-            if of_batch != [name]:
-                states = [(await client.status(job_id)).state for job_id in of_batch]
-                of_batch = [one for one, state in zip(of_batch, states, strict=True) if state in RETRIED]
-            ids += of_batch
-        return await client.retry(*ids)
+        return await client.retry(*names)
 
 
 def list_jobs(
@@ -129,33 +144,71 @@ def list_jobs(
     batch: Annotated[
         str | None, typer.Option("--batch", metavar="ID", help="Only those of this batch.")
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME=VALUE", help="Only those with this label; repeatable."),
+    ] = None,
+    batches: Annotated[bool, typer.Option("--batches", help="List batches instead of jobs.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most, the newest first.")] = 20,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the ids alone.")] = False,
     json: options.Json = False,
     redis: options.Redis = None,
 ) -> None:
     """List the newest jobs: those that wait or run, and those that ended within a day."""
-    found = asyncio.run(_list(redis, state, space, batch, limit))
+    labels = options.pairs_of("--label", label)
+    if batches and (state or space or batch or labels):
+        raise BadRequestError("--batches goes with --limit, --quiet and --json only: the others choose jobs")
+    found: Sequence[JobSummary | BatchStatus] = asyncio.run(
+        _batches(redis, limit) if batches else _jobs(redis, state, space, batch, labels, limit)
+    )
     if json:
         write(json_module.dumps([one.model_dump(mode="json") for one in found], indent=2))
     elif quiet:
         write("\n".join(one.id for one in found))
     elif not found:
-        say("there is no such job")
+        say(f"there is no {'batch' if batches else 'such job'}")
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        write("\n".join(table.lines(_TITLES, [_row(one, time()) for one in found], width)))
+        rows = [_row(one, ago(max(0.0, time() - one.submitted))) for one in found]
+        write("\n".join(table.lines(_BATCH_TITLES if batches else _TITLES, rows, width)))
 
 
-async def _list(
-    url: str | None, state: JobState | None, space: str | None, batch: str | None, limit: int
+async def _jobs(
+    url: str | None,
+    state: JobState | None,
+    space: str | None,
+    batch: str | None,
+    labels: dict[str, str],
+    limit: int,
 ) -> list[JobSummary]:
     async with Client(url) as client:
-        return await client.jobs(state=state, space=space, batch=batch, limit=limit)
+        return await client.jobs(state=state, space=space, batch=batch, labels=labels, limit=limit)
 
 
-def _row(one: JobSummary, now: float) -> tuple[str, ...]:
-    since = age(max(0.0, now - one.submitted))
-    batch = (one.batch or "-")[:_BATCH_CHARS]
-    cells = one.id, one.state.value, f"{since} ago", batch, one.space or "-", one.message
+async def _batches(url: str | None, limit: int) -> list[BatchStatus]:
+    async with Client(url) as client:
+        return await client.batches(limit=limit)
+
+
+def _row(one: JobSummary | BatchStatus, since: str) -> tuple[str, ...]:
+    if isinstance(one, BatchStatus):
+        cells = (one.id, since, one.client or "-", one.priority, one.label or "-", counted(one))
+    else:
+        batch = (one.batch or "-")[:_BATCH_CHARS]
+        cells = (one.id, one.state.value, since, batch, one.space or "-", one.message)
     return tuple(printable(cell) for cell in cells)
+
+
+def told(batch: BatchStatus) -> str:
+    """A batch in one line."""
+    label = f" ({batch.label})" if batch.label else ""
+    return printable(f"batch {batch.id}{label}: {counted(batch)}")
+
+
+def counted(batch: BatchStatus) -> str:
+    """How its jobs stand: "10 jobs: 2 queued, 1 running, 7 succeeded (1 degraded)"."""
+    total = sum(batch.counts.values())
+    parts = [f"{count:,} {state.value}" for state, count in batch.counts.items() if count]
+    if batch.degraded:
+        parts = [f"{part} ({batch.degraded:,} degraded)" if "succeeded" in part else part for part in parts]
+    return f"{total:,} job{'' if total == 1 else 's'}: {', '.join(parts)}"
