@@ -21,6 +21,7 @@ from spacedock._wire import batches, listing, submission, waiting, wire
 from spacedock._wire import jobs as records
 from spacedock._wire import rpc as control
 from spacedock._wire.connection import connect, meet, told_as_ours
+from spacedock._wire.retention import DAY_S
 from spacedock._wire.waiting import WaitHub
 from spacedock.configuration import default_url
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
@@ -299,7 +300,7 @@ class Client:
         *,
         dry_run: bool = False,
         images: bool = False,
-        older_than: float = records.KEEP_RESULT_S,
+        older_than: float = DAY_S,
         on_progress: control.OnProgress | None = None,
     ) -> dict[str, Any]:
         """Have a worker free what its host needs no longer; returns what that was, in counts and bytes.

@@ -101,7 +101,8 @@ class JobNotFoundError(SpacedockError):
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(
-            f"no job {job_id}. Results are kept for 24 hours after the job ended, an hour in privacy mode."
+            f"no job {job_id}. Results are kept for 24 hours after the job ended, an hour in privacy mode, "
+            "unless the daemon's `retention` or the job's --keep-for says otherwise."
         )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from spacedock._wire.lanes import Priority
+from spacedock._wire.retention import MAX_KEEP_S, Seconds
 from spacedock.errors import FileTooLargeError
 from spacedock.files import MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
 
@@ -56,7 +57,8 @@ class JobRequest(BaseModel):
     With `privacy` the Space runs without a way out, only local models may answer, and the job is deleted once
     its result is read. With `explain` the Space is started and asked which endpoint would take the call, and
     why; none is called. Jobs of one `batch_id` wait in a lane of their own, and have their turn among others
-    by their `priority`.
+    by their `priority`. `keep_for` is how long (seconds, or such as "7d") the result and its files are kept
+    after the end, in place of what the daemon's `retention` says; at most 30 days.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -77,6 +79,7 @@ class JobRequest(BaseModel):
     fallback: Fallback = Fallback.CHAIN
     explain: bool = False
     timeout: float = Field(default=300.0, gt=0, le=86_400)
+    keep_for: Seconds | None = Field(default=None, ge=1, le=MAX_KEEP_S)
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=20)
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from spacedock._wire.jobs import KEEP_RESULT_S
+from spacedock._wire.retention import DAY_S
 from spacedock.client import Client, is_directory
 from spacedock.errors import BadRequestError, SpacedockError
 from spacedock.result import JobResult
@@ -84,7 +84,7 @@ async def get_recommended_spaces(
 
 async def cleanup_spaces_cache(
     *,
-    older_than: float = KEEP_RESULT_S,
+    older_than: float = DAY_S,
     images: bool = False,
     dry_run: bool = False,
     client: Client | None = None,

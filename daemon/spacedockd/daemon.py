@@ -19,6 +19,7 @@ from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
+from spacedockd.publishing import publish
 from spacedockd.redis_check import usable
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, keep_alive
@@ -53,6 +54,7 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) ->
                 await children.enter_async_context(running("scrub", scrub(socket_url(settings.socket)), stop))
             elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):
                 return
+            await publish(settings.redis_url or socket_url(settings.socket), settings)
             default = await children.enter_async_context(system_default(settings, env))
             worker = WorkerProcess(settings.worker(default), hurry=stop.hurry)
             await children.enter_async_context(alive("worker", worker, stop))

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spacedock import configuration
+from spacedock._wire.retention import DEFAULTS, Retention
 from spacedock._wire.wire import describe
 from spacedock.configuration import SOCKET, ConfigError, runtime_dir, socket_url
 from spacedock_worker.containers.settings import ContainerSettings
@@ -33,6 +34,7 @@ class DaemonSettings(BaseModel):
     eighth of this host's memory). `registry` is registry.yaml's place,
     `secrets_dir` that of the Spaces' secrets (SPACE/NAME; default: `secrets` in `state_dir`), `lock` that of
     the lock file (None: spacedock.lock beside the registry, if it is there).
+    `retention` is how long the queue keeps what; it counts for all hosts of the queue.
     `default_model` replaces the SmolLM server that the daemon would run.
     """
 
@@ -45,6 +47,7 @@ class DaemonSettings(BaseModel):
     registry: Path | None = None
     secrets_dir: Path | None = None
     lock: Path | None = None
+    retention: Retention = DEFAULTS
     max_jobs: int = Field(default=128, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0, le=86_400)
     images: ImageSettings = ImageSettings()

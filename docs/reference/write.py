@@ -14,6 +14,7 @@ import typer
 from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo
 
+from spacedock._wire.retention import Retention
 from spacedock.cli.app import app as client
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.control.registry import _CLIENT_FIELDS
@@ -30,6 +31,7 @@ _NOTE = "Written by `make reference` from the code. Change the code, not this pa
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", DaemonSettings),
+    ("retention", Retention),
     ("containers", ContainerSettings),
     ("images", ImageSettings),
     ("smollm", SmolLMSettings),

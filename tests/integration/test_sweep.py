@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import take
 
-from spacedock._wire import jobs as records
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer, connect
+from spacedock._wire.retention import DAY_S
 from spacedock.client import Client
 from spacedock.files import Payload, payload_of
 from spacedock.request import JobRequest
@@ -44,7 +44,7 @@ async def ended(redis: Redis, job_id: str, hours: float, *files: Payload) -> Non
     store = JobStore(redis, "worker")
     assert [claimed.id for claimed in await take(store, 10)] == [job_id]
     for file in files:
-        await redis.set(keys.payload(file.ref.sha256), file.data, ex=records.KEEP_RESULT_S)
+        await redis.set(keys.payload(file.ref.sha256), file.data, ex=DAY_S)
     result = JobResult(
         id=job_id,
         state=JobState.SUCCEEDED,
@@ -52,7 +52,7 @@ async def ended(redis: Redis, job_id: str, hours: float, *files: Payload) -> Non
         timings=Timings(total=1.0),
     )
     assert await store.finish(result, wire.encode(result))
-    left = int(records.KEEP_RESULT_S - hours * HOUR)
+    left = int(DAY_S - hours * HOUR)
     begun = float(await answer(redis.hget(keys.job(job_id), "submitted"))) - hours * HOUR - 1
     await answer(redis.hset(keys.job(job_id), "submitted", str(begun)))
     for key in (keys.job(job_id), *[k async for k in redis.scan_iter(match=keys.payload("*"))]):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from spacedock._wire.retention import seconds_of
 from spacedock.cli.commands.cleanup import lines
 from spacedock.cli.commands.spaces.app import state
-from spacedock.cli.output.units import age, seconds_of, size
+from spacedock.cli.output.units import age, size
 from spacedock.errors import BadRequestError
 from spacedock_worker.cleanup.report import Report
 from spacedock_worker.containers.pool.view import SpaceStatus

@@ -230,3 +230,13 @@ def test_what_the_embedded_valkey_may_hold_is_no_containers(env: dict[str, str],
 
 def test_a_queue_that_could_hold_no_file_is_refused(env: dict[str, str], config: Path) -> None:
     assert "queue_memory" in refused(env, config, "queue_memory: 1000\n")
+
+
+def test_how_long_what_is_kept_is_written_as_people_say_it(env: dict[str, str], config: Path) -> None:
+    kept = loaded(env, config, "retention: {results: 7d, dead: 90m, private: 600}\n").retention
+    assert (kept.results, kept.dead, kept.private) == (7 * 86_400, 5400, 600)
+
+
+@pytest.mark.parametrize("value", ["soon", "31d", "0", "1s", "[]"])
+def test_a_time_to_keep_that_is_none_is_refused(env: dict[str, str], config: Path, value: str) -> None:
+    assert "retention.results" in refused(env, config, f"retention: {{results: {value}}}\n")

@@ -14,6 +14,7 @@ from spacedock._wire import keys, wire
 from spacedock._wire.batches import BATCH_LUA, BATCH_NEEDS
 from spacedock._wire.connection import answer
 from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
+from spacedock._wire.retention import DEFAULTS, KEEP_LUA, KEEP_NEEDS, MAX_KEEP_S
 from spacedock._wire.scripts import atomic
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import JobStatus
@@ -21,32 +22,31 @@ from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef
 from spacedock.result import JobResult
 from spacedock.states import JobState
 
-KEEP_RESULT_S = 24 * 3600
-"""How long a result, and the files that only it needs, are kept after the end."""
-
-KEEP_PRIVATE_S = 3600
-"""How long a result in privacy mode is kept that nobody reads."""
-
 PAGE = 100
 PAGE_BYTES = 2**23
 """So many results, and so many bytes of them, are read at once; a larger result is read alone."""
 
 RELEASE_FILES_LUA = f"""
-local function release_files(id, digests, keep)
-  for digest in string.gmatch(digests or '', '%S+') do
-    local users, payload = '{keys.PAYLOAD_USERS}' .. digest, '{keys.PAYLOAD}' .. digest
+-- A file is there for so many seconds at least, also once the jobs have ended that need it now.
+local function keep_file(place, keep)
+  local payload, kept = '{keys.PAYLOAD}' .. place, '{keys.PAYLOAD_KEPT}' .. place
+  local left = redis.call('TTL', payload)
+  if left >= 0 and left < keep then redis.call('EXPIRE', payload, keep) end
+  if left == -1 and redis.call('TTL', kept) < keep then redis.call('SET', kept, '1', 'EX', keep) end
+end
+local function release_files(id, places, keep)
+  for place in string.gmatch(places or '', '%S+') do
+    local users, payload = '{keys.PAYLOAD_USERS}' .. place, '{keys.PAYLOAD}' .. place
     -- Somebody else's rubbish in its place must not stop the job's end half way.
     if type(redis.pcall('SREM', users, id)) == 'table' then redis.call('DEL', users) end
-    if redis.call('EXISTS', users) == 0 then
-      if string.find(digest, '.', 1, true) then redis.call('DEL', payload)
-      else redis.call('EXPIRE', payload, keep) end
-    end
+    if redis.call('EXISTS', users) == 1 then keep_file(place, keep)
+    elseif string.find(place, '.', 1, true) then redis.call('DEL', payload)
+    else redis.call('EXPIRE', payload, math.max(keep, redis.call('TTL', '{keys.PAYLOAD_KEPT}' .. place))) end
   end
 end
 """
-"""Lua: a job that ended needs its files no longer; those that no other job needs get their last hours.
-
-Those of a private job, which no other job can need, go at once.
+"""Lua: a job that ended needs its files no longer. Those that no other job needs live as long as its result,
+or that of an earlier job; those of a private job, which no other job can need, go at once.
 """
 
 FILES_NEEDS = (
@@ -54,28 +54,41 @@ FILES_NEEDS = (
     f"'EXISTS', '{keys.PAYLOAD_USERS}0'",
     f"'DEL', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
     f"'EXPIRE', '{keys.PAYLOAD}0', 1",
+    f"'TTL', '{keys.PAYLOAD}0'",
+    f"'TTL', '{keys.PAYLOAD_KEPT}0'",
+    f"'SET', '{keys.PAYLOAD_KEPT}0', '1'",
 )
-"""What `release_files` calls."""
+"""What `keep_file` and `release_files` call."""
 
-END_LUA = f"""
-local function ended(job, keep, keep_private)
-  if redis.call('HEXISTS', job, 'private') == 1 then
-    keep = keep_private
+END_LUA = (
+    KEEP_LUA
+    + f"""
+local function ended(job)
+  local state, keep, private = unpack(redis.call('HMGET', job, 'state', 'keep', 'private'))
+  if private then
     redis.call('HDEL', job, 'request', 'message')
     redis.call('SET', '{keys.SCRUB}', '1')
+  end
+  keep = math.floor(math.min(math.max(tonumber(keep) or 0, 0), {MAX_KEEP_S}))
+  if keep ~= keep or keep < 1 then
+    if private then keep = setting('private', {DEFAULTS.private})
+    elseif state == 'dead' then keep = setting('dead', {DEFAULTS.dead})
+    else keep = setting('results', {DEFAULTS.results}) end
   end
   redis.call('EXPIRE', job, keep)
   return keep
 end
 """
-"""Lua: a job that ended is kept for so many seconds; nobody needs the prompt of a private one any more."""
+)
+"""Lua: how many seconds a job is kept that ended; nobody needs the prompt of a private one any more."""
 
 END_NEEDS = (
-    "'HEXISTS', KEYS[1], 'private'",
+    "'HMGET', KEYS[1], 'private'",
     "'HSET', KEYS[1], 'state', ''",
     "'HDEL', KEYS[1], 'request'",
     "'EXPIRE', KEYS[1], 1",
     f"'SET', '{keys.SCRUB}', '1'",
+    *KEEP_NEEDS,
 )
 """What `ended` calls, and whoever writes a job's end."""
 
@@ -89,27 +102,27 @@ local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return false end
 if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'result', ARGV[2])
-  local keep = ended(KEYS[1], ARGV[3], ARGV[7])
-  redis.call('ZREM', ARGV[4], ARGV[1])
+  local keep = ended(KEYS[1])
+  redis.call('ZREM', ARGV[3], ARGV[1])
   local lane, target = unpack(redis.call('HMGET', KEYS[1], 'lane', 'target'))
   dequeue(ARGV[1], lane, target)
   counted_out(lane, 'queued', 'cancelled', false, keep)
   redis.call('DEL', KEYS[2], KEYS[3])
   release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
-  redis.call('PUBLISH', ARGV[5], ARGV[1])
+  redis.call('PUBLISH', ARGV[4], ARGV[1])
   return 'cancelled'
 end
 if state == 'running' then
   redis.call('HSET', KEYS[1], 'cancel', '1')
-  redis.call('PUBLISH', ARGV[6], ARGV[1])
+  redis.call('PUBLISH', ARGV[5], ARGV[1])
 end
 return state
 """,
     "'HGET', KEYS[1], 'state'",
-    "'ZREM', ARGV[4], ARGV[1]",
+    "'ZREM', ARGV[3], ARGV[1]",
     "'DEL', KEYS[2], KEYS[3]",
+    "'PUBLISH', ARGV[4], ARGV[1]",
     "'PUBLISH', ARGV[5], ARGV[1]",
-    "'PUBLISH', ARGV[6], ARGV[1]",
     "'HMGET', KEYS[1], 'lane'",
     *LANES_NEEDS,
     *BATCH_NEEDS,
@@ -230,7 +243,7 @@ async def forget(redis: Redis, job_ids: Sequence[str]) -> int:
     script = redis.register_script(_FORGET)
     async with redis.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
-            await script(keys=[keys.job(job_id)], args=[KEEP_RESULT_S], client=pipe)
+            await script(keys=[keys.job(job_id)], args=[DEFAULTS.results], client=pipe)
         return sum(await pipe.execute())
 
 
@@ -263,9 +276,9 @@ def _books(job_id: str) -> list[str]:
     return [keys.job(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
 
 
-def _cancelled(job_id: str) -> list[str | bytes | int]:
+def _cancelled(job_id: str) -> list[str | bytes]:
     never_ran = wire.encode(JobResult(id=job_id, state=JobState.CANCELLED))
-    return [job_id, never_ran, KEEP_RESULT_S, keys.QUEUE, keys.DONE, keys.CANCEL, KEEP_PRIVATE_S]
+    return [job_id, never_ran, keys.QUEUE, keys.DONE, keys.CANCEL]
 
 
 def _state(raw: bytes) -> JobState:
@@ -325,6 +338,6 @@ def _not_itself(place: str) -> WireError:
 
 def _gone(place: str) -> WireError:
     return WireError(
-        f"file {place[:12]} is kept no longer: files live 24 hours after their job ended, "
-        "in privacy mode until its result is read"
+        f"file {place[:12]} is kept no longer: files live as long as their job's result, 24 hours unless "
+        "the daemon or --keep-for says otherwise, and in privacy mode until it is read"
     )

@@ -8,6 +8,7 @@ JOB = PREFIX + "job:"
 ARQ_JOB = "arq:job:"
 PAYLOAD = PREFIX + "file:"
 PAYLOAD_USERS = PREFIX + "file-users:"
+PAYLOAD_KEPT = PREFIX + "file-kept:"
 IN_PROGRESS = "arq:in-progress:"
 
 LANES = PREFIX + "lanes"
@@ -65,6 +66,9 @@ SERVES = PREFIX + "serves:"
 PAUSED = PREFIX + "paused"
 """Set of the ids of hosts that take no jobs, because somebody has said so."""
 
+SETTINGS = PREFIX + "settings"
+"""Hash of what daemons say for all hosts and clients: how long what is kept (s), and where files go."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 
@@ -72,7 +76,8 @@ FUNCTION = "run"
 def job(job_id: str) -> str:
     """Hash: request, state, submitted (s), files (places), lane, target, labels (JSON), worker (its holder),
     charged (what its lane was charged for it, in weighted seconds), cancel, message, result, outputs
-    (places); and what is known of workers that died with it: waits, deaths, losses.
+    (places), keep (s, where the request says how long after its end); and what is known of workers that died
+    with it: waits, deaths, losses.
 
     Of a job in privacy mode also `private`; once it is deleted, state, submitted and `deleted` are left.
     """
@@ -87,6 +92,11 @@ def payload(place: str) -> str:
 def payload_users(place: str) -> str:
     """Set: the ids of the unfinished jobs that need the file."""
     return PAYLOAD_USERS + place
+
+
+def payload_kept(place: str) -> str:
+    """String that lives as long as the file is promised to ended jobs, while unfinished ones need it too."""
+    return PAYLOAD_KEPT + place
 
 
 def events(job_id: str) -> str:

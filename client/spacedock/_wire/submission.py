@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from spacedock._wire import batches, keys, lanes, memory, wire
+from spacedock._wire.jobs import FILES_NEEDS, RELEASE_FILES_LUA
 from spacedock._wire.scripts import atomic
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
@@ -31,6 +32,7 @@ _SUBMIT = atomic(
     + lanes.LANES_LUA
     + batches.BATCH_LUA
     + batches.JOIN_LUA
+    + RELEASE_FILES_LUA
     + f"""
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -66,12 +68,16 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
         redis.call('DEL', users)
         redis.call('SADD', users, id)
       end
+      -- What an ended job was promised counts again once this one has ended.
+      local left = redis.call('TTL', '{keys.PAYLOAD}' .. digest)
       redis.call('PERSIST', '{keys.PAYLOAD}' .. digest)
+      if left > {UPLOAD_GRACE_S} then keep_file(digest, left) end
     end
     redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted,
       'files', table.concat(digests, ' '), 'lane', job[5], 'target', job[6])
     if job[4] then redis.call('HSET', '{keys.JOB}' .. id, 'private', '1') end
     if job[7] ~= '' then redis.call('HSET', '{keys.JOB}' .. id, 'labels', job[7]) end
+    if job[8] > 0 then redis.call('HSET', '{keys.JOB}' .. id, 'keep', job[8]) end
     redis.call('SET', '{keys.ARQ_JOB}' .. id, string.format(ARGV[2], ms))
     local due = now[1] * 1000 + (now[2] + n) / 1000
     redis.call('ZADD', '{keys.QUEUE}', due, id)
@@ -91,13 +97,13 @@ return answers
     f"'EXISTS', '{keys.JOB}0', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
     f"'SADD', '{keys.PAYLOAD_USERS}0', '0'",
     f"'PERSIST', '{keys.PAYLOAD}0'",
-    f"'DEL', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
     f"'HSET', '{keys.JOB}0', 'state', ''",
     f"'SET', '{keys.ARQ_JOB}0', ''",
     f"'ZADD', '{keys.QUEUE}', 0, '0'",
     f"'PUBLISH', '{keys.WAKE}', '1'",
     *lanes.LANES_NEEDS,
     *batches.JOIN_NEEDS,
+    *FILES_NEEDS,
     when_full=False,
 )
 
@@ -179,14 +185,14 @@ async def submit(
 
 def _row(
     job_id: str, request: JobRequest, client: str, batch: str | None
-) -> tuple[str, str, list[str], bool, str, str, str]:
+) -> tuple[str, str, list[str], bool, str, str, str, float]:
     if request.privacy and not request.set_apart:
         raise BadRequestError("a file of a private job would be shared: see spacedock.files.set_apart")
     raw = encoded(request).decode()
     places = list(dict.fromkeys(ref.place for ref in request.payloads))
     lane = lanes.lane(request.priority, request.batch_id or batch, client)
     labels = json.dumps(request.labels) if request.labels and not request.privacy else ""
-    return job_id, raw, places, request.privacy, lane, request.target, labels
+    return job_id, raw, places, request.privacy, lane, request.target, labels, request.keep_for or 0
 
 
 _HALF = re.compile("[\ud800-\udfff]")

@@ -83,6 +83,14 @@ Verbose = Annotated[
 Keep = Annotated[
     bool, typer.Option("--keep", help="Keep the result of a job in privacy mode after it is read.")
 ]
+KeepFor = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-for",
+        metavar="TIME",
+        help="How long the result and its files are kept after the end: 2h, 7d; at most 30d.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", "-d", metavar="DIR", help="Where to save the answer's files.")
@@ -100,6 +108,7 @@ def request_fields(
     privacy: bool,
     performance_first: bool,
     priority: Priority,
+    keep_for: str | None,
 ) -> dict[str, Any]:
     """The fields of a request that options give. Raises BadRequestError."""
     fields: dict[str, Any] = {
@@ -111,6 +120,7 @@ def request_fields(
         "privacy": privacy,
         "performance_first": performance_first,
         "priority": priority,
+        "keep_for": keep_for,
         "fallback": Fallback.NONE if no_fallback else Fallback.CHAIN,
     }
     return fields

@@ -9,7 +9,7 @@ from tests.integration.queue.workers import Held, succeeded, working
 from spacedock._wire import jobs as records
 from spacedock._wire import keys, submission
 from spacedock._wire.connection import answer
-from spacedock._wire.jobs import KEEP_RESULT_S
+from spacedock._wire.retention import DAY_S
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, WireError
 from spacedock.files import Payload, payload_of
@@ -54,7 +54,7 @@ async def test_a_file_lives_while_an_unfinished_job_needs_it_and_a_day_after(
     async with working(redis_url, held):
         held.go.set()
         await client.result(ids[1], wait=5)
-    assert KEEP_RESULT_S - 60 < await redis.ttl(key) <= KEEP_RESULT_S
+    assert DAY_S - 60 < await redis.ttl(key) <= DAY_S
 
 
 async def test_a_file_uploaded_again_gets_no_end_while_a_job_needs_it(

@@ -14,7 +14,8 @@ from tests.integration.queue.workers import Held, echo, working
 
 from spacedock._wire import keys, submission
 from spacedock._wire.connection import connect
-from spacedock._wire.jobs import DELETED, KEEP_PRIVATE_S
+from spacedock._wire.jobs import DELETED
+from spacedock._wire.retention import HOUR_S
 from spacedock.client import Client, prepare
 from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.files import payload_of, set_apart
@@ -85,7 +86,7 @@ async def test_the_prompt_and_the_inputs_go_with_the_jobs_end_though_nobody_read
     assert await redis.hget(keys.job(result.id), "request") is None
     assert b"says the file" not in await dump(redis)
     for key in (keys.job(result.id), keys.payload(result.output.files[0].place)):
-        assert 0 < await redis.ttl(key) <= KEEP_PRIVATE_S
+        assert 0 < await redis.ttl(key) <= HOUR_S
 
 
 @pytest.mark.usefixtures("worker")

@@ -38,13 +38,15 @@ class CleanupRequest:
     """What to clean up: nothing that was needed within `older_than` seconds.
 
     Images go where `images` asks for all that nothing uses; `need` bytes of images must become free besides:
-    for that, an image may go that was used RECENT_SECONDS ago.
+    for that, an image may go that was used RECENT_SECONDS ago. Without `results` jobs' records and files stay
+    until their own time is over.
     """
 
     older_than: float
     dry_run: bool = False
     images: bool = False
     need: int = 0
+    results: bool = True
 
 
 class Cleaner:
@@ -70,13 +72,9 @@ class Cleaner:
         """Do it, and say what became of it; what an absent engine or Redis keeps us from is in the report."""
         report, before = Report(order.dry_run), self._clock() - order.older_than
         async with self._one:
-            tell("looking at results and files")
-            async with _told(report, "results"):
-                records = await sweep_records(redis, order.older_than, dry_run=order.dry_run)
-                report.add("results", records.bytes, count=records.count)
-            async with _told(report, "files"):
-                files = await sweep_files(redis, order.older_than, dry_run=order.dry_run)
-                report.add("files", files.bytes, count=files.count)
+            if order.results:
+                tell("looking at results and files")
+                await _results(report, order, redis)
             async with _told(report, "scratch files"):
                 await self._scratch.clean(report, before)
             tell("looking at containers")
@@ -162,6 +160,15 @@ class Cleaner:
             if not report.dry_run:
                 await self._inventory.remove_cache(cache.name)
             report.add("caches", cache.size, cache.space)
+
+
+async def _results(report: Report, order: CleanupRequest, redis: Redis) -> None:
+    async with _told(report, "results"):
+        records = await sweep_records(redis, order.older_than, dry_run=order.dry_run)
+        report.add("results", records.bytes, count=records.count)
+    async with _told(report, "files"):
+        files = await sweep_files(redis, order.older_than, dry_run=order.dry_run)
+        report.add("files", files.bytes, count=files.count)
 
 
 @asynccontextmanager

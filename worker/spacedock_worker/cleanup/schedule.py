@@ -8,7 +8,7 @@ import os
 import structlog
 from redis.asyncio import Redis
 
-from spacedock._wire.jobs import KEEP_RESULT_S
+from spacedock._wire.retention import DAY_S
 from spacedock_worker.cleanup.cleaner import Cleaner, CleanupRequest
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
@@ -52,7 +52,7 @@ class Housekeeper:
 
     async def once(self) -> Report:
         """Clean up once, and log what was freed."""
-        order = CleanupRequest(older_than=KEEP_RESULT_S, need=await self._need())
+        order = CleanupRequest(older_than=DAY_S, need=await self._need(), results=False)
         report = await self._cleaner.clean(order, self._redis, _unheard)
         for reason in report.left:
             log.warning("housekeeping.left", reason=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
-from spacedock._wire.jobs import KEEP_RESULT_S
+from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
@@ -19,7 +19,7 @@ class CleanupOptions(BaseModel):
 
     dry_run: bool = False
     images: bool = False
-    older_than: float = Field(default=KEEP_RESULT_S, ge=0, allow_inf_nan=False)
+    older_than: float = Field(default=DAY_S, ge=0, allow_inf_nan=False)
 
 
 class CleanupHandler:

@@ -16,8 +16,6 @@ from spacedock._wire.jobs import (
     END_LUA,
     END_NEEDS,
     FILES_NEEDS,
-    KEEP_PRIVATE_S,
-    KEEP_RESULT_S,
     RELEASE_FILES_LUA,
 )
 from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
@@ -148,14 +146,14 @@ _FINISH = atomic(
     + _OURS
     + f"""
 local id = ARGV[2]
-redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[7])
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[5])
 redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits', 'deaths', 'losses')
 acquit(ARGV[1], id)
-local lane, keep = settle(id, tonumber(ARGV[8])), ended(KEYS[1], ARGV[5], ARGV[6])
-counted_out(lane, 'running', ARGV[3], ARGV[9] == '1', keep)
+local lane, keep = settle(id, tonumber(ARGV[6])), ended(KEYS[1])
+counted_out(lane, 'running', ARGV[3], ARGV[7] == '1', keep)
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', '{keys.QUEUE}', id)
-for n = 5, #KEYS do redis.call('EXPIRE', KEYS[n], keep, 'GT') end
+for place in string.gmatch(ARGV[5], '%S+') do keep_file(place, keep) end
 release_files(id, row[4], keep)
 redis.call('PUBLISH', '{keys.DONE}', id)
 return 1
@@ -270,11 +268,11 @@ class JobStore:
         job_id = result.id
         places = [ref.place for ref in result.output.files]
         books = [keys.arq_in_progress(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
-        args = [self.worker_id, job_id, result.state.value, raw, KEEP_RESULT_S, KEEP_PRIVATE_S]
+        args = [self.worker_id, job_id, result.state.value, raw]
         with _lost_where_overwritten():
             return bool(
                 await self._finish(
-                    keys=[keys.job(job_id), *books, *map(keys.payload, places)],
+                    keys=[keys.job(job_id), *books],
                     args=[*args, " ".join(places), spent, int(result.succeeded and result.degraded)],
                 )
             )

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from spacedock._wire import keys
-from spacedock._wire.jobs import KEEP_RESULT_S
+from spacedock._wire.retention import DEFAULTS, KEEP_LUA
 from spacedock._wire.scripts import atomic
 from spacedock._wire.submission import UPLOAD_GRACE_S
 
 _PAGE = 500
 
 _RECORDS = atomic(
-    f"""
+    KEEP_LUA
+    + f"""
 local now = redis.call('TIME')
 local seconds, count, bytes = now[1] + now[2] / 1000000, 0, 0
+local kept, dead = setting('results', {DEFAULTS.results}), setting('dead', {DEFAULTS.dead})
 for _, key in ipairs(KEYS) do
   -- Whatever else somebody has put under such a name is no record.
   local record = redis.call('TYPE', key).ok == 'hash'
@@ -25,8 +27,9 @@ for _, key in ipairs(KEYS) do
   local left = redis.call('TTL', key)
   if row[1] and row[1] ~= 'queued' and row[1] ~= 'running' and left >= 0 then
     -- Each is an upper bound of the time since the end: records may be kept for a shorter time than most,
-    -- and a job that was cancelled while it waited tells no time of its own.
-    local age = {KEEP_RESULT_S} - left
+    -- and a job that was cancelled while it waited tells no time of its own. What asked to be kept for longer
+    -- than most stays.
+    local age = (row[1] == 'dead' and dead or kept) - left
     local total = tonumber(string.match(row[3] or '', '"total":([%d.]+)') or 0)
     age = math.min(age, seconds - (tonumber(row[2]) or 0) - (total or 0))
     if age >= tonumber(ARGV[1]) then
@@ -45,12 +48,13 @@ return {{count, bytes}}
 """Lua: the records of jobs that ended so long ago; a job that waits or runs has no end and is not touched."""
 
 _FILES = atomic(
-    f"""
-local count, bytes = 0, 0
+    KEEP_LUA
+    + f"""
+local count, bytes, kept = 0, 0, setting('results', {DEFAULTS.results})
 for _, key in ipairs(KEYS) do
   local left = redis.call('TTL', key)
   local users = '{keys.PAYLOAD_USERS}' .. string.sub(key, {len(keys.PAYLOAD) + 1})
-  if left >= 0 and {KEEP_RESULT_S} - left >= tonumber(ARGV[1]) and redis.call('EXISTS', users) == 0 then
+  if left >= 0 and kept - left >= tonumber(ARGV[1]) and redis.call('EXISTS', users) == 0 then
     -- Whoever has just uploaded the file, or found it there, is about to submit a job that needs it.
     -- A server that forgets by frequency (LFU) knows no idle times: its files wait for their own end.
     local idle = redis.pcall('OBJECT', 'IDLETIME', key)

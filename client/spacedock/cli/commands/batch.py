@@ -65,6 +65,7 @@ def batch(
     priority: options.PriorityOption = Priority.NORMAL,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
+    keep_for: options.KeepFor = None,
     dry_run: options.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON lines.")] = False,
     redis: options.Redis = None,
@@ -81,6 +82,7 @@ def batch(
         privacy=privacy,
         performance_first=performance_first,
         priority=priority,
+        keep_for=keep_for,
     )
     if source == "-" and sys.stdin.isatty():
         say("reading prompts from this terminal, one a line: Ctrl-D ends them")

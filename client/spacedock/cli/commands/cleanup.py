@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from spacedock._wire.retention import seconds_of
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import say, write
-from spacedock.cli.output.units import seconds_of, size
+from spacedock.cli.output.units import size
 from spacedock.client import Client
 
 _WORDS = {

@@ -48,6 +48,7 @@ def run(
     json: options.Json = False,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
+    keep_for: options.KeepFor = None,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and do not wait.")] = False,
     dry_run: options.DryRun = False,
     verbose: options.Verbose = False,
@@ -64,6 +65,7 @@ def run(
         privacy=privacy,
         performance_first=performance_first,
         priority=priority,
+        keep_for=keep_for,
     )
     fields["batch"] = batch_mode
     way = Way(Delivery(json, output_dir, keep), detach=detach, dry_run=dry_run, verbose=verbose)

@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-
-from spacedock.errors import BadRequestError
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
-
-
-def seconds_of(text: str) -> float:
-    """The seconds of an age such as "24h", "90m", "7d" or "30" (seconds). Raises BadRequestError."""
-    found = _AGE.fullmatch(text.strip().lower())
-    if found is None:
-        raise BadRequestError(f"'{text}' is no age: write 24h, 90m, 7d or seconds")
-    return float(found.group(1)) * _UNITS[found.group(2) or "s"]
 
 
 def size(count: float | None) -> str:

@@ -71,6 +71,7 @@ def bench(
         no_fallback=True,
         tier=Tier.HEAVY,
         privacy=privacy,
+        keep_for=None,
         priority=Priority.NORMAL,
         performance_first=False,
     )

@@ -1,0 +1,70 @@
+"""What a queue's daemons say for all of its hosts and clients, kept in Redis: how long what is kept."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from spacedock._wire import keys
+from spacedock.errors import BadRequestError
+
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+MAX_KEEP_S = 30 * DAY_S
+"""The longest time for which anything can be asked to be kept."""
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of an age such as "24h", "90m", "7d" or "30" (seconds). Raises BadRequestError."""
+    found = _AGE.fullmatch(text.strip().lower())
+    if found is None:
+        raise BadRequestError(f"'{text}' is no age: write 24h, 90m, 7d or seconds")
+    return float(found.group(1)) * _UNITS[found.group(2) or "s"]
+
+
+def _seconds(value: object) -> object:
+    try:
+        return seconds_of(value) if isinstance(value, str) else value
+    except BadRequestError as error:
+        raise ValueError(str(error)) from None
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+"""A time as people give it, "7d" or a number of seconds; a number once it is read."""
+
+_Kept = Annotated[int, BeforeValidator(_seconds), Field(ge=60, le=MAX_KEEP_S)]
+
+
+class Retention(BaseModel):
+    """How many seconds what is kept after a job's end; `--keep-for` of a job goes before.
+
+    `results` are records, results and files; `dead` those of jobs that died with their workers, for a person
+    to look at; `private` those of jobs in privacy mode that nobody reads.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    results: _Kept = DAY_S
+    dead: _Kept = 7 * DAY_S
+    private: _Kept = HOUR_S
+
+
+DEFAULTS = Retention()
+
+KEEP_LUA = f"""
+local function setting(name, otherwise)
+  local told = redis.pcall('HGET', '{keys.SETTINGS}', name)
+  local value = tonumber(type(told) == 'string' and told)
+  if value and value >= 1 and value <= {MAX_KEEP_S} then return math.floor(value) end
+  return otherwise
+end
+"""
+"""Lua: a number of the queue's settings, or what counts where no daemon has said one."""
+
+KEEP_NEEDS = (f"'HGET', '{keys.SETTINGS}', 'results'",)
