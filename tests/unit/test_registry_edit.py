@@ -1,4 +1,4 @@
-"""Adding, replacing and removing Spaces in registry.yaml, and the desk that does it for clients."""
+"""Adding, replacing and removing Spaces in registry.yaml, and the handler that does it for clients."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.control_calls import registry_calls, silent
 
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op, Reply
 from spacedock._wire.submission import upload
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.files import payload_of
-from spacedock_worker.control.registry import RegistryHandler
+from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.hub.kinds import KINDS
 from spacedock_worker.registry.entry import TYPES
 from spacedock_worker.registry.file import Registry, default_text
@@ -25,17 +26,17 @@ def registry(tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-def desk(registry: Registry, tmp_path: Path) -> RegistryHandler:
-    return RegistryHandler(registry, tmp_path / "repositories")
+def calls(registry: Registry, tmp_path: Path) -> Dispatcher:
+    return registry_calls(registry, tmp_path / "repositories")
 
 
 def document(registry: Registry) -> Any:
     return yaml.safe_load(registry.path.read_text(encoding="utf-8"))
 
 
-async def ask(desk: RegistryHandler, op: Op, url: str = "unix:///nowhere", **fields: Any) -> Reply:
+async def ask(calls: Dispatcher, op: Op, url: str = "unix:///nowhere", **fields: Any) -> Reply:
     async with connect(url) as redis:
-        return await desk.answer(Call(id="1", op=op, **fields), redis)
+        return await calls.answer(Call(id="1", op=op, **fields), redis, silent)
 
 
 @pytest.mark.parametrize(
@@ -122,77 +123,73 @@ def test_a_space_that_is_not_there_cannot_be_removed(registry: Registry) -> None
 
 
 @pytest.mark.parametrize("field", ["repository", "auth", "secrets", "runtime", "writable_root"])
-async def test_what_is_the_hosts_own_cannot_be_set_by_a_client(desk: RegistryHandler, field: str) -> None:
-    reply = await ask(desk, Op.ADD, name="mood", entry={field: "/etc"})
+async def test_what_is_the_hosts_own_cannot_be_set_by_a_client(calls: Dispatcher, field: str) -> None:
+    reply = await ask(calls, Op.ADD, name="mood", entry={field: "/etc"})
     assert reply.error == f"Space 'mood': {field} can only be set in the registry's file on the host"
 
 
 @pytest.mark.parametrize("field", ["id", "colour"])
 async def test_an_unknown_field_of_a_client_is_refused(
-    desk: RegistryHandler, registry: Registry, field: str
+    calls: Dispatcher, registry: Registry, field: str
 ) -> None:
-    reply = await ask(desk, Op.ADD, name="mood", entry={field: "/etc"})
+    reply = await ask(calls, Op.ADD, name="mood", entry={field: "/etc"})
     assert reply.error == f"Space 'mood': unknown field {field}"
     assert not registry.path.exists()
 
 
 async def test_a_clients_repository_is_kept_by_its_content(
-    desk: RegistryHandler, registry: Registry, redis_url: str, tmp_path: Path
+    calls: Dispatcher, registry: Registry, redis_url: str, tmp_path: Path
 ) -> None:
     sent = payload_of("mood.tar", b"tar")
     async with connect(redis_url) as redis:
         await upload(redis, [sent])
-    reply = await ask(desk, Op.ADD, redis_url, name="mood", repository=sent.ref)
+    reply = await ask(calls, Op.ADD, redis_url, name="mood", repository=sent.ref)
     kept = tmp_path / "repositories" / f"{sent.ref.sha256}.tar"
     assert (reply.error, kept.read_bytes()) == (None, b"tar")
     assert registry.snapshot().get("mood").repository == str(kept)
 
 
-async def test_a_repository_that_never_came_is_told(desk: RegistryHandler, redis_url: str) -> None:
-    reply = await ask(desk, Op.ADD, redis_url, name="mood", repository=payload_of("mood.tar", b"x").ref)
+async def test_a_repository_that_never_came_is_told(calls: Dispatcher, redis_url: str) -> None:
+    reply = await ask(calls, Op.ADD, redis_url, name="mood", repository=payload_of("mood.tar", b"x").ref)
     assert "is kept no longer" in (reply.error or "")
 
 
 @pytest.mark.parametrize("op", [Op.SHOW, Op.REMOVE])
 async def test_an_unknown_space_is_told_with_those_that_there_are(
-    desk: RegistryHandler, registry: Registry, op: Op
+    calls: Dispatcher, registry: Registry, op: Op
 ) -> None:
     registry.add("mood", {})
-    reply = await ask(desk, op, name="mod")
+    reply = await ask(calls, op, name="mod")
     assert (reply.not_found, reply.known) == (True, ("mood",))
 
 
 @pytest.mark.parametrize("op", [Op.SHOW, Op.REMOVE, Op.ADD])
-async def test_a_call_without_a_name_is_told(desk: RegistryHandler, op: Op) -> None:
-    assert (await ask(desk, op)).error == "the call names no Space"
+async def test_a_call_without_a_name_is_told(calls: Dispatcher, op: Op) -> None:
+    assert (await ask(calls, op)).error == "the call names no Space"
 
 
-async def test_the_list_has_the_spaces_and_the_warnings(desk: RegistryHandler, registry: Registry) -> None:
+async def test_the_list_has_the_spaces_and_the_warnings(calls: Dispatcher, registry: Registry) -> None:
     registry.path.write_text("spaces: {mood: {}, bad: {port: 0}}")
-    reply = await ask(desk, Op.LIST)
+    reply = await ask(calls, Op.LIST)
     assert (list(reply.spaces), len(reply.warnings)) == (["mood"], 1)
 
 
 async def test_a_registry_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    desk = RegistryHandler(Registry(tmp_path / "file/registry.yaml"), tmp_path)
-    assert "cannot be written" in ((await ask(desk, Op.ADD, name="mood")).error or "")
+    calls = registry_calls(Registry(tmp_path / "file/registry.yaml"), tmp_path)
+    assert "cannot be written" in ((await ask(calls, Op.ADD, name="mood")).error or "")
 
 
-async def test_a_registry_of_other_shape_is_told_and_no_crash(
-    desk: RegistryHandler, registry: Registry
-) -> None:
+async def test_a_registry_of_other_shape_is_told_and_no_crash(calls: Dispatcher, registry: Registry) -> None:
     registry.path.write_text("spaces: [mood]")
-    assert "mend the file first" in ((await ask(desk, Op.ADD, name="mood")).error or "")
+    assert "mend the file first" in ((await ask(calls, Op.ADD, name="mood")).error or "")
 
 
-async def test_a_space_that_is_left_out_is_told_with_its_line(
-    desk: RegistryHandler, registry: Registry
-) -> None:
+async def test_a_space_that_is_left_out_is_told_with_its_line(calls: Dispatcher, registry: Registry) -> None:
     registry.path.write_text("spaces:\n  mood:\n    id: mood\n    prt: 1\n")
-    reply = await ask(desk, Op.SHOW, name="mood")
+    reply = await ask(calls, Op.SHOW, name="mood")
     assert f"{registry.path}:4:5: spaces.mood: unknown key 'prt'" in (reply.error or "")
-    assert (await ask(desk, Op.SHOW, name="moo")).not_found
+    assert (await ask(calls, Op.SHOW, name="moo")).not_found
 
 
 def test_a_file_that_is_no_yaml_for_a_while_hides_no_space(tmp_path: Path) -> None:
@@ -215,18 +212,18 @@ def test_an_edit_keeps_the_permissions_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", ["input_type", "output_type"])
 @pytest.mark.parametrize("value", ["banana", "text_and_banana", "text and image", ""])
 async def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(
-    desk: RegistryHandler, registry: Registry, field: str, value: str
+    calls: Dispatcher, registry: Registry, field: str, value: str
 ) -> None:
-    reply = await ask(desk, Op.ADD, name="mood", entry={"docker_image": "mood:1", field: value})
+    reply = await ask(calls, Op.ADD, name="mood", entry={"docker_image": "mood:1", field: value})
     assert f"Space 'mood': {field} '{value}' is not one that there is" in (reply.error or "")
     assert "text, image, audio, video, file, json, or several joined by _and_" in (reply.error or "")
     assert not registry.path.exists()
 
 
 @pytest.mark.parametrize("value", ["image", "text_and_image", "text_and_image_and_audio", "json"])
-async def test_kinds_and_several_of_them_are_types(desk: RegistryHandler, value: str) -> None:
+async def test_kinds_and_several_of_them_are_types(calls: Dispatcher, value: str) -> None:
     entry = {"docker_image": "mood:1", "input_type": value, "output_type": value}
-    assert (await ask(desk, Op.ADD, name="mood", entry=entry)).error is None
+    assert (await ask(calls, Op.ADD, name="mood", entry=entry)).error is None
 
 
 def test_all_types_that_spacedock_itself_gives_are_known(tmp_path: Path) -> None:
@@ -239,18 +236,18 @@ def test_all_types_that_spacedock_itself_gives_are_known(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("gpu", ["banana", 0, -1, True, [], [""], ["0", "x y"], 1.5])
-async def test_what_names_no_gpu_is_refused(desk: RegistryHandler, gpu: Any) -> None:
-    reply = await ask(desk, Op.ADD, name="mood", entry={"docker_image": "mood:1", "gpu": gpu})
+async def test_what_names_no_gpu_is_refused(calls: Dispatcher, gpu: Any) -> None:
+    reply = await ask(calls, Op.ADD, name="mood", entry={"docker_image": "mood:1", "gpu": gpu})
     assert reply.error == (
         "Space 'mood': gpu: not GPUs: give none, auto, how many, or a list of ids such as 0 or GPU-8f2c"
     )
 
 
 async def test_what_is_wrong_with_the_request_is_not_blamed_on_the_file(
-    desk: RegistryHandler, registry: Registry
+    calls: Dispatcher, registry: Registry
 ) -> None:
     registry.add("mood", {"docker_image": "mood:1", "memory": "1GB"})
-    reply = await ask(desk, Op.ADD, name="mood", entry={"memory": "2GB"}, options={"update": True})
+    reply = await ask(calls, Op.ADD, name="mood", entry={"memory": "2GB"}, options={"update": True})
     assert reply.error == (
         f"Space 'mood': memory can only be changed so in the registry's file on the host ({registry.path})"
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.control_calls import registry_calls, silent
 
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.files import payload_of
-from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.file import Registry
 
@@ -48,10 +48,10 @@ def registry(tmp_path: Path) -> Registry:
 
 
 async def add(registry: Registry, name: str, entry: dict[str, Any], **options: bool) -> Reply:
-    desk = RegistryHandler(registry, registry.path.parent / "repositories")
+    calls = registry_calls(registry, registry.path.parent / "repositories")
     call = Call(id="1", op=Op.ADD, name=name, entry=entry, options=options)
     async with connect("unix:///nowhere") as redis:
-        return await desk.answer(call, redis)
+        return await calls.answer(call, redis, silent)
 
 
 def walls(entry: SpaceEntry) -> tuple[object, ...]:
@@ -205,18 +205,18 @@ async def test_no_other_code_goes_by_the_id_of_a_space_of_the_hub(
 
 
 async def test_a_repository_does_not_go_by_the_id_of_a_space_of_the_hub(registry: Registry) -> None:
-    desk = RegistryHandler(registry, registry.path.parent / "repositories")
+    calls = registry_calls(registry, registry.path.parent / "repositories")
     ref = payload_of("hear.tar", b"x").ref
     async with connect("unix:///nowhere") as redis:
-        reply = await desk.answer(Call(id="1", op=Op.ADD, name="ann/hear", repository=ref), redis)
+        reply = await calls.answer(Call(id="1", op=Op.ADD, name="ann/hear", repository=ref), redis, silent)
     assert reply.error is not None
     assert "a repository" in reply.error
 
 
 async def remove(registry: Registry, name: str) -> Reply:
-    desk = RegistryHandler(registry, registry.path.parent / "repositories")
+    calls = registry_calls(registry, registry.path.parent / "repositories")
     async with connect("unix:///nowhere") as redis:
-        return await desk.answer(Call(id="1", op=Op.REMOVE, name=name), redis)
+        return await calls.answer(Call(id="1", op=Op.REMOVE, name=name), redis, silent)
 
 
 @pytest.mark.parametrize(

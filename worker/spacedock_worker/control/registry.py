@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from spacedock._wire import jobs as records
-from spacedock._wire.rpc import Call, Op, Reply
-from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
+from spacedock._wire.rpc import AddOptions, Call, Reply
+from spacedock.errors import BadRequestError
 from spacedock.files import FileRef
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.entry import SpaceEntry, check_types
 from spacedock_worker.registry.file import Registry, shipped
@@ -81,42 +83,36 @@ class RegistryHandler:
         self._listed: tuple[Snapshot, Reply] = (EMPTY, Reply())
         self.shipped: Sequence[str] = ()
 
-    async def answer(self, call: Call, redis: Redis) -> Reply:
-        """Do what the call asks; what is wrong with it becomes the reply's error."""
-        try:
-            return await self._do(call, redis)
-        except SpaceNotFoundError as error:
-            return Reply(not_found=True, known=error.known)
-        except (BadRequestError, WireError) as error:
-            return Reply(error=str(error))
-        except OSError as error:
-            return Reply(error=f"the registry cannot be written: {error}")
+    async def show(self, name: str | None) -> Reply:
+        """One entry. Raises BadRequestError, SpaceNotFoundError."""
+        return Reply(spaces={_named(name): _row((await self._registry.fresh()).get(_named(name)))})
 
-    async def _do(self, call: Call, redis: Redis) -> Reply:
-        if call.op is Op.LIST:
-            return await self._list()
-        if not call.name:
-            raise BadRequestError("the call names no Space")
-        if call.op is Op.SHOW:
-            return Reply(spaces={call.name: _row((await self._registry.fresh()).get(call.name))})
-        if call.op is Op.REMOVE:
-            check = partial(check_removable, file=self._registry.path)
-            await asyncio.to_thread(self._registry.remove, call.name, check)
-            return Reply()
-        given, whole = await self._fields(call, redis)
-        before = (await self._registry.fresh()).spaces.get(call.name)
-        how = How.UPDATE if call.options.get("update") is True else How.ADD
+    async def remove(self, name: str | None) -> SpaceEntry | None:
+        """Remove an entry; returns what it was. Raises BadRequestError, SpaceNotFoundError."""
+        before = (await self._registry.fresh()).spaces.get(_named(name))
+        check = partial(check_removable, file=self._registry.path)
+        with _writing():
+            await asyncio.to_thread(self._registry.remove, _named(name), check)
+        return before
+
+    async def add(self, asked: Asked[AddOptions]) -> Reply:
+        """Add an entry or change one. Raises BadRequestError, SpaceNotFoundError, WireError."""
+        call, name = asked.call, _named(asked.call.name)
+        given, whole = await self._fields(call, asked.redis)
+        before = (await self._registry.fresh()).spaces.get(name)
+        how = How.UPDATE if asked.options.update else How.ADD
         if how is How.UPDATE:
-            (await self._registry.fresh()).get(call.name)
-        how = How.REPLACE if call.options.get("replace") is True else how
+            (await self._registry.fresh()).get(name)
+        how = How.REPLACE if asked.options.replace else how
         settle = partial(settled, given=given, whole=whole, how=how, file=self._registry.path)
-        entry = await asyncio.to_thread(self._registry.settle, call.name, settle)
+        with _writing():
+            entry = await asyncio.to_thread(self._registry.settle, name, settle)
         # What an unlisted Space of the Hub has left here is the listed one's.
-        known = before or SpaceEntry(id=call.name, hub_id=call.name if "/" in call.name else None)
+        known = before or SpaceEntry(id=name, hub_id=name if "/" in name else None)
         data = {"replaced": before is not None, "other_code": is_other_code(known, given)}
-        return Reply(spaces={call.name: _row(entry)}, data=data)
+        return Reply(spaces={name: _row(entry)}, data=data)
 
-    async def _list(self) -> Reply:
+    async def list(self) -> Reply:
         """All rows; they are made once, for as long as the registry stays as it is."""
         snapshot = await self._registry.fresh()
         if self._listed[0] is not snapshot:
@@ -149,8 +145,23 @@ class RegistryHandler:
     async def _keep(self, ref: FileRef, redis: Redis) -> Path:
         data = await records.repository(redis, ref)
         path = (self._repositories / f"{ref.sha256}.tar").resolve()
-        await asyncio.to_thread(_write_whole, path, data)
+        with _writing():
+            await asyncio.to_thread(_write_whole, path, data)
         return path
+
+
+def _named(name: str | None) -> str:
+    if not name:
+        raise BadRequestError("the call names no Space")
+    return name
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadRequestError(f"the registry cannot be written: {error}") from error
 
 
 def _check_hub_name(call: Call) -> None:
