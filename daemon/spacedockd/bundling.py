@@ -7,22 +7,28 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from spacedock._wire.connection import connect, told_as_ours
 from spacedock._wire.rpc import OnProgress
-from spacedock.errors import SpacedockError
+from spacedock.client import Client
+from spacedock.errors import NotConnectedError, NoWorkerError, SpacedockError
 from spacedock_worker.bundles.manifest import BundleManifest
 from spacedock_worker.bundles.read import Unbundler
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.bundles.write import Bundler
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.images.images import Images
+from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.logs import configure
-from spacedock_worker.registry.file import Registry
-from spacedock_worker.wiring import Wiring
+from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.registry import Registry
+from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.wiring import build
 from spacedockd import settings
 from spacedockd.settings import DaemonSettings
 
@@ -49,13 +55,14 @@ def unbundle_command(
 
 async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: OnProgress) -> BundleManifest:
     """Bundle Spaces; see `Bundler.bundle`."""
-    told = loaded.worker(None)
-    registry, owner = Registry(told.registry), loaded.containers.instance_id
-    async with Engine(loaded.containers.docker_host) as engine:
+    told, owner = loaded.worker(None), loaded.containers.instance_id
+    async with _registry(told, needed=False) as registry, Engine(loaded.containers.docker_host) as engine:
+        kept = build(told, engine, registry, None)
         builds = Network(engine, f"{loaded.containers.network_name}-bundle")
-        wiring = Wiring(told, engine, registry, builds=builds, env=os.environ)
+        secrets = Secrets(told.secrets, os.environ).by_name(lambda: registry.snapshot().spaces)
+        images = Images(engine, loaded.images, kept.notes.pulled, builds, owner=owner, secrets=secrets)
         transfer = Transfer(engine, owner)
-        bundler = Bundler(registry, wiring.policy, wiring.inventory, transfer, _meter(tell))
+        bundler = Bundler(registry, images, kept.policy, kept.inventory, transfer, _meter(tell))
         try:
             return await bundler.bundle(out, names, tell)
         finally:
@@ -64,13 +71,35 @@ async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: 
 
 async def unbundle(loaded: DaemonSettings, path: Path, tell: OnProgress) -> BundleManifest:
     """Take a bundle in; see `Unbundler.unbundle`."""
-    told = loaded.worker(None)
-    registry, owner = Registry(told.registry), loaded.containers.instance_id
-    async with Engine(loaded.containers.docker_host) as engine:
-        notes = Wiring(told, engine, registry).notes
+    told, owner = loaded.worker(None), loaded.containers.instance_id
+
+    async def heard() -> None:
+        with suppress(NoWorkerError):
+            async with Client(told.redis_url) as client:
+                await client.spaces.list()
+
+    async with _registry(told, needed=True) as registry, Engine(loaded.containers.docker_host) as engine:
+        notes = build(told, engine, registry, None).notes
         transfer = Transfer(engine, owner)
-        unbundler = Unbundler(registry, told.repositories, notes, transfer, owner, _meter(tell))
+        unbundler = Unbundler(registry, notes, transfer, owner, _meter(tell), heard)
         return await unbundler.unbundle(path, tell)
+
+
+@asynccontextmanager
+async def _registry(told: WorkerSettings, *, needed: bool) -> AsyncIterator[Registry]:
+    """The registry with the queue's catalogue; where that is not `needed`, also as it was written out."""
+    async with connect(told.redis_url) as redis:
+        registry = Registry(told.registry, store=CatalogueStore(redis), repositories=told.repositories)
+        try:
+            with told_as_ours(told.redis_url):
+                await registry.caught_up()
+        except NotConnectedError as error:
+            if needed:
+                raise SpacedockError(
+                    f"{error}. Start the daemon: it keeps the catalogue of Spaces"
+                ) from error
+            registry = Registry(told.registry, repositories=told.repositories)
+        yield registry
 
 
 def _run(loaded: DaemonSettings, work: Callable[[], Any]) -> BundleManifest:

@@ -21,7 +21,8 @@ import yaml
 from tests.acceptance.running import BIN, Daemon
 
 from spacedock import SyncClient
-from spacedock_worker.registry.file import Registry, default_text
+from spacedock_worker.registry.host_file import default_text
+from spacedock_worker.registry.registry import Registry
 
 SPACES = 10_000
 ROUNDS = 9

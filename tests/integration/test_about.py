@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.control_calls import asked
+from redis.asyncio import Redis
 from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
+from tests.registries import declare
 from tests.served import served
 
 from spacedock._wire.rpc import Call, Op
@@ -24,7 +25,7 @@ from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.survey import Survey
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SpaceSource
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.endpoints import EndpointStore
 
 SHA = "1234567" + "b" * 33
@@ -64,14 +65,14 @@ def add(hub: HubDouble, sdk: str = "gradio") -> str:
 async def told(engine: Engine, settings: ImageSettings, folder: Path, name: str) -> dict[str, Any]:
     """What a worker tells of a Space."""
     registry = Registry(folder / "registry.yaml")
-    registry.add("ears", {})
-    registry.add("linked", {"hub_id": "me/linked"})
+    declare(registry, "ears", {})
+    declare(registry, "linked", {"hub_id": "me/linked"})
     catalogue = Catalogue(settings, folder, time.time)
     images, notes = Images(engine, settings), EndpointStore(folder)
-    handler = ShowHubHandler(registry, catalogue, Survey(settings), images, notes, time.time)
+    desk = ShowHubHandler(registry, catalogue, Survey(settings), images, notes, time.time)
     try:
         call = Call(id="1", op=Op.ABOUT, name=name)
-        return (await asked(handler.answer, call)).data
+        return (await desk.answer(call, Redis(), lambda text: None)).data
     finally:
         catalogue.close()
 

@@ -16,15 +16,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from tests.control_calls import asked
+from tests.registries import declare
 
 from spacedock._wire.connection import connect
-from spacedock._wire.rpc import Call, Op, Reply, call_of
+from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.errors import BadRequestError
+from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import Stage
 from spacedock_worker.adapters.detect import Opener
@@ -41,13 +42,14 @@ from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.chain import StepContext
-from spacedock_worker.jobs.model_step import ModelRunner
+from spacedock_worker.jobs.secrets import Secrets
+from spacedock_worker.jobs.space_spec import source_of
 from spacedock_worker.jobs.space_step import SpaceRunner
-from spacedock_worker.queue.runner import TakenJob
-from spacedock_worker.registry.file import Registry, shipped
+from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.host_file import shipped
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.state.image_policy import source_of
-from spacedock_worker.wiring import Wiring
+from spacedock_worker.wiring import Wiring, build
 
 DATA = 300_000
 
@@ -72,7 +74,8 @@ def silent(message: str) -> None:
     pass
 
 
-NO_MODELS = cast(ModelRunner, None)
+async def no_files() -> tuple[Payload, ...]:
+    return ()
 
 
 @dataclass
@@ -95,11 +98,11 @@ class Host:
         repository = self.state / "spaces" / name
         await asyncio.to_thread(_program, repository)
         fields = {"repository": str(repository), "adapter": "command"}
-        entry = self.registry.add(name, fields)
+        entry = declare(self.registry, name, fields)
         image = await self.images.get(source_of(entry, None), silent)
         await self.kept.notes.used(image.reference, image.digest, name)
         if not listed:
-            self.registry.remove(name)
+            declare(self.registry, name, None)
         return image
 
     async def cache(self, space: str, image: Image, data: bytes) -> str:
@@ -159,27 +162,27 @@ def name() -> str:
     return f"up-{secrets.token_hex(4)}"
 
 
-def host_in(state: Path, engine: Engine, owner: str, budget: int | None = None) -> Host:
+def host_in(state: Path, engine: Engine, owner: str, redis: Redis, budget: int | None = None) -> Host:
     state.mkdir()
     (state / "instance-id").write_text(owner)
     ca = os.environ.get("SSL_CERT_FILE")
     images = ImageSettings(ca_bundle=Path(ca) if ca else None, image_budget=budget)
     settings = WorkerSettings(
-        redis_url="unix:///nowhere",
+        redis_url=f"unix://{redis.connection_pool.connection_kwargs['path']}",
         registry=state / "registry.yaml",
         repositories=state / "repositories",
         state=state,
         images=images,
         containers=ContainerSettings(instance_id=owner),
     )
-    registry = Registry(settings.registry)
-    kept = Wiring(settings, engine, registry)
-    return Host(state, engine, settings, registry, kept, kept.images)
+    registry = Registry(settings.registry, store=CatalogueStore(redis), repositories=settings.repositories)
+    kept = build(settings, engine, registry, None)
+    return Host(state, engine, settings, registry, kept, Images(engine, images, kept.notes.pulled))
 
 
 @pytest.fixture
-async def host(tmp_path: Path, engine: Engine, name: str) -> AsyncIterator[Host]:
-    host = host_in(tmp_path / "host", engine, f"test-{name}")
+async def host(tmp_path: Path, engine: Engine, name: str, redis: Redis) -> AsyncIterator[Host]:
+    host = host_in(tmp_path / "host", engine, f"test-{name}", redis)
     yield host
     await remove_all(engine, name)
 
@@ -215,7 +218,7 @@ async def test_a_clean_up_frees_exactly_what_it_says_and_nothing_of_others(
     ]
     ended = await host.container(listed, {OWNER_LABEL: host.owner, SPACE_LABEL: f"{name}-listed"})
     running = await host.container(listed, {OWNER_LABEL: host.owner}, start=True)
-    other = host_in(host.state.parent / "other", engine, f"test-{name}-2")
+    other = host_in(host.state.parent / "other", engine, f"test-{name}-2", redis)
     theirs = await other.space(f"{name}-theirs", listed=False)
     foreign = [
         await other.cache(f"{name}-gone", listed, b"other daemon's"),
@@ -280,7 +283,7 @@ async def test_a_slip_in_the_registry_costs_no_cache(host: Host, redis: Redis, n
     await host.clean(redis)
     assert await host.has(f"volumes/{volume}")
     host.registry.path.write_text(text)
-    host.registry.remove(name)
+    declare(host.registry, name, None)
     await host.clean(redis)
     assert not await host.has(f"volumes/{volume}")
 
@@ -319,11 +322,11 @@ async def test_a_space_is_started_with_its_secrets_to_be_locked(
     (repository / "Dockerfile").write_text(
         'FROM spacedock/python:3.11\nCOPY main.py /\nCMD ["python3", "/main.py"]\n'
     )
-    host.registry.add(name, {"repository": str(repository), "secrets": {"TOKEN": {"env": "HOSTS"}}})
+    declare(host.registry, name, {"repository": str(repository), "secrets": {"TOKEN": {"env": "HOSTS"}}})
     async with Pool[Any](engine, host.settings.containers) as pool:
-        wiring = Wiring(host.settings, engine, host.registry, env={"HOSTS": "xyzzy"})
-        call = call_of(Op.LOCK, names=[name], start=True)
-        locked = (await asked(wiring.calls(pool, NO_MODELS)[Op.LOCK], call, redis)).data
+        desks = host.kept.desks(host.images, pool, Opener(), Secrets(None, {"HOSTS": "xyzzy"}))
+        options = {"names": [name], "start": True}
+        locked = (await desks[Op.LOCK](Call(id="1", op=Op.LOCK, options=options), redis, silent)).data
     assert locked["spaces"][name]["endpoints"]["functions"] == ["/tell() -> json"]
 
 
@@ -341,14 +344,15 @@ async def test_the_housekeeper_keeps_to_the_budget(host: Host, redis: Redis, nam
 
 
 async def answer(host: Host, redis: Redis, op: Op, pool: Pool[Any], **call: Any) -> Reply:
-    return await asked(host.kept.calls(pool, NO_MODELS)[op], Call(id="1", op=op, **call), redis)
+    desks = host.kept.desks(host.images, pool, Opener())
+    return await desks[op](Call(id="1", op=op, **call), redis, silent)
 
 
 async def test_a_space_is_shown_with_what_is_here_and_goes_with_it(
     host: Host, redis: Redis, name: str, engine: Engine
 ) -> None:
     image = await host.space(name)
-    host.registry.add(f"{name}-none", {"docker_image": f"127.0.0.1:9/{name}:1"})
+    declare(host.registry, f"{name}-none", {"docker_image": f"127.0.0.1:9/{name}:1"})
     volume = await host.cache(name, image, os.urandom(50_000))
     container = await host.container(image, {OWNER_LABEL: host.owner, SPACE_LABEL: name}, start=True)
     pool: Pool[Any] = Pool(engine, host.settings.containers)
@@ -417,10 +421,10 @@ async def test_no_client_names_the_image_of_another_space(
 async def run(host: Host, name: str, pool: Pool[Any]) -> tuple[str | None, list[str]]:
     """The Space's answer to "hello", and what was done for it."""
     heard: list[str] = []
-    job = TakenJob("j1", JobRequest(prompt="hello", space=name))
-    context = StepContext(job, lambda stage, step, message, partial: heard.append(message), name)
-    runner = SpaceRunner(host.kept.policy, pool, Opener())
-    answer = await runner.run(host.registry.snapshot().get(name), context)
+    context = StepContext(lambda stage, step, message, partial: heard.append(message), name)
+    runner = SpaceRunner(host.images, pool, Opener(), host.kept.policy)
+    entry = host.registry.snapshot().get(name)
+    answer = await runner.take(entry, JobRequest(prompt="hello", space=name), no_files, None, context)
     return answer.answer.text, heard
 
 
@@ -444,7 +448,7 @@ async def spacedockd(host: Host, *words: str, cut: bool = False) -> asyncio.subp
         "--state-dir",
         str(host.state),
         *words,
-        env=env,
+        env=env | {"SPACEDOCK_REDIS_URL": host.settings.redis_url},
         stderr=asyncio.subprocess.PIPE,
     )
 
@@ -488,16 +492,17 @@ async def test_a_bundle_brings_spaces_to_a_host_without_a_network(
     await bundled(host, out, name)
     assert not await host.has(f"containers/{helper}/json")
     assert [path for path in os.listdir(folder) if "spaces" in path] == ["spaces.tar"]
-    host.registry.remove(name)
+    declare(host.registry, name, None)
     await host.clean(redis, images=True)
     shutil.rmtree(host.state / "spaces")
     assert not await host.has(f"images/{image.reference}/json")
     assert not await host.has(f"volumes/{volume}")
 
-    there = host_in(folder / "there", engine, f"test-{name}-there")
+    there = host_in(folder / "there", engine, f"test-{name}-there", redis)
     taken = await spacedockd(there, "unbundle", str(out), cut=can_cut())
     _, said = await taken.communicate()
     assert taken.returncode == 0, said
+    await there.registry.caught_up()
     async with Pool[Any](engine, there.settings.containers) as pool:
         text, heard = await run(there, name, pool)
         assert text == "HELLO!"
@@ -507,7 +512,7 @@ async def test_a_bundle_brings_spaces_to_a_host_without_a_network(
     assert await cached(there, name, image) == (1000, weights)
     # What a bundle brought stays while its Space does, and goes like any other when it does not.
     assert (await there.clean(redis, need=2**50))["kinds"]["images"]["count"] == 0
-    there.registry.remove(name)
+    await there.registry.remove(name)
     assert (await there.clean(redis, images=True))["kinds"]["images"]["count"] == 1
 
 
@@ -533,11 +538,11 @@ async def test_a_broken_bundle_changes_nothing(host: Host, name: str) -> None:
 
 async def test_what_cannot_be_locked_keeps_nothing_else_from_it(host: Host, redis: Redis, name: str) -> None:
     await host.space(name)
-    host.registry.add(f"{name}-lost", {"repository": str(host.state / "nowhere")})
+    declare(host.registry, f"{name}-lost", {"repository": str(host.state / "nowhere")})
     spaces = shipped()
     for one in ("translation", "clip-analysis"):
-        host.registry.add(one, spaces[one].model_dump(mode="json", exclude_unset=True))
-    host.registry.update("clip-analysis", {"description": "mine", "hub_id": None, "repository": "nowhere"})
+        declare(host.registry, one, spaces[one].model_dump(mode="json", exclude_unset=True))
+    declare(host.registry, "clip-analysis", {"description": "mine", "repository": "nowhere"})
     async with Pool[Any](host.engine, host.settings.containers) as pool:
         data = (await answer(host, redis, Op.LOCK, pool)).data
         assert data["spaces"].keys() == {name}

@@ -19,28 +19,33 @@ from typing import Any
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
-from tests.control_calls import asked
 from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
+from tests.registries import declare
 from tests.served import served
 
 from spacedock._wire.connection import connect
-from spacedock._wire.rpc import Call, Op
+from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.request import Tier
 from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.hub.catalogue import Catalogue
+from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.model_step import ModelRunner
+from spacedock_worker.jobs.secrets import Secrets
+from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.registry.catalogue_store import CatalogueStore
 from spacedock_worker.registry.entry import Verdict
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.validation.findings import HubReader
-from spacedock_worker.wiring import Wiring
+from spacedock_worker.validation.inspection import HubReader
+from spacedock_worker.wiring import build
 
 SPACES = Path(__file__).parent.parent / "spaces"
 SHA = "1234567" + "a" * 33
@@ -50,9 +55,11 @@ NOWHERE = "127.0.0.1:9"
 
 
 class Validating:
-    """A worker's handlers on the real engine, with a registry of its own."""
+    """A worker's desks on the real engine, with a registry of its own."""
 
-    def __init__(self, state: Path, images: dict[str, Any], models: tuple[ModelEndpoint, ...] = ()) -> None:
+    def __init__(
+        self, state: Path, url: str, images: dict[str, Any], models: tuple[ModelEndpoint, ...] = ()
+    ) -> None:
         owner = f"test-{secrets.token_hex(4)}"
         ca = os.environ.get("SSL_CERT_FILE")
         self.settings = WorkerSettings(
@@ -63,7 +70,9 @@ class Validating:
             images=ImageSettings(ca_bundle=Path(ca) if ca else None, **images),
             containers=ContainerSettings(instance_id=owner, start_timeout=60),
         )
-        self.registry, self.models = Registry(self.settings.registry), models
+        self.redis = connect(url)
+        store = CatalogueStore(self.redis)
+        self.registry, self.models = Registry(self.settings.registry, store=store), models
         self.stack = AsyncExitStack()
         self.said: list[str] = []
 
@@ -71,18 +80,23 @@ class Validating:
         settings = self.settings
         engine = await self.stack.enter_async_context(Engine())
         pool: Pool[Adapter] = await self.stack.enter_async_context(Pool(engine, settings.containers))
-        wiring = Wiring(settings, engine, self.registry, pool.view)
+        kept = build(settings, engine, self.registry, pool.view)
+        images, keys = Images(engine, settings.images, kept.notes.pulled), Secrets(None, {})
+        spaces = SpaceRunner(images, pool, Opener(), kept.policy, keys)
         models = await self.stack.enter_async_context(Models())
-        calls = wiring.calls(pool, ModelRunner(models, self.models, None, None))
-        self.validate, self.look = calls[Op.VALIDATE], calls[Op.TIERS]
+        self.validate = kept.validating(images, pool, spaces, keys)
+        self.look = kept.tiers(pool, ModelRunner(models, self.models, None, None))
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.stack.aclose()
+        await self.redis.aclose()
 
     async def row(self, name: str, **options: Any) -> dict[str, Any]:
+        # No desk of validation asks Redis.
         call = Call(id="1", op=Op.VALIDATE, name=name, options=options)
-        return (await asked(self.validate, call, say=self.said.append)).data
+        reply: Reply = await self.validate(call, None, self.said.append)  # type: ignore[arg-type]
+        return reply.data
 
     async def checks(self, name: str, **options: Any) -> dict[str, str]:
         return {one["name"]: one["status"] for one in (await self.row(name, **options))["checks"]}
@@ -113,17 +127,17 @@ def hub() -> HubDouble:
 
 
 @pytest.fixture
-async def host(tmp_path: Path, hub: HubDouble, registry: str) -> AsyncIterator[Validating]:
+async def host(tmp_path: Path, hub: HubDouble, registry: str, redis_url: str) -> AsyncIterator[Validating]:
     async with served(hub.handle) as address:
         images = {"hub_endpoint": f"http://{address}", "hub_registry": registry}
-        async with Validating(tmp_path / "state", images) as host:
+        async with Validating(tmp_path / "state", redis_url, images) as host:
             yield host
 
 
 async def test_an_image_is_judged_by_its_manifest_and_not_pulled(host: Validating, registry: str) -> None:
     name = f"{registry}/fine:1"
     await asyncio.to_thread(put, name)
-    host.registry.add("fine", {"docker_image": name, "memory": "512MB"})
+    declare(host.registry, "fine", {"docker_image": name, "memory": "512MB"})
     row = await host.row("fine")
     assert {one["name"]: one["status"] for one in row["checks"]} == dict.fromkeys(
         ("entry", "image", "platform", "disk", "memory"), "ok"
@@ -136,8 +150,8 @@ async def test_an_image_is_judged_by_its_manifest_and_not_pulled(host: Validatin
 
 async def test_an_image_that_is_missing_names_the_tags_there_are(host: Validating, registry: str) -> None:
     await asyncio.to_thread(put, f"{registry}/tagged:2.0")
-    host.registry.add("missing", {"docker_image": f"{registry}/tagged:1.0"})
-    host.registry.add("nowhere", {"docker_image": f"{registry}/none"})
+    declare(host.registry, "missing", {"docker_image": f"{registry}/tagged:1.0"})
+    declare(host.registry, "nowhere", {"docker_image": f"{registry}/none"})
     row = await host.row("missing")
     assert (row["works"], "it has the tags 2.0" in row["reason"]) == (False, True)
     assert (await host.row("nowhere"))["works"] is False
@@ -146,18 +160,18 @@ async def test_an_image_that_is_missing_names_the_tags_there_are(host: Validatin
     assert not found.works
 
 
-async def test_a_login_is_wanted_refused_or_opens_it(tmp_path: Path, locked: str) -> None:
+async def test_a_login_is_wanted_refused_or_opens_it(tmp_path: Path, locked: str, redis_url: str) -> None:
     name = f"{locked}/private:latest"
     config = _logins(tmp_path / "right", locked, PASSWORD)
     await asyncio.to_thread(put, name, config=config)
     cases = [(None, "only with a login"), (_logins(tmp_path / "wrong", locked, "no"), "refuses this host's")]
     for number, (folder, words) in enumerate(cases):
-        async with Validating(tmp_path / str(number), {"docker_config": folder}) as host:
-            host.registry.add("private", {"docker_image": name})
+        async with Validating(tmp_path / str(number), redis_url, {"docker_config": folder}) as host:
+            declare(host.registry, "private", {"docker_image": name})
             row = await host.row("private")
             assert (row["works"], words in row["reason"]) == (False, True)
-    async with Validating(tmp_path / "in", {"docker_config": config}) as host:
-        host.registry.add("private", {"docker_image": name})
+    async with Validating(tmp_path / "in", redis_url, {"docker_config": config}) as host:
+        declare(host.registry, "private", {"docker_image": name})
         assert (await host.row("private"))["works"] is True
 
 
@@ -169,7 +183,7 @@ def _logins(folder: Path, registry: str, password: str) -> Path:
 
 
 async def test_what_cannot_be_asked_is_no_verdict(host: Validating) -> None:
-    host.registry.add("silent", {"docker_image": f"{NOWHERE}/x"})
+    declare(host.registry, "silent", {"docker_image": f"{NOWHERE}/x"})
     row = await host.row("silent")
     assert (row["works"], row["stored"], host.verdict("silent")) == (None, False, "never")
 
@@ -211,7 +225,7 @@ async def test_the_image_that_the_hub_keeps_is_found_by_its_name_there(
     await asyncio.to_thread(put, f"{registry}/me-kept-cut:cpu-{SHA[:7]}", changes=['CMD ["/serve"]'])
     [image] = [one for one in (await host.row("me/kept"))["checks"] if one["name"] == "image"]
     assert f"me-kept-cut:cpu-{SHA[:7]} can be pulled" in image["reason"]
-    host.registry.add("named", {"hub_id": "me/other", "subdomain": "me-kept-cut"})
+    declare(host.registry, "named", {"hub_id": "me/other", "subdomain": "me-kept-cut"})
     hub.add("me/other", SHA, {}, subdomain="wrong", sdk="docker")
     [image] = [one for one in (await host.row("named"))["checks"] if one["name"] == "image"]
     assert "me-kept-cut" in image["reason"]
@@ -228,7 +242,7 @@ async def test_spaces_that_have_nothing_to_call_or_are_gone_do_not_work(
 async def test_what_this_host_does_not_have_is_named(host: Validating, hub: HubDouble) -> None:
     hub.add("me/app", SHA, {"app.py": ""}, sdk="gradio")
     wants = {"memory": "900GB", "secrets": ["API_KEY"], "platform": "windows/amd64"}
-    host.registry.add("greedy", {"hub_id": "me/app", **wants})
+    declare(host.registry, "greedy", {"hub_id": "me/app", **wants})
     marks = await host.checks("greedy")
     assert {name: marks[name] for name in ("memory", "secrets", "platform")} == dict.fromkeys(
         ("memory", "secrets", "platform"), "bad"
@@ -236,7 +250,7 @@ async def test_what_this_host_does_not_have_is_named(host: Validating, hub: HubD
 
 
 async def test_a_deep_one_starts_and_calls_and_weighs_more_than_the_next(host: Validating) -> None:
-    host.registry.add("openapi-sentiment", {"repository": str(SPACES / "openapi-sentiment")})
+    declare(host.registry, "openapi-sentiment", {"repository": str(SPACES / "openapi-sentiment")})
     row = await host.row("openapi-sentiment", deep=True)
     assert (row["works"], row["endpoint"]) == (True, "/predict"), row
     assert {"start", "call"} <= row["seconds"].keys()
@@ -252,7 +266,7 @@ async def test_a_deep_one_starts_and_calls_and_weighs_more_than_the_next(host: V
 
 async def test_a_deep_one_uses_the_apps_own_example(host: Validating) -> None:
     fields = {"repository": str(SPACES / "sentiment"), "output_type": "image"}
-    host.registry.add("sentiment", fields)
+    declare(host.registry, "sentiment", fields)
     row = await host.row("sentiment", deep=True)
     [chosen] = [one for one in row["endpoints"] if one["chosen"]]
     assert chosen["example"] == {"text": "I love this!"}
@@ -261,7 +275,7 @@ async def test_a_deep_one_uses_the_apps_own_example(host: Validating) -> None:
 
 
 async def test_a_deep_one_says_why_an_app_does_not_start(host: Validating) -> None:
-    host.registry.add("broken-import", {"repository": str(SPACES / "broken-import")})
+    declare(host.registry, "broken-import", {"repository": str(SPACES / "broken-import")})
     row = await host.row("broken-import", deep=True)
     assert row["works"] is False
     assert "KeyError" in row["reason"]
@@ -283,8 +297,8 @@ async def test_the_tiers_are_told_in_time_where_an_endpoint_hangs(tmp_path: Path
             ModelEndpoint(name=name, base_url=f"http://{where}/{name}", tier=Tier.FAST)
             for name, where in urls.items()
         )
-        async with Validating(tmp_path / "state", {}, endpoints) as host:
-            host.registry.add("static", {"repository": str(SPACES / "static")})
+        async with Validating(tmp_path / "state", redis_url, {}, endpoints) as host:
+            declare(host.registry, "static", {"repository": str(SPACES / "static")})
             await host.row("static")
             found, seconds = await _tiers(host, redis)
         over.set()
@@ -303,5 +317,5 @@ async def test_the_tiers_are_told_in_time_where_an_endpoint_hangs(tmp_path: Path
 
 async def _tiers(host: Validating, redis: Redis) -> tuple[dict[str, Any], float]:
     began = time.monotonic()
-    reply = await asked(host.look, Call(id="1", op=Op.TIERS), redis)
+    reply = await host.look(Call(id="1", op=Op.TIERS), redis, host.said.append)
     return reply.data, time.monotonic() - began

@@ -15,7 +15,8 @@ from spacedock_worker.jobs.plan import kinds_of
 from spacedock_worker.jobs.routing import route
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.recommend.tasks import analyse
-from spacedock_worker.registry.file import Registry, default_text
+from spacedock_worker.registry.host_file import default_text
+from spacedock_worker.registry.registry import Registry
 
 LABELLED = Path(__file__).with_name("tasks.yaml")
 RIGHT_TIER, RIGHT_SPACE = 0.90, 0.95

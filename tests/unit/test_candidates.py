@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registries import declare, declared
 
 from spacedock.errors import CategoryNotFoundError, SpaceNotFoundError
 from spacedock.files import payload_of
@@ -17,22 +18,20 @@ from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.model_step import ModelRunner, instruction
 from spacedock_worker.jobs.plan import UNKNOWN, plan
 from spacedock_worker.jobs.planner import Planner, candidates_for
-from spacedock_worker.jobs.space_spec import call_of, spec_of
+from spacedock_worker.jobs.space_spec import call_of, source_of, spec_of
 from spacedock_worker.models.client import Models
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.file import Registry
-from spacedock_worker.state.image_policy import source_of
+from spacedock_worker.registry.registry import Registry
 
 REPOSITORY = payload_of("mine.tar", b"tar", "application/x-tar").ref
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    registry = Registry(tmp_path / "registry.yaml")
-    for name, category in (("mood", "text"), ("tone", "text"), ("clip", "images")):
-        registry.add(name, {"category": category})
-    return registry
+    rows = {"mood": "text", "tone": "text", "clip": "images"}
+    path = declared(tmp_path / "registry.yaml", {name: {"category": its} for name, its in rows.items()})
+    return Registry(path)
 
 
 class SlowProfiles:
@@ -71,12 +70,12 @@ def test_a_job_that_names_nothing_has_no_space(registry: Registry) -> None:
 
 
 def test_a_space_has_its_own_alternates_first(registry: Registry) -> None:
-    registry.add("voice", {"category": "text", "alternates": ["clip"]})
+    declare(registry, "voice", {"category": "text", "alternates": ["clip"]})
     assert found(registry, space="voice") == ("voice", ["clip", "mood", "tone"])
 
 
 def test_a_task_that_names_nothing_finds_the_spaces_that_are_made_for_it(registry: Registry) -> None:
-    registry.add("translator", {"category": "text", "description": "Translates texts"})
+    declare(registry, "translator", {"category": "text", "description": "Translates texts"})
     asked = JobRequest(prompt="Translate this to German: good morning")
     candidates = candidates_for(asked, registry, Recommender(registry))
     assert [entry.id for entry in candidates.alternates] == ["translator"]
@@ -85,8 +84,8 @@ def test_a_task_that_names_nothing_finds_the_spaces_that_are_made_for_it(registr
 
 
 def test_a_category_has_those_first_that_fit_and_the_others_to_be_skipped(registry: Registry) -> None:
-    registry.add("ears", {"category": "text", "input_type": "audio"})
-    registry.add("translator", {"category": "text", "description": "Translates texts"})
+    declare(registry, "ears", {"category": "text", "input_type": "audio"})
+    declare(registry, "translator", {"category": "text", "description": "Translates texts"})
     _, others = found(registry, category="text")
     assert others == ["mood", "tone", "translator", "ears"]
     asked = JobRequest(prompt="Translate this to German: good morning", category="text")
@@ -120,9 +119,9 @@ async def test_a_ranking_holds_no_other_job_of_the_worker_up(registry: Registry)
     recommender.prepare()
     models = ModelRunner(Models(), (), None, None)
     planner = Planner(registry, models, recommender, lambda _: lambda _: None)
-    routed = asyncio.create_task(planner.plan(JobRequest(prompt="tell the mood", category="text")))
+    routed = asyncio.create_task(planner.lay(JobRequest(prompt="tell the mood", category="text")))
     assert await asyncio.to_thread(profiles.asked.wait, 5)
-    named = asyncio.create_task(planner.plan(JobRequest(prompt="x", space="mood", tier=Tier.HEAVY)))
+    named = asyncio.create_task(planner.lay(JobRequest(prompt="x", space="mood", tier=Tier.HEAVY)))
     await asyncio.sleep(0)
     profiles.go.set()
     assert [step.name for step in (await named).plan.steps] == ["mood", "tone"]
@@ -165,7 +164,7 @@ def test_a_model_is_told_what_the_space_would_have_done(entry: SpaceEntry, task:
 
 
 def test_a_directory_of_a_registered_spaces_name_is_another_space(registry: Registry) -> None:
-    registry.add("mine", {"secrets": ["TOKEN"], "env": {"A": "b"}, "command": ["run"]})
+    declare(registry, "mine", {"secrets": ["TOKEN"], "env": {"A": "b"}, "command": ["run"]})
     asked = JobRequest(prompt="x", space="mine", repository=REPOSITORY)
     own = candidates_for(asked, registry, Recommender(registry)).chosen
     assert own is not None

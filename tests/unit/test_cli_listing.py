@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registries import host
 
 from spacedock.cli.commands.spaces import app as listing
 from spacedock_worker.control.registry import _rows
-from spacedock_worker.registry.file import Registry, default_text
+from spacedock_worker.registry.changing import settled
+from spacedock_worker.registry.host_file import default_text
 
 TRIED = {"works": True, "deep": True}
 
@@ -48,10 +51,10 @@ def test_a_new_host_says_what_there_is_without_an_empty_table(capsys: pytest.Cap
     assert captured.err.startswith("2 Spaces come with Spacedock")
 
 
-async def test_an_entry_that_somebody_changed_is_no_shipped_one(tmp_path: Any) -> None:
-    registry = Registry(tmp_path / "registry.yaml", default_text())
-    everything = set((await registry.fresh()).spaces)
-    registry.add("translation", {"description": "mine"})
-    registry.add("mood", {"docker_image": "mood:1"})
-    _, shipped = _rows(await registry.fresh())
-    assert set(shipped) == everything - {"translation"}
+async def test_an_entry_that_somebody_changed_is_no_shipped_one(tmp_path: Path, redis_url: str) -> None:
+    async with host(tmp_path, redis_url, default_text()) as registry:
+        everything = set(registry.last.spaces)
+        for name, fields in {"translation": {"description": "mine"}, "mood": {"docker_image": "m:1"}}.items():
+            await registry.settle(name, lambda there, said=fields: settled(there, said, said))
+        _, shipped = _rows(registry.last)
+        assert set(shipped) == everything - {"translation"}

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from tests.control_calls import asked
 from tests.hub import HubDouble
+from tests.registries import declared, host
 from tests.served import served
 
+from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
@@ -27,8 +28,9 @@ from spacedock_worker.images.oci.survey import Availability, Offer
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.planner import candidates_for
 from spacedock_worker.recommend.recommend import Recommender
-from spacedock_worker.registry.file import Registry
-from spacedock_worker.validation.findings import HubReader
+from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.registry import Registry
+from spacedock_worker.validation.inspection import HubReader
 
 SHA = "b" * 40
 NO_REDIS = Redis()
@@ -55,12 +57,17 @@ async def catalogue(hub: HubDouble, tmp_path: Path) -> AsyncIterator[Catalogue]:
         catalogue.close()
 
 
+OWN = {
+    "ears": {"category": "audio_processing", "input_type": "audio", "description": "Listens"},
+    "coder": {"category": "specialized", "description": "Writes code"},
+}
+
+
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    registry = Registry(tmp_path / "registry.yaml")
-    registry.add("ears", {"category": "audio_processing", "input_type": "audio", "description": "Listens"})
-    registry.add("coder", {"category": "specialized", "description": "Writes code"})
-    return registry
+async def registry(tmp_path: Path, redis_url: str) -> AsyncIterator[Registry]:
+    declared(tmp_path / "registry.yaml", OWN)
+    async with host(tmp_path, redis_url) as registry:
+        yield registry
 
 
 async def test_a_space_that_a_job_names_is_kept_in_the_registry(
@@ -82,14 +89,14 @@ async def test_a_space_that_a_job_names_is_kept_in_the_registry(
 async def test_a_plan_has_the_steps_of_the_job_and_writes_nothing(
     registry: Registry, catalogue: Catalogue
 ) -> None:
-    before = registry.path.read_bytes()
     entry = await AutoRegister(registry, catalogue).find("ann/listen", keep=False)
     assert entry is not None
     request = JobRequest(prompt="x", space="ann/listen")
     planned = candidates_for(request, registry, Recommender(registry), entry)
     assert [one.id for one in planned.alternates] == ["ears"]
-    assert registry.path.read_bytes() == before
-    assert await AutoRegister(registry, catalogue).find("ann/listen") == entry
+    assert "ann/listen" not in (await registry.caught_up()).spaces
+    kept = await AutoRegister(registry, catalogue).find("ann/listen")
+    assert kept == entry.model_copy(update={"discovered": True})
 
 
 async def test_an_entry_with_a_slip_is_told_and_not_replaced(
@@ -100,13 +107,6 @@ async def test_an_entry_with_a_slip_is_told_and_not_replaced(
     with pytest.raises(BadRequestError, match=r"entry of 'ann/listen' cannot be used: .*:4:5: .* port"):
         await AutoRegister(registry, catalogue).find("ann/listen")
     assert registry.path.read_text() == slip
-
-
-def test_what_is_there_is_not_replaced_by_what_is_found(registry: Registry) -> None:
-    mine = registry.add("ann/listen", {"secrets": ["MINE"]})
-    before = registry.path.read_bytes()
-    assert registry.add("ann/listen", {"hub_id": "ann/listen"}, replace=False) == mine
-    assert registry.path.read_bytes() == before
 
 
 async def test_a_job_is_discovered_for_with_nothing_but_its_spaces_id(
@@ -137,7 +137,8 @@ async def test_a_space_of_which_nothing_tells_has_none_to_stand_in_for_it(
 async def test_an_entry_that_stands_for_the_space_is_it(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
-    mine = registry.add("hear", {"hub_id": "ann/listen", "endpoint": "/hear"})
+    declared(registry.path, {"hear": {"hub_id": "ann/listen", "endpoint": "/hear"}})
+    mine = registry.snapshot().get("hear")
     assert await AutoRegister(registry, catalogue).find("ann/listen") == mine
     assert hub.asked == []
 
@@ -155,7 +156,7 @@ async def test_an_entry_that_stands_for_the_space_is_it(
 async def test_an_entry_with_code_of_its_own_is_another(
     registry: Registry, catalogue: Catalogue, fields: dict[str, Any]
 ) -> None:
-    registry.add("hear", {"hub_id": "ann/listen", **fields})
+    declared(registry.path, {"hear": {"hub_id": "ann/listen", **fields}})
     entry = await AutoRegister(registry, catalogue).find("ann/listen")
     assert entry is not None
     assert entry.id == "ann/listen"
@@ -175,11 +176,12 @@ async def test_a_hub_that_does_not_know_it_is_not_asked_again_at_once(
     assert len(hub.asked) == 1
 
 
-async def test_a_registry_that_cannot_be_written_keeps_no_job_waiting(
+async def test_a_catalogue_that_cannot_be_reached_keeps_no_job_waiting(
     tmp_path: Path, catalogue: Catalogue
 ) -> None:
-    (tmp_path / "file").write_text("")
-    entry = await AutoRegister(Registry(tmp_path / "file/registry.yaml"), catalogue).find("ann/listen")
+    async with connect(f"unix://{tmp_path}/nobody.sock") as redis:
+        registry = Registry(tmp_path / "registry.yaml", store=CatalogueStore(redis))
+        entry = await AutoRegister(registry, catalogue).find("ann/listen")
     assert entry is not None
     assert entry.category == "audio_processing"
 
@@ -208,13 +210,17 @@ def call(op: Op, name: str | None = None, **options: Any) -> Call:
     return Call(id="1", op=op, name=name, options=options)
 
 
+def silent(text: str) -> None:
+    pass
+
+
 async def test_a_search_tells_what_is_here_first(registry: Registry, catalogue: Catalogue) -> None:
     await AutoRegister(registry, catalogue).find("ann/listen")
-    handler = SearchHandler(registry, Recommender(registry), catalogue)
-    found = (await asked(handler.answer, call(Op.SEARCH, query="listen"))).data
+    desk = SearchHandler(registry, Recommender(registry), catalogue)
+    found = (await desk.answer(call(Op.SEARCH, query="listen"), NO_REDIS, silent)).data
     assert {row["name"] for row in found["here"]} == {"ears", "ann/listen"}
     assert [(row["id"], row["name"]) for row in found["spaces"]] == [("ann/listen", "ann/listen")]
-    found = (await asked(handler.answer, call(Op.SEARCH, category="specialized"))).data
+    found = (await desk.answer(call(Op.SEARCH, category="specialized"), NO_REDIS, silent)).data
     assert [row["name"] for row in found["here"]] == ["coder"]
 
 
@@ -222,21 +228,21 @@ async def test_a_search_tells_what_is_here_while_the_hub_is_silent(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
     hub.limited = 60
-    handler = SearchHandler(registry, Recommender(registry), catalogue)
-    found = (await asked(handler.answer, call(Op.SEARCH, query="listens"))).data
+    desk = SearchHandler(registry, Recommender(registry), catalogue)
+    found = (await desk.answer(call(Op.SEARCH, query="listens"), NO_REDIS, silent)).data
     assert [row["name"] for row in found["here"]] == ["ears"]
     assert "not to be asked for another" in found["note"]
     with pytest.raises(HubError):
-        await asked(handler.answer, call(Op.SEARCH, query="nothing here"))
+        await desk.answer(call(Op.SEARCH, query="nothing here"), NO_REDIS, silent)
 
 
 @pytest.mark.parametrize("options", [{}, {"query": " "}, {"query": "x", "limit": 0}, {"query": ["x"]}])
 async def test_a_search_for_nothing_is_refused(
     registry: Registry, catalogue: Catalogue, options: dict[str, Any]
 ) -> None:
-    handler = SearchHandler(registry, Recommender(registry), catalogue)
+    desk = SearchHandler(registry, Recommender(registry), catalogue)
     with pytest.raises(BadRequestError, match="search:"):
-        await asked(handler.answer, call(Op.SEARCH, **options))
+        await desk.answer(call(Op.SEARCH, **options), NO_REDIS, silent)
 
 
 @pytest.mark.parametrize(

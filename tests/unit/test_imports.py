@@ -87,7 +87,6 @@ UNUSED_BY_THE_DAEMON = {
     "aiohttp",
     "httpx2",
     "huggingface_hub",
-    "ruamel",
     "typer",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
 
 PAGE = (
     (Path(__file__).parents[2] / "docs/spaces.md")

@@ -1,20 +1,17 @@
-"""registry.yaml: the seed's format, what is wrong in it, edits by hand, and writing it from many sides."""
+"""registry.yaml: the seed's format, what is wrong in it, the first one, and edits by hand."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from spacedock.errors import BadRequestError, SpaceNotFoundError
-from spacedock_worker.registry.file import Registry
+from spacedock.errors import SpaceNotFoundError
+from spacedock_worker.registry.host_file import default_text
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import Snapshot
 
 SEED = """\
@@ -35,17 +32,6 @@ categories:
     - stable-diffusion
 """
 """The structure that this was asked for in, word for word."""
-
-ADDER = """
-import sys
-from pathlib import Path
-from spacedock_worker.registry.file import Registry
-registry = Registry(Path(sys.argv[1]))
-print("ready", flush=True)
-sys.stdin.read(1)
-for n in range(50):
-    registry.add(f"{sys.argv[2]}-{n}", {"category": "many"})
-"""
 
 
 @pytest.fixture
@@ -164,10 +150,7 @@ def test_a_relative_repository_is_beside_the_registry(path: Path) -> None:
 
 
 def test_a_name_that_yaml_reads_as_a_number_is_a_name(path: Path) -> None:
-    registry = Registry(path)
     assert read(path, "spaces:\n  1: {}\n").get("1").id == "1"
-    registry.remove("1")
-    assert registry.snapshot().spaces == {}
 
 
 def test_alternates_are_the_others_of_the_categories(path: Path) -> None:
@@ -190,57 +173,13 @@ def test_an_edit_by_hand_is_picked_up(path: Path) -> None:
 
 
 def test_a_registry_that_was_taken_away_is_empty_and_one_that_comes_back_is_read(path: Path) -> None:
+    path.write_text("spaces: {a: {}}")
     registry = Registry(path)
-    registry.add("a", {})
+    assert "a" in registry.snapshot().spaces
     path.rename(path.with_suffix(".away"))
     assert not registry.snapshot().spaces
     path.with_suffix(".away").rename(path)
     assert "a" in registry.snapshot().spaces
-
-
-def test_the_edit_of_one_process_is_seen_by_another(path: Path) -> None:
-    mine, theirs = Registry(path), Registry(path)
-    mine.snapshot()
-    theirs.add("a", {})
-    assert "a" in mine.snapshot().spaces
-
-
-def test_two_processes_that_add_at_once_lose_nothing(path: Path) -> None:
-    run = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with ExitStack() as stack:
-        adders = [
-            stack.enter_context(run([sys.executable, "-c", ADDER, str(path), name]))
-            for name in ("one", "two")
-        ]
-        assert [adder.stdout.readline() for adder in adders] == [b"ready\n"] * 2
-        for adder in adders:
-            adder.stdin.write(b"!")
-            adder.stdin.flush()
-    snapshot = Registry(path).snapshot()
-    assert {f"{who}-{n}" for who in ("one", "two") for n in range(50)} == set(snapshot.spaces)
-    assert set(snapshot.categories["many"]) == set(snapshot.spaces)
-    assert snapshot.warnings == ()
-
-
-def test_a_reader_never_sees_half_a_file(path: Path) -> None:
-    registry = Registry(path)
-    registry.add("a", {})
-    before = path.open()
-    registry.add("b", {})
-    with before:
-        assert list(yaml.safe_load(before)["spaces"]) == ["a"]
-
-
-def test_nothing_is_left_beside_the_registry(path: Path) -> None:
-    Registry(path).add("a", {})
-    assert sorted(os.listdir(path.parent)) == ["registry.lock", "registry.yaml"]
-
-
-def test_a_broken_file_is_not_overwritten(path: Path) -> None:
-    path.write_text("spaces: [")
-    with pytest.raises(BadRequestError, match=r"cannot be changed: .*registry\.yaml:2:1: not YAML"):
-        Registry(path).add("a", {})
-    assert path.read_text() == "spaces: ["
 
 
 def test_variables_are_taken_as_they_are_written(tmp_path: Path) -> None:
@@ -255,8 +194,56 @@ def test_variables_are_taken_as_they_are_written(tmp_path: Path) -> None:
     assert (entry.env, entry.port) == (written, 31)
 
 
-@pytest.mark.parametrize("value", ["007", "yes", "12:30:00", "null", "1e3", "~", ""])
-def test_a_variable_that_is_set_is_read_as_it_was_given(tmp_path: Path, value: str) -> None:
-    registry = Registry(tmp_path / "registry.yaml")
-    assert registry.add("m", {"docker_image": "m:1", "env": {"A": value}}).env == {"A": value}
-    assert Registry(tmp_path / "registry.yaml").snapshot().get("m").env == {"A": value}
+def test_a_file_that_is_no_yaml_for_a_while_hides_no_space(path: Path) -> None:
+    path.write_text("spaces: {one: {}}")
+    registry = Registry(path)
+    assert "one" in registry.snapshot().spaces
+    path.write_text("spaces: [", encoding="utf-8")
+    snapshot = registry.snapshot()
+    assert "one" in snapshot.spaces
+    assert "not YAML" in snapshot.warnings[0]
+    assert path.read_text() == "spaces: ["
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_line_ends_and_a_byte_order_mark_do_no_harm(path: Path, ends: str) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + SEED.replace("\n", ends).encode())
+    assert Registry(path).snapshot().get("clip-analysis").status == "available"
+
+
+def test_a_missing_file_is_begun_with_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "registry.yaml"
+    registry = Registry(path, default_text())
+    assert "clip-analysis" in registry.snapshot().spaces
+    assert path.read_text() == default_text()
+    path.write_text("spaces: {mine: {}}")
+    assert list(registry.snapshot().spaces) == ["mine"]
+    path.unlink()
+    assert "mine" not in registry.snapshot().spaces
+    assert path.read_text() == default_text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a file system that root cannot write either")
+def test_a_default_that_cannot_be_written_is_used_with_a_warning() -> None:
+    registry = Registry(Path("/proc/registry.yaml"), default_text())
+    assert "clip-analysis" in registry.snapshot().spaces
+    assert "cannot be written" in registry.snapshot().warnings[0]
+
+
+def test_the_default_has_the_seeds_aliases_and_nobody_who_is_known_to_work(tmp_path: Path) -> None:
+    snapshot = Registry(tmp_path / "registry.yaml", default_text()).snapshot()
+    assert snapshot.warnings == ()
+    aliases = [name for name in snapshot.spaces if "/" not in name]
+    assert len(aliases) == 12
+    assert all(snapshot.spaces[name].alternates for name in aliases)
+    assert {other for name in aliases for other in snapshot.spaces[name].alternates} <= set(snapshot.spaces)
+    assert all(entry.verified == "never" and entry.hub_id for entry in snapshot.spaces.values())
+    assert set(snapshot.categories) == {
+        "image_processing",
+        "audio_processing",
+        "text_processing",
+        "nlp",
+        "multimodal",
+        "computer_vision",
+        "specialized",
+    }

@@ -14,12 +14,13 @@ from spacedock_worker.jobs.space_spec import spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 
 IMAGE = Image("mood:latest", "sha256:1", built=True, cache="/home/user/.cache")
-HOST_ONLY = {"id", "repository", "auth", "secrets", "runtime", "writable_root"} | {
+HOST_ONLY = {"id", "repository", "auth", "secrets", "runtime", "writable_root", "gpu"} | {
     "hardware",
     "tags",
     "likes",
     "confidence",
     "verified",
+    "discovered",
 }
 
 

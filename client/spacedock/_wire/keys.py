@@ -41,6 +41,18 @@ CANCEL = PREFIX + "cancel"
 CONTROL = PREFIX + "control"
 """List of control calls (registry, cleanup and the like), taken by any worker."""
 
+CATALOGUE = PREFIX + "catalogue"
+"""Hash: what was added, discovered and validated of Spaces, by name (JSON)."""
+
+CATALOGUE_VERSION = PREFIX + "catalogue-version"
+"""String: another one after each change of the catalogue; none before the first."""
+
+CATALOGUE_REPOSITORIES = PREFIX + "catalogue-repositories"
+"""Hash: the tars of the catalogue's Spaces that came as a directory, by name."""
+
+CATALOGUE_CHANGED = PREFIX + "catalogue-changed"
+"""Channel: the catalogue has changed; the message is its version."""
+
 SCRUB = PREFIX + "scrub"
 """String that is there when a private job was deleted: the server's file on disk still has its prompt."""
 

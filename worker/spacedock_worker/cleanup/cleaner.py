@@ -22,7 +22,7 @@ from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.errors import StepError
 from spacedock_worker.queue.patience import TROUBLE
 from spacedock_worker.queue.sweep import sweep_files, sweep_records
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.image_usage import ImageUsage
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from spacedock_worker.cleanup.layers import Layer, freed, weight
 from spacedock_worker.cleanup.report import Report
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.image_usage import ImageRecord, ImageUsage
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spacedock_worker.cleanup.report import Report
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.atomic_write import PART
+from spacedock_worker.registry.registry import Registry
 
 SCRATCH = "scratch"
 """The folder of short-lived files below the state directory."""
@@ -40,8 +41,8 @@ class Scratch:
     def _leftovers(self) -> Iterator[Path]:
         # Links could lead anywhere; none of what we write is one.
         yield from _inside(self._folder, "*")
-        yield from _inside(self._repositories, "*.part")
-        yield from _inside(self._registry.path.parent, ".registry-*.yaml")
+        yield from _inside(self._repositories, f"*{PART}")
+        yield from _inside(self._registry.path.parent, f".*{PART}")
         snapshot = self._registry.snapshot()
         if snapshot.warnings:
             # An entry that cannot be read may be the one that names a repository.

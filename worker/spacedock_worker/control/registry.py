@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
 from spacedock._wire import jobs as records
-from spacedock._wire.rpc import AddOptions, Call, Reply
-from spacedock.errors import BadRequestError
-from spacedock.files import FileRef
-from spacedock_worker.control.dispatcher import Asked
+from spacedock._wire.rpc import Call, Op, Reply
+from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
 from spacedock_worker.hub.autofill import Complete, guessed
-from spacedock_worker.registry.entry import SpaceEntry, check_types
-from spacedock_worker.registry.file import Registry, shipped
+from spacedock_worker.registry.changing import How, is_other_code, settled
+from spacedock_worker.registry.entry import TYPES, EntryError, SpaceEntry
+from spacedock_worker.registry.host_file import shipped
+from spacedock_worker.registry.record import by_digest
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
-from spacedock_worker.registry.walls import How, check_removable, is_other_code, settled
 
 _CLIENT_FIELDS = frozenset(
     {
@@ -44,7 +40,6 @@ _CLIENT_FIELDS = frozenset(
         "start_timeout",
         "memory",
         "cpus",
-        "gpu",
         "calls",
         "network",
         "cache",
@@ -57,10 +52,9 @@ _CLIENT_FIELDS = frozenset(
 )
 """What a client may say of a Space: what it is, how it is spoken to, and what it needs.
 
-Whoever may submit jobs may run any Space, so that asking for memory or a GPU gives nothing away; `network`
-and `cache` can only take from a Space. Kept to this host's file: what names things of this host
-(`repository`, `auth`, `secrets`), and what would lower a wall that the host put up (`runtime`,
-`writable_root`), and what was found out here or told by the Hub (`verified`, `hardware`, `tags`, `likes`,
+`network` and `cache` can only take from a Space. A host alone decides, in its registry.yaml: what names
+things of it (`repository`, `auth`, `secrets`), and what it gives away (`gpu`, `runtime`, `writable_root`).
+What was found out, or told by the Hub, no client says (`verified`, `hardware`, `tags`, `likes`,
 `confidence`).
 """
 
@@ -72,49 +66,63 @@ _ALWAYS_TOLD = ("id", "description", "category", "input_type", "output_type", "p
 
 
 class RegistryHandler:
-    """Serves one registry; repositories that clients send are kept as tars in `repositories`.
+    """Serves one registry.
 
     `complete` finds out what a new entry does not say; without it only its name and description are asked.
     `shipped` names the Spaces of the last list that are as every host begins with them.
     """
 
-    def __init__(self, registry: Registry, repositories: Path, complete: Complete | None = None) -> None:
-        self._registry, self._repositories, self._complete = registry, repositories, complete
+    def __init__(self, registry: Registry, complete: Complete | None = None) -> None:
+        self._registry, self._complete = registry, complete
         self._listed: tuple[Snapshot, Reply] = (EMPTY, Reply())
         self.shipped: Sequence[str] = ()
 
-    async def show(self, name: str | None) -> Reply:
-        """One entry. Raises BadRequestError, SpaceNotFoundError."""
-        return Reply(spaces={_named(name): _row((await self._registry.fresh()).get(_named(name)))})
+    async def answer(self, call: Call, redis: Redis) -> Reply:
+        """Do what the call asks; what is wrong with it becomes the reply's error."""
+        try:
+            return await self._do(call, redis)
+        except SpaceNotFoundError as error:
+            return Reply(not_found=True, known=error.known)
+        except (BadRequestError, WireError) as error:
+            return Reply(error=str(error))
+        except OSError as error:
+            return Reply(error=f"the registry cannot be written: {error}")
 
-    async def remove(self, name: str | None) -> SpaceEntry | None:
-        """Remove an entry; returns what it was. Raises BadRequestError, SpaceNotFoundError."""
-        before = (await self._registry.fresh()).spaces.get(_named(name))
-        check = partial(check_removable, file=self._registry.path)
-        with _writing():
-            await asyncio.to_thread(self._registry.remove, _named(name), check)
-        return before
+    async def _do(self, call: Call, redis: Redis) -> Reply:
+        if call.op is Op.LIST:
+            return await self._list()
+        if not call.name:
+            raise BadRequestError("the call names no Space")
+        if call.op is Op.SHOW:
+            return Reply(spaces={call.name: _row((await self._registry.caught_up()).get(call.name))})
+        if call.op is Op.REMOVE:
+            await self._registry.remove(call.name)
+            return Reply()
+        return await self._add(call, call.name, redis)
 
-    async def add(self, asked: Asked[AddOptions]) -> Reply:
-        """Add an entry or change one. Raises BadRequestError, SpaceNotFoundError, WireError."""
-        call, name = asked.call, _named(asked.call.name)
-        given, whole = await self._fields(call, asked.redis)
-        before = (await self._registry.fresh()).spaces.get(name)
-        how = How.UPDATE if asked.options.update else How.ADD
+    async def _add(self, call: Call, name: str, redis: Redis) -> Reply:
+        """Add or change the entry; says whether the name was there, and whether it has other code now."""
+        given, whole = await self._fields(call, redis)
+        how = How.REPLACE if call.options.get("replace") is True else How.ADD
+        how = How.UPDATE if call.options.get("update") is True else how
         if how is How.UPDATE:
-            (await self._registry.fresh()).get(name)
-        how = How.REPLACE if asked.options.replace else how
-        settle = partial(settled, given=given, whole=whole, how=how, file=self._registry.path)
-        with _writing():
-            entry = await asyncio.to_thread(self._registry.settle, name, settle)
-        # What an unlisted Space of the Hub has left here is the listed one's.
-        known = before or SpaceEntry(id=name, hub_id=name if "/" in name else None)
-        data = {"replaced": before is not None, "other_code": is_other_code(known, given)}
+            (await self._registry.caught_up()).get(name)
+        data: dict[str, Any] = {}
+
+        def change(before: SpaceEntry | None) -> Mapping[str, Any]:
+            # What an unlisted Space of the Hub has left here is the listed one's.
+            known = before or SpaceEntry(id=name, hub_id=name if "/" in name else None)
+            data.update(replaced=before is not None, other_code=is_other_code(known, given))
+            return settled(before, given, whole, how)
+
+        tar = None if call.repository is None else await records.repository(redis, call.repository)
+        entry = await self._registry.settle(name, change, tar)
         return Reply(spaces={name: _row(entry)}, data=data)
 
-    async def list(self) -> Reply:
+    async def _list(self) -> Reply:
         """All rows; they are made once, for as long as the registry stays as it is."""
-        snapshot = await self._registry.fresh()
+        snapshot = await self._registry.caught_up()
+        await asyncio.to_thread(self._registry.write_out)
         if self._listed[0] is not snapshot:
             rows, self.shipped = await asyncio.to_thread(_rows, snapshot)
             self._listed = (snapshot, Reply(spaces=rows, warnings=snapshot.warnings))
@@ -133,35 +141,14 @@ class RegistryHandler:
                 raise BadRequestError(f"Space '{call.name}': {why}")
             raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
         _check_hub_name(call)
-        check_types(str(call.name), call.entry)
+        _check_types(str(call.name), call.entry)
         fields = guessed(str(call.name), call.entry)
         if self._complete is not None:
             fields = await self._complete(str(call.name), call.entry)
         if call.repository is None:
             return call.entry, fields
-        sent = {"repository": str(await self._keep(call.repository, redis))}
+        sent = {"repository": by_digest(call.repository.sha256)}
         return call.entry | sent, fields | sent
-
-    async def _keep(self, ref: FileRef, redis: Redis) -> Path:
-        data = await records.repository(redis, ref)
-        path = (self._repositories / f"{ref.sha256}.tar").resolve()
-        with _writing():
-            await asyncio.to_thread(_write_whole, path, data)
-        return path
-
-
-def _named(name: str | None) -> str:
-    if not name:
-        raise BadRequestError("the call names no Space")
-    return name
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BadRequestError(f"the registry cannot be written: {error}") from error
 
 
 def _check_hub_name(call: Call) -> None:
@@ -178,13 +165,13 @@ def _check_hub_name(call: Call) -> None:
         raise BadRequestError(f"Space '{name}': {why}. Choose a name without '/'")
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that its name never stands for a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: another call may be writing the same file.
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-        part.write(data)
-    Path(part.name).replace(path)
+def _check_types(name: str, fields: Mapping[str, Any]) -> None:
+    """Raise EntryError where a type that a client names is none that any Space has."""
+    for field in ("input_type", "output_type"):
+        value = fields.get(field)
+        if isinstance(value, str) and not set(value.split("_and_")) <= {*TYPES, "unknown"}:
+            allowed = f"{', '.join(TYPES)}, or several joined by _and_, such as text_and_image"
+            raise EntryError(f"Space '{name}': {field} '{value}' is not one that there is. Give {allowed}")
 
 
 def _rows(snapshot: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:

@@ -1,4 +1,4 @@
-"""Spaces that a job names by their Hub ids: found out about by themselves, and kept in the registry."""
+"""Spaces that a job names by their Hub ids: found out about by themselves, and noted in the catalogue."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Protocol
 
 import structlog
+from redis.exceptions import RedisError
 
 from spacedock.errors import BadRequestError
 from spacedock_worker.caching import Shared, TimedCache
@@ -13,7 +14,7 @@ from spacedock_worker.hub.catalogue import Catalogue, entry_of
 from spacedock_worker.hub.errors import HubError
 from spacedock_worker.images.space_name import subdomain_of
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
 
 log = structlog.get_logger()
 
@@ -29,8 +30,8 @@ class Discovers(Protocol):
     async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
         """The Space's entry; None where nothing is known of it. Never raises for the Hub.
 
-        With `keep` an entry that the registry has not is written into it. Raises BadRequestError where it has
-        one that cannot be used.
+        With `keep` an entry that the registry has not is noted in the catalogue. Raises BadRequestError where
+        it has one that cannot be used.
         """
         ...
 
@@ -73,9 +74,8 @@ class AutoRegister:
     async def _kept(self, hub_id: str, fields: dict[str, Any]) -> SpaceEntry:
         try:
             # What a person has written in the meantime stays.
-            entry = await asyncio.to_thread(self._registry.add, hub_id, fields, replace=False)
-        except (BadRequestError, OSError) as error:
-            # A registry that cannot be written is told of where it is read.
+            entry = await self._registry.discover(hub_id, fields)
+        except (BadRequestError, RedisError, OSError) as error:
             log.warning("space.not_kept", space=hub_id, reason=str(error))
             return SpaceEntry.model_validate({"id": hub_id, **fields})
         log.info("space.discovered", space=hub_id, category=entry.category, confidence=entry.confidence)

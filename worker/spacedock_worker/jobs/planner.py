@@ -15,10 +15,12 @@ from spacedock_worker.jobs.model_step import ModelRunner, option_of
 from spacedock_worker.jobs.plan import UNKNOWN, Fits, Plan, kinds_of, plan
 from spacedock_worker.jobs.routing import Route, needs_ranking, route
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.recommend.recommend import Recommendation, Recommender
 from spacedock_worker.recommend.tasks import analyse
 from spacedock_worker.registry.entry import OwnSpace, SpaceEntry
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
+from spacedock_worker.registry.snapshot import Snapshot
 
 _WHOLE_CATEGORY = 30
 """How many Spaces of a category are looked at, the best first."""
@@ -53,7 +55,7 @@ class PlannedJob:
 class Planner:
     """Lays out jobs with the registry and the models of this host.
 
-    `fits_of` gives for a job what its Spaces' apps, as far as they are known, have against its call;
+    `fitting` gives for a job what its Spaces' apps, as far as they are known, have against its call;
     `discoverer` finds out about Spaces that are named by their Hub ids (None: nobody does).
     """
 
@@ -62,20 +64,23 @@ class Planner:
         registry: Registry,
         models: ModelRunner,
         recommender: Recommender,
-        fits_of: Callable[[JobRequest], Fits],
+        fitting: Callable[[JobRequest], Fits],
         discoverer: Discovers | None = None,
     ) -> None:
         self._registry, self._models = registry, models
-        self._recommender, self._fits_of = recommender, fits_of
+        self._recommender, self._fitting = recommender, fitting
         self._discoverer = discoverer
 
-    async def plan(self, request: JobRequest, *, keep: bool = True) -> PlannedJob:
+    async def lay(self, request: JobRequest, *, keep: bool = True) -> PlannedJob:
         """The job's plan; with `keep` the registry remembers a Space that is discovered for it.
 
         Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
         category without a Space, BadRequestError where a Space must answer and none fits.
         """
-        await self._registry.fresh()
+        snapshot = await self._registry.fresh()
+        if request.space is not None and request.space not in snapshot.spaces:
+            # Another host may have added it a moment ago.
+            await through_outages(self._registry.caught_up)
         self._recommender.look()
         found = await self._discovered(request, keep)
         candidates = await self._candidates(request, found)
@@ -88,7 +93,7 @@ class Planner:
             candidates.chosen,
             candidates.alternates,
             [option_of(endpoint) for endpoint in models.values()],
-            fits=self._fits_of(request),
+            fits=self._fitting(request),
             reasons=candidates.reasons,
         )
         return PlannedJob(planned, candidates.chosen, models, candidates.route)
@@ -125,7 +130,7 @@ def candidates_for(
     if request.space is None:
         if request.category:
             return Candidates(None, _of_category(request, registry, recommender))
-        return _routed(request, recommender)
+        return _routed(request, snapshot, recommender)
     known = snapshot.find(request.space) or discovered
     if known is not None and (known.confidence is None or known.confidence >= SURE):
         return Candidates(known, recommender.fellows(known, kinds_of(request)))
@@ -147,22 +152,26 @@ def _of_category(request: JobRequest, registry: Registry, recommender: Recommend
     """The Spaces of the category: those that fit, ranked, then the others, which the plan skips."""
     if not request.category:
         return ()
-    found = registry.snapshot().in_category(request.category)
+    snapshot = registry.snapshot()
+    found = [one for one in snapshot.in_category(request.category) if snapshot.may_stand_in(one)]
     if not found:
-        raise CategoryNotFoundError(request.category, registry.snapshot().known_categories)
+        known = [one for one in snapshot.known_categories if one != request.category]
+        raise CategoryNotFoundError(request.category, tuple(known))
     # Whoever names a category wants what its Spaces give, whatever the words of the prompt are about.
     task = replace(analyse(request.prompt, kinds_of(request)), wants=frozenset())
     ranked = recommender.ranked(task, category=request.category, performance_first=request.performance_first)
-    ordered = {entry.id: entry for entry in (*(one.entry for one in ranked), *found)}
+    offered = (one.entry for one in ranked if snapshot.may_stand_in(one.entry))
+    ordered = {entry.id: entry for entry in (*offered, *found)}
     return tuple(ordered.values())[:_WHOLE_CATEGORY]
 
 
-def _routed(request: JobRequest, recommender: Recommender) -> Candidates:
+def _routed(request: JobRequest, snapshot: Snapshot, recommender: Recommender) -> Candidates:
     """Who may answer a job that names nothing: those whom its words and files lead to."""
     task = analyse(request.prompt, kinds_of(request))
     ranked: tuple[Recommendation, ...] = ()
     if needs_ranking(request, task):
-        ranked = recommender.ranked(task, performance_first=request.performance_first)
+        found = recommender.ranked(task, performance_first=request.performance_first)
+        ranked = tuple(one for one in found if snapshot.may_stand_in(one.entry))
     way = route(request, task, ranked)
     reasons = {one.entry.id: "; ".join(one.reasons[:2]) for one in way.ranked}
     return Candidates(None, tuple(one.entry for one in way.ranked), reasons, way)

@@ -90,15 +90,6 @@ def _hub_id(value: str) -> str:
     return value
 
 
-def check_types(name: str, fields: Mapping[str, Any]) -> None:
-    """Raise EntryError where a type that a client names is none that any Space has."""
-    for field in ("input_type", "output_type"):
-        value = fields.get(field)
-        if isinstance(value, str) and not set(value.split("_and_")) <= {*TYPES, "unknown"}:
-            allowed = f"{', '.join(TYPES)}, or several joined by _and_, such as text_and_image"
-            raise EntryError(f"Space '{name}': {field} '{value}' is not one that there is. Give {allowed}")
-
-
 Size = Annotated[int, BeforeValidator(_bytes)]
 Gpus = Annotated[Literal["auto", "none"] | int | tuple[str, ...], BeforeValidator(_gpus)]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -183,7 +174,8 @@ class SpaceEntry(BaseModel):
     `platform` the image's ("linux/amd64"), `flavour` the base that a Gradio Space is built on. `alternates`
     are the registry's names of Spaces that stand in for it first. What the Hub said when it was asked:
     `hardware`, `tags` and `likes`; `confidence` (0 to 1) is that of a category which was inferred (None: a
-    person gave it). `verified` is "never" until it was validated here.
+    person gave it). `verified` is "never" until it was validated. `discovered` says that a job named it and
+    nobody has listed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -227,6 +219,7 @@ class SpaceEntry(BaseModel):
     likes: int | None = Field(default=None, ge=0)
     confidence: float | None = Field(default=None, ge=0, le=1)
     verified: Literal["never"] | Verdict = "never"
+    discovered: bool = False
 
     own: ClassVar[bool] = False
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spacedock.errors import BadRequestError, SpaceNotFoundError
-from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.entry import SpaceEntry, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,16 @@ class Snapshot:
         naming = [name for name, entry in self.spaces.items() if entry.category == category]
         return tuple(self.spaces[name] for name in dict.fromkeys([*listed, *naming]))
 
+    def may_stand_in(self, entry: SpaceEntry) -> bool:
+        """Whether jobs that did not name the Space may come to it.
+
+        One that was only discovered may not: whoever names it first would have others' prompts sent there.
+        Somebody has to list it, or a validation to find that it works.
+        """
+        if not entry.discovered or (isinstance(entry.verified, Verdict) and entry.verified.works):
+            return True
+        return any(entry.id in names for names in self.categories.values())
+
     @property
     def known_categories(self) -> tuple[str, ...]:
         """The categories that have a Space, sorted."""
@@ -56,6 +66,7 @@ class Snapshot:
         own = [self.spaces[other] for other in entry.alternates if other in self.spaces]
         mine = [category for category, names in self.categories.items() if entry.id in names]
         found = [other for category in [*mine, entry.category] for other in self.in_category(category)]
+        found = [other for other in found if self.may_stand_in(other)]
         return tuple({other.id: other for other in [*own, *found] if other.id != entry.id}.values())
 
 

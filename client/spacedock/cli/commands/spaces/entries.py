@@ -35,9 +35,6 @@ OutputType = Annotated[str | None, typer.Option(help="What it gives; the same wo
 Port = Annotated[int | None, typer.Option(help="Its port, if not the usual one.")]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Its memory, such as 4GB; default: 2GB.")]
 Cpus = Annotated[float | None, typer.Option(help="How many processors it may use.")]
-Gpu = Annotated[
-    str | None, typer.Option(help="none, auto (all there are), how many, or ids with commas (0,2).")
-]
 Env = Annotated[
     list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for it; repeatable.")
 ]
@@ -76,7 +73,6 @@ def add(
     operation: Operation = None,
     memory: Memory = None,
     cpus: Cpus = None,
-    gpu: Gpu = None,
     env: Env = None,
     no_network: NoNetwork = False,
     flavour: Flavour = None,
@@ -91,7 +87,7 @@ def add(
     if "/" in name and not hub:
         hub = name
     entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
-    entry |= _needs(memory, cpus, gpu, env, timeout, flavour, no_network=no_network)
+    entry |= _needs(memory, cpus, env, timeout, flavour, no_network=no_network)
     if not has_source:
         _change_known(redis, name, entry)
         return
@@ -113,7 +109,6 @@ def update(
     operation: Operation = None,
     memory: Memory = None,
     cpus: Cpus = None,
-    gpu: Gpu = None,
     env: Env = None,
     no_network: NoNetwork = False,
     flavour: Flavour = None,
@@ -122,7 +117,7 @@ def update(
 ) -> None:
     """Change what is named of a Space of the registry, its code or its entry, and keep the rest."""
     entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
-    entry |= _needs(memory, cpus, gpu, env, timeout, flavour, no_network=no_network)
+    entry |= _needs(memory, cpus, env, timeout, flavour, no_network=no_network)
     if not entry and directory is None:
         raise BadRequestError(
             "nothing to change: give --dir with the Space's code, or fields such as --memory"
@@ -173,7 +168,6 @@ def _said(
 def _needs(
     memory: str | None,
     cpus: float | None,
-    gpu: str | None,
     env: list[str] | None,
     timeout: float | None,
     flavour: str | None,
@@ -184,7 +178,6 @@ def _needs(
     entry: dict[str, Any] = {
         "memory": memory,
         "cpus": cpus,
-        "gpu": _gpu(gpu),
         "env": options.pairs_of("--env", env) or None,
         "start_timeout": timeout,
         "flavour": flavour,
@@ -199,12 +192,6 @@ def _operation(text: str | None) -> Any:
     except ValueError as error:
         why = f"--operation {text}: not JSON ({error})"
         raise BadRequestError(f'{why}. Give it such as {{"path": "/predict"}}') from error
-
-
-def _gpu(text: str | None) -> Any:
-    if text is None or text in ("none", "auto"):
-        return text
-    return int(text) if text.isdecimal() else [one.strip() for one in text.split(",") if one.strip()]
 
 
 def _inferred(entry: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from spacedock_worker.containers.pool.view import LivePoolView
 from spacedock_worker.queue.choose import HostOffer, Supply
 from spacedock_worker.queue.presence import Presence
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.file import Registry
+from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import Snapshot
 
 

@@ -1,0 +1,273 @@
+"""The registry of a host: its own registry.yaml over the catalogue that all hosts of a queue share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import structlog
+from redis.exceptions import OutOfMemoryError
+
+from spacedock.errors import BadRequestError, WireError
+from spacedock.request import SPACE_NAME
+from spacedock_worker.registry.atomic_write import write_whole
+from spacedock_worker.registry.catalogue_file import CatalogueFile
+from spacedock_worker.registry.catalogue_store import CatalogueStore, Contents
+from spacedock_worker.registry.entry import EntryError, SpaceEntry, Verdict, valid_entry
+from spacedock_worker.registry.host_file import HostFile
+from spacedock_worker.registry.merging import code_of, is_untouched, merged, placed, recoded, wanted, without
+from spacedock_worker.registry.reader import Declared
+from spacedock_worker.registry.record import MAX_RECORDS, Record, decoded, digest_of, encoded, record_of
+from spacedock_worker.registry.snapshot import EMPTY, Snapshot
+
+log = structlog.get_logger()
+
+_TRIES = 20
+
+Recoded = Callable[[set[str]], Awaitable[None]]
+"""Hears which names have other code now, or none, before anybody can run it."""
+
+Change = Callable[[SpaceEntry | None], Mapping[str, Any]]
+
+
+class Registry:
+    """What this host knows of Spaces.
+
+    Without a `store` it is what the two files beside each other say, and cannot be changed. `repositories` is
+    the folder of tars of Spaces that came as a directory. A registry.yaml that is missing is begun with
+    `default`. Whoever writes through it raises redis-py's errors as well.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        default: str = "",
+        store: CatalogueStore | None = None,
+        repositories: Path | None = None,
+        recoded: Recoded | None = None,
+    ) -> None:
+        self.path, self._store = path, store
+        self.recoded = recoded
+        self.repositories = (repositories or path.parent / "repositories").absolute()
+        self._file, self._out = HostFile(path, default), CatalogueFile(path)
+        self._own: Declared | None = None
+        # As they are in Redis, and what they came to.
+        self._contents = Contents()
+        self._records: Mapping[str, Record] | None = None
+        self._faults: tuple[str, ...] = ()
+        self._missing: dict[str, str] = {}
+        self._plain = self._snapshot = EMPTY
+        self.changes = 0
+        self._merging, self._catching_up = Lock(), asyncio.Lock()
+
+    @property
+    def last(self) -> Snapshot:
+        """The registry as it was when somebody last asked for it; never reads."""
+        return self._snapshot
+
+    def snapshot(self) -> Snapshot:
+        """The registry by the file as it is now, and the catalogue as it was last heard of; blocks."""
+        if self._own is None or self._file.stale:
+            self._merge()
+        return self._snapshot
+
+    async def fresh(self) -> Snapshot:
+        """`snapshot`, for who must not block."""
+        if self._own is None or self._file.stale:
+            await asyncio.to_thread(self._merge)
+        return self._snapshot
+
+    async def caught_up(self, mine: str = "") -> Snapshot:
+        """The registry by the file and the catalogue as they are now; `mine` is the name that we changed."""
+        if self._store is not None:
+            async with self._catching_up:
+                version = await self._store.version()
+                if self._records is None or version != self._contents.version or self._missing:
+                    await self._reread(self._store, mine)
+        return await self.fresh()
+
+    async def settle(self, name: str, change: Change, repository: bytes | None = None) -> SpaceEntry:
+        """Add a Space, or change it, to what `change` makes of the one that is there (None: none is).
+
+        `repository` is the tar that its `repository` names by its digest. Raises BadRequestError where its
+        name or a field is wrong, where registry.yaml says otherwise, and what `change` raises.
+        """
+        if not SPACE_NAME.fullmatch(name):
+            raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
+
+        def record(snapshot: Snapshot, own: SpaceEntry | None) -> Record:
+            before = snapshot.find(name)
+            # Whoever adds or changes it lists it.
+            fields = {key: value for key, value in change(before).items() if key != "discovered"}
+            return wanted(own, before, valid_entry(name, fields), self.path)
+
+        return (await self._write(name, record, repository)).get(name)
+
+    async def discover(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
+        """Note a Space of the Hub that a job named; one that is there stays as it is, and is what is given.
+
+        Raises BadRequestError where it cannot be kept.
+        """
+        entry = valid_entry(name, {**fields, "discovered": True})
+
+        def record(snapshot: Snapshot, own: SpaceEntry | None) -> Record | None:
+            return None if own is not None or snapshot.find(name) is not None else record_of(entry)
+
+        return (await self._write(name, record)).get(name)
+
+    async def judge(self, name: str, verdict: Verdict) -> None:
+        """Note what a validation came to. Raises SpaceNotFoundError, BadRequestError."""
+
+        def record(snapshot: Snapshot, own: SpaceEntry | None) -> Record:
+            snapshot.get(name)
+            there = self._records.get(name) if self._records else None
+            entry = there.entry if there is not None and there.entry is not None else SpaceEntry(id=name)
+            return Record(entry.model_copy(update={"verified": verdict}))
+
+        await self._write(name, record)
+
+    async def take(self, name: str, record: Record) -> bool:
+        """Note what an earlier release wrote into registry.yaml; whether the catalogue now says the same.
+
+        Raises BadRequestError where it cannot be kept.
+        """
+        store, digest = self._store, digest_of(record.entry)
+        if store is None or record.entry is None:
+            return False
+        there = (self._records or {}).get(name)
+        if there is None:
+            path = self.repositories / f"{digest}.tar"
+            tar = await asyncio.to_thread(path.read_bytes) if digest else b""
+            await self._write(name, lambda *_: record, tar)
+            there = (self._records or {}).get(name)
+        return there is not None and code_of(there.entry) == code_of(record.entry)
+
+    async def remove(self, name: str) -> None:
+        """Remove a Space. Raises SpaceNotFoundError, and EntryError where registry.yaml has it."""
+
+        def record(snapshot: Snapshot, own: SpaceEntry | None) -> Record:
+            snapshot.get(name)
+            if own is not None and not is_untouched(own):
+                why = f"it is in the registry's file on the host ({self.path}). Remove it there"
+                raise EntryError(f"Space '{name}' cannot be removed from here: {why}")
+            return Record(None)
+
+        await self._write(name, record)
+
+    def write_out(self) -> None:
+        """Write catalogue.yaml; blocks."""
+        if self._records is not None and self._store is not None:
+            self._out.write(self._records)
+
+    async def _write(
+        self,
+        name: str,
+        make: Callable[[Snapshot, SpaceEntry | None], Record | None],
+        repository: bytes | None = None,
+    ) -> Snapshot:
+        """Put a record in the catalogue in place of the one that is there, whoever changes it meanwhile."""
+        if self._store is None:
+            raise BadRequestError("the catalogue of Spaces cannot be reached")
+        for _ in range(_TRIES):
+            await self.caught_up()
+            own = self._own.spaces.get(name) if self._own else None
+            record = make(self._plain, own)
+            if record is None:
+                return self._snapshot
+            before, after = self._contents.rows.get(name), _raw(record, own)
+            tar = repository if repository is not None or digest_of(record.entry) else b""
+            try:
+                if before == after or await self._store.put(name, before, after, tar):
+                    return await self.caught_up(name)
+            except (OutOfMemoryError, WireError) as error:
+                raise BadRequestError(f"Space '{name}' cannot be kept: {error}") from error
+        raise BadRequestError(f"Space '{name}' is being changed by others all the time: try again")
+
+    def _merge(self) -> None:
+        with self._merging:
+            own = self._file.read()
+            if self._store is None and self._records is None:
+                self._records = self._out.read()
+            plain = merged(own, self._records or {}, self._faults)
+            here = without(plain, {n: why for n, why in self._missing.items() if n in plain.spaces})
+            self._snapshot = placed(here, self.path.parent, self.repositories)
+            self._own, self._plain = own, plain
+
+    async def _reread(self, store: CatalogueStore, mine: str) -> None:
+        first = self._records is None
+        before = self._records if self._records is not None else await asyncio.to_thread(self._out.read)
+        contents = await store.read()
+        if contents.version is None and before and await self._seeded(store, before):
+            contents = await store.read()
+        records, faults = await asyncio.to_thread(self._decoded, contents)
+        for fault in faults:
+            if fault not in self._faults:
+                log.warning("catalogue.fault", reason=fault)
+        own = await asyncio.to_thread(self._file.read)
+        plain = merged(own, records, faults)
+        missing = await self._fetched(store, plain)
+        was = merged(own, before) if first else self._plain
+        names = recoded(_of(was, before), plain.spaces) - own.broken - {mine}
+        if names and self.recoded is not None:
+            await self.recoded(names)
+        self._contents, self._records, self._faults = contents, records, faults
+        self._missing = missing
+        self.changes += 1
+        await asyncio.to_thread(self._merge)
+        log.debug("catalogue.read", spaces=len(records))
+
+    def _decoded(self, contents: Contents) -> tuple[dict[str, Record], tuple[str, ...]]:
+        records, faults = {}, []
+        for name, raw in contents.rows.items():
+            same = self._records is not None and self._contents.rows.get(name) == raw
+            try:
+                records[name] = (self._records or {})[name] if same else decoded(name, raw)
+            except (WireError, KeyError) as error:
+                why = str(error) if isinstance(error, WireError) else "it cannot be read"
+                faults.append(f"catalogue: spaces.{name[:100]!s}: {why}. It is left out")
+        if contents.left_out:
+            faults.append(f"catalogue: {contents.left_out} entries are too large, or over {MAX_RECORDS:,}")
+        return records, tuple(faults)
+
+    async def _fetched(self, store: CatalogueStore, plain: Snapshot) -> dict[str, str]:
+        """Get the repositories that are not here yet; why not, of those that cannot be had."""
+        missing = {}
+        for name, entry in plain.spaces.items():
+            if (digest := digest_of(entry)) is None:
+                continue
+            path = self.repositories / f"{digest}.tar"
+            if path.is_file():
+                continue
+            try:
+                await asyncio.to_thread(write_whole, path, await store.repository(name, digest))
+                log.info("catalogue.repository_fetched", space=name, digest=digest)
+            except (WireError, OSError) as error:
+                missing[name] = f"catalogue: spaces.{name}: {error}. The Space is left out until it is there"
+                if name not in self._missing:
+                    log.warning("catalogue.fault", reason=missing[name])
+        return missing
+
+    async def _seeded(self, store: CatalogueStore, records: Mapping[str, Record]) -> bool:
+        """Fill a catalogue that is empty, as its server was, with what this host knows of it."""
+        tars = {}
+        for name, record in records.items():
+            path = self.repositories / f"{digest_of(record.entry)}.tar"
+            if await asyncio.to_thread(os.path.exists, path):
+                tars[name] = await asyncio.to_thread(path.read_bytes)
+        done = await store.seed({name: encoded(record) for name, record in records.items()}, tars)
+        if done:
+            log.warning("catalogue.restored", spaces=len(records), path=str(self._out.path))
+        return done
+
+
+def _raw(record: Record, own: SpaceEntry | None) -> bytes | None:
+    """What is written; nothing for a removed Space that no host begins with."""
+    return None if record.entry is None and own is None else encoded(record)
+
+
+def _of(snapshot: Snapshot, records: Mapping[str, Record]) -> dict[str, SpaceEntry]:
+    return {name: entry for name, entry in snapshot.spaces.items() if name in records}
