@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from spacedock import hosts
-from spacedock._wire import batches, listing, submission, waiting, wire
+from spacedock._wire import batches, listing, stream, submission, waiting, wire
 from spacedock._wire import jobs as records
 from spacedock._wire import rpc as control
 from spacedock._wire.connection import connect, meet, told_as_ours
@@ -203,14 +203,23 @@ class Client:
         with told_as_ours(self.url):
             return await records.forget(self._redis, job_ids)
 
-    async def watch(self, job_id: str, *, opened: asyncio.Event | None = None) -> AsyncGenerator[Event]:
-        """Yield a job's progress until it ends.
+    async def watch(self, name: str) -> AsyncGenerator[Event]:
+        """Yield the events of a job or a batch until it ends: first those that came before and are kept.
 
-        To miss nothing, watch before you submit: give `opened`, and submit the job once it is set, with an
-        idempotency key, whose id `spacedock.request.job_id_of` knows.
+        Raises JobNotFoundError.
         """
         with told_as_ours(self.url):
-            async with aclosing(waiting.events(self._redis, job_id, opened)) as events:
+            async with aclosing(waiting.watch(self._redis, name)) as events:
+                async for event in events:
+                    yield event
+
+    async def events(self, *, after: int | None = None) -> AsyncGenerator[Event]:
+        """Yield the events of all jobs as they come, without end; those of the last few thousand are kept.
+
+        With `after`, an event's `id`, those that came after it come first (0: all that are kept).
+        """
+        with told_as_ours(self.url):
+            async with aclosing(stream.follow(self._redis, after)) as events:
                 async for event in events:
                     yield event
 

@@ -9,19 +9,27 @@ from spacedock.states import JobState
 
 
 class Event(BaseModel):
-    """One step of progress: which stage of whom (`name`), and a short message for people.
+    """One step of a job: which stage of whom (`name`), and a short message for people; or its end.
 
-    `partial` is the answer's text as far as it is there (its end, at most 4,000 characters); None where it
-    has not grown, and always in privacy mode.
+    `id` is the event's number, by which it can be asked for again; `at` is when it was told (seconds since
+    1970 by the clock of Redis). `state` is there at the job's end only, and `name` says then who answered.
+    `partial` is the answer's text as far as it is there (its end, at most 1,000 characters); None where it
+    has not grown, and always in privacy mode. An event of no job, with `missed`, says how many events before
+    the next one are no longer kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     job_id: str
-    stage: Stage
-    name: str
-    message: str
+    stage: Stage | None = None
+    name: str = ""
+    message: str = ""
     partial: str | None = None
+    state: JobState | None = None
+    id: int = 0
+    at: float = 0.0
+    batch: str | None = None
+    missed: int = 0
 
 
 class JobStatus(BaseModel):

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from spacedock._wire.rpc import OnProgress, Reply
 from spacedock.client import Client
-from spacedock.events import BatchStatus, JobStatus, JobSummary
+from spacedock.events import BatchStatus, Event, JobStatus, JobSummary
 from spacedock.files import FileRef, Payload
 from spacedock.hosts import Host
 from spacedock.request import JobRequest
@@ -157,10 +157,20 @@ class SyncClient:
 
     def results(self, job_ids: Iterable[str], *, keep: bool = False) -> Iterator[JobResult]:
         """Yield the results of these jobs as they end; see `Client.results`."""
-        stream = self._client.results(job_ids, keep=keep)
+        return self._each(self._client.results(job_ids, keep=keep))
+
+    def watch(self, name: str) -> Iterator[Event]:
+        """Yield the events of a job or a batch until it ends; see `Client.watch`."""
+        return self._each(self._client.watch(name))
+
+    def events(self, *, after: int | None = None) -> Iterator[Event]:
+        """Yield the events of all jobs as they come; see `Client.events`."""
+        return self._each(self._client.events(after=after))
+
+    def _each(self, stream: AsyncGenerator[T]) -> Iterator[T]:
         try:
-            while (result := self._wait(_next(stream))) is not None:
-                yield result
+            while (item := self._wait(_next(stream))) is not None:
+                yield item
         finally:
             # A stream that outlives the client was closed with it.
             if not self._closed:
@@ -223,5 +233,5 @@ class SyncClient:
         return self._wait(self._client.fetch(file))
 
 
-async def _next(stream: AsyncGenerator[JobResult]) -> JobResult | None:
+async def _next(stream: AsyncGenerator[T]) -> T | None:
     return await anext(stream, None)

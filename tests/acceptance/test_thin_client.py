@@ -28,15 +28,8 @@ async def main():
         assert result.succeeded, result
         file = payload_of("a.txt", b"x" * 1_000_000)
         request = JobRequest(prompt="a file", files=(file.ref,), tier="default", idempotency_key="key")
-        opened = asyncio.Event()
-
-        async def watch():
-            return [event async for event in client.watch(job_id_of(request), opened=opened)]
-
-        watching = asyncio.create_task(watch())
-        await opened.wait()
         assert await client.submit_prepared(request, [file]) == job_id_of(request)
-        await watching
+        assert [event.state async for event in client.watch(job_id_of(request))][-1] == "succeeded"
         assert await client.fetch(file.ref) == file.data
         ids = await client.submit_many(JobRequest(prompt=str(n), tier="default") for n in range(20))
         await client.cancel(ids[-1])

@@ -16,8 +16,9 @@ from spacedock._wire.connection import answer
 from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
 from spacedock._wire.retention import DEFAULTS, KEEP_LUA, KEEP_NEEDS, MAX_KEEP_S
 from spacedock._wire.scripts import atomic
+from spacedock._wire.stream import ANNOUNCE_LUA, ANNOUNCE_NEEDS
 from spacedock.errors import JobNotFoundError, WireError
-from spacedock.events import JobStatus
+from spacedock.events import Event, JobStatus
 from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -97,6 +98,7 @@ _CANCEL = atomic(
     + END_LUA
     + LANES_LUA
     + BATCH_LUA
+    + ANNOUNCE_LUA
     + """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return false end
@@ -109,6 +111,7 @@ if state == 'queued' then
   counted_out(lane, 'queued', 'cancelled', false, keep)
   redis.call('DEL', KEYS[2], KEYS[3])
   release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
+  announce(lane, ARGV[6])
   redis.call('PUBLISH', ARGV[4], ARGV[1])
   return 'cancelled'
 end
@@ -126,6 +129,7 @@ return state
     "'HMGET', KEYS[1], 'lane'",
     *LANES_NEEDS,
     *BATCH_NEEDS,
+    *ANNOUNCE_NEEDS,
     *END_NEEDS,
     *FILES_NEEDS,
 )
@@ -277,8 +281,16 @@ def _books(job_id: str) -> list[str]:
 
 
 def _cancelled(job_id: str) -> list[str | bytes]:
-    never_ran = wire.encode(JobResult(id=job_id, state=JobState.CANCELLED))
-    return [job_id, never_ran, keys.QUEUE, keys.DONE, keys.CANCEL]
+    never_ran = JobResult(id=job_id, state=JobState.CANCELLED)
+    raw, event = wire.encode(never_ran), wire.encode(end_of(never_ran))
+    return [job_id, raw, keys.QUEUE, keys.DONE, keys.CANCEL, event]
+
+
+def end_of(result: JobResult) -> Event:
+    """The event that tells of a job's end: who answered, never what."""
+    name = result.answered_by.name if result.answered_by else ""
+    message = "succeeded (degraded)" if result.succeeded and result.degraded else result.state.value
+    return Event(job_id=result.id, name=name, message=message, state=result.state)
 
 
 def _state(raw: bytes) -> JobState:

@@ -59,6 +59,9 @@ SCRUB = PREFIX + "scrub"
 ACCUSED = PREFIX + "accused:"
 """Prefix of the strings that name the job which a worker's death is charged to."""
 
+EVENTS = PREFIX + "events"
+"""Stream of the events of all jobs, numbered 0-1, 0-2, and so on: batch, at (s), event (JSON)."""
+
 BATCH = PREFIX + "batch:"
 """Prefix of the hashes of batches: submitted (s), client, priority, label, keep (s), degraded, and how many
 of its jobs are in each state."""
@@ -109,11 +112,6 @@ def payload_users(place: str) -> str:
 def payload_kept(place: str) -> str:
     """String that lives as long as the file is promised to ended jobs, while unfinished ones need it too."""
     return PAYLOAD_KEPT + place
-
-
-def events(job_id: str) -> str:
-    """Channel: a job's progress."""
-    return f"{PREFIX}events:{job_id}"
 
 
 def reply(call_id: str) -> str:

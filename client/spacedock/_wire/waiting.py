@@ -6,14 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 
 from redis.asyncio import Redis
 
+from spacedock._wire import batches, keys, stream
 from spacedock._wire import jobs as records
-from spacedock._wire import keys, wire
 from spacedock._wire.connection import OUTAGES, messages
-from spacedock.errors import ResultDeletedError, WireError
-from spacedock.events import Event
+from spacedock.errors import JobNotFoundError, ResultDeletedError
+from spacedock.events import BatchStatus, Event, JobStatus
 from spacedock.result import JobResult
 
 log = logging.getLogger(__name__)
@@ -154,22 +155,27 @@ class WaitHub:
         self._away = away
 
 
-async def events(redis: Redis, job_id: str, opened: asyncio.Event | None = None) -> AsyncGenerator[Event]:
-    """Yield the job's events from now on; ends when the job has ended. Raises JobNotFoundError.
+async def watch(redis: Redis, name: str) -> AsyncGenerator[Event]:
+    """Yield the events of a job or a batch, those that are kept and those that come; ends when it has ended.
 
-    With `opened` the job is one that is yet to be submitted: after that is set, so that nothing is missed.
+    Raises JobNotFoundError.
     """
-    channel = keys.events(job_id)
-    async with aclosing(messages(redis, channel, keys.DONE)) as heard:
-        async for message in heard:
-            if message is None and opened is not None:
-                opened.set()
-            elif message is None:
-                if (await records.status(redis, job_id)).state.terminal:
-                    return
-            elif message.channel == channel:
-                # What is no event is somebody else's: the job goes on.
-                with suppress(WireError):
-                    yield wire.decode_bounded(Event, message.data, wire.MAX_EVENT_BYTES)
-            elif message.text == job_id:
-                return
+    found: JobStatus | BatchStatus
+    try:
+        found = await records.status(redis, name)
+    except JobNotFoundError:
+        found = await batches.find(redis, name)
+    begin = await stream.before(redis, found.submitted)
+    async with aclosing(stream.follow(redis, begin, partial(_has_ended, redis, found))) as events:
+        async for event in events:
+            if event.missed or found.id in (event.job_id, event.batch):
+                yield event
+
+
+async def _has_ended(redis: Redis, watched: JobStatus | BatchStatus) -> bool:
+    try:
+        if isinstance(watched, BatchStatus):
+            return (await batches.find(redis, watched.id)).left == 0
+        return (await records.status(redis, watched.id)).state.terminal
+    except JobNotFoundError:
+        return True

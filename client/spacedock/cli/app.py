@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli import legacy_syntax as seed
-from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, run, tiers
+from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, run, tiers, watch
 from spacedock.cli.commands.spaces.app import app as spaces
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
 from spacedock.cli.output.text import say
@@ -34,6 +34,7 @@ app.command("jobs", short_help="List jobs.")(jobs.list_jobs)
 app.command("status")(jobs.status)
 app.command("result")(jobs.result)
 app.command("wait", short_help="Wait for jobs or batches.")(jobs.wait)
+app.command("watch", short_help="Print events as they come.")(watch.watch)
 app.command("cancel", short_help="Cancel jobs or batches.")(jobs.cancel)
 app.command("retry", short_help="Submit failed jobs once more.")(jobs.retry)
 app.command("logs", short_help="Show what a Space has written to its log.")(logs.logs)

@@ -23,5 +23,8 @@ async def _value(redis: Redis, key: bytes) -> bytes:
         return b" ".join(await answer(redis.smembers(key)))
     if kind == "list":
         return b" ".join(await answer(redis.lrange(key, 0, -1)))
+    if kind == "stream":
+        rows = await answer(redis.xrange(key))
+        return b" ".join(part for _, fields in rows for pair in fields.items() for part in pair)
     assert kind == "zset"
     return b" ".join(await redis.zrange(key, 0, -1))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import aclosing
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.queue.workers import Held, echo, succeeded, until, working
+from tests.integration.queue.workers import Held, echo, succeeded, working
 
 from spacedock._wire import keys
 from spacedock.client import Client
@@ -88,32 +89,27 @@ async def test_a_wait_may_be_given_up_and_taken_up_again(client: Client, redis_u
         assert (await client.result(job_id, wait=5)).id == job_id
 
 
-async def test_a_job_is_watched_to_its_end(client: Client, redis_url: str, redis: Redis) -> None:
+async def test_a_job_is_watched_from_its_beginning_to_its_end(client: Client, redis_url: str) -> None:
     go = asyncio.Event()
 
     async def handle(job: TakenJob, tell: Emit) -> JobResult:
-        await go.wait()
         tell(Stage.BUILD, "mood", "building", None)
+        await go.wait()
         tell(Stage.CALL, "mood", "calling", None)
         return await echo(job, tell)
 
     async with working(redis_url, handle):
         job_id = await client.submit("prompt")
-        watching = asyncio.create_task(listed(client, job_id))
-        await until(lambda: watched(redis, job_id))
-        go.set()
-        async with asyncio.timeout(5):
-            events = await watching
+        async with asyncio.timeout(5), aclosing(client.watch(job_id)) as watching:
+            first = await anext(watching)
+            go.set()
+            events = [first, *[event async for event in watching]]
     assert [(event.stage, event.message) for event in events] == [
         (Stage.BUILD, "building"),
         (Stage.CALL, "calling"),
+        (None, "succeeded"),
     ]
-    assert await listed(client, job_id) == []
-
-
-async def watched(redis: Redis, job_id: str) -> bool:
-    """Whether somebody is subscribed to the job's events."""
-    return dict(await redis.pubsub_numsub(keys.events(job_id)))[keys.events(job_id).encode()] > 0
+    assert await listed(client, job_id) == events
 
 
 async def listed(client: Client, job_id: str) -> list[Event]:

@@ -140,7 +140,7 @@ async def test_rubbish_in_the_place_of_lanes_stops_nobody(
     assert await redis.zcard(keys.QUEUE) == 0
 
 
-async def test_a_queue_that_is_done_leaves_nothing_but_its_clock(
+async def test_a_queue_that_is_done_leaves_its_clock_and_what_is_kept_for_a_while(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
     cancelled = await client.submit("never")
@@ -148,8 +148,10 @@ async def test_a_queue_that_is_done_leaves_nothing_but_its_clock(
     ids = await client.submit_many(["a", "b"])
     async with working(redis_url):
         await ended(client, ids)
-    left = {key.decode() for key in await redis.keys("*")} - {keys.job(i) for i in [cancelled, *ids]}
-    assert left <= {keys.VIRTUAL}
+    (batch,) = await client.batches()
+    kept = {*map(keys.job, [cancelled, *ids]), keys.BATCH + batch.id, keys.BATCH_JOBS + batch.id, keys.EVENTS}
+    assert {key.decode() for key in await redis.keys("*")} - {keys.VIRTUAL} == kept
+    assert [key for key in kept if await redis.ttl(key) < 0] == []
 
 
 async def test_a_claim_whose_answer_was_lost_is_told_again_when_its_lease_has_run_out(

@@ -16,7 +16,7 @@ from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError, WireError
 from spacedock.files import payload_of
-from spacedock.request import JobRequest, job_id_of
+from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
@@ -182,24 +182,35 @@ async def test_a_record_that_says_no_state_is_told_as_overwritten(
         await client.status(job_id)
 
 
-async def test_rubbish_among_a_jobs_events_is_left_out(client: Client, redis_url: str, redis: Redis) -> None:
+async def test_rubbish_among_events_is_left_out(client: Client, redis_url: str, redis: Redis) -> None:
     async def handle(job: TakenJob, tell: Emit) -> JobResult:
         for rubbish in (b"\xff", b"[]", b"{}", b'{"v":1}', b"x" * 2**20, b"[" * 5000):
-            await redis.publish(keys.events(job.id), rubbish)
+            fields = {"batch": b"\xff", "at": "soon", "event": rubbish}
+            await redis.xadd(keys.EVENTS, fields, id="0-*")  # type: ignore[arg-type]
+        await redis.xadd(keys.EVENTS, {"event": "odd"}, id="0-*")
         tell(Stage.CALL, "name" * 1000, "said" * 10**6, "partial" * 10**6)
         return succeeded(job)
 
-    opened, key = asyncio.Event(), "rubbish among events"
-    job_id = job_id_of(JobRequest(prompt="x", idempotency_key=key))
+    async with working(redis_url, handle), asyncio.timeout(10):
+        job_id = await client.submit("x")
+        heard = [event async for event in client.watch(job_id)]
+    assert [(len(event.name), len(event.message), len(event.partial or "")) for event in heard] == [
+        (300, 1000, 1000),
+        (0, len("succeeded"), 0),
+    ]
 
-    async def heard() -> list[str]:
-        return [event.message async for event in client.watch(job_id, opened=opened)]
 
-    async with working(redis_url, handle), asyncio.TaskGroup() as tasks:
-        hearing = tasks.create_task(heard())
-        await opened.wait()
-        await client.submit("x", idempotency_key=key)
-    assert [len(message) for message in hearing.result()] == [1000]
+@pytest.mark.parametrize("rubbish", ["string", "entry"])
+async def test_rubbish_in_the_place_of_the_events_goes(
+    client: Client, redis_url: str, redis: Redis, rubbish: str
+) -> None:
+    if rubbish == "string":
+        await redis.set(keys.EVENTS, "rubbish")
+    else:
+        await redis.xadd(keys.EVENTS, {"event": "odd"})
+    async with working(redis_url), asyncio.timeout(10):
+        result = await client.run("x")
+        assert [event.state async for event in client.watch(result.id)] == [JobState.SUCCEEDED]
 
 
 def group() -> BaseException:

@@ -80,15 +80,8 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
         file = payload_of("in.txt", b"in")
         request = JobRequest(prompt="with a file", files=(file.ref,), idempotency_key="key")
         job_id = job_id_of(request)
-        opened = asyncio.Event()
-
-        async def watch() -> list[str]:
-            return [event.name async for event in reader.watch(job_id, opened=opened)]
-
-        watching = asyncio.create_task(watch())
-        await opened.wait()
         await client.submit_prepared(request, [file])
-        assert await watching == ["painter"]
+        assert [event.name async for event in reader.watch(job_id)] == ["painter", ""]
         assert (await reader.status(job_id)).state is JobState.SUCCEEDED
         result = await reader.result(job_id)
         assert await reader.fetch(result.output.files[0]) == b"with a file"

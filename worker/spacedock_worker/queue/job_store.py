@@ -17,9 +17,11 @@ from spacedock._wire.jobs import (
     END_NEEDS,
     FILES_NEEDS,
     RELEASE_FILES_LUA,
+    end_of,
 )
 from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
 from spacedock._wire.scripts import atomic
+from spacedock._wire.stream import ANNOUNCE_LUA, ANNOUNCE_NEEDS
 from spacedock.events import Event
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
@@ -36,7 +38,7 @@ RENEW_SECONDS = 3.0
 _REPAIR_PAGE = 500
 
 _OURS = """
-local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files', 'deaths', 'losses')
+local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files', 'deaths', 'losses', 'lane')
 if row[1] ~= 'running' or row[2] ~= ARGV[1] then
   -- Whoever asks is alive: if its death was noted down, it was only out of reach.
   local from, to = string.find(row[5] or '', ARGV[1] .. ' ', 1, true)
@@ -126,14 +128,15 @@ return 1
 )
 
 _TELL = atomic(
-    _OURS
+    ANNOUNCE_LUA
+    + _OURS
     + """
 redis.call('HSET', KEYS[1], 'message', ARGV[2])
-redis.call('PUBLISH', KEYS[2], ARGV[3])
+announce(row[7], ARGV[3])
 return 1
 """,
     "'HSET', KEYS[1], 'message', ''",
-    "'PUBLISH', KEYS[2], ARGV[3]",
+    *ANNOUNCE_NEEDS,
 )
 
 _FINISH = atomic(
@@ -142,6 +145,7 @@ _FINISH = atomic(
     + SUSPECT_LUA
     + LANES_LUA
     + BATCH_LUA
+    + ANNOUNCE_LUA
     + _SETTLE_LUA
     + _OURS
     + f"""
@@ -155,6 +159,7 @@ redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', '{keys.QUEUE}', id)
 for place in string.gmatch(ARGV[5], '%S+') do keep_file(place, keep) end
 release_files(id, row[4], keep)
+announce(lane, ARGV[8])
 redis.call('PUBLISH', '{keys.DONE}', id)
 return 1
 """,
@@ -165,6 +170,7 @@ return 1
     *FILES_NEEDS,
     *SUSPECT_NEEDS,
     *_SETTLE_NEEDS,
+    *ANNOUNCE_NEEDS,
 )
 
 
@@ -268,12 +274,13 @@ class JobStore:
         job_id = result.id
         places = [ref.place for ref in result.output.files]
         books = [keys.arq_in_progress(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
-        args = [self.worker_id, job_id, result.state.value, raw]
+        args: list[str | bytes | float] = [self.worker_id, job_id, result.state.value, raw, " ".join(places)]
+        args += [spent, int(result.succeeded and result.degraded), wire.encode_repaired(end_of(result))]
         with _lost_where_overwritten():
             return bool(
                 await self._finish(
                     keys=[keys.job(job_id), *books],
-                    args=[*args, " ".join(places), spent, int(result.succeeded and result.degraded)],
+                    args=args,
                 )
             )
         return False
@@ -281,7 +288,7 @@ class JobStore:
     async def tell(self, event: Event) -> None:
         """Announce a job's progress to whoever watches, and keep the last message for `status`."""
         await self._tell(
-            keys=[keys.job(event.job_id), keys.events(event.job_id)],
+            keys=[keys.job(event.job_id)],
             args=[self.worker_id, event.message.encode(errors="replace"), wire.encode_repaired(event)],
         )
 

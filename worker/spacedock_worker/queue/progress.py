@@ -19,7 +19,7 @@ Emit = Callable[[Stage, str, str, str | None], None]
 """Announces a stage of whom, with a short message and the answer's text so far."""
 
 _WAITING = 100
-_NAME_CHARS, _MESSAGE_CHARS, _PARTIAL_CHARS = 300, 1000, 4000
+_NAME_CHARS, _MESSAGE_CHARS, _PARTIAL_CHARS = 300, 1000, 1000
 _CLOSE_SECONDS = 2.0
 
 

@@ -127,7 +127,8 @@ async def _told_of_the_first(client: Client, made: Batch, meter: BatchProgress) 
                 status = await client.status(first)
                 meter.doing(status.message or _STATES.get(status.state, ""))
                 async for event in client.watch(first):
-                    meter.doing(f"{event.name}: {event.message}")
+                    if event.stage is not None:
+                        meter.doing(f"{event.name}: {event.message}")
 
     watching = asyncio.create_task(watch())
     try:

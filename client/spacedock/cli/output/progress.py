@@ -84,7 +84,8 @@ async def _tell(client: Client, job_id: str, later: Later | None = None) -> None
         # Whoever may not watch can still wait for the result.
         with suppress(SpacedockError):
             async for event in client.watch(job_id):
-                last = f"{event.name}: {event.message}"
+                if event.stage is not None:
+                    last = f"{event.name}: {event.message}"
     finally:
         lines.stop()
 
@@ -99,6 +100,8 @@ async def _show(client: Client, job_id: str, console: Console) -> None:
     with Live(line, console=console, transient=True, refresh_per_second=10) as live:
         grown = ""
         async for event in client.watch(job_id):
+            if event.stage is None:
+                continue
             grown = event.partial or grown
             line.update(text=Text(printable(f"{event.name}: {event.message}")))
             live.update(Group(line, Text(_tail(grown), style="dim")) if grown else line)

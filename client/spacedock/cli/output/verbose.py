@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from time import monotonic
 
 from spacedock.cli.output.deliver import follow
@@ -13,7 +10,7 @@ from spacedock.cli.output.text import attempts_told, say, show_attempts
 from spacedock.client import Client
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
-from spacedock.request import JobRequest, job_id_of
+from spacedock.request import JobRequest
 from spacedock.result import JobResult
 
 _LAST_SECONDS = 2.0
@@ -22,43 +19,27 @@ _LAST_SECONDS = 2.0
 
 async def submit_told(client: Client, request: JobRequest, payloads: list[Payload]) -> JobResult:
     """Submit a job and wait for its result; tell all its events, from the first to the last."""
-    if request.idempotency_key is None:
-        # It makes the job's id known before there is the job.
-        request = request.model_copy(update={"idempotency_key": uuid.uuid4().hex})
-    job_id = job_id_of(request)
-    opened = asyncio.Event()
-    async with _told(client, job_id, opened) as telling:
-        opening = asyncio.create_task(opened.wait())
-        await asyncio.wait({telling, opening}, return_when=asyncio.FIRST_COMPLETED)
-        opening.cancel()
-        await client.submit_prepared(request, payloads)
-        return await follow(client, job_id, quietly=True)
+    return await follow_told(client, await client.submit_prepared(request, payloads))
 
 
 async def follow_told(client: Client, job_id: str) -> JobResult:
-    """Wait for the result of a job that was submitted; tell its events from now on."""
-    async with _told(client, job_id, None):
-        return await follow(client, job_id, quietly=True)
-
-
-@asynccontextmanager
-async def _told(
-    client: Client, job_id: str, opened: asyncio.Event | None
-) -> AsyncIterator[asyncio.Task[None]]:
-    """Tell events while the block runs, and the last of them after it."""
-    telling = asyncio.create_task(_tell(client, job_id, opened))
+    """Wait for the result of a job that was submitted; tell all its events, from the first to the last."""
+    telling = asyncio.create_task(_tell(client, job_id))
     try:
-        yield telling
+        result = await follow(client, job_id, quietly=True)
         await asyncio.wait({telling}, timeout=_LAST_SECONDS)
+        return result
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
 
 
-async def _tell(client: Client, job_id: str, opened: asyncio.Event | None) -> None:
+async def _tell(client: Client, job_id: str) -> None:
     started, last = monotonic(), ""
     try:
-        async for event in client.watch(job_id, opened=opened):
+        async for event in client.watch(job_id):
+            if event.stage is None:
+                continue
             line = f"{event.stage.value}: {event.name}: {event.message}"
             # An answer that grows comes in many events with one message.
             if line != last:
