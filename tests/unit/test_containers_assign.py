@@ -54,6 +54,7 @@ def tables(draw: st.DrawFn) -> tuple[list[Slot[Any]], list[Waiter[Any]], Room]:
             cost=draw(st.floats(0, 9)),
             outdated=draw(st.booleans()),
             expected=draw(st.booleans()),
+            rested=draw(st.booleans()),
         )
         twice = state is STARTING and any(s.state is STARTING and s.key == made.key for s in slots)
         if not twice and limit.holds(taken([*slots, made])):
@@ -277,15 +278,47 @@ def test_a_stopped_container_of_the_space_is_started_again() -> None:
     assert assign([slot(1, "a", STOPPED)], [waiter(10, "a")], Room(1, 1)) == Decision(wakes=(1,))
 
 
-def test_a_replica_starts_where_waiting_takes_longer_and_nobody_else_waits() -> None:
+@given(tables())
+def test_a_second_container_takes_the_place_of_rested_ones_alone(table) -> None:
+    slots, waiters, limit = table
+    living = {s.key for s in slots if s.state in (STARTING, RUNNING, ASLEEP)}
+    waiters = [replace(waiting, urgent=False) for waiting in waiters if waiting.key in living]
+    wanted = {waiting.key for waiting in waiters}
+    by_id = {slot.id: slot for slot in slots}
+    for number in assign(slots, waiters, limit, PACES).evictions:
+        victim = by_id[number]
+        assert victim.idle
+        assert victim.rested
+        assert not victim.expected
+        assert victim.key not in wanted or sum(s.key == victim.key for s in slots) > 1
+
+
+def test_a_batch_gets_the_place_of_a_container_that_nobody_has_asked_for_long() -> None:
+    busy, queue = slot(1, "a", calls=1), [waiter(10, "a")]
+    rested, used = slot(2, "b", ASLEEP, rested=True), slot(3, "c")
+    assert assign([busy, rested, used], queue, Room(3, 9), PACES).evictions == (2,)
+    assert assign([busy, replace(rested, rested=False), used], queue, Room(3, 9), PACES) == Decision()
+    assert assign([busy, replace(rested, expected=True), used], queue, Room(3, 9), PACES) == Decision()
+    leaving = replace(rested, state=STOPPING)
+    assert assign([busy, leaving, replace(used, rested=True)], queue, Room(3, 9), PACES) == Decision()
+    assert assign([busy, used], queue, Room(3, 9), PACES) == Decision(starts=(10,))
+
+
+def test_a_container_that_has_rested_stays_where_waiting_takes_less_than_a_start() -> None:
+    busy, rested = slot(1, "b", calls=1), slot(2, "a", rested=True)
+    assert assign([busy, rested], [waiter(10, "b")], Room(2, 9), PACES) == Decision()
+
+
+def test_a_replica_starts_where_waiting_takes_longer_than_its_start() -> None:
     busy, queue = [slot(1, "a", calls=1)], [waiter(10, "a")]
     assert assign(busy, queue, Room(3, 9), PACES) == Decision(starts=(10,))
     assert assign(busy, queue, Room(1, 9), PACES) == Decision()
     assert assign(busy, queue, Room(3, 9), {}) == Decision()
     slow_start = [slot(1, "b", calls=1)]
     assert assign(slow_start, [waiter(10, "b")], Room(3, 9), PACES) == Decision()
-    other = [slot(2, "c", calls=1)]
-    assert assign(busy + other, [*queue, waiter(11, "c")], Room(3, 9), PACES) == Decision()
+    other, two = [slot(2, "c", calls=1)], [waiter(11, "c"), waiter(12, "c")]
+    assert assign(busy + other, [*queue, *two], Room(3, 9), PACES) == Decision(starts=(10,))
+    assert assign(busy, [waiter(11, "c"), *queue], Room(1, 9), PACES) == Decision()
 
 
 peaks = st.integers(0, 4)

@@ -17,6 +17,9 @@ from spacedock_worker.errors import HostBusyError, StepError
 RECENT_SECONDS = 60.0
 """Seconds without a call after which a container is worth half."""
 
+REST_SECONDS = 10.0
+"""Seconds without a call after which a container has rested; those of its start where that takes longer."""
+
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
 _DEATHS = frozenset({ErrorKind.CRASHED, ErrorKind.OUT_OF_MEMORY, ErrorKind.OUT_OF_DISK})
@@ -59,6 +62,7 @@ class History:
             slot.cost = loss(start, now - slot.since, slot.floor)
             slot.outdated = self.timings.is_outdated(slot.key, slot.family)
             slot.expected = slot.family in expected
+            slot.rested = now - slot.since >= max(REST_SECONDS, start)
 
     def paces(self, slots: Iterable[Slot[Any]], now: float) -> dict[str, Pace]:
         """What was measured of the Spaces in use; a call that takes longer than those before it counts."""

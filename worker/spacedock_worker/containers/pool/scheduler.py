@@ -39,7 +39,8 @@ def assign(
     a Space starts at a time. Where there is no room, idle containers that nobody waits for are given up:
     outdated ones first, then the cheapest to lose, and those that a running chain expects only where no other
     is left. Who waits for room is overtaken by calls of Spaces that run already, until it is urgent; nobody
-    else gets room before it.
+    else gets room before it. A Space whose calls would wait longer than a start gets one more container, also
+    in the place of one that has rested for long.
 
     `spare` are the bytes that the host can really spare now (None: not known). Where a container is known to
     need more, idle ones go first, whatever room there is by their limits; with none left it starts.
@@ -100,16 +101,27 @@ class _Table:
             self._bring_up(waiter, [slot for slot in mine if self._state(slot) is SlotState.STOPPED])
 
     def replicate(self, paces: Mapping[str, Pace]) -> None:
-        """Start one more container of the Space that alone is waited for, where waiting would take longer."""
-        keys = {waiter.key for waiter in self.unserved}
-        if self.blocked or len(keys) != 1 or (key := keys.pop()) in self.coming or key not in paces:
+        """Start one more container of the Space that is waited for longest, where a start takes less."""
+        keys = {waiter.key for waiter in self.unserved if waiter.key in paces} - self.coming
+        waits = {key: self._wait(key, paces[key]) for key in keys}
+        worth = [key for key in keys if waits[key] > paces[key].start]
+        if self.blocked or not worth:
             return
-        first, pace = self.unserved[0], paces[key]
+        longest = max(worth, key=lambda key: (waits[key], key))
+        first = next(waiter for waiter in self.unserved if waiter.key == longest)
+        if self._is_short(first):
+            return
+        if self.free.holds(first.room):
+            self._start(first)
+        else:
+            rested = [slot for slot in self._idle(wanted=False) if slot.rested and not slot.expected]
+            self._make_room(first, rested)
+
+    def _wait(self, key: str, pace: Pace) -> float:
+        """The seconds until the last of its waiting calls begins, with the containers that it has."""
         up = (SlotState.RUNNING, SlotState.STARTING)
         call_slots = sum(s.capacity for s in self.slots if s.key == key and self._state(s) in up)
-        wait = len(self.unserved) * pace.call / max(1, call_slots)
-        if wait > pace.start and self.free.holds(first.room) and not self._is_short(first):
-            self._start(first)
+        return sum(waiter.key == key for waiter in self.unserved) * pace.call / max(1, call_slots)
 
     def _state(self, slot: AnySlot) -> SlotState:
         """What the slot is doing once what is decided has been done."""
@@ -133,7 +145,7 @@ class _Table:
                 self._wake(stopped[0])
             else:
                 self._start(waiter)
-        elif holds or self._make_room(waiter):
+        elif holds or self._make_room(waiter, self._victims(waiter)):
             self.free -= waiter.room
             self.coming.add(waiter.key)
         else:
@@ -159,13 +171,13 @@ class _Table:
             self._give_up(slot)
         return bool(coming or victims)
 
-    def _make_room(self, waiter: AnyWaiter) -> bool:
-        """Whether what is leaving already, and what is now made to leave, will be enough."""
+    def _make_room(self, waiter: AnyWaiter, candidates: Sequence[AnySlot]) -> bool:
+        """Whether what is leaving already, and those that are now made to leave, will be enough."""
 
         def enough_with(some: Iterable[AnySlot]) -> bool:
             return (self.free + self.leaving + _sum(some)).holds(waiter.room)
 
-        victims = _fewest(self._victims(waiter), enough_with)
+        victims = _fewest(candidates, enough_with)
         enough, idle = enough_with(victims), all(self._is_idle(slot) for slot in victims)
         if enough or waiter.urgent:
             for slot in victims:

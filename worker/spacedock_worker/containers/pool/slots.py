@@ -48,7 +48,8 @@ class Slot(Generic[App]):
     most bytes of memory that its like were seen to use (0: unknown).
 
     `History.assess` writes down what a decision needs: `cost` is what losing the container would cost,
-    `outdated` that a newer build of its Space is in use, `expected` that a running chain may ask it next.
+    `outdated` that a newer build of its Space is in use, `expected` that a running chain may ask it next,
+    `rested` that it is unused for so long that another Space may need its room more.
 
     `since` is the time of the last grant or release, `floor` what losing a container had cost by then.
     `start_seconds` are those of its start, until a call has heard of it. `answered` says that a call went
@@ -70,6 +71,7 @@ class Slot(Generic[App]):
     cost: float = 0.0
     outdated: bool = False
     expected: bool = False
+    rested: bool = False
     spec: ContainerSpec | None = None
     container: RunningContainer | None = None
     app: App | None = None
