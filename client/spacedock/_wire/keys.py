@@ -39,7 +39,10 @@ CANCEL = PREFIX + "cancel"
 """Channel: a running job shall stop; the message is its id."""
 
 CONTROL = PREFIX + "control"
-"""List of control calls (registry, cleanup and the like), taken by any worker."""
+"""List of control calls that change something (adding, cleaning up and the like), taken by any worker."""
+
+ASK = PREFIX + "ask"
+"""List of control calls that only ask (listing, planning and the like), taken by any worker."""
 
 CATALOGUE = PREFIX + "catalogue"
 """Hash: what was added, discovered and validated of Spaces, by name (JSON)."""

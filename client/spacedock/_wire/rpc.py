@@ -64,6 +64,14 @@ class Op(StrEnum):
     TIERS = "tiers"
     LOGS = "logs"
 
+    @property
+    def asks(self) -> bool:
+        """Whether it only asks, so that who may not operate may call it."""
+        return self in _ASKING
+
+
+_ASKING = frozenset({Op.LIST, Op.SHOW, Op.SEARCH, Op.ABOUT, Op.RECOMMEND, Op.PROFILE, Op.PLAN, Op.TIERS})
+
 
 class Call(BaseModel):
     """A control call: `entry` has the fields of registry.yaml, `repository` a packed Space.
@@ -138,8 +146,15 @@ class Caller:
         raw = wire.encode(call)
         if len(raw) > wire.MAX_CALL_BYTES:
             raise wire.too_large("call", wire.MAX_CALL_BYTES)
-        script = self._redis.register_script(_PUT)
-        await script(keys=[keys.CONTROL, keys.reply(call.id)], args=[raw, CALL_SECONDS])
+        if not call.op.asks:
+            script = self._redis.register_script(_PUT)
+            await script(keys=[keys.CONTROL, keys.reply(call.id)], args=[raw, CALL_SECONDS])
+            return
+        # What changes nothing needs nobody's rights looked at before: a reader runs no scripts.
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.lpush(keys.ASK, raw)
+            pipe.expire(keys.ASK, CALL_SECONDS)
+            await pipe.execute()
 
     async def _heard(self, call: Call, on_progress: OnProgress | None) -> tuple[Reply | None, int]:
         """The final reply, None where there is none; and how long was waited for the last one at most."""
@@ -155,7 +170,8 @@ class Caller:
 
     async def _take_back(self, call: Call) -> None:
         """Have nobody execute the call any more: those of others may keep the list alive."""
-        await answer(self._redis.lrem(keys.CONTROL, 0, wire.encode(call).decode()))
+        place = keys.ASK if call.op.asks else keys.CONTROL
+        await answer(self._redis.lrem(place, 0, wire.encode(call).decode()))
 
 
 async def push_reply(redis: Redis, call: Call, raw: bytes) -> None:

@@ -70,10 +70,10 @@ async def keeps(redis: Redis, key: str) -> bool:
 
 async def test_a_call_that_is_given_up_is_taken_back(client: Client, redis: Redis) -> None:
     given_up = asyncio.create_task(client.plan(JobRequest(prompt="secret", privacy=True)))
-    await until(lambda: keeps(redis, keys.CONTROL))
+    await until(lambda: keeps(redis, keys.ASK))
     given_up.cancel()
     await asyncio.gather(given_up, return_exceptions=True)
-    assert not await keeps(redis, keys.CONTROL)
+    assert not await keeps(redis, keys.ASK)
 
 
 async def test_rubbish_on_the_list_is_dropped_and_the_next_call_is_answered(

@@ -14,8 +14,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import ROOT, Held, succeeded, working
 
-from spacedock._wire import keys, submission
-from spacedock._wire.connection import connect
+from spacedock._wire import keys, submission, wire
+from spacedock._wire.connection import answer, connect
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
 from spacedock.errors import RefusedError
@@ -120,16 +120,63 @@ async def test_who_operates_calls_workers_and_cleans_up(urls: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("user", ["submit", "read"])
-async def test_who_does_not_operate_calls_no_worker(urls: dict[str, str], redis: Redis, user: str) -> None:
+async def test_who_does_not_operate_changes_nothing_of_spaces_and_hosts(
+    urls: dict[str, str], redis: Redis, user: str
+) -> None:
+    await answer(redis.hset(keys.CATALOGUE, "precious", "{}"))
     async with Client(urls[user]) as client:
-        for call in (client.cleanup(), client.spaces.remove("precious"), client.tiers()):
+        for call in (
+            client.cleanup(),
+            client.spaces.remove("precious"),
+            client.spaces.add("precious", {"docker_image": "evil:1"}, replace=True),
+            client.spaces.validate("precious"),
+            client.spaces.lock([]),
+            client.spaces.logs("precious"),
+        ):
             with pytest.raises(RefusedError, match="lacks a right"):
                 await call
     async with connect(urls[user]) as raw:
-        for command in (["LPUSH", keys.CONTROL, Op.REMOVE], ["RPOP", keys.CONTROL], ["GET", keys.reply("1")]):
+        for command in (
+            ["LPUSH", keys.CONTROL, Op.REMOVE],
+            ["RPOP", keys.CONTROL],
+            ["RPOP", keys.ASK],
+            ["BRPOP", keys.ASK, "1"],
+            ["LRANGE", keys.ASK, "0", "-1"],
+            ["HSET", keys.CATALOGUE, "precious", "evil"],
+            ["HDEL", keys.CATALOGUE, "precious"],
+            ["DEL", keys.CATALOGUE],
+            ["HSET", keys.CATALOGUE_REPOSITORIES, "precious", "evil"],
+            ["SET", keys.CATALOGUE_VERSION, "1"],
+            ["PUBLISH", keys.CATALOGUE_CHANGED, "1"],
+            ["SADD", keys.PAUSED, "host"],
+        ):
             with pytest.raises(NoPermissionError):
                 await raw.execute_command(*command)
     assert not await redis.exists(keys.CONTROL)
+    assert await answer(redis.hgetall(keys.CATALOGUE)) == {b"precious": b"{}"}
+
+
+@pytest.mark.parametrize("user", ["submit", "read", "operate"])
+async def test_everybody_may_ask(urls: dict[str, str], user: str) -> None:
+    async def told(call: Call, its: Redis, tell: OnProgress) -> Reply:
+        return Reply(data={"op": call.op}, spaces={"mine": {}})
+
+    async with working(urls["operate"], painting, told), Client(urls[user]) as client, asyncio.timeout(30):
+        assert await client.spaces.show("mine") == {}
+        assert (await client.tiers())["op"] == Op.TIERS
+        assert (await client.plan(JobRequest(prompt="prompt")))["op"] == Op.PLAN
+        assert list((await client.spaces.list()).spaces) == ["mine"]
+
+
+async def test_a_change_that_comes_by_the_list_of_questions_is_refused(urls: dict[str, str]) -> None:
+    async def never(call: Call, its: Redis, tell: OnProgress) -> Reply:
+        raise AssertionError(call.op)
+
+    call = Call(id="mine", op=Op.REMOVE, name="precious")
+    async with working(urls["operate"], painting, never), connect(urls["read"]) as raw, asyncio.timeout(30):
+        await answer(raw.lpush(keys.ASK, wire.encode(call)))
+        _, reply = await answer(raw.brpop([keys.reply("mine")], timeout=20))
+    assert "for users who may operate" in (wire.decode(Reply, reply).error or "")
 
 
 async def test_who_only_reads_changes_nothing(urls: dict[str, str], redis: Redis, client: Client) -> None:
@@ -204,10 +251,13 @@ async def test_none_of_them_reaches_others(urls: dict[str, str], redis: Redis, u
     assert sorted(await redis.keys("*")) == before
 
 
-async def test_the_command_runs_a_named_space_as_a_user_who_may_not_ask_for_it(
+async def test_the_command_runs_a_named_space_as_a_user_who_only_submits(
     urls: dict[str, str], tmp_path: Path
 ) -> None:
-    async with working(urls["operate"], painting):
+    async def told(call: Call, its: Redis, tell: OnProgress) -> Reply:
+        return Reply(spaces={str(call.name): {}})
+
+    async with working(urls["operate"], painting, told):
         process = await asyncio.create_subprocess_exec(
             *(Path(sys.executable).parent / "spacedock", "run", "hello", "--space", "named"),
             *("--redis", urls["submit"], "--json"),

@@ -67,13 +67,18 @@ class Controls:
 
     async def take(self) -> None:
         """Take one call, or none within a few seconds, and see to its answer; rubbish is dropped."""
-        taken = await answer(self._redis.brpop([keys.CONTROL], timeout=_WAIT_SECONDS))
+        taken = await answer(self._redis.brpop([keys.CONTROL, keys.ASK], timeout=_WAIT_SECONDS))
         if taken is None:
             return
         try:
             call = wire.decode_bounded(Call, taken[1], wire.MAX_CALL_BYTES)
         except WireError as error:
             log.warning("control.unreadable", error=str(error))
+            return
+        if taken[0] == keys.ASK.encode() and not call.op.asks:
+            # Whoever may only ask has put it there.
+            log.warning("control.refused", op=call.op.value)
+            await self._push(call, _encoded(Reply(error=f"'{call.op.value}' is for users who may operate")))
             return
         self._spawn(self._answered(call, self._lane(call.op)))
 
