@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 from spacedock import hosts
 from spacedock._wire import batches, listing, stream, submission, waiting, wire
 from spacedock._wire import jobs as records
-from spacedock._wire import rpc as control
 from spacedock._wire.connection import connect, meet, told_as_ours
 from spacedock._wire.retention import DAY_S
+from spacedock._wire.rpc import Caller, OnProgress, Op, call_of, workers
 from spacedock._wire.waiting import WaitHub
 from spacedock.configuration import default_url
 from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
@@ -33,6 +33,8 @@ from spacedock.request import SPACE_NAME, JobRequest
 from spacedock.result import JobResult
 from spacedock.spaces import Spaces, hub_id_of
 from spacedock.states import JobState
+
+_DIFFERING = {"prompt", "inputs", "files", "endpoint"}
 
 
 class Client:
@@ -53,7 +55,7 @@ class Client:
         self._held = Held(MAX_JOB_BYTES)
         self._read: list[str] = []
         self._may_wait = False
-        self._caller = control.Caller(self._redis, self.url)
+        self._caller = Caller(self._redis, self.url)
         self.spaces = Spaces(self._caller, self._redis, self.url)
 
     async def __aenter__(self) -> Self:
@@ -127,7 +129,14 @@ class Client:
         """
         with told_as_ours(self.url):
             await submission.upload(self._redis, [one for one in payloads if one.ref == request.repository])
-            return await control.plan(self._caller, self._redis, request, alike)
+            differing = [other.model_dump(mode="json", include=_DIFFERING) for other in alike]
+            try:
+                call = call_of(Op.PLAN, request.space, request=request, alike=differing)
+                return (await self._caller.ask(call)).data
+            finally:
+                if request.privacy:
+                    # The call's prompt is in the server's append-only file until that is written anew.
+                    await records.ask_to_scrub(self._redis)
 
     async def run(
         self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
@@ -310,16 +319,15 @@ class Client:
         dry_run: bool = False,
         images: bool = False,
         older_than: float = DAY_S,
-        on_progress: control.OnProgress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
         """Have a worker free what its host needs no longer; returns what that was, in counts and bytes.
 
         Nothing younger than `older_than` seconds goes, and images only with `images`; see
         docs/operations.md. With `dry_run` nothing goes at all. Raises NoWorkerError, BadRequestError.
         """
-        return await control.cleanup(
-            self._caller, dry_run=dry_run, images=images, older_than=older_than, on_progress=on_progress
-        )
+        call = call_of(Op.CLEANUP, dry_run=dry_run, images=images, older_than=older_than)
+        return (await self._caller.ask(call, on_progress)).data
 
     async def tiers(self) -> dict[str, Any]:
         """How the host of the worker that answers stands, within about 3 s: `host` (engine, memory, disk,
@@ -327,7 +335,7 @@ class Client:
 
         Sizes are bytes. Raises NoWorkerError.
         """
-        return await control.tiers(self._caller)
+        return (await self._caller.ask(call_of(Op.TIERS))).data
 
     async def hosts(self) -> list[Host]:
         """The hosts of the queue: what each has, and whether it takes jobs; those that are gone last."""
@@ -350,7 +358,7 @@ class Client:
     async def workers(self) -> int:
         """How many workers are alive."""
         with told_as_ours(self.url):
-            return await control.workers(self._redis)
+            return await workers(self._redis)
 
 
 def _person() -> str:

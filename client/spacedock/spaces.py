@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from redis.asyncio import Redis
 
 from spacedock._wire import submission
 from spacedock._wire.connection import told_as_ours
-from spacedock._wire.rpc import Call, Caller, OnProgress, Op, Reply
+from spacedock._wire.rpc import Caller, OnProgress, Op, Reply, call_of
 from spacedock.errors import BadRequestError
-from spacedock.files import FileRef, Payload, media_type_of
+from spacedock.files import Payload, media_type_of
 
 
 class Spaces:
@@ -30,7 +29,7 @@ class Spaces:
         containers, and the bytes of its image and its cache; `data["shipped"]` names those that every host
         begins with, and that are as they were.
         """
-        return await self._call(Op.LIST, options={"status": status})
+        return await self._call(Op.LIST, status=status)
 
     async def show(self, name: str) -> dict[str, Any]:
         """One Space's entry. Raises SpaceNotFoundError."""
@@ -38,7 +37,7 @@ class Spaces:
 
     async def status(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """One Space's entry, and what is there of it (see `list`). Raises SpaceNotFoundError."""
-        reply = await self._call(Op.SHOW, name, options={"status": True})
+        reply = await self._call(Op.SHOW, name, status=True)
         return reply.spaces[name], reply.data.get("status", {}).get(name, {})
 
     async def add(
@@ -55,7 +54,7 @@ class Spaces:
         a name that is there needs `replace`; what the host allows the Space stays as it is. Raises
         BadRequestError, also where a wall of the host would be lower.
         """
-        return await self._put(name, entry, repository, {"replace": replace})
+        return await self._put(name, entry, repository, replace=replace)
 
     async def update(
         self, name: str, entry: dict[str, Any] | None = None, repository: Payload | None = None
@@ -65,10 +64,10 @@ class Spaces:
         All that is not named stays; `env` and `inputs` are changed key by key. Other code begins with an
         empty cache. Raises SpaceNotFoundError, and BadRequestError where a wall of the host would be lower.
         """
-        return await self._put(name, entry or {}, repository, {"update": True})
+        return await self._put(name, entry or {}, repository, update=True)
 
     async def _put(
-        self, name: str, entry: dict[str, Any], repository: Payload | None, how: dict[str, Any]
+        self, name: str, entry: dict[str, Any], repository: Payload | None, **how: bool
     ) -> dict[str, Any]:
         ref, fields = None, dict(entry)
         if fields.pop("id", name) != name:
@@ -77,7 +76,8 @@ class Spaces:
             with told_as_ours(self._url):
                 await submission.upload(self._redis, [repository])
             ref = repository.ref
-        return (await self._call(Op.ADD, name, fields, ref, how)).spaces[name]
+        call = call_of(Op.ADD, name, **how).model_copy(update={"entry": fields, "repository": ref})
+        return (await self._caller.ask(call)).spaces[name]
 
     async def remove(self, name: str) -> dict[str, Any]:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
@@ -89,7 +89,7 @@ class Spaces:
         `name` is the registry's, a Hub id, or `./directory`. Secrets are masked. Raises BadRequestError
         where no container of it is here.
         """
-        found: dict[str, str] = (await self._call(Op.LOGS, name, options={"lines": lines})).data["logs"]
+        found: dict[str, str] = (await self._call(Op.LOGS, name, lines=lines)).data["logs"]
         return found
 
     async def profile(self, name: str) -> dict[str, Any]:
@@ -114,8 +114,8 @@ class Spaces:
         far as they can be locked (`failed` has the others, with the reasons). With `start`, Spaces that have
         never run are started, so that their endpoints are known. Raises SpaceNotFoundError.
         """
-        options = {"names": list(names), "start": start}
-        return (await self._call(Op.LOCK, options=options, on_progress=on_progress)).data
+        call = call_of(Op.LOCK, names=tuple(names), start=start)
+        return (await self._caller.ask(call, on_progress)).data
 
     async def validate(
         self,
@@ -132,8 +132,9 @@ class Spaces:
         each with `name`, `status` (ok, bad, unknown), `reason` and `advice`. A deep one also has `endpoint`,
         `endpoints` and `seconds`. Raises SpaceNotFoundError.
         """
-        options: dict[str, Any] = {"deep": deep} | ({} if timeout is None else {"timeout": timeout})
-        return (await self._call(Op.VALIDATE, name, options=options, on_progress=on_progress)).data
+        limit = {} if timeout is None else {"timeout": timeout}
+        call = call_of(Op.VALIDATE, name, deep=deep, **limit)
+        return (await self._caller.ask(call, on_progress)).data
 
     async def recommend(
         self,
@@ -151,14 +152,15 @@ class Spaces:
         `advice`, what to do where nothing fits. With a category, or a category's name for words, only Spaces
         of that. Raises BadRequestError.
         """
-        options = {
-            "text": text,
-            "media_types": [media_type_of(str(file)) for file in files],
-            "category": category,
-            "limit": limit,
-            "performance_first": performance_first,
-        }
-        return (await self._call(Op.RECOMMEND, options=options)).data
+        reply = await self._call(
+            Op.RECOMMEND,
+            text=text,
+            media_types=tuple(media_type_of(str(file)) for file in files),
+            category=category,
+            limit=limit,
+            performance_first=performance_first,
+        )
+        return reply.data
 
     async def search(self, query: str, category: str | None = None, limit: int = 20) -> dict[str, Any]:
         """The Spaces that words find: those of the registry (`here`), and those of the Hub (`spaces`).
@@ -168,13 +170,11 @@ class Spaces:
         `confidence` and `reason`. `note` says where the answer is not from now, `cached_at` (seconds since
         the epoch) from when. Raises BadRequestError, also where the Hub cannot be asked and nothing is known.
         """
-        options = {"query": query, "category": category, "limit": limit}
-        return (await self._call(Op.SEARCH, options=options)).data
+        return (await self._call(Op.SEARCH, query=query, category=category, limit=limit)).data
 
     async def discover(self, category: str, limit: int = 20) -> dict[str, Any]:
         """The Spaces of a category, here and on the Hub; as `search` gives them."""
-        options = {"category": category, "limit": limit}
-        return (await self._call(Op.SEARCH, options=options)).data
+        return (await self._call(Op.SEARCH, category=category, limit=limit)).data
 
     async def about(self, name: str) -> dict[str, Any]:
         """What the Hub says of a Space: of `user/space`, its page's address, or a name in the registry.
@@ -185,24 +185,8 @@ class Spaces:
         """
         return (await self._call(Op.ABOUT, hub_id_of(name))).data
 
-    async def _call(
-        self,
-        op: Op,
-        name: str | None = None,
-        entry: dict[str, Any] | None = None,
-        repository: FileRef | None = None,
-        options: dict[str, Any] | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Reply:
-        call = Call(
-            id=uuid.uuid4().hex,
-            op=op,
-            name=name,
-            entry=entry or {},
-            repository=repository,
-            options=options or {},
-        )
-        return await self._caller.ask(call, on_progress)
+    async def _call(self, op: Op, name: str | None = None, **options: Any) -> Reply:
+        return await self._caller.ask(call_of(op, name, **options))
 
 
 _URL = re.compile(r"(?:https?://|(?:www\.)?(?:huggingface\.co|hf\.co)/)", re.IGNORECASE)

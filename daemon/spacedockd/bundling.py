@@ -22,13 +22,11 @@ from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.bundles.write import Bundler
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
-from spacedock_worker.images.images import Images
-from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.logs import configure
 from spacedock_worker.registry.catalogue_store import CatalogueStore
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.wiring import build
+from spacedock_worker.wiring import Wiring
 from spacedockd import settings
 from spacedockd.settings import DaemonSettings
 
@@ -57,12 +55,10 @@ async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: 
     """Bundle Spaces; see `Bundler.bundle`."""
     told, owner = loaded.worker(None), loaded.containers.instance_id
     async with _registry(told, needed=False) as registry, Engine(loaded.containers.docker_host) as engine:
-        kept = build(told, engine, registry, None)
         builds = Network(engine, f"{loaded.containers.network_name}-bundle")
-        secrets = Secrets(told.secrets, os.environ).by_name(lambda: registry.snapshot().spaces)
-        images = Images(engine, loaded.images, kept.notes.pulled, builds, owner=owner, secrets=secrets)
+        wiring = Wiring(told, engine, registry, builds=builds, env=os.environ)
         transfer = Transfer(engine, owner)
-        bundler = Bundler(registry, images, kept.policy, kept.inventory, transfer, _meter(tell))
+        bundler = Bundler(registry, wiring.policy, wiring.inventory, transfer, _meter(tell))
         try:
             return await bundler.bundle(out, names, tell)
         finally:
@@ -79,7 +75,7 @@ async def unbundle(loaded: DaemonSettings, path: Path, tell: OnProgress) -> Bund
                 await client.spaces.list()
 
     async with _registry(told, needed=True) as registry, Engine(loaded.containers.docker_host) as engine:
-        notes = build(told, engine, registry, None).notes
+        notes = Wiring(told, engine, registry).notes
         transfer = Transfer(engine, owner)
         unbundler = Unbundler(registry, notes, transfer, owner, _meter(tell), heard)
         return await unbundler.unbundle(path, tell)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
+from tests.control_calls import asked
 from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
 from tests.registries import declare
@@ -69,10 +69,10 @@ async def told(engine: Engine, settings: ImageSettings, folder: Path, name: str)
     declare(registry, "linked", {"hub_id": "me/linked"})
     catalogue = Catalogue(settings, folder, time.time)
     images, notes = Images(engine, settings), EndpointStore(folder)
-    desk = ShowHubHandler(registry, catalogue, Survey(settings), images, notes, time.time)
+    handler = ShowHubHandler(registry, catalogue, Survey(settings), images, notes, time.time)
     try:
         call = Call(id="1", op=Op.ABOUT, name=name)
-        return (await desk.answer(call, Redis(), lambda text: None)).data
+        return (await asked(handler.answer, call)).data
     finally:
         catalogue.close()
 

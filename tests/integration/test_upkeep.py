@@ -16,16 +16,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
+from tests.control_calls import asked
 from tests.registries import declare
 
 from spacedock._wire.connection import connect
-from spacedock._wire.rpc import Call, Op, Reply
+from spacedock._wire.rpc import Call, Op, Reply, call_of
 from spacedock.errors import BadRequestError
-from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import Stage
 from spacedock_worker.adapters.detect import Opener
@@ -42,14 +42,15 @@ from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.chain import StepContext
-from spacedock_worker.jobs.secrets import Secrets
-from spacedock_worker.jobs.space_spec import source_of
+from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.space_step import SpaceRunner
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.catalogue_store import CatalogueStore
 from spacedock_worker.registry.host_file import shipped
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.wiring import Wiring, build
+from spacedock_worker.state.image_policy import source_of
+from spacedock_worker.wiring import Wiring
 
 DATA = 300_000
 
@@ -74,8 +75,7 @@ def silent(message: str) -> None:
     pass
 
 
-async def no_files() -> tuple[Payload, ...]:
-    return ()
+NO_MODELS = cast(ModelRunner, None)
 
 
 @dataclass
@@ -176,8 +176,8 @@ def host_in(state: Path, engine: Engine, owner: str, redis: Redis, budget: int |
         containers=ContainerSettings(instance_id=owner),
     )
     registry = Registry(settings.registry, store=CatalogueStore(redis), repositories=settings.repositories)
-    kept = build(settings, engine, registry, None)
-    return Host(state, engine, settings, registry, kept, Images(engine, images, kept.notes.pulled))
+    kept = Wiring(settings, engine, registry)
+    return Host(state, engine, settings, registry, kept, kept.images)
 
 
 @pytest.fixture
@@ -324,9 +324,9 @@ async def test_a_space_is_started_with_its_secrets_to_be_locked(
     )
     declare(host.registry, name, {"repository": str(repository), "secrets": {"TOKEN": {"env": "HOSTS"}}})
     async with Pool[Any](engine, host.settings.containers) as pool:
-        desks = host.kept.desks(host.images, pool, Opener(), Secrets(None, {"HOSTS": "xyzzy"}))
-        options = {"names": [name], "start": True}
-        locked = (await desks[Op.LOCK](Call(id="1", op=Op.LOCK, options=options), redis, silent)).data
+        wiring = Wiring(host.settings, engine, host.registry, env={"HOSTS": "xyzzy"})
+        call = call_of(Op.LOCK, names=[name], start=True)
+        locked = (await asked(wiring.calls(pool, NO_MODELS)[Op.LOCK], call, redis)).data
     assert locked["spaces"][name]["endpoints"]["functions"] == ["/tell() -> json"]
 
 
@@ -344,8 +344,7 @@ async def test_the_housekeeper_keeps_to_the_budget(host: Host, redis: Redis, nam
 
 
 async def answer(host: Host, redis: Redis, op: Op, pool: Pool[Any], **call: Any) -> Reply:
-    desks = host.kept.desks(host.images, pool, Opener())
-    return await desks[op](Call(id="1", op=op, **call), redis, silent)
+    return await asked(host.kept.calls(pool, NO_MODELS)[op], Call(id="1", op=op, **call), redis)
 
 
 async def test_a_space_is_shown_with_what_is_here_and_goes_with_it(
@@ -421,10 +420,10 @@ async def test_no_client_names_the_image_of_another_space(
 async def run(host: Host, name: str, pool: Pool[Any]) -> tuple[str | None, list[str]]:
     """The Space's answer to "hello", and what was done for it."""
     heard: list[str] = []
-    context = StepContext(lambda stage, step, message, partial: heard.append(message), name)
-    runner = SpaceRunner(host.images, pool, Opener(), host.kept.policy)
-    entry = host.registry.snapshot().get(name)
-    answer = await runner.take(entry, JobRequest(prompt="hello", space=name), no_files, None, context)
+    job = TakenJob("j1", JobRequest(prompt="hello", space=name))
+    context = StepContext(job, lambda stage, step, message, partial: heard.append(message), name)
+    runner = SpaceRunner(host.kept.policy, pool, Opener())
+    answer = await runner.run(host.registry.snapshot().get(name), context)
     return answer.answer.text, heard
 
 

@@ -19,33 +19,30 @@ from typing import Any
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
+from tests.control_calls import asked
 from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
 from tests.registries import declare
 from tests.served import served
 
 from spacedock._wire.connection import connect
-from spacedock._wire.rpc import Call, Op, Reply
+from spacedock._wire.rpc import Call, Op
 from spacedock.request import Tier
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.hub.catalogue import Catalogue
-from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.model_step import ModelRunner
-from spacedock_worker.jobs.secrets import Secrets
-from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.catalogue_store import CatalogueStore
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.validation.inspection import HubReader
-from spacedock_worker.wiring import build
+from spacedock_worker.validation.findings import HubReader
+from spacedock_worker.wiring import Wiring
 
 SPACES = Path(__file__).parent.parent / "spaces"
 SHA = "1234567" + "a" * 33
@@ -55,7 +52,7 @@ NOWHERE = "127.0.0.1:9"
 
 
 class Validating:
-    """A worker's desks on the real engine, with a registry of its own."""
+    """A worker's handlers on the real engine, with a registry of its own."""
 
     def __init__(
         self, state: Path, url: str, images: dict[str, Any], models: tuple[ModelEndpoint, ...] = ()
@@ -80,12 +77,10 @@ class Validating:
         settings = self.settings
         engine = await self.stack.enter_async_context(Engine())
         pool: Pool[Adapter] = await self.stack.enter_async_context(Pool(engine, settings.containers))
-        kept = build(settings, engine, self.registry, pool.view)
-        images, keys = Images(engine, settings.images, kept.notes.pulled), Secrets(None, {})
-        spaces = SpaceRunner(images, pool, Opener(), kept.policy, keys)
+        wiring = Wiring(settings, engine, self.registry, pool.view)
         models = await self.stack.enter_async_context(Models())
-        self.validate = kept.validating(images, pool, spaces, keys)
-        self.look = kept.tiers(pool, ModelRunner(models, self.models, None, None))
+        calls = wiring.calls(pool, ModelRunner(models, self.models, None, None))
+        self.validate, self.look = calls[Op.VALIDATE], calls[Op.TIERS]
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -93,10 +88,8 @@ class Validating:
         await self.redis.aclose()
 
     async def row(self, name: str, **options: Any) -> dict[str, Any]:
-        # No desk of validation asks Redis.
         call = Call(id="1", op=Op.VALIDATE, name=name, options=options)
-        reply: Reply = await self.validate(call, None, self.said.append)  # type: ignore[arg-type]
-        return reply.data
+        return (await asked(self.validate, call, say=self.said.append)).data
 
     async def checks(self, name: str, **options: Any) -> dict[str, str]:
         return {one["name"]: one["status"] for one in (await self.row(name, **options))["checks"]}
@@ -317,5 +310,5 @@ async def test_the_tiers_are_told_in_time_where_an_endpoint_hangs(tmp_path: Path
 
 async def _tiers(host: Validating, redis: Redis) -> tuple[dict[str, Any], float]:
     began = time.monotonic()
-    reply = await host.look(Call(id="1", op=Op.TIERS), redis, host.said.append)
+    reply = await asked(host.look, Call(id="1", op=Op.TIERS), redis)
     return reply.data, time.monotonic() - began

@@ -18,11 +18,12 @@ from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.model_step import ModelRunner, instruction
 from spacedock_worker.jobs.plan import UNKNOWN, plan
 from spacedock_worker.jobs.planner import Planner, candidates_for
-from spacedock_worker.jobs.space_spec import call_of, source_of, spec_of
+from spacedock_worker.jobs.space_spec import call_of, spec_of
 from spacedock_worker.models.client import Models
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
+from spacedock_worker.state.image_policy import source_of
 
 REPOSITORY = payload_of("mine.tar", b"tar", "application/x-tar").ref
 
@@ -119,9 +120,9 @@ async def test_a_ranking_holds_no_other_job_of_the_worker_up(registry: Registry)
     recommender.prepare()
     models = ModelRunner(Models(), (), None, None)
     planner = Planner(registry, models, recommender, lambda _: lambda _: None)
-    routed = asyncio.create_task(planner.lay(JobRequest(prompt="tell the mood", category="text")))
+    routed = asyncio.create_task(planner.plan(JobRequest(prompt="tell the mood", category="text")))
     assert await asyncio.to_thread(profiles.asked.wait, 5)
-    named = asyncio.create_task(planner.lay(JobRequest(prompt="x", space="mood", tier=Tier.HEAVY)))
+    named = asyncio.create_task(planner.plan(JobRequest(prompt="x", space="mood", tier=Tier.HEAVY)))
     await asyncio.sleep(0)
     profiles.go.set()
     assert [step.name for step in (await named).plan.steps] == ["mood", "tone"]

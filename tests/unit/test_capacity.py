@@ -10,9 +10,9 @@ import pytest
 
 from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.pool.view import SpaceUp
-from spacedock_worker.jobs.capacity import HostCapacity
 from spacedock_worker.queue.choose import Supply
 from spacedock_worker.registry.registry import Registry
+from spacedock_worker.state.capacity import HostCapacity
 
 REGISTRY = """
 spaces:

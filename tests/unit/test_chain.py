@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,9 +15,10 @@ from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import GiveBackError, StepError
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.entry import SpaceEntry
 
-REQUEST = JobRequest(prompt="my secret prompt")
+JOB = TakenJob("j1", JobRequest(prompt="my secret prompt"))
 FIRST = SpaceStep(SpaceEntry(id="first"), "asked for")
 SECOND = SpaceStep(SpaceEntry(id="second"), "of its category")
 MODEL = ModelStep("smollm", Tier.DEFAULT, "the system default", degraded=True)
@@ -32,7 +33,7 @@ class Takes:
     errors: dict[str, BaseException] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
 
-    async def __call__(self, step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+    async def __call__(self, step: Step, context: StepContext) -> StepAnswer:
         self.taken.append(step.name)
         context.enter(Stage.CALL, "asking")
         context.seconds["call"] = 1.5
@@ -43,7 +44,7 @@ class Takes:
 
 
 async def walked(takes: Takes, *chain: Step | Skip) -> Outcome:
-    return await run_chain(Plan(chain), REQUEST, takes, lambda *told: None, job_id="j1")
+    return await run_chain(Plan(chain), JOB, takes, lambda *told: None)
 
 
 async def test_the_first_answer_ends_the_walk() -> None:
@@ -55,13 +56,13 @@ async def test_the_first_answer_ends_the_walk() -> None:
 
 
 async def test_the_seconds_in_which_nothing_was_done_are_told_as_waiting() -> None:
-    async def waits(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+    async def waits(step: Step, context: StepContext) -> StepAnswer:
         await asyncio.sleep(0.05)
         context.seconds["call"] = 0.01
         by = AnsweredBy(tier=step.tier, kind=AnswerKind.SPACE, name=step.name)
         return StepAnswer(AppAnswer("/predict", "yes", None), by)
 
-    timings = (await run_chain(Plan((FIRST,)), REQUEST, waits, lambda *told: None)).timings
+    timings = (await run_chain(Plan((FIRST,)), JOB, waits, lambda *told: None)).timings
     assert timings.waited >= 0.035
 
 
@@ -99,7 +100,7 @@ async def test_the_timings_are_the_answering_steps() -> None:
 
 
 async def test_of_a_chain_that_nobody_answers_the_timings_are_of_all_its_steps() -> None:
-    async def fails(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+    async def fails(step: Step, context: StepContext) -> StepAnswer:
         context.enter(Stage.BUILD, "building")
         context.seconds["prepare"] = 0.01
         context.enter(Stage.WAIT, "waiting for room")
@@ -108,7 +109,7 @@ async def test_of_a_chain_that_nobody_answers_the_timings_are_of_all_its_steps()
         await asyncio.sleep(0.03)
         raise StepError(Stage.READY, ErrorKind.CRASHED, "crashed")
 
-    outcome = await run_chain(Plan((FIRST, SKIP, SECOND)), REQUEST, fails, lambda *told: None)
+    outcome = await run_chain(Plan((FIRST, SKIP, SECOND)), JOB, fails, lambda *told: None)
     timings, seconds = outcome.timings, sum(attempt.seconds for attempt in outcome.attempts)
     assert timings.prepare == 0.02
     assert timings.waited >= 0.04
@@ -149,8 +150,8 @@ async def test_inputs_and_endpoints_that_no_space_knows_go_to_other_spaces_and_n
     fields: dict[str, Any],
 ) -> None:
     takes = Takes({"smollm"}, {"first": WRONG, "second": WRONG})
-    request = JobRequest(prompt="x", **fields)
-    outcome = await run_chain(Plan((FIRST, SECOND, MODEL)), request, takes, lambda *told: None)
+    job = TakenJob("j1", JobRequest(prompt="x", **fields))
+    outcome = await run_chain(Plan((FIRST, SECOND, MODEL)), job, takes, lambda *told: None)
     assert takes.taken == ["first", "second"]
     assert outcome.answered is None
 
@@ -170,7 +171,7 @@ async def test_cancellation_passes_through_and_no_other_step_is_taken() -> None:
 async def test_a_walk_that_is_cancelled_from_outside_stops_its_step() -> None:
     entered, stopped = asyncio.Event(), asyncio.Event()
 
-    async def take(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+    async def take(step: Step, context: StepContext) -> StepAnswer:
         entered.set()
         try:
             await asyncio.Event().wait()
@@ -178,7 +179,7 @@ async def test_a_walk_that_is_cancelled_from_outside_stops_its_step() -> None:
             stopped.set()
         raise AssertionError("it waited without end")
 
-    walking = asyncio.create_task(run_chain(Plan((FIRST, SECOND)), REQUEST, take, lambda *told: None))
+    walking = asyncio.create_task(run_chain(Plan((FIRST, SECOND)), JOB, take, lambda *told: None))
     await entered.wait()
     walking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -216,20 +217,20 @@ async def test_a_job_is_not_at_work_between_two_steps() -> None:
     async def note(executed: bool) -> None:
         noted.append(executed)
 
-    await run_chain(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *told: None, note)
+    await run_chain(Plan((FIRST, SECOND)), replace(JOB, at_work=note), Takes({"second"}), lambda *told: None)
     assert noted == [False]
 
 
 async def test_progress_is_told_under_the_name_of_its_step() -> None:
     told: list[tuple[Stage, str, str, str | None]] = []
-    await run_chain(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
+    await run_chain(Plan((FIRST, SECOND)), JOB, Takes({"second"}), lambda *what: told.append(what))
     asked = [(stage, name) for stage, name, message, _ in told if message == "asking"]
     assert asked == [(Stage.CALL, "first"), (Stage.CALL, "second")]
 
 
 async def test_progress_holds_no_prompt() -> None:
     told: list[tuple[Stage, str, str, str | None]] = []
-    await run_chain(Plan((FIRST, SECOND)), REQUEST, Takes({"second"}), lambda *what: told.append(what))
+    await run_chain(Plan((FIRST, SECOND)), JOB, Takes({"second"}), lambda *what: told.append(what))
     assert "secret" not in str(told)
 
 

@@ -1,4 +1,4 @@
-"""Sending control calls to the desks that know them."""
+"""Sending control calls to the handlers that know them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ async def test_a_registry_that_changed_is_not_read_in_the_event_loop(
     registry = Registry(tmp_path / "registry.yaml")
     registry.path.write_text("spaces: {mood: {id: mood}}")
     profile = ProfileHandler(registry, ProfileStore(tmp_path / "profiles.sqlite"), 2**30)
-    desks = Dispatcher({Op.PROFILE: profile.answer}, registry.fresh)
-    reply = await desks.answer(Call(id="a", op=Op.PROFILE, name="mood"), Redis(), silent)
+    calls = Dispatcher({Op.PROFILE: profile.answer}, registry.fresh)
+    reply = await calls.answer(Call(id="a", op=Op.PROFILE, name="mood"), Redis(), silent)
     assert reply.data["spaces"].keys() == {"mood"}
     assert readers
     assert threading.main_thread() not in readers

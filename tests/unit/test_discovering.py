@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from tests.control_calls import asked
 from tests.hub import HubDouble
 from tests.registries import declared, host
 from tests.served import served
@@ -30,7 +31,7 @@ from spacedock_worker.jobs.planner import candidates_for
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.catalogue_store import CatalogueStore
 from spacedock_worker.registry.registry import Registry
-from spacedock_worker.validation.inspection import HubReader
+from spacedock_worker.validation.findings import HubReader
 
 SHA = "b" * 40
 NO_REDIS = Redis()
@@ -210,17 +211,13 @@ def call(op: Op, name: str | None = None, **options: Any) -> Call:
     return Call(id="1", op=op, name=name, options=options)
 
 
-def silent(text: str) -> None:
-    pass
-
-
 async def test_a_search_tells_what_is_here_first(registry: Registry, catalogue: Catalogue) -> None:
     await AutoRegister(registry, catalogue).find("ann/listen")
-    desk = SearchHandler(registry, Recommender(registry), catalogue)
-    found = (await desk.answer(call(Op.SEARCH, query="listen"), NO_REDIS, silent)).data
+    handler = SearchHandler(registry, Recommender(registry), catalogue)
+    found = (await asked(handler.answer, call(Op.SEARCH, query="listen"))).data
     assert {row["name"] for row in found["here"]} == {"ears", "ann/listen"}
     assert [(row["id"], row["name"]) for row in found["spaces"]] == [("ann/listen", "ann/listen")]
-    found = (await desk.answer(call(Op.SEARCH, category="specialized"), NO_REDIS, silent)).data
+    found = (await asked(handler.answer, call(Op.SEARCH, category="specialized"))).data
     assert [row["name"] for row in found["here"]] == ["coder"]
 
 
@@ -228,21 +225,21 @@ async def test_a_search_tells_what_is_here_while_the_hub_is_silent(
     registry: Registry, catalogue: Catalogue, hub: HubDouble
 ) -> None:
     hub.limited = 60
-    desk = SearchHandler(registry, Recommender(registry), catalogue)
-    found = (await desk.answer(call(Op.SEARCH, query="listens"), NO_REDIS, silent)).data
+    handler = SearchHandler(registry, Recommender(registry), catalogue)
+    found = (await asked(handler.answer, call(Op.SEARCH, query="listens"))).data
     assert [row["name"] for row in found["here"]] == ["ears"]
     assert "not to be asked for another" in found["note"]
     with pytest.raises(HubError):
-        await desk.answer(call(Op.SEARCH, query="nothing here"), NO_REDIS, silent)
+        await asked(handler.answer, call(Op.SEARCH, query="nothing here"))
 
 
 @pytest.mark.parametrize("options", [{}, {"query": " "}, {"query": "x", "limit": 0}, {"query": ["x"]}])
 async def test_a_search_for_nothing_is_refused(
     registry: Registry, catalogue: Catalogue, options: dict[str, Any]
 ) -> None:
-    desk = SearchHandler(registry, Recommender(registry), catalogue)
+    handler = SearchHandler(registry, Recommender(registry), catalogue)
     with pytest.raises(BadRequestError, match="search:"):
-        await desk.answer(call(Op.SEARCH, **options), NO_REDIS, silent)
+        await asked(handler.answer, call(Op.SEARCH, **options))
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
-from spacedock_worker.jobs.compatibility import Compatibility, misfits_of
+from spacedock_worker.containers.pool.view import SpaceStatus
+from spacedock_worker.images.images import Images
+from spacedock_worker.jobs.inspection import Inspection, fits_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.endpoints import EndpointStore
+from spacedock_worker.state.image_policy import ImagePolicy
 from spacedock_worker.state.image_usage import ImageUsage
 
 IMAGE_AND_TEXT = (
@@ -24,26 +29,31 @@ SPACE = SpaceEntry(id="asker")
 
 
 @pytest.fixture
-async def fitting(tmp_path: Path) -> Compatibility:
+async def policy(tmp_path: Path) -> ImagePolicy:
     notes, endpoints = ImageUsage(tmp_path, lambda: 1.0), EndpointStore(tmp_path)
     await notes.used("asker:latest", "sha256:a", "asker")
     await endpoints.put("sha256:a", (ASK,))
-    return Compatibility(notes, endpoints)
+    # No image is got.
+    return ImagePolicy(cast(Images, None), notes, endpoints=endpoints)
 
 
-def test_a_call_that_its_app_takes_fits(fitting: Compatibility) -> None:
-    assert fitting.of(JobRequest(prompt="what is it?", files=(SIGN,)))(SPACE) is None
+def misfits_of(entry: SpaceEntry, endpoints: Sequence[Endpoint], requests: Sequence[JobRequest]) -> object:
+    return Inspection(entry, None, None, tuple(endpoints), SpaceStatus(entry.id)).misfits(requests)
 
 
-def test_a_call_that_its_app_does_not_take_is_told_with_the_reason(fitting: Compatibility) -> None:
-    why = fitting.of(JobRequest(prompt="what is it?"))(SPACE)
+def test_a_call_that_its_app_takes_fits(policy: ImagePolicy) -> None:
+    assert fits_of(policy, JobRequest(prompt="what is it?", files=(SIGN,)))(SPACE) is None
+
+
+def test_a_call_that_its_app_does_not_take_is_told_with_the_reason(policy: ImagePolicy) -> None:
+    why = fits_of(policy, JobRequest(prompt="what is it?"))(SPACE)
     assert why is not None
     assert why.startswith("its app does not take this call: ")
     assert "image" in why
 
 
-def test_in_privacy_mode_nothing_of_the_app_is_told(fitting: Compatibility) -> None:
-    assert fitting.of(JobRequest(prompt="x", privacy=True))(SPACE) == "its app does not take this call"
+def test_in_privacy_mode_nothing_of_the_app_is_told(policy: ImagePolicy) -> None:
+    assert fits_of(policy, JobRequest(prompt="x", privacy=True))(SPACE) == "its app does not take this call"
 
 
 @pytest.mark.parametrize(
@@ -51,8 +61,8 @@ def test_in_privacy_mode_nothing_of_the_app_is_told(fitting: Compatibility) -> N
     [SpaceEntry(id="never-ran"), SpaceEntry(id="asker", adapter="command")],
     ids=["unknown", "command"],
 )
-def test_what_is_not_known_is_not_held_against_a_space(fitting: Compatibility, entry: SpaceEntry) -> None:
-    assert fitting.of(JobRequest(prompt="x"))(entry) is None
+def test_what_is_not_known_is_not_held_against_a_space(policy: ImagePolicy, entry: SpaceEntry) -> None:
+    assert fits_of(policy, JobRequest(prompt="x"))(entry) is None
 
 
 def test_each_line_of_a_batch_is_judged_by_its_own_values() -> None:

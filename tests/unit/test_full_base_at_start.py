@@ -18,7 +18,9 @@ from spacedock_worker.images.images import Images
 from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.space_step import SpaceRunner
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.state.image_policy import ImagePolicy
 
 MISSING = "the app ended with exit code 1. Its last words:\nModuleNotFoundError: No module named 'datasets'"
 
@@ -53,14 +55,10 @@ class Host:
 
 
 async def answer(host: Host, **fields: Any) -> str | None:
-    runner = SpaceRunner(cast(Images, host), cast(Pool[Any], host), Opener())
-    context = StepContext(lambda *_: None, "x")
+    runner = SpaceRunner(ImagePolicy(cast(Images, host)), cast(Pool[Any], host), Opener())
+    context = StepContext(TakenJob("j1", JobRequest(prompt="a")), lambda *_: None, "x")
     entry = SpaceEntry(id="x", hub_id="me/x", **fields)
-
-    async def nothing() -> tuple[()]:
-        return ()
-
-    return (await runner.take(entry, JobRequest(prompt="a"), nothing, None, context)).answer.text
+    return (await runner.run(entry, context)).answer.text
 
 
 async def test_it_answers_on_the_full_base() -> None:

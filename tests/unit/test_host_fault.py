@@ -6,7 +6,7 @@ import pytest
 
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.docker.diagnosis import host_fault
-from spacedock_worker.jobs.redaction import withheld
+from spacedock_worker.jobs.chain import withheld
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.engine_double import engine_double
 
+from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.gpu import Device, GpuTable
 from spacedock_worker.containers.pool.history import blameless
@@ -19,14 +20,17 @@ from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.hub import _translated
 from spacedock_worker.images.oci.reference import parse_reference
 from spacedock_worker.images.pull import _failed
-from spacedock_worker.jobs import host_room
+from spacedock_worker.jobs import handler
 from spacedock_worker.jobs.chain import StepContext
-from spacedock_worker.jobs.host_room import once_there_is_room
+from spacedock_worker.jobs.handler import once_there_is_room
+from spacedock_worker.queue.runner import TakenJob
+
+JOB = TakenJob("j1", JobRequest(prompt="x"))
 
 
 def context(told: list[tuple[Stage, str]]) -> StepContext:
     """A step's context that notes what is told."""
-    return StepContext(lambda stage, name, message, partial: told.append((stage, message)), "own/space")
+    return StepContext(JOB, lambda stage, name, message, partial: told.append((stage, message)), "own/space")
 
 
 def taken_gpu() -> HostBusyError:
@@ -49,7 +53,7 @@ TROUBLES: dict[str, Callable[[], Exception]] = {
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_a_step_waits_for_what_its_host_lacks(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_room, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(handler, "PAUSE_SECONDS", 0.0)
     told: list[tuple[Stage, str]] = []
     tries: list[None] = []
 
@@ -65,7 +69,7 @@ async def test_a_step_waits_for_what_its_host_lacks(trouble: str, monkeypatch: p
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_but_not_for_ever(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_room, "WAIT_SECONDS", -1.0)
+    monkeypatch.setattr(handler, "WAIT_SECONDS", -1.0)
 
     async def work() -> str:
         raise TROUBLES[trouble]()

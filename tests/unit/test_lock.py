@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from spacedock.cli.commands.spaces.lock import joined, text_of, write_whole
 from spacedock.errors import BadRequestError
+from spacedock.files import payload_of
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot, signature
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.source import Image, SpaceSource
+from spacedock_worker.registry.entry import OwnSpace, SpaceEntry
 from spacedock_worker.state.image_policy import ImagePolicy
 from spacedock_worker.state.image_usage import ImageUsage
 from spacedock_worker.state.space_lock import LockedSpace, LockFile, check_endpoints, locked_endpoints
@@ -46,26 +49,42 @@ def test_an_endpoint_that_changed_is_told() -> None:
     assert caught.value.stage is Stage.READY
 
 
+class Images:
+    """Stands in for the images of a host: it has the one that it is told."""
+
+    def __init__(self, reference: str, digest: str) -> None:
+        self._image, self.source = Image(reference, digest), SpaceSource("")
+
+    async def get(self, source: SpaceSource, on_progress: object) -> Image:
+        self.source = source
+        return self._image
+
+
+async def got(
+    notes: ImageUsage, lock: LockFile, space: str, digest: str, repository: bytes | None = None
+) -> SpaceSource:
+    images = Images(f"{space}:1", digest)
+    entry = OwnSpace.of(payload_of(space, repository).ref) if repository else SpaceEntry(id=space)
+    policy = ImagePolicy(cast(Any, images), notes, lock)
+    await policy.get(entry, repository, Stage.PULL, lambda text: None)
+    return images.source
+
+
 async def test_the_locked_image_runs_and_another_does_not(tmp_path: Path, notes: ImageUsage) -> None:
     lock = lock_of(tmp_path / "l", mood=LockedSpace(image="mood:1", digest="sha256:a", commit="c0ffee"))
-    policy = ImagePolicy(notes, lock)
-    source = policy.source(SpaceSource("mood"))
+    source = await got(notes, lock, "mood", "sha256:a")
     assert (source.revision, source.digest) == ("c0ffee", "sha256:a")
-    assert policy.source(SpaceSource("other")) == SpaceSource("other")
-    await policy.used(Image("mood:1", "sha256:a"), "mood", Stage.PULL, listed=True)
-    await policy.used(Image("other:1", "sha256:b"), "other", Stage.PULL, listed=True)
-    await policy.used(Image("own:1", "sha256:b"), "mood", Stage.BUILD, listed=False)
+    assert (await got(notes, lock, "other", "sha256:b")).digest is None
+    assert (await got(notes, lock, "mood", "sha256:b", b"a repository of the job's own")).digest is None
     with pytest.raises(StepError, match=r"sha256:a.*sha256:b.*spaces lock mood") as caught:
-        await policy.used(Image("mood:2", "sha256:b"), "mood", Stage.PULL, listed=True)
+        await got(notes, lock, "mood", "sha256:b")
     assert (caught.value.stage, caught.value.kind) == (Stage.PULL, ErrorKind.START_FAILED)
 
 
 async def test_an_image_from_a_bundle_is_the_one_that_was_locked(tmp_path: Path, notes: ImageUsage) -> None:
     notes.add_bundled("mood:1", "sha256:pulled", "sha256:id")
     lock = lock_of(tmp_path / "l", mood=LockedSpace(image="mood:1", digest="sha256:pulled"))
-    policy = ImagePolicy(notes, lock)
-    assert policy.source(SpaceSource("mood")).digest == "sha256:id"
-    await policy.used(Image("mood:1", "sha256:id"), "mood", Stage.PULL, listed=True)
+    assert (await got(notes, lock, "mood", "sha256:id")).digest == "sha256:id"
 
 
 def test_a_lock_that_changes_is_read_again_and_one_that_goes_locks_nothing(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.run_recorder import RunRecorder
 from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.queue.runner import TakenJob
 
 
 @pytest.fixture
@@ -21,8 +23,11 @@ def store(tmp_path: Path) -> Iterator[ProfileStore]:
         yield store
 
 
+JOB = TakenJob("j1", JobRequest(prompt="x"))
+
+
 def context(**more: object) -> StepContext:
-    return StepContext(lambda *_: None, "mood", **more)  # type: ignore[arg-type]
+    return StepContext(JOB, lambda *_: None, "mood", **more)  # type: ignore[arg-type]
 
 
 def fail(store: ProfileStore, stage: Stage, kind: ErrorKind, message: str = "no") -> None:

@@ -9,10 +9,10 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.command import task_of
 from spacedock_worker.errors import StepError
-from spacedock_worker.jobs.chain import StepAnswer, StepContext, run_chain
+from spacedock_worker.jobs.chain import StepAnswer, StepContext, discreet, run_chain, withheld
 from spacedock_worker.jobs.plan import Plan, SpaceStep, Step
-from spacedock_worker.jobs.redaction import discreet, withheld
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.entry import SpaceEntry
 
 MARKER = "tell-nobody"
@@ -47,13 +47,13 @@ def test_what_is_no_quotation_is_told() -> None:
 async def test_a_private_jobs_chain_quotes_nothing() -> None:
     told: list[tuple[object, ...]] = []
 
-    async def take(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
+    async def take(step: Step, context: StepContext) -> StepAnswer:
         context.enter(Stage.CALL, f"working on {MARKER}", MARKER)
         raise StepError(Stage.CALL, ErrorKind.APP_ERROR, f"cannot do {MARKER}")
 
     chain = Plan((SpaceStep(SpaceEntry(id="mood"), "asked for"),))
     request = JobRequest(prompt=MARKER, privacy=True)
-    outcome = await run_chain(chain, request, take, lambda *what: told.append(what))
+    outcome = await run_chain(chain, TakenJob("j1", request), take, lambda *what: told.append(what))
     assert len(told) == 2
     assert MARKER not in str((told, outcome))
 

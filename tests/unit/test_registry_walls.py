@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.control_calls import registry_calls, silent
 from tests.registries import host
 
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op, Reply
 from spacedock.files import payload_of
-from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
 
@@ -51,10 +51,10 @@ async def registry(tmp_path: Path, redis_url: str) -> AsyncIterator[Registry]:
 
 
 async def add(registry: Registry, name: str, entry: dict[str, Any], **options: bool) -> Reply:
-    desk = RegistryHandler(registry)
+    calls = registry_calls(registry)
     call = Call(id="1", op=Op.ADD, name=name, entry=entry, options=options)
     async with connect("unix:///nowhere") as redis:
-        return await desk.answer(call, redis)
+        return await calls.answer(call, redis, silent)
 
 
 def walls(entry: SpaceEntry) -> tuple[object, ...]:
@@ -186,16 +186,18 @@ async def test_no_other_code_goes_by_the_id_of_a_space_of_the_hub(
 
 
 async def test_a_repository_does_not_go_by_the_id_of_a_space_of_the_hub(registry: Registry) -> None:
-    desk = RegistryHandler(registry)
+    calls = registry_calls(registry)
     ref = payload_of("hear.tar", b"x").ref
     async with connect("unix:///nowhere") as redis:
-        reply = await desk.answer(Call(id="1", op=Op.ADD, name="ann/hear", repository=ref), redis)
+        reply = await calls.answer(Call(id="1", op=Op.ADD, name="ann/hear", repository=ref), redis, silent)
     assert reply.error is not None
     assert "a repository" in reply.error
 
 
 async def test_what_the_hosts_file_has_is_not_removed_by_a_client(registry: Registry) -> None:
     async with connect("unix:///nowhere") as redis:
-        reply = await RegistryHandler(registry).answer(Call(id="1", op=Op.REMOVE, name="guarded"), redis)
+        reply = await registry_calls(registry).answer(
+            Call(id="1", op=Op.REMOVE, name="guarded"), redis, silent
+        )
     assert "in the registry's file on the host" in (reply.error or "")
     assert "guarded" in registry.snapshot().spaces

@@ -6,7 +6,7 @@ import pytest
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
-from spacedock_worker.jobs.second_try import ended_by_slowness
+from spacedock_worker.jobs.space_step import ended_by_slowness
 
 SLOW = (
     "the app ended with exit code 1. Its last words:\nValueError: When localhost is not accessible, "

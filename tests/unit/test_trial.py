@@ -26,7 +26,7 @@ class Failing:
     def __init__(self, error: StepError) -> None:
         self._error = error
 
-    async def take(self, *_: object) -> Never:
+    async def run(self, *_: object) -> Never:
         raise self._error
 
 

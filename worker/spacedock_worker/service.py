@@ -1,4 +1,4 @@
-"""The worker put together: what it owns, opened and closed in order."""
+"""The worker's process: what it owns, opened and closed in order."""
 
 from __future__ import annotations
 
@@ -11,25 +11,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 
 from spacedock._wire.connection import connect
-from spacedock._wire.rpc import Op
 from spacedock.result import JobResult
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.machine.gpu import devices
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.control.dispatcher import Dispatcher
-from spacedock_worker.control.plan import PlanHandler
-from spacedock_worker.images.images import Images
-from spacedock_worker.jobs.capacity import HostCapacity
-from spacedock_worker.jobs.handler import JobHandler
 from spacedock_worker.jobs.model_step import ModelRunner
-from spacedock_worker.jobs.planner import Planner
-from spacedock_worker.jobs.preview import PlanPreview
-from spacedock_worker.jobs.run_recorder import RunRecorder
-from spacedock_worker.jobs.secrets import Secrets
-from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.profiling.profiles import FILE as PROFILES
@@ -42,9 +31,10 @@ from spacedock_worker.registry.following import follow, open_registry
 from spacedock_worker.registry.host_file import default_text
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
+from spacedock_worker.state.capacity import HostCapacity
 from spacedock_worker.state.lockfile import alone
 from spacedock_worker.stop import Stop
-from spacedock_worker.wiring import build
+from spacedock_worker.wiring import Wiring
 from spacedock_worker.witness import WITNESS, Witness
 
 log = structlog.get_logger()
@@ -67,50 +57,38 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
         gpu = await _has_gpu(engine)
-        kept = build(settings, engine, registry, pool.view, profiles, gpu)
-        stack.callback(kept.catalogue.close)
-        registry.recoded = kept.begin_anew
-        await open_registry(registry)
         builds = Network(engine, f"{settings.containers.network_name}-builds")
         stack.push_async_callback(builds.remove)
-        secrets = Secrets(settings.secrets, os.environ)
-        images = Images(
+        wiring = Wiring(
+            settings,
             engine,
-            settings.images,
-            kept.notes.pulled,
-            builds,
-            kept.hub_ids,
-            settings.containers.instance_id,
-            secrets.by_name(lambda: registry.snapshot().spaces),
+            registry,
+            pool.view,
+            builds=builds,
+            env=os.environ,
+            profiles=profiles,
+            gpu=gpu,
         )
-        opener = Opener()
+        stack.callback(wiring.catalogue.close)
+        registry.recoded = wiring.begin_anew
+        await open_registry(registry)
         models = await stack.enter_async_context(Models())
         local = LocalModels() if settings.look_for_models else None
         runner = ModelRunner(models, settings.models, local, settings.default_model)
-        spaces = SpaceRunner(images, pool, opener, kept.policy, secrets, RunRecorder(profiles))
-        planner = Planner(registry, runner, kept.recommender, kept.fitting.of, kept.discoverer)
-        host = JobHandler(redis, engine, planner, spaces, runner)
-        preview = PlanPreview(
-            settings.containers, images, kept.inventory, pool.view, kept.policy, kept.endpoints, profiles
-        )
-        desks = kept.desks(images, pool, opener, secrets) | {
-            Op.PLAN: PlanHandler(planner, preview).answer,
-            Op.VALIDATE: kept.validating(images, pool, spaces, secrets),
-            Op.TIERS: kept.tiers(pool, runner),
-        }
-        answer = Dispatcher(desks, registry.fresh).answer
+        jobs = wiring.jobs(redis, pool, runner)
+        answer = Dispatcher(wiring.calls(pool, runner), registry.fresh).answer
         witness = stack.enter_context(Witness(settings.state_dir / WITNESS))
 
-        async def handle(job: TakenJob, tell: Emit) -> JobResult:
-            return await witness.seen(job.id, host.handle(job, tell))
+        async def handle(job: TakenJob, emit: Emit) -> JobResult:
+            return await witness.seen(job.id, jobs.handle(job, emit))
 
         capacity = HostCapacity(settings.containers.instance_id, registry, pool.view, engine, gpu)
         worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity)
         witness.worker_is(worker.worker_id)
-        preparing = asyncio.to_thread(kept.recommender.prepare)
+        preparing = asyncio.to_thread(wiring.recommender.prepare)
         await stack.enter_async_context(_running("recommender", preparing))
         await stack.enter_async_context(_running("catalogue", follow(registry, redis)))
-        await stack.enter_async_context(_running("housekeeper", kept.housekeeper(redis).run()))
+        await stack.enter_async_context(_running("housekeeper", wiring.housekeeper(redis).run()))
         await _work(worker, stop, ready, settings.drain_seconds)
 
 

@@ -1,10 +1,11 @@
-"""All that looks after a host, put together from what the worker has."""
+"""The composition root: what a host's parts are, and who answers its jobs and control calls."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from socket import gethostname
 
 from redis.asyncio import Redis
@@ -19,13 +20,15 @@ from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.cleanup.schedule import Housekeeper
 from spacedock_worker.cleanup.scratch import SCRATCH, Scratch
 from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.control.cleanup import CleanupHandler
-from spacedock_worker.control.dispatcher import Desk
+from spacedock_worker.control.dispatcher import Handler
 from spacedock_worker.control.lock import LockHandler
 from spacedock_worker.control.logs import LogsHandler
-from spacedock_worker.control.profile import ProfileHandler, forgetting
+from spacedock_worker.control.plan import PlanHandler
+from spacedock_worker.control.profile import ProfileHandler
 from spacedock_worker.control.recommend import RecommendHandler
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.control.search import SearchHandler
@@ -38,8 +41,12 @@ from spacedock_worker.hub.autofill import completing
 from spacedock_worker.hub.catalogue import Catalogue
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.survey import Survey
-from spacedock_worker.jobs.compatibility import Compatibility
+from spacedock_worker.jobs.handler import JobHandler
+from spacedock_worker.jobs.inspection import Inspector, fits_of
 from spacedock_worker.jobs.model_step import ModelRunner
+from spacedock_worker.jobs.planner import Planner
+from spacedock_worker.jobs.preview import PlanPreview
+from spacedock_worker.jobs.run_recorder import RunRecorder
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.profiling.profiles import ProfileStore
@@ -50,154 +57,111 @@ from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_policy import ImagePolicy
 from spacedock_worker.state.image_usage import ImageUsage
 from spacedock_worker.state.space_lock import LockFile
-from spacedock_worker.validation.inspection import HubReader, Inspection
+from spacedock_worker.validation.findings import FindingsCollector, HubReader
 from spacedock_worker.validation.smoke_test import Trials
 
 
-@dataclass(frozen=True, slots=True)
 class Wiring:
-    """What a worker needs of it: the notes and the lock for its jobs, the clean-up, and the desks."""
+    """A host's parts, put together once; reads the notes.
 
-    settings: WorkerSettings
-    registry: Registry
-    notes: ImageUsage
-    endpoints: EndpointStore
-    lock: LockFile
-    inventory: Inventory
-    image_cleanup: ImageCleanup
-    cleaner: Cleaner
-    pool_view: PoolView | None
-    recommender: Recommender
-    catalogue: Catalogue
-    profiles: ProfileStore | None = None
+    `pool_view` is the pool, as far as it can say what it holds; `builds` the network that builds run on;
+    `env` the environment in which secrets are looked up. `gpu` says whether the engine's machine has a GPU,
+    None where that is not known.
+    """
 
-    @property
-    def discoverer(self) -> AutoRegister:
-        """Who finds out about Spaces that jobs name by their Hub ids."""
-        return AutoRegister(self.registry, self.catalogue)
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        engine: Engine,
+        registry: Registry,
+        pool_view: PoolView | None = None,
+        *,
+        builds: Network | None = None,
+        env: Mapping[str, str] | None = None,
+        profiles: ProfileStore | None = None,
+        gpu: bool | None = None,
+    ) -> None:
+        self.settings, self.engine, self.registry, self.pool_view = settings, engine, registry, pool_view
+        self.profiles = profiles
+        owner, state = settings.containers.instance_id, settings.state_dir
+        self.notes = ImageUsage(state, time.time)
+        self.endpoints = EndpointStore(state)
+        self.lock = LockFile(settings.lock_file, required=settings.lock is not None)
+        self.secrets = Secrets(settings.secrets, env or {})
+        by_name = self.secrets.by_name(lambda: registry.snapshot().spaces)
+        self.images = Images(
+            engine, settings.images, self.notes.pulled, builds, self._hub_ids, owner, by_name
+        )
+        self.policy = ImagePolicy(self.images, self.notes, self.lock, self.endpoints)
+        self.inventory = Inventory(engine, owner)
+        self.image_cleanup = ImageCleanup(self.inventory, registry, self.notes, self.lock.digests)
+        scratch = Scratch(state / SCRATCH, settings.repositories, registry)
+        self.cleaner = Cleaner(self.inventory, registry, self.notes, self.image_cleanup, scratch, pool_view)
+        self.recommender = Recommender(registry, profiles, self._states, lambda: gpu)
+        self.catalogue = Catalogue(settings.images, state, time.time)
+        self.opener = Opener()
 
-    @property
-    def fitting(self) -> Compatibility:
-        """Who judges whether an app takes a call before it is started."""
-        return Compatibility(self.notes, self.endpoints)
+    def jobs(self, redis: Redis, pool: Pool[Adapter], models: ModelRunner) -> JobHandler:
+        """Who answers jobs."""
+        return JobHandler(redis, self.engine, self._planner(models), self._spaces(pool), models)
 
-    def hub_ids(self) -> frozenset[str]:
+    def calls(self, pool: Pool[Adapter], models: ModelRunner) -> dict[Op, Handler]:
+        """Who answers which control call."""
+        registry, settings, survey = self.registry, self.settings, Survey(self.settings.images)
+        entries = RegistryHandler(registry, completing(self.catalogue))
+        spaces = SpacesHandler(
+            entries, self.inventory, self.image_cleanup, self.cleaner, self.pool_view, self.profiles
+        )
+        inspector = Inspector(self.policy, pool.view)
+        preview = PlanPreview(settings.containers, inspector, self.inventory, self.profiles)
+        hub = HubReader(self.catalogue, time.time, token=bool(settings.images.hub_token))
+        collector = FindingsCollector(self.engine, settings.containers, inspector, survey, hub, self.secrets)
+        lock = LockHandler(registry, self.images, pool, self.opener, self.notes, self.secrets)
+        about = ShowHubHandler(registry, self.catalogue, survey, self.images, self.endpoints, time.time)
+        tiers = TiersHandler(gethostname(), settings, self.engine, registry, self.image_cleanup, pool, models)
+        trials = Trials(self._spaces(pool))
+        table: dict[Op, Handler] = {Op.LIST: spaces.look, Op.SHOW: spaces.look}
+        if self.profiles is not None:
+            memory = settings.containers.memory
+            table[Op.PROFILE] = ProfileHandler(registry, self.profiles, memory).answer
+        return table | {
+            Op.ADD: spaces.add,
+            Op.REMOVE: spaces.remove,
+            Op.CLEANUP: CleanupHandler(self.cleaner).answer,
+            Op.LOCK: lock.answer,
+            Op.RECOMMEND: RecommendHandler(registry, self.recommender, self.image_cleanup).answer,
+            Op.LOGS: LogsHandler(registry, self.inventory, self.secrets).answer,
+            Op.SEARCH: SearchHandler(registry, self.recommender, self.catalogue).answer,
+            Op.ABOUT: about.answer,
+            Op.PLAN: PlanHandler(self._planner(models), preview).answer,
+            Op.VALIDATE: ValidateHandler(registry, collector, trials, lambda: datetime.now(UTC)).answer,
+            Op.TIERS: tiers.answer,
+        }
+
+    def housekeeper(self, redis: Redis) -> Housekeeper:
+        """The clean-up by the clock."""
+        budget = self.settings.images.image_budget
+        return Housekeeper(self.cleaner, self.image_cleanup, self.inventory, redis, budget)
+
+    def _planner(self, models: ModelRunner) -> Planner:
+        discoverer = AutoRegister(self.registry, self.catalogue)
+        return Planner(self.registry, models, self.recommender, partial(fits_of, self.policy), discoverer)
+
+    def _spaces(self, pool: Pool[Adapter]) -> SpaceRunner:
+        return SpaceRunner(self.policy, pool, self.opener, self.secrets, RunRecorder(self.profiles))
+
+    def _hub_ids(self) -> frozenset[str]:
         """The ids of Spaces of the Hub that the registry has, or that an image here was used for."""
         listed = {entry.hub_id or name for name, entry in self.registry.snapshot().spaces.items()}
         used = {note.space for note in self.notes.all() if not note.space.startswith(OWN_PREFIX)}
         return frozenset(one for one in listed | used if "/" in one)
-
-    @property
-    def policy(self) -> ImagePolicy:
-        """What jobs do beside their use of images."""
-        return ImagePolicy(self.notes, self.lock, self.endpoints)
 
     async def begin_anew(self, spaces: set[str]) -> None:
         """Remove what these Spaces have here, whose code was changed or removed through another host."""
         for space in sorted(spaces):
             await self.cleaner.begin_anew(space, known=True)
 
-    def housekeeper(self, redis: Redis) -> Housekeeper:
-        """The clean-up by the clock."""
-        return Housekeeper(
-            self.cleaner, self.image_cleanup, self.inventory, redis, self.settings.images.image_budget
-        )
-
-    def validating(self, images: Images, pool: Pool[Adapter], spaces: SpaceRunner, secrets: Secrets) -> Desk:
-        """Who answers whether a Space can run here."""
-        settings = self.settings
-        inspection = Inspection(
-            self.inventory.engine,
-            settings.containers,
-            images,
-            Survey(settings.images),
-            HubReader(self.catalogue, time.time, token=bool(settings.images.hub_token)),
-            pool,
-            self.policy,
-            secrets,
-            self.endpoints,
-        )
-        return ValidateHandler(self.registry, inspection, Trials(spaces), lambda: datetime.now(UTC)).answer
-
-    def tiers(self, pool: Pool[Adapter], models: ModelRunner) -> Desk:
-        """Who answers how everything stands."""
-        name, engine = gethostname(), self.inventory.engine
-        return TiersHandler(
-            name, self.settings, engine, self.registry, self.image_cleanup, pool, models
-        ).answer
-
-    def desks(
-        self, images: Images, pool: Pool[Adapter], opener: Opener, secrets: Secrets | None = None
-    ) -> dict[Op, Desk]:
-        """Who answers which control call."""
-        known = secrets or Secrets(None, {})
-        registry = RegistryHandler(self.registry, completing(self.catalogue))
-        spaces = SpacesHandler(
-            registry, self.inventory, self.image_cleanup, self.cleaner, self.pool_view
-        ).answer
-        lock = LockHandler(self.registry, images, pool, opener, self.notes, known).answer
-        table: dict[Op, Desk] = dict.fromkeys((Op.LIST, Op.SHOW, Op.ADD, Op.REMOVE), spaces)
-        table |= {Op.CLEANUP: CleanupHandler(self.cleaner).answer, Op.LOCK: lock}
-        table |= {Op.RECOMMEND: RecommendHandler(self.registry, self.recommender, self.image_cleanup).answer}
-        table |= {Op.LOGS: LogsHandler(self.registry, self.inventory, known).answer}
-        table |= self._hub_desks(images)
-        return table | self._profile_desks(spaces)
-
-    def _hub_desks(self, images: Images) -> dict[Op, Desk]:
-        """Those that ask the Hub."""
-        survey = Survey(self.settings.images)
-        about = ShowHubHandler(self.registry, self.catalogue, survey, images, self.endpoints, time.time)
-        search = SearchHandler(self.registry, self.recommender, self.catalogue)
-        return {Op.SEARCH: search.answer, Op.ABOUT: about.answer}
-
-    def _profile_desks(self, spaces: Desk) -> dict[Op, Desk]:
-        """Those that know profiles; `spaces` removes Spaces."""
-        if self.profiles is None:
-            return {}
-        memory = self.settings.containers.memory
-        profile = ProfileHandler(self.registry, self.profiles, memory).answer
-        return {Op.PROFILE: profile, Op.REMOVE: forgetting(spaces, self.registry, self.profiles)}
-
-
-def build(
-    settings: WorkerSettings,
-    engine: Engine,
-    registry: Registry,
-    pool_view: PoolView | None,
-    profiles: ProfileStore | None = None,
-    gpu: bool | None = None,
-) -> Wiring:
-    """Put it together; reads the notes. `pool_view` is the pool, as far as it can say what it holds.
-
-    Without `profiles` nobody is there who could be asked for them. `gpu` says whether the engine's machine
-    has a GPU, None where that is not known.
-    """
-    notes = ImageUsage(settings.state_dir, time.time)
-    lock = LockFile(settings.lock_file, required=settings.lock is not None)
-    inventory = Inventory(engine, settings.containers.instance_id)
-    image_cleanup = ImageCleanup(inventory, registry, notes, lock.digests)
-    scratch = Scratch(settings.state_dir / SCRATCH, settings.repositories, registry)
-    cleaner = Cleaner(inventory, registry, notes, image_cleanup, scratch, pool_view)
-    endpoints = EndpointStore(settings.state_dir)
-    recommender = Recommender(registry, profiles, lambda: states_of(pool_view), lambda: gpu)
-    catalogue = Catalogue(settings.images, settings.state_dir, time.time)
-    return Wiring(
-        settings=settings,
-        registry=registry,
-        notes=notes,
-        endpoints=endpoints,
-        lock=lock,
-        inventory=inventory,
-        image_cleanup=image_cleanup,
-        cleaner=cleaner,
-        pool_view=pool_view,
-        recommender=recommender,
-        catalogue=catalogue,
-        profiles=profiles,
-    )
-
-
-def states_of(pool_view: PoolView | None) -> dict[str, str]:
-    """How warm each Space is that the pool holds."""
-    known = pool_view.status() if pool_view is not None else {}
-    return {space: state_of(status, has_image=False) for space, status in known.items()}
+    def _states(self) -> dict[str, str]:
+        """How warm each Space is that the pool holds."""
+        known = self.pool_view.status() if self.pool_view is not None else {}
+        return {space: state_of(status, has_image=False) for space, status in known.items()}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
-from spacedock._wire import jobs as records
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import OUTAGES, answer, told_as_ours
 from spacedock._wire.scripts import atomic
@@ -40,8 +39,6 @@ _PUSH_NEEDS = ("'LPUSH', KEYS[1], ARGV[1]", "'EXPIRE', KEYS[1], ARGV[2]")
 
 _PUT = atomic(_PUSH_LUA, *_PUSH_NEEDS, "'LREM', KEYS[1], 0, ARGV[1]", "'BRPOP', KEYS[2], 0")
 _REPLY = atomic(_PUSH_LUA, *_PUSH_NEEDS)
-
-_DIFFERING = {"prompt", "inputs", "files", "endpoint"}
 
 OnProgress = Callable[[str], None]
 
@@ -73,6 +70,96 @@ class Op(StrEnum):
 _ASKING = frozenset({Op.LIST, Op.SHOW, Op.SEARCH, Op.ABOUT, Op.RECOMMEND, Op.PROFILE, Op.PLAN, Op.TIERS})
 
 
+class Options(BaseModel):
+    """What an operation is told beside a Space's name; most need nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StatusOptions(Options):
+    """Whether to tell what is there of each Space on the host."""
+
+    status: bool = False
+
+
+class AddOptions(Options):
+    """Whether other code may `replace` a Space's, or a Space that must be there is changed (`update`)."""
+
+    replace: bool = False
+    update: bool = False
+
+
+class CleanupOptions(Options):
+    """What to free: what was not needed for `older_than` seconds, also `images`; with `dry_run` nothing."""
+
+    dry_run: bool = False
+    images: bool = False
+    older_than: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class LockOptions(Options):
+    """Which Spaces (none named: all), and whether to start those that have never run."""
+
+    names: tuple[str, ...] = ()
+    start: bool = False
+
+
+class SearchOptions(Options):
+    """Words to search by (none: all of the category), and how many Spaces of the Hub to name."""
+
+    query: str = Field(default="", max_length=2000)
+    category: str | None = Field(default=None, min_length=1, max_length=100)
+    limit: int = Field(default=20, ge=1, le=100)
+    hub: bool = True
+
+
+class RecommendOptions(Options):
+    """What is to be done: words, the media types of files, and how many Spaces to name.
+
+    Words that are a category's name ask for that category.
+    """
+
+    text: str = Field(default="", max_length=100_000)
+    media_types: tuple[str, ...] = Field(default=(), max_length=100)
+    category: str | None = None
+    limit: int = Field(default=5, ge=1, le=50)
+    performance_first: bool = False
+
+
+class ValidateOptions(Options):
+    """Whether to try the Space (`deep`), and how many seconds its trial call may take."""
+
+    deep: bool = False
+    timeout: float = Field(default=120.0, gt=0, le=3600)
+
+
+class PlanOptions(Options):
+    """The request to plan, and the fields of others that differ from it in a few."""
+
+    request: JobRequest
+    alike: tuple[dict[str, Any], ...] = ()
+
+
+class LogsOptions(Options):
+    """How many lines of each log."""
+
+    lines: int = 100
+
+
+_OPTIONS: dict[Op, type[Options]] = {
+    Op.LIST: StatusOptions,
+    Op.SHOW: StatusOptions,
+    Op.ADD: AddOptions,
+    Op.CLEANUP: CleanupOptions,
+    Op.LOCK: LockOptions,
+    Op.SEARCH: SearchOptions,
+    Op.RECOMMEND: RecommendOptions,
+    Op.VALIDATE: ValidateOptions,
+    Op.PLAN: PlanOptions,
+    Op.LOGS: LogsOptions,
+}
+
+
 class Call(BaseModel):
     """A control call: `entry` has the fields of registry.yaml, `repository` a packed Space.
 
@@ -87,6 +174,20 @@ class Call(BaseModel):
     entry: dict[str, Any] = Field(default_factory=dict)
     repository: FileRef | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    def read_options(self) -> Options:
+        """The operation's options. Raises BadRequestError."""
+        try:
+            return _OPTIONS.get(self.op, Options).model_validate(self.options)
+        except ValidationError as error:
+            raise BadRequestError(f"{self.op.value}: {wire.describe(error)}") from error
+
+
+def call_of(op: Op, name: str | None = None, **options: Any) -> Call:
+    """A call with these options. Raises BadRequestError where the operation does not take them."""
+    call = Call(id=uuid.uuid4().hex, op=op, name=name, options=options)
+    plain = call.read_options().model_dump(mode="json", exclude_unset=True)
+    return call.model_copy(update={"options": plain})
 
 
 class Reply(BaseModel):
@@ -177,43 +278,6 @@ class Caller:
 async def push_reply(redis: Redis, call: Call, raw: bytes) -> None:
     """Push a reply (`raw` on the wire) to whoever made the call."""
     await redis.register_script(_REPLY)(keys=[keys.reply(call.id)], args=[raw, SILENCE_SECONDS])
-
-
-async def cleanup(
-    caller: Caller,
-    *,
-    dry_run: bool,
-    images: bool,
-    older_than: float,
-    on_progress: OnProgress | None = None,
-) -> dict[str, Any]:
-    """Have the worker free what is older than `older_than` seconds; returns its report."""
-    options = {"dry_run": dry_run, "images": images, "older_than": older_than}
-    call = Call(id=uuid.uuid4().hex, op=Op.CLEANUP, options=options)
-    return (await caller.ask(call, on_progress)).data
-
-
-async def plan(
-    caller: Caller, redis: Redis, request: JobRequest, alike: Sequence[JobRequest] = ()
-) -> dict[str, Any]:
-    """What a worker would do with the request, and why; nothing is run (see `Client.plan`)."""
-    options = {
-        "request": request.model_dump(mode="json"),
-        "alike": [other.model_dump(mode="json", include=_DIFFERING) for other in alike],
-    }
-    try:
-        return (
-            await caller.ask(Call(id=uuid.uuid4().hex, op=Op.PLAN, name=request.space, options=options))
-        ).data
-    finally:
-        if request.privacy:
-            # The call's prompt is in the server's append-only file until that is written anew.
-            await records.ask_to_scrub(redis)
-
-
-async def tiers(caller: Caller) -> dict[str, Any]:
-    """How a host and its tiers stand; see `Client.tiers`."""
-    return (await caller.ask(Call(id=uuid.uuid4().hex, op=Op.TIERS))).data
 
 
 async def workers(redis: Redis) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from tests.apps import SPACES, Apps
 
-from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppCall
@@ -28,7 +27,9 @@ from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.space_step import SpaceRunner
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.state.image_policy import ImagePolicy
 
 SPACE = "g-long"
 STOPPABLE, DEAF = ("5.50.0", "6.31.0"), ("3.50.2", "4.8.0")
@@ -36,10 +37,6 @@ HEAR_SECONDS = 60.0
 ENDED = "the call has ended"
 # Each function of the Space beats ten times a second while it works.
 STOP_SECONDS, STILL_BEATS = 2.0, 5
-
-
-async def no_files() -> tuple[Payload, ...]:
-    return ()
 
 
 class Hearing:
@@ -157,22 +154,22 @@ class Runner:
     def __init__(self, engine: Engine, pool: Pool[Adapter], owner: str) -> None:
         ca = os.environ.get("SSL_CERT_FILE")
         images = Images(engine, ImageSettings(ca_bundle=Path(ca) if ca else None))
-        self._runner = SpaceRunner(images, pool, Opener())
+        self._runner = SpaceRunner(ImagePolicy(images), pool, Opener())
         self._entry = SpaceEntry(id=f"{SPACE}-test", repository=str(SPACES / SPACE))
         self._engine, self._pool, self._owner = engine, pool, owner
 
     async def cut_off(self, endpoint: str, until: str) -> bool:
         """Cut a call off when it has come so far; whether a container had to be started for it."""
         hearing = Hearing()
-        context = StepContext(lambda stage, name, message, partial: hearing(message, partial), SPACE)
-        async with under_way(self._take(endpoint, 60.0, context), hearing, until):
+        context = self._context(endpoint, 60.0, hearing)
+        async with under_way(self._runner.run(self._entry, context), hearing, until):
             return context.seconds["start"] > 0
 
     async def timed_out(self, endpoint: str, seconds: float) -> bool:
         """Let a call take longer than it may; whether a container had to be started for it."""
-        context = StepContext(lambda stage, name, message, partial: None, SPACE)
+        context = self._context(endpoint, seconds, lambda message, partial: None)
         with pytest.raises(StepError) as caught:
-            await self._take(endpoint, seconds, context)
+            await self._runner.run(self._entry, context)
         assert caught.value.kind is ErrorKind.TIMEOUT
         return context.seconds["start"] > 0
 
@@ -183,9 +180,9 @@ class Runner:
         async with self._engine.call(Stage.START) as docker:
             return [found.id for found in await docker.containers.list(all=True, filters=filters)]
 
-    async def _take(self, endpoint: str, seconds: float, context: StepContext) -> object:
-        request = JobRequest(prompt="word", endpoint=endpoint, timeout=seconds)
-        return await self._runner.take(self._entry, request, no_files, None, context)
+    def _context(self, endpoint: str, seconds: float, hear: Callable[[str, str | None], None]) -> StepContext:
+        job = TakenJob("j1", JobRequest(prompt="word", endpoint=endpoint, timeout=seconds))
+        return StepContext(job, lambda stage, name, message, partial: hear(message, partial), SPACE)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.jobs.redaction import withheld
+from spacedock_worker.jobs.chain import withheld
 
 
 async def failure(pool: Pool, spec: ContainerSpec) -> StepError:

@@ -25,6 +25,7 @@ from spacedock_worker.jobs.planner import PlannedJob, Planner
 from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.state.image_policy import ImagePolicy
 
 API = """
 import http.server, json
@@ -117,7 +118,7 @@ class Laid:
     def __init__(self, *entries: SpaceEntry) -> None:
         self._entries = entries
 
-    async def lay(self, request: JobRequest) -> PlannedJob:
+    async def plan(self, request: JobRequest) -> PlannedJob:
         steps = tuple(SpaceStep(entry, "a step") for entry in self._entries)
         return PlannedJob(Plan(steps), self._entries[0], {})
 
@@ -125,15 +126,12 @@ class Laid:
 async def ask(
     engine: Engine, pool: Pool[Adapter], redis_url: str, *entries: SpaceEntry, **fields: Any
 ) -> JobResult:
-    async def at_work(executed: bool) -> None:
-        pass
-
-    runner = SpaceRunner(Images(engine, ImageSettings()), pool, Opener())
+    runner = SpaceRunner(ImagePolicy(Images(engine, ImageSettings())), pool, Opener())
     async with connect(redis_url) as redis:
         planner = cast(Planner, Laid(*entries))
         handler = JobHandler(redis, engine, planner, runner, cast(ModelRunner, None))
         request = JobRequest(prompt="hello", tier=Tier.HEAVY, **fields)
-        return await handler.handle(TakenJob("a-job", request, 0.0, at_work), lambda *told: None)
+        return await handler.handle(TakenJob("a-job", request), lambda *told: None)
 
 
 async def test_a_chain_that_falls_back_finds_its_next_step_warm(engine, settings, base, redis_url) -> None:

@@ -17,7 +17,6 @@ import pytest_asyncio
 from tests.integration.hostile.conftest import SPACES, narrow, serve, silent, spec_of
 
 from spacedock.cli.output.text import file_name, printable
-from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AnswerLimits, AppCall
@@ -29,15 +28,13 @@ from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.space_step import SpaceRunner
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.state.image_policy import ImagePolicy
 
 SECONDS = 20.0
 # What may be read of one answer twice over, while it is put together, and room for this process's own.
 ROOM = 2 * AnswerLimits().file + 64 * 2**20
-
-
-async def no_files() -> tuple[Payload, ...]:
-    return ()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -102,11 +99,12 @@ async def test_answers_that_only_announce_others_end_with_the_callers_patience(s
 
 @pytest.mark.parametrize("attack", ["slow_headers", "slow_body"])
 async def test_a_byte_a_second_ends_at_the_calls_timeout(engine, pool, attack: str) -> None:
-    runner = SpaceRunner(Images(engine, ImageSettings()), pool, Opener())
+    runner = SpaceRunner(ImagePolicy(Images(engine, ImageSettings())), pool, Opener())
     entry = SpaceEntry(id="hostile-server", repository=str(SPACES / "hostile-server"), adapter="openapi")
-    context = StepContext(lambda *told: None, entry.id)
+    job = TakenJob("j1", JobRequest(prompt=attack, timeout=1.5))
+    context = StepContext(job, lambda *told: None, entry.id)
     with pytest.raises(StepError, match=r"no answer within 1.5 s") as caught:
-        await runner.take(entry, JobRequest(prompt=attack, timeout=1.5), no_files, None, context)
+        await runner.run(entry, context)
     assert (caught.value.stage, caught.value.kind) == (Stage.CALL, ErrorKind.TIMEOUT)
     assert context.seconds["call"] < 3.0
     await pool.settled()

@@ -11,14 +11,13 @@ from typing import Any
 
 from spacedock._wire.rpc import OnProgress
 from spacedock.repository import pack
+from spacedock.result import Stage
 from spacedock_worker.bundles.archive import BundleWriter
 from spacedock_worker.bundles.manifest import IMAGES, VERSION, BundledImage, BundledSpace, BundleManifest
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.images.build.repository import MAX_BYTES
-from spacedock_worker.images.images import Images
 from spacedock_worker.images.source import Image
-from spacedock_worker.jobs.space_spec import source_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.image_policy import ImagePolicy
@@ -36,13 +35,12 @@ class Bundler:
     def __init__(
         self,
         registry: Registry,
-        images: Images,
         policy: ImagePolicy,
         inventory: Inventory,
         transfer: Transfer,
         meter: TransferMeter,
     ) -> None:
-        self._registry, self._images, self._policy = registry, images, policy
+        self._registry, self._policy = registry, policy
         self._inventory, self._transfer, self._meter = inventory, transfer, meter
 
     async def bundle(self, out: Path, names: Sequence[str], tell: OnProgress) -> BundleManifest:
@@ -67,7 +65,7 @@ class Bundler:
         return manifest
 
     async def _image(self, entry: SpaceEntry, tell: OnProgress) -> tuple[Image, BundledImage]:
-        image = await self._images.get(self._policy.source(source_of(entry, None)), tell)
+        image = await self._policy.get(entry, None, Stage.PULL, tell)
         found = await self._transfer.inspect(image.reference)
         reference = image.reference
         if "@" in reference:

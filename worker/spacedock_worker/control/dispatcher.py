@@ -1,36 +1,51 @@
-"""Who answers which control call: a table from operations to the desks that know them."""
+"""Who answers which control call: a table from operations to their handlers."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
-from spacedock._wire.rpc import Call, OnProgress, Op, Reply
+from spacedock._wire.rpc import Call, OnProgress, Op, Options, Reply
 from spacedock.errors import SpacedockError, SpaceNotFoundError
 
-Desk = Callable[[Call, Redis, OnProgress], Awaitable[Reply]]
+O_co = TypeVar("O_co", bound=Options, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[O_co]):
+    """A control call as its handler gets it: the call, its options, and who hears of its progress."""
+
+    call: Call
+    options: O_co
+    redis: Redis
+    on_progress: OnProgress
+
+
+Handler = Callable[[Asked[Any]], Awaitable[Reply]]
 
 _SAID_CHARS = 4000
 
 
 class Dispatcher:
-    """Sends each call to its desk; what is wrong with it becomes the reply's error.
+    """Sends each call to its handler; what is wrong with it becomes the reply's error.
 
-    `prepare` is awaited before: it reads what desks look at, where reading would keep the event loop busy.
+    `prepare` is awaited first: it reads what handlers look at, where reading would keep the event loop busy.
     """
 
-    def __init__(self, table: Mapping[Op, Desk], prepare: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, table: Mapping[Op, Handler], prepare: Callable[[], Awaitable[object]]) -> None:
         self._table, self._prepare = dict(table), prepare
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        """The reply of the desk that knows the operation."""
-        desk = self._table.get(call.op)
-        if desk is None:
+    async def answer(self, call: Call, redis: Redis, on_progress: OnProgress) -> Reply:
+        """The reply of the handler that knows the operation."""
+        handler = self._table.get(call.op)
+        if handler is None:
             return Reply(error=f"this worker does not know '{call.op.value}'. Is it an older version?")
         try:
             await self._prepare()
-            return await desk(call, redis, tell)
+            return await handler(Asked(call, call.read_options(), redis, on_progress))
         except SpaceNotFoundError as error:
             return Reply(not_found=True, known=error.known)
         except SpacedockError as error:

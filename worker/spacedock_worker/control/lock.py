@@ -5,36 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Reply
-from spacedock._wire.wire import describe
+from spacedock._wire.rpc import LockOptions, OnProgress, Reply
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.containers.docker.log_tail import masked
 from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.secrets import Secrets, unquoted
-from spacedock_worker.jobs.space_spec import access_of, source_of, spec_of
+from spacedock_worker.jobs.space_spec import access_of, spec_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.host_file import shipped
 from spacedock_worker.registry.registry import Registry
+from spacedock_worker.state.image_policy import source_of
 from spacedock_worker.state.image_usage import ImageUsage
 from spacedock_worker.state.space_lock import VERSION, LockedSpace, locked_endpoints, row_of
-
-
-class LockOptions(BaseModel):
-    """Which Spaces (none named: all), and whether those that have never run shall."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    names: tuple[str, ...] = ()
-    start: bool = False
 
 
 class LockHandler:
@@ -52,20 +41,18 @@ class LockHandler:
         self._registry, self._images, self._pool = registry, images, pool
         self._opener, self._notes, self._secrets = opener, notes, secrets
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[LockOptions]) -> Reply:
         """The rows of the lock file.
 
         Where no Space is named, `failed` has those that cannot be locked, with the reasons, and `left_out`
         those that Spacedock comes with and nobody has used here. Raises BadRequestError, and StepError where
         the image of a Space that is named cannot be had, or none can.
         """
+        options, tell = asked.options, asked.on_progress
         try:
-            options = LockOptions.model_validate(call.options)
             left_out = () if options.names else self._unused()
             names = options.names or sorted(self._registry.snapshot().spaces.keys() - left_out)
             entries = [self._registry.snapshot().get(name) for name in names]
-        except ValidationError as error:
-            raise BadRequestError(f"lock: {describe(error)}") from error
         except SpaceNotFoundError as error:
             # The call as a whole names no Space, so the message has to.
             raise BadRequestError(str(error)) from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.rpc import LogsOptions, Reply
 from spacedock.errors import BadRequestError
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.log_tail import masked
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.registry.registry import Registry
@@ -24,11 +23,10 @@ class LogsHandler:
     def __init__(self, registry: Registry, inventory: Inventory, secrets: Secrets) -> None:
         self._registry, self._inventory, self._secrets = registry, inventory, secrets
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[LogsOptions]) -> Reply:
         """The last lines by container. Raises BadRequestError where there is no container, or no log."""
-        name = str(call.name or "")
-        wanted = call.options.get("lines")
-        lines = max(1, min(wanted if isinstance(wanted, int) else 100, _MOST_LINES))
+        name = str(asked.call.name or "")
+        lines = max(1, min(asked.options.lines, _MOST_LINES))
         secrets = await self._values(name)
         names = [
             one.name

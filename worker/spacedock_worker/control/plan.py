@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
 
 from spacedock._wire import jobs as records
-from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.rpc import PlanOptions, Reply
 from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.jobs.plan import Skip, SpaceStep, Step
 from spacedock_worker.jobs.planner import PlannedJob, Planner
 from spacedock_worker.jobs.preview import PlanPreview, skipped
@@ -25,18 +25,17 @@ class PlanHandler:
     def __init__(self, planner: Planner, preview: PlanPreview) -> None:
         self._planner, self._preview = planner, preview
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        """The plan as plain JSON. Raises BadRequestError and what `Planner.lay` raises."""
+    async def answer(self, asked: Asked[PlanOptions]) -> Reply:
+        """The plan as plain JSON. Raises BadRequestError and what `Planner.plan` raises."""
+        request = asked.options.request
         try:
-            request = JobRequest.model_validate(call.options.get("request"))
-            alike = [_like(request, fields) for fields in call.options.get("alike", ())]
-        except (ValidationError, TypeError) as error:
-            why = describe(error) if isinstance(error, ValidationError) else str(error)
-            raise BadRequestError(f"plan: {why}") from error
-        planned = await self._planner.lay(request, keep=False)
+            alike = [_like(request, fields) for fields in asked.options.alike]
+        except ValidationError as error:
+            raise BadRequestError(f"plan: {describe(error)}") from error
+        planned = await self._planner.plan(request, keep=False)
         repository = None
         if request.repository is not None:
-            repository = await records.repository(redis, request.repository)
+            repository = await records.repository(asked.redis, request.repository)
         rows = await asyncio.gather(
             *(self._row(item, planned, request, repository) for item in planned.plan.chain)
         )

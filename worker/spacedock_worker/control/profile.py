@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.rpc import Options, Reply
 from spacedock.errors import SpaceNotFoundError
-from spacedock_worker.control.dispatcher import Desk
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.profiling.profiles import Measured, ProfileStore, Run
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
@@ -28,10 +26,10 @@ class ProfileHandler:
     def __init__(self, registry: Registry, profiles: ProfileStore, memory: int) -> None:
         self._registry, self._profiles, self._memory = registry, profiles, memory
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[Options]) -> Reply:
         """The profile of the Space that is named, else of all. Raises SpaceNotFoundError."""
-        if call.name is not None:
-            return Reply(data={"spaces": {call.name: self._of(call.name)}})
+        if (name := asked.call.name) is not None:
+            return Reply(data={"spaces": {name: self._of(name)}})
         found = sorted(self._profiles.all().values(), key=lambda one: one.last, reverse=True)[:_SPACES]
         entries = {entry.id: entry for entry in self._registry.snapshot().spaces.values()}
         rows = {one.space: self._told(one.space, [one], entries.get(one.space)) for one in found}
@@ -62,19 +60,6 @@ class ProfileHandler:
                 }
             )
         return {"space": space, "images": rows, "advice": advice(images[0], limit) if images else []}
-
-
-def forgetting(remove: Desk, registry: Registry, profiles: ProfileStore) -> Desk:
-    """The desk that removes Spaces, which now takes their profiles with them."""
-
-    async def answer(call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        entry = registry.snapshot().spaces.get(call.name or "")
-        reply = await remove(call, redis, tell)
-        if entry is not None and reply.error is None and not reply.not_found:
-            profiles.forget(entry.id)
-        return reply
-
-    return answer
 
 
 def advice(image: Measured, limit: int) -> list[str]:

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Reply
-from spacedock._wire.wire import describe
+from spacedock._wire.rpc import RecommendOptions, Reply
 from spacedock.errors import BadRequestError, CategoryNotFoundError
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.plan import kind_of
 from spacedock_worker.jobs.routing import nothing_fits
@@ -25,39 +22,21 @@ from spacedock_worker.registry.registry import Registry
 _ENGINE_SECONDS = 5.0
 
 
-class RecommendOptions(BaseModel):
-    """What is to be done: words, the media types of files, and how many Spaces to name.
-
-    Words that are a category's name ask for that category.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    text: str = Field(default="", max_length=100_000)
-    media_types: tuple[str, ...] = Field(default=(), max_length=100)
-    category: str | None = None
-    limit: int = Field(default=5, ge=1, le=50)
-    performance_first: bool = False
-
-
 class RecommendHandler:
     """Recommends Spaces of the registry; `snapshot` says which have an image here."""
 
     def __init__(self, registry: Registry, recommender: Recommender, snapshot: ImageCleanup) -> None:
         self._registry, self._recommender, self._snapshot = registry, recommender, snapshot
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[RecommendOptions]) -> Reply:
         """The Spaces with their scores and reasons. Raises BadRequestError, CategoryNotFoundError."""
-        try:
-            asked = RecommendOptions.model_validate(call.options)
-        except ValidationError as error:
-            raise BadRequestError(f"recommend: {describe(error)}") from error
-        if not (asked.text.strip() or asked.media_types or asked.category):
+        wanted = asked.options
+        if not (wanted.text.strip() or wanted.media_types or wanted.category):
             raise BadRequestError("recommend: say what is to be done, or name a file or a category")
         self._recommender.look()
         # The engine takes as long to tell of its images as the ranking does.
         (category, task, found), images = await asyncio.gather(
-            asyncio.to_thread(self._recommended, asked), self._images()
+            asyncio.to_thread(self._recommended, wanted), self._images()
         )
         data = {
             "task": task.title,

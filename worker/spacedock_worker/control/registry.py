@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio import Redis
 
 from spacedock._wire import jobs as records
-from spacedock._wire.rpc import Call, Op, Reply
-from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
+from spacedock._wire.rpc import AddOptions, Call, Reply
+from spacedock.errors import BadRequestError
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.changing import How, is_other_code, settled
 from spacedock_worker.registry.entry import TYPES, EntryError, SpaceEntry
@@ -77,34 +79,26 @@ class RegistryHandler:
         self._listed: tuple[Snapshot, Reply] = (EMPTY, Reply())
         self.shipped: Sequence[str] = ()
 
-    async def answer(self, call: Call, redis: Redis) -> Reply:
-        """Do what the call asks; what is wrong with it becomes the reply's error."""
-        try:
-            return await self._do(call, redis)
-        except SpaceNotFoundError as error:
-            return Reply(not_found=True, known=error.known)
-        except (BadRequestError, WireError) as error:
-            return Reply(error=str(error))
-        except OSError as error:
-            return Reply(error=f"the registry cannot be written: {error}")
+    async def show(self, name: str | None) -> Reply:
+        """One entry. Raises BadRequestError, SpaceNotFoundError."""
+        return Reply(spaces={_named(name): _row((await self._registry.caught_up()).get(_named(name)))})
 
-    async def _do(self, call: Call, redis: Redis) -> Reply:
-        if call.op is Op.LIST:
-            return await self._list()
-        if not call.name:
-            raise BadRequestError("the call names no Space")
-        if call.op is Op.SHOW:
-            return Reply(spaces={call.name: _row((await self._registry.caught_up()).get(call.name))})
-        if call.op is Op.REMOVE:
-            await self._registry.remove(call.name)
-            return Reply()
-        return await self._add(call, call.name, redis)
+    async def remove(self, name: str | None) -> SpaceEntry | None:
+        """Remove an entry; returns what it was. Raises BadRequestError, SpaceNotFoundError."""
+        before = (await self._registry.caught_up()).spaces.get(_named(name))
+        with _writing():
+            await self._registry.remove(_named(name))
+        return before
 
-    async def _add(self, call: Call, name: str, redis: Redis) -> Reply:
-        """Add or change the entry; says whether the name was there, and whether it has other code now."""
-        given, whole = await self._fields(call, redis)
-        how = How.REPLACE if call.options.get("replace") is True else How.ADD
-        how = How.UPDATE if call.options.get("update") is True else how
+    async def add(self, asked: Asked[AddOptions]) -> Reply:
+        """Add or change an entry; says whether the name was there, and whether it has other code now.
+
+        Raises BadRequestError, SpaceNotFoundError, WireError.
+        """
+        call, name = asked.call, _named(asked.call.name)
+        given, whole = await self._fields(call, asked.redis)
+        how = How.REPLACE if asked.options.replace else How.ADD
+        how = How.UPDATE if asked.options.update else how
         if how is How.UPDATE:
             (await self._registry.caught_up()).get(name)
         data: dict[str, Any] = {}
@@ -115,11 +109,12 @@ class RegistryHandler:
             data.update(replaced=before is not None, other_code=is_other_code(known, given))
             return settled(before, given, whole, how)
 
-        tar = None if call.repository is None else await records.repository(redis, call.repository)
-        entry = await self._registry.settle(name, change, tar)
+        tar = None if call.repository is None else await records.repository(asked.redis, call.repository)
+        with _writing():
+            entry = await self._registry.settle(name, change, tar)
         return Reply(spaces={name: _row(entry)}, data=data)
 
-    async def _list(self) -> Reply:
+    async def list(self) -> Reply:
         """All rows; they are made once, for as long as the registry stays as it is."""
         snapshot = await self._registry.caught_up()
         await asyncio.to_thread(self._registry.write_out)
@@ -149,6 +144,20 @@ class RegistryHandler:
             return call.entry, fields
         sent = {"repository": by_digest(call.repository.sha256)}
         return call.entry | sent, fields | sent
+
+
+def _named(name: str | None) -> str:
+    if not name:
+        raise BadRequestError("the call names no Space")
+    return name
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadRequestError(f"the registry cannot be written: {error}") from error
 
 
 def _check_hub_name(call: Call) -> None:

@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Reply
-from spacedock._wire.wire import describe
+from spacedock._wire.rpc import Reply, SearchOptions
 from spacedock.errors import BadRequestError
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.catalogue import Catalogue, Found
 from spacedock_worker.hub.errors import HubError
 from spacedock_worker.hub.space import HubSpace
@@ -22,36 +19,22 @@ from spacedock_worker.registry.registry import Registry
 _REASON = 200
 
 
-class SearchOptions(BaseModel):
-    """Words to search by (none: all of the category), and how many Spaces of the Hub to name."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    query: str = Field(default="", max_length=2000)
-    category: str | None = Field(default=None, min_length=1, max_length=100)
-    limit: int = Field(default=20, ge=1, le=100)
-    hub: bool = True
-
-
 class SearchHandler:
     """Searches the registry and the Hub; the registry's answer does not wait for a Hub that is silent."""
 
     def __init__(self, registry: Registry, recommender: Recommender, catalogue: Catalogue) -> None:
         self._registry, self._recommender, self._catalogue = registry, recommender, catalogue
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[SearchOptions]) -> Reply:
         """Spaces that are `here`, and the `spaces` of the Hub. Raises BadRequestError, HubError."""
-        try:
-            asked = SearchOptions.model_validate(call.options)
-        except ValidationError as error:
-            raise BadRequestError(f"search: {describe(error)}") from error
-        if not (asked.query.strip() or asked.category):
+        wanted = asked.options
+        if not (wanted.query.strip() or wanted.category):
             raise BadRequestError("search: give words to search by, or a category")
-        here = await asyncio.to_thread(self._here, asked)
+        here = await asyncio.to_thread(self._here, wanted)
         found = Found(())
-        if asked.hub:
-            tell("asking the Hub")
-            found = await self._there(asked, bool(here))
+        if wanted.hub:
+            asked.on_progress("asking the Hub")
+            found = await self._there(wanted, bool(here))
         names = self._names()
         data = {
             "here": [_here_row(entry) for entry in here],

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Reply
+from spacedock._wire.rpc import OnProgress, Options, Reply
 from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
 from spacedock_worker.adapters.endpoint import Endpoint, signature
 from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.control.search import row_of
 from spacedock_worker.errors import StepError
 from spacedock_worker.hub.auto_register import listed
@@ -70,10 +69,10 @@ class ShowHubHandler:
         self._registry, self._catalogue = registry, catalogue
         self._survey, self._images, self._endpoints, self._now = survey, images, endpoints, now
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[Options]) -> Reply:
         """The Space, its image and its endpoints. Raises BadRequestError, SpaceNotFoundError, HubError."""
-        hub_id = self._hub_id(call.name or "")
-        tell("asking the Hub")
+        hub_id = self._hub_id(asked.call.name or "")
+        asked.on_progress("asking the Hub")
         space, cached_at = await self._catalogue.about(hub_id)
         here = await self._here(space)
         entry = listed(self._registry, hub_id)
@@ -81,7 +80,7 @@ class ShowHubHandler:
             "space": row_of(space, entry.id if entry else None),
             "cached_at": cached_at,
             "note": self._note(cached_at),
-            "image": await self._image(space, here, tell),
+            "image": await self._image(space, here, asked.on_progress),
             "endpoints": self._known(here),
         }
         return Reply(data=data)

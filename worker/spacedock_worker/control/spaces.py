@@ -7,55 +7,64 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Op, Reply
+from spacedock._wire.rpc import AddOptions, Op, Options, Reply, StatusOptions
 from spacedock_worker.cleanup.cleaner import Cleaner
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.cleanup.report import Report
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.containers.pool.view import PoolView, SpaceStatus
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.borrowing import check_named
+from spacedock_worker.profiling.profiles import ProfileStore
 
 _STATES = {"running": "running", "paused": "paused", "exited": "stopped"}
 
 
 class SpacesHandler:
-    """Serves list, show, add and remove; `desk` knows the registry, the rest what the engine holds."""
+    """Serves list, show, add and remove; `entries` knows the registry, the rest what the engine holds."""
 
     def __init__(
         self,
-        desk: RegistryHandler,
+        entries: RegistryHandler,
         inventory: Inventory,
         image_cleanup: ImageCleanup,
         cleaner: Cleaner,
         pool_view: PoolView | None,
+        profiles: ProfileStore | None = None,
     ) -> None:
-        self._desk, self._inventory, self._image_cleanup = desk, inventory, image_cleanup
-        self._cleaner, self._pool_view = cleaner, pool_view
+        self._entries, self._inventory, self._image_cleanup = entries, inventory, image_cleanup
+        self._cleaner, self._pool_view, self._profiles = cleaner, pool_view, profiles
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
-        """Do what the call asks. Raises BadRequestError for an image that another Space was built as."""
-        if call.op is Op.ADD and (image := call.entry.get("docker_image")):
+    async def look(self, asked: Asked[StatusOptions]) -> Reply:
+        """The Space that is named, or all; with what is there of each where `status` is asked for."""
+        name = asked.call.name
+        reply = await (self._entries.list() if asked.call.op is Op.LIST else self._entries.show(name))
+        return await self._with_status(reply) if asked.options.status else reply
+
+    async def add(self, asked: Asked[AddOptions]) -> Reply:
+        """Add or change a Space. Raises BadRequestError, also for an image that another was built as."""
+        call = asked.call
+        if image := call.entry.get("docker_image"):
             await check_named(self._inventory.engine, str(image), str(call.name))
-        reply = await self._desk.answer(call, redis)
-        if reply.error is not None or reply.not_found:
-            return reply
-        if call.op is Op.REMOVE and call.name:
-            report = Report(dry_run=False)
-            await self._cleaner.remove_space(call.name, report)
-            return reply.model_copy(update={"data": report.told()})
-        if call.op is Op.ADD and call.name and reply.data.get("other_code"):
-            await self._cleaner.begin_anew(call.name, known=bool(reply.data.get("replaced")))
-        if call.op in (Op.LIST, Op.SHOW) and call.options.get("status") is True:
-            return await self._with_status(reply)
+        reply = await self._entries.add(asked)
+        if reply.data["other_code"]:
+            await self._cleaner.begin_anew(str(call.name), known=bool(reply.data["replaced"]))
         return reply
 
+    async def remove(self, asked: Asked[Options]) -> Reply:
+        """Remove a Space, with its containers, its cache and its profile; reply what that freed."""
+        removed = await self._entries.remove(asked.call.name)
+        report = Report(dry_run=False)
+        await self._cleaner.remove_space(str(asked.call.name), report)
+        if self._profiles is not None and removed is not None:
+            self._profiles.forget(removed.id)
+        return Reply(data=report.told())
+
     async def _with_status(self, reply: Reply) -> Reply:
-        data: dict[str, Any] = {"shipped": list(self._desk.shipped)}
+        data: dict[str, Any] = {"shipped": list(self._entries.shipped)}
         try:
             data["status"] = await self._status(reply.spaces)
         except (EngineRefusedError, StepError) as error:

@@ -7,17 +7,16 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
-
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.rpc import Call, OnProgress, Reply, workers
+from spacedock._wire.rpc import Options, Reply, workers
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.engine_info import EngineInfo, engine_info
 from spacedock_worker.containers.pool.pool import Pool
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.oci.manifest import platform_of
 from spacedock_worker.jobs.model_step import ModelRunner
@@ -52,13 +51,13 @@ class TiersHandler:
         self._name, self._settings, self._engine = name, settings, engine
         self._registry, self._image_cleanup, self._pool, self._models = registry, image_cleanup, pool, models
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[Options]) -> Reply:
         """All of it within about 3 s."""
         silent = EngineInfo(trouble=f"the Docker Engine gave no answer within {_LOOK_SECONDS:g} s")
         host, alive, queue, images, models = await asyncio.gather(
             _within(engine_info(self._engine, self._settings.containers), silent),
-            _within(workers(redis), None),
-            _within(answer(redis.zcard(keys.QUEUE)), None),
+            _within(workers(asked.redis), None),
+            _within(answer(asked.redis.zcard(keys.QUEUE)), None),
             _within(self._images(), None),
             _within(self._probed(), []),
         )

@@ -6,29 +6,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from redis.asyncio import Redis
-
-from spacedock._wire.rpc import Call, OnProgress, Reply
-from spacedock._wire.wire import describe
+from spacedock._wire.rpc import Reply, ValidateOptions
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.request import SPACE_NAME
+from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.jobs.planner import undescribed
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 from spacedock_worker.registry.registry import Registry
-from spacedock_worker.validation.inspection import Inspection
+from spacedock_worker.validation.findings import FindingsCollector
 from spacedock_worker.validation.smoke_test import Trial, Trials
 from spacedock_worker.validation.static_checks import checks_of
 from spacedock_worker.validation.verdict import Check, Findings, Mark, told, verdict
-
-
-class ValidateOptions(BaseModel):
-    """Whether to try the Space (`deep`), and how many seconds its trial call may take."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    deep: bool = False
-    timeout: float = Field(default=120.0, gt=0, le=3600)
 
 
 class ValidateHandler:
@@ -40,29 +28,26 @@ class ValidateHandler:
     def __init__(
         self,
         registry: Registry,
-        inspection: Inspection,
+        collector: FindingsCollector,
         trials: Trials,
         now: Callable[[], datetime],
     ) -> None:
-        self._registry, self._inspection, self._trials, self._now = registry, inspection, trials, now
+        self._registry, self._collector, self._trials, self._now = registry, collector, trials, now
 
-    async def answer(self, call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def answer(self, asked: Asked[ValidateOptions]) -> Reply:
         """The checks and the verdict. Raises BadRequestError, SpaceNotFoundError."""
-        try:
-            options = ValidateOptions.model_validate(call.options)
-        except ValidationError as error:
-            raise BadRequestError(f"validate: {describe(error)}") from error
-        if not call.name:
+        options, tell, name = asked.options, asked.on_progress, asked.call.name
+        if not name:
             raise BadRequestError("the call names no Space")
-        entry, listed = self._entry(call.name)
-        found = await self._inspection.of(entry, self._registry, tell, trying=options.deep)
+        entry, listed = self._entry(name)
+        found = await self._collector.of(entry, self._registry, tell, trying=options.deep)
         checks, trial = list(checks_of(found)), None
         if options.deep and all(check.mark is not Mark.BAD for check in checks):
             trial = await self._trials.of(entry, options.timeout, tell)
             checks += trial.checks
         made = verdict(checks, self._now(), _digest(found, trial), deep=trial is not None)
         stored = made is not None and listed and await self._store(entry, made)
-        return Reply(data=_row(call.name, checks, made, trial) | {"stored": stored})
+        return Reply(data=_row(name, checks, made, trial) | {"stored": stored})
 
     def _entry(self, name: str) -> tuple[SpaceEntry, bool]:
         """The Space, and whether the registry has it: one of the Hub may be validated before it is added."""

@@ -1,4 +1,4 @@
-"""Stepping through a plan until somebody answers, with an attempt for every step taken or skipped."""
+"""Runs the steps of a plan until one answers, and records an attempt for each that ran or was skipped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from time import monotonic
 
 import structlog
 
+from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import GiveBackError, StepError
 from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
-from spacedock_worker.jobs.redaction import discreet, withheld
+from spacedock_worker.queue.runner import TakenJob
 
 log = structlog.get_logger()
 
@@ -26,30 +27,40 @@ _MEND = "an input or the endpoint that was asked for does not fit; a model knows
 EmitStep = Callable[[Stage, str, str, str | None], None]
 """Tells whoever watches: a stage of whom, a message, and the answer's text so far."""
 
-AtWork = Callable[[bool], Awaitable[None]]
-"""Notes that the job is executed from now on (True) or only waits, as it does while a step is prepared."""
+Files = Callable[[], Awaitable[tuple[Payload, ...]]]
+"""Gives a job's files when they are needed: a hundred jobs that wait for room would hold all of theirs."""
 
 
-async def unnoted(executed: bool) -> None:
-    """Note nothing: no job is charged for what happens."""
+async def no_files() -> tuple[Payload, ...]:
+    """The files of a job without files."""
+    return ()
 
 
 @dataclass(slots=True)
 class StepContext:
-    """What a step notes down as it goes: the stage that it is in since when, and seconds spent by kind.
+    """One step of a job: what is asked, and what it notes down as it goes.
 
-    Of a Space also the digest of its image, and the most bytes that its container was seen to use.
+    That is the stage that it is in since when, and seconds spent by kind; of a Space also the digest of its
+    image, and the most bytes that its container was seen to use. `repository` is the Space that the job
+    brought, where this step asks that.
     """
 
-    tell: EmitStep
+    job: TakenJob
+    emit: EmitStep
     name: str
+    files: Files = no_files
+    repository: bytes | None = None
     stage: Stage = Stage.PLAN
     seconds: dict[str, float] = field(default_factory=dict)
     digest: str = ""
     peak_memory: int | None = None
-    at_work: AtWork = unnoted
     waited: float = 0.0
     since: float = field(default_factory=monotonic)
+
+    @property
+    def request(self) -> JobRequest:
+        """The job's request."""
+        return self.job.request
 
     def at(self, stage: Stage) -> None:
         """Go on to a stage; `waited` grows by the seconds of one in which nothing was done."""
@@ -61,7 +72,7 @@ class StepContext:
     def enter(self, stage: Stage, message: str, partial: str | None = None) -> None:
         """Go on to a stage and tell whoever watches; `partial` is the answer's text so far."""
         self.at(stage)
-        self.tell(stage, self.name, message, partial)
+        self.emit(stage, self.name, message, partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +93,18 @@ class Outcome:
     answered: StepAnswer | None = None
 
 
-RunStep = Callable[[Step, JobRequest, StepContext], Awaitable[StepAnswer]]
+RunStep = Callable[[Step, StepContext], Awaitable[StepAnswer]]
 
 
-async def run_chain(
-    plan: Plan,
-    request: JobRequest,
-    take: RunStep,
-    tell: EmitStep,
-    at_work: AtWork = unnoted,
-    job_id: str = "",
-) -> Outcome:
-    """Take the plan's steps in order until one answers. Steps after that are neither taken nor recorded.
+async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep) -> Outcome:
+    """Run the plan's steps in order until one answers. Steps after that are neither run nor recorded.
 
     In privacy mode neither events nor attempts say what an app said. Raises GiveBackError where a step was
     kept from its answer by trouble of ours; any other fault is only that step's failure. A request that is
     wrong in itself, as a Space says, goes to nobody whose answer would hide that.
     """
-    progress = discreet(tell) if request.privacy else tell
+    request = job.request
+    progress = discreet(emit) if request.privacy else emit
     attempts: list[Attempt] = []
     spent: Counter[str] = Counter()
     wrong = False
@@ -109,9 +114,9 @@ async def run_chain(
         if isinstance(item, Skip):
             attempts.append(skipped(item))
             continue
-        context = StepContext(progress, item.name, at_work=at_work)
+        context = StepContext(job, progress, item.name)
         started = monotonic()
-        taken = await _taken(take, item, request, context)
+        taken = await _taken(run_step, item, context)
         if isinstance(taken, StepAnswer):
             attempts.append(_attempt(item, context.stage, started))
             return Outcome(tuple(attempts), _timings(context, monotonic() - started), taken)
@@ -119,16 +124,11 @@ async def run_chain(
         failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
         attempts.append(_attempt(item, taken.stage, started, failure))
         spent.update(_spent(context, taken.stage, attempts[-1].seconds))
-        tell(taken.stage, item.name, f"no answer ({taken.kind.value.replace('_', ' ')})", None)
-        log.info(
-            "step.failed",
-            job_id=job_id,
-            step=item.name,
-            stage=taken.stage.value,
-            kind=taken.kind.value,
-            reason=item.reason,
-        )
-        await at_work(False)
+        kind = taken.kind.value
+        emit(taken.stage, item.name, f"no answer ({kind.replace('_', ' ')})", None)
+        where = {"job_id": job.id, "step": item.name, "stage": taken.stage.value}
+        log.info("step.failed", **where, kind=kind, reason=item.reason)
+        await job.at_work(False)
         if isinstance(item, SpaceStep) and taken.stage is Stage.CALL and taken.kind is ErrorKind.BAD_INPUT:
             if item.final:
                 break
@@ -136,12 +136,10 @@ async def run_chain(
     return Outcome(tuple(attempts), Timings(**spent))
 
 
-async def _taken(
-    take: RunStep, step: Step, request: JobRequest, context: StepContext
-) -> StepAnswer | StepError:
+async def _taken(run_step: RunStep, step: Step, context: StepContext) -> StepAnswer | StepError:
     """The step's answer, or why there is none. The step's boundary. Raises GiveBackError."""
     try:
-        return await take(step, request, context)
+        return await run_step(step, context)
     except GiveBackError:
         raise
     except StepError as error:
@@ -196,3 +194,45 @@ def _attempt(step: Step, stage: Stage, started: float, error: AttemptError | Non
         error=error,
         seconds=monotonic() - started,
     )
+
+
+_STAGES = {
+    Stage.PLAN: "planning",
+    Stage.PULL: "getting its image",
+    Stage.BUILD: "getting its image",
+    Stage.WAIT: "waiting for its turn",
+    Stage.START: "starting its container",
+    Stage.READY: "getting its container ready",
+    Stage.CALL: "asking",
+    Stage.OUTPUT: "reading its answer",
+}
+
+_HINTS = {
+    ErrorKind.OUT_OF_MEMORY: " Raise `memory` for this Space.",
+    ErrorKind.TIMEOUT: " Give it longer with --timeout.",
+    ErrorKind.DOCKER_UNAVAILABLE: " Try `docker info`.",
+}
+
+_BEFORE_THE_APP = frozenset({Stage.PLAN, Stage.PULL, Stage.BUILD})
+"""Stages in which nothing has seen the job's prompt or files."""
+
+
+def discreet(emit: EmitStep) -> EmitStep:
+    """Tells each stage in fixed words, once: an app's messages, and its growing text, may quote the job."""
+    last: tuple[Stage, str] | None = None
+
+    def fixed(stage: Stage, name: str, message: str, partial: str | None) -> None:
+        nonlocal last
+        if last != (stage, name):
+            last = (stage, name)
+            emit(stage, name, _STAGES[stage], None)
+
+    return fixed
+
+
+def withheld(error: StepError) -> str:
+    """What an attempt may say of the error: its kind, but no words of the app or of the engine."""
+    if error.ours or error.stage in _BEFORE_THE_APP:
+        return str(error)
+    kind = error.kind.value.replace("_", " ")
+    return f"{kind}; the details are withheld in privacy mode.{_HINTS.get(error.kind, '')}"

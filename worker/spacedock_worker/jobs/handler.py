@@ -1,10 +1,16 @@
-"""What one host does with a job: find who may answer, plan, walk the chain, write down the result."""
+"""What one host does with a job: plan, run the chain, write down the result."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from time import monotonic
+from typing import TypeVar
 
+import structlog
 from redis.asyncio import Redis
 
 from spacedock._wire import jobs as records
@@ -14,17 +20,26 @@ from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import HostBusyError, StepError, full_disk
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
-from spacedock_worker.jobs.host_room import once_there_is_room
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.outputs import apart, output_of, store_files
 from spacedock_worker.jobs.plan import SpaceStep, Step
-from spacedock_worker.jobs.planner import Planner
-from spacedock_worker.jobs.space_step import SpaceRunner
+from spacedock_worker.jobs.planner import PlannedJob, Planner
+from spacedock_worker.jobs.space_step import Expect, SpaceRunner
 from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob, ended
+
+log = structlog.get_logger()
+
+WAIT_SECONDS = 120.0
+"""How long a step waits for it, before the next one of the chain is taken."""
+
+PAUSE_SECONDS = 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_T = TypeVar("_T")
 
 
 class JobHandler:
@@ -36,7 +51,7 @@ class JobHandler:
         self._redis, self._engine, self._planner = redis, engine, planner
         self._spaces, self._models = spaces, models
 
-    async def handle(self, job: TakenJob, tell: Emit) -> JobResult:
+    async def handle(self, job: TakenJob, emit: Emit) -> JobResult:
         """Run one job to its result.
 
         Never raises but for faults of our own, and GiveBackError where trouble of ours kept it from one.
@@ -44,7 +59,7 @@ class JobHandler:
         request = job.request
         await job.at_work(False)
         try:
-            planned = await self._planner.lay(request)
+            planned = await self._planner.plan(request)
             places = [ref.place for ref in request.files]
             await through_outages(lambda: records.check_payloads(self._redis, places))
             repository = await self._repository(request.repository)
@@ -52,37 +67,36 @@ class JobHandler:
             return ended(job.id, JobState.FAILED, ErrorKind.SPACE_NOT_FOUND, str(error), request.labels)
         except (WireError, BadRequestError) as error:
             return ended(job.id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error), request.labels)
+        with self._spaces.expecting(request) as expect:
+            run_step = partial(self._run_step, planned, repository, expect)
+            return result_of(job, await run_chain(planned.plan, job, run_step, emit))
 
-        async def load() -> tuple[Payload, ...]:
-            # Only when they are needed: a hundred jobs that wait for room would hold all of theirs.
-            try:
-                return tuple([await self._load(ref) for ref in request.files])
-            except WireError as error:
-                raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, str(error), ours=True) from error
+    async def _run_step(
+        self, planned: PlannedJob, repository: bytes | None, expect: Expect, step: Step, context: StepContext
+    ) -> StepAnswer:
+        """The answer of one step, its files stored. Raises StepError."""
+        job, steps = context.job, planned.plan.steps
+        expect(steps[steps.index(step) :])
+        context.files = partial(self._files, job.request)
+        job.serve(step.entry.id if isinstance(step, SpaceStep) else None)
+        if isinstance(step, SpaceStep):
+            context.repository = repository if step.entry is planned.chosen else None
+            running = partial(self._spaces.run, step.entry, context)
+            answer = await once_there_is_room(partial(self._engine.through_restart, running), context)
+        else:
+            answer = await self._models.run(step, planned.models[step.name], context)
+        context.at(Stage.OUTPUT)
+        output_of(answer.answer)
+        if job.request.privacy:
+            answer = replace(answer, answer=apart(answer.answer, job.id))
+        await through_outages(lambda: store_files(self._redis, answer.answer))
+        return answer
 
-        steps = planned.plan.steps
-
-        async def take(step: Step, request: JobRequest, context: StepContext) -> StepAnswer:
-            still(steps[steps.index(step) :])
-            job.serve(step.entry.id if isinstance(step, SpaceStep) else None)
-            if isinstance(step, SpaceStep):
-                mine = repository if step.entry is planned.chosen else None
-                asking = partial(self._spaces.take, step.entry, request, load, mine, context)
-                restarting = partial(self._engine.through_restart, asking)
-                answer = await once_there_is_room(restarting, context)
-            else:
-                answer = await self._models.take(
-                    step, planned.models[step.name], request, await load(), context
-                )
-            context.at(Stage.OUTPUT)
-            output_of(answer.answer)
-            if request.privacy:
-                answer = replace(answer, answer=apart(answer.answer, job.id))
-            await through_outages(lambda: store_files(self._redis, answer.answer))
-            return answer
-
-        with self._spaces.expecting(request) as still:
-            return result_of(job, await run_chain(planned.plan, request, take, tell, job.at_work, job.id))
+    async def _files(self, request: JobRequest) -> tuple[Payload, ...]:
+        try:
+            return tuple([await self._load(ref) for ref in request.files])
+        except WireError as error:
+            raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, str(error), ours=True) from error
 
     async def _load(self, ref: FileRef) -> Payload:
         read = partial(records.payload, self._redis, ref.place, size=ref.size)
@@ -107,3 +121,25 @@ def result_of(job: TakenJob, outcome: Outcome) -> JobResult:
         timings=outcome.timings,
         labels=job.request.labels,
     )
+
+
+async def once_there_is_room(work: Callable[[], Awaitable[_T]], context: StepContext) -> _T:
+    """What the work returns, begun again while this host has no room for it.
+
+    Raises HostBusyError where it has none after WAIT_SECONDS.
+    """
+    give_up = monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return await work()
+        except HostBusyError as error:
+            busy = error
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            busy = full_disk(context.stage, f"{context.name} cannot be prepared")
+        if monotonic() > give_up:
+            raise busy
+        log.info("step.waits_for_host", step=context.name, stage=busy.stage.value, kind=busy.kind.value)
+        context.enter(Stage.WAIT, str(busy))
+        await asyncio.sleep(PAUSE_SECONDS)

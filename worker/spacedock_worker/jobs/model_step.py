@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic
 
-from spacedock.files import Payload
-from spacedock.request import JobRequest
 from spacedock.result import AnsweredBy, AnswerKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
@@ -36,17 +34,11 @@ class ModelRunner:
         last = (self._default,) if self._default else ()
         return {endpoint.name: endpoint for endpoint in (*found, *last)}
 
-    async def take(
-        self,
-        step: ModelStep,
-        endpoint: ModelEndpoint,
-        request: JobRequest,
-        files: tuple[Payload, ...],
-        context: StepContext,
-    ) -> StepAnswer:
+    async def run(self, step: ModelStep, endpoint: ModelEndpoint, context: StepContext) -> StepAnswer:
         """Answer a job with one model. Raises StepError."""
+        files, request = await context.files(), context.request
         context.enter(Stage.CALL, "asking")
-        await context.at_work(True)
+        await context.job.at_work(True)
         started = monotonic()
         told = instruction(step.stands_in_for) if step.stands_in_for else None
         answer = await self._models.answer(

@@ -55,7 +55,7 @@ class PlannedJob:
 class Planner:
     """Lays out jobs with the registry and the models of this host.
 
-    `fitting` gives for a job what its Spaces' apps, as far as they are known, have against its call;
+    `fits_of` gives for a job what its Spaces' apps, as far as they are known, have against its call;
     `discoverer` finds out about Spaces that are named by their Hub ids (None: nobody does).
     """
 
@@ -64,14 +64,14 @@ class Planner:
         registry: Registry,
         models: ModelRunner,
         recommender: Recommender,
-        fitting: Callable[[JobRequest], Fits],
+        fits_of: Callable[[JobRequest], Fits],
         discoverer: Discovers | None = None,
     ) -> None:
         self._registry, self._models = registry, models
-        self._recommender, self._fitting = recommender, fitting
+        self._recommender, self._fits_of = recommender, fits_of
         self._discoverer = discoverer
 
-    async def lay(self, request: JobRequest, *, keep: bool = True) -> PlannedJob:
+    async def plan(self, request: JobRequest, *, keep: bool = True) -> PlannedJob:
         """The job's plan; with `keep` the registry remembers a Space that is discovered for it.
 
         Raises SpaceNotFoundError for a name that is neither here nor a Hub id, CategoryNotFoundError for a
@@ -93,7 +93,7 @@ class Planner:
             candidates.chosen,
             candidates.alternates,
             [option_of(endpoint) for endpoint in models.values()],
-            fits=self._fitting(request),
+            fits=self._fits_of(request),
             reasons=candidates.reasons,
         )
         return PlannedJob(planned, candidates.chosen, models, candidates.route)

@@ -10,19 +10,14 @@ from spacedock.request import JobRequest
 from spacedock_worker.adapters.binding.choose import weighed
 from spacedock_worker.adapters.binding.explain import mapping_of
 from spacedock_worker.cleanup.inventory import Inventory
-from spacedock_worker.containers.docker.engine import EngineRefusedError
-from spacedock_worker.containers.pool.view import PoolView, SpaceStatus
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.images import Images
 from spacedock_worker.images.source import Image
-from spacedock_worker.jobs.compatibility import misfits_of
+from spacedock_worker.jobs.inspection import Inspection, Inspector
 from spacedock_worker.jobs.plan import ModelStep, Skip, SpaceStep, Step
-from spacedock_worker.jobs.space_spec import source_of, unread_call_of
+from spacedock_worker.jobs.space_spec import unread_call_of
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.state.endpoints import EndpointStore
-from spacedock_worker.state.image_policy import ImagePolicy
 
 _WARM = ("running", "paused", "stopped")
 
@@ -50,46 +45,34 @@ class ImageTimings(Protocol):
 
 
 class PlanPreview:
-    """Looks at the images, the containers and the notes of this host; gets, starts and calls nothing."""
+    """Looks at this host, its registry's limits and what was measured; gets, starts and calls nothing."""
 
     def __init__(
         self,
         settings: ContainerSettings,
-        images: Images,
+        inspector: Inspector,
         inventory: Inventory,
-        pool_view: PoolView,
-        policy: ImagePolicy,
-        endpoints: EndpointStore,
         measures: ImageTimings | None = None,
     ) -> None:
-        self._settings, self._images, self._inventory = settings, images, inventory
-        self._pool_view, self._policy, self._endpoints, self._measures = (
-            pool_view,
-            policy,
-            endpoints,
-            measures,
-        )
+        self._settings, self._inspector = settings, inspector
+        self._inventory, self._measures = inventory, measures
 
     async def of_space(
         self, step: SpaceStep, request: JobRequest, repository: bytes | None
     ) -> tuple[dict[str, Any], str | None]:
         """What the Space's step would do, as plain JSON, and what could not be found out (None: nothing)."""
-        entry, trouble, image = step.entry, None, None
-        try:
-            image = await self._image(entry, repository)
-        except (StepError, EngineRefusedError) as error:
-            trouble = f"{entry.id}: {error}"
-        status = self._pool_view.status().get(entry.id, SpaceStatus(entry.id))
-        container = next((state for state in _WARM if status.containers.get(state)), "none")
+        found = await self._inspector.look(step.entry, repository)
+        containers = found.status.containers
+        container = next((state for state in _WARM if containers.get(state)), "none")
         row = _taken(step, "space") | {
-            "image": await self._image_row(entry, image, repository),
+            "image": await self._image_row(found, repository),
             "container": container,
-            "quarantined_for": status.quarantined_for,
-            "limits": self._limits(entry, request),
-            **await self._call(entry, request, image),
-            "expected": _expected(await self._measured(entry, image), container),
+            "quarantined_for": found.status.quarantined_for,
+            "limits": self._limits(step.entry, request),
+            **await _call_row(found, request),
+            "expected": _expected(await self._measured(found.image), container),
         }
-        return row, trouble
+        return row, f"{step.entry.id}: {found.trouble}" if found.trouble else None
 
     def of_model(self, step: ModelStep, endpoint: ModelEndpoint, request: JobRequest) -> dict[str, Any]:
         """What the model's step would do, as plain JSON."""
@@ -105,22 +88,13 @@ class PlanPreview:
     ) -> list[str | None]:
         """What the Space's app has against each of these requests; nothing where that is not known here.
 
-        Nor is it told of a request that others would be asked if the Space cannot take it.
+        A request that others would be asked if the Space cannot take it counts as taken.
         """
-        try:
-            image = await self._image(step.entry, repository)
-        except (StepError, EngineRefusedError):
-            return []
-        endpoints = self._endpoints.get(step.entry.app(image.digest)) if image is not None else None
-        return await asyncio.to_thread(misfits_of, step.entry, endpoints, requests) if endpoints else []
+        found = await self._inspector.look(step.entry, repository)
+        return await asyncio.to_thread(found.misfits, requests)
 
-    async def _image(self, entry: SpaceEntry, repository: bytes | None) -> Image | None:
-        source = source_of(entry, repository)
-        return await self._images.here(source if entry.own else self._policy.source(source))
-
-    async def _image_row(
-        self, entry: SpaceEntry, image: Image | None, repository: bytes | None
-    ) -> dict[str, Any]:
+    async def _image_row(self, found: Inspection, repository: bytes | None) -> dict[str, Any]:
+        entry, image = found.entry, found.image
         if image is None:
             return {"state": _how_to_get(entry, repository), "reference": entry.docker_image, "bytes": None}
         sizes = {one.id: one.size for one in await self._inventory.images()}
@@ -137,26 +111,22 @@ class PlanPreview:
             "gpu": entry.gpu,
         }
 
-    async def _call(self, entry: SpaceEntry, request: JobRequest, image: Image | None) -> dict[str, Any]:
-        """The endpoint and its inputs, as far as the app is known here; else what the entry says."""
-        unknown = {"endpoint": request.endpoint or entry.endpoint, "mapping": None, "misfit": None}
-        endpoints = self._endpoints.get(entry.app(image.digest)) if image is not None else None
-        if not endpoints:
-            return unknown
-        try:
-            name, rows = await weighed(mapping_of, endpoints, unread_call_of(entry, request))
-        except StepError as error:
-            return {**unknown, "misfit": str(error)}
-        return {
-            "endpoint": name,
-            "mapping": [{"input": slot, "from": source} for slot, source in rows],
-            "misfit": None,
-        }
-
-    async def _measured(self, entry: SpaceEntry, image: Image | None) -> MeasuredImage | None:
+    async def _measured(self, image: Image | None) -> MeasuredImage | None:
         if image is None or self._measures is None:
             return None
         return await asyncio.to_thread(self._measures.of, image.digest)
+
+
+async def _call_row(found: Inspection, request: JobRequest) -> dict[str, Any]:
+    """The endpoint and its inputs, as far as the app is known here; else what the entry says."""
+    row = {"endpoint": request.endpoint or found.entry.endpoint, "mapping": None, "misfit": None}
+    if not found.endpoints:
+        return row
+    try:
+        name, inputs = await weighed(mapping_of, found.endpoints, unread_call_of(found.entry, request))
+    except StepError as error:
+        return row | {"misfit": str(error)}
+    return row | {"endpoint": name, "mapping": [{"input": slot, "from": source} for slot, source in inputs]}
 
 
 def skipped(item: Skip) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from spacedock.files import Payload
 from spacedock.request import JobRequest
@@ -14,27 +13,8 @@ from spacedock_worker.adapters.gradio.connection import Login
 from spacedock_worker.adapters.openapi import Template
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.source import Image, SpaceSource
+from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry
-
-
-def source_of(entry: SpaceEntry, repository: bytes | None) -> SpaceSource:
-    """Where the Space's image comes from; `repository` is the tar that the job brought."""
-    kept = None if entry.repository is None else Path(entry.repository)
-    return SpaceSource(
-        name=entry.id,
-        docker_image=entry.docker_image,
-        repository=kept if repository is None else repository,
-        hub_id=entry.hub_id,
-        command=entry.command,
-        port=entry.port if "port" in entry.model_fields_set else None,
-        revision=entry.revision,
-        subdomain=entry.subdomain,
-        platform=entry.platform,
-        flavour=entry.flavour,
-        # Builds have a way out: what is given to one is given to whom its Dockerfile likes.
-        secrets=frozenset(entry.secrets) if entry.network else frozenset(),
-    )
 
 
 def spec_of(

@@ -40,6 +40,10 @@ AtWork = Callable[[bool], Awaitable[None]]
 """Notes that the job is executed from now on (True) or only waits; a worker's death is charged by it."""
 
 
+async def unnoted(executed: bool) -> None:
+    """Note nothing: no job is charged for what happens."""
+
+
 @dataclass(frozen=True, slots=True)
 class TakenJob:
     """What a handler gets: the job's id, its request, and the seconds that it waited in the queue.
@@ -49,8 +53,8 @@ class TakenJob:
 
     id: str
     request: JobRequest
-    queued: float
-    at_work: AtWork
+    queued: float = 0.0
+    at_work: AtWork = unnoted
     serve: Serve = lambda _: None
 
 

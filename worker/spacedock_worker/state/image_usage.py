@@ -61,6 +61,10 @@ class ImageUsage:
         """Every note, and one for each image that came in a bundle."""
         return (*self._notes.values(), *self._bundled().values())
 
+    def newest(self) -> dict[str, str]:
+        """The digest of the image that each Space used last, by the Space's id."""
+        return {note.space: note.digest for note in sorted(self.all(), key=lambda note: note.last_used)}
+
     def endpoints(self, digest: str) -> tuple[str, ...] | None:
         """What the app of that image can do; None where it has not run here."""
         found = [note.endpoints for note in self._notes.values() if note.digest == digest and note.endpoints]

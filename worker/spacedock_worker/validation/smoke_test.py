@@ -22,6 +22,7 @@ from spacedock_worker.images.hub import HubAwayError
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.plan import UNKNOWN, kind_of
 from spacedock_worker.jobs.space_step import SpaceRunner
+from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.validation.verdict import Check, Mark
 
@@ -175,15 +176,15 @@ class Trials:
         trial: Trial,
         tell: OnProgress,
     ) -> StepAnswer:
-        async def load() -> tuple[Payload, ...]:
+        async def given() -> tuple[Payload, ...]:
             return files
 
         def on_progress(stage: Stage, name: str, message: str, partial: str | None) -> None:
             tell(message)
 
-        trace = StepContext(on_progress, entry.id)
+        trace = StepContext(TakenJob("trial", request), on_progress, entry.id, given)
         try:
-            return await self._spaces.take(entry, request, load, None, trace)
+            return await self._spaces.run(entry, trace)
         finally:
             # Also of one that failed: what is said of an image is worth nothing for another.
             trial.digest = trace.digest or trial.digest

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
 
 from spacedock_worker.containers.machine.engine_info import EngineInfo
 from spacedock_worker.containers.pool.view import SpaceStatus
@@ -67,14 +66,6 @@ class HubCheck:
     stale: bool = False
     why: str = ""
     token: bool = False
-
-
-class AsksHub(Protocol):
-    """Whoever knows what the Hub says of Spaces."""
-
-    async def news(self, hub_id: str) -> HubCheck:
-        """The Hub's answer, within some seconds; never raises for the Hub."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Finding out all that can be known of a Space without getting, starting or calling it."""
+"""Collects all that can be known of a Space without getting, starting or calling it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spacedock._wire.rpc import OnProgress
-from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.machine.capacity import memory_of
 from spacedock_worker.containers.machine.engine_info import EngineInfo, engine_info
 from spacedock_worker.containers.machine.gpu import choose
-from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
 from spacedock_worker.hub.errors import HubError, HubRefusedError
 from spacedock_worker.images.build.repository import read_repository
-from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.manifest import can_run, emulators, parse_platform, platform_of
 from spacedock_worker.images.oci.survey import Offer, Survey
-from spacedock_worker.images.source import Image
 from spacedock_worker.images.space_card import read_card
+from spacedock_worker.jobs.inspection import Inspection, Inspector
 from spacedock_worker.jobs.secrets import Secrets
-from spacedock_worker.jobs.space_spec import access_of, source_of
+from spacedock_worker.jobs.space_spec import access_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
-from spacedock_worker.state.endpoints import EndpointStore
-from spacedock_worker.state.image_policy import ImagePolicy
 from spacedock_worker.validation.image_check import RUNNABLE
-from spacedock_worker.validation.verdict import AsksHub, Findings, HubCheck, HubFacts
+from spacedock_worker.validation.verdict import Findings, HubCheck, HubFacts
 
 
 class HubReader:
-    """Asks the catalogue, which also knows the secrets that a Space speaks of; implements `AsksHub`.
+    """Asks the catalogue, which also knows the secrets that a Space speaks of.
 
     `now` gives seconds since the epoch; `token` says that this host has a login at the Hub.
     """
@@ -44,7 +39,7 @@ class HubReader:
         self._catalogue, self._now, self._token = catalogue, now, token
 
     async def news(self, hub_id: str) -> HubCheck:
-        """See `AsksHub.news`."""
+        """The Hub's answer, within some seconds; never raises for the Hub."""
         try:
             space, at = await self._catalogue.about(hub_id)
         except HubError as error:
@@ -69,24 +64,20 @@ class HubReader:
 _SHOWN = 8
 
 
-class Inspection:
+class FindingsCollector:
     """Asks the engine, the Hub and image registries; what they do not answer is unknown, and no error."""
 
     def __init__(
         self,
         engine: Engine,
         settings: ContainerSettings,
-        images: Images,
+        inspector: Inspector,
         survey: Survey,
-        hub: AsksHub,
-        pool: Pool[Adapter],
-        policy: ImagePolicy,
+        hub: HubReader,
         secrets: Secrets,
-        endpoints: EndpointStore,
     ) -> None:
-        self._engine, self._settings, self._images = engine, settings, images
-        self._survey, self._hub, self._pool = survey, hub, pool
-        self._policy, self._secrets, self._endpoints = policy, secrets, endpoints
+        self._engine, self._settings, self._inspector = engine, settings, inspector
+        self._survey, self._hub, self._secrets = survey, hub, secrets
 
     async def of(self, entry: SpaceEntry, registry: Registry, tell: OnProgress, *, trying: bool) -> Findings:
         """What there is to know of the Space now; bounded by the deadlines of those who are asked.
@@ -96,7 +87,9 @@ class Inspection:
         tell("looking at this host")
         host = await engine_info(self._engine, self._settings)
         sdk = await asyncio.to_thread(_sdk_of, entry.repository)
-        here, trouble = await self._here(entry) if host.trouble is None else (None, None)
+        known = await self._inspector.look(entry)
+        # A refusal of the engine is told of the host.
+        trouble = known.trouble if isinstance(known.trouble, StepError) and host.trouble is None else None
         news = None
         if entry.hub_id is not None:
             tell("asking the Hub")
@@ -105,28 +98,20 @@ class Inspection:
         return Findings(
             entry=entry,
             host=host,
-            here=here,
+            here=known.image,
             trouble=trouble,
-            offer=await self._offer(entry, host, news, tell) if here is None else None,
+            offer=await self._offer(entry, host, news, tell) if known.image is None else None,
             hub=news,
             sdk=sdk,
             runs=lambda name: can_run(parse_platform(name), host.info, emulated),
             missing_secret=await self._missing_secret(entry),
-            misfit=self._misfit(entry, here),
+            misfit=_misfit(known),
             trying=trying,
             gpus=self._gpus(entry, host),
             memory=self._memory(entry, host),
             known=registry.snapshot().spaces.keys(),
-            status=self._pool.view.status().get(entry.id),
+            status=known.status,
         )
-
-    async def _here(self, entry: SpaceEntry) -> tuple[Image | None, StepError | None]:
-        try:
-            return await self._images.here(self._policy.source(source_of(entry, None))), None
-        except StepError as error:
-            return None, error
-        except EngineRefusedError:
-            return None, None
 
     async def _offer(
         self, entry: SpaceEntry, host: EngineInfo, news: HubCheck | None, tell: OnProgress
@@ -157,22 +142,6 @@ class Inspection:
             return str(error)
         return None
 
-    def _misfit(self, entry: SpaceEntry, here: Image | None) -> str | None:
-        """Why the entry's fields do not go together, or not with what its app can do."""
-        try:
-            access_of(entry)
-        except StepError as error:
-            return str(error)
-        if entry.adapter == "command" and (entry.endpoint or entry.operation):
-            return "a program that runs once (`adapter: command`) has no `endpoint` and no `operation`"
-        if entry.adapter == "gradio" and entry.operation:
-            return "`operation` is for apps that are no Gradio apps: take it out, or `adapter: gradio`"
-        known = self._endpoints.get(entry.app(here.digest)) if here is not None else None
-        names = [endpoint.name for endpoint in known or ()]
-        if not names or entry.endpoint is None or entry.endpoint in names:
-            return None
-        return f"its app has no endpoint {entry.endpoint}; it has {', '.join(names[:_SHOWN])}"
-
     def _gpus(self, entry: SpaceEntry, host: EngineInfo) -> StepError | None:
         try:
             choose(entry.gpu, host.gpus, self._settings.gpu_free)
@@ -184,6 +153,23 @@ class Inspection:
         if host.machine is None:
             return 0
         return memory_of(ContainerSpec(entry.id, "", "", memory=entry.memory), host.machine, self._settings)
+
+
+def _misfit(known: Inspection) -> str | None:
+    """Why the entry's fields do not go together, or not with what its app can do."""
+    entry = known.entry
+    try:
+        access_of(entry)
+    except StepError as error:
+        return str(error)
+    if entry.adapter == "command" and (entry.endpoint or entry.operation):
+        return "a program that runs once (`adapter: command`) has no `endpoint` and no `operation`"
+    if entry.adapter == "gradio" and entry.operation:
+        return "`operation` is for apps that are no Gradio apps: take it out, or `adapter: gradio`"
+    names = [endpoint.name for endpoint in known.endpoints]
+    if not names or entry.endpoint is None or entry.endpoint in names:
+        return None
+    return f"its app has no endpoint {entry.endpoint}; it has {', '.join(names[:_SHOWN])}"
 
 
 def _sdk_of(repository: str | None) -> str | None:
