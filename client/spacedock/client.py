@@ -7,37 +7,33 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from spacedock import hosts
-from spacedock._wire import batches, listing, stream, submission, waiting, wire
 from spacedock._wire import jobs as records
+from spacedock._wire import listing, stream, submission, waiting
 from spacedock._wire.connection import connect, meet, told_as_ours
-from spacedock._wire.retention import DAY_S
-from spacedock._wire.rpc import Caller, OnProgress, Op, call_of, workers
+from spacedock._wire.queue_view import QueueView
+from spacedock._wire.rpc import Op, call_of
 from spacedock._wire.waiting import WaitHub
 from spacedock.configuration import default_url
-from spacedock.errors import BadRequestError, ResultDeletedError, ResultTimeoutError, WireError
-from spacedock.events import BatchStatus, Event, JobStatus, JobSummary
-from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes, read_payload, set_apart
-from spacedock.hosts import Host
-from spacedock.repository import pack
-from spacedock.request import SPACE_NAME, JobRequest
+from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
+from spacedock.events import Event
+from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes
+from spacedock.prepare import prepare
+from spacedock.request import JobRequest
 from spacedock.result import JobResult
-from spacedock.spaces import Spaces, hub_id_of
-from spacedock.states import JobState
+from spacedock.spaces import Spaces
 
 _DIFFERING = {"prompt", "inputs", "files", "endpoint"}
 
 
-class Client:
+class Client(QueueView):
     """Submits jobs and brings back their results.
 
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
@@ -48,14 +44,13 @@ class Client:
     """
 
     def __init__(self, url: str | None = None, name: str | None = None) -> None:
-        self.url = url or default_url(os.environ, os.getuid())
+        url = url or default_url(os.environ, os.getuid())
+        super().__init__(connect(url), url)
         self._name = name or _person()
-        self._redis = connect(self.url)
         self._waiting = WaitHub(self._redis)
         self._held = Held(MAX_JOB_BYTES)
         self._read: list[str] = []
         self._may_wait = False
-        self._caller = Caller(self._redis, self.url)
         self.spaces = Spaces(self._caller, self._redis, self.url)
 
     async def __aenter__(self) -> Self:
@@ -232,64 +227,6 @@ class Client:
                 async for event in events:
                     yield event
 
-    async def status(self, job_id: str) -> JobStatus:
-        """Where a job stands. Raises JobNotFoundError."""
-        with told_as_ours(self.url):
-            return await records.status(self._redis, job_id)
-
-    async def cancel(self, job_id: str) -> JobState:
-        """Cancel a job; returns its state: `running` where its worker was told and is stopping it.
-
-        Raises JobNotFoundError.
-        """
-        with told_as_ours(self.url):
-            return (await records.cancel(self._redis, [job_id]))[job_id]
-
-    async def cancel_batch(self, name: str) -> dict[str, JobState]:
-        """Cancel the jobs of a batch, by the beginning of its id; returns their states as `cancel` does.
-
-        Raises JobNotFoundError.
-        """
-        with told_as_ours(self.url):
-            return await records.cancel(self._redis, await listing.ids_of(self._redis, name))
-
-    async def jobs(
-        self,
-        *,
-        state: JobState | None = None,
-        space: str | None = None,
-        batch: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        limit: int = 100,
-    ) -> list[JobSummary]:
-        """The newest jobs, at most `limit`: those that have not ended, and those that ended within a day.
-
-        `state`, `space`, `batch` (the beginning of its id) and `labels` (each of these) choose. Raises
-        JobNotFoundError where there is no such batch.
-        """
-        with told_as_ours(self.url):
-            return await listing.find(
-                self._redis, state=state, space=space, batch=batch, labels=labels, limit=limit
-            )
-
-    async def job_ids(self, name: str) -> list[str]:
-        """The ids of the jobs of a batch, by the beginning of its id, or the id of that one job.
-
-        Raises JobNotFoundError.
-        """
-        with told_as_ours(self.url):
-            return await listing.ids_of(self._redis, name)
-
-    async def batch(self, name: str) -> BatchStatus:
-        """How the jobs of a batch stand, by the beginning of its id. Raises JobNotFoundError."""
-        with told_as_ours(self.url):
-            return await batches.find(self._redis, name)
-
-    async def batches(self, *, limit: int = 100) -> list[BatchStatus]:
-        """The newest batches, at most `limit`; each is kept as long as its jobs."""
-        with told_as_ours(self.url):
-            return await batches.newest(self._redis, limit)
-
     async def retry(self, *names: str) -> list[str]:
         """Submit jobs once more that failed, were cancelled or are dead; returns the new ids, in order.
 
@@ -313,53 +250,6 @@ class Client:
             size = None if isinstance(file, str) else file.size
             return await records.payload(self._redis, place, size=size)
 
-    async def cleanup(
-        self,
-        *,
-        dry_run: bool = False,
-        images: bool = False,
-        older_than: float = DAY_S,
-        on_progress: OnProgress | None = None,
-    ) -> dict[str, Any]:
-        """Have a worker free what its host needs no longer; returns what that was, in counts and bytes.
-
-        Nothing younger than `older_than` seconds goes, and images only with `images`; see
-        docs/operations.md. With `dry_run` nothing goes at all. Raises NoWorkerError, BadRequestError.
-        """
-        call = call_of(Op.CLEANUP, dry_run=dry_run, images=images, older_than=older_than)
-        return (await self._caller.ask(call, on_progress)).data
-
-    async def tiers(self) -> dict[str, Any]:
-        """How the host of the worker that answers stands, within about 3 s: `host` (engine, memory, disk,
-        GPUs), `spaces` (Tier 2), `models` (Tier 1), `default` (the system default), `redis` and `limits`.
-
-        Sizes are bytes. Raises NoWorkerError.
-        """
-        return (await self._caller.ask(call_of(Op.TIERS))).data
-
-    async def hosts(self) -> list[Host]:
-        """The hosts of the queue: what each has, and whether it takes jobs; those that are gone last."""
-        with told_as_ours(self.url):
-            return await hosts.hosts(self._redis)
-
-    async def pause_host(self, name: str, *, paused: bool = True) -> Host:
-        """Let a host, by its name or the beginning of its id, take no more jobs, or take them again.
-
-        What it has in hand goes on. Raises BadRequestError where it is no host, or more than one.
-        """
-        with told_as_ours(self.url):
-            return await hosts.pause(self._redis, name, paused=paused)
-
-    async def serving(self, space: str) -> list[Host]:
-        """The hosts that can run the Space of that name in their registries, also those that are gone."""
-        with told_as_ours(self.url):
-            return await hosts.serving(self._redis, space)
-
-    async def workers(self) -> int:
-        """How many workers are alive."""
-        with told_as_ours(self.url):
-            return await workers(self._redis)
-
 
 def _person() -> str:
     """Who uses this client, as far as that is known."""
@@ -368,52 +258,3 @@ def _person() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def prepare(
-    prompt: str, files: Iterable[Path | str], space: str | None, options: dict[str, Any]
-) -> tuple[JobRequest, list[Payload]]:
-    """Make a request of what a user gives: read the files, pack a Space's directory, check the sizes.
-
-    Raises BadRequestError, FileUnreadableError, FileTooLargeError.
-    """
-    unknown = options.keys() - JobRequest.model_fields.keys()
-    if unknown:
-        raise BadRequestError(f"unknown option {', '.join(sorted(unknown))}: see JobRequest")
-    payloads = [read_payload(Path(path)) for path in files]
-    check_sizes(payloads)
-    fields: dict[str, Any] = {**options, "prompt": prompt, "files": tuple(p.ref for p in payloads)}
-    if space is not None and is_directory(space):
-        repository = pack(Path(space))
-        payloads.append(repository)
-        fields["repository"] = repository.ref
-    else:
-        fields["space"] = _name_of(space) if space is not None else None
-    try:
-        request = JobRequest(**fields)
-    except ValidationError as error:
-        raise BadRequestError(wire.describe(error)) from error
-    submission.encoded(request)
-    return _apart(request, payloads) if request.privacy else (request, payloads)
-
-
-def _name_of(space: str) -> str:
-    name = hub_id_of(space)
-    if not SPACE_NAME.fullmatch(name) and name.strip() and Path(name).is_dir():
-        raise BadRequestError(
-            f"'{name}' is not a Space's name, and there is a directory of that name: write ./{name}"
-        )
-    return name
-
-
-def _apart(request: JobRequest, payloads: list[Payload]) -> tuple[JobRequest, list[Payload]]:
-    """The request and its payloads, its files in a vault of its own; a Space's repository is no secret."""
-    count = len(request.files)
-    files = set_apart(payloads[:count], uuid.uuid4().hex)
-    request = request.model_copy(update={"files": tuple(payload.ref for payload in files)})
-    return request, [*files, *payloads[count:]]
-
-
-def is_directory(space: str) -> bool:
-    """Whether a Space is given as a directory of this machine: it starts with `.`, `/` or `~`."""
-    return space.startswith((".", "/", "~"))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spacedock._wire.retention import DAY_S
-from spacedock.client import Client, is_directory
+from spacedock.client import Client
 from spacedock.errors import BadRequestError, SpacedockError
+from spacedock.prepare import is_directory
 from spacedock.result import JobResult
 
 _PORT = 7860

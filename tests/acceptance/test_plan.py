@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.running import FIXTURES, Daemon
 
 from spacedock import SpacedockError, SyncClient
-from spacedock.client import prepare
+from spacedock.prepare import prepare
 
 
 def plan_of(daemon: Daemon, prompt: str, space: str | None = None, **options: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from spacedock import SyncClient
 from spacedock._wire import keys
 from spacedock.errors import BadRequestError, WireError
 from spacedock.files import Payload, payload_of
-from spacedock.repository import pack
+from spacedock.prepare import pack
 from spacedock.result import ErrorKind
 
 NAME = "openapi-sentiment"

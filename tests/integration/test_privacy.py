@@ -20,7 +20,8 @@ from tests.integration.queue.workers import until
 
 from spacedock._wire import keys
 from spacedock._wire.connection import connect
-from spacedock.client import Client, prepare
+from spacedock.client import Client
+from spacedock.prepare import prepare
 from spacedock.request import job_id_of
 from spacedock.result import ErrorKind, JobResult
 from spacedock.states import JobState

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spacedock.client import prepare
 from spacedock.errors import BadRequestError
-from spacedock.spaces import hub_id_of
+from spacedock.prepare import hub_id_of, prepare
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from spacedock.cli.commands.spaces import profile
 from spacedock.cli.output import comparison as contest
 from spacedock.cli.output.comparison import Contestant, measured_as, show_contest
 from spacedock.cli.output.units import BLOCKS, PLAIN, ago, sparkline, took
-from spacedock.client import prepare
+from spacedock.prepare import prepare
 from spacedock.request import Tier
 from spacedock.result import (
     AnsweredBy,

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock.errors import BadRequestError
-from spacedock.repository import pack as packed
+from spacedock.prepare import pack as packed
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.context import pack

@@ -11,7 +11,7 @@ import pytest
 
 from spacedock.errors import BadRequestError, FileTooLargeError, FileUnreadableError
 from spacedock.files import Payload
-from spacedock.repository import pack
+from spacedock.prepare import pack
 
 
 @pytest.fixture

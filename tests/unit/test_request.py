@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spacedock.client import prepare
 from spacedock.errors import BadRequestError
 from spacedock.files import MAX_FILE_BYTES, MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, payload_of
+from spacedock.prepare import prepare
 from spacedock.request import JobRequest
 
 FILE = payload_of("a.txt", b"a").ref

@@ -8,8 +8,9 @@ from pathlib import Path
 from time import monotonic
 
 from spacedock.cli.output.text import say
-from spacedock.client import Client, is_directory
+from spacedock.client import Client
 from spacedock.errors import NoWorkerError, RefusedError, SpaceNotFoundError
+from spacedock.prepare import is_directory
 
 _STARTING_SECONDS, _LOOK_SECONDS = 15.0, 0.2
 """How long a worker may take that a daemon has just started, and how often it is looked for."""

@@ -16,9 +16,10 @@ from spacedock._wire import keys, submission
 from spacedock._wire.connection import connect
 from spacedock._wire.jobs import DELETED
 from spacedock._wire.retention import HOUR_S
-from spacedock.client import Client, prepare
+from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.files import payload_of, set_apart
+from spacedock.prepare import prepare
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output
 from spacedock.states import JobState

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spacedock._wire.rpc import OnProgress
-from spacedock.repository import pack
+from spacedock.prepare import pack
 from spacedock.result import Stage
 from spacedock_worker.bundles.archive import BundleWriter
 from spacedock_worker.bundles.manifest import IMAGES, VERSION, BundledImage, BundledSpace, BundleManifest

@@ -21,9 +21,10 @@ from spacedock.cli.exit_codes import INTERRUPTED
 from spacedock.cli.host_faults import Guard, call_off
 from spacedock.cli.output.deliver import forget, say_files_left
 from spacedock.cli.output.text import save_apart, say
-from spacedock.client import Client, prepare
+from spacedock.client import Client
 from spacedock.errors import JobNotFoundError, QueueFullError, ResultDeletedError, SpacedockError
 from spacedock.files import Payload, set_apart
+from spacedock.prepare import prepare
 from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult
 from spacedock.states import JobState

@@ -15,8 +15,9 @@ from spacedock.cli.output.plan import say_plan, show_plan
 from spacedock.cli.output.text import heading, say, write
 from spacedock.cli.output.verbose import follow_told
 from spacedock.cli.preflight import check
-from spacedock.client import Client, prepare
+from spacedock.client import Client
 from spacedock.files import Payload
+from spacedock.prepare import prepare
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 

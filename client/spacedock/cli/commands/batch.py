@@ -21,9 +21,10 @@ from spacedock.cli.batching.results_file import LineName, read_rows
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
 from spacedock.cli.host_faults import Guard
 from spacedock.cli.output.text import say, say_degraded
-from spacedock.client import Client, prepare
+from spacedock.client import Client
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
+from spacedock.prepare import prepare
 from spacedock.request import JobRequest, Tier
 
 _MOST_NAMES = 5

@@ -12,7 +12,7 @@ import typer
 from spacedock.cli import options
 from spacedock.cli.output.text import heading, printable, say, write
 from spacedock.client import Client
-from spacedock.spaces import hub_id_of
+from spacedock.prepare import hub_id_of
 
 
 def logs(

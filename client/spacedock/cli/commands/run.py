@@ -17,8 +17,9 @@ from spacedock.cli.output.deliver import Delivery
 from spacedock.cli.output.plan import say_plan, show_plan
 from spacedock.cli.output.text import say, say_degraded, write
 from spacedock.cli.output.verbose import submit_told, tell_end
-from spacedock.client import Client, prepare
+from spacedock.client import Client
 from spacedock.files import Payload
+from spacedock.prepare import prepare
 from spacedock.request import JobRequest, Tier
 from spacedock.result import ErrorKind, JobResult
 

@@ -21,9 +21,10 @@ from spacedock.cli.output.comparison import Contestant, measured_as, show_contes
 from spacedock.cli.output.progress import ProgressLines
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age
-from spacedock.client import Client, prepare
+from spacedock.client import Client
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
+from spacedock.prepare import prepare
 from spacedock.request import JobRequest, Tier
 from spacedock.result import JobResult
 

@@ -13,8 +13,7 @@ from spacedock.cli import options
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, SpaceNotFoundError
-from spacedock.repository import pack
-from spacedock.spaces import hub_id_of
+from spacedock.prepare import hub_id_of, pack
 
 Name = Annotated[str, typer.Argument(help="The Space's name in the registry.")]
 Directory = Annotated[

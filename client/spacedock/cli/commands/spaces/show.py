@@ -16,12 +16,12 @@ from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.deliver import follow
 from spacedock.cli.output.text import printable, say, show_failure, write
 from spacedock.cli.output.units import size
-from spacedock.client import Client, prepare
+from spacedock.client import Client
 from spacedock.errors import SpaceNotFoundError
 from spacedock.files import Payload
+from spacedock.prepare import hub_id_of, prepare
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import JobResult
-from spacedock.spaces import hub_id_of
 
 _WIDTH = 79
 _HEAD = 12

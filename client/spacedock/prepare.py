@@ -1,4 +1,4 @@
-"""A Space given as a directory: packed into one deterministic tar, so that the same content is sent once."""
+"""From what a user gives to a request: files are read, and a Space's directory or address is understood."""
 
 from __future__ import annotations
 
@@ -7,23 +7,106 @@ import os
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
+
+from spacedock._wire import submission, wire
 from spacedock.errors import BadRequestError, FileTooLargeError, FileUnreadableError
 from spacedock.files import (
     MAX_FILE_BYTES,
     MAX_REPOSITORY_BYTES,
     MAX_REPOSITORY_FILES,
     Payload,
+    check_sizes,
     payload_of,
+    read_payload,
+    set_apart,
     travelling_name,
 )
+from spacedock.request import SPACE_NAME, JobRequest
 
 MEDIA_TYPE = "application/x-tar"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LEFT_OUT = frozenset({".git", "__pycache__", ".venv", "node_modules", ".DS_Store"})
+_URL = re.compile(r"(?:https?://|(?:www\.)?(?:huggingface\.co|hf\.co)/)", re.IGNORECASE)
+_PAGE = re.compile(
+    r"(?:https?://)?[^/\s?#]+/spaces/([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?:[/?#].*)?", re.IGNORECASE
+)
+_APP = re.compile(r"https?://[a-z0-9-]+(?:\.static)?\.hf\.space(?:[:/?#].*)?", re.IGNORECASE)
+
+
+def prepare(
+    prompt: str, files: Iterable[Path | str], space: str | None, options: dict[str, Any]
+) -> tuple[JobRequest, list[Payload]]:
+    """Make a request of what a user gives: read the files, pack a Space's directory, check the sizes.
+
+    Raises BadRequestError, FileUnreadableError, FileTooLargeError.
+    """
+    unknown = options.keys() - JobRequest.model_fields.keys()
+    if unknown:
+        raise BadRequestError(f"unknown option {', '.join(sorted(unknown))}: see JobRequest")
+    payloads = [read_payload(Path(path)) for path in files]
+    check_sizes(payloads)
+    fields: dict[str, Any] = {**options, "prompt": prompt, "files": tuple(p.ref for p in payloads)}
+    if space is not None and is_directory(space):
+        repository = pack(Path(space))
+        payloads.append(repository)
+        fields["repository"] = repository.ref
+    else:
+        fields["space"] = _name_of(space) if space is not None else None
+    try:
+        request = JobRequest(**fields)
+    except ValidationError as error:
+        raise BadRequestError(wire.describe(error)) from error
+    submission.encoded(request)
+    return _apart(request, payloads) if request.privacy else (request, payloads)
+
+
+def _name_of(space: str) -> str:
+    name = hub_id_of(space)
+    if not SPACE_NAME.fullmatch(name) and name.strip() and Path(name).is_dir():
+        raise BadRequestError(
+            f"'{name}' is not a Space's name, and there is a directory of that name: write ./{name}"
+        )
+    return name
+
+
+def _apart(request: JobRequest, payloads: list[Payload]) -> tuple[JobRequest, list[Payload]]:
+    """The request and its payloads, its files in a vault of its own; a Space's repository is no secret."""
+    count = len(request.files)
+    files = set_apart(payloads[:count], uuid.uuid4().hex)
+    request = request.model_copy(update={"files": tuple(payload.ref for payload in files)})
+    return request, [*files, *payloads[count:]]
+
+
+def is_directory(space: str) -> bool:
+    """Whether a Space is given as a directory of this machine: it starts with `.`, `/` or `~`."""
+    return space.startswith((".", "/", "~"))
+
+
+def hub_id_of(space: str) -> str:
+    """The Hub id (user/space) of a Space that is given by its page's address; any other name as it is.
+
+    Raises BadRequestError for an address that is not a Space's page.
+    """
+    text = space.strip()
+    if not _URL.match(text):
+        return space
+    if found := _PAGE.fullmatch(text):
+        return f"{found[1]}/{found[2]}"
+    if _APP.fullmatch(text):
+        raise BadRequestError(
+            f"'{text}' is where a Space runs, which does not tell its id. Give its page's address "
+            "(https://huggingface.co/spaces/user/space), or its id (user/space)."
+        )
+    raise BadRequestError(
+        f"'{text}' is no Space's page: that is https://huggingface.co/spaces/user/space, in short user/space"
+    )
 
 
 def pack(directory: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
