@@ -68,6 +68,7 @@ async def bundle(loaded: DaemonSettings, out: Path, names: Sequence[str], tell: 
 async def unbundle(loaded: DaemonSettings, path: Path, tell: OnProgress) -> BundleManifest:
     """Take a bundle in; see `Unbundler.unbundle`."""
     told, owner = loaded.worker(None), loaded.containers.instance_id
+    await asyncio.to_thread(path.stat)
 
     async def heard() -> None:
         with suppress(NoWorkerError):
@@ -89,11 +90,9 @@ async def _registry(told: WorkerSettings, *, needed: bool) -> AsyncIterator[Regi
         try:
             with told_as_ours(told.redis_url):
                 await registry.caught_up()
-        except NotConnectedError as error:
+        except NotConnectedError:
             if needed:
-                raise SpacedockError(
-                    f"{error}. Start the daemon: it keeps the catalogue of Spaces"
-                ) from error
+                raise
             registry = Registry(told.registry, repositories=told.repositories)
         yield registry
 

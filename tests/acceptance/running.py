@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 SPACES = Path(__file__).parent.parent / "spaces"
 FIXTURES = SPACES / "fixtures"
 BIN = Path(sys.executable).parent
@@ -81,6 +83,20 @@ class Daemon:
     @property
     def url(self) -> str:
         return f"unix://{self.folder}/run/redis.sock"
+
+    @property
+    def id(self) -> str:
+        """What the hosts of a queue know it by."""
+        return (self.folder / "state" / "instance-id").read_text().strip()
+
+    def declare(self, name: str, fields: dict[str, Any] | None) -> None:
+        """Have a person write a Space into its registry.yaml, or take it out (None)."""
+        path = self.folder / "registry.yaml"
+        document = yaml.safe_load(path.read_text())
+        document["spaces"].pop(name, None)
+        if fields is not None:
+            document["spaces"][name] = {"id": name, **fields}
+        path.write_text(yaml.safe_dump(document))
 
     @property
     def log(self) -> str:

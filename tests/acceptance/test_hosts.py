@@ -1,28 +1,22 @@
-"""Two daemons on one Redis: each runs the Spaces that it has, both take part; a killed one loses nothing."""
+"""Two daemons on one Redis: one registry for both, and what is each one's own; a killed one loses nothing."""
 
 from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 
-import yaml
+import pytest
 from tests.acceptance.conftest import StartDaemon
 from tests.acceptance.running import SPACES, Daemon
 
 from spacedock import SyncClient
 from spacedock.request import JobRequest
 
-
-def with_space(daemon: Daemon, name: str) -> None:
-    """Write a Space into a daemon's registry that the other one has not."""
-    path = daemon.folder / "registry.yaml"
-    registry = yaml.safe_load(path.read_text())
-    sentiment = SPACES / "openapi-sentiment"
-    registry["spaces"][name] = {"id": name, "repository": str(sentiment), "category": name}
-    path.write_text(yaml.safe_dump(registry))
+SENTIMENT = SPACES / "openapi-sentiment"
 
 
 def hosts_once(daemon: Daemon, true: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
@@ -39,7 +33,7 @@ def test_two_hosts_share_a_batch_and_each_runs_what_it_has(make_daemon: StartDae
     first = make_daemon(start=False)
     first.start()
     second = make_daemon(start=False, redis_url=first.url)
-    with_space(second, "only-here")
+    second.declare("only-here", {"repository": str(SENTIMENT), "category": "only-here"})
     second.start()
 
     ran = first.spacedock("run", "I love it", "--space", "only-here", "--no-fallback")
@@ -62,3 +56,50 @@ def test_two_hosts_share_a_batch_and_each_runs_what_it_has(make_daemon: StartDae
                 # Its jobs wait again when their leases have run out.
                 second.stop(signal.SIGKILL)
     assert done == 40
+
+
+@pytest.fixture(scope="module")
+def pair(make_daemon: StartDaemon) -> tuple[Daemon, Daemon]:
+    """Two hosts of one queue; `painted` needs a GPU on the first, which has none, and not on the second."""
+    first = make_daemon(start=False)
+    first.declare("painted", {"repository": str(SENTIMENT), "category": "painted", "gpu": 1})
+    first.start()
+    second = make_daemon(start=False, redis_url=first.url)
+    second.declare("painted", {"repository": str(SENTIMENT), "category": "painted"})
+    second.start()
+    return first, second
+
+
+def test_a_space_that_is_added_through_one_host_runs_on_every_host(pair: tuple[Daemon, Daemon]) -> None:
+    first, second = pair
+    added = first.spacedock("spaces", "add", "newcomer", "--dir", SENTIMENT, "--category", "newcomers")
+    assert added.code == 0, added.err
+    for here, other in ((second, first), (first, second)):
+        assert first.spacedock("hosts", "pause", other.id).code == 0
+        ran = first.spacedock("run", "I love it", "--space", "newcomer", "--no-fallback")
+        assert (ran.code, ran.out) == (0, "glad\n"), ran.err
+        assert "newcomer" in spaces_of(here)
+        assert first.spacedock("hosts", "resume", other.id).code == 0
+    for daemon in pair:
+        assert "newcomer" in (daemon.folder / "catalogue.yaml").read_text()
+        assert "newcomer" not in (daemon.folder / "registry.yaml").read_text()
+    assert second.spacedock("spaces", "remove", "newcomer").code == 0
+    assert first.spacedock("run", "I love it", "--space", "newcomer", "--no-fallback").code == 2
+    assert not {"newcomer"} & {*spaces_of(first), *spaces_of(second)}
+
+
+def test_a_job_whose_space_a_host_cannot_run_goes_to_the_other(pair: tuple[Daemon, Daemon]) -> None:
+    first, second = pair
+    for _ in range(3):
+        ran = first.spacedock("run", "I love it", "--space", "painted", "--no-fallback")
+        assert (ran.code, ran.out) == (0, "glad\n"), ran.err
+    assert "painted" in spaces_of(second)
+    assert "painted" not in spaces_of(first)
+
+
+def spaces_of(daemon: Daemon) -> list[str]:
+    """The Spaces of which a host has containers."""
+    form = '{{index .Config.Labels "io.spacedock.space"}}'
+    ids = daemon.containers()
+    ran = subprocess.run(["docker", "inspect", "--format", form, *ids], capture_output=True, text=True)
+    return ran.stdout.split()

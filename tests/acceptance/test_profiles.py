@@ -7,13 +7,16 @@ import subprocess
 import time
 
 from tests.acceptance.conftest import StartDaemon
-from tests.acceptance.running import BIN, Daemon
+from tests.acceptance.running import BIN, SPACES, Daemon
 
 API, PROGRAM, BROKEN, HANGING = "openapi-sentiment", "command-count", "broken-error", "broken-hang"
 
 
 def test_spaces_are_measured_as_they_run_and_compared_side_by_side(make_daemon: StartDaemon) -> None:
-    daemon = make_daemon()
+    daemon = make_daemon(start=False)
+    daemon.declare(API, None)
+    daemon.start()
+    daemon.spacedock("spaces", "add", API, "--dir", SPACES / API)
     assert "no Space has run here yet" in daemon.spacedock("spaces", "profile").err
     assert "has not run here yet" in daemon.spacedock("spaces", "profile", API).err
     unknown = daemon.spacedock("spaces", "profile", "nobody")

@@ -87,7 +87,7 @@ def test_a_second_daemon_mounts_and_cleans_nothing_of_the_first(
     theirs = containers(second)[NAME]
     assert len({*volumes(before), *volumes(theirs)}) == 2
     assert "xyzzy" not in json.dumps(theirs)
-    second.spacedock("spaces", "remove", NAME)
+    second.declare(NAME, None)
     second.spacedock("cleanup", "--older-than", "0", "--images")
     assert containers(daemon)[NAME]["Id"] == before["Id"]
     assert daemon.spacedock("run", "a good day", "--space", NAME).code == 0

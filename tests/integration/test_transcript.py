@@ -108,7 +108,7 @@ ASKED = (
 )
 """Commands that a worker answers."""
 
-WALL = "Space 'mood': memory can only be changed so in the registry's file on the host (/registry.yaml)"
+WALL = "Space 'mood': memory can only be changed in the registry's file on the host (/registry.yaml)"
 ROW = {"category": "text_processing", "input_type": "text", "output_type": "text", "description": "Tells"}
 SPACES: dict[str, dict[str, Any]] = {"mood": ROW, "translation": ROW | {"description": "Translates"}}
 HERE = {

@@ -75,7 +75,7 @@ async def _keep_up(registry: Registry, heard: asyncio.Event) -> None:
         heard.clear()
         before = registry.changes
         try:
-            await registry.caught_up()
+            await registry.caught_up(retry=True)
         except TROUBLE as error:
             log.debug("catalogue.not_read", error=str(error) or type(error).__name__)
             await asyncio.sleep(_PAUSE_SECONDS)

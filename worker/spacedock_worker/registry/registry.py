@@ -81,12 +81,15 @@ class Registry:
             await asyncio.to_thread(self._merge)
         return self._snapshot
 
-    async def caught_up(self, mine: str = "") -> Snapshot:
-        """The registry by the file and the catalogue as they are now; `mine` is the name that we changed."""
+    async def caught_up(self, mine: str = "", *, retry: bool = False) -> Snapshot:
+        """The registry by the file and the catalogue as they are now; `mine` is the name that we changed.
+
+        With `retry` repositories that could not be had are asked for again.
+        """
         if self._store is not None:
             async with self._catching_up:
                 version = await self._store.version()
-                if self._records is None or version != self._contents.version or self._missing:
+                if self._records is None or version != self._contents.version or (retry and self._missing):
                     await self._reread(self._store, mine)
         return await self.fresh()
 
