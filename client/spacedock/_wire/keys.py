@@ -30,7 +30,7 @@ QUEUE = "arq:queue"
 """Sorted set of waiting and running job ids; the score is the time from which a job may run (ms)."""
 
 WAKE = PREFIX + "wake"
-"""Channel: a job was submitted."""
+"""Channel: jobs were submitted; the message is `lane|target` of one, or nothing of the kind."""
 
 DONE = PREFIX + "done"
 """Channel: a job has ended; the message is its id."""

@@ -50,7 +50,7 @@ local function drop(digests)
     end
   end
 end
-local answers, refused, joined = {{}}, nil, {{}}
+local answers, refused, joined, first = {{}}, nil, {{}}, nil
 for n, job in ipairs(cjson.decode(ARGV[1])) do
   local id, request, digests = job[1], job[2], job[3]
   if redis.call('EXISTS', '{keys.JOB}' .. id) == 1 then
@@ -87,11 +87,13 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
       joined[batch] = joined[batch] or {{priority = priority}}
       table.insert(joined[batch], id)
     end
+    first = first or job[5] .. '|' .. job[6]
     answers[n] = 'new'
   end
 end
 for batch, ids in pairs(joined) do join(batch, ids, submitted, ARGV[3], ARGV[4]) end
-redis.call('PUBLISH', '{keys.WAKE}', '1')
+-- A worker that is idle takes such a job without asking what waits.
+if first then redis.call('PUBLISH', '{keys.WAKE}', first) end
 return answers
 """,
     f"'EXISTS', '{keys.JOB}0', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",

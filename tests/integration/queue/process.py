@@ -33,6 +33,7 @@ async def main(url: str) -> None:
     async with connect(url) as recorder:
 
         async def handle(job: TakenJob, tell: Emit) -> JobResult:
+            await job.at_work(True)
             await answer(recorder.lpush(BEGAN, job.id))
             if job.request.prompt.startswith("hang"):
                 await asyncio.Event().wait()

@@ -132,7 +132,6 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(hold=holds, executed=st.booleans())
     def work(self, hold: tuple[int, str], executed: bool) -> None:
         """The worker begins a job, or lets it wait."""
-        self.run(self.redis.incr(keys.arq_retry(hold[1])))  # type: ignore[arg-type]
         self.run(JobStore(self.redis, f"worker-{hold[0]}").at_work(hold[1], executed))
 
     @rule(hold=consumes(holds))

@@ -23,6 +23,7 @@ class Lives:
 
     def __init__(self, redis: Redis) -> None:
         self._redis, self.count = redis, 0
+        self._store = JobStore(redis, "worker-0")
 
     async def claims(self) -> tuple[JobStore, dict[str, Claimed]]:
         """What the next worker gets, once all that waits is due."""
@@ -30,7 +31,7 @@ class Lives:
         for key in [keys.QUEUE, *lanes]:
             await self._redis.zadd(key, dict.fromkeys(await self._redis.zrange(key, 0, -1), 1))
         self.count += 1
-        store = JobStore(self._redis, f"worker-{self.count}")
+        self._store = store = JobStore(self._redis, f"worker-{self.count}")
         return store, {claimed.id: claimed for claimed in await take(store, 100)}
 
     async def dies(self, *jobs: str) -> None:
@@ -39,8 +40,8 @@ class Lives:
             await lapse(self._redis, job_id)
 
     async def begins(self, job_id: str) -> None:
-        """As arq counts what it begins to run."""
-        await self._redis.incr(keys.arq_retry(job_id))
+        """The newest worker executes the job."""
+        await self._store.at_work(job_id, True)
 
 
 @pytest.fixture
@@ -62,15 +63,14 @@ async def test_a_job_that_was_only_claimed_is_not_charged(client: Client, lives:
         await lives.dies(job_id)
 
 
-@pytest.mark.parametrize(("executed", "charged"), [(None, 1), (False, 0), (True, 1)])
+@pytest.mark.parametrize(("executed", "charged"), [(None, 0), (False, 0), (True, 1)])
 async def test_a_job_is_charged_for_a_death_only_while_it_is_executed(
     client: Client, lives: Lives, executed: bool | None, charged: int
 ) -> None:
     job_id = await client.submit("prompt")
     store, _ = await lives.claims()
-    await lives.begins(job_id)
     if executed is not None:
-        await store.at_work(job_id, False)
+        await store.at_work(job_id, not executed)
         await store.at_work(job_id, executed)
     await lives.dies(job_id)
     assert await deaths(lives, job_id) == charged
@@ -80,7 +80,6 @@ async def test_a_job_that_was_given_back_is_not_charged(client: Client, lives: L
     job_id = await client.submit("prompt")
     store, _ = await lives.claims()
     await lives.begins(job_id)
-    await store.at_work(job_id, True)
     assert await store.release(job_id)
     assert await deaths(lives, job_id) == 0
 
@@ -128,11 +127,10 @@ async def test_a_death_with_a_suspect_at_work_is_charged_to_it_alone(client: Cli
     innocent = await client.submit("innocent")
     await lives.claims()
     await lives.dies(innocent)
-    store, claims = await lives.claims()
+    _, claims = await lives.claims()
     assert claims[suspect].suspect
     for job_id in (suspect, innocent):
         await lives.begins(job_id)
-    await store.at_work(suspect, True)
     await lives.dies(suspect, innocent)
     _, claims = await lives.claims()
     assert claims[innocent].deaths == 0
@@ -162,7 +160,6 @@ async def test_a_job_that_is_lost_again_and_again_before_its_call_is_dead_in_the
         if claims and claims[job_id].deaths == MAX_TRIES:
             break
         if claims:
-            await lives.begins(job_id)
             await store.at_work(job_id, False)
         await lives.dies(job_id)
     assert claims[job_id].deaths == MAX_TRIES

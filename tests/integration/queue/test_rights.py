@@ -202,7 +202,6 @@ async def test_a_claim_that_is_refused_holds_no_job(
         ("-lpush",),
         ("-incr",),
         ("-hdel",),
-        ("-multi",),
         ("resetchannels", "&spacedock:wake", "&spacedock:cancel"),
     ],
     ids=_names,

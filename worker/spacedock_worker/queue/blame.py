@@ -1,9 +1,9 @@
 """Whom a worker's death is charged to: the rules, and the Lua that keeps them (docs/decisions/0017).
 
-The job's record holds `waits` (nothing of it is executed now), `deaths` (the workers that died while they
-executed it) and `losses` (how often a worker was lost that had begun it). `keys.accused(worker)` names the
-one job that a death of that worker is charged to, if it is known: whoever ends a worker that hangs in a job
-sets it before.
+The job's record holds `waits` (nothing of it is executed now; set by its claim), `deaths` (the workers that
+died while they executed it) and `losses` (how often a worker was lost that held it). `keys.accused(worker)`
+names the one job that a death of that worker is charged to, if it is known: whoever ends a worker that hangs
+in a job sets it before.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ SUSPECT_NEEDS = (
 
 LOST_LUA = f"""
 -- The job (its row as claimed) was held by a worker that is lost; returns for how long it rests now (ms).
-local function lost(id, holder, began, row)
+local function lost(id, holder, row)
   local job, accused = '{keys.JOB}' .. id, said('{keys.ACCUSED}' .. holder)
   redis.call('HSET', job, 'state', 'queued')
   redis.call('HDEL', job, 'worker', 'waits')
-  if began then redis.call('HSET', job, 'losses', (tonumber(row[8] or 0) or 0) + 1) end
-  local charged = began and not row[5]
+  redis.call('HSET', job, 'losses', (tonumber(row[8] or 0) or 0) + 1)
+  local charged = not row[5]
   if accused then charged = accused == id end
   if not charged then return 0 end
   local deaths = (row[7] or '') .. holder .. ' '

@@ -14,7 +14,7 @@ class Claimed:
     """A job that is ours to run: its raw request, seconds spent in the queue, and whether to stop at once.
 
     `request` is None where it is too large to be read. `deaths` counts the workers that died while they
-    executed it. A `suspect` is the only one in hand.
+    executed it. A `suspect` is the only one in hand. `definition` is what arq knows of it.
     """
 
     id: str
@@ -25,6 +25,7 @@ class Claimed:
     suspect: bool = False
     lane: str = ""
     target: str = ""
+    definition: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ class View:
             (lane, tuple(head for head in lane.heads if head.target not in targets)) for lane in self.lanes
         ]
         return tuple(replace(lane, heads=heads) for lane, heads in left)
+
+    def heard_of(self, name: str, target: str) -> View:
+        """What waits once a job of that lane was submitted: it is chosen from before the next look."""
+        others = tuple(lane for lane in self.lanes if lane.name != name)
+        known = next((lane for lane in self.lanes if lane.name == name), Lane(name, self.virtual, ()))
+        before = next((head for head in known.heads if head.target == target), Head(target, 0.0, 0))
+        heads = (*(head for head in known.heads if head != before), replace(before, count=before.count + 1))
+        return replace(self, lanes=(*others, replace(known, heads=heads)))
 
 
 NOTHING = View((), 0.0, lacking=False, paused=False)
@@ -100,12 +109,14 @@ def claimed(
     suspect: int | None,
     lane: bytes,
     target: bytes,
+    definition: bytes | None,
 ) -> Claimed:
     """What a row of TAKE's answer says."""
     waited = _waited(submitted, now)
     readable = None if isinstance(request, int) else request or b""
     places = _text(lane), _text(target)
-    return Claimed(job_id.decode(), readable, waited, cancel is not None, deaths, bool(suspect), *places)
+    told = cancel is not None, deaths, bool(suspect)
+    return Claimed(job_id.decode(), readable, waited, *told, *places, definition)
 
 
 def _text(raw: bytes) -> str:

@@ -28,6 +28,7 @@ from spacedock.result import JobResult
 from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
 from spacedock_worker.queue.choose import Pick
 from spacedock_worker.queue.claims import Claimed, View, claimed, named, picked, view
+from spacedock_worker.queue.group_commit import GroupCommit
 from spacedock_worker.queue.take_lua import REPAIR, TAKE
 
 LEASE_MS = 9_000
@@ -194,7 +195,7 @@ class JobStore:
         self._at_work = redis.register_script(_AT_WORK)
         self._release = redis.register_script(_RELEASE)
         self._tell = redis.register_script(_TELL)
-        self._finish = redis.register_script(_FINISH)
+        self._finish = GroupCommit(redis, _FINISH)
 
     async def take(
         self,
@@ -281,6 +282,7 @@ class JobStore:
                 await self._finish(
                     keys=[keys.job(job_id), *books],
                     args=args,
+                    size=len(raw),
                 )
             )
         return False

@@ -37,14 +37,9 @@ _REST = atomic(
     f"'EXPIRE', '{keys.reply(_NOBODY)}', 1",
     f"'GET', '{keys.payload(_NOBODY)}'",
     f"'SET', '{keys.payload(_NOBODY)}', '1'",
-    f"'GET', '{keys.arq_job(_NOBODY)}'",
-    f"'INCR', '{keys.arq_retry(_NOBODY)}'",
-    f"'EXPIRE', '{keys.arq_retry(_NOBODY)}', 1",
-    "'MULTI'",
-    "'EXEC'",
     "'SCAN', 0",
 )
-"""What a worker and arq call outside of the ledger's scripts."""
+"""What a worker calls outside of the ledger's scripts."""
 
 
 async def check_rights(redis: Redis) -> None:

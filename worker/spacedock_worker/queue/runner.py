@@ -48,7 +48,8 @@ async def unnoted(executed: bool) -> None:
 class TakenJob:
     """What a handler gets: the job's id, its request, and the seconds that it waited in the queue.
 
-    A handler that notes nothing `at_work` is taken to execute the job all the time.
+    A handler that notes nothing `at_work` is given time to end when the worker stops; a death is not charged
+    to its job.
     """
 
     id: str
@@ -62,8 +63,8 @@ class TakenJob:
 class _Hold:
     """A job that this worker has claimed; `work` is there while its handler runs.
 
-    `named` is the Space that it names (None in privacy mode), `space` whose container it uses. `began` says
-    that its run was entered, `executed` that its call is under way; `result` is what is to be written,
+    `named` is the Space that it names (None in privacy mode), `space` whose container it uses. `executed`
+    says that its call is under way, `noted` what Redis knows of that; `result` is what is to be written,
     `settled` that Redis has answered to that; `give_up` is when the writing is given up.
     """
 
@@ -72,10 +73,10 @@ class _Hold:
     cancelled: bool
     space: str | None = None
     executed: bool = True
+    noted: bool = False
     work: asyncio.Task[JobResult] | None = None
     labels: dict[str, str] = field(default_factory=dict)
     named: str | None = None
-    began: bool = False
     result: JobResult | None = None
     settled: bool = False
     give_up: float | None = None
@@ -155,7 +156,6 @@ class JobRunner:
         written. Only cancellation of the worker itself comes out of it besides.
         """
         hold = self._holds[job_id]
-        hold.began = True
         try:
             request = await self._request(hold.claimed.request)
         except WireError as error:
@@ -177,17 +177,10 @@ class JobRunner:
         """End a job that is held because of a fault that is not its own."""
         await self._write(self._holds[job_id], ended(job_id, JobState.FAILED, ErrorKind.INTERNAL, message))
 
-    async def settle(self, job_id: str, unreadable: str) -> None:
-        """End a job that is over without anything written: its time was up, or it was never begun.
-
-        `unreadable` says why a job could not be begun.
-        """
+    async def settle(self, job_id: str) -> None:
+        """End a job whose time was up; also one whose result could not be written in that time."""
         hold = self._holds[job_id]
-        if hold.settled:
-            return
-        if not hold.began:
-            await self.fail(job_id, unreadable)
-        else:
+        if not hold.settled:
             late = "the job did not end within its time; submit it again, in smaller parts"
             timeout = ended(job_id, JobState.FAILED, ErrorKind.TIMEOUT, late, hold.labels)
             await self._write(hold, hold.result or timeout)
@@ -218,7 +211,9 @@ class JobRunner:
 
     async def _at_work(self, hold: _Hold, executed: bool) -> None:
         hold.executed = executed
-        await through_outages(lambda: self._store.at_work(hold.claimed.id, executed))
+        if executed != hold.noted:
+            await through_outages(lambda: self._store.at_work(hold.claimed.id, executed))
+            hold.noted = executed
         # A call that begins shows what its container takes.
         self._on_change()
 

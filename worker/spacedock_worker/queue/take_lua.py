@@ -20,6 +20,9 @@ _FAR_MS = 60_000
 _MOST_DEFINITION_BYTES = 4096
 """Of arq's definition of a job: ours has 60."""
 
+_TRIES_SECONDS = 88_400
+"""How long arq counts the tries of a job."""
+
 _RECORD_LUA = f"""
 local now = redis.call('TIME')
 -- Jobs of one submission are a microsecond apart, so that the last may seem to come from the future.
@@ -72,6 +75,13 @@ local function drop_rubbish(id)
     redis.call('DEL', '{keys.ARQ_JOB}' .. id)
   end
 end
+-- As arq counts a job that it begins to run, whose definition it reads in the same step.
+local function begun(id)
+  local tries = '{keys.arq_retry("")}' .. id
+  if type(redis.pcall('INCR', tries)) == 'table' then redis.call('SET', tries, '1') end
+  redis.call('EXPIRE', tries, {_TRIES_SECONDS})
+  return said('{keys.ARQ_JOB}' .. id) or false
+end
 local function is_suspect(row)
   local deadly, unlucky = suspected(row[7], row[8])
   return (deadly or unlucky) and count(row[7]) < {MAX_TRIES}, unlucky
@@ -91,10 +101,10 @@ local function hold(id, row)
   local submitted, suspect = string.sub(row[2] or '', 1, 40), is_suspect(row)
   local lane, target = lane_of(row[9], row[10])
   claimed[#claimed + 1] = {{
-    id, request(id), submitted, row[3] and 1 or false, count(row[7]), suspect, lane, target}}
+    id, request(id), submitted, row[3] and 1 or false, count(row[7]), suspect, lane, target, begun(id)}}
 end
 local function take(id, row, charge)
-  redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'charged', charge)
+  redis.call('HSET', '{keys.JOB}' .. id, 'state', 'running', 'worker', me, 'waits', '1', 'charged', charge)
   hold(id, row)
 end
 local function taken_back(id)
@@ -106,8 +116,7 @@ local function taken_back(id)
     if is_suspect(row) then suspects = 1 end
     return hold(id, row)
   end
-  -- arq counts a job when it begins to run it: one that was only claimed did nothing.
-  local rest = lost(id, row[6] or '', said('{keys.arq_retry("")}' .. id), row)
+  local rest = lost(id, row[6] or '', row)
   local since = redis.call('ZSCORE', '{keys.QUEUE}', id) or due
   if rest > 0 then
     since = due + rest
@@ -206,7 +215,10 @@ return {{seconds, claimed, tostring(due), tostring(virtual_now()), lacking and 1
     f"'PTTL', '{keys.IN_PROGRESS}0'",
     f"'SET', '{keys.IN_PROGRESS}0', ARGV[1], 'PX', ARGV[2]",
     f"'SET', '{keys.VIRTUAL}', '0'",
-    f"'GET', '{keys.arq_retry('0')}'",
+    f"'GET', '{keys.ARQ_JOB}0'",
+    f"'INCR', '{keys.arq_retry('0')}'",
+    f"'SET', '{keys.arq_retry('0')}', '1'",
+    f"'EXPIRE', '{keys.arq_retry('0')}', 1",
     f"'SISMEMBER', '{keys.PAUSED}', '0'",
     f"'STRLEN', '{keys.ARQ_JOB}0'",
     f"'HSTRLEN', '{keys.JOB}0', 'request'",
