@@ -227,6 +227,37 @@ async def test_a_name_that_is_none_is_left_out(one: Registry, redis_url: str, na
     assert (snapshot.spaces, len(snapshot.warnings)) == ({}, 1)
 
 
+@pytest.mark.parametrize("key", [keys.CATALOGUE, keys.CATALOGUE_VERSION])
+async def test_a_catalogue_of_another_type_is_told_and_hides_nothing(
+    one: Registry, redis_url: str, key: str
+) -> None:
+    declared(one.path, {"own": {"docker_image": "m:1"}})
+    await put(one, "good", docker_image="m:1")
+    async with connect(redis_url) as redis:
+        await redis.delete(keys.CATALOGUE, keys.CATALOGUE_VERSION)
+        await answer(redis.sadd(key, "rubbish"))
+        snapshot = await one.caught_up()
+        assert set(snapshot.spaces) == {"own", "good"}
+        assert "overwritten in Redis" in snapshot.warnings[-1]
+        if key == keys.CATALOGUE:
+            with pytest.raises(BadRequestError, match="cannot be kept"):
+                await put(one, "more", docker_image="m:1")
+        await redis.delete(key)
+        assert set((await one.caught_up()).spaces) == {"own", "good"}
+        assert one.last.warnings == ()
+
+
+async def test_a_change_is_heard_after_the_connection_broke(
+    one: Registry, other: Registry, redis_url: str
+) -> None:
+    async with following(other, redis_url), connect(redis_url) as redis:
+        await put(one, "first", docker_image="m:1")
+        await until(lambda: "first" in other.last.spaces)
+        await redis.client_kill_filter(_type="pubsub")
+        await put(one, "second", docker_image="m:1")
+        await until(lambda: "second" in other.last.spaces)
+
+
 async def test_two_hosts_that_add_at_once_lose_nothing(one: Registry, other: Registry) -> None:
     await asyncio.gather(
         *(put(one, f"one-{n}", docker_image="m:1") for n in range(10)),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import structlog
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import ResponseError
 
+from spacedock._wire import keys
 from spacedock.errors import BadRequestError, WireError
 from spacedock.request import SPACE_NAME
 from spacedock_worker.registry.atomic_write import write_whole
@@ -61,7 +63,7 @@ class Registry:
         self._faults: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
         self._plain = self._snapshot = EMPTY
-        self.changes = 0
+        self.changes = self._written = 0
         self._merging, self._catching_up = Lock(), asyncio.Lock()
 
     @property
@@ -88,10 +90,25 @@ class Registry:
         """
         if self._store is not None:
             async with self._catching_up:
-                version = await self._store.version()
-                if self._records is None or version != self._contents.version or (retry and self._missing):
-                    await self._reread(self._store, mine)
+                try:
+                    version = await self._store.version()
+                    known = self._records is not None and version == self._contents.version
+                    if not known or (retry and self._missing):
+                        await self._reread(self._store, mine)
+                except ResponseError as error:
+                    self._told_odd(error)
         return await self.fresh()
+
+    def _told_odd(self, error: ResponseError) -> None:
+        """Stay as we are where somebody has written another type of value over the catalogue."""
+        if not str(error).startswith("WRONGTYPE"):
+            raise error
+        self._records = self._records or {}
+        fault = f"catalogue: it was overwritten in Redis. Delete {keys.CATALOGUE}* there"
+        if fault not in self._faults:
+            self._faults = (*self._faults, fault)
+            log.warning("catalogue.fault", reason=fault)
+            self._own = None
 
     async def settle(self, name: str, change: Change, repository: bytes | None = None) -> SpaceEntry:
         """Add a Space, or change it, to what `change` makes of the one that is there (None: none is).
@@ -162,9 +179,13 @@ class Registry:
         await self._write(name, record)
 
     def write_out(self) -> None:
-        """Write catalogue.yaml; blocks."""
-        if self._records is not None and self._store is not None:
+        """Write catalogue.yaml, where it is not there or not as the catalogue is; blocks."""
+        changes = self.changes
+        if self._records is None or self._store is None:
+            return
+        if changes != self._written or not self._out.path.exists():
             self._out.write(self._records)
+            self._written = changes
 
     async def _write(
         self,
@@ -184,9 +205,9 @@ class Registry:
             before, after = self._contents.rows.get(name), _raw(record, own)
             tar = repository if repository is not None or digest_of(record.entry) else b""
             try:
-                if before == after or await self._store.put(name, before, after, tar):
+                if (before == after and not repository) or await self._store.put(name, before, after, tar):
                     return await self.caught_up(name)
-            except (OutOfMemoryError, WireError) as error:
+            except (ResponseError, WireError) as error:
                 raise BadRequestError(f"Space '{name}' cannot be kept: {error}") from error
         raise BadRequestError(f"Space '{name}' is being changed by others all the time: try again")
 
@@ -256,14 +277,16 @@ class Registry:
 
     async def _seeded(self, store: CatalogueStore, records: Mapping[str, Record]) -> bool:
         """Fill a catalogue that is empty, as its server was, with what this host knows of it."""
-        tars = {}
+        rows, tars = {}, {}
         for name, record in records.items():
+            with suppress(WireError):
+                rows[name] = encoded(record)
             path = self.repositories / f"{digest_of(record.entry)}.tar"
             if await asyncio.to_thread(os.path.exists, path):
                 tars[name] = await asyncio.to_thread(path.read_bytes)
-        done = await store.seed({name: encoded(record) for name, record in records.items()}, tars)
+        done = await store.seed(rows, tars)
         if done:
-            log.warning("catalogue.restored", spaces=len(records), path=str(self._out.path))
+            log.warning("catalogue.restored", spaces=len(rows), path=str(self._out.path))
         return done
 
 
