@@ -33,7 +33,10 @@ class Event(BaseModel):
 
 
 class JobStatus(BaseModel):
-    """Where a job stands now. `submitted` is in seconds since 1970 by the clock of Redis."""
+    """Where a job stands now. `submitted` is in seconds since 1970 by the clock of Redis.
+
+    `waits_for` says of a queued job what is before it, or which host it waits for.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -41,6 +44,7 @@ class JobStatus(BaseModel):
     state: JobState
     submitted: float
     message: str = ""
+    waits_for: str = ""
 
 
 class JobSummary(JobStatus):

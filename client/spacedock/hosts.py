@@ -18,8 +18,9 @@ class Host(BaseModel):
     """One host, as its worker has published it in the last seconds.
 
     `containers` are the Spaces' containers that it may have at once, `warm` how many it has up, by Space;
-    `jobs` is how many it has claimed. `alive` is False for a host that was last seen within a day, and
-    `paused` says that it takes no jobs.
+    `jobs` is how many it has claimed; `lacks_gpu_for` are Spaces (the first hundred) that it knows and cannot
+    run without a GPU. `alive` is False for a host that was last seen within a day, and `paused` says that it
+    takes no jobs.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -32,6 +33,7 @@ class Host(BaseModel):
     warm: dict[str, int] = {}
     jobs: int = 0
     gpus: bool = False
+    lacks_gpu_for: tuple[str, ...] = ()
     alive: bool = True
     paused: bool = False
 

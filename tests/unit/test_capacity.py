@@ -85,3 +85,4 @@ async def test_a_host_tells_what_it_has(capacity: HostCapacity) -> None:
     host = presence.host
     assert (host.id, host.engine, host.containers, host.jobs) == ("host", "28", 3, 7)
     assert host.warm == {"good": 2}
+    assert host.lacks_gpu_for == ("drawn",)

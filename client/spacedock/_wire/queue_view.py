@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from spacedock import hosts
-from spacedock._wire import batches, listing
+from spacedock._wire import batches, listing, standing
 from spacedock._wire import jobs as records
 from spacedock._wire.connection import told_as_ours
 from spacedock._wire.retention import DAY_S
@@ -25,9 +25,12 @@ class QueueView:
         self.url, self._redis, self._caller = url, redis, Caller(redis, url)
 
     async def status(self, job_id: str) -> JobStatus:
-        """Where a job stands. Raises JobNotFoundError."""
+        """Where a job stands, and what it waits for. Raises JobNotFoundError."""
         with told_as_ours(self.url):
-            return await records.status(self._redis, job_id)
+            found = await records.status(self._redis, job_id)
+            if found.state is not JobState.QUEUED:
+                return found
+            return found.model_copy(update={"waits_for": await standing.told(self._redis, job_id)})
 
     async def cancel(self, job_id: str) -> JobState:
         """Cancel a job; returns its state: `running` where its worker was told and is stopping it.

@@ -47,7 +47,11 @@ async def test_a_job_waits_for_a_host_that_is_away_and_a_name_of_nobody_is_told_
         waits, typo = await client.submit("prompt", space="y"), await client.submit("prompt", space="z")
         # Its handler, which knows the registry, says that there is no such Space.
         assert (await client.result(typo, wait=10)).id in here.runs
-        assert (await client.status(waits)).state is JobState.QUEUED
+        status = await client.status(waits)
+        assert (status.state, status.waits_for) == (
+            JobState.QUEUED,
+            "waits for a host that has 'y': other is gone",
+        )
         assert [(host.name, host.alive) for host in await client.serving("y")] == [("", False)]
         async with working(redis_url, there_, capacity=other):
             assert (await client.result(waits, wait=10)).succeeded
@@ -64,11 +68,28 @@ async def test_a_paused_host_takes_nothing_and_ends_what_it_has(client: Client, 
         second = await client.submit("second")
         held.go.set()
         assert (await client.result(first, wait=10)).succeeded
-        assert (await client.status(second)).state is JobState.QUEUED
+        paused = "waits for a paused host: one is paused (`spacedock hosts resume one`)"
+        assert (await client.status(second)).waits_for == paused
         (host,) = await client.hosts()
         assert (host.name, host.paused, host.alive) == ("one", True, True)
         await client.pause_host("one", paused=False)
         assert (await client.result(second, wait=10)).succeeded
+
+
+async def test_a_waiting_job_says_what_is_before_it(client: Client, redis_url: str) -> None:
+    nobody = "no host works on this queue: start one with `spacedockd`"
+    assert (await client.status(await client.submit("x"))).waits_for == nobody
+    held = Held()
+    async with working(redis_url, held, max_jobs=1, capacity=HostOf("one", ROOMY)):
+        await held.began.get()
+        await until(lambda: there(client, 1))
+        ids = await client.submit_many(["a", "b", "c"])
+        assert (await client.status(await client.submit("y"))).waits_for.startswith("the next of the same")
+        status = await client.status(ids[2])
+        assert status.waits_for.startswith("behind 2 jobs of its batch, in turn with 1 other lane")
+        held.go.set()
+        assert (await client.result(ids[2], wait=10)).succeeded
+    assert (await client.status(ids[2])).waits_for == ""
 
 
 async def test_a_name_that_is_no_host_is_told_with_those_that_there_are(

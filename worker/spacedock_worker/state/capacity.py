@@ -15,6 +15,8 @@ from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import Snapshot
 
+_MOST_NAMES = 100
+
 
 class HostCapacity:
     """Tells the queue of the pool's containers, and which Spaces this host can run.
@@ -51,7 +53,10 @@ class HostCapacity:
             "warm": {space: up.containers for space, up in self._pool.up().items()},
             "jobs": jobs,
         }
-        return Presence(self._host.model_copy(update=now), self._names())
+        names = self._names()
+        lacking = [name for name in self._registry.last.spaces if name not in names]
+        now["lacks_gpu_for"] = tuple(sorted(lacking)[:_MOST_NAMES])
+        return Presence(self._host.model_copy(update=now), names)
 
     def _space_of(self, target: str) -> str | None:
         if target == "" or target.startswith("tier:"):

@@ -47,7 +47,7 @@ def status(name: Name, json: options.Json = False, redis: options.Redis = None) 
     elif isinstance(found, BatchStatus):
         write(told(found))
     else:
-        write(f"{found.state.value}" + (f": {found.message}" if found.message else ""))
+        write(": ".join(part for part in (found.state.value, found.waits_for or found.message) if part))
 
 
 async def _status(url: str | None, name: str) -> JobStatus | BatchStatus:
