@@ -16,7 +16,7 @@ from spacedock._wire.connection import connect, told_as_ours
 from spacedock._wire.rpc import OnProgress
 from spacedock.client import Client
 from spacedock.errors import NotConnectedError, NoWorkerError, SpacedockError
-from spacedock_worker.bundles.manifest import BundleManifest
+from spacedock_worker.bundles.archive import BundleManifest
 from spacedock_worker.bundles.read import Unbundler
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.bundles.write import Bundler

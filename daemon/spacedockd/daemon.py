@@ -6,23 +6,25 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
-from spacedock._wire.connection import redacted
+from spacedock._wire import keys
+from spacedock._wire.connection import answer, connect, greet, redacted, told_as_ours
 from spacedock.configuration import socket_url
-from spacedock.errors import SpacedockError
+from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.request import Tier
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.queue.rights import check_rights
 from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
-from spacedockd.publishing import publish
-from spacedockd.redis_check import usable
 from spacedockd.settings import DaemonSettings
-from spacedockd.supervisor import Child, keep_alive
+from spacedockd.supervisor import Child, Sleep, keep_alive
 from spacedockd.valkey import EmbeddedValkey, scrub
 from spacedockd.worker_process import WorkerProcess
 
@@ -155,3 +157,62 @@ def stop_on_signals() -> Stop:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.ask)
     return stop
+
+
+log = structlog.get_logger()
+
+
+async def publish(url: str, settings: DaemonSettings) -> None:
+    """Make our settings the queue's; where other hosts said something else, the last one that starts counts.
+
+    Jobs that have ended keep the time that they got. Raises NotConnectedError, RefusedError.
+    """
+    ours = {name: str(value) for name, value in settings.retention.model_dump().items()}
+    with told_as_ours(url):
+        async with connect(url) as redis:
+            told = await answer(redis.hgetall(keys.SETTINGS))
+            before = {name.decode(): value.decode(errors="replace") for name, value in told.items()}
+            await answer(redis.hset(keys.SETTINGS, mapping=ours))
+    if changed := {name: value for name, value in before.items() if ours.get(name, value) != value}:
+        log.warning("settings.changed", before=changed, now={name: ours[name] for name in changed})
+
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS = 2.0
+
+
+async def usable(url: str, notify: Notifier, sleep: Sleep) -> None:
+    """Return once the Redis can be worked with; wait for one that is away, loading or a replica.
+
+    Raises RefusedError where waiting does not help, BadRequestError where this is no address.
+    """
+    async with connect(url) as redis:
+        said = ""
+        while True:
+            try:
+                await _look(redis, url)
+                return
+            except RefusedError as error:
+                if error.lasting:
+                    raise
+                why = str(error)
+            except NotConnectedError as error:
+                why = error.why
+            if why != said:
+                log.warning("redis.waiting", why=why)
+            said = why
+            notify.starting(f"waiting for Redis: {why}", 2 * PAUSE_SECONDS + 60)
+            await sleep(PAUSE_SECONDS)
+
+
+async def _look(redis: Redis, url: str) -> None:
+    await greet(redis, url)
+    with told_as_ours(url):
+        await check_rights(redis)
+        with suppress(NoPermissionError):
+            memory = await redis.info("memory")
+            policy = memory.get("maxmemory_policy", "noeviction")
+            if memory.get("maxmemory") and policy != "noeviction":
+                advice = "set maxmemory-policy to noeviction: this Redis drops jobs when it is full"
+                log.warning("redis.evicts", policy=policy, advice=advice)

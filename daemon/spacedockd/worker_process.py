@@ -1,4 +1,4 @@
-"""The worker as the daemon's child: started, watched, and stopped with time to drain."""
+"""The worker as the daemon's child: started, watched, charged to a job that holds it, and stopped."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from pydantic import SecretStr
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
+from spacedock_worker import witness
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.stop import AT_ONCE, DRAIN
 from spacedock_worker.witness import WITNESS
-from spacedockd.charge import Charge
-from spacedockd.heartbeat import PATIENCE, Patience, until_frozen
 
 log = structlog.get_logger()
 
@@ -31,6 +37,23 @@ CLEANUP_SECONDS = 45.0
 
 REMOVE_SECONDS = 20.0
 """How long the containers of a killed worker may take to be removed."""
+
+
+_BYTES = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds of silence after which a loop is in doubt, and after which it is taken to be held for ever.
+
+    Whoever is in doubt has to be told before the leases of the worker's jobs run out (6 s at the least).
+    """
+
+    doubt: float = 4.0
+    frozen: float = 15.0
+
+
+PATIENCE = Patience()
 
 
 class WorkerDiedError(SpacedockError):
@@ -168,3 +191,82 @@ def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a worker's settings")
+
+
+async def until_frozen(
+    beats: asyncio.StreamReader,
+    doubt: Callable[[], Awaitable[None]],
+    relief: Callable[[], Awaitable[None]],
+    patience: Patience = PATIENCE,
+) -> bool:
+    """Read what the worker says until it says nothing for too long (True), or has ended (False).
+
+    `doubt` is called when it has been silent for a while, `relief` when it is heard again after that.
+    """
+    while True:
+        heard = await _heard(beats, patience.doubt)
+        if heard is None:
+            await doubt()
+            heard = await _heard(beats, patience.frozen - patience.doubt)
+            if heard is None:
+                return True
+            await relief()
+        if not heard:
+            return False
+
+
+async def _heard(beats: asyncio.StreamReader, seconds: float) -> bytes | None:
+    """What it says next, nothing where it has ended; None where it says nothing for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await beats.read(_BYTES)
+    except TimeoutError:
+        return None
+
+
+log = structlog.get_logger()
+
+_CHARGE_SECONDS = 2.0
+_KEPT_SECONDS = 24 * 3600
+
+
+class Charge:
+    """One worker's: set while its loop does not answer, lifted where it answers after all.
+
+    Without Redis nothing is charged: the job is only run again.
+    """
+
+    def __init__(self, redis_url: str, note: Path) -> None:
+        self._url, self._note = redis_url, note
+        self._key = ""
+        self._before: bytes | None = None
+        self.job_id: str | None = None
+
+    async def set(self) -> None:
+        """Charge the job that the worker's note names; nobody where it names none."""
+        worker_id, job_id = witness.read(self._note) or ("", "")
+        log.warning("worker.silent", worker=worker_id, job_id=job_id or None)
+        if not job_id:
+            return
+        self._key, self.job_id = keys.accused(worker_id), job_id
+        self._before = await self._ask(lambda redis: redis.set(self._key, job_id, ex=_KEPT_SECONDS, get=True))
+
+    async def lift(self) -> None:
+        """Put back what was charged before."""
+        job_id, self.job_id = self.job_id, None
+        log.info("worker.answers_again", job_id=job_id)
+        if job_id is None:
+            return
+        if before := self._before:
+            await self._ask(lambda redis: redis.set(self._key, before, ex=_KEPT_SECONDS))
+        else:
+            await self._ask(lambda redis: redis.delete(self._key))
+
+    async def _ask(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
+        """The answer to a command; None where Redis gives none soon."""
+        try:
+            async with asyncio.timeout(_CHARGE_SECONDS), connect(self._url) as redis:
+                return await command(redis)
+        except (TimeoutError, RedisError, OSError) as error:
+            log.warning("worker.not_charged", job_id=self.job_id, reason=type(error).__name__)
+            return None

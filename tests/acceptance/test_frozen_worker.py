@@ -20,8 +20,7 @@ from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.settings import WorkerSettings
 from spacedockd import worker_process
-from spacedockd.heartbeat import Patience
-from spacedockd.worker_process import WorkerProcess
+from spacedockd.worker_process import Patience, WorkerProcess
 
 SOON = Patience(doubt=1.5, frozen=3.0)
 

@@ -25,7 +25,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.client import ModelAnswer, Models
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.probe import Probe, probe
+from spacedock_worker.models.listing import Probe, probe
 from spacedockd.model import ModelGateway, ServerJob, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
 

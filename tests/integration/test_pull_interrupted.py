@@ -17,7 +17,7 @@ from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.reference import parse_reference
-from spacedock_worker.images.pull import Pull
+from spacedock_worker.images.pulls import Pull
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SpaceSource
 

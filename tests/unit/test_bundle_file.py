@@ -14,8 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacedock.errors import SpacedockError
-from spacedock_worker.bundles.archive import BrokenBundleError, BundleReader, BundleWriter, opened
-from spacedock_worker.bundles.manifest import VERSION, BundledImage, BundledSpace, BundleManifest
+from spacedock_worker.bundles.archive import (
+    VERSION,
+    BrokenBundleError,
+    BundledImage,
+    BundledSpace,
+    BundleManifest,
+    BundleReader,
+    BundleWriter,
+    opened,
+)
 
 ID = "sha256:" + "a" * 64
 IMAGE = BundledImage(id=ID, reference="spacedock/space-mood:1", digest=ID)

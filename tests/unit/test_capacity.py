@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.view import SpaceUp
 from spacedock_worker.queue.choose import Supply
 from spacedock_worker.registry.registry import Registry

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.history import Pace
 from spacedock_worker.containers.pool.scheduler import Decision, assign
 from spacedock_worker.containers.pool.slots import Slot, SlotState, Waiter

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.history import RECENT_SECONDS, History, TimingStore, loss
 from spacedock_worker.containers.pool.scheduler import assign
 from spacedock_worker.containers.pool.slots import Slot, Slots, SlotState, Waiter

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.machine.capacity import Machine, memory_of, room_of
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Machine, Room, memory_of, room_of
 from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes
 from spacedock_worker.containers.pool.history import History, Quarantine, TimingStore
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps

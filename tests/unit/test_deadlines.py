@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from spacedock.result import ErrorKind
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool import slots as place
 from spacedock_worker.containers.pool.slots import Slot, Waiter
 from spacedock_worker.containers.settings import LONGEST_START, ContainerSettings

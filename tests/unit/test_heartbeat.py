@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from spacedockd.heartbeat import Patience, until_frozen
+from spacedockd.worker_process import Patience, until_frozen
 
 SHORT = Patience(doubt=0.05, frozen=0.1)
 

@@ -19,7 +19,7 @@ from spacedock_worker.images.build.build import BuildLimits, build
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.hub import _translated
 from spacedock_worker.images.oci.reference import parse_reference
-from spacedock_worker.images.pull import _failed
+from spacedock_worker.images.pulls import _failed
 from spacedock_worker.jobs import handler
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.handler import once_there_is_room

@@ -16,8 +16,8 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.models.listing import probe
 from spacedock_worker.models.local import LocalAddress, LocalModels
-from spacedock_worker.models.probe import probe
 
 Said = tuple[int, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spacedock_worker.recommend.spelling import Spelling
+from spacedock_worker.recommend.taxonomy import Spelling
 
 SPELLING = Spelling(["translate", "picture", "sentiment", "painting", "pointing"])
 

@@ -1,16 +1,19 @@
-"""The worker's process: what it owns, opened and closed in order."""
+"""The worker's process: one on a state directory; what it owns, opened and closed in order."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 
 from spacedock._wire.connection import connect
+from spacedock.errors import SpacedockError
 from spacedock.result import JobResult
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.containers.docker.engine import Engine
@@ -32,7 +35,6 @@ from spacedock_worker.registry.host_file import default_text
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.state.capacity import HostCapacity
-from spacedock_worker.state.lockfile import alone
 from spacedock_worker.stop import Stop
 from spacedock_worker.wiring import Wiring
 from spacedock_worker.witness import WITNESS, Witness
@@ -145,3 +147,40 @@ async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drai
             await asyncio.gather(working, stopping, return_exceptions=True)
             await worker.close()
             log.info("worker.stopped")
+
+
+log = structlog.get_logger()
+
+WAIT_SECONDS = 50.0
+_PAUSE_SECONDS = 0.1
+
+
+class AnotherWorkerError(SpacedockError):
+    """Another worker uses the state directory, and does not end."""
+
+
+@asynccontextmanager
+async def alone(path: Path) -> AsyncIterator[None]:
+    """Hold the lock file; wait for a worker whose daemon was killed, and which is just ending.
+
+    Both would take each other's containers for leftovers. Raises AnotherWorkerError after 50 s.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        await _locked(file.fileno(), path)
+        yield
+
+
+async def _locked(descriptor: int, path: Path) -> None:
+    waited = 0.0
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if waited == 0.0:
+                log.info("worker.waits_for_another", lock=str(path))
+        if waited > WAIT_SECONDS:
+            raise AnotherWorkerError(f"another worker uses {path.parent} and does not end; stop it first")
+        await asyncio.sleep(_PAUSE_SECONDS)
+        waited += _PAUSE_SECONDS

@@ -20,8 +20,8 @@ from tests.integration.queue.workers import ROOT, until, working
 from spacedock._wire.connection import connect
 from spacedock.client import Client
 from spacedock.errors import NotConnectedError, RefusedError
+from spacedockd.daemon import usable
 from spacedockd.notify import Notifier
-from spacedockd.redis_check import usable
 from spacedockd.valkey import server_binary
 
 Made = Callable[..., str]

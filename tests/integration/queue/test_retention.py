@@ -22,7 +22,7 @@ from spacedock.states import JobState
 from spacedock_worker.queue.job_store import JobStore
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
-from spacedockd.publishing import publish
+from spacedockd.daemon import publish
 from spacedockd.settings import DaemonSettings, load
 
 FILE = payload_of("in.txt", b"what several jobs need")

@@ -7,8 +7,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from spacedock._wire.rpc import OnProgress
-from spacedock_worker.bundles.archive import BundleReader, opened
-from spacedock_worker.bundles.manifest import IMAGES, BundledImage, BundledSpace, BundleManifest
+from spacedock_worker.bundles.archive import (
+    IMAGES,
+    BundledImage,
+    BundledSpace,
+    BundleManifest,
+    BundleReader,
+    opened,
+)
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.bundles.write import TransferMeter
 from spacedock_worker.containers.docker.volumes import volume_labels, volume_name

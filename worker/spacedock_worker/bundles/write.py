@@ -12,8 +12,14 @@ from typing import Any
 from spacedock._wire.rpc import OnProgress
 from spacedock.prepare import pack
 from spacedock.result import Stage
-from spacedock_worker.bundles.archive import BundleWriter
-from spacedock_worker.bundles.manifest import IMAGES, VERSION, BundledImage, BundledSpace, BundleManifest
+from spacedock_worker.bundles.archive import (
+    IMAGES,
+    VERSION,
+    BundledImage,
+    BundledSpace,
+    BundleManifest,
+    BundleWriter,
+)
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.images.build.repository import MAX_BYTES

@@ -21,7 +21,7 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.oci.manifest import platform_of
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.probe import probe
+from spacedock_worker.models.listing import probe
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings

@@ -12,8 +12,7 @@ from huggingface_hub import SpaceInfo
 from spacedock_worker.hub.cache import FOLDER, HubCache, Said
 from spacedock_worker.hub.client import ASK_SECONDS, HubClient
 from spacedock_worker.hub.errors import HubError, HubOddError, HubSilentError, no_such_space
-from spacedock_worker.hub.queries import discovery_of
-from spacedock_worker.hub.ranking import merged, of_category
+from spacedock_worker.hub.queries import discovery_of, merged, of_category
 from spacedock_worker.hub.space import HubSpace, Texts, entry_of, of_info, of_search
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.recommend.search import telling

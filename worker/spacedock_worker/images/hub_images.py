@@ -17,8 +17,7 @@ from spacedock_worker.images.described import described
 from spacedock_worker.images.hub import SpaceRuntime, about, is_offline
 from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.reference import Reference, parse_reference
-from spacedock_worker.images.pull import inspect
-from spacedock_worker.images.pulls import Pulls
+from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of

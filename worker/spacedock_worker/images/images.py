@@ -21,8 +21,7 @@ from spacedock_worker.images.described import described, digest_of
 from spacedock_worker.images.hub_images import HubImages
 from spacedock_worker.images.oci.manifest import check_platform, emulators, is_of
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar, parse_reference
-from spacedock_worker.images.pull import inspect
-from spacedock_worker.images.pulls import Pulled, Pulls
+from spacedock_worker.images.pulls import Pulled, Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SecretsOf, SpaceSource
 

@@ -1,23 +1,144 @@
-"""Images by their names: present on this host, or pulled from their image registry."""
+"""Images by their names: present on this host, or pulled, and pulled again if interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.caching import OnProgress, Shared, TimedCache
-from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.errors import StepError
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 from spacedock_worker.images.described import digest_of
-from spacedock_worker.images.oci.credentials import Keyring
-from spacedock_worker.images.oci.manifest import Platform, is_of
+from spacedock_worker.images.oci.credentials import Credentials, Keyring
+from spacedock_worker.images.oci.manifest import ImageManifest, Platform, is_of
 from spacedock_worker.images.oci.preflight import Preflight
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, Reference, familiar, parse_reference
-from spacedock_worker.images.pull import Pull, inspect
+from spacedock_worker.images.progress import PullProgress
 from spacedock_worker.images.settings import ImageSettings
+
+log = structlog.get_logger()
+
+_NOT_FOUND = 404
+PAUSES = (1.0, 3.0, 10.0, 30.0)
+"""Seconds before each new attempt of a pull that was interrupted."""
+
+_BROKEN = ("eof", "reset", "timeout", "timed out", "refused", "broken pipe", "closed", "unreachable")
+"""What the engine says of a connection that broke; other words mean that no new attempt would help."""
+
+
+async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any] | None:
+    """What the engine knows of the image; None where it is not present."""
+    try:
+        async with engine.call(stage) as docker:
+            return await docker.images.inspect(reference)
+    except EngineRefusedError as error:
+        if error.status == _NOT_FOUND:
+            return None
+        raise StepError(stage, ErrorKind.PULL_FAILED, f"{reference} cannot be looked at: {error}.") from error
+
+
+class Pull:
+    """Pulls one image.
+
+    An engine goes on by itself with a layer where the connection to the image registry broke, for about a
+    minute. What it has when its own connection to us breaks, it drops; but after its restart, it has it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        reference: Reference,
+        manifest: ImageManifest | None,
+        own: Credentials | None,
+        on_progress: Callable[[str], None],
+        pauses: Sequence[float] = PAUSES,
+        *,
+        platform: Platform | None = None,
+    ) -> None:
+        self._platform = str(platform) if platform is not None else None
+        self._engine, self._reference, self._own, self._hear = engine, reference, own, on_progress
+        self._pauses = pauses
+        self._progress = PullProgress(str(reference), manifest)
+
+    async def run(self, seconds: float) -> dict[str, Any]:
+        """Pull, and return what the engine knows of the image.
+
+        Raises StepError at stage `pull`: `pull_failed`, with what to do, where it is not there after
+        `seconds`, `docker_unavailable` where there is no engine.
+        """
+        self._hear(f"pulling {self._reference}")
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                for pause in self._pauses:
+                    try:
+                        return await self._attempt(seconds)
+                    except StepError as error:
+                        if not self._interrupted(error):
+                            raise
+                        log.info("image.pull_interrupted", image=str(self._reference), reason=str(error))
+                    self._hear(f"pulling {self._reference} was interrupted: trying again")
+                    await asyncio.sleep(pause)
+                return await self._attempt(seconds)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise _failed(self._reference, f"not there after {seconds:g} s") from error
+
+    async def _attempt(self, seconds: float) -> dict[str, Any]:
+        auth = self._own.for_engine() if self._own else None
+        try:
+            async with self._engine.stream(Stage.PULL, seconds) as docker:
+                items = docker.images.pull(
+                    str(self._reference), auth=auth, platform=self._platform, stream=True
+                )
+                async for item in items:
+                    if text := self._progress.read(item):
+                        self._hear(text)
+        except EngineRefusedError as error:
+            raise _failed(self._reference, error.message) from error
+        # aiodocker ends a stream quietly where the connection broke, so only a look tells that all went well.
+        if (found := await inspect(self._engine, str(self._reference), Stage.PULL)) is None:
+            raise _failed(
+                self._reference, "the Docker Engine closed the connection in the middle of the pull"
+            )
+        if text := self._progress.done():
+            self._hear(text)
+        log.info("image.pulled", image=str(self._reference))
+        return found
+
+    def _interrupted(self, error: StepError) -> bool:
+        """Whether the pull was on its way and the connection broke, the engine's or the image registry's."""
+        if not self._progress.begun:
+            return False
+        words = str(error).lower()
+        return error.kind is ErrorKind.DOCKER_UNAVAILABLE or any(word in words for word in _BROKEN)
+
+
+def _failed(reference: Reference, why: str) -> StepError:
+    if tells_full_disk(why):
+        return full_disk(Stage.PULL, f"image {reference} cannot be pulled")
+    return StepError(
+        Stage.PULL,
+        ErrorKind.PULL_FAILED,
+        f"image {reference} cannot be pulled: {why.rstrip('.')}. {_advice(why)}",
+    )
+
+
+def _advice(why: str) -> str:
+    """What to do, judged by the image registry's words: it sends no status through the engine."""
+    text = why.lower()
+    if any(word in text for word in ("unauthorized", "denied", "authentication", "forbidden", "401", "403")):
+        return (
+            "It is private or not there: check the name, `docker login`, or give a `repository` or `hub_id`."
+        )
+    if any(word in text for word in ("not found", "manifest unknown", "does not exist", "404")):
+        return "Check the name and tag, or give the Space a `repository` or `hub_id` to build from."
+    return "Check that this host reaches the image registry, or give the Space a `repository` or `hub_id`."
+
 
 log = structlog.get_logger()
 

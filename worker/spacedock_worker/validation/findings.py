@@ -25,7 +25,7 @@ from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_spec import access_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
-from spacedock_worker.validation.image_check import RUNNABLE
+from spacedock_worker.validation.static_checks import RUNNABLE
 from spacedock_worker.validation.verdict import Findings, HubCheck, HubFacts
 
 

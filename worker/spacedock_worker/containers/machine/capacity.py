@@ -10,10 +10,29 @@ from dataclasses import dataclass
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.machine.gpu import devices
-from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What containers take, or may take together: containers, bytes of memory, GPUs."""
+
+    containers: int = 1
+    memory: int = 0
+    gpus: int = 0
+
+    def __add__(self, other: Room) -> Room:
+        return Room(self.containers + other.containers, self.memory + other.memory, self.gpus + other.gpus)
+
+    def __sub__(self, other: Room) -> Room:
+        return Room(self.containers - other.containers, self.memory - other.memory, self.gpus - other.gpus)
+
+    def holds(self, other: Room) -> bool:
+        """Whether there is at least as much of everything here as in `other`."""
+        return self.containers >= other.containers and self.memory >= other.memory and self.gpus >= other.gpus
+
 
 _AVAILABLE = re.compile(rb"^MemAvailable:\s+(\d+) kB", re.MULTILINE)
 

@@ -13,6 +13,7 @@ from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.docker.volumes import Caches
 from spacedock_worker.containers.machine.capacity import (
     Machine,
+    Room,
     available_memory,
     budget,
     look,
@@ -21,7 +22,6 @@ from spacedock_worker.containers.machine.capacity import (
     room_of,
 )
 from spacedock_worker.containers.machine.gpu import GpuTable, devices
-from spacedock_worker.containers.machine.room import Room
 from spacedock_worker.containers.machine.writable_roots import Roots
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec

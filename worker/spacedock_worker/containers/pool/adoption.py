@@ -16,7 +16,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.removal import listed
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError

@@ -11,7 +11,7 @@ from typing import Generic
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.container import RunningContainer
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.readiness import App, Connect
 from spacedock_worker.containers.spec import ContainerSpec

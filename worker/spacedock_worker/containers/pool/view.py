@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Generic, Protocol
 
-from spacedock_worker.containers.machine.room import Room
+from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.lifecycle import Lifecycle
 from spacedock_worker.containers.pool.readiness import App

@@ -17,8 +17,7 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.admission import ForbiddenError, Wants, examine_triggers
 from spacedock_worker.images.build.blueprint import forbidden
 from spacedock_worker.images.oci.reference import DOCKER_HUB, parse_reference
-from spacedock_worker.images.pull import inspect
-from spacedock_worker.images.pulls import Pulls
+from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 
 _RESOLVE_SECONDS = 5.0

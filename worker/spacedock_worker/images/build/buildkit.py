@@ -25,7 +25,7 @@ from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 from spacedock_worker.images.build.build import BuildLimits, failed
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.progress import buildkit_progress
-from spacedock_worker.images.pull import inspect
+from spacedock_worker.images.pulls import inspect
 
 log = structlog.get_logger()
 

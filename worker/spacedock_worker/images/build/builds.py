@@ -28,7 +28,7 @@ from spacedock_worker.images.described import (
     labels_of,
 )
 from spacedock_worker.images.hub import about, fetch
-from spacedock_worker.images.pull import inspect
+from spacedock_worker.images.pulls import inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SpaceSource
 

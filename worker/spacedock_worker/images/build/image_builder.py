@@ -23,8 +23,7 @@ from spacedock_worker.images.build.build import BuildLimits, build
 from spacedock_worker.images.build.buildkit import BuildKitBuild, BuildKitJob, NoBuilderError
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.build.flavours import choose_base
-from spacedock_worker.images.pull import inspect
-from spacedock_worker.images.pulls import Pulls
+from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SecretsOf
 
