@@ -14,14 +14,11 @@ from spacedock.result import Stage
 from spacedock_worker.cleanup.layers import Layer, layers_of
 from spacedock_worker.containers.docker.container import REMOVE_SECONDS
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL
-from spacedock_worker.containers.docker.disk_usage import volume_rows
+from spacedock_worker.containers.docker.disk_usage import volume_bytes
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 
 HELPER_LABEL = "io.spacedock.helper"
 """Marks the containers that are never started, with the owner's id: they open a volume for a bundle."""
-
-_SIZES_SECONDS = 300.0
-"""How long the engine may count the bytes of its volumes."""
 
 _NOT_FOUND = 404
 _GONE = "0001-01-01"
@@ -58,7 +55,7 @@ class InventoryContainer:
 
 @dataclass(frozen=True, slots=True)
 class InventoryVolume:
-    """A cache volume of ours; `size` in bytes where the engine has counted them."""
+    """A cache volume of ours; `size` in bytes."""
 
     name: str
     space: str
@@ -104,9 +101,12 @@ class Inventory:
         return bool(found["HostConfig"]["LogConfig"]["Type"] != "none")
 
     async def caches(self) -> tuple[InventoryVolume, ...]:
-        """The cache volumes of this daemon's Spaces, with their sizes: that may take the engine a while."""
-        rows = await volume_rows(self.engine, Stage.START, _SIZES_SECONDS)
-        volumes = [_volume(row) for row in rows if self._is_ours(row)]
+        """The cache volumes of this daemon's Spaces, with their sizes."""
+        labels = {"label": [f"{OWNER_LABEL}={self.owner}", SPACE_LABEL]}
+        async with self.engine.call(Stage.START) as docker:
+            rows = (await docker.volumes.list(filters=labels)).get("Volumes") or ()  # type: ignore[no-untyped-call]
+        sizes = await volume_bytes(self.engine, {row["Name"]: row["Mountpoint"] for row in rows})
+        volumes = [_volume(row, sizes[row["Name"]]) for row in rows]
         return tuple(sorted(volumes, key=lambda volume: volume.name))
 
     async def disk(self) -> str:
@@ -147,10 +147,6 @@ class Inventory:
                 return None
             raise
         return layers_of((found.get("RootFS") or {}).get("Layers") or (), history)
-
-    def _is_ours(self, volume: Mapping[str, Any]) -> bool:
-        labels = volume.get("Labels") or {}
-        return labels.get(OWNER_LABEL) == self.owner and SPACE_LABEL in labels
 
 
 async def _history(docker: Any, image: str) -> list[dict[str, Any]]:
@@ -194,9 +190,7 @@ def _container(row: Mapping[str, Any]) -> InventoryContainer:
     )
 
 
-def _volume(row: Mapping[str, Any]) -> InventoryVolume:
-    # A size of -1 is one that the engine could not count.
-    size = max(0, int((row.get("UsageData") or {}).get("Size") or 0))
+def _volume(row: Mapping[str, Any], size: int) -> InventoryVolume:
     return InventoryVolume(
         row["Name"], row["Labels"][SPACE_LABEL], _seconds(row.get("CreatedAt") or _GONE), size
     )

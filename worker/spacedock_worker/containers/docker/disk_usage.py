@@ -9,7 +9,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from spacedock.result import Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
@@ -48,28 +47,6 @@ async def volume_bytes(
         return {name: count for name, count in counts.items() if count is not None}
     told = await _told(engine)
     return {name: told.get(name, 0) if count is None else count for name, count in counts.items()}
-
-
-async def volume_rows(engine: Engine, stage: Stage, seconds: float) -> list[Mapping[str, Any]]:
-    """All volumes of the engine with their sizes, as `GET /system/df` tells of them.
-
-    An engine that counts for somebody else counts for nobody meanwhile: that is waited for. Raises
-    RefusedError and StepError `docker_unavailable`.
-    """
-    end = monotonic() + seconds
-    while True:
-        try:
-            async with engine.call(stage, seconds) as docker:
-                # Engines since API 1.42 then count nothing but volumes.
-                found = await docker._query_json("system/df", params={"type": "volume", "verbose": "1"})
-            break
-        except EngineRefusedError as error:
-            if _COUNTING not in error.message or monotonic() > end:
-                raise
-            await asyncio.sleep(_PAUSE_SECONDS)
-    # From API 1.52 on, the rows are in another place.
-    rows = found.get("Volumes") or (found.get("VolumeUsage") or {}).get("Items") or ()
-    return list(rows)
 
 
 def folder_bytes(path: str, enough: int = ENOUGH) -> int | None:
@@ -152,7 +129,22 @@ def _below(folder: int, depth: int) -> Iterator[os.stat_result]:
 
 
 async def _told(engine: Engine) -> dict[str, int]:
-    """What the engine says of all its volumes; it reads them through for that."""
-    told = await volume_rows(engine, Stage.CALL, _DF_SECONDS)
-    sizes = {volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in told}
+    """What the engine says of all its volumes; it reads them through for that.
+
+    An engine that counts for somebody else counts for nobody meanwhile: that is waited for.
+    """
+    end = monotonic() + _DF_SECONDS
+    while True:
+        try:
+            async with engine.call(Stage.CALL, _DF_SECONDS) as docker:
+                # Engines since API 1.42 then count nothing but volumes.
+                found = await docker._query_json("system/df", params={"type": "volume", "verbose": "1"})
+            break
+        except EngineRefusedError as error:
+            if _COUNTING not in error.message or monotonic() > end:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+    # From API 1.52 on, the rows are in another place.
+    rows = found.get("Volumes") or (found.get("VolumeUsage") or {}).get("Items") or ()
+    sizes = {volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in rows}
     return {name: size for name, size in sizes.items() if size >= 0}
