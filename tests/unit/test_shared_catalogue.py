@@ -418,6 +418,7 @@ spaces:
     id: found/it
     hub_id: found/it
     category: audio
+    description: 'Hears: # 1'
     confidence: 0.8
   guarded:
     id: guarded

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.row import LOADER, row_of
 
 log = structlog.get_logger()
+
+_COMMENT = re.compile(r"(^|\s)#")
 
 BACKUP = ".before-catalogue"
 """What is added to the file's name for the copy that is made first."""
@@ -92,7 +96,7 @@ def moving(path: Path, text: str, repositories: Path, names: set[str] | None = N
         if (names is not None and name not in names) or name in records or value.flow_style:
             continue
         span = _span(key, value, lines)
-        commented = any("#" in lines[line] for line in span)
+        commented = _has_comments([lines[line] for line in span])
         entry = row_of(key, value).entry
         if entry is not None and (found := _moved(entry, repositories, commented)) is not None:
             records[name] = found
@@ -122,6 +126,18 @@ def _entries(root: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Map
             for key, value in spaces.value:
                 if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.MappingNode):
                     yield key, value
+
+
+def _has_comments(lines: list[str]) -> bool:
+    """Whether something can be cut off at a # without changing what the lines mean."""
+    meant = yaml.load("".join(lines), LOADER)
+    for number, line in enumerate(lines):
+        if (found := _COMMENT.search(line)) is not None:
+            with suppress(yaml.YAMLError):
+                bare = "".join([*lines[:number], line[: found.start()] + "\n", *lines[number + 1 :]])
+                if yaml.load(bare, LOADER) == meant:
+                    return True
+    return False
 
 
 def _verdict_span(entry: yaml.MappingNode, lines: list[str]) -> range:
