@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -16,7 +19,8 @@ from spacedock._wire.connection import answer
 from spacedock._wire.scripts import atomic
 from spacedock.errors import WireError
 from spacedock.files import MAX_REPOSITORY_BYTES
-from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS
+from spacedock_worker.registry.atomic_write import write_whole
+from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS, Record, encoded, tar_of
 
 _NEEDS = (
     "'HGET', KEYS[1], '0'",
@@ -119,26 +123,41 @@ class CatalogueStore:
             raise CatalogueFullError(f"the catalogue has {MAX_RECORDS:,} Spaces, which is its limit")
         return bool(done)
 
-    async def seed(self, rows: Mapping[str, bytes], repositories: Mapping[str, bytes]) -> bool:
-        """Fill a catalogue that was never written; False, with no entry changed, if it was."""
-        for name, tar in repositories.items():
-            await answer(self.redis.hsetnx(keys.CATALOGUE_REPOSITORIES, name, tar))  # type: ignore[arg-type]
+    async def seed(self, records: Mapping[str, Record], folder: Path) -> bool:
+        """Fill a catalogue that was never written, or was lost, with the tars that are in the folder.
+
+        Returns False, with no entry changed, if there is one.
+        """
         args: list[str | bytes] = [_new_version()]
-        for name, raw in rows.items():
-            args += [name, raw]
+        for name, record in records.items():
+            with suppress(WireError):
+                args += [name, encoded(record)]
+            with suppress(OSError):
+                tar = await asyncio.to_thread(tar_of(record.entry, folder).read_bytes)
+                await answer(self.redis.hsetnx(keys.CATALOGUE_REPOSITORIES, name, tar))  # type: ignore[arg-type]
         return bool(await self.redis.register_script(_SEED)(keys=_KEYS, args=args))
 
-    async def repository(self, name: str, digest: str) -> bytes:
-        """The tar of that Space. Raises WireError where it is not there, or is not of that SHA-256."""
-        size = await answer(self.redis.hstrlen(keys.CATALOGUE_REPOSITORIES, name))
-        if size > MAX_REPOSITORY_BYTES:
+    async def fetch(self, name: str, digest: str, folder: Path) -> bool:
+        """Get the tar of that Space into the folder; False if it is there.
+
+        Raises WireError where Redis does not have it, or has another one than that of this SHA-256; OSError.
+        """
+        path = folder / f"{digest}.tar"
+        if await asyncio.to_thread(os.path.exists, path):
+            return False
+        if await answer(self.redis.hstrlen(keys.CATALOGUE_REPOSITORIES, name)) > MAX_REPOSITORY_BYTES:
             raise WireError(f"its repository is over the limit of {MAX_REPOSITORY_BYTES // 2**20} MB")
         data: Any = await answer(self.redis.hget(keys.CATALOGUE_REPOSITORIES, name))
         if not isinstance(data, bytes):
             raise WireError("its repository is not in Redis")
-        if await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()) != digest:
-            raise WireError("its repository in Redis does not match its digest")
-        return data
+        await asyncio.to_thread(_keep, path, data, digest)
+        return True
+
+
+def _keep(path: Path, data: bytes, digest: str) -> None:
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise WireError("its repository in Redis does not match its digest")
+    write_whole(path, data)
 
 
 def _new_version() -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,6 +63,11 @@ def digest_of(entry: SpaceEntry | None) -> str | None:
     return found[1] if found else None
 
 
+def tar_of(entry: SpaceEntry | None, folder: Path) -> Path:
+    """Where the folder of repositories has the tar of an entry that names it by its digest."""
+    return folder / f"{digest_of(entry)}.tar"
+
+
 def by_digest(digest: str) -> str:
     """A repository as entries name it by its digest."""
     return f"sha256:{digest}"
@@ -98,3 +105,19 @@ def decoded(name: str, raw: bytes) -> Record:
     if entry.repository is not None and digest_of(entry) is None:
         raise WireError("its repository is not named by a digest")
     return Record(entry)
+
+
+def all_decoded(
+    rows: Mapping[str, bytes], old: Mapping[str, bytes], known: Mapping[str, Record]
+) -> tuple[dict[str, Record], tuple[str, ...]]:
+    """The records, and why others are left out; what is as it was in `old` is `known`, and not read again."""
+    records, faults = {}, []
+    for name, raw in rows.items():
+        if name in known and old.get(name) == raw:
+            records[name] = known[name]
+            continue
+        try:
+            records[name] = decoded(name, raw)
+        except WireError as error:
+            faults.append(f"catalogue: spaces.{name[:MAX_NAME]}: {error}. It is left out")
+    return records, tuple(faults)

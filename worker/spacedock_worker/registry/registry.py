@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,14 +14,21 @@ from redis.exceptions import ResponseError
 from spacedock._wire import keys
 from spacedock.errors import BadRequestError, WireError
 from spacedock.request import SPACE_NAME
-from spacedock_worker.registry.atomic_write import write_whole
 from spacedock_worker.registry.catalogue_file import CatalogueFile
 from spacedock_worker.registry.catalogue_store import CatalogueStore, Contents
 from spacedock_worker.registry.entry import EntryError, SpaceEntry, Verdict, valid_entry
 from spacedock_worker.registry.host_file import HostFile
 from spacedock_worker.registry.merging import code_of, is_untouched, merged, placed, recoded, wanted, without
 from spacedock_worker.registry.reader import Declared
-from spacedock_worker.registry.record import MAX_RECORDS, Record, decoded, digest_of, encoded, record_of
+from spacedock_worker.registry.record import (
+    MAX_RECORDS,
+    Record,
+    all_decoded,
+    digest_of,
+    encoded,
+    record_of,
+    tar_of,
+)
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 
 log = structlog.get_logger()
@@ -155,13 +160,10 @@ class Registry:
 
         Raises BadRequestError where it cannot be kept.
         """
-        store, digest = self._store, digest_of(record.entry)
-        if store is None or record.entry is None:
-            return False
         there = (self._records or {}).get(name)
         if there is None:
-            path = self.repositories / f"{digest}.tar"
-            tar = await asyncio.to_thread(path.read_bytes) if digest else b""
+            path = tar_of(record.entry, self.repositories)
+            tar = await asyncio.to_thread(path.read_bytes) if digest_of(record.entry) else b""
             await self._write(name, lambda *_: record, tar)
             there = (self._records or {}).get(name)
         return there is not None and code_of(there.entry) == code_of(record.entry)
@@ -225,9 +227,16 @@ class Registry:
         first = self._records is None
         before = self._records if self._records is not None else await asyncio.to_thread(self._out.read)
         contents = await store.read()
-        if contents.version is None and before and await self._seeded(store, before):
+        if contents.version is None and before and await store.seed(before, self.repositories):
+            log.warning("catalogue.restored", spaces=len(before), path=str(self._out.path))
             contents = await store.read()
-        records, faults = await asyncio.to_thread(self._decoded, contents)
+        old = {} if first else self._contents.rows
+        records, faults = await asyncio.to_thread(all_decoded, contents.rows, old, before)
+        if contents.left_out:
+            faults = (
+                *faults,
+                f"catalogue: {contents.left_out} entries are too large, or over {MAX_RECORDS:,}",
+            )
         for fault in faults:
             if fault not in self._faults:
                 log.warning("catalogue.fault", reason=fault)
@@ -244,50 +253,20 @@ class Registry:
         await asyncio.to_thread(self._merge)
         log.debug("catalogue.read", spaces=len(records))
 
-    def _decoded(self, contents: Contents) -> tuple[dict[str, Record], tuple[str, ...]]:
-        records, faults = {}, []
-        for name, raw in contents.rows.items():
-            same = self._records is not None and self._contents.rows.get(name) == raw
-            try:
-                records[name] = (self._records or {})[name] if same else decoded(name, raw)
-            except (WireError, KeyError) as error:
-                why = str(error) if isinstance(error, WireError) else "it cannot be read"
-                faults.append(f"catalogue: spaces.{name[:100]!s}: {why}. It is left out")
-        if contents.left_out:
-            faults.append(f"catalogue: {contents.left_out} entries are too large, or over {MAX_RECORDS:,}")
-        return records, tuple(faults)
-
     async def _fetched(self, store: CatalogueStore, plain: Snapshot) -> dict[str, str]:
         """Get the repositories that are not here yet; why not, of those that cannot be had."""
         missing = {}
         for name, entry in plain.spaces.items():
             if (digest := digest_of(entry)) is None:
                 continue
-            path = self.repositories / f"{digest}.tar"
-            if path.is_file():
-                continue
             try:
-                await asyncio.to_thread(write_whole, path, await store.repository(name, digest))
-                log.info("catalogue.repository_fetched", space=name, digest=digest)
+                if await store.fetch(name, digest, self.repositories):
+                    log.info("catalogue.repository_fetched", space=name, digest=digest)
             except (WireError, OSError) as error:
                 missing[name] = f"catalogue: spaces.{name}: {error}. The Space is left out until it is there"
                 if name not in self._missing:
                     log.warning("catalogue.fault", reason=missing[name])
         return missing
-
-    async def _seeded(self, store: CatalogueStore, records: Mapping[str, Record]) -> bool:
-        """Fill a catalogue that is empty, as its server was, with what this host knows of it."""
-        rows, tars = {}, {}
-        for name, record in records.items():
-            with suppress(WireError):
-                rows[name] = encoded(record)
-            path = self.repositories / f"{digest_of(record.entry)}.tar"
-            if await asyncio.to_thread(os.path.exists, path):
-                tars[name] = await asyncio.to_thread(path.read_bytes)
-        done = await store.seed(rows, tars)
-        if done:
-            log.warning("catalogue.restored", spaces=len(rows), path=str(self._out.path))
-        return done
 
 
 def _raw(record: Record, own: SpaceEntry | None) -> bytes | None:
