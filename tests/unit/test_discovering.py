@@ -18,7 +18,7 @@ from tests.served import served
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op
 from spacedock.errors import BadRequestError
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, Tier
 from spacedock_worker.control.search import SearchHandler
 from spacedock_worker.control.show_hub import offered
 from spacedock_worker.hub.auto_register import AutoRegister
@@ -85,6 +85,23 @@ async def test_a_space_that_a_job_names_is_kept_in_the_registry(
     assert len(hub.asked) == asked
     chosen = candidates_for(JobRequest(prompt="x", space="ann/listen"), registry, Recommender(registry))
     assert [one.id for one in chosen.alternates] == ["ears"]
+
+
+async def test_a_space_that_was_only_discovered_gets_no_job_that_did_not_name_it(
+    registry: Registry, catalogue: Catalogue
+) -> None:
+    await AutoRegister(registry, catalogue).find("ann/listen")
+    requests = [
+        JobRequest(prompt="x", category="audio_processing"),
+        JobRequest(prompt="transcribe what this recording says, as ann/listen does", tier=Tier.HEAVY),
+        JobRequest(prompt="x", space="ears"),
+    ]
+    for request in requests:
+        found = candidates_for(request, registry, Recommender(registry))
+        assert "ann/listen" not in [one.id for one in found.alternates]
+    await registry.settle("ann/listen", lambda there: there.model_dump(mode="json", exclude_unset=True))
+    found = candidates_for(requests[0], registry, Recommender(registry))
+    assert {one.id for one in found.alternates} == {"ears", "ann/listen"}
 
 
 async def test_a_plan_has_the_steps_of_the_job_and_writes_nothing(

@@ -177,6 +177,15 @@ async def test_a_repository_travels_and_is_verified(one: Registry, other: Regist
     assert "mood" in (await other.caught_up(retry=True)).spaces
 
 
+async def test_a_host_may_name_the_digest_of_the_code_that_it_runs(one: Registry, other: Registry) -> None:
+    await put(one, "mood", TAR, repository=by_digest(DIGEST), memory="1GB")
+    declared(other.path, {"mood": {"repository": by_digest(DIGEST)}})
+    await other.caught_up()
+    await put(one, "mood", b"other", repository=by_digest(hashlib.sha256(b"other").hexdigest()))
+    entry = (await other.caught_up()).get("mood")
+    assert (tar_of(other, "mood").read_bytes(), entry.memory) == (TAR, 2**30)
+
+
 async def test_a_repository_goes_with_its_space(one: Registry, redis_url: str) -> None:
     await put(one, "mood", TAR, repository=by_digest(DIGEST))
     await put(one, "mood", memory="1GB")
