@@ -1,4 +1,4 @@
-"""The Spaces of a host: what its registry has, what the Hub has, and what is known of them."""
+"""The Spaces of the hosts of a queue: what the registry has, what the Hub has, and what is known of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from spacedock.prepare import hub_id_of
 
 
 class Spaces:
-    """The Spaces of the host whose worker answers. Every method raises NoWorkerError after 5 s of silence."""
+    """The Spaces that all hosts of the queue share, and those of the registry.yaml of the one that answers.
+
+    Every method raises NoWorkerError after 5 s of silence.
+    """
 
     def __init__(self, caller: Caller, redis: Redis, url: str) -> None:
         self._caller, self._redis, self._url = caller, redis, url

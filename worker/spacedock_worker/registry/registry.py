@@ -34,6 +34,7 @@ from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 log = structlog.get_logger()
 
 _TRIES = 20
+_RECODED_SECONDS = 30.0
 
 Recoded = Callable[[set[str]], Awaitable[None]]
 """Hears which names have other code now, or none, before anybody can run it."""
@@ -246,7 +247,12 @@ class Registry:
         was = merged(own, before) if first else self._plain
         names = recoded(_of(was, before), plain.spaces) - own.broken - {mine}
         if names and self.recoded is not None:
-            await self.recoded(names)
+            # A clean-up that runs for long, or an engine that is away, does not keep the catalogue waiting.
+            try:
+                async with asyncio.timeout(_RECODED_SECONDS):
+                    await self.recoded(names)
+            except TimeoutError:
+                log.warning("catalogue.not_begun_anew", spaces=sorted(names))
         self._contents, self._records, self._faults = contents, records, faults
         self._missing = missing
         self.changes += 1
