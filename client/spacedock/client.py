@@ -25,7 +25,7 @@ from spacedock.configuration import default_url
 from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event
 from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes
-from spacedock.prepare import prepare
+from spacedock.prepare import is_directory, prepare
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.spaces import Spaces
@@ -78,7 +78,11 @@ class Client(QueueView):
         (`user/space`) or the path of a Space's directory (it has a `/` at the start or `.` before it).
         `options` are the fields of `JobRequest`. Raises BadRequestError and its kinds.
         """
-        request, payloads = await asyncio.to_thread(prepare, prompt, files, space, options)
+        paths = list(files)
+        if paths or (space is not None and is_directory(space)):
+            request, payloads = await asyncio.to_thread(prepare, prompt, paths, space, options)
+        else:
+            request, payloads = prepare(prompt, (), space, options)
         return await self.submit_prepared(request, payloads)
 
     async def submit_prepared(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> str:
@@ -138,7 +142,9 @@ class Client(QueueView):
     ) -> JobResult:
         """Submit one job and wait for its result, as `submit` and `result` do."""
         await self.check_may_wait()
-        return await self.result(await self.submit(prompt, **options), wait=wait, keep=keep)
+        # Under an idempotency key it may be a job that has ended long ago.
+        heard = None if options.get("idempotency_key") else self._waiting.heard
+        return await self._result(await self.submit(prompt, **options), wait, keep, heard)
 
     async def check_may_wait(self) -> None:
         """See that this user of Redis may also read what he submits. Raises RefusedError."""
@@ -154,9 +160,14 @@ class Client(QueueView):
         This client holds the result's files for `fetch` then, those of the last results up to 256 MB.
         Raises JobNotFoundError, ResultDeletedError, ResultTimeoutError (the job goes on).
         """
+        return await self._result(job_id, wait, keep, None)
+
+    async def _result(self, job_id: str, wait: float | None, keep: bool, heard: int | None) -> JobResult:
         try:
-            async with asyncio.timeout(wait), aclosing(self.results([job_id], keep=True)) as results:
-                result = await anext(results)
+            async with asyncio.timeout(wait):
+                with told_as_ours(self.url):
+                    async with aclosing(self._waiting.results([job_id], heard)) as found:
+                        result = await anext(found)
         except TimeoutError as error:
             raise ResultTimeoutError(job_id, wait or 0.0) from error
         if result.privacy and not keep:

@@ -225,10 +225,13 @@ async def results(redis: Redis, job_ids: Sequence[str]) -> list[JobResult]:
 
     Raises WireError where a result cannot be read.
     """
-    async with redis.pipeline(transaction=False) as pipe:
-        for job_id in job_ids:
-            pipe.hmget(keys.job(job_id), ["result", "private"])
-        rows = await pipe.execute()
+    if len(job_ids) == 1:
+        rows = [await answer(redis.hmget(keys.job(job_ids[0]), ["result", "private"]))]
+    else:
+        async with redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hmget(keys.job(job_id), ["result", "private"])
+            rows = await pipe.execute()
     # The record knows of every job whether it is private, also where nobody ever read its request.
     return [
         wire.decode(JobResult, wire.repaired(raw)).model_copy(update={"privacy": private is not None})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from spacedock._wire import batches, keys, stream
 from spacedock._wire import jobs as records
-from spacedock._wire.connection import OUTAGES, messages
+from spacedock._wire.connection import OUTAGES, Message, messages
 from spacedock.errors import JobNotFoundError, ResultDeletedError
 from spacedock.events import BatchStatus, Event, JobStatus
 from spacedock.result import JobResult
@@ -25,6 +26,7 @@ LOOK_SECONDS = 5.0
 _LONGEST_LOOK_SECONDS = 60.0
 _CHUNK = 500
 _PAUSE_SECONDS = 0.5
+_REMEMBERED = 1000
 
 
 class Wait:
@@ -63,14 +65,23 @@ class WaitHub:
         self._listening: asyncio.Task[None] | None = None
         self._subscribed = False
         self._away = False
+        self._recent: deque[str] = deque(maxlen=_REMEMBERED)
+        self._heard, self._heard_since = 0, 0
 
-    async def results(self, job_ids: Iterable[str]) -> AsyncGenerator[JobResult]:
+    @property
+    def heard(self) -> int | None:
+        """How many ends were announced so far; None while nobody listens."""
+        return self._heard if self._subscribed else None
+
+    async def results(self, job_ids: Iterable[str], heard: int | None = None) -> AsyncGenerator[JobResult]:
         """Yield the result of each job as it ends, in the order of ending; survives outages of Redis.
 
+        With `heard`, as it was before new jobs were submitted, they are not looked at before their end is
+        announced: that spares a round trip.
         Raises JobNotFoundError where a job does not exist; and ResultDeletedError, after the results of all
         others, where somebody has read a private job's result before.
         """
-        wait = self._join(job_ids)
+        wait = self._join(job_ids, heard)
         quiet = LOOK_SECONDS
         deleted: list[str] = []
         try:
@@ -97,15 +108,21 @@ class WaitHub:
             await asyncio.gather(self._listening, return_exceptions=True)
             self._listening = None
 
-    def _join(self, job_ids: Iterable[str]) -> Wait:
+    def _join(self, job_ids: Iterable[str], heard: int | None) -> Wait:
         wait = Wait(job_ids)
         self._waits.add(wait)
         if self._listening is None or self._listening.done():
             self._subscribed = False
             self._listening = asyncio.create_task(self._listen())
         if self._subscribed:
-            wait.notify(wait.open)
+            wait.notify(self._announced_since(heard, wait))
         return wait
+
+    def _announced_since(self, heard: int | None, wait: Wait) -> Iterable[str]:
+        """The jobs whose end was announced since then; all that are waited for where that is not known."""
+        if heard is None or heard < self._heard_since or self._heard - heard > len(self._recent):
+            return wait.open
+        return [*self._recent][len(self._recent) - (self._heard - heard) :]
 
     async def _listen(self) -> None:
         """Tell the waits which jobs end; after a new subscription they look at all of theirs."""
@@ -115,12 +132,20 @@ class WaitHub:
                     async for message in heard:
                         self._subscribed = True
                         self._note(away=False)
+                        self._remember(message)
                         for wait in self._waits:
                             wait.notify(wait.open if message is None else [message.text])
             except OUTAGES:
                 self._note(away=True)
             self._subscribed = False
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _remember(self, message: Message | None) -> None:
+        if message is None:
+            self._heard_since = self._heard
+        else:
+            self._recent.append(message.text)
+            self._heard += 1
 
     async def _look(
         self, wait: Wait, seconds: float
