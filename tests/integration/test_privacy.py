@@ -27,7 +27,7 @@ from spacedock.result import ErrorKind, JobResult
 from spacedock.states import JobState
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.settings import ContainerSettings
-from spacedock_worker.queue.blame import MAX_TRIES
+from spacedock_worker.queue.job_store import MAX_TRIES
 from spacedock_worker.settings import WorkerSettings
 from spacedockd.valkey import scrub, server_binary
 from spacedockd.worker_process import as_line

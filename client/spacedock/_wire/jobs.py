@@ -11,12 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from spacedock._wire import keys, wire
-from spacedock._wire.batches import BATCH_LUA, BATCH_NEEDS
 from spacedock._wire.connection import answer
-from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
-from spacedock._wire.retention import DEFAULTS, KEEP_LUA, KEEP_NEEDS, MAX_KEEP_S
-from spacedock._wire.scripts import atomic
-from spacedock._wire.stream import ANNOUNCE_LUA, ANNOUNCE_NEEDS
+from spacedock._wire.retention import DEFAULTS
+from spacedock._wire.scripts import script
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import Event, JobStatus
 from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef
@@ -27,135 +24,13 @@ PAGE = 100
 PAGE_BYTES = 2**23
 """So many results, and so many bytes of them, are read at once; a larger result is read alone."""
 
-RELEASE_FILES_LUA = f"""
--- A file is there for so many seconds at least, also once the jobs have ended that need it now.
-local function keep_file(place, keep)
-  local payload, kept = '{keys.PAYLOAD}' .. place, '{keys.PAYLOAD_KEPT}' .. place
-  local left = redis.call('TTL', payload)
-  if left >= 0 and left < keep then redis.call('EXPIRE', payload, keep) end
-  if left == -1 and redis.call('TTL', kept) < keep then redis.call('SET', kept, '1', 'EX', keep) end
-end
-local function release_files(id, places, keep)
-  for place in string.gmatch(places or '', '%S+') do
-    local users, payload = '{keys.PAYLOAD_USERS}' .. place, '{keys.PAYLOAD}' .. place
-    -- Somebody else's rubbish in its place must not stop the job's end half way.
-    if type(redis.pcall('SREM', users, id)) == 'table' then redis.call('DEL', users) end
-    if redis.call('EXISTS', users) == 1 then keep_file(place, keep)
-    elseif string.find(place, '.', 1, true) then redis.call('DEL', payload)
-    else redis.call('EXPIRE', payload, math.max(keep, redis.call('TTL', '{keys.PAYLOAD_KEPT}' .. place))) end
-  end
-end
-"""
-"""Lua: a job that ended needs its files no longer. Those that no other job needs live as long as its result,
-or that of an earlier job; those of a private job, which no other job can need, go at once.
-"""
 
-FILES_NEEDS = (
-    f"'SREM', '{keys.PAYLOAD_USERS}0', '0'",
-    f"'EXISTS', '{keys.PAYLOAD_USERS}0'",
-    f"'DEL', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
-    f"'EXPIRE', '{keys.PAYLOAD}0', 1",
-    f"'TTL', '{keys.PAYLOAD}0'",
-    f"'TTL', '{keys.PAYLOAD_KEPT}0'",
-    f"'SET', '{keys.PAYLOAD_KEPT}0', '1'",
-)
-"""What `keep_file` and `release_files` call."""
-
-END_LUA = (
-    KEEP_LUA
-    + f"""
-local function ended(job)
-  local state, keep, private = unpack(redis.call('HMGET', job, 'state', 'keep', 'private'))
-  if private then
-    redis.call('HDEL', job, 'request', 'message')
-    redis.call('SET', '{keys.SCRUB}', '1')
-  end
-  keep = math.floor(math.min(math.max(tonumber(keep) or 0, 0), {MAX_KEEP_S}))
-  if keep ~= keep or keep < 1 then
-    if private then keep = setting('private', {DEFAULTS.private})
-    elseif state == 'dead' then keep = setting('dead', {DEFAULTS.dead})
-    else keep = setting('results', {DEFAULTS.results}) end
-  end
-  redis.call('EXPIRE', job, keep)
-  return keep
-end
-"""
-)
-"""Lua: how many seconds a job is kept that ended; nobody needs the prompt of a private one any more."""
-
-END_NEEDS = (
-    "'HMGET', KEYS[1], 'private'",
-    "'HSET', KEYS[1], 'state', ''",
-    "'HDEL', KEYS[1], 'request'",
-    "'EXPIRE', KEYS[1], 1",
-    f"'SET', '{keys.SCRUB}', '1'",
-    *KEEP_NEEDS,
-)
-"""What `ended` calls, and whoever writes a job's end."""
-
-_CANCEL = atomic(
-    RELEASE_FILES_LUA
-    + END_LUA
-    + LANES_LUA
-    + BATCH_LUA
-    + ANNOUNCE_LUA
-    + """
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return false end
-if state == 'queued' then
-  redis.call('HSET', KEYS[1], 'state', 'cancelled', 'result', ARGV[2])
-  local keep = ended(KEYS[1])
-  redis.call('ZREM', ARGV[3], ARGV[1])
-  local lane, target = unpack(redis.call('HMGET', KEYS[1], 'lane', 'target'))
-  dequeue(ARGV[1], lane, target)
-  counted_out(lane, 'queued', 'cancelled', false, keep)
-  redis.call('DEL', KEYS[2], KEYS[3])
-  release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
-  announce(lane, ARGV[6])
-  redis.call('PUBLISH', ARGV[4], ARGV[1])
-  return 'cancelled'
-end
-if state == 'running' then
-  redis.call('HSET', KEYS[1], 'cancel', '1')
-  redis.call('PUBLISH', ARGV[5], ARGV[1])
-end
-return state
-""",
-    "'HGET', KEYS[1], 'state'",
-    "'ZREM', ARGV[3], ARGV[1]",
-    "'DEL', KEYS[2], KEYS[3]",
-    "'PUBLISH', ARGV[4], ARGV[1]",
-    "'PUBLISH', ARGV[5], ARGV[1]",
-    "'HMGET', KEYS[1], 'lane'",
-    *LANES_NEEDS,
-    *BATCH_NEEDS,
-    *ANNOUNCE_NEEDS,
-    *END_NEEDS,
-    *FILES_NEEDS,
-)
+_CANCEL = script("cancel")
 
 
-_FORGET = atomic(
-    f"""
-local row = redis.call('HMGET', KEYS[1], 'result', 'outputs', 'state', 'submitted')
-if not row[1] or not row[3] then return 0 end
-for place in string.gmatch(row[2] or '', '%S+') do
-  if string.find(place, '.', 1, true) then redis.call('DEL', '{keys.PAYLOAD}' .. place) end
-end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'state', row[3], 'submitted', row[4] or '0', 'deleted', '1')
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-redis.call('SET', '{keys.SCRUB}', '1')
-return 1
-""",
-    "'DEL', KEYS[1]",
-    f"'DEL', '{keys.PAYLOAD}0'",
-    "'HSET', KEYS[1], 'state', ''",
-    "'EXPIRE', KEYS[1], 1",
-    f"'SET', '{keys.SCRUB}', '1'",
-)
+_FORGET = script("forget")
 
-_SCRUB = atomic("redis.call('SET', KEYS[1], '1')")
+_SCRUB = script("scrub")
 
 DELETED = "deleted after it was read"
 
@@ -181,12 +56,7 @@ def status_of(
     )
 
 
-_WAIT = atomic(
-    "return 1",
-    f"'SUBSCRIBE', '{keys.DONE}'",
-    f"'HMGET', '{keys.JOB}0', 'result'",
-    f"'HSTRLEN', '{keys.JOB}0', 'result'",
-)
+_WAIT = script("wait")
 
 
 async def check_may_wait(redis: Redis) -> None:

@@ -10,6 +10,9 @@ PAYLOAD = PREFIX + "file:"
 PAYLOAD_USERS = PREFIX + "file-users:"
 PAYLOAD_KEPT = PREFIX + "file-kept:"
 IN_PROGRESS = "arq:in-progress:"
+ARQ_RETRY = "arq:retry:"
+REPLY = PREFIX + "reply:"
+WORKER = PREFIX + "worker:"
 
 LANES = PREFIX + "lanes"
 """Sorted set of the lanes in which jobs wait; the score is what each has had, in weighted seconds."""
@@ -119,12 +122,12 @@ def payload_kept(place: str) -> str:
 
 def reply(call_id: str) -> str:
     """List: the answers to a control call; all but the last say that the worker is still at it."""
-    return f"{PREFIX}reply:{call_id}"
+    return REPLY + call_id
 
 
 def worker(worker_id: str) -> str:
     """String that lives as long as the worker does."""
-    return f"{PREFIX}worker:{worker_id}"
+    return WORKER + worker_id
 
 
 def accused(worker_id: str) -> str:
@@ -144,4 +147,4 @@ def arq_in_progress(job_id: str) -> str:
 
 def arq_retry(job_id: str) -> str:
     """arq's count of the times that a job was started."""
-    return f"arq:retry:{job_id}"
+    return ARQ_RETRY + job_id

@@ -15,29 +15,6 @@ from spacedock.errors import QueueFullError
 FILES_SHARE = 0.7
 """New files are refused beyond this share of `maxmemory`."""
 
-JOBS_SHARE = 0.8
-"""New jobs are refused beyond this one, higher because their files are there; the rest is for results."""
-
-LEVELS_LUA = """
-local function levels()
-  local told = redis.call('INFO', 'memory')
-  local limit = string.match(told, '\\nmaxmemory:(%d+)')
-  return tonumber(string.match(told, 'used_memory:(%d+)')), tonumber(limit or 0)
-end
-"""
-"""Lua: the bytes that the server holds, and those that it may (0: any)."""
-
-FULL_LUA = (
-    LEVELS_LUA
-    + f"""
-local function full()
-  if not redis.acl_check_cmd('INFO', 'memory') then return false end
-  local used, limit = levels()
-  return limit > 0 and used > limit * {JOBS_SHARE}
-end
-"""
-)
-"""Lua: whether new jobs are refused; a user who may not ask is refused at `maxmemory` itself."""
 
 _PAGE = 500
 _SIZES = {

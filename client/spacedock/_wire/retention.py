@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from spacedock._wire import keys
 from spacedock.errors import BadRequestError
 
 HOUR_S = 3600
@@ -56,15 +55,3 @@ class Retention(BaseModel):
 
 
 DEFAULTS = Retention()
-
-KEEP_LUA = f"""
-local function setting(name, otherwise)
-  local told = redis.pcall('HGET', '{keys.SETTINGS}', name)
-  local value = tonumber(type(told) == 'string' and told)
-  if value and value >= 1 and value <= {MAX_KEEP_S} then return math.floor(value) end
-  return otherwise
-end
-"""
-"""Lua: a number of the queue's settings, or what counts where no daemon has said one."""
-
-KEEP_NEEDS = (f"'HGET', '{keys.SETTINGS}', 'results'",)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import OUTAGES, answer, told_as_ours
-from spacedock._wire.scripts import atomic
+from spacedock._wire.scripts import script
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
 from spacedock.request import JobRequest
@@ -30,15 +30,9 @@ SILENCE_SECONDS = 20
 
 _TAKE_BACK_SECONDS = 1.0
 
-_PUSH_LUA = """
-redis.call('LPUSH', KEYS[1], ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-"""
 
-_PUSH_NEEDS = ("'LPUSH', KEYS[1], ARGV[1]", "'EXPIRE', KEYS[1], ARGV[2]")
-
-_PUT = atomic(_PUSH_LUA, *_PUSH_NEEDS, "'LREM', KEYS[1], 0, ARGV[1]", "'BRPOP', KEYS[2], 0")
-_REPLY = atomic(_PUSH_LUA, *_PUSH_NEEDS)
+_PUT = script("put")
+_REPLY = script("reply")
 
 OnProgress = Callable[[str], None]
 

@@ -18,32 +18,6 @@ from spacedock.events import Event
 KEPT = 10_000
 """About so many events are kept: some megabytes, as each has a thousand characters of an answer at most."""
 
-QUIET_S = 24 * 3600
-"""After so long without an event the last ones go, too."""
-
-ANNOUNCE_LUA = f"""
--- Tell an event of a job in that lane. Whatever else somebody has put in the stream's place is taken away.
-local function announce(lane, event)
-  local now = redis.call('TIME')
-  local function add()
-    return redis.pcall('XADD', '{keys.EVENTS}', 'MAXLEN', '~', {KEPT}, '0-*', 'batch',
-      string.match(lane or '', '^%a+:batch:(.+)$') or '', 'at', now[1] + now[2] / 1000000, 'event', event)
-  end
-  if type(add()) == 'table' then
-    redis.call('DEL', '{keys.EVENTS}')
-    add()
-  end
-  redis.call('EXPIRE', '{keys.EVENTS}', {QUIET_S})
-end
-"""
-
-ANNOUNCE_NEEDS = (
-    "'TIME'",
-    f"'XADD', '{keys.EVENTS}', 'MAXLEN', '~', 1, '0-*', 'batch', ''",
-    f"'DEL', '{keys.EVENTS}'",
-    f"'EXPIRE', '{keys.EVENTS}', 1",
-)
-"""What it calls."""
 
 _QUIET_MS = 5_000
 _PAUSE_SECONDS = 0.5

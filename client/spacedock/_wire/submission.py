@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from spacedock._wire import batches, keys, lanes, memory, wire
-from spacedock._wire.jobs import FILES_NEEDS, RELEASE_FILES_LUA
-from spacedock._wire.scripts import atomic
+from spacedock._wire import keys, lanes, memory, wire
+from spacedock._wire.scripts import script
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload
 from spacedock.request import JobRequest, job_id_of
@@ -27,87 +26,7 @@ _CHUNK = 250
 
 _LABEL_CHARS = 200
 
-_SUBMIT = atomic(
-    memory.FULL_LUA
-    + lanes.LANES_LUA
-    + batches.BATCH_LUA
-    + batches.JOIN_LUA
-    + RELEASE_FILES_LUA
-    + f"""
-local now = redis.call('TIME')
-local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local submitted = now[1] .. '.' .. string.format('%06d', now[2])
-local function missing(digests)
-  for _, digest in ipairs(digests) do
-    if redis.call('EXISTS', '{keys.PAYLOAD}' .. digest) == 0 then return true end
-  end
-end
-local function drop(digests)
-  for _, digest in ipairs(digests) do
-    local shared = not string.find(digest, '.', 1, true)
-    if not shared and redis.call('EXISTS', '{keys.PAYLOAD_USERS}' .. digest) == 0 then
-      redis.call('DEL', '{keys.PAYLOAD}' .. digest)
-    end
-  end
-end
-local answers, refused, joined, first = {{}}, nil, {{}}, nil
-for n, job in ipairs(cjson.decode(ARGV[1])) do
-  local id, request, digests = job[1], job[2], job[3]
-  if redis.call('EXISTS', '{keys.JOB}' .. id) == 1 then
-    answers[n] = 'known'
-    drop(digests)
-  elseif missing(digests) then
-    answers[n] = 'missing'
-  else
-    if refused == nil then refused = full() end
-    if refused then return 'full' end
-    for _, digest in ipairs(digests) do
-      local users = '{keys.PAYLOAD_USERS}' .. digest
-      -- Somebody else's rubbish in its place must not stop a submission half way.
-      if type(redis.pcall('SADD', users, id)) == 'table' then
-        redis.call('DEL', users)
-        redis.call('SADD', users, id)
-      end
-      -- What an ended job was promised counts again once this one has ended.
-      local left = redis.call('TTL', '{keys.PAYLOAD}' .. digest)
-      redis.call('PERSIST', '{keys.PAYLOAD}' .. digest)
-      if left > {UPLOAD_GRACE_S} then keep_file(digest, left) end
-    end
-    redis.call('HSET', '{keys.JOB}' .. id, 'request', request, 'state', 'queued', 'submitted', submitted,
-      'files', table.concat(digests, ' '), 'lane', job[5], 'target', job[6])
-    if job[4] then redis.call('HSET', '{keys.JOB}' .. id, 'private', '1') end
-    if job[7] ~= '' then redis.call('HSET', '{keys.JOB}' .. id, 'labels', job[7]) end
-    if job[8] > 0 then redis.call('HSET', '{keys.JOB}' .. id, 'keep', job[8]) end
-    redis.call('SET', '{keys.ARQ_JOB}' .. id, string.format(ARGV[2], ms))
-    local due = now[1] * 1000 + (now[2] + n) / 1000
-    redis.call('ZADD', '{keys.QUEUE}', due, id)
-    enqueue(job[5], job[6], id, due)
-    local priority, batch = string.match(job[5], '^(%a+):batch:(.+)$')
-    if batch then
-      joined[batch] = joined[batch] or {{priority = priority}}
-      table.insert(joined[batch], id)
-    end
-    first = first or job[5] .. '|' .. job[6]
-    answers[n] = 'new'
-  end
-end
-for batch, ids in pairs(joined) do join(batch, ids, submitted, ARGV[3], ARGV[4]) end
--- A worker that is idle takes such a job without asking what waits.
-if first then redis.call('PUBLISH', '{keys.WAKE}', first) end
-return answers
-""",
-    f"'EXISTS', '{keys.JOB}0', '{keys.PAYLOAD}0', '{keys.PAYLOAD_USERS}0'",
-    f"'SADD', '{keys.PAYLOAD_USERS}0', '0'",
-    f"'PERSIST', '{keys.PAYLOAD}0'",
-    f"'HSET', '{keys.JOB}0', 'state', ''",
-    f"'SET', '{keys.ARQ_JOB}0', ''",
-    f"'ZADD', '{keys.QUEUE}', 0, '0'",
-    f"'PUBLISH', '{keys.WAKE}', '1'",
-    *lanes.LANES_NEEDS,
-    *batches.JOIN_NEEDS,
-    *FILES_NEEDS,
-    when_full=False,
-)
+_SUBMIT = script("submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S)
 
 _ARQ_JOB = json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}).replace(
     '"et": 0', '"et": %.0f'

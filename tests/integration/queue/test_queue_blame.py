@@ -11,9 +11,8 @@ from spacedock._wire.connection import answer
 from spacedock.client import Client
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock_worker.queue.blame import MAX_TRIES, SUSPECT_DEATHS, SUSPECT_LOSSES
 from spacedock_worker.queue.claims import Claimed
-from spacedock_worker.queue.job_store import JobStore, LeaseState
+from spacedock_worker.queue.job_store import MAX_TRIES, SUSPECT_DEATHS, SUSPECT_LOSSES, JobStore, LeaseState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 

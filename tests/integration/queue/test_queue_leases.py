@@ -18,8 +18,7 @@ from spacedock.client import Client
 from spacedock.events import Event
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState
-from spacedock_worker.queue.blame import MAX_TRIES
-from spacedock_worker.queue.job_store import JobStore, LeaseState
+from spacedock_worker.queue.job_store import MAX_TRIES, JobStore, LeaseState
 from spacedock_worker.queue.runner import ended
 
 # What a killed process leaves behind is the same on every server; starting processes takes time.

@@ -23,7 +23,7 @@ from spacedock.prepare import prepare
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output
 from spacedock.states import JobState
-from spacedock_worker.queue.blame import MAX_TRIES
+from spacedock_worker.queue.job_store import MAX_TRIES
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 

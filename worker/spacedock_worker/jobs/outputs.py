@@ -9,8 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from spacedock._wire import keys, submission
-from spacedock._wire.memory import LEVELS_LUA
-from spacedock._wire.scripts import atomic
+from spacedock._wire.scripts import script
 from spacedock.errors import FileTooLargeError
 from spacedock.files import check_sizes, set_apart
 from spacedock.result import ErrorKind, Output, Stage
@@ -66,14 +65,7 @@ def apart(answer: AppAnswer, job_id: str) -> AppAnswer:
     return replace(answer, files=set_apart(answer.files, job_id))
 
 
-_STORE_PAST = atomic(
-    LEVELS_LUA
-    + f"""
-local used, limit = levels()
-if used > limit * {PAST_LIMIT} then return redis.error_reply('OOM no room for results either') end
-return redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2], 'NX')
-"""
-)
+_STORE_PAST = script("store_past", PAST_LIMIT=PAST_LIMIT)
 
 
 async def store_files(redis: Redis, answer: AppAnswer) -> None:

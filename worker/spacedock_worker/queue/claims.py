@@ -8,6 +8,9 @@ from math import isfinite
 
 from spacedock_worker.queue.choose import Head, Lane, Pick
 
+LANES_SEEN = 64
+"""How many lanes a worker is told, those that had least first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:

@@ -8,28 +8,18 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from spacedock._wire import keys, wire
-from spacedock._wire.batches import BATCH_LUA, BATCH_NEEDS
-from spacedock._wire.jobs import (
-    END_LUA,
-    END_NEEDS,
-    FILES_NEEDS,
-    RELEASE_FILES_LUA,
-    end_of,
-)
-from spacedock._wire.lanes import LANES_LUA, LANES_NEEDS
-from spacedock._wire.scripts import atomic
-from spacedock._wire.stream import ANNOUNCE_LUA, ANNOUNCE_NEEDS
+from spacedock._wire.jobs import end_of
+from spacedock._wire.scripts import script
 from spacedock.events import Event
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
-from spacedock_worker.queue.blame import SUSPECT_LUA, SUSPECT_NEEDS
 from spacedock_worker.queue.choose import Pick
-from spacedock_worker.queue.claims import Claimed, View, claimed, named, picked, view
+from spacedock_worker.queue.claims import LANES_SEEN, Claimed, View, claimed, named, picked, view
 from spacedock_worker.queue.group_commit import GroupCommit
-from spacedock_worker.queue.take_lua import REPAIR, TAKE
 
 LEASE_MS = 9_000
 """How long a claim lasts without a sign of life from its worker."""
@@ -38,141 +28,27 @@ RENEW_SECONDS = 3.0
 
 _REPAIR_PAGE = 500
 
-_OURS = """
-local row = redis.call('HMGET', KEYS[1], 'state', 'worker', 'cancel', 'files', 'deaths', 'losses', 'lane')
-if row[1] ~= 'running' or row[2] ~= ARGV[1] then
-  -- Whoever asks is alive: if its death was noted down, it was only out of reach.
-  local from, to = string.find(row[5] or '', ARGV[1] .. ' ', 1, true)
-  if from then
-    redis.call('HSET', KEYS[1], 'deaths', string.sub(row[5], 1, from - 1) .. string.sub(row[5], to + 1))
-  end
-  return 0
-end
-"""
-"""Lua: the fence. `worker` is written by whoever claims the job, in one step with the lease."""
+MAX_TRIES = 5
+"""A job that killed its worker this often is dead (docs/decisions/0017)."""
 
-_RENEW = atomic(
-    _OURS
-    + """
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return row[3] and 2 or 1
-"""
-)
+SUSPECT_DEATHS = 2
+"""A job that may have killed so many workers is a suspect: a worker runs one of them at a time."""
 
-_LIVE = atomic("return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])")
+SUSPECT_LOSSES = 10
+"""So is one that was lost so often, whatever it did then: a job may kill a worker before its call as well."""
 
-_SETTLE_LUA = f"""
--- The lane pays for what the job took (weighted seconds) in place of what it was charged.
-local function settle(id, spent)
-  local lane, charged = unpack(redis.call('HMGET', KEYS[1], 'lane', 'charged'))
-  lane = lane_of(lane)
-  local stood, owed = stands(lane), spent - (finite(charged) or 0)
-  if stood then redis.call('ZADD', '{keys.LANES}', stood + owed, lane) end
-  redis.call('HDEL', KEYS[1], 'charged')
-  redis.call('ZREM', sorted('{keys.HELD}'), id)
-  return lane
-end
-"""
 
-_SETTLE_NEEDS = ("'HMGET', KEYS[1], 'lane'", f"'ZREM', '{keys.HELD}', '0'", *LANES_NEEDS, *BATCH_NEEDS)
-
-_RELEASE = atomic(
-    SUSPECT_LUA
-    + LANES_LUA
-    + BATCH_LUA
-    + _SETTLE_LUA
-    + _OURS
-    + f"""
-redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('HDEL', KEYS[1], 'worker', 'waits')
-redis.call('DEL', KEYS[2], KEYS[3])
-acquit(ARGV[1], ARGV[2])
-moved(settle(ARGV[2], 0), 'running', 'queued', 1)
-local due = redis.call('ZSCORE', '{keys.QUEUE}', ARGV[2])
-if not due or tonumber(ARGV[3]) > 0 then
-  local now = redis.call('TIME')
-  due = now[1] * 1000 + now[2] / 1000 + ARGV[3] * 1000
-  redis.call('ZADD', '{keys.QUEUE}', due, ARGV[2])
-end
-local lane, target = lane_of(unpack(redis.call('HMGET', KEYS[1], 'lane', 'target')))
-enqueue(lane, target, ARGV[2], due)
-redis.call('PUBLISH', '{keys.WAKE}', '1')
-return 1
-""",
-    "'HSET', KEYS[1], 'state', 'queued'",
-    "'HDEL', KEYS[1], 'worker'",
-    "'DEL', KEYS[2], KEYS[3]",
-    f"'PUBLISH', '{keys.WAKE}', '1'",
-    f"'ZADD', '{keys.QUEUE}', 0, ARGV[2]",
-    f"'ZSCORE', '{keys.QUEUE}', ARGV[2]",
-    *_SETTLE_NEEDS,
-    *SUSPECT_NEEDS,
-)
-
-_AT_WORK = atomic(
-    SUSPECT_LUA
-    + _OURS
-    + """
-local deadly, unlucky = suspected(row[5], row[6])
-if ARGV[3] == '1' then
-  redis.call('HDEL', KEYS[1], 'waits')
-  if deadly then accuse(ARGV[1], ARGV[2]) end
-else
-  redis.call('HSET', KEYS[1], 'waits', '1')
-  if not unlucky then acquit(ARGV[1], ARGV[2]) end
-end
-return 1
-""",
-    "'HDEL', KEYS[1], 'waits'",
-    "'HSET', KEYS[1], 'waits', '1'",
-    *SUSPECT_NEEDS,
-)
-
-_TELL = atomic(
-    ANNOUNCE_LUA
-    + _OURS
-    + """
-redis.call('HSET', KEYS[1], 'message', ARGV[2])
-announce(row[7], ARGV[3])
-return 1
-""",
-    "'HSET', KEYS[1], 'message', ''",
-    *ANNOUNCE_NEEDS,
-)
-
-_FINISH = atomic(
-    RELEASE_FILES_LUA
-    + END_LUA
-    + SUSPECT_LUA
-    + LANES_LUA
-    + BATCH_LUA
-    + ANNOUNCE_LUA
-    + _SETTLE_LUA
-    + _OURS
-    + f"""
-local id = ARGV[2]
-redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[5])
-redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits', 'deaths', 'losses')
-acquit(ARGV[1], id)
-local lane, keep = settle(id, tonumber(ARGV[6])), ended(KEYS[1])
-counted_out(lane, 'running', ARGV[3], ARGV[7] == '1', keep)
-redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
-redis.call('ZREM', '{keys.QUEUE}', id)
-for place in string.gmatch(ARGV[5], '%S+') do keep_file(place, keep) end
-release_files(id, row[4], keep)
-announce(lane, ARGV[8])
-redis.call('PUBLISH', '{keys.DONE}', id)
-return 1
-""",
-    "'DEL', KEYS[2], KEYS[3], KEYS[4]",
-    f"'ZREM', '{keys.QUEUE}', ARGV[2]",
-    f"'PUBLISH', '{keys.DONE}', ARGV[2]",
-    *END_NEEDS,
-    *FILES_NEEDS,
-    *SUSPECT_NEEDS,
-    *_SETTLE_NEEDS,
-    *ANNOUNCE_NEEDS,
-)
+_LUA = {
+    name: script(
+        name,
+        __package__,
+        MAX_TRIES=MAX_TRIES,
+        SUSPECT_DEATHS=SUSPECT_DEATHS,
+        SUSPECT_LOSSES=SUSPECT_LOSSES,
+        LANES_SEEN=LANES_SEEN,
+    )
+    for name in ("take", "repair", "live", "renew", "at_work", "release", "tell", "finish")
+}
 
 
 class LeaseState(IntEnum):
@@ -188,14 +64,17 @@ class JobStore:
 
     def __init__(self, redis: Redis, worker_id: str) -> None:
         self._redis, self.worker_id = redis, worker_id
-        self._take = redis.register_script(TAKE)
-        self._repair = redis.register_script(REPAIR)
-        self._live = redis.register_script(_LIVE)
-        self._renew = redis.register_script(_RENEW)
-        self._at_work = redis.register_script(_AT_WORK)
-        self._release = redis.register_script(_RELEASE)
-        self._tell = redis.register_script(_TELL)
-        self._finish = GroupCommit(redis, _FINISH)
+        self._take = self._script("take")
+        self._repair = self._script("repair")
+        self._live = self._script("live")
+        self._renew = self._script("renew")
+        self._at_work = self._script("at_work")
+        self._release = self._script("release")
+        self._tell = self._script("tell")
+        self._finish = GroupCommit(redis, _LUA["finish"])
+
+    def _script(self, name: str) -> AsyncScript:
+        return self._redis.register_script(_LUA[name])
 
     async def take(
         self,

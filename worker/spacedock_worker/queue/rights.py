@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from spacedock._wire import keys
-from spacedock._wire.scripts import atomic
+from spacedock._wire.scripts import script
 from spacedock.events import Event
 from spacedock.result import JobResult, Stage
 from spacedock.states import JobState
@@ -13,33 +12,7 @@ from spacedock_worker.queue.job_store import JobStore
 
 _NOBODY = "0"
 
-_REST = atomic(
-    "return 1",
-    f"'SET', '{keys.worker(_NOBODY)}', '1'",
-    f"'DEL', '{keys.worker(_NOBODY)}'",
-    f"'SET', '{keys.HOST}0', '1'",
-    f"'DEL', '{keys.HOST}0', '{keys.SERVES}0'",
-    f"'ZADD', '{keys.HOSTS}', 0, '0'",
-    "'TIME'",
-    f"'ZREMRANGEBYSCORE', '{keys.HOSTS}', 0, 0",
-    f"'ZRANGE', '{keys.HOSTS}', 0, 0",
-    f"'SADD', '{keys.SERVES}0', '0'",
-    f"'EXPIRE', '{keys.SERVES}0', 1",
-    f"'SMISMEMBER', '{keys.SERVES}0', '0'",
-    f"'SUBSCRIBE', '{keys.WAKE}', '{keys.CANCEL}'",
-    f"'BRPOP', '{keys.CONTROL}', '{keys.ASK}', 0",
-    f"'HGET', '{keys.CATALOGUE}', '0'",
-    f"'HSET', '{keys.CATALOGUE}', '0', '0'",
-    f"'HSET', '{keys.CATALOGUE_REPOSITORIES}', '0', '0'",
-    f"'SET', '{keys.CATALOGUE_VERSION}', '0'",
-    f"'SUBSCRIBE', '{keys.CATALOGUE_CHANGED}'",
-    f"'LPUSH', '{keys.reply(_NOBODY)}', '1'",
-    f"'EXPIRE', '{keys.reply(_NOBODY)}', 1",
-    f"'GET', '{keys.payload(_NOBODY)}'",
-    f"'SET', '{keys.payload(_NOBODY)}', '1'",
-    "'SCAN', 0",
-)
-"""What a worker calls outside of the ledger's scripts."""
+_REST = script("rest", __package__)
 
 
 async def check_rights(redis: Redis) -> None:

@@ -19,10 +19,9 @@ from spacedock.request import JobRequest, Tier, own_id
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
 from spacedock.states import JobState
 from spacedock_worker.errors import GiveBackError, contained, kind_of
-from spacedock_worker.queue.blame import MAX_TRIES
 from spacedock_worker.queue.choose import InHand
 from spacedock_worker.queue.claims import Claimed
-from spacedock_worker.queue.job_store import JobStore, readable_request
+from spacedock_worker.queue.job_store import MAX_TRIES, JobStore, readable_request
 from spacedock_worker.queue.patience import OUTAGE_SECONDS, PAUSE_SECONDS, TROUBLE, through_outages
 from spacedock_worker.queue.progress import Emit, ProgressPublisher
 

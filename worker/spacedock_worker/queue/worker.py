@@ -22,13 +22,12 @@ from spacedock._wire.connection import messages
 from spacedock._wire.deadlines import pool_of
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import HostOffer, choose
-from spacedock_worker.queue.claims import NOTHING, Claimed, View
+from spacedock_worker.queue.claims import LANES_SEEN, NOTHING, Claimed, View
 from spacedock_worker.queue.job_store import LEASE_MS, RENEW_SECONDS, JobStore, LeaseState, job_serializer
 from spacedock_worker.queue.patience import TROUBLE, passes
 from spacedock_worker.queue.presence import Announcer, Capacity, Unbounded
 from spacedock_worker.queue.rpc import ControlHandler, Controls
 from spacedock_worker.queue.runner import Handler, JobRunner
-from spacedock_worker.queue.take_lua import LANES_SEEN
 
 log = structlog.get_logger()
 

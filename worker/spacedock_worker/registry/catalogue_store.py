@@ -16,62 +16,16 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.scripts import atomic
+from spacedock._wire.scripts import script
 from spacedock.errors import WireError
 from spacedock.files import MAX_REPOSITORY_BYTES
 from spacedock_worker.registry.atomic_write import write_whole
 from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS, Record, encoded, tar_of
 
-_NEEDS = (
-    "'HGET', KEYS[1], '0'",
-    "'HSET', KEYS[1], '0', '0'",
-    "'HDEL', KEYS[1], '0'",
-    "'SET', KEYS[2], '0'",
-    "'HSET', KEYS[3], '0', '0'",
-    "'HDEL', KEYS[3], '0'",
-    f"'PUBLISH', '{keys.CATALOGUE_CHANGED}', '0'",
-)
-
-_PUT_LUA = f"""
-local name, before, after, version, repository = unpack(ARGV)
-local there = redis.call('HGET', KEYS[1], name)
-if (there or '') ~= before then return 0 end
-if not there and redis.call('HLEN', KEYS[1]) >= {MAX_RECORDS} then return -1 end
-if after == '' then redis.call('HDEL', KEYS[1], name) else redis.call('HSET', KEYS[1], name, after) end
-if repository == 'none' then
-  redis.call('HDEL', KEYS[3], name)
-elseif repository ~= 'same' then
-  redis.call('HSET', KEYS[3], name, repository)
-end
-redis.call('SET', KEYS[2], version)
-redis.call('PUBLISH', '{keys.CATALOGUE_CHANGED}', version)
-return 1
-"""
-
-_PUT = atomic(_PUT_LUA, *_NEEDS, when_full=False)
-_DROP = atomic(_PUT_LUA, *_NEEDS)
-
-_READ = f"""
-local found, count = {{redis.call('GET', KEYS[2])}}, 0
-for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if count < {MAX_RECORDS} and redis.call('HSTRLEN', KEYS[1], name) <= {MAX_RECORD_BYTES} then
-    found[#found + 1], found[#found + 2] = name, redis.call('HGET', KEYS[1], name)
-    count = count + 1
-  end
-end
-found[#found + 1] = redis.call('HLEN', KEYS[1]) - count
-return found
-"""
-
-_SEED_LUA = f"""
-if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-for place = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1]) end
-redis.call('SET', KEYS[2], ARGV[1])
-redis.call('PUBLISH', '{keys.CATALOGUE_CHANGED}', ARGV[1])
-return 1
-"""
-
-_SEED = atomic(_SEED_LUA, *_NEEDS, "'EXISTS', KEYS[2]", when_full=False)
+_LUA = {
+    name: script(name, __package__, MAX_RECORDS=MAX_RECORDS, MAX_RECORD_BYTES=MAX_RECORD_BYTES)
+    for name in ("put", "drop", "read", "seed")
+}
 
 _KEYS = [keys.CATALOGUE, keys.CATALOGUE_VERSION, keys.CATALOGUE_REPOSITORIES]
 
@@ -104,7 +58,7 @@ class CatalogueStore:
 
     async def read(self) -> Contents:
         """The whole catalogue, within the bounds of what is read."""
-        version, *rows, left_out = await self.redis.register_script(_READ)(keys=_KEYS[:2])
+        version, *rows, left_out = await self.redis.register_script(_LUA["read"])(keys=_KEYS[:2])
         names = [name.decode(errors="replace") for name in rows[::2]]
         return Contents(version, dict(zip(names, rows[1::2], strict=True)), left_out)
 
@@ -117,8 +71,8 @@ class CatalogueStore:
         False, with nothing changed, if somebody else was faster. Raises CatalogueFullError.
         """
         tar = _NONE if repository == b"" or after is None else repository or _SAME
-        script = self.redis.register_script(_DROP if after is None else _PUT)
-        done = await script(keys=_KEYS, args=[name, before or b"", after or b"", _new_version(), tar])
+        put = self.redis.register_script(_LUA["drop" if after is None else "put"])
+        done = await put(keys=_KEYS, args=[name, before or b"", after or b"", _new_version(), tar])
         if done == -1:
             raise CatalogueFullError(f"the catalogue has {MAX_RECORDS:,} Spaces, which is its limit")
         return bool(done)
@@ -135,7 +89,7 @@ class CatalogueStore:
             with suppress(OSError):
                 tar = await asyncio.to_thread(tar_of(record.entry, folder).read_bytes)
                 await answer(self.redis.hsetnx(keys.CATALOGUE_REPOSITORIES, name, tar))  # type: ignore[arg-type]
-        return bool(await self.redis.register_script(_SEED)(keys=_KEYS, args=args))
+        return bool(await self.redis.register_script(_LUA["seed"])(keys=_KEYS, args=args))
 
     async def fetch(self, name: str, digest: str, folder: Path) -> bool:
         """Get the tar of that Space into the folder; False if it is there.

@@ -1,0 +1,2 @@
+#!lua flags=allow-oom
+redis.call('SET', KEYS[1], '1')

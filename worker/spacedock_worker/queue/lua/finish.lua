@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- include files
+-- include ended
+-- include suspects
+-- include lanes
+-- include batches
+-- include announce
+-- include settle
+need('DEL', KEYS[2], KEYS[3], KEYS[4])
+need('ZREM', QUEUE, ARGV[2])
+need('PUBLISH', DONE, ARGV[2])
+-- include ours
+local id = ARGV[2]
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'result', ARGV[4], 'outputs', ARGV[5])
+redis.call('HDEL', KEYS[1], 'message', 'worker', 'cancel', 'waits', 'deaths', 'losses')
+acquit(ARGV[1], id)
+local lane, keep = settle(id, tonumber(ARGV[6])), ended(KEYS[1])
+counted_out(lane, 'running', ARGV[3], ARGV[7] == '1', keep)
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
+redis.call('ZREM', QUEUE, id)
+for place in string.gmatch(ARGV[5], '%S+') do keep_file(place, keep) end
+release_files(id, row[4], keep)
+announce(lane, ARGV[8])
+redis.call('PUBLISH', DONE, id)
+return 1

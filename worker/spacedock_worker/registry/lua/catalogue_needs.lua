@@ -1,0 +1,7 @@
+need('HGET', KEYS[1], '0')
+need('HSET', KEYS[1], '0', '0')
+need('HDEL', KEYS[1], '0')
+need('SET', KEYS[2], '0')
+need('HSET', KEYS[3], '0', '0')
+need('HDEL', KEYS[3], '0')
+need('PUBLISH', CATALOGUE_CHANGED, '0')
