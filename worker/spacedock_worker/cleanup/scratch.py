@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from spacedock_worker.atomic_write import PART
 from spacedock_worker.cleanup.report import Report
-from spacedock_worker.registry.atomic_write import PART
 from spacedock_worker.registry.registry import Registry
 
 SCRATCH = "scratch"

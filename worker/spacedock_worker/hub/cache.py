@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
+from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.hub.space import SPACES, HubSpace
 
 log = structlog.get_logger()
@@ -59,11 +59,8 @@ class HubCache:
             "spaces": SPACES.dump_python(spaces, mode="json"),
         }
         path = self._path(question)
-        part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(document), encoding="utf-8")
-            part.replace(path)
+            write_whole(path, json.dumps(document).encode())
             self._tidy()
         except OSError as error:
             log.warning("hub.not_kept", reason=str(error))

@@ -11,7 +11,7 @@ import structlog
 import yaml
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.registry.atomic_write import write_whole
+from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.registry.entry import EntryError
 from spacedock_worker.registry.host_file import text_of
 from spacedock_worker.registry.reader import Reader

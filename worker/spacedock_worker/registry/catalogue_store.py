@@ -19,7 +19,7 @@ from spacedock._wire.connection import answer
 from spacedock._wire.scripts import script
 from spacedock.errors import WireError
 from spacedock.files import MAX_REPOSITORY_BYTES
-from spacedock_worker.registry.atomic_write import write_whole
+from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS, Record, encoded, tar_of
 
 _LUA = {

@@ -10,11 +10,16 @@ from threading import Lock
 import structlog
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.registry.atomic_write import NOWHERE, Stamp, stamp_of, write_whole
+from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.reader import Declared, Reader
 
 log = structlog.get_logger()
+
+Stamp = tuple[int, int, int]
+"""What changes with a file: when it was written, its inode, its size."""
+
+_NOWHERE: Stamp = (0, 0, 0)
 
 
 class HostFile:
@@ -44,9 +49,9 @@ class HostFile:
 
     def _read(self) -> None:
         try:
-            trouble = self._begin() if stamp_of(self.path) == NOWHERE and self._default else ()
+            trouble = self._begin() if stamp_of(self.path) == _NOWHERE and self._default else ()
             stamp = stamp_of(self.path)
-            text = text_of(self.path) if stamp != NOWHERE else self._default if trouble else ""
+            text = text_of(self.path) if stamp != _NOWHERE else self._default if trouble else ""
             declared = self._reader.read(text)
             self._declared = Declared(
                 declared.spaces, declared.listed, (*trouble, *declared.warnings), declared.broken
@@ -70,6 +75,15 @@ class HostFile:
         except OSError as error:
             return (f"{self.path} cannot be written ({error.strerror}): the default registry is used",)
         return ()
+
+
+def stamp_of(path: Path) -> Stamp:
+    """The file's stamp now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return _NOWHERE
+    return (found.st_mtime_ns, found.st_ino, found.st_size)
 
 
 def text_of(path: Path) -> str:

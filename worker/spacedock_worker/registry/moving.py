@@ -13,7 +13,7 @@ import structlog
 import yaml
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.registry.atomic_write import write_whole
+from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 from spacedock_worker.registry.host_file import text_of
 from spacedock_worker.registry.reader import Declared, Reader
@@ -75,8 +75,8 @@ def _replace(path: Path, before: str, after: str) -> None:
     backup = path.with_name(path.name + BACKUP)
     mode = path.stat().st_mode & 0o777
     if not backup.exists():
-        write_whole(backup, path.read_bytes(), mode)
-    write_whole(path, after.encode(), mode)
+        write_whole(backup, path.read_bytes(), mode, durable=True)
+    write_whole(path, after.encode(), mode, durable=True)
 
 
 def moving(path: Path, text: str, repositories: Path, names: set[str] | None = None) -> Moved:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from spacedock_worker.adapters.endpoint import Endpoint
+from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.caching import TimedCache
 
 log = structlog.get_logger()
@@ -61,11 +61,7 @@ class EndpointStore:
         if len(data) > _LARGEST:
             # An app can describe itself at any length.
             raise ValueError(f"{len(data)} bytes")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(app)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(data)
-        part.replace(path)
+        write_whole(self._path(app), data)
         for old in sorted(self._folder.glob("*.json"), key=_age, reverse=True)[_KEPT_FILES:]:
             old.unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import structlog
 
 from spacedock.request import OWN_PREFIX
+from spacedock_worker.atomic_write import write_whole
 
 log = structlog.get_logger()
 
@@ -99,7 +99,8 @@ class ImageUsage:
     def add_bundled(self, reference: str, digest: str, image: str) -> None:
         """Note an image that came in a bundle, from a process of its own; blocks. Raises OSError."""
         note = ImageRecord(reference, image, last_used=self.now(), pulled=True)
-        write_whole(self.folder / BUNDLED_FILE, {**_read(self.folder / BUNDLED_FILE), digest: asdict(note)})
+        rows = {**_read(self.folder / BUNDLED_FILE), digest: asdict(note)}
+        write_whole(self.folder / BUNDLED_FILE, _text(rows))
 
     def _bundled(self) -> Mapping[str, ImageRecord]:
         path = self.folder / BUNDLED_FILE
@@ -126,18 +127,14 @@ class ImageUsage:
             self._written = dict(newest)
             rows = {key: asdict(note) for key, note in newest}
             try:
-                await asyncio.to_thread(write_whole, self.folder / FILE, rows)
+                await asyncio.to_thread(write_whole, self.folder / FILE, _text(rows))
             except OSError as error:
                 # An image's use is worth less than the job that uses it.
                 log.warning("images.not_noted", reason=str(error))
 
 
-def write_whole(path: Path, document: Mapping[str, Any]) -> None:
-    """Write JSON so that the file's name never stands for a part of it; blocks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
-    part.replace(path)
+def _text(rows: Mapping[str, Any]) -> bytes:
+    return json.dumps(rows, indent=1, sort_keys=True).encode()
 
 
 def _news(before: ImageRecord, after: ImageRecord) -> bool:

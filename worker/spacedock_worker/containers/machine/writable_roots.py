@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
 import structlog
+
+from spacedock_worker.atomic_write import write_whole
 
 log = structlog.get_logger()
 
@@ -74,10 +75,7 @@ def _read(file: Path) -> list[str]:
 
 
 def _write(file: Path, digests: list[str]) -> None:
-    part = file.with_name(f".{file.name}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({"version": _VERSION, "digests": digests}), encoding="utf-8")
-        os.replace(part, file)
+        write_whole(file, json.dumps({"version": _VERSION, "digests": digests}).encode())
     except OSError as error:
         log.warning("roots.not_written", reason=str(error))

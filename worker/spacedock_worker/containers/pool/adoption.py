@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.removal import listed
@@ -62,11 +62,8 @@ class IdleNotes:
         """The container of that name is idle."""
         if self._folder is None:
             return
-        part = self._folder / f".{name}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"version": _VERSION, **asdict(note)}), encoding="utf-8")
-            os.replace(part, self._folder / name)
+            write_whole(self._folder / name, json.dumps({"version": _VERSION, **asdict(note)}).encode())
         except OSError as error:
             log.warning("warm.not_noted", container=name, reason=str(error))
 

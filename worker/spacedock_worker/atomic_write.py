@@ -6,27 +6,12 @@ import os
 import tempfile
 from pathlib import Path
 
-Stamp = tuple[int, int, int]
-"""What changes with a file: when it was written, its inode, its size."""
-
-NOWHERE: Stamp = (0, 0, 0)
-"""The stamp of a file that is not there."""
-
 PART = ".part"
-"""How the names end of files that are not whole yet."""
+"""How the names end of files that are not whole yet; they begin with a dot."""
 
 
-def stamp_of(path: Path) -> Stamp:
-    """The file's stamp now."""
-    try:
-        found = path.stat()
-    except OSError:
-        return NOWHERE
-    return (found.st_mtime_ns, found.st_ino, found.st_size)
-
-
-def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Have the file hold this, safe on the disk. Raises OSError."""
+def write_whole(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = False) -> None:
+    """Have the file hold this, with `durable` also after the machine loses its power. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: another process may be writing the same file.
     with tempfile.NamedTemporaryFile(
@@ -35,7 +20,8 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         try:
             part.write(data)
             part.flush()
-            os.fsync(part.fileno())
+            if durable:
+                os.fsync(part.fileno())
             os.chmod(part.name, mode)
             os.replace(part.name, path)
         except BaseException:
