@@ -19,7 +19,7 @@ from spacedock.events import Event
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState
 from spacedock_worker.queue.job_store import MAX_TRIES, JobStore, LeaseState
-from spacedock_worker.queue.runner import ended
+from spacedock_worker.queue.outcome import ended
 
 # What a killed process leaves behind is the same on every server; starting processes takes time.
 on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)

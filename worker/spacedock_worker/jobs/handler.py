@@ -27,9 +27,10 @@ from spacedock_worker.jobs.outputs import apart, output_of, store_files
 from spacedock_worker.jobs.plan import SpaceStep, Step
 from spacedock_worker.jobs.planner import PlannedJob, Planner
 from spacedock_worker.jobs.space_step import Expect, SpaceRunner
+from spacedock_worker.queue.outcome import ended
 from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.queue.progress import Emit
-from spacedock_worker.queue.runner import TakenJob, ended
+from spacedock_worker.queue.runner import TakenJob
 
 log = structlog.get_logger()
 

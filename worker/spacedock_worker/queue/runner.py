@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
 import structlog
 
-from spacedock._wire import wire
 from spacedock._wire.lanes import weight
 from spacedock.errors import WireError
-from spacedock.request import JobRequest, Tier, own_id
-from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage, Timings
+from spacedock.request import JobRequest, own_id
+from spacedock.result import ErrorKind, JobResult
 from spacedock.states import JobState
 from spacedock_worker.errors import GiveBackError, contained, kind_of
 from spacedock_worker.queue.choose import InHand
 from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import MAX_TRIES, JobStore, readable_request
+from spacedock_worker.queue.outcome import ended, on_the_wire, stamped, told
 from spacedock_worker.queue.patience import OUTAGE_SECONDS, PAUSE_SECONDS, TROUBLE, through_outages
 from spacedock_worker.queue.progress import Emit, ProgressPublisher
 
@@ -29,7 +28,6 @@ log = structlog.get_logger()
 
 _LIGHT_BYTES = 2**15
 _REMEMBERED, _NEWEST = 1000, 0.3
-_NO_JSON = (ValueError, TypeError, RecursionError)
 
 Handler = Callable[["TakenJob", Emit], Awaitable[JobResult]]
 Serve = Callable[[str | None], None]
@@ -237,7 +235,7 @@ class JobRunner:
     async def _write(self, hold: _Hold, result: JobResult) -> None:
         """Write the result, however long Redis is away; a job that nobody could record is run again."""
         hold.result = result
-        result, raw = on_the_wire(stamped(result, hold))
+        result, raw = on_the_wire(stamped(result, hold.claimed.queued, monotonic() - hold.since))
         spent = self._spent(hold, result) / weight(hold.claimed.lane)
         if hold.give_up is None:
             hold.give_up = monotonic() + OUTAGE_SECONDS
@@ -270,49 +268,3 @@ def _space_of(request: JobRequest) -> str | None:
     if request.privacy:
         return None
     return own_id(request.repository) if request.repository else request.space
-
-
-def stamped(result: JobResult, hold: _Hold) -> JobResult:
-    """The result with the times that only the queue knows."""
-    queued = hold.claimed.queued
-    times = {"queued": queued, "total": queued + monotonic() - hold.since}
-    return result.model_copy(update={"timings": result.timings.model_copy(update=times)})
-
-
-def on_the_wire(result: JobResult) -> tuple[JobResult, bytes]:
-    """The result and its bytes; a failure in its place where the app's answer cannot be written as JSON."""
-    try:
-        return result, wire.encode(result)
-    except _NO_JSON as error:
-        with suppress(*_NO_JSON):
-            # What is said around the answer, such as an app's message of an error, is repaired.
-            wire.encode(result.output)
-            return result, wire.encode_repaired(result)
-        why = f"the app's answer cannot be written as JSON ({type(error).__name__})"
-        failed = ended(result.id, JobState.FAILED, ErrorKind.BAD_OUTPUT, why, result.labels)
-        failed = failed.model_copy(update={"timings": result.timings})
-        return failed, wire.encode_repaired(failed)
-
-
-def told(result: JobResult) -> dict[str, object]:
-    """What the log may say of a result: who answered and how long it took, never what."""
-    by = result.answered_by
-    return {
-        "answered_by": by.name if by else None,
-        "tier": by.tier.value if by else None,
-        "attempts": len(result.attempts),
-        "seconds": round(result.timings.total, 3),
-    }
-
-
-def ended(
-    job_id: str,
-    state: JobState,
-    kind: ErrorKind | None = None,
-    message: str = "",
-    labels: dict[str, str] | None = None,
-) -> JobResult:
-    """A result without an answer; its one attempt says why."""
-    error = AttemptError(kind=kind, message=message) if kind else None
-    attempts = (Attempt(tier=Tier.AUTO, name="spacedock", stage=Stage.PLAN, error=error),) if error else ()
-    return JobResult(id=job_id, state=state, attempts=attempts, labels=labels or {}, timings=Timings())

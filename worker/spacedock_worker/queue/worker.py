@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import HostOffer, choose
 from spacedock_worker.queue.claims import LANES_SEEN, NOTHING, Claimed, View
 from spacedock_worker.queue.job_store import LEASE_MS, RENEW_SECONDS, JobStore, LeaseState, job_serializer
-from spacedock_worker.queue.patience import TROUBLE, passes
+from spacedock_worker.queue.patience import TROUBLE, forever, passes
 from spacedock_worker.queue.presence import Announcer, Capacity, Unbounded
 from spacedock_worker.queue.rpc import ControlHandler, Controls
 from spacedock_worker.queue.runner import Handler, JobRunner
@@ -39,7 +39,6 @@ _ROUNDS = 3
 
 _REPAIR_SECONDS = 5.0
 _LONGEST_REPAIR_SECONDS = 300.0
-_PAUSE_SECONDS = 0.5
 _DAY_SECONDS = 24 * 3600
 _BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
 _GIVE_BACK_SECONDS = 10.0
@@ -98,10 +97,10 @@ class QueueWorker(Worker):
         """Take and run jobs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             controls = Controls(self.pool, self._controls, tasks.create_task)
-            tasks.create_task(self._forever("queue", self._take))
-            tasks.create_task(self._forever("leases", self._renew))
-            tasks.create_task(self._forever("notifications", self._listen))
-            tasks.create_task(self._forever("control", controls.take))
+            tasks.create_task(forever("queue", self._take))
+            tasks.create_task(forever("leases", self._renew))
+            tasks.create_task(forever("notifications", self._listen))
+            tasks.create_task(forever("control", controls.take))
 
     async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
         """Take no more jobs, let calls that run end within `seconds`, and give all others back to the queue.
@@ -136,25 +135,6 @@ class QueueWorker(Worker):
                 await self._announcer.leave(self._host_id)
             await self.pool.aclose(close_connection_pool=True)
             self._pool = None
-
-    async def _forever(self, what: str, turn: Callable[[], Awaitable[None]]) -> None:
-        """Run one of the worker's loops, turn after turn, until cancelled."""
-        troubled = False
-        while True:
-            try:
-                await turn()
-            except Exception as error:
-                # The turn's boundary: neither a Redis that is away or odd nor a fault of ours ends a loop.
-                if not troubled and isinstance(error, TROUBLE):
-                    log.warning("redis.away", loop=what, error=str(error) or type(error).__name__)
-                elif not troubled:
-                    log.exception("worker.fault", loop=what)
-                troubled = True
-                await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                if troubled:
-                    log.info("redis.back", loop=what)
-                troubled = False
 
     async def _take(self) -> None:
         self._wake.clear()
