@@ -16,10 +16,11 @@ from typing import Any, Self
 from redis.exceptions import RedisError
 
 from spacedock._wire import jobs as records
-from spacedock._wire import listing, stream, submission, waiting
+from spacedock._wire import stream, submission, waiting
 from spacedock._wire.connection import connect, meet, told_as_ours
-from spacedock._wire.queue_view import QueueView
 from spacedock._wire.rpc import Op, call_of
+from spacedock._wire.view import listing
+from spacedock._wire.view.queue_view import QueueView
 from spacedock._wire.waiting import WaitHub
 from spacedock.configuration import default_url
 from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spacedock._wire.standing import Place, reason
+from spacedock._wire.view.standing import Place, reason
 from spacedock.hosts import Host
 
 

@@ -11,9 +11,10 @@ from functools import partial
 
 from redis.asyncio import Redis
 
-from spacedock._wire import batches, keys, stream
 from spacedock._wire import jobs as records
+from spacedock._wire import keys, stream
 from spacedock._wire.connection import OUTAGES, Message, messages
+from spacedock._wire.view import batches
 from spacedock.errors import JobNotFoundError, ResultDeletedError
 from spacedock.events import BatchStatus, Event, JobStatus
 from spacedock.result import JobResult

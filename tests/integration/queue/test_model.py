@@ -24,9 +24,10 @@ from redis.asyncio import Redis
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import lapse, take
 
-from spacedock._wire import batches, jobs, keys, submission, wire
+from spacedock._wire import jobs, keys, submission, wire
 from spacedock._wire.connection import connect
 from spacedock._wire.lanes import Priority, batch_of
+from spacedock._wire.view import batches
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState

@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from redis.asyncio import Redis
 
-from spacedock._wire import batches, jobs, keys, lanes, wire
+from spacedock._wire import jobs, keys, lanes, wire
 from spacedock._wire.connection import answer
+from spacedock._wire.view import batches
 from spacedock.errors import BadRequestError, WireError
 from spacedock.events import JobSummary
 from spacedock.request import JobRequest, job_id_of_key

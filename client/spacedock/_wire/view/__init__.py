@@ -1,0 +1,1 @@
+"""What is seen of the queue: jobs, batches, and how they stand."""
