@@ -10,6 +10,8 @@
 -- How many targets of each lane are told, and how many lanes and targets are looked at for that.
 local TARGETS_SEEN, LANES_LOOKED, TARGETS_LOOKED, MOST_LOOKS = 32, 2048, 512, 4096
 local LAPSED_SEEN, PASSED_OVER = 100, 20
+-- How long a suspect rests that finds another one at work.
+local SUSPECT_REST_MS = 1000
 -- Of arq's definition of a job: ours has 60. And how long arq counts its tries.
 local MOST_DEFINITION_BYTES, TRIES_SECONDS = 4096, 88400
 need('ZADD', QUEUE, 0, '0')
@@ -130,6 +132,9 @@ for n = 6 + skips, #ARGV, 5 do
       redis.call('ZREM', waiting, id)
       take(id, row, charge)
       left, total = left - 1, total + charge
+    else
+      -- Another suspect runs: places that it cannot use are not kept for it meanwhile.
+      redis.call('ZADD', waiting, due + SUSPECT_REST_MS, id)
     end
   end
   moved(lane, 'queued', 'running', #claimed - before)
