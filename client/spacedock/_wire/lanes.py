@@ -36,6 +36,11 @@ def written(name: str) -> str:
     return _ODD.sub("_", name)[:_LANE_CHARS]
 
 
+def is_named(target: str) -> bool:
+    """Whether a target is a Space's name in a registry, which not every host may have."""
+    return bool(target) and not target.startswith("tier:") and "/" not in target
+
+
 def batch_of(lane: str) -> str | None:
     """The id of the batch whose lane that is."""
     _, kind, name = [*lane.split(":", 2), "", ""][:3]

@@ -11,8 +11,13 @@ from tests.integration.queue.workers import Held, HostOf, until, working
 from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
+from spacedock.request import JobRequest
+from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock_worker.queue.choose import HostOffer
+from spacedock_worker.queue import worker
+from spacedock_worker.queue.choose import HostOffer, Supply
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
 
 ROOMY = HostOffer(8)
 
@@ -90,6 +95,35 @@ async def test_a_waiting_job_says_what_is_before_it(client: Client, redis_url: s
         held.go.set()
         assert (await client.result(ids[2], wait=10)).succeeded
     assert (await client.status(ids[2])).waits_for == ""
+
+
+async def test_a_job_that_waits_here_goes_to_a_host_that_can_start_it(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RENEW_SECONDS", 0.5)
+    container, waiting = asyncio.Lock(), asyncio.Event()
+    hand, other = Held(), Held()
+    other.go.set()
+
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
+        await job.at_work(False)
+        if container.locked():
+            waiting.set()
+        async with container:
+            await job.at_work(True)
+            return await hand(job, tell)
+
+    offer, serves = HostOffer(3, {"x": Supply(1, call=0.1)}), frozenset({"x"})
+    async with working(redis_url, handle, capacity=HostOf("one", offer, serves)):
+        ids = await client.submit_many([JobRequest(prompt=str(n), space="x") for n in range(2)])
+        async with asyncio.timeout(10):
+            await waiting.wait()
+            async with working(redis_url, other, capacity=HostOf("other", offer, serves)):
+                assert await other.began.get() == ids[1]
+                assert (await client.result(ids[1])).succeeded
+                assert hand.runs == ids[:1]
+        hand.go.set()
+        assert (await client.result(ids[0], wait=10)).succeeded
 
 
 async def test_a_name_that_is_no_host_is_told_with_those_that_there_are(

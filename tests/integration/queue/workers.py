@@ -119,7 +119,9 @@ class HostOf:
 
     def presence(self, jobs: int) -> Presence:
         """What it tells."""
-        return Presence(Host(id=self._name, name=self._name, jobs=jobs), self._serves)
+        warm = {space: supply.containers for space, supply in self._offer.supplies.items()}
+        host = Host(id=self._name, name=self._name, containers=self._offer.containers, warm=warm, jobs=jobs)
+        return Presence(host, self._serves)
 
 
 async def take(store: JobStore, free: int = 1000, suspects: int = 0) -> list[Claimed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -110,13 +110,15 @@ def choose(
     in_hand: InHand,
     seconds: Mapping[str, float],
     hosts: int = 1,
+    left: Collection[str] = (),
 ) -> list[Pick]:
     """What to claim of the waiting jobs, at most `free`; without an offer whatever comes.
 
     The lane that had least comes first; each job is charged at once with what its like took (`seconds`, by
     target). A lane that waits for room keeps that room from lanes that had more; nobody claims ahead then.
+    Of the targets that are `left` to others nothing is claimed but what can begin at once.
     """
-    return _Choice(lanes, virtual, free, offer, in_hand, seconds, hosts).picks()
+    return _Choice(lanes, virtual, free, offer, in_hand, seconds, hosts, left).picks()
 
 
 class _Choice:
@@ -131,8 +133,10 @@ class _Choice:
         in_hand: InHand,
         seconds: Mapping[str, float],
         hosts: int,
+        left: Collection[str],
     ) -> None:
         self._free, self._offer, self._seconds, self._hosts = free, offer, seconds, max(1, hosts)
+        self._left_to_others = frozenset(left)
         self._by_target, self._by_space = Counter(in_hand.by_target), Counter(in_hand.by_space)
         self._lanes = {lane.name: lane for lane in lanes}
         self._left = {(lane.name, head.target): head.count for lane in lanes for head in lane.heads}
@@ -195,6 +199,8 @@ class _Choice:
         if self._offer is None:
             return True
         space = self._offer.space_of(target)
+        if target in self._left_to_others and (ahead or space is None):
+            return False
         if space is None:
             return not ahead and self._by_target[target] < UNBOUND_JOBS
         jobs, supply = self._by_space[space], self._offer.supplies.get(space, Supply(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -11,8 +11,10 @@ from redis.asyncio import Redis
 
 from spacedock import hosts
 from spacedock._wire import keys, wire
+from spacedock._wire.lanes import is_named
 from spacedock.hosts import Host
 from spacedock_worker.queue.choose import HostOffer
+from spacedock_worker.queue.give_back import OtherHost
 
 SERVES_SECONDS = 24 * 3600
 """How long others remember what a host could run that is gone: it may come back."""
@@ -90,6 +92,20 @@ class Announcer:
                     pipe.smismember(keys.SERVES + other, targets)
             rows = await pipe.execute()
         return {target for flags in rows for target, flag in zip(targets, flags, strict=True) if flag}
+
+    async def others(self, host_id: str, targets: Sequence[str]) -> list[OtherHost]:
+        """The other hosts that take jobs now, each with those of the targets that it can run."""
+        found = await hosts.hosts(self._redis)
+        there = [host for host in found if host.id != host_id and host.alive and not host.paused]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for host in there:
+                pipe.smismember(keys.SERVES + host.id, list(targets))
+            rows = await pipe.execute()
+        anywhere = {target for target in targets if not is_named(target)}
+        return [
+            OtherHost(host, anywhere | {one for one, flag in zip(targets, flags, strict=True) if flag})
+            for host, flags in zip(there, rows, strict=True)
+        ]
 
     async def count(self) -> int:
         """How many hosts are there now."""

@@ -19,6 +19,7 @@ from spacedock.states import JobState
 from spacedock_worker.errors import GiveBackError, contained, kind_of
 from spacedock_worker.queue.choose import InHand
 from spacedock_worker.queue.claims import Claimed
+from spacedock_worker.queue.give_back import WaitingJob
 from spacedock_worker.queue.job_store import MAX_TRIES, JobStore, readable_request
 from spacedock_worker.queue.outcome import ended, on_the_wire, stamped, told
 from spacedock_worker.queue.patience import OUTAGE_SECONDS, PAUSE_SECONDS, TROUBLE, through_outages
@@ -112,6 +113,16 @@ class JobRunner:
         """Whether nothing of a job that is held is executed: it can be given back at no loss."""
         hold = self._holds[job_id]
         return hold.result is None and (hold.work is None or not hold.executed)
+
+    @property
+    def waiting(self) -> list[WaitingJob]:
+        """The jobs that are held and wait for a container."""
+        now = monotonic()
+        return [
+            WaitingJob(job_id, hold.claimed.target, hold.space, now - hold.since)
+            for job_id, hold in self._holds.items()
+            if hold.space is not None and not hold.cancelled and self.waits(job_id)
+        ]
 
     @property
     def seconds(self) -> Mapping[str, float]:

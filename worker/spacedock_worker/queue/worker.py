@@ -23,6 +23,7 @@ from spacedock._wire.deadlines import pool_of
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import HostOffer, choose
 from spacedock_worker.queue.claims import LANES_SEEN, NOTHING, Claimed, View
+from spacedock_worker.queue.give_back import Leaving
 from spacedock_worker.queue.job_store import LEASE_MS, RENEW_SECONDS, JobStore, LeaseState, job_serializer
 from spacedock_worker.queue.patience import TROUBLE, forever, passes
 from spacedock_worker.queue.presence import Announcer, Capacity, Unbounded
@@ -87,6 +88,7 @@ class QueueWorker(Worker):
         self._runner = JobRunner(self._store, handler, self._wake.set)
         self._controls, self._capacity = controls, capacity or Unbounded()
         self._announcer, self._host_id, self._hosts = Announcer(redis), "", 1
+        self._leaving = Leaving(lambda targets: self._announcer.others(self._host_id, targets))
         self._seen = NOTHING
         self._news, self._look_at = 0, 0.0
         self._passed: set[str] = set()
@@ -160,7 +162,8 @@ class QueueWorker(Worker):
             self._passed = await self._elsewhere(seen, offer)
             lanes = () if seen.paused else seen.without(self._passed)
             in_hand, seconds = self._runner.in_hand, self._runner.seconds
-            picks = choose(lanes, seen.virtual, free, offer, in_hand, seconds, self._hosts)
+            left = self._leaving.targets(self.loop.time())
+            picks = choose(lanes, seen.virtual, free, offer, in_hand, seconds, self._hosts, left)
             if not picks and self.loop.time() < self._look_at:
                 return False
             suspects = self._runner.suspects
@@ -262,7 +265,19 @@ class QueueWorker(Worker):
                 self._runner.cancel(job_id)
             elif lease is LeaseState.LOST:
                 self._runner.abandon(job_id)
+        if self._hosts > 1 and (offer := self._offered()) is not None:
+            await self._leave_to_others(offer)
         await asyncio.sleep(RENEW_SECONDS)
+
+    async def _leave_to_others(self, offer: HostOffer) -> None:
+        """Give back jobs that wait here and that another host can start sooner."""
+        waiting, now = self._runner.waiting, self.loop.time()
+        async with asyncio.timeout(RENEW_SECONDS):
+            left = await self._leaving.chosen(waiting, offer, self._runner.in_hand, now)
+        for job_id in left:
+            if job_id in self.tasks and self._runner.waits(job_id):
+                log.info("job.left_to_others", job_id=job_id)
+                self.tasks[job_id].cancel()
 
     async def _listen(self) -> None:
         async with aclosing(messages(self.pool, keys.WAKE, keys.CANCEL)) as heard:

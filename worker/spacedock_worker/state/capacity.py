@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from socket import gethostname
 
+from spacedock._wire.lanes import is_named
 from spacedock.hosts import Host
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.containers.docker.engine import Engine
@@ -68,8 +69,7 @@ class HostCapacity:
         """Whether the host can run the target: models, directories and Spaces of the Hub anybody can."""
         if target in self._names():
             return True
-        named = target and not target.startswith("tier:") and "/" not in target
-        return not named and target not in self._registry.last.spaces
+        return not is_named(target) and target not in self._registry.last.spaces
 
     def _has_gpus_for(self, entry: SpaceEntry) -> bool:
         return entry.gpu in ("none", "auto") or self._gpu is not False

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 from spacedock import hosts as there
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.lanes import batch_of
+from spacedock._wire.lanes import batch_of, is_named
 from spacedock.hosts import Host
 
 _SHOWN = 3
@@ -30,16 +30,11 @@ class Place:
     rests: float = 0.0
     batch: bool = False
 
-    @property
-    def named(self) -> bool:
-        """Whether it names a Space of a registry, which not every host may have."""
-        return bool(self.target) and not self.target.startswith("tier:") and "/" not in self.target
-
 
 def reason(place: Place, hosts: Sequence[Host], serving: Collection[str]) -> str:
     """What the job waits for, in words. `serving` are the ids of the hosts that can run its Space."""
     alive = [host for host in hosts if host.alive]
-    fit = [host for host in hosts if host.id in serving] if place.named else []
+    fit = [host for host in hosts if host.id in serving] if is_named(place.target) else []
     if not alive:
         return "no host works on this queue: start one with `spacedockd`"
     if place.rests >= 1:
@@ -83,7 +78,7 @@ async def told(redis: Redis, job_id: str) -> str:
     try:
         if (place := await _place(redis, job_id)) is None:
             return ""
-        serving = await there.serving(redis, place.target) if place.named else []
+        serving = await there.serving(redis, place.target) if is_named(place.target) else []
         return reason(place, await there.hosts(redis), {host.id for host in serving})
     except NoPermissionError:
         return ""
