@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError
 
+from spacedock._stores.payloads import Payloads
 from spacedock._wire import jobs as records
 from spacedock._wire import stream, submission, waiting
 from spacedock._wire.connection import connect, meet, told_as_ours
@@ -22,7 +23,7 @@ from spacedock._wire.rpc import Op, call_of
 from spacedock._wire.view import listing
 from spacedock._wire.view.queue_view import QueueView
 from spacedock._wire.waiting import WaitHub
-from spacedock.configuration import default_url
+from spacedock.configuration import FILES_VARIABLE, default_url
 from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event
 from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes
@@ -40,11 +41,12 @@ class Client(QueueView):
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
     `unix://`); without one, the variables, the configuration file or this machine's own daemon tell it
     (docs/configuration.md). Single prompts of clients of one `name` wait in one lane, in turn with those of
-    others; without one it is the user and this machine. Every method raises NotConnectedError where Redis
-    cannot be reached, RefusedError where it will not serve this client.
+    others; without one it is the user and this machine. `files` is where this machine finds the queue's store
+    of large files, should that be another path than the daemons' (docs/redis.md). Every method raises
+    NotConnectedError where Redis cannot be reached, RefusedError where it will not serve this client.
     """
 
-    def __init__(self, url: str | None = None, name: str | None = None) -> None:
+    def __init__(self, url: str | None = None, name: str | None = None, *, files: str | None = None) -> None:
         url = url or default_url(os.environ, os.getuid())
         super().__init__(connect(url), url)
         self._name = name or _person()
@@ -52,7 +54,8 @@ class Client(QueueView):
         self._held = Held(MAX_JOB_BYTES)
         self._read: list[str] = []
         self._may_wait = False
-        self.spaces = Spaces(self._caller, self._redis, self.url)
+        self._payloads = Payloads(self._redis, files or os.environ.get(FILES_VARIABLE))
+        self.spaces = Spaces(self._caller, self._payloads, self.url)
 
     async def __aenter__(self) -> Self:
         try:
@@ -89,7 +92,7 @@ class Client(QueueView):
     async def submit_prepared(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> str:
         """Submit a request whose files are at hand as `payloads`; returns the job's id."""
         with told_as_ours(self.url):
-            await submission.upload(self._redis, payloads)
+            await self._payloads.upload(payloads)
             return (await submission.submit(self._redis, [request], self._name))[0]
 
     async def submit_many(self, requests: Iterable[JobRequest | str], *, label: str = "") -> list[str]:
@@ -108,7 +111,7 @@ class Client(QueueView):
         listed = list(payloads)
         check_sizes(listed, max_job=sum(payload.ref.size for payload in listed))
         with told_as_ours(self.url):
-            await submission.upload(self._redis, listed)
+            await self._payloads.upload(listed)
 
     async def plan(
         self,
@@ -128,7 +131,7 @@ class Client(QueueView):
         SpaceNotFoundError.
         """
         with told_as_ours(self.url):
-            await submission.upload(self._redis, [one for one in payloads if one.ref == request.repository])
+            await self._payloads.upload([one for one in payloads if one.ref == request.repository])
             differing = [other.model_dump(mode="json", include=_DIFFERING) for other in alike]
             try:
                 call = call_of(Op.PLAN, request.space, request=request, alike=differing)
@@ -260,7 +263,7 @@ class Client(QueueView):
             return held
         with told_as_ours(self.url):
             size = None if isinstance(file, str) else file.size
-            return await records.payload(self._redis, place, size=size)
+            return await self._payloads.read(place, size=size)
 
 
 def _person() -> str:

@@ -69,6 +69,7 @@ LOCK = "daemon.lock"
 """The file beside the socket that a daemon with its own Redis has locked while it lives."""
 URL_VARIABLE = "SPACEDOCK_REDIS_URL"
 RUNTIME_VARIABLE = "SPACEDOCK_RUNTIME_DIR"
+FILES_VARIABLE = "SPACEDOCK_FILES"
 
 
 def runtime_dir(env: Mapping[str, str], uid: int) -> Path:

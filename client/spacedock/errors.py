@@ -83,6 +83,30 @@ class QueueFullError(SpacedockError):
         )
 
 
+class StoreFullError(QueueFullError):
+    """The place where the queue keeps large files has no room for more.
+
+    `free` are the bytes that are left (-1: unknown), `needed` those of the files and of what must stay free.
+    """
+
+    def __init__(self, url: str, free: int = -1, needed: int = 0) -> None:
+        super().__init__(0, 0, 0, 0)
+        self.url, self.free, self.needed = url, free, needed
+        level = f" ({_mb(free)} free, {_mb(needed)} needed)" if free >= 0 else ""
+        self.args = (
+            f"the store of files at {url} is full{level}. Wait for jobs to end, free results with `spacedock "
+            "cleanup --older-than 1h`, or give it more room.",
+        )
+
+
+class StoreAwayError(SpacedockError):
+    """The place where the queue keeps large files cannot be used now: not mounted, or its server is away."""
+
+    def __init__(self, url: str, why: str, advice: str) -> None:
+        self.url, self.why, self.advice = url, why, advice
+        super().__init__(f"the store of files at {url} cannot be used: {why}. {advice}.")
+
+
 def _mb(size: int) -> str:
     return f"{size / 2**20:,.0f} MB"
 

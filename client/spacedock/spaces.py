@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
-
-from spacedock._wire import submission
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.connection import told_as_ours
 from spacedock._wire.rpc import Caller, OnProgress, Op, Reply, call_of
 from spacedock.errors import BadRequestError
@@ -22,8 +20,8 @@ class Spaces:
     Every method raises NoWorkerError after 5 s of silence.
     """
 
-    def __init__(self, caller: Caller, redis: Redis, url: str) -> None:
-        self._caller, self._redis, self._url = caller, redis, url
+    def __init__(self, caller: Caller, payloads: Payloads, url: str) -> None:
+        self._caller, self._payloads, self._url = caller, payloads, url
 
     async def list(self, *, status: bool = False) -> Reply:
         """All Spaces, and warnings about entries that cannot be read.
@@ -77,7 +75,7 @@ class Spaces:
             raise BadRequestError(f"Space '{name}': its id says '{entry['id']}'. They are the same name.")
         if repository is not None:
             with told_as_ours(self._url):
-                await submission.upload(self._redis, [repository])
+                await self._payloads.upload([repository])
             ref = repository.ref
         call = call_of(Op.ADD, name, **how).model_copy(update={"entry": fields, "repository": ref})
         return (await self._caller.ask(call)).spaces[name]

@@ -12,8 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from spacedock._wire import keys
-from spacedock._wire.connection import answer, connect, greet, redacted, told_as_ours
+from spacedock._wire.connection import connect, greet, redacted, told_as_ours
 from spacedock.configuration import socket_url
 from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.request import Tier
@@ -23,6 +22,7 @@ from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
+from spacedockd.publishing import publish
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, Sleep, keep_alive
 from spacedockd.valkey import EmbeddedValkey, scrub
@@ -56,7 +56,9 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) ->
                 await children.enter_async_context(running("scrub", scrub(socket_url(settings.socket)), stop))
             elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):
                 return
-            await publish(settings.redis_url or socket_url(settings.socket), settings)
+            where = settings.redis_url or socket_url(settings.socket)
+            if not await unless(stop, publish(where, settings, notify, asyncio.sleep)):
+                return
             default = await children.enter_async_context(system_default(settings, env))
             worker = WorkerProcess(settings.worker(default), hurry=stop.hurry)
             await children.enter_async_context(alive("worker", worker, stop))
@@ -158,26 +160,6 @@ def stop_on_signals() -> Stop:
         loop.add_signal_handler(signum, stop.ask)
     return stop
 
-
-log = structlog.get_logger()
-
-
-async def publish(url: str, settings: DaemonSettings) -> None:
-    """Make our settings the queue's; where other hosts said something else, the last one that starts counts.
-
-    Jobs that have ended keep the time that they got. Raises NotConnectedError, RefusedError.
-    """
-    ours = {name: str(value) for name, value in settings.retention.model_dump().items()}
-    with told_as_ours(url):
-        async with connect(url) as redis:
-            told = await answer(redis.hgetall(keys.SETTINGS))
-            before = {name.decode(): value.decode(errors="replace") for name, value in told.items()}
-            await answer(redis.hset(keys.SETTINGS, mapping=ours))
-    if changed := {name: value for name, value in before.items() if ours.get(name, value) != value}:
-        log.warning("settings.changed", before=changed, now={name: ours[name] for name in changed})
-
-
-log = structlog.get_logger()
 
 PAUSE_SECONDS = 2.0
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from spacedock import configuration
+from spacedock._stores.store import IN_REDIS, check_url
 from spacedock._wire.retention import DEFAULTS, Retention
 from spacedock._wire.wire import describe
 from spacedock.configuration import SOCKET, ConfigError, runtime_dir, socket_url
+from spacedock.errors import BadRequestError
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.logs import LogFormat, LogLevel
@@ -34,7 +36,9 @@ class DaemonSettings(BaseModel):
     eighth of this host's memory). `registry` is registry.yaml's place,
     `secrets_dir` that of the Spaces' secrets (SPACE/NAME; default: `secrets` in `state_dir`), `lock` that of
     the lock file (None: spacedock.lock beside the registry, if it is there).
-    `retention` is how long the queue keeps what; it counts for all hosts of the queue.
+    `retention` is how long the queue keeps what, `files` where its large files are (`redis`, `file:///FOLDER`
+    or `s3://BUCKET/PREFIX`; None: as other hosts say, and without `redis_url` a folder in `state_dir`); both
+    count for all hosts of the queue.
     `default_model` replaces the SmolLM server that the daemon would run.
     """
 
@@ -48,6 +52,7 @@ class DaemonSettings(BaseModel):
     secrets_dir: Path | None = None
     lock: Path | None = None
     retention: Retention = DEFAULTS
+    files: str | None = None
     max_jobs: int = Field(default=128, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0, le=86_400)
     images: ImageSettings = ImageSettings()
@@ -58,6 +63,19 @@ class DaemonSettings(BaseModel):
     smollm: SmolLMSettings = SmolLMSettings()
     log_format: LogFormat = "auto"
     log_level: LogLevel = "info"
+
+    @field_validator("files")
+    @classmethod
+    def _is_where_files_can_be(cls, url: str | None) -> str | None:
+        try:
+            return None if url is None else check_url(url)
+        except BadRequestError as error:
+            raise ValueError(str(error)) from None
+
+    @property
+    def own_files(self) -> Path:
+        """The folder of large files beside the embedded Valkey's own."""
+        return self.state_dir / "valkey/files"
 
     @property
     def socket(self) -> Path:
@@ -73,6 +91,7 @@ class DaemonSettings(BaseModel):
         """What the worker is told. `default_model` is the daemon's own server, if it runs one."""
         return WorkerSettings(
             redis_url=self.redis_url or socket_url(self.socket),
+            files=self.files if self.files != IN_REDIS else None,
             registry=self.registry or self.state_dir / "registry.yaml",
             repositories=self.state_dir / "repositories",
             secrets=self.secrets_dir or self.state_dir / "secrets",

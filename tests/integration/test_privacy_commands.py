@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from tests.integration.queue.dumping import dump
 from tests.integration.queue.workers import echo, until, working
 
-from spacedock._wire import keys, submission
+from spacedock._stores.payloads import Payloads
+from spacedock._wire import keys
 from spacedock._wire.connection import connect
 from spacedock._wire.jobs import DELETED
 from spacedock.client import Client
@@ -42,7 +43,7 @@ def painter(redis: Redis) -> Handler:
 
     async def handle(job: TakenJob, tell: Emit) -> JobResult:
         files = set_apart([payload_of("out.txt", job.request.prompt.encode())], job.id)
-        await submission.upload(redis, files)
+        await Payloads(redis).upload(files)
         output = Output(text=job.request.prompt, files=tuple(file.ref for file in files))
         return (await echo(job, tell)).model_copy(update={"output": output})
 

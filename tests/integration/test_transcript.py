@@ -22,7 +22,7 @@ from tests.unit import test_cli_finding as finding
 from tests.unit import test_cli_planning as planning
 from tests.unit import test_cli_tiers as tiers
 
-from spacedock._wire import submission
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.cli.app import main
@@ -252,7 +252,7 @@ async def test_what_the_commands_say_is_what_the_transcript_has(
     parts = [await asyncio.to_thread(said, line, f"unix://{folder}/no.sock") for line in ALONE]
     monkeypatch.setenv("SPACEDOCK_REDIS_URL", redis_url)
     async with working(redis_url, answered, controls, max_jobs=1), connect(redis_url) as redis:
-        await submission.upload(redis, [payload_of("mood.txt", b"good")])
+        await Payloads(redis).upload([payload_of("mood.txt", b"good")])
         # In turn: each is a process of its own in life.
         parts += [await asyncio.to_thread(said, line, redis_url) for line in ASKED]
     transcript = "\n".join(parts)

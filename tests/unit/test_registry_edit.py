@@ -11,9 +11,9 @@ import yaml
 from tests.control_calls import registry_calls, silent
 from tests.registries import declared, host
 
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op, Reply
-from spacedock._wire.submission import upload
 from spacedock.files import payload_of
 from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.hub.kinds import KINDS
@@ -111,7 +111,7 @@ async def test_a_clients_repository_is_kept_by_its_content(
 ) -> None:
     sent = payload_of("mood.tar", b"tar")
     async with connect(redis_url) as redis:
-        await upload(redis, [sent])
+        await Payloads(redis).upload([sent])
     reply = await ask(calls, Op.ADD, redis_url, name="mood", repository=sent.ref)
     kept = tmp_path / "repositories" / f"{sent.ref.sha256}.tar"
     assert (reply.error, kept.read_bytes()) == (None, b"tar")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import connect
 from spacedock.files import MAX_FILE_BYTES, FileRef, Payload, payload_of
@@ -87,7 +88,7 @@ def test_odd_data_can_be_written_and_read(data: Any) -> None:
 async def test_files_are_stored_by_their_content_once(redis_url: str) -> None:
     files = tuple(payload_of(name, b"same") for name in "ab")
     async with connect(redis_url) as redis:
-        await store_files(redis, answer(files=files))
+        await store_files(redis, Payloads(redis), answer(files=files))
         assert await kept(redis) == {keys.payload(files[0].ref.sha256): b"same"}
 
 

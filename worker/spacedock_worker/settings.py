@@ -17,7 +17,8 @@ class WorkerSettings(BaseModel):
     """A worker's settings; immutable. Times are in seconds.
 
     `state` is where it keeps its notes and short-lived files (None: beside `repositories`); `lock` the lock
-    file (None: spacedock.lock beside the registry, if it is there).
+    file (None: spacedock.lock beside the registry, if it is there). `files` is where this host finds the
+    queue's store of large files (None: where the queue says).
 
     `models` are the Tier 1 endpoints (where there is none, the usual local addresses are looked at unless
     `look_for_models` is off); `default_model` is the system default, the chain's last step. `secrets` is the
@@ -29,6 +30,7 @@ class WorkerSettings(BaseModel):
     redis_url: str
     registry: Path
     repositories: Path
+    files: str | None = None
     secrets: Path | None = None
     state: Path | None = None
     lock: Path | None = None

@@ -10,6 +10,7 @@ from socket import gethostname
 
 from redis.asyncio import Redis
 
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import Op
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.adapters.base import Adapter
@@ -96,19 +97,22 @@ class Wiring:
         self.inventory = Inventory(engine, owner)
         self.image_cleanup = ImageCleanup(self.inventory, registry, self.notes, self.lock.digests)
         scratch = Scratch(state / SCRATCH, settings.repositories, registry)
-        self.cleaner = Cleaner(self.inventory, registry, self.notes, self.image_cleanup, scratch, pool_view)
+        self.cleaner = Cleaner(
+            self.inventory, registry, self.notes, self.image_cleanup, scratch, pool_view, files=settings.files
+        )
         self.recommender = Recommender(registry, profiles, self._states, lambda: gpu)
         self.catalogue = Catalogue(settings.images, state, time.time)
         self.opener = Opener()
 
     def jobs(self, redis: Redis, pool: Pool[Adapter], models: ModelRunner) -> JobHandler:
         """Who answers jobs."""
-        return JobHandler(redis, self.engine, self._planner(models), self._spaces(pool), models)
+        payloads = Payloads(redis, self.settings.files)
+        return JobHandler(redis, payloads, self.engine, self._planner(models), self._spaces(pool), models)
 
     def calls(self, pool: Pool[Adapter], models: ModelRunner) -> dict[Op, Handler]:
         """Who answers which control call."""
         registry, settings, survey = self.registry, self.settings, Survey(self.settings.images)
-        entries = RegistryHandler(registry, completing(self.catalogue))
+        entries = RegistryHandler(registry, completing(self.catalogue), self.settings.files)
         spaces = SpacesHandler(
             entries, self.inventory, self.image_cleanup, self.cleaner, self.pool_view, self.profiles
         )
@@ -133,7 +137,7 @@ class Wiring:
             Op.LOGS: LogsHandler(registry, self.inventory, self.secrets).answer,
             Op.SEARCH: SearchHandler(registry, self.recommender, self.catalogue).answer,
             Op.ABOUT: about.answer,
-            Op.PLAN: PlanHandler(self._planner(models), preview).answer,
+            Op.PLAN: PlanHandler(self._planner(models), preview, settings.files).answer,
             Op.VALIDATE: ValidateHandler(registry, collector, trials, lambda: datetime.now(UTC)).answer,
             Op.TIERS: tiers.answer,
         }

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import Sequence
 from math import isfinite
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
@@ -16,7 +13,6 @@ from spacedock._wire.retention import DEFAULTS
 from spacedock._wire.scripts import script
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import Event, JobStatus
-from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef
 from spacedock.result import JobResult
 from spacedock.states import JobState
 
@@ -180,49 +176,3 @@ def _seconds(raw: bytes | None) -> float:
     except ValueError:
         return 0.0
     return seconds if isfinite(seconds) else 0.0
-
-
-async def payload(redis: Redis, place: str, *, size: int | None = None, most: int = MAX_FILE_BYTES) -> bytes:
-    """The bytes of a file (`FileRef.place`), of at most `most` bytes and of the `size` that is expected.
-
-    Whoever can write to Redis can overwrite a file, so its digest is checked each time. Raises WireError
-    where the file is kept no longer, or is not what its digest and size say.
-    """
-    try:
-        data = bytes(await redis.getrange(keys.payload(place), 0, most))
-    except ResponseError as error:
-        if "WRONGTYPE" in str(error):
-            raise _not_itself(place) from error
-        raise
-    if not data and not await redis.exists(keys.payload(place)):
-        raise _gone(place)
-    digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-    if len(data) > most or size not in (None, len(data)) or digest != place.partition(".")[0]:
-        raise _not_itself(place)
-    return data
-
-
-async def check_payloads(redis: Redis, places: Sequence[str]) -> None:
-    """See that the files are there without reading them. Raises WireError for the first that is not."""
-    for place in places:
-        if not await answer(redis.exists(keys.payload(place))):
-            raise _gone(place)
-
-
-async def repository(redis: Redis, ref: FileRef) -> bytes:
-    """The tar of a Space's directory. Raises WireError as `payload` does."""
-    return await payload(redis, ref.place, size=ref.size, most=MAX_REPOSITORY_BYTES)
-
-
-def _not_itself(place: str) -> WireError:
-    return WireError(
-        f"file {place[:12]} was overwritten in Redis: its content does not match its digest and size. "
-        f"Delete {keys.payload(place)} there, then submit the job again with its files"
-    )
-
-
-def _gone(place: str) -> WireError:
-    return WireError(
-        f"file {place[:12]} is kept no longer: files live as long as their job's result, 24 hours unless "
-        "the daemon or --keep-for says otherwise, and in privacy mode until it is read"
-    )

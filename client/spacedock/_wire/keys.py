@@ -90,6 +90,9 @@ PAUSED = PREFIX + "paused"
 SETTINGS = PREFIX + "settings"
 """Hash of what daemons say for all hosts and clients: how long what is kept (s), and where files go."""
 
+SWEPT = PREFIX + "swept"
+"""String that lives as long as no host has to tidy the store of files up again."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 
@@ -106,7 +109,8 @@ def job(job_id: str) -> str:
 
 
 def payload(place: str) -> str:
-    """String: the bytes of a file; `place` is `FileRef.place`."""
+    """String: the bytes of a file; `place` is `FileRef.place`. Hash where the store has them: state
+    (`coming`, `in`, `gone`), size, store (its identity)."""
     return PAYLOAD + place
 
 

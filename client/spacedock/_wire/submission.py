@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
+from spacedock._stores.records import UPLOAD_GRACE_S
 from spacedock._wire import keys, lanes, memory, wire
 from spacedock._wire.scripts import script
 from spacedock.errors import BadRequestError
-from spacedock.files import Payload
 from spacedock.request import JobRequest, job_id_of
-
-UPLOAD_GRACE_S = 3600
-"""How long an uploaded file waits for the job that needs it."""
-
-PRIVATE_GRACE_S = 600
-"""How long a private job's uploaded file waits for its job."""
 
 _CHUNK = 250
 """Jobs per script: enough to make the round trip cheap, few enough not to hold up the server."""
@@ -31,45 +25,6 @@ _SUBMIT = script("submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S)
 _ARQ_JOB = json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}).replace(
     '"et": 0', '"et": %.0f'
 )
-
-
-async def upload(redis: Redis, payloads: Iterable[Payload]) -> None:
-    """Store the files that Redis does not hold yet; each content once. Raises QueueFullError."""
-    lacking = await _lacking(redis, payloads)
-    if lacking:
-        await memory.check_room(redis, sum(payload.ref.size for payload in lacking))
-    try:
-        await _set(redis, lacking)
-    except OutOfMemoryError:
-        raise await memory.full_error(redis) from None
-
-
-async def store(redis: Redis, payloads: Iterable[Payload]) -> None:
-    """Store a result's files as `upload` does, up to the server's own limit. Raises redis-py's errors."""
-    await _set(redis, await _lacking(redis, payloads))
-
-
-async def _set(redis: Redis, payloads: Iterable[Payload]) -> None:
-    for payload in payloads:
-        # One at a time: a pipeline of them would hold every file in memory twice.
-        # NX: whoever stored the same file meanwhile may have a job that needs it without end.
-        await redis.set(keys.payload(payload.ref.place), payload.data, ex=grace_of(payload), nx=True)
-
-
-async def _lacking(redis: Redis, payloads: Iterable[Payload]) -> list[Payload]:
-    """Those of the files that are not there, whatever their names; the others wait for their job anew."""
-    lacking = []
-    for place, payload in {payload.ref.place: payload for payload in payloads}.items():
-        # GT never shortens: a file that unfinished jobs need has no end.
-        await redis.expire(keys.payload(place), grace_of(payload), gt=True)
-        if not await redis.exists(keys.payload(place)):
-            lacking.append(payload)
-    return lacking
-
-
-def grace_of(payload: Payload) -> int:
-    """How many seconds a file waits for its job."""
-    return PRIVATE_GRACE_S if payload.ref.vault else UPLOAD_GRACE_S
 
 
 async def submit(

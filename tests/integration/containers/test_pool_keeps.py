@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from tests.integration.containers.parts import Page, answers, silent, states
 
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.connection import connect
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Tier
@@ -129,7 +130,7 @@ async def ask(
     runner = SpaceRunner(ImagePolicy(Images(engine, ImageSettings())), pool, Opener())
     async with connect(redis_url) as redis:
         planner = cast(Planner, Laid(*entries))
-        handler = JobHandler(redis, engine, planner, runner, cast(ModelRunner, None))
+        handler = JobHandler(redis, Payloads(redis), engine, planner, runner, cast(ModelRunner, None))
         request = JobRequest(prompt="hello", tier=Tier.HEAVY, **fields)
         return await handler.handle(TakenJob("a-job", request), lambda *told: None)
 

@@ -6,8 +6,9 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, succeeded, working
 
-from spacedock._wire import jobs as records
-from spacedock._wire import keys, submission
+from spacedock._stores.payloads import Payloads
+from spacedock._stores.records import UPLOAD_GRACE_S
+from spacedock._wire import keys
 from spacedock._wire.connection import answer
 from spacedock._wire.retention import DAY_S
 from spacedock.client import Client
@@ -46,7 +47,7 @@ async def test_a_file_lives_while_an_unfinished_job_needs_it_and_a_day_after(
     client: Client, redis_url: str, redis: Redis, stored: Payload
 ) -> None:
     held, key = Held(), keys.payload(stored.ref.sha256)
-    assert 0 < await redis.ttl(key) <= submission.UPLOAD_GRACE_S
+    assert 0 < await redis.ttl(key) <= UPLOAD_GRACE_S
     ids = await client.submit_many(with_file(stored, 2))
     assert await redis.ttl(key) == NO_END
     await client.cancel(ids[0])
@@ -72,7 +73,7 @@ async def test_a_file_of_a_job_whose_request_was_spoilt_is_let_go(
     await redis.hset(keys.job(job_id), "request", "rubbish")
     async with working(redis_url):
         await client.result(job_id, wait=5)
-    assert await redis.ttl(keys.payload(stored.ref.sha256)) > submission.UPLOAD_GRACE_S
+    assert await redis.ttl(keys.payload(stored.ref.sha256)) > UPLOAD_GRACE_S
 
 
 async def test_a_file_of_a_result_is_kept_as_long_as_the_result(
@@ -81,7 +82,7 @@ async def test_a_file_of_a_result_is_kept_as_long_as_the_result(
     picture = payload_of("a.png", b"a picture")
 
     async def handle(job: TakenJob, tell: Emit) -> JobResult:
-        await submission.upload(redis, [picture])
+        await Payloads(redis).upload([picture])
         return succeeded(job).model_copy(update={"output": Output(files=(picture.ref,))})
 
     async with working(redis_url, handle):
@@ -118,14 +119,14 @@ async def test_a_file_that_is_over_the_limit_is_refused_before_it_is_sent(
 async def test_a_cancelled_job_lets_its_file_go(client: Client, redis: Redis, stored: Payload) -> None:
     (job_id,) = await client.submit_many(with_file(stored))
     assert await client.cancel(job_id) is JobState.CANCELLED
-    assert await redis.ttl(keys.payload(stored.ref.sha256)) > submission.UPLOAD_GRACE_S
+    assert await redis.ttl(keys.payload(stored.ref.sha256)) > UPLOAD_GRACE_S
 
 
 async def test_a_file_that_somebody_overwrote_is_not_read(
     client: Client, redis: Redis, stored: Payload
 ) -> None:
     place = stored.ref.sha256
-    assert await records.payload(redis, place, size=stored.ref.size) == stored.data
+    assert await Payloads(redis).read(place, size=stored.ref.size) == stored.data
     for other in (b"", b"the evil file", b"the same file and more"):
         await redis.set(keys.payload(place), other)
         with pytest.raises(WireError, match="was overwritten in Redis"):
@@ -141,7 +142,7 @@ async def test_a_size_is_not_its_senders_word(client: Client, redis: Redis, stor
     with pytest.raises(WireError, match="does not match its digest and size"):
         await client.fetch(lying)
     with pytest.raises(WireError, match="does not match its digest and size"):
-        await records.payload(redis, stored.ref.place, most=4)
+        await Payloads(redis).read(stored.ref.place, most=4)
 
 
 async def test_an_empty_file_is_a_file(client: Client) -> None:

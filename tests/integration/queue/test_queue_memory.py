@@ -18,7 +18,8 @@ from redis.exceptions import OutOfMemoryError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, succeeded, working
 
-from spacedock._wire import keys, submission
+from spacedock._stores.payloads import Payloads
+from spacedock._wire import keys
 from spacedock._wire.connection import connect
 from spacedock._wire.memory import FILES_SHARE
 from spacedock._wire.rpc import Call, OnProgress, Reply
@@ -97,7 +98,7 @@ async def painting(redis: Redis, began: asyncio.Event | None = None, go: asyncio
             began.set()
             await go.wait()
         files = (payload_of("picture.png", job.id.encode() * (2 * MB // 32)),)
-        await store_files(redis, AppAnswer(endpoint=None, text=None, data=None, files=files))
+        await store_files(redis, Payloads(redis), AppAnswer(endpoint=None, text=None, data=None, files=files))
         return succeeded(job).model_copy(update={"output": Output(files=tuple(file.ref for file in files))})
 
     return handle
@@ -163,7 +164,7 @@ async def test_results_that_find_no_room_at_all_wait_for_some(
         await go.wait()
         files = (payload_of("picture.png", job.id.encode() * (2 * MB // 32)),)
         answer = AppAnswer(endpoint=None, text=None, data=None, files=files)
-        await through_outages(lambda: store_files(redis, answer))
+        await through_outages(lambda: store_files(redis, Payloads(redis), answer))
         return succeeded(job).model_copy(update={"output": Output(files=tuple(file.ref for file in files))})
 
     async with working(small.url, handle, max_jobs=12), asyncio.timeout(30):
@@ -187,7 +188,9 @@ async def test_files_of_results_have_a_limit_too(redis: Redis) -> None:
     async def store_many() -> None:
         for number in range(100):
             await store_files(
-                redis, AppAnswer(endpoint=None, text=None, data=None, files=(some_file(number),))
+                redis,
+                Payloads(redis),
+                AppAnswer(endpoint=None, text=None, data=None, files=(some_file(number),)),
             )
 
     with pytest.raises(OutOfMemoryError):
@@ -316,5 +319,5 @@ async def test_a_private_file_counts_like_any_other(client: Client, redis: Redis
     await fill(redis, FILES_SHARE)
     (file,) = set_apart([some_file(1)], "vault")
     with pytest.raises(QueueFullError):
-        await submission.upload(redis, [file])
+        await Payloads(redis).upload([file])
     assert not await redis.exists(keys.payload(file.ref.place))

@@ -12,7 +12,8 @@ from tests.integration.queue.dumping import dump
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, echo, working
 
-from spacedock._wire import keys, submission
+from spacedock._stores.payloads import Payloads
+from spacedock._wire import keys
 from spacedock._wire.connection import connect
 from spacedock._wire.jobs import DELETED
 from spacedock._wire.retention import HOUR_S
@@ -44,7 +45,7 @@ async def worker(redis_url: str, redis: Redis) -> AsyncIterator[None]:
 
     async def handle(job: TakenJob, tell: Emit) -> JobResult:
         files = set_apart([payload_of(f"{MARKER}.out", job.request.prompt.encode())], job.id)
-        await submission.upload(redis, files)
+        await Payloads(redis).upload(files)
         output = Output(text=job.request.prompt, files=tuple(file.ref for file in files))
         return (await echo(job, tell)).model_copy(update={"output": output})
 

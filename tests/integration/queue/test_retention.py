@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -10,7 +11,8 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from tests.integration.queue.workers import Held, succeeded, take, working
 
-from spacedock._wire import keys, submission, wire
+from spacedock._stores.payloads import Payloads
+from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
 from spacedock._wire.retention import DAY_S, HOUR_S, MAX_KEEP_S
 from spacedock.client import Client
@@ -22,7 +24,8 @@ from spacedock.states import JobState
 from spacedock_worker.queue.job_store import JobStore
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
-from spacedockd.daemon import publish
+from spacedockd.notify import Notifier
+from spacedockd.publishing import publish
 from spacedockd.settings import DaemonSettings, load
 
 FILE = payload_of("in.txt", b"what several jobs need")
@@ -108,7 +111,7 @@ async def test_a_results_file_that_a_waiting_job_needs_lives_as_long_as_the_resu
     client: Client, redis_url: str, redis: Redis
 ) -> None:
     async def handle(job: TakenJob, tell: Emit) -> JobResult:
-        await submission.store(redis, [FILE])
+        await Payloads(redis).keep([FILE])
         return succeeded(job).model_copy(update={"output": Output(files=(FILE.ref,))})
 
     await client.store([FILE])
@@ -129,7 +132,7 @@ async def test_nothing_of_jobs_that_have_ended_is_without_an_end(
         if job.request.prompt == "fault":
             raise RuntimeError("a fault of ours")
         made = payload_of("out.txt", job.request.prompt.encode())
-        await submission.store(redis, [made])
+        await Payloads(redis).keep([made])
         return succeeded(job).model_copy(update={"output": Output(files=(made.ref,))})
 
     async with working(redis_url, handle):
@@ -162,9 +165,9 @@ async def test_a_daemon_says_it_for_all_hosts(redis_url: str, redis: Redis, tmp_
         return load(None, {**folder, "retention": {"results": results}}, {"HOME": str(tmp_path)}, 1000)
 
     with capture_logs() as said:
-        await publish(redis_url, settings("2h"))
+        await publish(redis_url, settings("2h"), Notifier({}, 1), asyncio.sleep)
         assert not said
-        await publish(redis_url, settings("3h"))
+        await publish(redis_url, settings("3h"), Notifier({}, 1), asyncio.sleep)
     assert said == [
         {"event": "settings.changed", "log_level": "warning", "before": {"results": "7200"}, "now": ANY}
     ]

@@ -14,7 +14,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import ROOT, Held, succeeded, working
 
-from spacedock._wire import keys, submission, wire
+from spacedock._stores.payloads import Payloads
+from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer, connect
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
@@ -67,7 +68,7 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
             await held(job, tell)
         files = (payload_of("out.txt", job.request.prompt.encode()),)
         async with connect(urls["operate"]) as its:
-            await submission.store(its, files)
+            await Payloads(its).keep(files)
         output = Output(files=tuple(file.ref for file in files))
         return succeeded(job).model_copy(update={"output": output})
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 from redis.asyncio import Redis
 
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import OnProgress
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory, InventoryContainer, InventoryVolume
@@ -21,7 +22,7 @@ from spacedock_worker.containers.docker.volumes import volume_name
 from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.errors import StepError
 from spacedock_worker.queue.patience import TROUBLE
-from spacedock_worker.queue.sweep import sweep_files, sweep_records
+from spacedock_worker.queue.sweep import Swept, has_turn, sweep_files, sweep_records, sweep_store
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.image_usage import ImageUsage
 
@@ -61,10 +62,11 @@ class Cleaner:
         scratch: Scratch,
         pool_view: PoolView | None,
         clock: Callable[[], float] = time.time,
+        files: str | None = None,
     ) -> None:
         self._inventory, self._registry, self._notes = inventory, registry, notes
         self._image_cleanup, self._scratch, self._pool_view = image_cleanup, scratch, pool_view
-        self._clock = clock
+        self._clock, self._files = clock, files
         # Two clean-ups at once would each count what the other removes.
         self._one = asyncio.Lock()
 
@@ -74,7 +76,7 @@ class Cleaner:
         async with self._one:
             if order.results:
                 tell("looking at results and files")
-                await _results(report, order, redis)
+            await self._files_of_jobs(report, order, redis)
             async with _told(report, "scratch files"):
                 await self._scratch.clean(report, before)
             tell("looking at containers")
@@ -88,6 +90,21 @@ class Cleaner:
                 async with _told(report, "images"):
                     await self._images(report, order, before, tell)
         return report
+
+    async def _files_of_jobs(self, report: Report, order: CleanupRequest, redis: Redis) -> None:
+        """By the clock only what the store has too many: the rest ends by itself."""
+        files, payloads = Swept(), Payloads(redis, self._files)
+        if order.results:
+            async with _told(report, "results"):
+                records = await sweep_records(redis, order.older_than, dry_run=order.dry_run)
+                report.add("results", records.bytes, count=records.count)
+            async with _told(report, "files"):
+                files = await sweep_files(redis, order.older_than, dry_run=order.dry_run)
+                report.add("files", files.bytes, count=files.count)
+        async with _told(report, "the store of files"):
+            if order.results or await has_turn(redis):
+                strays = await sweep_store(payloads, files.stored, dry_run=order.dry_run)
+                report.add("files", strays.bytes, count=strays.count)
 
     async def remove_space(self, space: str, report: Report) -> None:
         """Remove what a Space that has left the registry had here: its containers and its cache."""
@@ -160,15 +177,6 @@ class Cleaner:
             if not report.dry_run:
                 await self._inventory.remove_cache(cache.name)
             report.add("caches", cache.size, cache.space)
-
-
-async def _results(report: Report, order: CleanupRequest, redis: Redis) -> None:
-    async with _told(report, "results"):
-        records = await sweep_records(redis, order.older_than, dry_run=order.dry_run)
-        report.add("results", records.bytes, count=records.count)
-    async with _told(report, "files"):
-        files = await sweep_files(redis, order.older_than, dry_run=order.dry_run)
-        report.add("files", files.bytes, count=files.count)
 
 
 @asynccontextmanager

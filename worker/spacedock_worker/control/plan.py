@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spacedock._wire import jobs as records
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import PlanOptions, Reply
 from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
@@ -22,8 +22,8 @@ from spacedock_worker.jobs.routing import Route
 class PlanHandler:
     """Lays a request out as a job of it would be, and tells each step; runs and writes nothing."""
 
-    def __init__(self, planner: Planner, preview: PlanPreview) -> None:
-        self._planner, self._preview = planner, preview
+    def __init__(self, planner: Planner, preview: PlanPreview, files: str | None = None) -> None:
+        self._planner, self._preview, self._files = planner, preview, files
 
     async def answer(self, asked: Asked[PlanOptions]) -> Reply:
         """The plan as plain JSON. Raises BadRequestError and what `Planner.plan` raises."""
@@ -35,7 +35,7 @@ class PlanHandler:
         planned = await self._planner.plan(request, keep=False)
         repository = None
         if request.repository is not None:
-            repository = await records.repository(asked.redis, request.repository)
+            repository = await Payloads(asked.redis, self._files).repository(request.repository)
         rows = await asyncio.gather(
             *(self._row(item, planned, request, repository) for item in planned.plan.chain)
         )

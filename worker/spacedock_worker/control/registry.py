@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from spacedock._wire import jobs as records
+from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import AddOptions, Call, Reply
 from spacedock.errors import BadRequestError
 from spacedock_worker.control.dispatcher import Asked
@@ -74,8 +74,10 @@ class RegistryHandler:
     `shipped` names the Spaces of the last list that are as every host begins with them.
     """
 
-    def __init__(self, registry: Registry, complete: Complete | None = None) -> None:
-        self._registry, self._complete = registry, complete
+    def __init__(
+        self, registry: Registry, complete: Complete | None = None, files: str | None = None
+    ) -> None:
+        self._registry, self._complete, self._files = registry, complete, files
         self._listed: tuple[Snapshot, Reply] = (EMPTY, Reply())
         self.shipped: Sequence[str] = ()
 
@@ -109,7 +111,11 @@ class RegistryHandler:
             data.update(replaced=before is not None, other_code=is_other_code(known, given))
             return settled(before, given, whole, how)
 
-        tar = None if call.repository is None else await records.repository(asked.redis, call.repository)
+        tar = (
+            None
+            if call.repository is None
+            else await Payloads(asked.redis, self._files).repository(call.repository)
+        )
         with _writing():
             entry = await self._registry.settle(name, change, tar)
         return Reply(spaces={name: _row(entry)}, data=data)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import structlog
 from redis.asyncio import Redis
 
-from spacedock._wire import jobs as records
+from spacedock._stores.payloads import Payloads
 from spacedock.errors import BadRequestError, CategoryNotFoundError, SpaceNotFoundError, WireError
 from spacedock.files import FileRef, Payload
 from spacedock.request import JobRequest
@@ -47,9 +47,15 @@ class JobHandler:
     """Answers jobs with what this host has."""
 
     def __init__(
-        self, redis: Redis, engine: Engine, planner: Planner, spaces: SpaceRunner, models: ModelRunner
+        self,
+        redis: Redis,
+        payloads: Payloads,
+        engine: Engine,
+        planner: Planner,
+        spaces: SpaceRunner,
+        models: ModelRunner,
     ) -> None:
-        self._redis, self._engine, self._planner = redis, engine, planner
+        self._redis, self._payloads, self._engine, self._planner = redis, payloads, engine, planner
         self._spaces, self._models = spaces, models
 
     async def handle(self, job: TakenJob, emit: Emit) -> JobResult:
@@ -62,7 +68,7 @@ class JobHandler:
         try:
             planned = await self._planner.plan(request)
             places = [ref.place for ref in request.files]
-            await through_outages(lambda: records.check_payloads(self._redis, places))
+            await through_outages(lambda: self._payloads.check(places))
             repository = await self._repository(request.repository)
         except (SpaceNotFoundError, CategoryNotFoundError) as error:
             return ended(job.id, JobState.FAILED, ErrorKind.SPACE_NOT_FOUND, str(error), request.labels)
@@ -90,7 +96,7 @@ class JobHandler:
         output_of(answer.answer)
         if job.request.privacy:
             answer = replace(answer, answer=apart(answer.answer, job.id))
-        await through_outages(lambda: store_files(self._redis, answer.answer))
+        await through_outages(lambda: store_files(self._redis, self._payloads, answer.answer))
         return answer
 
     async def _files(self, request: JobRequest) -> tuple[Payload, ...]:
@@ -100,13 +106,13 @@ class JobHandler:
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, str(error), ours=True) from error
 
     async def _load(self, ref: FileRef) -> Payload:
-        read = partial(records.payload, self._redis, ref.place, size=ref.size)
+        read = partial(self._payloads.read, ref.place, size=ref.size)
         return Payload(ref, await through_outages(read))
 
     async def _repository(self, ref: FileRef | None) -> bytes | None:
         if ref is None:
             return None
-        return await through_outages(partial(records.repository, self._redis, ref))
+        return await through_outages(partial(self._payloads.repository, ref))
 
 
 def result_of(job: TakenJob, outcome: Outcome) -> JobResult:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from spacedock._wire import keys, submission
+from spacedock._stores.payloads import Payloads, grace_of
+from spacedock._wire import keys
 from spacedock._wire.scripts import script
 from spacedock.errors import FileTooLargeError
 from spacedock.files import check_sizes, set_apart
@@ -68,16 +69,14 @@ def apart(answer: AppAnswer, job_id: str) -> AppAnswer:
 _STORE_PAST = script("store_past", PAST_LIMIT=PAST_LIMIT)
 
 
-async def store_files(redis: Redis, answer: AppAnswer) -> None:
+async def store_files(redis: Redis, payloads: Payloads, answer: AppAnswer) -> None:
     """Store the answer's files, each content once, also where the server is full: no new job starts then.
 
     Raises redis-py's OutOfMemoryError where not even that is possible; later it may be.
     """
     try:
-        await submission.store(redis, answer.files)
+        await payloads.keep(answer.files)
     except OutOfMemoryError:
         script = redis.register_script(_STORE_PAST)
         for payload in answer.files:
-            await script(
-                keys=[keys.payload(payload.ref.place)], args=[payload.data, submission.grace_of(payload)]
-            )
+            await script(keys=[keys.payload(payload.ref.place)], args=[payload.data, grace_of(payload)])

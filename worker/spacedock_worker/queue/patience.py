@@ -11,15 +11,20 @@ import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
 from spacedock._wire.connection import OUTAGES
+from spacedock.errors import StoreAwayError, StoreFullError
 from spacedock_worker.errors import GiveBackError
 
 log = structlog.get_logger()
 
-TROUBLE = (RedisError, OSError)
-"""Redis is away or refuses (out of memory, read-only while it fails over): later it may not."""
+_STORE = (StoreAwayError, StoreFullError)
+TROUBLE = (RedisError, OSError, *_STORE)
+"""Redis or the store of files is away, or refuses (full, read-only while it fails over): later it may not."""
 
 OUTAGE_SECONDS = 600.0
 """How long a job waits for Redis before it is given back."""
+
+STORE_SECONDS = 60.0
+"""How long a job waits for the store of files: another host may reach it."""
 
 PAUSE_SECONDS, TURN_PAUSE_SECONDS = 0.2, 0.5
 _PASSING = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
@@ -29,25 +34,28 @@ _T = TypeVar("_T")
 
 def passes(error: BaseException) -> bool:
     """Whether the same call may work later; a wrong type or a missing right stays as it is."""
-    if isinstance(error, (*OUTAGES, ReadOnlyError, OutOfMemoryError)):
+    if isinstance(error, (*OUTAGES, *_STORE, ReadOnlyError, OutOfMemoryError)):
         return True
     return isinstance(error, RedisError) and str(error).startswith(_PASSING)
 
 
 async def through_outages(call: Callable[[], Awaitable[_T]], seconds: float = OUTAGE_SECONDS) -> _T:
-    """What the call to Redis returns, tried again while Redis is away or refuses for a while.
+    """What the call to Redis or the store of files returns, tried again while they are away or refuse.
 
-    Raises GiveBackError where that takes longer than `seconds`.
+    Raises GiveBackError where that takes longer than `seconds`, or STORE_SECONDS for the store.
     """
-    give_up = monotonic() + seconds
+    begun = monotonic()
     while True:
         try:
             return await call()
         except TROUBLE as error:
             if not passes(error):
                 raise
-            if monotonic() > give_up:
-                raise GiveBackError(f"Redis was away for {seconds:g} s") from error
+            what, most = ("Redis was away", seconds)
+            if isinstance(error, _STORE):
+                what, most = str(error), min(seconds, STORE_SECONDS)
+            if monotonic() > begun + most:
+                raise GiveBackError(f"{what} (for {most:g} s)") from error
             log.debug("redis.waited_for", error=type(error).__name__)
         await asyncio.sleep(PAUSE_SECONDS)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from spacedock._stores.payloads import Payloads
+from spacedock._stores.records import UPLOAD_GRACE_S
 from spacedock._wire import keys
 from spacedock._wire.scripts import script
-from spacedock._wire.submission import UPLOAD_GRACE_S
 
 _PAGE = 500
 
@@ -17,19 +18,21 @@ _RECORDS = script("sweep_records", __package__)
 
 _FILES = script("sweep_files", __package__)
 
+_TURN_SECONDS = 3000
 IDLE_SECONDS = 60
 """How long a file must have lain untouched, even where everything shall go."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many things went, and the bytes that Redis held for them."""
+    """How many things went, and the bytes that they held; `stored` are the places of files in the store."""
 
     count: int = 0
     bytes: int = 0
+    stored: frozenset[str] = frozenset()
 
     def __add__(self, other: Swept) -> Swept:
-        return Swept(self.count + other.count, self.bytes + other.bytes)
+        return Swept(self.count + other.count, self.bytes + other.bytes, self.stored | other.stored)
 
 
 async def sweep_records(redis: Redis, older_than: float, *, dry_run: bool) -> Swept:
@@ -41,12 +44,33 @@ async def sweep_records(redis: Redis, older_than: float, *, dry_run: bool) -> Sw
 
 
 async def sweep_files(redis: Redis, older_than: float, *, dry_run: bool) -> Swept:
-    """Remove the inputs and results that only such jobs needed; with `dry_run` only count them."""
+    """Remove the inputs and results that only such jobs needed; with `dry_run` only count them.
+
+    Those in the store are forgotten, and count where `sweep_store` removes them.
+    """
     script, total = redis.register_script(_FILES), Swept()
     idle = max(IDLE_SECONDS, min(older_than, UPLOAD_GRACE_S))
     async for page in _pages(redis, keys.payload("*")):
-        total += Swept(*await script(keys=page, args=[older_than, int(dry_run), idle]))
+        count, size, stored = await script(keys=page, args=[older_than, int(dry_run), idle])
+        places = (key.decode(errors="replace").removeprefix(keys.PAYLOAD) for key in stored)
+        total += Swept(count, size, frozenset(places))
     return total
+
+
+async def sweep_store(payloads: Payloads, forgotten: Collection[str] = (), *, dry_run: bool) -> Swept:
+    """Remove files from the queue's store that nothing in Redis knows of.
+
+    A dry run takes it that those `forgotten` are not known either.
+    """
+    total = Swept()
+    async for size in payloads.strays(IDLE_SECONDS, forgotten, dry_run=dry_run):
+        total += Swept(1, size)
+    return total
+
+
+async def has_turn(redis: Redis) -> bool:
+    """Whether this host is the one that tidies the store up by the clock, this hour."""
+    return bool(await redis.set(keys.SWEPT, "1", nx=True, ex=_TURN_SECONDS))
 
 
 async def _pages(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
