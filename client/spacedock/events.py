@@ -48,10 +48,11 @@ class JobStatus(BaseModel):
 
 
 class JobSummary(JobStatus):
-    """A job in a list: also its batch's id (None: a single prompt), the Space that it names (or ""), and its
-    labels. Of a job in privacy mode neither Space nor labels are told."""
+    """A job in a list: also its batch's id, or the client that submitted it alone; the Space that it names
+    (or ""), and its labels. Of a job in privacy mode neither Space nor labels are told."""
 
     batch: str | None = None
+    client: str | None = None
     space: str = ""
     labels: dict[str, str] = {}
 

@@ -43,8 +43,17 @@ def is_named(target: str) -> bool:
 
 def batch_of(lane: str) -> str | None:
     """The id of the batch whose lane that is."""
+    return _name_of(lane, "batch")
+
+
+def client_of(lane: str) -> str | None:
+    """The client whose single prompts wait in that lane."""
+    return _name_of(lane, "client")
+
+
+def _name_of(lane: str, wanted: str) -> str | None:
     _, kind, name = [*lane.split(":", 2), "", ""][:3]
-    return name if kind == "batch" else None
+    return name if kind == wanted else None
 
 
 def weight(lane: str) -> float:

@@ -48,6 +48,7 @@ async def test_the_newest_jobs_are_listed_first_and_can_be_chosen(client: Client
     assert [job.id for job in await client.jobs(state=JobState.RUNNING)] == [running.id]
     found = {job.id: job for job in await client.jobs()}
     assert (found[single].batch, found[single].space) == (None, "x")
+    assert found[single].client == client._name
     assert (found[ids[0]].batch, found[ids[0]].space) == (BATCH, "y")
 
 

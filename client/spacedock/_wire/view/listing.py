@@ -95,6 +95,7 @@ def _summary(job_id: str, row: object) -> JobSummary | None:
     return JobSummary(
         **status.model_dump(),
         batch=lanes.batch_of(lane),
+        client=lanes.client_of(lane),
         space="" if private or target.startswith("tier:") else target,
         labels=_labels(labels),
     )

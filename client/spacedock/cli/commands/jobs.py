@@ -34,7 +34,7 @@ Job = Annotated[
 Names = Annotated[
     list[str], typer.Argument(metavar="JOB|BATCH", help="Ids of jobs, or of batches (`spacedock jobs`).")
 ]
-_TITLES = ("job", "state", "submitted", "batch", "Space", "message")
+_TITLES = ("job", "state", "submitted", "batch or user", "Space", "message")
 _BATCH_TITLES = ("batch", "submitted", "by", "priority", "label", "jobs")
 _BATCH_CHARS = 12
 
@@ -194,8 +194,8 @@ def _row(one: JobSummary | BatchStatus, since: str) -> tuple[str, ...]:
     if isinstance(one, BatchStatus):
         cells = (one.id, since, one.client or "-", one.priority, one.label or "-", counted(one))
     else:
-        batch = (one.batch or "-")[:_BATCH_CHARS]
-        cells = (one.id, one.state.value, since, batch, one.space or "-", one.message)
+        whose = one.batch[:_BATCH_CHARS] if one.batch else one.client or "-"
+        cells = (one.id, one.state.value, since, whose, one.space or "-", one.message)
     return tuple(printable(cell) for cell in cells)
 
 
