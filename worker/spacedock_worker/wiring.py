@@ -25,7 +25,7 @@ from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.control.cleanup import CleanupHandler
-from spacedock_worker.control.dispatcher import Handler
+from spacedock_worker.control.dispatcher import CallHandler
 from spacedock_worker.control.lock import LockHandler
 from spacedock_worker.control.logs import LogsHandler
 from spacedock_worker.control.plan import PlanHandler
@@ -109,7 +109,7 @@ class Wiring:
         payloads = Payloads(redis, self.settings.files)
         return JobHandler(redis, payloads, self.engine, self._planner(models), self._spaces(pool), models)
 
-    def calls(self, pool: Pool[Adapter], models: ModelRunner) -> dict[Op, Handler]:
+    def calls(self, pool: Pool[Adapter], models: ModelRunner) -> dict[Op, CallHandler]:
         """Who answers which control call."""
         registry, settings, survey = self.registry, self.settings, Survey(self.settings.images)
         entries = RegistryHandler(registry, completing(self.catalogue), self.settings.files)
@@ -124,7 +124,7 @@ class Wiring:
         about = ShowHubHandler(registry, self.catalogue, survey, self.images, self.endpoints, time.time)
         tiers = TiersHandler(gethostname(), settings, self.engine, registry, self.image_cleanup, pool, models)
         trials = Trials(self._spaces(pool))
-        table: dict[Op, Handler] = {Op.LIST: spaces.look, Op.SHOW: spaces.look}
+        table: dict[Op, CallHandler] = {Op.LIST: spaces.look, Op.SHOW: spaces.look}
         if self.profiles is not None:
             memory = settings.containers.memory
             table[Op.PROFILE] = ProfileHandler(registry, self.profiles, memory).answer

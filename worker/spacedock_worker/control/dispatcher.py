@@ -24,7 +24,7 @@ class Asked(Generic[O_co]):
     on_progress: OnProgress
 
 
-Handler = Callable[[Asked[Any]], Awaitable[Reply]]
+CallHandler = Callable[[Asked[Any]], Awaitable[Reply]]
 
 _SAID_CHARS = 4000
 
@@ -35,7 +35,7 @@ class Dispatcher:
     `prepare` is awaited first: it reads what handlers look at, where reading would keep the event loop busy.
     """
 
-    def __init__(self, table: Mapping[Op, Handler], prepare: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, table: Mapping[Op, CallHandler], prepare: Callable[[], Awaitable[object]]) -> None:
         self._table, self._prepare = dict(table), prepare
 
     async def answer(self, call: Call, redis: Redis, on_progress: OnProgress) -> Reply:
