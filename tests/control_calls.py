@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
-from spacedock_worker.control.dispatcher import Asked, Dispatcher, CallHandler
+from spacedock_worker.control.dispatcher import Asked, CallHandler, Dispatcher
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.registry import Registry
 
@@ -14,7 +14,9 @@ def silent(message: str) -> None:
     pass
 
 
-async def asked(handler: CallHandler, call: Call, redis: Redis | None = None, say: OnProgress = silent) -> Reply:
+async def asked(
+    handler: CallHandler, call: Call, redis: Redis | None = None, say: OnProgress = silent
+) -> Reply:
     """The handler's reply; raises what it raises."""
     return await handler(Asked(call, call.read_options(), redis or Redis(), say))
 

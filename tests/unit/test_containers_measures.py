@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from spacedock_worker.background import forever
 from spacedock_worker.containers.machine.capacity import Machine, available_memory, reserve
 from spacedock_worker.containers.pool.history import History
-from spacedock_worker.containers.pool.monitor import kept_up
 from spacedock_worker.containers.pool.readiness import StartLimits, Unmeasured
 from spacedock_worker.containers.pool.usage_watch import peak_of
 from spacedock_worker.containers.settings import ContainerSettings
@@ -122,7 +122,7 @@ async def test_a_watch_that_breaks_goes_on() -> None:
             await asyncio.Event().wait()
 
     watch = Breaking()
-    task = asyncio.create_task(kept_up(watch, pause=0.0))
+    task = asyncio.create_task(forever("watch", watch.run, retry=0.0))
     async with asyncio.timeout(5):
         await watch.third.wait()
     task.cancel()

@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
 from spacedock.result import JobResult
 from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.background import running
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.machine.gpu import devices
@@ -87,10 +88,12 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
         capacity = HostCapacity(settings.containers.instance_id, registry, pool.view, engine, gpu)
         worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity)
         witness.worker_is(worker.worker_id)
-        preparing = asyncio.to_thread(wiring.recommender.prepare)
-        await stack.enter_async_context(_running("recommender", preparing))
-        await stack.enter_async_context(_running("catalogue", follow(registry, redis)))
-        await stack.enter_async_context(_running("housekeeper", wiring.housekeeper(redis).run()))
+        background = running(
+            recommender=asyncio.to_thread(wiring.recommender.prepare),
+            catalogue=follow(registry, redis),
+            housekeeper=wiring.housekeeper(redis).run(),
+        )
+        await stack.enter_async_context(background)
         await _work(worker, stop, ready, settings.drain_seconds)
 
 
@@ -105,25 +108,6 @@ async def _has_gpu(engine: Engine) -> bool | None:
     """Whether the engine's machine has a GPU; None where that is another machine."""
     address = engine.docker_host or os.environ.get("DOCKER_HOST", "unix://")
     return bool(await asyncio.to_thread(devices)) if address.startswith("unix://") else None
-
-
-@asynccontextmanager
-async def _running(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Background work that lives as long as the block; the worker can do without it, but not silently."""
-    task = asyncio.create_task(_loud(name, work))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _loud(name: str, work: Coroutine[None, None, None]) -> None:
-    try:
-        await work
-    except Exception:
-        # The task's boundary.
-        log.exception("worker.background_ended", task=name)
 
 
 async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drain_seconds: float) -> None:

@@ -13,11 +13,12 @@ from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.result import JobResult
 from spacedock.states import JobState
+from spacedock_worker.background import running
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.service import _running, _work
+from spacedock_worker.service import _work
 from spacedock_worker.stop import Stop
 
 
@@ -108,7 +109,7 @@ async def test_background_work_does_not_die_unheard() -> None:
         raise ZeroDivisionError
 
     with capture_logs() as logs:
-        async with _running("recommender", broken()):
+        async with running(recommender=broken()):
             await ended.wait()
             await asyncio.sleep(0)
     [entry] = [entry for entry in logs if entry["event"] == "worker.background_ended"]

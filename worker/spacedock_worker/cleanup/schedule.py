@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from spacedock._wire.retention import DAY_S
+from spacedock_worker.background import forever
 from spacedock_worker.cleanup.cleaner import Cleaner, CleanupRequest
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
@@ -42,13 +43,7 @@ class Housekeeper:
 
     async def run(self, every: float = EVERY_SECONDS) -> None:
         """Keep house until cancelled."""
-        while True:
-            try:
-                await self.once()
-            except Exception:
-                # The task's boundary: a fault of ours here must not end the worker.
-                log.exception("housekeeping.fault")
-            await asyncio.sleep(every)
+        await forever("housekeeping", self.once, every)
 
     async def once(self) -> Report:
         """Clean up once, and log what was freed."""

@@ -26,7 +26,7 @@ OUTAGE_SECONDS = 600.0
 STORE_SECONDS = 60.0
 """How long a job waits for the store of files: another host may reach it."""
 
-PAUSE_SECONDS, TURN_PAUSE_SECONDS = 0.2, 0.5
+PAUSE_SECONDS = 0.2
 _PASSING = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
 
 _T = TypeVar("_T")
@@ -58,25 +58,3 @@ async def through_outages(call: Callable[[], Awaitable[_T]], seconds: float = OU
                 raise GiveBackError(f"{what} (for {most:g} s)") from error
             log.debug("redis.waited_for", error=type(error).__name__)
         await asyncio.sleep(PAUSE_SECONDS)
-
-
-async def forever(loop: str, turn: Callable[[], Awaitable[None]]) -> None:
-    """Run one of the worker's loops, turn after turn, until cancelled.
-
-    The turn's boundary: neither a Redis that is away or odd nor a fault of ours ends a loop; both are logged.
-    """
-    troubled = False
-    while True:
-        try:
-            await turn()
-        except Exception as error:
-            if not troubled and isinstance(error, TROUBLE):
-                log.warning("redis.away", loop=loop, error=str(error) or type(error).__name__)
-            elif not troubled:
-                log.exception("worker.fault", loop=loop)
-            troubled = True
-            await asyncio.sleep(TURN_PAUSE_SECONDS)
-        else:
-            if troubled:
-                log.info("redis.back", loop=loop)
-            troubled = False

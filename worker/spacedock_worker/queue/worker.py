@@ -20,12 +20,13 @@ from arq.worker import Worker, func
 from spacedock._wire import keys
 from spacedock._wire.connection import messages
 from spacedock._wire.deadlines import pool_of
+from spacedock_worker.background import forever
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import HostOffer, choose
 from spacedock_worker.queue.claims import LANES_SEEN, NOTHING, Claimed, View
 from spacedock_worker.queue.give_back import Leaving
 from spacedock_worker.queue.job_store import LEASE_MS, RENEW_SECONDS, JobStore, LeaseState, job_serializer
-from spacedock_worker.queue.patience import TROUBLE, forever, passes
+from spacedock_worker.queue.patience import TROUBLE, passes
 from spacedock_worker.queue.presence import Announcer, Capacity, Unbounded
 from spacedock_worker.queue.rpc import ControlHandler, Controls
 from spacedock_worker.queue.runner import Handler, JobRunner
@@ -99,10 +100,14 @@ class QueueWorker(Worker):
         """Take and run jobs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             controls = Controls(self.pool, self._controls, tasks.create_task)
-            tasks.create_task(forever("queue", self._take))
-            tasks.create_task(forever("leases", self._renew))
-            tasks.create_task(forever("notifications", self._listen))
-            tasks.create_task(forever("control", controls.take))
+            loops = {
+                "queue": self._take,
+                "leases": self._renew,
+                "notifications": self._listen,
+                "control": controls.take,
+            }
+            for name, turn in loops.items():
+                tasks.create_task(forever(name, turn, trouble=TROUBLE))
 
     async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
         """Take no more jobs, let calls that run end within `seconds`, and give all others back to the queue.

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from spacedock._wire import keys
 from spacedock._wire.connection import messages
+from spacedock_worker.background import forever
 from spacedock_worker.registry.moving import move
 from spacedock_worker.registry.registry import Registry
 
@@ -47,40 +48,36 @@ async def open_registry(registry: Registry) -> None:
 
 async def follow(registry: Registry, redis: Redis) -> None:
     """Keep the registry as the catalogue is, until cancelled."""
-    heard = asyncio.Event()
+    following = _Following(registry, redis)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_listen(redis, heard))
-        tasks.create_task(_keep_up(registry, heard))
+        tasks.create_task(forever("catalogue news", following.listen, trouble=TROUBLE))
+        tasks.create_task(forever("catalogue", following.keep_up, trouble=TROUBLE))
 
 
-async def _listen(redis: Redis, heard: asyncio.Event) -> None:
-    while True:
-        try:
-            async with aclosing(messages(redis, keys.CATALOGUE_CHANGED)) as told:
-                # The first one says that nothing is missed from here on: what was before is looked at.
-                async for _ in told:
-                    heard.set()
-        except TROUBLE as error:
-            log.debug("catalogue.not_heard", error=str(error) or type(error).__name__)
-            await asyncio.sleep(_PAUSE_SECONDS)
+class _Following:
+    def __init__(self, registry: Registry, redis: Redis) -> None:
+        self._registry, self._redis = registry, redis
+        self._heard = asyncio.Event()
+        self._unwritten: float | None = None
 
+    async def listen(self) -> None:
+        async with aclosing(messages(self._redis, keys.CATALOGUE_CHANGED)) as told:
+            # The first one says that nothing is missed from here on: what was before is looked at.
+            async for _ in told:
+                self._heard.set()
 
-async def _keep_up(registry: Registry, heard: asyncio.Event) -> None:
-    unwritten: float | None = None
-    while True:
+    async def keep_up(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS if unwritten is None else _QUIET_SECONDS):
-                await heard.wait()
-        quiet = not heard.is_set()
-        heard.clear()
-        before = registry.changes
+            async with asyncio.timeout(_LOOK_SECONDS if self._unwritten is None else _QUIET_SECONDS):
+                await self._heard.wait()
+        quiet = not self._heard.is_set()
+        self._heard.clear()
+        before = self._registry.changes
         try:
-            await registry.caught_up(retry=True)
-        except TROUBLE as error:
-            log.debug("catalogue.not_read", error=str(error) or type(error).__name__)
-            await asyncio.sleep(_PAUSE_SECONDS)
-        if registry.changes != before and unwritten is None:
-            unwritten = monotonic()
-        if unwritten is not None and (quiet or monotonic() - unwritten > _LATEST_SECONDS):
-            await asyncio.to_thread(registry.write_out)
-            unwritten = None
+            await self._registry.caught_up(retry=True)
+        finally:
+            if self._registry.changes != before and self._unwritten is None:
+                self._unwritten = monotonic()
+            if self._unwritten is not None and (quiet or monotonic() - self._unwritten > _LATEST_SECONDS):
+                await asyncio.to_thread(self._registry.write_out)
+                self._unwritten = None

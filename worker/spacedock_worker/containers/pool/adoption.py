@@ -15,6 +15,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.atomic_write import write_whole
+from spacedock_worker.background import forever
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.removal import listed
@@ -150,7 +151,7 @@ class Adoption:
 
     async def start(self) -> None:
         """Begin; returns after the first try, or after 1 s where that takes longer."""
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(forever("adoption", self._turn, self._pause, trouble=(StepError,)))
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SECONDS):
                 await self._tried.wait()
@@ -169,17 +170,9 @@ class Adoption:
                 await self._take()
                 self._done = True
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.finish()
-                self._tried.set()
-                await self._tidy()
-            except StepError as error:
-                if not self._tried.is_set():
-                    log.warning("adoption.waits_for_the_engine", reason=str(error))
-            except Exception:
-                # The task's boundary: a fault of ours here must not leave earlier containers for ever.
-                log.exception("adoption.fault")
+    async def _turn(self) -> None:
+        try:
+            await self.finish()
+        finally:
             self._tried.set()
-            await asyncio.sleep(self._pause)
+        await self._tidy()

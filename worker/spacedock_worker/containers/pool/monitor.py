@@ -12,6 +12,7 @@ import structlog
 from aiodocker import Docker
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.background import forever
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.pool.history import History
@@ -107,7 +108,10 @@ class Monitor(Generic[App]):
 
     def start(self) -> None:
         """Watch from now on."""
-        self._tasks = tuple(asyncio.create_task(kept_up(watch)) for watch in self._watches)
+        self._tasks = tuple(
+            asyncio.create_task(forever(type(watch).__name__, watch.run, retry=_FAULT_PAUSE))
+            for watch in self._watches
+        )
 
     async def stop(self) -> None:
         """Watch no longer; twice, or before the start, is safe."""
@@ -150,16 +154,6 @@ class Monitor(Generic[App]):
         for slot in self._slots:
             if slot.container is not None and slot.container.name == name:
                 self._history.peaked(slot, memory)
-
-
-async def kept_up(watch: Watcher, pause: float = _FAULT_PAUSE) -> None:
-    """Watch until cancelled, in spite of faults of ours: one that ended unheard would leave no guard."""
-    while True:
-        try:
-            await watch.run()
-        except Exception:
-            log.exception("watch.fault", watch=type(watch).__name__)
-        await asyncio.sleep(pause)
 
 
 def _can_write(slot: Slot[Any]) -> bool:

@@ -1,0 +1,71 @@
+"""Background loops: all survive trouble in one way, and none ends unnoticed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import structlog
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 0.5
+_AGAIN_SECONDS = 60.0
+"""After so long the same trouble is logged again."""
+
+
+async def forever(
+    name: str,
+    turn: Callable[[], Awaitable[object]],
+    pause: float = 0.0,
+    *,
+    trouble: tuple[type[Exception], ...] = (),
+    retry: float = RETRY_SECONDS,
+) -> None:
+    """Run a loop turn after turn, until cancelled; it rests `pause` seconds after each.
+
+    The turn's boundary: neither `trouble` that is expected, such as a Redis that is away, nor a fault of ours
+    ends the loop. Both are logged when they begin, now and then while they last, and when they are over.
+    """
+    last, logged = "", 0.0
+    while True:
+        try:
+            await turn()
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            if said != last or monotonic() - logged > _AGAIN_SECONDS:
+                if isinstance(error, trouble):
+                    log.warning("loop.troubled", loop=name, error=said)
+                else:
+                    log.exception("loop.fault", loop=name)
+                logged = monotonic()
+            last = said
+            await asyncio.sleep(max(pause, retry))
+        else:
+            if last:
+                log.info("loop.recovered", loop=name)
+            last = ""
+            if pause > 0:
+                await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def running(**work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Background work, by its names, that lives as long as the block. What ends by a fault is logged."""
+    tasks = [asyncio.create_task(_loud(name, one)) for name, one in work.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _loud(name: str, work: Coroutine[None, None, None]) -> None:
+    try:
+        await work
+    except Exception:
+        # The task's boundary.
+        log.exception("worker.background_ended", task=name)
