@@ -17,7 +17,7 @@ from spacedock.configuration import socket_url
 from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.request import Tier
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.queue.rights import check_rights
+from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.model import ModelGateway, cache_folder

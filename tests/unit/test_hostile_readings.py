@@ -16,7 +16,7 @@ from spacedock.result import ErrorKind
 from spacedock_worker.adapters.base import Adapter, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.errors import StepError
-from spacedock_worker.jobs.outputs import output_of
+from spacedock_worker.jobs.handler import output_of
 
 APP = Path(__file__).parent.parent / "spaces" / "hostile-gradio" / "app.py"
 HELD = 0.5

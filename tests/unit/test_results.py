@@ -17,7 +17,8 @@ from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import StepError
-from spacedock_worker.jobs.outputs import MAX_TEXT, as_given, output_of, store_files
+from spacedock_worker.jobs.handler import MAX_TEXT, output_of, store_files
+from spacedock_worker.jobs.space_step import as_given
 
 
 def answer(text: str | None = None, data: Any = None, files: tuple[Payload, ...] = ()) -> AppAnswer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 
@@ -69,3 +69,16 @@ async def _loud(name: str, work: Coroutine[None, None, None]) -> None:
     except Exception:
         # The task's boundary.
         log.exception("worker.background_ended", task=name)
+
+
+async def left_after(
+    tasks: Sequence[asyncio.Task[None]], seconds: float, hurry: asyncio.Event
+) -> set[asyncio.Task[None]]:
+    """The tasks that have not ended after so many seconds, or when `hurry` is set."""
+    if not tasks:
+        return set()
+    ending, hurrying = asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(hurry.wait())
+    await asyncio.wait({ending, hurrying}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (ending, hurrying):
+        waiting.cancel()
+    return {task for task in tasks if not task.done()}

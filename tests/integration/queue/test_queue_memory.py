@@ -30,7 +30,7 @@ from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.jobs.outputs import PAST_LIMIT, store_files
+from spacedock_worker.jobs.handler import PAST_LIMIT, store_files
 from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob

@@ -20,8 +20,7 @@ from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock_worker.queue.job_store import JobStore
-from spacedock_worker.queue.rights import check_rights
+from spacedock_worker.queue.job_store import JobStore, check_rights
 
 ALL = ("+@all", "~*", "&*")
 LACKS = [

@@ -24,8 +24,8 @@ from spacedock.files import payload_of
 from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult, Output, Stage
 from spacedock.states import JobState
+from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.queue.progress import Emit
-from spacedock_worker.queue.rights import check_rights
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.sweep import sweep_files, sweep_records
 

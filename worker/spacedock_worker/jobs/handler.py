@@ -1,4 +1,4 @@
-"""What one host does with a job: plan, run the chain, write down the result."""
+"""What one host does with a job: plan, run the chain, bound the answer, store its files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
-from spacedock._stores.payloads import Payloads
-from spacedock.errors import BadRequestError, CategoryNotFoundError, SpaceNotFoundError, WireError
-from spacedock.files import FileRef, Payload
+from spacedock._stores.payloads import Payloads, grace_of
+from spacedock._wire import keys
+from spacedock._wire.scripts import script
+from spacedock.errors import (
+    BadRequestError,
+    CategoryNotFoundError,
+    FileTooLargeError,
+    SpaceNotFoundError,
+    WireError,
+)
+from spacedock.files import FileRef, Payload, check_sizes, set_apart
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
+from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import HostBusyError, StepError, full_disk
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.model_step import ModelRunner
-from spacedock_worker.jobs.outputs import apart, output_of, store_files
 from spacedock_worker.jobs.plan import SpaceStep, Step
 from spacedock_worker.jobs.planner import PlannedJob, Planner
 from spacedock_worker.jobs.space_step import Expect, SpaceRunner
@@ -39,6 +48,14 @@ WAIT_SECONDS = 120.0
 
 PAUSE_SECONDS = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+PAST_LIMIT = 1.25
+"""Files of results may fill a server that is full up to so many times its `maxmemory`."""
+
+MAX_TEXT = 2**20
+"""Characters of `output.text`; what is longer is cut, and flagged (the data stay whole)."""
+
+_STORE_PAST = script("store_past", PAST_LIMIT=PAST_LIMIT)
 
 _T = TypeVar("_T")
 
@@ -150,3 +167,47 @@ async def once_there_is_room(work: Callable[[], Awaitable[_T]], context: StepCon
         log.info("step.waits_for_host", step=context.name, stage=busy.stage.value, kind=busy.kind.value)
         context.enter(Stage.WAIT, str(busy))
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+def output_of(answer: AppAnswer) -> Output:
+    """The answer as the job's result has it.
+
+    Raises StepError where its files are over the limits, or where it cannot be written as JSON.
+    """
+    try:
+        check_sizes(answer.files)
+    except FileTooLargeError as error:
+        message = f"the app's answer is too large: {error}"
+        raise StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, message) from error
+    text = answer.text
+    long = text is not None and len(text) > MAX_TEXT
+    output = Output(
+        text=text[:MAX_TEXT] if text is not None else None,
+        data=answer.data,
+        files=tuple(payload.ref for payload in answer.files),
+        truncated=long or answer.truncated,
+    )
+    try:
+        output.model_dump_json()
+    except (ValueError, RecursionError) as error:
+        message = f"the app's answer cannot be written as JSON ({type(error).__name__})"
+        raise StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, message) from error
+    return output
+
+
+def apart(answer: AppAnswer, job_id: str) -> AppAnswer:
+    """The answer with its files in its job's vault, as privacy asks for."""
+    return replace(answer, files=set_apart(answer.files, job_id))
+
+
+async def store_files(redis: Redis, payloads: Payloads, answer: AppAnswer) -> None:
+    """Store the answer's files, each content once, also where the server is full: no new job starts then.
+
+    Raises redis-py's OutOfMemoryError where not even that is possible; later it may be.
+    """
+    try:
+        await payloads.keep(answer.files)
+    except OutOfMemoryError:
+        script = redis.register_script(_STORE_PAST)
+        for payload in answer.files:
+            await script(keys=[keys.payload(payload.ref.place)], args=[payload.data, grace_of(payload)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,6 @@ from spacedock_worker.errors import StepError, TryAgainError, UnexplainedError
 from spacedock_worker.images.build.flavours import lacks_full
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
-from spacedock_worker.jobs.outputs import as_given
 from spacedock_worker.jobs.plan import SpaceStep, Step
 from spacedock_worker.jobs.run_recorder import RunRecorder
 from spacedock_worker.jobs.secrets import Secrets, tell_masked, unquoted
@@ -248,3 +247,14 @@ def ended_by_slowness(error: StepError, seconds: Mapping[str, float]) -> bool:
         return _SLOW_PAGE in str(error)
     early = seconds.get("start", 0.0) > 0 and seconds.get("call", EARLY_SECONDS) < EARLY_SECONDS
     return error.stage is Stage.CALL and early
+
+
+def as_given(answer: AppAnswer, gives: Collection[str]) -> AppAnswer:
+    """The answer in the light of the kinds that its Space gives, such as {"text"}.
+
+    Where text is given and there is none, but one file of text, such as a transcript, that is the text.
+    """
+    written = [file for file in answer.files if file.ref.media_type.startswith("text/")]
+    if "text" not in gives or answer.text or len(written) != 1:
+        return answer
+    return replace(answer, text=written[0].data.decode(errors="replace"))

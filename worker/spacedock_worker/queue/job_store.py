@@ -16,7 +16,8 @@ from spacedock._wire.jobs import end_of
 from spacedock._wire.scripts import script
 from spacedock.events import Event
 from spacedock.request import JobRequest
-from spacedock.result import JobResult
+from spacedock.result import JobResult, Stage
+from spacedock.states import JobState
 from spacedock_worker.queue.choose import Pick
 from spacedock_worker.queue.claims import LANES_SEEN, Claimed, View, claimed, named, picked, view
 from spacedock_worker.queue.group_commit import GroupCommit
@@ -203,3 +204,23 @@ def readable_request(raw: bytes | None) -> JobRequest:
 def job_serializer(value: object) -> bytes:
     """arq's serializer: JSON, never pickle; what JSON cannot say becomes its text."""
     return json.dumps(value, default=str).encode()
+
+
+_NOBODY = "0"
+
+_REST = script("rest", __package__)
+
+
+async def check_rights(redis: Redis) -> None:
+    """Try every script on a job that does not exist: each looks at the rights first, and changes nothing.
+
+    Raises redis-py's errors, NoPermissionError where a right is missing.
+    """
+    await redis.register_script(_REST)()
+    store = JobStore(redis, _NOBODY)
+    await store.take()
+    await store.repair()
+    await store.at_work(_NOBODY, False)
+    await store.release(_NOBODY)
+    await store.tell(Event(job_id=_NOBODY, stage=Stage.PLAN, name="", message=""))
+    await store.finish(JobResult(id=_NOBODY, state=JobState.FAILED), b"")

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from arq.worker import Worker, func
 from spacedock._wire import keys
 from spacedock._wire.connection import messages
 from spacedock._wire.deadlines import pool_of
-from spacedock_worker.background import forever
+from spacedock_worker.background import forever, left_after
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.choose import HostOffer, choose
 from spacedock_worker.queue.claims import LANES_SEEN, NOTHING, Claimed, View
@@ -41,7 +40,6 @@ _ROUNDS = 3
 
 _REPAIR_SECONDS = 5.0
 _LONGEST_REPAIR_SECONDS = 300.0
-_DAY_SECONDS = 24 * 3600
 _BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
 _GIVE_BACK_SECONDS = 10.0
 _MOST_PASSED = 1000
@@ -55,7 +53,7 @@ class QueueWorker(Worker):
     `capacity` tells what the host has free, so that it takes what it can start; without, whatever comes. What
     differs from arq's own worker: it serves lanes in turn (`choose`), claims many jobs in one script, and
     never leaks a slot when Redis goes away meanwhile; it is woken by a notification and by each job that
-    ends; its locks last 9 s and are renewed every 3 s; our ledger writes results and keeps arq's books;
+    ends; its locks last 9 s and are renewed every 3 s; our job store writes results and keeps arq's books;
     nothing is pickled.
     """
 
@@ -76,7 +74,7 @@ class QueueWorker(Worker):
             handle_signals=False,
             max_jobs=max_jobs,
             # Each stage of a job has its own deadline; this one only closes the sum.
-            job_timeout=_DAY_SECONDS,
+            job_timeout=24 * 3600,
             keep_result=0,
             poll_delay=POLL_SECONDS,
             job_serializer=job_serializer,
@@ -123,7 +121,7 @@ class QueueWorker(Worker):
             # Another host can start it now.
             self.tasks[job_id].cancel()
         log.info("worker.draining", jobs=len(running), spaces=self._runner.spaces, at_most_seconds=seconds)
-        if late := await _left(running, seconds, hurry or asyncio.Event()):
+        if late := await left_after(running, seconds, hurry or asyncio.Event()):
             log.info("worker.gives_back", jobs=len(late))
             for task in late:
                 task.cancel()
@@ -300,16 +298,3 @@ class QueueWorker(Worker):
         self._news += 1
         self._look_at = 0.0
         self._wake.set()
-
-
-async def _left(
-    tasks: Sequence[asyncio.Task[None]], seconds: float, hurry: asyncio.Event
-) -> set[asyncio.Task[None]]:
-    """The tasks that have not ended after so many seconds, or when `hurry` is set."""
-    if not tasks:
-        return set()
-    ending, hurrying = asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(hurry.wait())
-    await asyncio.wait({ending, hurrying}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for waiting in (ending, hurrying):
-        waiting.cancel()
-    return {task for task in tasks if not task.done()}
