@@ -17,7 +17,7 @@ from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output, Timings
 from spacedock.states import JobState
 from spacedock_worker.queue.job_store import JobStore
-from spacedock_worker.queue.sweep import Swept, sweep_files, sweep_records
+from spacedock_worker.queue.sweep import Swept, sweep_files, sweep_past, sweep_records
 
 HOUR = 3600
 
@@ -78,8 +78,23 @@ async def test_an_old_job_goes_with_its_files(client: Client, redis: Redis) -> N
     assert (files.count, files.bytes > 12) == (2, True)
     assert await sweep_records(redis, HOUR, dry_run=False) == counted
     assert await sweep_files(redis, HOUR, dry_run=False) == files
-    # Events are no part of a job: they go by themselves.
+    # Events are no part of a job: they go by their own age.
     assert [key async for key in redis.scan_iter()] == [keys.EVENTS.encode()]
+
+
+async def test_batches_without_jobs_and_old_events_go(client: Client, redis: Redis) -> None:
+    requests = [JobRequest(prompt=name, batch_id=name) for name in ("gone", "gone", "half", "half", "waits")]
+    ids = await client.submit_many(requests)
+    for job_id in ids[:4]:
+        await client.cancel(job_id)
+    await redis.delete(*map(keys.job, ids[:3]))
+    await sweep_past(redis, HOUR)
+    assert {batch.id for batch in await client.batches()} == {"half", "waits"}
+    assert await client.job_ids("half") == ids[3:4]
+    assert await redis.xlen(keys.EVENTS) == 4
+    await sweep_past(redis, -HOUR)
+    assert await redis.xlen(keys.EVENTS) == 1
+    assert await redis.exists(keys.BATCH + "gone", keys.BATCH_JOBS + "gone") == 0
 
 
 async def test_a_job_that_ended_since_stays_with_its_files(client: Client, redis: Redis) -> None:

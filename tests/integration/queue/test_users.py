@@ -27,7 +27,7 @@ from spacedock.states import JobState
 from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
-from spacedock_worker.queue.sweep import sweep_files, sweep_records
+from spacedock_worker.queue.sweep import sweep_files, sweep_past, sweep_records
 
 PAGE = (ROOT / "docs/redis.md").read_text()
 RULES = {
@@ -108,6 +108,7 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
 async def test_who_operates_calls_workers_and_cleans_up(urls: dict[str, str]) -> None:
     async def sweep(call: Call, its: Redis, tell: OnProgress) -> Reply:
         swept = await sweep_records(its, 0, dry_run=False) + await sweep_files(its, 0, dry_run=False)
+        await sweep_past(its, 0)
         return Reply(data={"count": swept.count}, spaces={call.name or "": {}})
 
     async with (

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from spacedock._stores.payloads import Payloads
 from spacedock._stores.records import UPLOAD_GRACE_S
-from spacedock._wire import keys
+from spacedock._wire import keys, stream
 from spacedock._wire.scripts import script
 
 _PAGE = 500
@@ -17,6 +17,8 @@ _PAGE = 500
 _RECORDS = script("sweep_records", __package__)
 
 _FILES = script("sweep_files", __package__)
+
+_BATCHES = script("sweep_batches", __package__)
 
 _TURN_SECONDS = 3000
 IDLE_SECONDS = 60
@@ -41,6 +43,16 @@ async def sweep_records(redis: Redis, older_than: float, *, dry_run: bool) -> Sw
     async for page in _pages(redis, keys.job("*")):
         total += Swept(*await script(keys=page, args=[older_than, int(dry_run)]))
     return total
+
+
+async def sweep_past(redis: Redis, older_than: float) -> None:
+    """Forget batches of which no job is kept, and events from before that time."""
+    script, now = redis.register_script(_BATCHES), (await redis.time())[0]
+    async for page in _pages(redis, keys.BATCH + "*"):
+        await script(keys=page)
+    # The last one stays: readers go by its number.
+    first = min(await stream.before(redis, now - older_than) + 1, await stream.newest(redis))
+    await redis.xtrim(keys.EVENTS, minid=f"0-{first}", approximate=False)
 
 
 async def sweep_files(redis: Redis, older_than: float, *, dry_run: bool) -> Swept:
