@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.queue.workers import echo, working
+from tests.integration.queue.workers import Held, echo, working
 from tests.integration.test_privacy_commands import Shell
 
 from spacedock.request import Tier
@@ -106,3 +107,40 @@ async def test_several_files_end_as_a_batch_of_them_does(
         code, _, err = await shell.run("run", "look", "--batch-mode", *files, *more)
     assert code == expected, err
     assert ("exit code 3" in err) is (expected == 3)
+
+
+async def test_a_batch_is_followed_from_another_machine_after_its_client_was_killed(
+    shell: Shell, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    another, held = Shell(redis_url, tmp_path / "elsewhere"), Held()
+
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
+        tell(Stage.CALL, "mood", "asking", None)
+        await held(job, tell)
+        return await app(job, tell)
+
+    prompts(shell, "fine", "broken", "drawn", "good")
+    async with working(redis_url, handle, max_jobs=1), asyncio.timeout(60):
+        client = await shell.start(*BATCH, "--allow-degraded")
+        await held.began.get()
+        client.kill()
+        await client.communicate()
+        _, batch_id, _ = await another.run("jobs", "--batches", "-q")
+        batch_id = batch_id.strip()
+        _, said, _ = await another.run("status", batch_id[:6])
+        assert said == f"batch {batch_id} (prompts.txt): 4 jobs: 3 queued, 1 running\n"
+        waiting = await another.start("wait", batch_id)
+        held.go.set()
+        out, _ = await waiting.communicate()
+        assert (waiting.returncode, len(out.splitlines())) == (1, 4)
+        _, said, _ = await another.run("status", batch_id)
+        assert said.endswith(": 4 jobs: 3 succeeded (1 degraded), 1 failed\n")
+        code, said, _ = await another.run("watch", batch_id)
+        assert (code, said.count("mood: asking"), said.count("succeeded")) == (0, 4, 3)
+        _, again, _ = await another.run("retry", batch_id)
+        assert (await another.run("wait", again.strip()))[0] == 1
+        _, said, _ = await another.run("status", batch_id)
+        assert said.endswith(": 5 jobs: 3 succeeded (1 degraded), 2 failed\n")
+        _, said, err = await another.run("cancel", batch_id)
+        assert err == f"batch {batch_id}: 0 of 5 jobs are cancelled; 5 had ended before\n"

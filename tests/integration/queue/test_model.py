@@ -54,6 +54,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.redis: Redis
         self.submitted: set[str] = set()
         self.ended: dict[str, JobState] = {}
+        self.degraded: set[str] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """What the coroutine returns."""
@@ -97,11 +98,12 @@ class QueueMachine(RuleBasedStateMachine):
             if members := await self.redis.zrange(key, 0, -1):
                 await self.redis.zadd(key, dict.fromkeys(members, 1))
 
-    async def _finish(self, store: JobStore, job_id: str) -> None:
-        result = JobResult(id=job_id, state=JobState.SUCCEEDED)
+    async def _finish(self, store: JobStore, job_id: str, degraded: bool = False) -> None:
+        result = JobResult(id=job_id, state=JobState.SUCCEEDED, degraded=degraded)
         if await store.finish(result, wire.encode(result), 0.5):
             assert job_id not in self.ended, "ended twice"
             self.ended[job_id] = JobState.SUCCEEDED
+            self.degraded |= {job_id} if degraded else set()
 
     @rule(
         target=jobs,
@@ -135,10 +137,10 @@ class QueueMachine(RuleBasedStateMachine):
         """The worker begins a job, or lets it wait."""
         self.run(JobStore(self.redis, f"worker-{hold[0]}").at_work(hold[1], executed))
 
-    @rule(hold=consumes(holds))
-    def finish(self, hold: tuple[int, str]) -> None:
+    @rule(hold=consumes(holds), degraded=st.booleans())
+    def finish(self, hold: tuple[int, str], degraded: bool) -> None:
         """A worker writes a result, also where it was out of reach and somebody else has the job."""
-        self.run(self._finish(JobStore(self.redis, f"worker-{hold[0]}"), hold[1]))
+        self.run(self._finish(JobStore(self.redis, f"worker-{hold[0]}"), hold[1], degraded))
 
     @rule(hold=holds, rest=st.sampled_from([0.0, 2.0]))
     def give_back(self, hold: tuple[int, str], rest: float) -> None:
@@ -219,6 +221,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert {state: count for state, count in batch.counts.items() if count} == counted[name]
             ids = await batches.job_ids(self.redis, name)
             assert len(ids) == len(set(ids)) == counted[name].total()
+            assert batch.degraded == len(self.degraded & set(ids))
             kept = [await self.redis.ttl(key + name) for key in (keys.BATCH, keys.BATCH_JOBS)]
             assert all((seconds > 0) == (batch.left == 0) for seconds in kept)
 

@@ -16,6 +16,7 @@ from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
 from spacedock.client import Client
 from spacedock.events import Event
+from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState
 from spacedock_worker.queue.job_store import MAX_TRIES, JobStore, LeaseState
@@ -49,6 +50,35 @@ async def test_a_job_whose_worker_is_killed_is_answered_once_within_10_s(
     assert result.state is JobState.SUCCEEDED
     assert held.runs == [job_id]
     assert seconds < 10
+
+
+@on_one_server
+async def test_a_batchs_counters_are_exact_when_its_worker_was_killed(
+    client: Client, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    async def counted() -> tuple[int, ...]:
+        counts = (await client.batch("night")).counts
+        states = [job.state for job in await client.jobs(batch="night")]
+        assert {state: counts[state] for state in JobState} == {s: states.count(s) for s in JobState}
+        return tuple(counts.values())
+
+    async with worker_process(redis_url, tmp_path / "log") as process:
+        requests = [JobRequest(prompt=f"hang {number}", batch_id="night") for number in range(40)]
+        ids = await client.submit_many(requests)
+        for _ in range(5):
+            await told(redis, BEGAN)
+        process.kill()
+        await process.wait()
+    assert sum((await counted())[:2]) == 40
+    await client.cancel_batch("night")
+    await counted()
+    for job_id in await redis.zrange(keys.HELD, 0, -1):
+        await lapse(redis, job_id.decode())
+    async with working(redis_url):
+        async with asyncio.timeout(20):
+            ends = [result.state async for result in client.results(ids)]
+        assert len(ends) == 40
+        assert (await counted())[:2] == (0, 0)
 
 
 @on_one_server
