@@ -20,7 +20,7 @@ from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.following import follow, open_registry
 from spacedock_worker.registry.host_file import default_text
-from spacedock_worker.registry.record import MAX_RECORD_BYTES, by_digest
+from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS, by_digest
 from spacedock_worker.registry.registry import Registry
 
 WORKS = Verdict(works=True, reason="it answers", at=datetime(2026, 1, 2, tzinfo=UTC), deep=True)
@@ -227,6 +227,20 @@ async def test_rubbish_in_redis_is_left_out_and_nothing_else(
     await put(one, "more", docker_image="m:1")
     await one.remove("good")
     assert "more" in one.last.spaces
+
+
+async def test_more_entries_than_there_may_be_are_not_read_and_none_is_added(
+    one: Registry, redis_url: str
+) -> None:
+    raw = '{"v": 1, "fields": {"docker_image": "m:1"}}'
+    async with connect(redis_url) as redis:
+        await answer(redis.hset(keys.CATALOGUE, mapping={f"s{n}": raw for n in range(MAX_RECORDS + 5)}))
+    await written(redis_url, "last", {"docker_image": "m:1"})
+    snapshot = await one.caught_up()
+    assert len(snapshot.spaces) == MAX_RECORDS
+    assert "6 entries are too large, or over 20,000" in snapshot.warnings[0]
+    with pytest.raises(BadRequestError, match="which is its limit"):
+        await put(one, "more", docker_image="m:1")
 
 
 @pytest.mark.parametrize("name", ["./mood@0123", "a b", "x" * 300, "\x1b[2J", "é"])
