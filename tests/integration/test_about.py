@@ -19,14 +19,17 @@ from spacedock._wire.rpc import Call, Op
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.control.show_hub import ShowHubHandler
 from spacedock_worker.hub.catalogue import Catalogue
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.survey import Survey
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SpaceSource
+from spacedock_worker.jobs.inspection import Inspector
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.endpoints import EndpointStore
+from spacedock_worker.state.image_policy import ImagePolicy
 
 SHA = "1234567" + "b" * 33
 HEAR = Endpoint("/hear", (InputSlot("file", "File", "audio", 0, True),), 1, ("textbox",))
@@ -62,14 +65,21 @@ def add(hub: HubDouble, sdk: str = "gradio") -> str:
     return name
 
 
+class NoPool:
+    """A pool that holds nothing."""
+
+    def status(self) -> dict[str, SpaceStatus]:
+        return {}
+
+
 async def told(engine: Engine, settings: ImageSettings, folder: Path, name: str) -> dict[str, Any]:
     """What a worker tells of a Space."""
     registry = Registry(folder / "registry.yaml")
     declare(registry, "ears", {})
     declare(registry, "linked", {"hub_id": "me/linked"})
     catalogue = Catalogue(settings, folder, time.time)
-    images, notes = Images(engine, settings), EndpointStore(folder)
-    handler = ShowHubHandler(registry, catalogue, Survey(settings), images, notes, time.time)
+    policy = ImagePolicy(Images(engine, settings), endpoints=EndpointStore(folder))
+    handler = ShowHubHandler(registry, catalogue, Survey(settings), Inspector(policy, NoPool()), time.time)
     try:
         call = Call(id="1", op=Op.ABOUT, name=name)
         return (await asked(handler.answer, call)).data

@@ -121,7 +121,7 @@ class Wiring:
         hub = HubReader(self.catalogue, time.time, token=bool(settings.images.hub_token))
         collector = FindingsCollector(self.engine, settings.containers, inspector, survey, hub, self.secrets)
         lock = LockHandler(registry, self.images, pool, self.opener, self.notes, self.secrets)
-        about = ShowHubHandler(registry, self.catalogue, survey, self.images, self.endpoints, time.time)
+        about = ShowHubHandler(registry, self.catalogue, survey, inspector, time.time)
         tiers = TiersHandler(gethostname(), settings, self.engine, registry, self.image_cleanup, pool, models)
         trials = Trials(self._spaces(pool))
         table: dict[Op, CallHandler] = {Op.LIST: spaces.look, Op.SHOW: spaces.look}

@@ -4,54 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any
 
 from spacedock._wire.rpc import OnProgress, Options, Reply
 from spacedock.errors import BadRequestError
 from spacedock.request import SPACE_NAME
-from spacedock_worker.adapters.endpoint import Endpoint, signature
-from spacedock_worker.containers.docker.engine import EngineRefusedError
+from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.control.search import row_of
-from spacedock_worker.errors import StepError
 from spacedock_worker.hub.auto_register import listed
 from spacedock_worker.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
 from spacedock_worker.hub.space import HubSpace
 from spacedock_worker.images.oci.manifest import Platform
-from spacedock_worker.images.oci.survey import Availability, Offer
-from spacedock_worker.images.source import Image, SpaceSource
+from spacedock_worker.images.oci.survey import Availability, Offer, Survey
+from spacedock_worker.images.source import Image
+from spacedock_worker.jobs.inspection import Inspection, Inspector
+from spacedock_worker.jobs.planner import undescribed
 from spacedock_worker.registry.registry import Registry
 
 _HOST_SECONDS = 5.0
 _MOST_ENDPOINTS = 50
-
-
-class Surveys(Protocol):
-    """Whoever asks image registries."""
-
-    def hub_image(self, hub_id: str, subdomain: str | None) -> str | None:
-        """The name of the Hub's image of a Space; None where such images are not wanted on this host."""
-        ...
-
-    async def ask(self, name: str, platform: Platform, sha: str | None = None) -> Offer:
-        """What its image registry says of the image; never raises for it."""
-        ...
-
-
-class HasImages(Protocol):
-    """Whoever knows the images of this host."""
-
-    async def here(self, source: SpaceSource) -> Image | None:
-        """The Space's image on this host; raises StepError and RefusedError."""
-        ...
-
-
-class KnowsEndpoints(Protocol):
-    """Whoever remembers what apps can do."""
-
-    def get(self, digest: str) -> tuple[Endpoint, ...] | None:
-        """The endpoints of the image's app; None where it has not run here."""
-        ...
 
 
 class ShowHubHandler:
@@ -61,27 +34,26 @@ class ShowHubHandler:
         self,
         registry: Registry,
         catalogue: Catalogue,
-        survey: Surveys,
-        images: HasImages,
-        endpoints: KnowsEndpoints,
+        survey: Survey,
+        inspector: Inspector,
         now: Callable[[], float],
     ) -> None:
         self._registry, self._catalogue = registry, catalogue
-        self._survey, self._images, self._endpoints, self._now = survey, images, endpoints, now
+        self._survey, self._inspector, self._now = survey, inspector, now
 
     async def answer(self, asked: Asked[Options]) -> Reply:
         """The Space, its image and its endpoints. Raises BadRequestError, SpaceNotFoundError, HubError."""
         hub_id = self._hub_id(asked.call.name or "")
         asked.on_progress("asking the Hub")
         space, cached_at = await self._catalogue.about(hub_id)
-        here = await self._here(space)
+        known = await self._known(space)
         entry = listed(self._registry, hub_id)
         data = {
             "space": row_of(space, entry.id if entry else None),
             "cached_at": cached_at,
             "note": self._note(cached_at),
-            "image": await self._image(space, here, asked.on_progress),
-            "endpoints": self._known(here),
+            "image": await self._image(space, known.image if known else None, asked.on_progress),
+            "endpoints": list(signature(known.endpoints if known else ()))[:_MOST_ENDPOINTS],
         }
         return Reply(data=data)
 
@@ -102,14 +74,13 @@ class ShowHubHandler:
         why = "this host asks the Hub nothing" if self._catalogue.offline else "the Hub does not answer now"
         return f"{why}: this is what it said {age_of(age)} ago"
 
-    async def _here(self, space: HubSpace) -> Image | None:
-        source = SpaceSource(space.id, hub_id=space.id, subdomain=space.subdomain)
-        try:
+    async def _known(self, space: HubSpace) -> Inspection | None:
+        """What is known of it here; that Docker is away is told by those who need it."""
+        entry = undescribed(space.id, hub_id=space.id).model_copy(update={"subdomain": space.subdomain})
+        with suppress(TimeoutError):
             async with asyncio.timeout(_HOST_SECONDS):
-                return await self._images.here(source)
-        except (StepError, EngineRefusedError, TimeoutError):
-            # That Docker is away is told by those who need it.
-            return None
+                return await self._inspector.look(entry)
+        return None
 
     async def _image(self, space: HubSpace, here: Image | None, tell: OnProgress) -> dict[str, Any]:
         """Where its image is or comes from, in a word (`state`) and in words (`why`)."""
@@ -126,10 +97,6 @@ class ShowHubHandler:
         tell(f"asking about {name}")
         offer = await self._survey.ask(name, Platform(), space.sha)
         return offered(offer)
-
-    def _known(self, here: Image | None) -> list[str]:
-        endpoints = self._endpoints.get(here.digest) if here is not None else None
-        return list(signature(endpoints or ()))[:_MOST_ENDPOINTS]
 
 
 def offered(offer: Offer) -> dict[str, Any]:

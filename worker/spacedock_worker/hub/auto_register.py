@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -24,18 +24,6 @@ SECONDS = 5.0
 _ASK_AGAIN_SECONDS = 60.0
 
 
-class Discovers(Protocol):
-    """Whoever finds out about Spaces of the Hub."""
-
-    async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
-        """The Space's entry; None where nothing is known of it. Never raises for the Hub.
-
-        With `keep` an entry that the registry has not is noted in the catalogue. Raises BadRequestError where
-        it has one that cannot be used.
-        """
-        ...
-
-
 class AutoRegister:
     """Finds Spaces in the registry, else on the Hub.
 
@@ -48,7 +36,11 @@ class AutoRegister:
         self._shared: Shared[SpaceEntry | None] = Shared()
 
     async def find(self, hub_id: str, *, keep: bool = True) -> SpaceEntry | None:
-        """See `Discovers.find`. Waits for the Hub for 5 s at most."""
+        """The Space's entry; None where nothing is known of it. Waits for the Hub for 5 s at most.
+
+        Never raises for the Hub. With `keep` an entry that the registry has not is noted in the catalogue.
+        Raises BadRequestError where it has one that cannot be used.
+        """
         known = listed(self._registry, hub_id)
         if known is not None or self._unknown.get(hub_id):
             return known

@@ -9,7 +9,7 @@ from functools import partial
 
 from spacedock.errors import BadRequestError, CategoryNotFoundError, SpaceNotFoundError
 from spacedock.request import JobRequest, Tier
-from spacedock_worker.hub.auto_register import Discovers
+from spacedock_worker.hub.auto_register import AutoRegister
 from spacedock_worker.hub.categories import SURE
 from spacedock_worker.jobs.model_step import ModelRunner, option_of
 from spacedock_worker.jobs.plan import UNKNOWN, Fits, Plan, kinds_of, plan
@@ -65,7 +65,7 @@ class Planner:
         models: ModelRunner,
         recommender: Recommender,
         fits_of: Callable[[JobRequest], Fits],
-        discoverer: Discovers | None = None,
+        discoverer: AutoRegister | None = None,
     ) -> None:
         self._registry, self._models = registry, models
         self._recommender, self._fits_of = recommender, fits_of

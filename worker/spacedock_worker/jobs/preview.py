@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.binding.choose import weighed
@@ -17,31 +17,11 @@ from spacedock_worker.jobs.inspection import Inspection, Inspector
 from spacedock_worker.jobs.plan import ModelStep, Skip, SpaceStep, Step
 from spacedock_worker.jobs.space_spec import unread_call_of
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.profiling.measured import Measured
+from spacedock_worker.profiling.profiles import ProfileStore
 from spacedock_worker.registry.entry import SpaceEntry
 
 _WARM = ("running", "paused", "stopped")
-
-
-class MeasuredImage(Protocol):
-    """What was measured of an image here, in seconds; None where nothing was."""
-
-    @property
-    def start_p50(self) -> float | None:
-        """A start from nothing to the first answer, at the median."""
-        ...
-
-    @property
-    def call_p50(self) -> float | None:
-        """A call, at the median."""
-        ...
-
-
-class ImageTimings(Protocol):
-    """What was measured here, by image digest; blocks."""
-
-    def of(self, digest: str) -> MeasuredImage | None:
-        """The measures of that image; None where it has not run."""
-        ...
 
 
 class PlanPreview:
@@ -52,7 +32,7 @@ class PlanPreview:
         settings: ContainerSettings,
         inspector: Inspector,
         inventory: Inventory,
-        measures: ImageTimings | None = None,
+        measures: ProfileStore | None = None,
     ) -> None:
         self._settings, self._inspector = settings, inspector
         self._inventory, self._measures = inventory, measures
@@ -111,7 +91,7 @@ class PlanPreview:
             "gpu": entry.gpu,
         }
 
-    async def _measured(self, image: Image | None) -> MeasuredImage | None:
+    async def _measured(self, image: Image | None) -> Measured | None:
         if image is None or self._measures is None:
             return None
         return await asyncio.to_thread(self._measures.of, image.digest)
@@ -153,7 +133,7 @@ def _how_to_get(entry: SpaceEntry, repository: bytes | None) -> str:
     return "to pull or build"
 
 
-def _expected(measured: MeasuredImage | None, container: str) -> Mapping[str, float | None]:
+def _expected(measured: Measured | None, container: str) -> Mapping[str, float | None]:
     """Seconds, by what was measured of this image; None where nothing was."""
     if measured is None:
         return {"start": None, "call": None}

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Protocol
 
+from spacedock_worker.profiling.profiles import ProfileStore
 from spacedock_worker.recommend.index import SpaceIndex
 from spacedock_worker.recommend.matching import misfit, missing, nearness, overlap
-from spacedock_worker.recommend.signals import BEST_FIRST, FAST_FIRST, RunFigures, Signals, Weights
+from spacedock_worker.recommend.signals import BEST_FIRST, FAST_FIRST, Signals, Weights
 from spacedock_worker.recommend.tasks import TaskReading
 from spacedock_worker.recommend.taxonomy import taxonomy
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.snapshot import Snapshot
+from spacedock_worker.registry.registry import Registry
 
 NEAR = 0.25
 """How near what a Space is made for must be to the task, or how many of its words must be said of it."""
@@ -48,22 +48,6 @@ class Recommendation:
     misfit: str | None = None
 
 
-class Snapshots(Protocol):
-    """Whoever has the registry as it is now."""
-
-    def snapshot(self) -> Snapshot:
-        """One reading of it; the same object until it changes."""
-        ...
-
-
-class ProfileReader(Protocol):
-    """Whoever knows what was measured."""
-
-    def all(self) -> Mapping[str, RunFigures]:
-        """By the name of the Space."""
-        ...
-
-
 class Recommender:
     """Ranks the registry's Spaces for tasks; may be asked from any thread, but for `look`.
 
@@ -73,8 +57,8 @@ class Recommender:
 
     def __init__(
         self,
-        registry: Snapshots,
-        profiles: ProfileReader | None = None,
+        registry: Registry,
+        profiles: ProfileStore | None = None,
         states: Callable[[], Mapping[str, str]] = dict,
         gpu: Callable[[], bool | None] = lambda: None,
     ) -> None:

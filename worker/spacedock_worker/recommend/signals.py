@@ -5,33 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
+from spacedock_worker.profiling.measured import Measured
 from spacedock_worker.registry.entry import SpaceEntry
-
-
-class RunFigures(Protocol):
-    """What runs of a Space on this host came to; times are seconds."""
-
-    @property
-    def runs(self) -> int:
-        """How often it was asked."""
-        ...
-
-    @property
-    def succeeded(self) -> int:
-        """How often it answered."""
-        ...
-
-    @property
-    def start_p50(self) -> float | None:
-        """How long a start took at the median."""
-        ...
-
-    @property
-    def call_p50(self) -> float | None:
-        """How long an answer took at the median."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +48,7 @@ class Signals:
     """A Space on this host: what was measured of it, its state, its place among those it stands in for."""
 
     entry: SpaceEntry
-    measured: RunFigures | None
+    measured: Measured | None
     state: str
     place: int
     missing: str | None

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, Generic, Protocol
+from typing import Any, Generic
 
 import structlog
 from aiodocker import Docker
@@ -76,14 +76,6 @@ async def _events(docker: Docker, owner: str) -> AsyncGenerator[str | None, None
 
 
 _FAULT_PAUSE = 5.0
-
-
-class Watcher(Protocol):
-    """Watches until it is cancelled."""
-
-    async def run(self) -> None:
-        """Watch."""
-        ...
 
 
 class Monitor(Generic[App]):
