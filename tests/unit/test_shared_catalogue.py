@@ -315,6 +315,21 @@ async def test_who_else_had_the_space_is_told_before_its_new_code_is_known(
     assert heard == [({"mood"}, "m:1"), ({"mood"}, "m:2")]
 
 
+async def test_the_host_that_changes_a_space_itself_is_not_told_of_it(one: Registry, redis_url: str) -> None:
+    heard: list[set[str]] = []
+
+    async def recoded(names: set[str]) -> None:
+        heard.append(names)
+
+    one.recoded = recoded
+    async with following(one, redis_url):
+        for number in range(20):
+            await put(one, "mood", docker_image=f"m:{number}")
+        path = one.path.with_name("catalogue.yaml")
+        await until(lambda: path.exists() and "m:19" in path.read_text())
+    assert heard == []
+
+
 async def test_what_changed_while_a_host_was_away_is_told_at_its_next_start(
     one: Registry, other: Registry, redis_url: str
 ) -> None:

@@ -58,7 +58,7 @@ class _Following:
     def __init__(self, registry: Registry, redis: Redis) -> None:
         self._registry, self._redis = registry, redis
         self._heard = asyncio.Event()
-        self._unwritten: float | None = None
+        self._since: float | None = None
 
     async def listen(self) -> None:
         async with aclosing(messages(self._redis, keys.CATALOGUE_CHANGED)) as told:
@@ -68,16 +68,13 @@ class _Following:
 
     async def keep_up(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS if self._unwritten is None else _QUIET_SECONDS):
+            async with asyncio.timeout(_QUIET_SECONDS if self._registry.unwritten else _LOOK_SECONDS):
                 await self._heard.wait()
         quiet = not self._heard.is_set()
         self._heard.clear()
-        before = self._registry.changes
-        try:
-            await self._registry.caught_up(retry=True)
-        finally:
-            if self._registry.changes != before and self._unwritten is None:
-                self._unwritten = monotonic()
-            if self._unwritten is not None and (quiet or monotonic() - self._unwritten > _LATEST_SECONDS):
+        if self._registry.unwritten:
+            self._since = self._since or monotonic()
+            if quiet or monotonic() - self._since > _LATEST_SECONDS:
                 await asyncio.to_thread(self._registry.write_out)
-                self._unwritten = None
+                self._since = None
+        await self._registry.caught_up(retry=True)

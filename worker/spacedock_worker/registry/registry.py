@@ -69,7 +69,7 @@ class Registry:
         self._faults: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
         self._plain = self._snapshot = EMPTY
-        self.changes = self._written = 0
+        self._changes = self._written = 0
         self._merging, self._catching_up = Lock(), asyncio.Lock()
 
     @property
@@ -89,21 +89,29 @@ class Registry:
             await asyncio.to_thread(self._merge)
         return self._snapshot
 
-    async def caught_up(self, mine: str = "", *, retry: bool = False) -> Snapshot:
-        """The registry by the file and the catalogue as they are now; `mine` is the name that we changed.
+    @property
+    def unwritten(self) -> bool:
+        """Whether catalogue.yaml is not as the catalogue is."""
+        return self._changes != self._written
+
+    async def caught_up(self, *, retry: bool = False) -> Snapshot:
+        """The registry by the file and the catalogue as they are now.
 
         With `retry` repositories that could not be had are asked for again.
         """
         if self._store is not None:
             async with self._catching_up:
-                try:
-                    version = await self._store.version()
-                    known = self._records is not None and version == self._contents.version
-                    if not known or (retry and self._missing):
-                        await self._reread(self._store, mine)
-                except ResponseError as error:
-                    self._told_odd(error)
+                await self._catch_up(self._store, "", retry=retry)
         return await self.fresh()
+
+    async def _catch_up(self, store: CatalogueStore, mine: str, *, retry: bool = False) -> None:
+        try:
+            version = await store.version()
+            known = self._records is not None and version == self._contents.version
+            if not known or (retry and self._missing):
+                await self._reread(store, mine)
+        except ResponseError as error:
+            self._told_odd(error)
 
     def _told_odd(self, error: ResponseError) -> None:
         """Stay as we are where somebody has written another type of value over the catalogue."""
@@ -183,7 +191,7 @@ class Registry:
 
     def write_out(self) -> None:
         """Write catalogue.yaml, where it is not there or not as the catalogue is; blocks."""
-        changes = self.changes
+        changes = self._changes
         if self._records is None or self._store is None:
             return
         if changes != self._written or not self._out.path.exists():
@@ -203,13 +211,17 @@ class Registry:
             await self.caught_up()
             own = self._own.spaces.get(name) if self._own else None
             record = make(self._plain, own)
-            if record is None:
+            before = self._contents.rows.get(name)
+            after = before if record is None else _raw(record, own)
+            if before == after and not repository:
                 return self._snapshot
-            before, after = self._contents.rows.get(name), _raw(record, own)
-            tar = repository if repository is not None or digest_of(record.entry) else b""
+            tar = repository if repository is not None or (record and digest_of(record.entry)) else b""
             try:
-                if (before == after and not repository) or await self._store.put(name, before, after, tar):
-                    return await self.caught_up(name)
+                async with self._catching_up:
+                    done = await self._store.put(name, before, after, tar)
+                    await self._catch_up(self._store, name if done else "")
+                if done:
+                    return await self.fresh()
             except (ResponseError, WireError) as error:
                 raise BadRequestError(f"Space '{name}' cannot be kept: {error}") from error
         raise BadRequestError(f"Space '{name}' is being changed by others all the time: try again")
@@ -255,7 +267,7 @@ class Registry:
                 log.warning("catalogue.not_begun_anew", spaces=sorted(names))
         self._contents, self._records, self._faults = contents, records, faults
         self._missing = missing
-        self.changes += 1
+        self._changes += 1
         await asyncio.to_thread(self._merge)
         log.debug("catalogue.read", spaces=len(records))
 
