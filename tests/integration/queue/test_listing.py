@@ -123,6 +123,17 @@ async def test_a_batch_is_known_by_its_counters_to_other_clients(client: Client,
             await other.batch(batch.id[:3])
 
 
+async def test_a_private_batch_is_waited_for_also_when_it_was_read_and_deleted(
+    client: Client, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = await batch_of(client, 2, privacy=True)
+    async with working(redis_url):
+        async with asyncio.timeout(10):
+            assert len([result async for result in client.results(ids)]) == 2
+        assert await _wait(redis_url, [BATCH])
+    assert sorted(capsys.readouterr().out.split()[-4:]) == sorted([*ids, "succeeded", "succeeded"])
+
+
 async def test_degraded_answers_are_counted_among_the_succeeded(client: Client, redis_url: str) -> None:
     async def degraded(job: TakenJob, tell: Emit) -> JobResult:
         return succeeded(job).model_copy(update={"degraded": job.request.prompt == "1"})

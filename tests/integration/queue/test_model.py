@@ -210,20 +210,21 @@ class QueueMachine(RuleBasedStateMachine):
     async def _check_batches(self) -> None:
         """The counters of each batch are what a recount of its jobs says."""
         counted: dict[str, Counter[JobState]] = {}
-        for job_id in self.submitted:
-            lane = (await self.redis.hget(keys.job(job_id), "lane")).decode()  # type: ignore[misc, union-attr]
-            if (batch := batch_of(lane)) is not None:
-                state = (await jobs.status(self.redis, job_id)).state
-                counted.setdefault(batch, Counter())[state] += 1
-        known = {batch.id: batch for batch in await batches.newest(self.redis, 100)}
-        assert known.keys() == counted.keys()
-        for name, batch in known.items():
-            assert {state: count for state, count in batch.counts.items() if count} == counted[name]
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for job_id in self.submitted:
+                pipe.hmget(keys.job(job_id), ["lane", "state"])
+            rows = await pipe.execute()
+        for lane, state in rows:
+            if (batch := batch_of(lane.decode())) is not None:
+                counted.setdefault(batch, Counter())[JobState(state.decode())] += 1
+        for name, counts in counted.items():
+            batch_status = await batches.find(self.redis, name)
+            assert {state: count for state, count in batch_status.counts.items() if count} == counts
             ids = await batches.job_ids(self.redis, name)
-            assert len(ids) == len(set(ids)) == counted[name].total()
-            assert batch.degraded == len(self.degraded & set(ids))
+            assert len(ids) == len(set(ids)) == counts.total()
+            assert batch_status.degraded == len(self.degraded & set(ids))
             kept = [await self.redis.ttl(key + name) for key in (keys.BATCH, keys.BATCH_JOBS)]
-            assert all((seconds > 0) == (batch.left == 0) for seconds in kept)
+            assert all((seconds > 0) == (batch_status.left == 0) for seconds in kept)
 
 
 @pytest.mark.timeout(3600)

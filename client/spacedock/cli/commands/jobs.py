@@ -20,7 +20,7 @@ from spacedock.cli.output.deliver import Delivery
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import ago
 from spacedock.client import Client
-from spacedock.errors import BadRequestError, JobNotFoundError
+from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -118,11 +118,17 @@ def wait(names: Names, redis: options.Redis = None) -> None:
 async def _wait(url: str | None, names: list[str]) -> bool:
     async with Client(url) as client:
         ids = [job_id for name in names for job_id in await client.job_ids(name)]
-        well = True
-        async for result in client.results(ids, keep=True):
-            write(f"{result.id}  {result.state.value}")
-            well = well and result.succeeded
-        return well
+        states: set[JobState] = set()
+        try:
+            async for result in client.results(ids, keep=True):
+                write(f"{result.id}  {result.state.value}")
+                states.add(result.state)
+        except ResultDeletedError as error:
+            for job_id in error.job_ids:
+                state = (await client.status(job_id)).state
+                write(f"{job_id}  {state.value}")
+                states.add(state)
+        return states <= {JobState.SUCCEEDED}
 
 
 def retry(names: Names, redis: options.Redis = None) -> None:
