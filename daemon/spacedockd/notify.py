@@ -1,10 +1,9 @@
-"""What the daemon tells systemd (sd_notify(3)): ready, stopping, reloading, its status, and that it lives."""
+"""What the daemon tells systemd (sd_notify(3)): ready, stopping, its status, and that it lives."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -28,16 +27,12 @@ class Notifier:
         self._beat = int(micros) / 2e6 if micros.isdecimal() and int(micros) else None
 
     def ready(self, status: str) -> None:
-        """The daemon serves, after its start or a reload."""
+        """The daemon serves, after its start."""
         self._send("READY=1", f"STATUS={status}")
 
     def starting(self, status: str, seconds: float) -> None:
         """The daemon is not ready yet, and may take so much longer."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", f"STATUS={status}")
-
-    def reloading(self) -> None:
-        """The daemon reads its configuration again; `ready` ends that."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
         """The daemon drains and ends."""

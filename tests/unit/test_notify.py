@@ -51,13 +51,6 @@ def test_stopping(manager: Manager) -> None:
     assert manager.heard() == ["STOPPING=1", "STATUS=drains"]
 
 
-def test_reloading_says_when(manager: Manager) -> None:
-    Notifier(manager.env, PID).reloading()
-    reloading, when = manager.heard()
-    assert reloading == "RELOADING=1"
-    assert when.removeprefix("MONOTONIC_USEC=").isdecimal()
-
-
 def test_an_abstract_address() -> None:
     manager = Manager(f"@spacedock-{uuid4()}")
     with manager.socket:

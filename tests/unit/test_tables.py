@@ -8,8 +8,8 @@ import pytest
 from tests.unit.gradio_apps import chosen, file, filled, page, refusal
 
 from spacedock.files import payload_of
-from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.tables import MAX_TABLE, table_of
+from spacedock_worker.adapters.faults import CannotFillError
 from spacedock_worker.adapters.gradio.description import App
 
 READ = {"api_name": "read", "inputs": [1], "outputs": [2]}

@@ -8,7 +8,11 @@ JOB = PREFIX + "job:"
 ARQ_JOB = "arq:job:"
 PAYLOAD = PREFIX + "file:"
 PAYLOAD_USERS = PREFIX + "file-users:"
+"""Prefix of the sets of the ids of unfinished jobs that need a file."""
+
 PAYLOAD_KEPT = PREFIX + "file-kept:"
+"""Prefix of the strings that live as long as a file is promised to ended jobs, while others need it too."""
+
 IN_PROGRESS = "arq:in-progress:"
 ARQ_RETRY = "arq:retry:"
 REPLY = PREFIX + "reply:"
@@ -112,16 +116,6 @@ def payload(place: str) -> str:
     """String: the bytes of a file; `place` is `FileRef.place`. Hash where the store has them: state
     (`coming`, `in`, `gone`), size, store (its identity)."""
     return PAYLOAD + place
-
-
-def payload_users(place: str) -> str:
-    """Set: the ids of the unfinished jobs that need the file."""
-    return PAYLOAD_USERS + place
-
-
-def payload_kept(place: str) -> str:
-    """String that lives as long as the file is promised to ended jobs, while unfinished ones need it too."""
-    return PAYLOAD_KEPT + place
 
 
 def reply(call_id: str) -> str:

@@ -157,9 +157,9 @@ async def test_users_of_a_file_in_a_wrong_type_stop_neither_submission_nor_end(
     payload = payload_of("a.txt", b"content")
     await client.store([payload])
     place = payload.ref.place
-    await redis.set(keys.payload_users(place), "rubbish")
+    await redis.set(keys.PAYLOAD_USERS + place, "rubbish")
     [job_id] = await client.submit_many([JobRequest(prompt="x", files=(payload.ref,))])
-    await redis.set(keys.payload_users(place), "rubbish")
+    await redis.set(keys.PAYLOAD_USERS + place, "rubbish")
     async with working(redis_url):
         assert (await client.result(job_id, wait=3)).state is JobState.SUCCEEDED
     assert await redis.ttl(keys.payload(place)) > 0

@@ -1,4 +1,4 @@
-"""What can go wrong with a Gradio app, as the step errors that the chain records."""
+"""What can go wrong with an app, as step errors that the chain records; why a slot cannot be filled."""
 
 from __future__ import annotations
 
@@ -49,3 +49,7 @@ def too_complex(why: str) -> TooComplexError:
 def bad_output(message: str) -> StepError:
     """The app answered, but not in a way that can be used."""
     return StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, shortened(message))
+
+
+class CannotFillError(Exception):
+    """A slot cannot be filled; the message says which and what would do."""

@@ -15,11 +15,10 @@ from typing import NamedTuple, TypeVar
 
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.fill import Filling, fill
 from spacedock_worker.adapters.binding.prompt import HOLDS, SAYS_NOTHING, name_rank
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
-from spacedock_worker.adapters.faults import bad_input
+from spacedock_worker.adapters.faults import CannotFillError, bad_input
 
 SHOWN = 12
 MANY = 2_000

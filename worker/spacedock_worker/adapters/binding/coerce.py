@@ -8,9 +8,9 @@ import re
 from typing import Any
 
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.tables import table_of
 from spacedock_worker.adapters.endpoint import InputSlot
+from spacedock_worker.adapters.faults import CannotFillError
 
 YES = frozenset({"true", "yes", "on", "1"})
 NO = frozenset({"false", "no", "off", "0"})

@@ -8,8 +8,8 @@ from typing import Any
 
 from spacedock.files import FileRef
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.endpoint import InputSlot
+from spacedock_worker.adapters.faults import CannotFillError
 
 # One transparent pixel: nothing is drawn on the picture.
 BLANK = (

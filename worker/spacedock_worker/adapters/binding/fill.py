@@ -11,10 +11,10 @@ from typing import Any
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.binding.coerce import value_for
-from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.files import Placement, Upload, place, shape
 from spacedock_worker.adapters.binding.prompt import may_stay_empty, prompt_slot, says_alike
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
+from spacedock_worker.adapters.faults import CannotFillError
 
 # No slot has a longer one.
 _LONGEST_NAME = 256

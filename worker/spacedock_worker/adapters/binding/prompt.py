@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from spacedock_worker.adapters.binding import kinds
-from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.endpoint import InputSlot
+from spacedock_worker.adapters.faults import CannotFillError
 
 # Names that apps give to the slot which a person types into, the surest first.
 NAMES = (

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spacedock_worker.adapters.binding.errors import CannotFillError
+from spacedock_worker.adapters.faults import CannotFillError
 
 MAX_TABLE = 8 * 2**20
 """Bytes of a table that is read: that takes about 200 ms, so `weighed` reads large ones in a thread."""

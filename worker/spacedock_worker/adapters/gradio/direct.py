@@ -12,10 +12,9 @@ from typing import Any
 
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding.choose import Choice, choose
-from spacedock_worker.adapters.binding.errors import CannotFillError
 from spacedock_worker.adapters.binding.fill import fill
 from spacedock_worker.adapters.endpoint import Endpoint
-from spacedock_worker.adapters.faults import bad_output
+from spacedock_worker.adapters.faults import CannotFillError, bad_output
 from spacedock_worker.adapters.gradio.description import App, Function
 from spacedock_worker.adapters.gradio.events import Follower, failure, outputs_of
 from spacedock_worker.adapters.gradio.transport import Posting
