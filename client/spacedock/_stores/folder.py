@@ -109,11 +109,15 @@ class FolderStore:
             raise
 
     def _adopt(self, path: Path) -> None:
-        """Give it the group and the rights of the root; and its owner, where we are root and may."""
+        """Give it the group and the rights of the root; and its owner, where we are root and may.
+
+        Without its setgid bit: a hardened unit may not set that, and the group is given here.
+        """
         root = self._root.stat()
-        with suppress(PermissionError):
+        with suppress(OSError):
+            # A user's namespace may not know the group.
             os.chown(path, root.st_uid if os.geteuid() == 0 else -1, root.st_gid)
-        path.chmod(stat.S_IMODE(root.st_mode) & (0o7777 if path.is_dir() else 0o666))
+        path.chmod(root.st_mode & (0o777 if path.is_dir() else 0o666))
 
     def _path(self, place: str) -> Path:
         return self._root / checked(place)[:2] / place

@@ -44,7 +44,8 @@ class Retention(BaseModel):
     """How many seconds what is kept after a job's end; `--keep-for` of a job goes before.
 
     `results` are records, results and files; `dead` those of jobs that died with their workers, for a person
-    to look at; `private` those of jobs in privacy mode that nobody reads.
+    to look at; `private` those of jobs in privacy mode that nobody reads; `events` the last
+    events, after which nothing happened.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +53,7 @@ class Retention(BaseModel):
     results: _Kept = DAY_S
     dead: _Kept = 7 * DAY_S
     private: _Kept = HOUR_S
+    events: _Kept = DAY_S
 
 
 DEFAULTS = Retention()

@@ -34,6 +34,7 @@ _NAMES: dict[str, str | float] = {
     "KEEP_RESULTS": DEFAULTS.results,
     "KEEP_DEAD": DEFAULTS.dead,
     "KEEP_PRIVATE": DEFAULTS.private,
+    "KEEP_EVENTS": DEFAULTS.events,
 }
 
 

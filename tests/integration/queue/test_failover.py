@@ -83,7 +83,6 @@ class Watched:
             "user worker on >secret ~* &* +@all",
             "masteruser worker",
             "masterauth secret",
-            "min-replicas-to-write 0",
             "repl-diskless-sync-delay 0",
             *lines,
         )
@@ -215,3 +214,38 @@ async def survived(client: Client, request: JobRequest) -> JobResult:
             return await client.result(job_id_of(request))
         except JobNotFoundError:
             await submit_through(client, request)
+
+
+async def test_a_master_without_its_replica_refuses_and_the_jobs_in_hand_wait(watched: Watched) -> None:
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
+        began.set()
+        await go.wait()
+        return succeeded(job)
+
+    async with (
+        Client(watched.url) as client,
+        working(watched.url, handle),
+        watched.server("master") as master,
+        asyncio.timeout(60),
+    ):
+        job_id = await client.submit("in hand")
+        await began.wait()
+        await master.config_set("min-replicas-max-lag", 1)
+        await master.config_set("min-replicas-to-write", 1)
+        watched.kill("replica")
+        await until(lambda: refused(client))
+        go.set()
+        watched.start_server("replica", f"replicaof 127.0.0.1 {watched.ports['master']}")
+        assert (await client.result(job_id)).succeeded
+        await submit_through(client, JobRequest(prompt="after", idempotency_key="after"))
+
+
+async def refused(client: Client) -> bool:
+    """Whether the master takes no jobs for want of a replica; one that it takes is another of the test's."""
+    try:
+        await client.submit("more")
+    except RefusedError as error:
+        return "NOREPLICAS" in str(error) and not error.lasting
+    return False

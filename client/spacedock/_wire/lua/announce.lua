@@ -1,5 +1,4 @@
--- After so long without an event the last ones go, too.
-local QUIET_S = 24 * 3600
+-- include settings
 need('TIME')
 need('XADD', EVENTS, 'MAXLEN', '~', 1, '0-*', 'batch', '')
 need('DEL', EVENTS)
@@ -15,5 +14,6 @@ local function announce(lane, event)
     redis.call('DEL', EVENTS)
     add()
   end
-  redis.call('EXPIRE', EVENTS, QUIET_S)
+  -- After so long without an event the last ones go, too.
+  redis.call('EXPIRE', EVENTS, setting('events', KEEP_EVENTS))
 end

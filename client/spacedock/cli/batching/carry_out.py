@@ -164,7 +164,7 @@ async def _submit(
             ids = await client.submit_many(requests, label="" if private else made.source)
         except QueueFullError as error:
             made.numbers.update(await _handed_over_before(client, dict(zip(chunk, requests, strict=True))))
-            say(f"{len(made.numbers)} of {len(left)} lines are handed over; then the queue's memory was full")
+            say(f"{len(made.numbers)} of {len(left)} lines are handed over; then there was no room for more")
             return error
         made.numbers.update(zip(ids, chunk, strict=True))
         meter.submitted(len(chunk))
