@@ -120,6 +120,8 @@ async def tell(client: Client, job_id: str) -> None:
     """Print a job's progress, each message once."""
     last = ""
     async for event in client.watch(job_id):
+        if event.stage is None:
+            continue
         line = f"    {event.name}: {event.message}"
         if line != last:
             console.print(escape(line), style="dim")

@@ -126,7 +126,7 @@ async def _told_of_the_first(client: Client, made: Batch, meter: BatchProgress) 
         for first in list(made.numbers)[:1]:
             with suppress(SpacedockError):
                 status = await client.status(first)
-                meter.doing(status.message or _STATES.get(status.state, ""))
+                meter.doing(status.message or status.waits_for or _STATES.get(status.state, ""))
                 async for event in client.watch(first):
                     if event.stage is not None:
                         meter.doing(f"{event.name}: {event.message}")
