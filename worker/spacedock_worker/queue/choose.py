@@ -116,7 +116,8 @@ def choose(
 
     The lane that had least comes first; each job is charged at once with what its like took (`seconds`, by
     target). A lane that waits for room keeps that room from lanes that had more; nobody claims ahead then.
-    Of the targets that are `left` to others nothing is claimed but what can begin at once.
+    Of the targets that are `left` to others nothing is claimed but what can begin at once, and of those that
+    name no Space one job at a time.
     """
     return _Choice(lanes, virtual, free, offer, in_hand, seconds, hosts, left).picks()
 
@@ -199,10 +200,11 @@ class _Choice:
         if self._offer is None:
             return True
         space = self._offer.space_of(target)
-        if target in self._left_to_others and (ahead or space is None):
-            return False
+        is_left = target in self._left_to_others
         if space is None:
-            return not ahead and self._by_target[target] < UNBOUND_JOBS
+            return not ahead and self._by_target[target] < (1 if is_left else UNBOUND_JOBS)
+        if ahead and is_left:
+            return False
         jobs, supply = self._by_space[space], self._offer.supplies.get(space, Supply(0))
         if supply.containers == 0:
             return not ahead and jobs < COLD_JOBS and self._has_room(space, supply)
