@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 TOP = Path(__file__).parent.parent.parent
@@ -31,3 +32,23 @@ def test_the_way_of_a_prompt_leads_through_modules_that_exist() -> None:
     way = re.findall(r"^\| \d+ \| `(.*?)`", PAGE, re.MULTILINE)
     assert len(way) == len(set(way)) <= 25
     assert [path for path in way if not (TOP / path).is_file()] == []
+
+
+MODULES = [path for part in ("client", "worker", "daemon") for path in (TOP / part).rglob("*.py")]
+
+
+def test_no_module_is_too_long_to_be_read_at_once() -> None:
+    long = {str(path.relative_to(TOP)): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in long.items() if lines > 300} == {}
+
+
+def test_no_folder_has_more_modules_than_can_be_seen_at_once() -> None:
+    counts = Counter(path.parent.relative_to(TOP) for path in MODULES)
+    assert {folder: count for folder, count in counts.items() if count > 14} == {}
+
+
+def test_no_class_name_means_two_things() -> None:
+    names = Counter(
+        name for path in MODULES for name in re.findall(r"^class ([A-Z]\w*)", path.read_text(), re.MULTILINE)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
