@@ -70,9 +70,9 @@ test-tools:
 test-storms: setup ## 200 jobs under 9 random kills, 20 times; 100 jobs with files under 10 restarts of the queue
 	@$(BIN)/pytest -v tests/acceptance/test_storms.py --all-versions
 
-.PHONY: bench-queue
-bench-queue: setup ## Submit to result, bulk submission, jobs per second
-	@$(BIN)/python -m tests.benchmarks.bench_queue
+.PHONY: bench
+bench: setup ## The queue beside arq, streaq, SAQ and taskiq: writes docs/benchmarks.md in under ten minutes
+	@$(BIN)/python -m tests.benchmarks.queues.bench
 
 .PHONY: bench-adapter
 bench-adapter: setup ## A call by HTTP alone, by the adapter, by gradio_client, on six versions of Gradio

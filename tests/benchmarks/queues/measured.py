@@ -22,7 +22,9 @@ HANGS, RAN = "hangs", "ran"
 class Queue(Protocol):
     """One queue: a client and a worker over the same server."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Connect the client."""
+
     async def round_trip(self) -> None:
         """Submit a no-op job and wait for its result."""
 

@@ -1,0 +1,56 @@
+"""`make bench`: measures the queue beside others, and writes docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from time import perf_counter
+
+from tests.benchmarks.queues import affinity, depth, hosts, side_by_side
+from tests.benchmarks.queues.page import Run, written
+from tests.benchmarks.queues.recovery import Trials
+from tests.benchmarks.queues.rooms import ROOT, install
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def main() -> None:
+    """Measure everything once; the trials of recovery wait meanwhile."""
+    began, before = perf_counter(), os.getloadavg()[0]
+    _say("environments of the other queues")
+    install()
+    _say("workers that will be killed")
+    trials = Trials()
+    trials.begin()
+    _say("latency, throughput and submission, side by side")
+    beside = side_by_side.measure()
+    _say("claims behind many jobs, and memory")
+    deep = asyncio.run(depth.measure())
+    _say("starts of Spaces")
+    placed = affinity.measure()
+    _say("daemons")
+    naps = _naps()
+    _say("what is left of the kills")
+    recovery = trials.end()
+    load = before, os.getloadavg()[0]
+    run = Run(beside, recovery, deep, naps, placed, load, perf_counter() - began)
+    PAGE.write_text(written(run))
+    _say(f"wrote {PAGE.relative_to(ROOT)} after {run.seconds:.0f} s")
+
+
+def _naps() -> Mapping[int, float] | None:
+    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
+        return None
+    return hosts.measure()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
