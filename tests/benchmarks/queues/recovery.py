@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -45,7 +45,7 @@ class Trials:
         for _, folder, _, _ in victims:
             _wait_for_jobs(folder)
         for queue, folder, url, _ in victims:
-            self._stack.enter_context(running(queue, "work", url, "0", HOLD=str(folder)))
+            self._stack.enter_context(_worker(queue, url, folder))
         # They have no way of saying that they are up.
         sleep(5)
         dice = random.Random(1)
@@ -75,7 +75,11 @@ class Trials:
         url = self._stack.enter_context(served())
         with running(queue, "ask", url) as client:
             client.ask("held", JOBS)
-        return folder, url, self._stack.enter_context(running(queue, "work", url, "0", HOLD=str(folder)))
+        return folder, url, self._stack.enter_context(_worker(queue, url, folder))
+
+
+def _worker(queue: str, url: str, folder: Path) -> AbstractContextManager[Asked]:
+    return running(queue, "work", url, "0", str(JOBS), HOLD=str(folder))
 
 
 def _wait_for_jobs(folder: Path) -> None:

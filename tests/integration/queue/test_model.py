@@ -63,7 +63,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """An empty queue."""
-        self.server.empty()
+        self.server.renew()
         self.redis = connect(self.server.url)
 
     def teardown(self) -> None:
