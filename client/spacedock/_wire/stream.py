@@ -34,14 +34,15 @@ async def follow(redis: Redis, after: int | None, over: Over | None = None) -> A
     Events that are no longer kept are told by one event that says how many they are. Survives outages of
     Redis. Raises redis-py's errors of other kinds.
     """
-    last = await newest(redis) if after is None else after
+    last, at = await newest(redis) if after is None else after, 0.0
     quiet = ended = False
     while True:
         try:
             rows = await _read(redis, last, _QUIET_MS if quiet and not ended else None)
             if not rows and 0 < await newest(redis) < last:
-                # Somebody has emptied Redis: it counts from 1 again.
-                last, rows = 0, await _read(redis, 0, None)
+                # Redis was emptied and counts from 1 again, or lost its last events in a failover.
+                last = await before(redis, at)
+                rows = await _read(redis, last, None)
             if quiet := not rows:
                 if ended:
                     return
@@ -55,6 +56,7 @@ async def follow(redis: Redis, after: int | None, over: Over | None = None) -> A
                 yield _missed(last, number)
             last = number
             if (event := _event(number, fields)) is not None:
+                at = event.at
                 yield event
 
 

@@ -108,6 +108,20 @@ async def test_a_reader_goes_on_when_all_events_are_gone(
     assert (event.id, event.message) == (1, "100")
 
 
+async def test_a_reader_tells_nothing_twice_when_the_last_events_were_lost(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_QUIET_MS", 50)
+    await told(redis, 5)
+    async with asyncio.timeout(10), aclosing(client.events(after=0)) as events:
+        assert [(await anext(events)).id for _ in range(5)] == [1, 2, 3, 4, 5]
+        await redis.delete(keys.EVENTS)
+        await told(redis, 3)
+        await told(redis, 1, first=9)
+        event = await anext(events)
+    assert (event.id, event.message) == (4, "9")
+
+
 async def test_events_are_read_through_a_restart_of_the_server(own_server: Server) -> None:
     async with (
         Client(own_server.url) as client,

@@ -117,11 +117,14 @@ async def retries_of(redis: Redis, names: Sequence[str]) -> list[JobRequest]:
     """
     chosen: dict[str, None] = {}
     for name in names:
-        ids = await ids_of(redis, name)
-        for job_id in ids:
-            last = await _last_retry(redis, job_id)
-            if ids == [name] or (await jobs.status(redis, last)).state in RETRIED:
-                chosen[last] = None
+        if await redis.exists(keys.job(name)):
+            chosen[await _last_retry(redis, name)] = None
+            continue
+        async for job in _records(redis, _ids_of(redis, name)):
+            if job.state in RETRIED:
+                last = await _last_retry(redis, job.id)
+                if (await jobs.status(redis, last)).state in RETRIED:
+                    chosen[last] = None
     return [await _again(redis, job_id) for job_id in chosen]
 
 

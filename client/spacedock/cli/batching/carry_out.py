@@ -160,8 +160,8 @@ async def _submit(
             for number in chunk:
                 if files := made.names[number].files:
                     await client.store(_payloads(files, left[number]))
-            private = any(request.privacy for request in requests)
-            ids = await client.submit_many(requests, label="" if private else made.source)
+            untold = made.source == "-" or any(request.privacy for request in requests)
+            ids = await client.submit_many(requests, label="" if untold else made.source)
         except QueueFullError as error:
             made.numbers.update(await _handed_over_before(client, dict(zip(chunk, requests, strict=True))))
             say(f"{len(made.numbers)} of {len(left)} lines are handed over; then there was no room for more")
