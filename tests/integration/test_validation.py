@@ -305,7 +305,8 @@ async def test_the_tiers_are_told_in_time_where_an_endpoint_hangs(tmp_path: Path
     assert (found["spaces"]["registered"], found["spaces"]["not_working"]) == (1, 1)
     assert found["host"]["engine"]["version"]
     assert found["host"]["memory"]["free"] == found["host"]["memory"]["budget"] > 0
-    assert (found["redis"], found["default"]) == ({"connected": True, "queue": 0}, None)
+    files = {"at": "redis", "free": None, "why": None}
+    assert (found["redis"], found["default"]) == ({"connected": True, "queue": 0, "files": files}, None)
 
 
 async def _tiers(host: Validating, redis: Redis) -> tuple[dict[str, Any], float]:

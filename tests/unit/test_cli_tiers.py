@@ -29,7 +29,11 @@ FOUND: dict[str, Any] = {
         {"name": "vllm", "model": "a", "models": ["a", "b"], "local": False, "state": "ready", "why": ""},
     ],
     "default": None,
-    "redis": {"connected": True, "queue": 1},
+    "redis": {
+        "connected": True,
+        "queue": 1,
+        "files": {"at": "file:///mnt/share", "free": 5 * 10**9, "why": None},
+    },
     "limits": {
         "call_seconds": 300.0,
         "start_seconds": 300.0,
@@ -58,6 +62,7 @@ def test_all_of_it_fits_in_80_columns() -> None:
         "not there: no answer (local)",
         "a, ready (not local, 1 more model)",
         "connected, 1 job waiting or running",
+        "file:///mnt/share, 5.0 GB free",
         "no job can fall back on it",
     ):
         assert words in text

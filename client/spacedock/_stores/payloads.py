@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
@@ -24,7 +25,7 @@ from spacedock._stores.records import (
     WANT,
     published,
 )
-from spacedock._stores.store import Store, check_url
+from spacedock._stores.store import IN_REDIS, Store, check_url
 from spacedock._wire import keys, memory
 from spacedock._wire.connection import answer
 from spacedock.errors import BadRequestError, StoreAwayError, StoreFullError, WireError
@@ -52,7 +53,7 @@ class Payloads:
     """
 
     def __init__(self, redis: Redis, url: str | None = None) -> None:
-        self._redis, self._url = redis, url
+        self._redis, self._url = redis, url if url != IN_REDIS else None
         self._seen: set[tuple[str, str]] = set()
 
     async def upload(self, payloads: Iterable[Payload]) -> None:
@@ -136,6 +137,17 @@ class Payloads:
         for place in places:
             if not await answer(self._redis.exists(keys.payload(place))):
                 raise _gone(place)
+
+    async def status(self) -> dict[str, Any]:
+        """Where large files are (`at`), the bytes `free` there (None: unknown), and `why` it is away."""
+        try:
+            if (told := await published(self._redis)) is None:
+                return {"at": IN_REDIS, "free": None, "why": None}
+            home = await self._home()
+            room = await home[0].room() if home is not None else None
+        except StoreAwayError as error:
+            return {"at": error.url, "free": None, "why": error.why}
+        return {"at": told.url, "free": room[0] if room else None, "why": None}
 
     async def _from_store(self, place: str, most: int) -> bytes:
         try:

@@ -173,6 +173,17 @@ async def test_a_store_that_is_away_says_so_and_comes_back(store: Store, place: 
     assert await names(store) == {BIG.ref.place}
 
 
+async def test_it_is_told_where_files_are(published: Redis, place: Place) -> None:
+    there = await Payloads(published).status()
+    assert (there["at"], there["why"]) == (place.url, None)
+    assert there["free"] is None if place.url.startswith("s3") else there["free"] > 0
+    place.away()
+    away = await Payloads(published).status()
+    assert (away["at"], away["free"]) == (place.url, None)
+    assert away["why"]
+    place.back()
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
+from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
 from spacedock._wire.rpc import Options, Reply, workers
@@ -54,19 +55,21 @@ class TiersHandler:
     async def answer(self, asked: Asked[Options]) -> Reply:
         """All of it within about 3 s."""
         silent = EngineInfo(trouble=f"the Docker Engine gave no answer within {_LOOK_SECONDS:g} s")
-        host, alive, queue, images, models = await asyncio.gather(
+        files = Payloads(asked.redis, self._settings.files)
+        host, alive, queue, images, models, stored = await asyncio.gather(
             _within(engine_info(self._engine, self._settings.containers), silent),
             _within(workers(asked.redis), None),
             _within(answer(asked.redis.zcard(keys.QUEUE)), None),
             _within(self._images(), None),
             _within(self._probed(), []),
+            _within(files.status(), None),
         )
         data = {
             "host": self._host(host, alive),
             "spaces": self._spaces(images),
             "models": [row for row in models if row["tier"] == "fast"],
             "default": next((row for row in models if row["tier"] == "default"), None),
-            "redis": {"connected": queue is not None, "queue": queue},
+            "redis": {"connected": queue is not None, "queue": queue, "files": stored},
             "limits": self._limits(),
         }
         return Reply(data=data)

@@ -37,7 +37,7 @@ from spacedock_worker.jobs.plan import SpaceStep, Step
 from spacedock_worker.jobs.planner import PlannedJob, Planner
 from spacedock_worker.jobs.space_step import Expect, SpaceRunner
 from spacedock_worker.queue.outcome import ended
-from spacedock_worker.queue.patience import through_outages
+from spacedock_worker.queue.patience import OUTAGE_SECONDS, through_outages
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
@@ -113,7 +113,9 @@ class JobHandler:
         output_of(answer.answer)
         if job.request.privacy:
             answer = replace(answer, answer=apart(answer.answer, job.id))
-        await through_outages(lambda: store_files(self._redis, self._payloads, answer.answer))
+        # An answer that is there is worth a longer wait than one that is still to be worked out.
+        storing = partial(store_files, self._redis, self._payloads, answer.answer)
+        await through_outages(storing, store_seconds=OUTAGE_SECONDS)
         return answer
 
     async def _files(self, request: JobRequest) -> tuple[Payload, ...]:

@@ -39,10 +39,15 @@ def passes(error: BaseException) -> bool:
     return isinstance(error, RedisError) and str(error).startswith(_PASSING)
 
 
-async def through_outages(call: Callable[[], Awaitable[_T]], seconds: float = OUTAGE_SECONDS) -> _T:
+async def through_outages(
+    call: Callable[[], Awaitable[_T]],
+    seconds: float = OUTAGE_SECONDS,
+    store_seconds: float | None = None,
+) -> _T:
     """What the call to Redis or the store of files returns, tried again while they are away or refuse.
 
-    Raises GiveBackError where that takes longer than `seconds`, or STORE_SECONDS for the store.
+    Raises GiveBackError where that takes longer than `seconds`, or `store_seconds` (STORE_SECONDS) for the
+    store.
     """
     begun = monotonic()
     while True:
@@ -53,7 +58,7 @@ async def through_outages(call: Callable[[], Awaitable[_T]], seconds: float = OU
                 raise
             what, most = ("Redis was away", seconds)
             if isinstance(error, _STORE):
-                what, most = str(error), min(seconds, STORE_SECONDS)
+                what, most = str(error), STORE_SECONDS if store_seconds is None else store_seconds
             if monotonic() > begun + most:
                 raise GiveBackError(f"{what} (for {most:g} s)") from error
             log.debug("redis.waited_for", error=type(error).__name__)

@@ -102,6 +102,9 @@ def _queue(redis: Mapping[str, Any]) -> Iterator[str]:
     count = redis["queue"]
     jobs = "" if count is None else f", {count} job{'' if count == 1 else 's'} waiting or running"
     yield from _row("queue", ("connected" if redis["connected"] else "no answer") + jobs)
+    if files := redis.get("files"):
+        free = "" if files["free"] is None else f", {size(files['free'])} free"
+        yield from _row("large files", f"{files['at']}{free}" + (f": {files['why']}" if files["why"] else ""))
 
 
 def _limits(limits: Mapping[str, Any]) -> Iterator[str]:
