@@ -74,7 +74,13 @@ class Client(QueueView):
         await self._redis.aclose()
 
     async def submit(
-        self, prompt: str = "", *, files: Iterable[Path | str] = (), space: str | None = None, **options: Any
+        self,
+        /,
+        prompt: str = "",
+        *,
+        files: Iterable[Path | str] = (),
+        space: str | None = None,
+        **options: Any,
     ) -> str:
         """Submit one job and return its id.
 
@@ -142,7 +148,7 @@ class Client(QueueView):
                     await records.ask_to_scrub(self._redis)
 
     async def run(
-        self, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
+        self, /, prompt: str = "", *, wait: float | None = None, keep: bool = False, **options: Any
     ) -> JobResult:
         """Submit one job and wait for its result, as `submit` and `result` do."""
         await self.check_may_wait()
