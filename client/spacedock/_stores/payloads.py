@@ -20,14 +20,13 @@ from spacedock._stores.records import (
     CLAIM,
     DELETED,
     DELETING_SECONDS,
-    PRIVATE_GRACE_S,
-    UPLOAD_GRACE_S,
     WANT,
     published,
 )
 from spacedock._stores.store import IN_REDIS, Store, check_url
 from spacedock._wire import keys, memory
 from spacedock._wire.connection import answer
+from spacedock._wire.retention import PRIVATE_GRACE_S, UPLOAD_GRACE_S
 from spacedock.errors import BadRequestError, StoreAwayError, StoreFullError, WireError
 from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef, Payload
 

@@ -10,12 +10,6 @@ from spacedock._wire import keys
 from spacedock._wire.connection import answer
 from spacedock._wire.scripts import script
 
-UPLOAD_GRACE_S = 3600
-"""How long an uploaded file waits for the job that needs it."""
-
-PRIVATE_GRACE_S = 600
-"""How long a private job's uploaded file waits for its job."""
-
 DELETING_SECONDS = 60
 """How long a file may take to be deleted from the store, after which it may be put again."""
 

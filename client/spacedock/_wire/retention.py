@@ -15,6 +15,12 @@ MAX_KEEP_S = 30 * DAY_S
 """The longest time for which anything can be asked to be kept."""
 
 
+UPLOAD_GRACE_S = 3600
+"""How long an uploaded file waits for the job that needs it."""
+
+PRIVATE_GRACE_S = 600
+"""How long a private job's uploaded file waits for its job."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from spacedock._stores.records import UPLOAD_GRACE_S
 from spacedock._wire import keys, lanes, memory, wire
+from spacedock._wire.retention import UPLOAD_GRACE_S
 from spacedock._wire.scripts import script
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest, job_id_of

@@ -7,10 +7,9 @@ from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, succeeded, working
 
 from spacedock._stores.payloads import Payloads
-from spacedock._stores.records import UPLOAD_GRACE_S
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.retention import DAY_S
+from spacedock._wire.retention import DAY_S, UPLOAD_GRACE_S
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, WireError
 from spacedock.files import Payload, payload_of

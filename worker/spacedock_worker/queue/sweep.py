@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from spacedock._stores.payloads import Payloads
-from spacedock._stores.records import UPLOAD_GRACE_S
 from spacedock._wire import keys, stream
+from spacedock._wire.retention import UPLOAD_GRACE_S
 from spacedock._wire.scripts import script
 
 _PAGE = 500
