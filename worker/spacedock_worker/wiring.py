@@ -46,7 +46,6 @@ from spacedock_worker.jobs.handler import JobHandler
 from spacedock_worker.jobs.inspection import Inspector, fits_of
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.planner import Planner
-from spacedock_worker.jobs.preview import PlanPreview
 from spacedock_worker.jobs.run_recorder import RunRecorder
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_step import SpaceRunner
@@ -117,7 +116,7 @@ class Wiring:
             entries, self.inventory, self.image_cleanup, self.cleaner, self.pool_view, self.profiles
         )
         inspector = Inspector(self.policy, pool.view)
-        preview = PlanPreview(settings.containers, inspector, self.inventory, self.profiles)
+        plan = PlanHandler(self._planner(models), inspector, self.inventory, settings, self.profiles)
         hub = HubReader(self.catalogue, time.time, token=bool(settings.images.hub_token))
         collector = FindingsCollector(self.engine, settings.containers, inspector, survey, hub, self.secrets)
         lock = LockHandler(registry, self.images, pool, self.opener, self.notes, self.secrets)
@@ -137,7 +136,7 @@ class Wiring:
             Op.LOGS: LogsHandler(registry, self.inventory, self.secrets).answer,
             Op.SEARCH: SearchHandler(registry, self.recommender, self.catalogue).answer,
             Op.ABOUT: about.answer,
-            Op.PLAN: PlanHandler(self._planner(models), preview, settings.files).answer,
+            Op.PLAN: plan.answer,
             Op.VALIDATE: ValidateHandler(registry, collector, trials, lambda: datetime.now(UTC)).answer,
             Op.TIERS: tiers.answer,
         }
