@@ -105,6 +105,10 @@ class Host:
             declare(self.registry, name, None)
         return image
 
+    async def added(self, name: str, image: str) -> None:
+        """A Space of this image, added to the catalogue."""
+        await self.registry.settle(name, lambda _: {"docker_image": image})
+
     async def cache(self, space: str, image: Image, data: bytes) -> str:
         """The Space's cache volume with one file in it."""
         volume, labels = volume_name(self.owner, space), volume_labels(self.owner, space)
@@ -234,6 +238,8 @@ async def test_a_clean_up_frees_exactly_what_it_says_and_nothing_of_others(
     leftover.mkdir()
     (leftover / "part").write_bytes(b"12345")
 
+    # Some file systems give a file its blocks only when they write it out.
+    await asyncio.to_thread(os.sync)
     planned = await host.clean(redis, dry_run=True, images=True)
     assert planned["dry_run"]
     assert {item["kind"]: item["name"] for item in planned["items"]} == {
@@ -310,7 +316,8 @@ async def test_a_redis_that_is_away_keeps_no_container_from_being_cleaned_up(hos
     async with connect("unix:///nowhere") as away:
         report = await host.clean(away)
     assert report["kinds"]["containers"]["count"] == 1
-    assert [reason.partition(":")[0] for reason in report["left"]] == ["results", "files"]
+    left = [reason.partition(":")[0] for reason in report["left"]]
+    assert left == ["results", "files", "the store of files"]
 
 
 async def test_a_space_is_started_with_its_secrets_to_be_locked(
@@ -350,8 +357,9 @@ async def answer(host: Host, redis: Redis, op: Op, pool: Pool[Any], **call: Any)
 async def test_a_space_is_shown_with_what_is_here_and_goes_with_it(
     host: Host, redis: Redis, name: str, engine: Engine
 ) -> None:
-    image = await host.space(name)
-    declare(host.registry, f"{name}-none", {"docker_image": f"127.0.0.1:9/{name}:1"})
+    image = await host.space(name, listed=False)
+    await host.added(name, image.reference)
+    await host.added(f"{name}-none", f"127.0.0.1:9/{name}:1")
     volume = await host.cache(name, image, os.urandom(50_000))
     container = await host.container(image, {OWNER_LABEL: host.owner, SPACE_LABEL: name}, start=True)
     pool: Pool[Any] = Pool(engine, host.settings.containers)
@@ -374,11 +382,12 @@ async def test_a_space_is_shown_with_what_is_here_and_goes_with_it(
 async def test_other_code_under_a_name_begins_without_the_cache_that_is_there(
     host: Host, redis: Redis, name: str, engine: Engine, known: bool
 ) -> None:
-    image = await host.space(name, listed=known)
+    image = await host.space(name, listed=False)
     volume = await host.cache(name, image, b"weights")
     pool: Pool[Any] = Pool(engine, host.settings.containers)
     same = {"name": name, "entry": {"description": "as it was"}}
     if known:
+        await host.added(name, image.reference)
         assert (await answer(host, redis, Op.ADD, pool, **same)).error is None
         assert await host.has(f"volumes/{volume}")
     other = {"name": name, "entry": {"docker_image": "other:1"}, "options": {"replace": known}}
@@ -389,7 +398,8 @@ async def test_other_code_under_a_name_begins_without_the_cache_that_is_there(
 async def test_no_client_names_the_image_of_another_space(
     host: Host, redis: Redis, name: str, engine: Engine
 ) -> None:
-    image = await host.space(name)
+    image = await host.space(name, listed=False)
+    await host.added(name, image.reference)
     pool: Pool[Any] = Pool(engine, host.settings.containers)
     bare, retagged = image.id.removeprefix("sha256:"), f"{name}-by-hand:1"
     async with engine.call(Stage.START) as docker:
