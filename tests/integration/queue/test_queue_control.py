@@ -19,7 +19,7 @@ from spacedock.states import JobState
 from spacedock_worker.queue import rpc as queue_control
 
 
-class Desk:
+class Answers:
     """A control handler that notes the calls."""
 
     def __init__(self, reply: Reply) -> None:
@@ -32,18 +32,18 @@ class Desk:
 
 
 async def test_a_call_is_answered_by_a_worker(client: Client, redis_url: str) -> None:
-    desk = Desk(Reply(spaces={"mood": {"category": "text"}}))
-    async with working(redis_url, echo, desk):
+    answers = Answers(Reply(spaces={"mood": {"category": "text"}}))
+    async with working(redis_url, echo, answers):
         assert (await client.spaces.list()).spaces == {"mood": {"category": "text"}}
         assert await client.spaces.show("mood") == {"category": "text"}
-    assert [call.op for call in desk.calls] == [Op.LIST, Op.SHOW]
+    assert [call.op for call in answers.calls] == [Op.LIST, Op.SHOW]
 
 
 async def test_what_is_wrong_with_a_call_comes_back(client: Client, redis_url: str) -> None:
-    async with working(redis_url, echo, Desk(Reply(not_found=True, known=("mood",)))):
+    async with working(redis_url, echo, Answers(Reply(not_found=True, known=("mood",)))):
         with pytest.raises(SpaceNotFoundError, match="mood"):
             await client.spaces.show("food")
-    async with working(redis_url, echo, Desk(Reply(error="that is no Space"))):
+    async with working(redis_url, echo, Answers(Reply(error="that is no Space"))):
         with pytest.raises(BadRequestError, match="that is no Space"):
             await client.spaces.add("food", {})
 
@@ -57,10 +57,10 @@ async def test_a_call_without_a_worker_fails_and_is_not_executed_later(
     await until(lambda: keeps(redis, keys.CONTROL))
     with pytest.raises(NoWorkerError):
         await given_up
-    desk = Desk(Reply())
-    async with working(redis_url, echo, desk):
+    answers = Answers(Reply())
+    async with working(redis_url, echo, answers):
         await client.spaces.list()
-    assert [call.op for call in desk.calls] == [Op.LIST]
+    assert [call.op for call in answers.calls] == [Op.LIST]
 
 
 async def keeps(redis: Redis, key: str) -> bool:
@@ -80,7 +80,7 @@ async def test_rubbish_on_the_list_is_dropped_and_the_next_call_is_answered(
     client: Client, redis_url: str, redis: Redis
 ) -> None:
     await answer(redis.lpush(keys.CONTROL, "no json", '{"v": 99}', b"\xff", '{"v": 1, "op": "explode"}'))
-    async with working(redis_url, echo, Desk(Reply())):
+    async with working(redis_url, echo, Answers(Reply())):
         assert await client.spaces.list() == Reply()
         assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
 
@@ -206,7 +206,7 @@ async def test_a_reply_with_half_surrogates_is_an_answer(client: Client, redis_u
 
 
 async def test_a_reply_that_is_no_json_is_an_error(client: Client, redis_url: str) -> None:
-    async with working(redis_url, echo, Desk(Reply(data={"a": object()}))):
+    async with working(redis_url, echo, Answers(Reply(data={"a": object()}))):
         with pytest.raises(BadRequestError, match="fault in Spacedock"):
             await client.spaces.list()
         assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED

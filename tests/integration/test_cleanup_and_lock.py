@@ -1,4 +1,4 @@
-"""Cleaning up, keeping house, locking and bundling, on a real engine: what is not ours survives all of it."""
+"""Cleaning up, locking and bundling on a real engine: what is not ours survives all of it."""
 
 from __future__ import annotations
 
