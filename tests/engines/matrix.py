@@ -33,7 +33,7 @@ SUITES = {
         f"{_I}apps/test_images.py",
     ),
     "disk": (f"{_I}containers/test_disk.py",),
-    "upkeep": (f"{_I}test_upkeep.py", f"{_I}test_sweep.py"),
+    "upkeep": (f"{_I}test_cleanup_and_lock.py", f"{_I}test_sweep.py"),
     "acceptance": ("tests/acceptance",),
     # Podman lists dropped capabilities one by one.
     "smoke": (
