@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spacedock import JobRequest
-from spacedock.cli.batching.plan import alike
+from spacedock.cli.commands.batch import alike
 
 
 def test_lines_that_differ_only_in_their_words_share_a_plan() -> None:

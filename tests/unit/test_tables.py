@@ -8,7 +8,7 @@ import pytest
 from tests.unit.gradio_apps import chosen, file, filled, page, refusal
 
 from spacedock.files import payload_of
-from spacedock_worker.adapters.binding.tables import MAX_TABLE, table_of
+from spacedock_worker.adapters.binding.coerce import MAX_TABLE, table_of
 from spacedock_worker.adapters.faults import CannotFillError
 from spacedock_worker.adapters.gradio.description import App
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock_worker.cleanup.images import Candidate, current, steps, to_free, unneeded
-from spacedock_worker.cleanup.layers import Layer, freed, layers_of, weight
+from spacedock_worker.cleanup.inventory import Layer, freed, layers_of, weight
 
 NOW = 1000.0
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spacedock._wire.rpc import OnProgress
-from spacedock_worker.cleanup.inventory import Inventory, InventoryImage
-from spacedock_worker.cleanup.layers import Layer, freed, weight
+from spacedock_worker.cleanup.inventory import Inventory, InventoryImage, Layer, freed, weight
 from spacedock_worker.cleanup.report import Report
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar
