@@ -100,13 +100,14 @@ class Cleaner:
                 report.add("results", records.bytes, count=records.count)
                 if not order.dry_run:
                     await sweep_past(redis, order.older_than)
-            async with _told(report, "files"):
+        async with _told(report, "files"):
+            if order.results:
                 files = await sweep_files(redis, order.older_than, dry_run=order.dry_run)
                 report.add("files", files.bytes, count=files.count)
-        async with _told(report, "the store of files"):
-            if order.results or await has_turn(redis):
-                strays = await sweep_store(payloads, files.stored, dry_run=order.dry_run)
-                report.add("files", strays.bytes, count=strays.count)
+            elif not await has_turn(redis):
+                return
+            strays = await sweep_store(payloads, files.stored, dry_run=order.dry_run)
+            report.add("files", strays.bytes, count=strays.count)
 
     async def remove_space(self, space: str, report: Report) -> None:
         """Remove what a Space that has left the registry had here: its containers and its cache."""
