@@ -99,12 +99,12 @@ async def _show(client: Client, job_id: str, console: Console) -> None:
     line = Spinner("dots", Text("waiting for a worker"))
     with Live(line, console=console, transient=True, refresh_per_second=10) as live:
         grown = ""
-        async for event in client.watch(job_id):
-            if event.stage is None:
-                continue
-            grown = event.partial or grown
-            line.update(text=Text(printable(f"{event.name}: {event.message}")))
-            live.update(Group(line, Text(_tail(grown), style="dim")) if grown else line)
+        with suppress(SpacedockError):
+            async for event in client.watch(job_id):
+                if event.stage is not None:
+                    grown = event.partial or grown
+                    line.update(text=Text(printable(f"{event.name}: {event.message}")))
+                    live.update(Group(line, Text(_tail(grown), style="dim")) if grown else line)
 
 
 def _tail(text: str) -> str:
