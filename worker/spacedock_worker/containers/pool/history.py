@@ -17,7 +17,7 @@ from spacedock_worker.errors import HostBusyError, StepError
 RECENT_SECONDS = 60.0
 """Seconds without a call after which a container is worth half."""
 
-REST_SECONDS = 10.0
+REST_SECONDS = 30.0
 """Seconds without a call after which a container has rested; those of its start where that takes longer."""
 
 FIRST_PAUSE = 10.0
