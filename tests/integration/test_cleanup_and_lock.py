@@ -317,7 +317,7 @@ async def test_a_redis_that_is_away_keeps_no_container_from_being_cleaned_up(hos
         report = await host.clean(away)
     assert report["kinds"]["containers"]["count"] == 1
     left = [reason.partition(":")[0] for reason in report["left"]]
-    assert left == ["results", "files", "the store of files"]
+    assert left == ["results", "files"]
 
 
 async def test_a_space_is_started_with_its_secrets_to_be_locked(
