@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import monotonic
+from time import process_time
 from typing import Any
 
 import pytest
@@ -209,9 +209,9 @@ def test_a_document_that_unfolds_without_end_costs_little(schemas: Any) -> None:
     told = document(*[(f"f{n}", reference) for n in range(100)], schemas=schemas)
     told["paths"] |= {f"/p{n}": told["paths"]["/do"] for n in range(1000)}
     told["paths"]["/sound"] = document(("text", {"type": "string"}))["paths"]["/do"]
-    began = monotonic()
+    began = process_time()
     describe(told)
-    assert monotonic() - began < 5
+    assert process_time() - began < 5
 
 
 def test_one_operation_that_is_too_complicated_does_not_hide_the_others() -> None:
