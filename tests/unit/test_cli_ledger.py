@@ -156,7 +156,9 @@ def test_another_request_is_another_fingerprint() -> None:
     assert fingerprint(JobRequest(prompt="hullo")) != fingerprint(REQUEST)
 
 
-@pytest.mark.parametrize("how", [{"timeout": 900.0}, {"priority": Priority.HIGH}, {"batch_id": "b"}])
+@pytest.mark.parametrize(
+    "how", [{"timeout": 900.0}, {"priority": Priority.HIGH}, {"batch_id": "b"}, {"keep_for": "7d"}]
+)
 def test_a_line_that_is_only_run_otherwise_asks_the_same(how: dict[str, object]) -> None:
     assert fingerprint(REQUEST.model_copy(update=how)) == fingerprint(REQUEST)
 

@@ -63,7 +63,9 @@ def state_dir(env: Mapping[str, str]) -> Path:
     return Path(env.get("XDG_STATE_HOME") or home / ".local/state") / "spacedock/batches"
 
 
-_HOW = dict.fromkeys(("idempotency_key", "batch_id", "priority", "timeout", "performance_first"), True)
+_HOW = dict.fromkeys(
+    ("idempotency_key", "batch_id", "priority", "timeout", "keep_for", "performance_first"), True
+)
 
 
 def fingerprint(request: JobRequest) -> str:
