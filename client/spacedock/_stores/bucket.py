@@ -70,7 +70,7 @@ class BucketStore:
             async with asyncio.timeout(CALL_SECONDS):
                 await self._store.delete_async(path)
 
-    async def older(self, seconds: float) -> AsyncIterator[tuple[str, int]]:
+    async def older(self, seconds: float) -> AsyncIterator[list[tuple[str, int]]]:
         """See `Store.older`; a server keeps no halves of objects."""
         before = time.time() - seconds
         with self._told():
@@ -80,9 +80,8 @@ class BucketStore:
                     page = await anext(pages, None)
                 if page is None:
                     return
-                for one in page:
-                    if is_place(one["path"]) and one["last_modified"].timestamp() <= before:
-                        yield one["path"], one["size"]
+                old = (one for one in page if one["last_modified"].timestamp() <= before)
+                yield [(one["path"], one["size"]) for one in old if is_place(one["path"])]
 
     async def room(self) -> None:
         """See `Store.room`: servers do not tell."""

@@ -59,16 +59,15 @@ class FolderStore:
         """See `Store.delete`."""
         await self._call(_unlink, self._path(place))
 
-    async def older(self, seconds: float) -> AsyncIterator[tuple[str, int]]:
+    async def older(self, seconds: float) -> AsyncIterator[list[tuple[str, int]]]:
         """See `Store.older`."""
         now = time.time()
         for path, _, changed in await self._call(_listed, self._root / _NEW):
             if now - changed > _STALE_SECONDS:
                 await self._call(_unlink, path)
         for folder in _folders():
-            for path, size, changed in await self._call(_listed, self._root / folder):
-                if now - changed >= seconds and is_place(path.name):
-                    yield path.name, size
+            listed = await self._call(_listed, self._root / folder)
+            yield [(p.name, size) for p, size, put in listed if now - put >= seconds and is_place(p.name)]
 
     async def room(self) -> tuple[int, int]:
         """See `Store.room`."""

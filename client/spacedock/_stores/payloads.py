@@ -202,15 +202,20 @@ class Payloads:
             return
         store, _ = home
         claim, release = self._redis.register_script(CLAIM), self._redis.register_script(DELETED)
-        async for place, size in store.older(seconds):
-            key = keys.payload(place)
-            if dry_run:
-                if place in forgotten or not await self._redis.exists(key):
+        async for page in store.older(seconds):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for place, _ in page:
+                    pipe.exists(keys.payload(place))
+                known = await pipe.execute()
+            for (place, size), there in zip(page, known, strict=True):
+                key = keys.payload(place)
+                if dry_run:
+                    if place in forgotten or not there:
+                        yield size
+                elif not there and await claim(keys=[key], args=[DELETING_SECONDS]):
+                    await store.delete(place)
+                    await release(keys=[key])
                     yield size
-            elif await claim(keys=[key], args=[DELETING_SECONDS]):
-                await store.delete(place)
-                await release(keys=[key])
-                yield size
 
 
 @cache

@@ -47,8 +47,11 @@ class Store(Protocol):
         """Remove a file; again is safe."""
         ...
 
-    def older(self, seconds: float) -> AsyncIterator[tuple[str, int]]:
-        """The place and the size of each file that was put so long ago; what a crash left half is removed."""
+    def older(self, seconds: float) -> AsyncIterator[list[tuple[str, int]]]:
+        """The place and the size of each file that was put so long ago, some thousands at a time.
+
+        What a crash left half is removed.
+        """
         ...
 
     async def room(self) -> tuple[int, int] | None:

@@ -124,14 +124,15 @@ async def content(store: Store, place: str) -> bytes:
 
 
 async def names(store: Store, seconds: float = 0.0) -> set[str]:
-    return {place async for place, _ in store.older(seconds)}
+    return {place async for page in store.older(seconds) for place, _ in page}
 
 
 async def test_what_is_put_is_there_until_it_is_deleted(store: Store) -> None:
     assert await store.identity() == IDENTITY_OF_OURS
     await store.put(BIG.ref.place, BIG.data)
     assert await content(store, BIG.ref.place) == BIG.data
-    assert [one async for one in store.older(0)] == [(BIG.ref.place, BIG.ref.size)]
+    listed = [one async for page in store.older(0) for one in page]
+    assert listed == [(BIG.ref.place, BIG.ref.size)]
     assert await names(store, 3600) == set()
     for _ in range(2):
         await store.delete(BIG.ref.place)
@@ -281,7 +282,7 @@ class clock_ahead:
         self._store, self._older = store, store.older
 
     async def __aenter__(self) -> None:
-        def older(seconds: float) -> AsyncIterator[tuple[str, int]]:
+        def older(seconds: float) -> AsyncIterator[list[tuple[str, int]]]:
             return self._older(seconds - 3600)
 
         self._store.older = older  # type: ignore[method-assign]
