@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import ROOT, Held, succeeded, working
 
-from spacedock._stores.payloads import Payloads
+from spacedock._stores.payloads import LARGE, Payloads, opened
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer, connect
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
@@ -27,7 +27,7 @@ from spacedock.states import JobState
 from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
-from spacedock_worker.queue.sweep import sweep_files, sweep_past, sweep_records
+from spacedock_worker.queue.sweep import sweep_files, sweep_past, sweep_records, sweep_store
 
 PAGE = (ROOT / "docs/redis.md").read_text()
 RULES = {
@@ -269,3 +269,24 @@ async def test_the_command_runs_a_named_space_as_a_user_who_only_submits(
         out, err = await process.communicate()
     assert process.returncode == 0, err
     assert b'"succeeded"' in out
+
+
+async def test_large_files_go_to_the_store_and_come_from_it(
+    urls: dict[str, str], redis: Redis, tmp_path: Path
+) -> None:
+    await opened(tmp_path.as_uri()).make("ours")
+    told = {"files": tmp_path.as_uri(), "store": "ours"}
+    await answer(redis.hset(keys.SETTINGS, mapping=told))
+    big = payload_of("big.bin", b"x" * LARGE)
+    async with Client(urls["submit"]) as client, Client(urls["read"]) as reader:
+        await client.submit_prepared(JobRequest(prompt="x", files=(big.ref,)), [big])
+        assert await reader.fetch(big.ref) == await client.fetch(big.ref) == big.data
+        with pytest.raises(RefusedError, match="lacks a right"):
+            await reader.store([payload_of("other.bin", b"y" * LARGE)])
+    assert await redis.type(keys.payload(big.ref.place)) == b"hash"
+    async with connect(urls["submit"]) as raw:
+        with pytest.raises(NoPermissionError):
+            await answer(raw.hset(keys.SETTINGS, "files", "file:///tmp/mine"))
+    async with connect(urls["operate"]) as its:
+        assert await Payloads(its).read(big.ref.place) == big.data
+        assert (await sweep_store(Payloads(its), dry_run=False)).count == 0
