@@ -274,7 +274,9 @@ class QueueWorker(Worker):
 
     async def _leave_to_others(self, offer: HostOffer) -> None:
         """Give back jobs that wait here and that another host can start sooner."""
-        waiting, now = self._runner.waiting, self.loop.time()
+        # While more of the same wait, others take those.
+        more, now = self._seen.targets, self.loop.time()
+        waiting = [job for job in self._runner.waiting if job.target not in more]
         async with asyncio.timeout(RENEW_SECONDS):
             left = await self._leaving.chosen(waiting, offer, self._runner.in_hand, now)
         for job_id in left:
