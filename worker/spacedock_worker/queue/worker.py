@@ -273,12 +273,11 @@ class QueueWorker(Worker):
         await asyncio.sleep(RENEW_SECONDS)
 
     async def _leave_to_others(self, offer: HostOffer) -> None:
-        """Give back jobs that wait here and that another host can start sooner."""
-        # While more of the same wait, others take those.
-        more, now = self._seen.targets, self.loop.time()
+        """Give back jobs that another host can start sooner; while more of the same wait, it takes those."""
+        more, in_hand = self._seen.targets, self._runner.in_hand
         waiting = [job for job in self._runner.waiting if job.target not in more]
         async with asyncio.timeout(RENEW_SECONDS):
-            left = await self._leaving.chosen(waiting, offer, self._runner.in_hand, now)
+            left = await self._leaving.chosen(waiting, offer, in_hand, self.loop.time())
         for job_id in left:
             if job_id in self.tasks and self._runner.waits(job_id):
                 log.info("job.left_to_others", job_id=job_id)
