@@ -16,17 +16,14 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from spacedock._stores.bucket import BucketStore
 from spacedock._stores.folder import FolderStore
 from spacedock._stores.records import (
-    CAME,
-    CLAIM,
-    DELETED,
     DELETING_SECONDS,
-    WANT,
     published,
 )
 from spacedock._stores.store import IN_REDIS, Store, check_url
 from spacedock._wire import keys, memory
 from spacedock._wire.connection import answer
 from spacedock._wire.retention import PRIVATE_GRACE_S, UPLOAD_GRACE_S
+from spacedock._wire.scripts import registered
 from spacedock.errors import BadRequestError, StoreAwayError, StoreFullError, WireError
 from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef, Payload
 
@@ -80,7 +77,7 @@ class Payloads:
             await memory.check_room(self._redis, sum(payload.ref.size for payload in small))
         if store is not None:
             await _check_room(store, sum(p.ref.size for p in lacking if p.ref.place in outside), spare)
-        came = self._redis.register_script(CAME)
+        came = registered(self._redis, "came", __package__)
         for payload in lacking:
             place, key, seconds = payload.ref.place, keys.payload(payload.ref.place), grace_of(payload)
             if store is not None and place in outside:
@@ -93,7 +90,7 @@ class Payloads:
 
     async def _lacking(self, payloads: Iterable[Payload], outside: set[str]) -> list[Payload]:
         """Those of the files that are not there, whatever their names; the others wait for their job anew."""
-        script, asked = self._redis.register_script(WANT), list(payloads)
+        script, asked = registered(self._redis, "want", __package__), list(payloads)
         lacking: list[Payload] = []
         while asked:
             args: list[str | int] = []
@@ -201,7 +198,8 @@ class Payloads:
         if (home := await self._home()) is None:
             return
         store, _ = home
-        claim, release = self._redis.register_script(CLAIM), self._redis.register_script(DELETED)
+        claim = registered(self._redis, "claim", __package__)
+        release = registered(self._redis, "deleted", __package__)
         async for page in store.older(seconds):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for place, _ in page:

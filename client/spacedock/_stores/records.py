@@ -8,12 +8,9 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.scripts import script
 
 DELETING_SECONDS = 60
 """How long a file may take to be deleted from the store, after which it may be put again."""
-
-WANT, CAME, CLAIM, DELETED = (script(name, __package__) for name in ("want", "came", "claim", "deleted"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
 from spacedock._wire.retention import DEFAULTS
-from spacedock._wire.scripts import script
+from spacedock._wire.scripts import registered
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import Event, JobStatus
 from spacedock.result import JobResult
@@ -20,13 +20,6 @@ PAGE = 100
 PAGE_BYTES = 2**23
 """So many results, and so many bytes of them, are read at once; a larger result is read alone."""
 
-
-_CANCEL = script("cancel")
-
-
-_FORGET = script("forget")
-
-_SCRUB = script("scrub")
 
 DELETED = "deleted after it was read"
 
@@ -52,12 +45,9 @@ def status_of(
     )
 
 
-_WAIT = script("wait")
-
-
 async def check_may_wait(redis: Redis) -> None:
     """See that this user may wait for a result and read it. Raises redis-py's NoPermissionError."""
-    await redis.register_script(_WAIT)()
+    await registered(redis, "wait")()
 
 
 async def ended(redis: Redis, job_ids: Sequence[str]) -> tuple[list[list[str]], list[str]]:
@@ -113,7 +103,7 @@ async def forget(redis: Redis, job_ids: Sequence[str]) -> int:
     submitted again under the same idempotency key in that time does not run twice. A job that has not ended
     stays as it is.
     """
-    script = redis.register_script(_FORGET)
+    script = registered(redis, "forget")
     async with redis.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
             await script(keys=[keys.job(job_id)], args=[DEFAULTS.results], client=pipe)
@@ -122,7 +112,7 @@ async def forget(redis: Redis, job_ids: Sequence[str]) -> int:
 
 async def ask_to_scrub(redis: Redis) -> None:
     """Note that the server's file on disk has a prompt that is deleted; also where the server is full."""
-    await redis.register_script(_SCRUB)(keys=[keys.SCRUB])
+    await registered(redis, "scrub")(keys=[keys.SCRUB])
 
 
 async def cancel(redis: Redis, job_ids: Sequence[str]) -> dict[str, JobState]:
@@ -131,7 +121,7 @@ async def cancel(redis: Redis, job_ids: Sequence[str]) -> dict[str, JobState]:
     A job that has ended stays as it is. The last ones go first: a job that waits must not start when one
     before it is stopped. Raises JobNotFoundError.
     """
-    script, last_first = redis.register_script(_CANCEL), list(reversed(job_ids))
+    script, last_first = registered(redis, "cancel"), list(reversed(job_ids))
     states: dict[str, bytes | None] = {}
     for start in range(0, len(last_first), PAGE):
         page = last_first[start : start + PAGE]

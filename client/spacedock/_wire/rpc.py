@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import OUTAGES, answer, told_as_ours
-from spacedock._wire.scripts import script
+from spacedock._wire.scripts import registered
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
 from spacedock.request import JobRequest
@@ -30,9 +30,6 @@ SILENCE_SECONDS = 20
 
 _TAKE_BACK_SECONDS = 1.0
 
-
-_PUT = script("put")
-_REPLY = script("reply")
 
 OnProgress = Callable[[str], None]
 
@@ -242,7 +239,7 @@ class Caller:
         if len(raw) > wire.MAX_CALL_BYTES:
             raise wire.too_large("call", wire.MAX_CALL_BYTES)
         if not call.op.asks:
-            script = self._redis.register_script(_PUT)
+            script = registered(self._redis, "put")
             await script(keys=[keys.CONTROL, keys.reply(call.id)], args=[raw, CALL_SECONDS])
             return
         # What changes nothing needs nobody's rights looked at before: a reader runs no scripts.
@@ -271,7 +268,7 @@ class Caller:
 
 async def push_reply(redis: Redis, call: Call, raw: bytes) -> None:
     """Push a reply (`raw` on the wire) to whoever made the call."""
-    await redis.register_script(_REPLY)(keys=[keys.reply(call.id)], args=[raw, SILENCE_SECONDS])
+    await registered(redis, "reply")(keys=[keys.reply(call.id)], args=[raw, SILENCE_SECONDS])
 
 
 async def workers(redis: Redis) -> int:

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from spacedock._wire import keys, stream, wire
 from spacedock._wire.retention import DEFAULTS, MAX_KEEP_S
@@ -38,6 +42,12 @@ _NAMES: dict[str, str | float] = {
 }
 
 
+def registered(redis: Redis, name: str, package: str = _OWN, **numbers: float) -> AsyncScript:
+    """The script of that name, ready to be called; see `script`."""
+    return redis.register_script(script(name, package, **numbers))
+
+
+@cache
 def script(name: str, package: str = _OWN, **numbers: float) -> str:
     """The script `lua/NAME.lua` of the package; it knows the names of keys, and `numbers` by their names."""
     lines = list(_lines(name, package, set()))

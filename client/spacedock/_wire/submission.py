@@ -11,7 +11,7 @@ from redis.exceptions import OutOfMemoryError
 
 from spacedock._wire import keys, lanes, memory, wire
 from spacedock._wire.retention import UPLOAD_GRACE_S
-from spacedock._wire.scripts import script
+from spacedock._wire.scripts import registered
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest, job_id_of
 
@@ -19,8 +19,6 @@ _CHUNK = 250
 """Jobs per script: enough to make the round trip cheap, few enough not to hold up the server."""
 
 _LABEL_CHARS = 200
-
-_SUBMIT = script("submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S)
 
 _ARQ_JOB = json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}).replace(
     '"et": 0', '"et": %.0f'
@@ -42,7 +40,7 @@ async def submit(
     where a file is not there (the other jobs are submitted); QueueFullError, which names those submitted.
     """
     rows = [_row(job_id_of(request), request, client, batch) for request in requests]
-    script, lacking = redis.register_script(_SUBMIT), 0
+    script, lacking = registered(redis, "submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S), 0
     whose = [client, label[:_LABEL_CHARS]]
     for start in range(0, len(rows), _CHUNK):
         try:

@@ -15,7 +15,7 @@ _ADD = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
 
 @pytest.fixture
 def add(redis: Redis) -> GroupCommit:
-    return GroupCommit(redis, _ADD)
+    return GroupCommit(redis, redis.register_script(_ADD))
 
 
 async def test_calls_are_answered_in_their_order(add: GroupCommit) -> None:

@@ -16,7 +16,7 @@ from redis.exceptions import OutOfMemoryError
 
 from spacedock._stores.payloads import Payloads, grace_of
 from spacedock._wire import keys
-from spacedock._wire.scripts import script
+from spacedock._wire.scripts import registered
 from spacedock.errors import (
     BadRequestError,
     CategoryNotFoundError,
@@ -54,8 +54,6 @@ PAST_LIMIT = 1.25
 
 MAX_TEXT = 2**20
 """Characters of `output.text`; what is longer is cut, and flagged (the data stay whole)."""
-
-_STORE_PAST = script("store_past", PAST_LIMIT=PAST_LIMIT)
 
 _T = TypeVar("_T")
 
@@ -210,6 +208,6 @@ async def store_files(redis: Redis, payloads: Payloads, answer: AppAnswer) -> No
     try:
         await payloads.keep(answer.files)
     except OutOfMemoryError:
-        script = redis.register_script(_STORE_PAST)
+        script = registered(redis, "store_past", PAST_LIMIT=PAST_LIMIT)
         for payload in answer.files:
             await script(keys=[keys.payload(payload.ref.place)], args=[payload.data, grace_of(payload)])

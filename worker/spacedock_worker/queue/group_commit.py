@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
@@ -28,8 +29,8 @@ class _Call:
 class GroupCommit:
     """Runs `script` once for each call, in the order of the calls."""
 
-    def __init__(self, redis: Redis, script: str) -> None:
-        self._redis, self._script = redis, redis.register_script(script)
+    def __init__(self, redis: Redis, script: AsyncScript) -> None:
+        self._redis, self._script = redis, script
         self._waiting: list[_Call] = []
         self._turn = asyncio.Lock()
 

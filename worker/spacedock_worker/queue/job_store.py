@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from spacedock._wire import keys, wire
 from spacedock._wire.jobs import end_of
-from spacedock._wire.scripts import script
+from spacedock._wire.scripts import registered
 from spacedock.events import Event
 from spacedock.request import JobRequest
 from spacedock.result import JobResult, Stage
@@ -39,16 +39,11 @@ SUSPECT_LOSSES = 10
 """So is one that was lost so often, whatever it did then: a job may kill a worker before its call as well."""
 
 
-_LUA = {
-    name: script(
-        name,
-        __package__,
-        MAX_TRIES=MAX_TRIES,
-        SUSPECT_DEATHS=SUSPECT_DEATHS,
-        SUSPECT_LOSSES=SUSPECT_LOSSES,
-        LANES_SEEN=LANES_SEEN,
-    )
-    for name in ("take", "repair", "live", "renew", "at_work", "release", "tell", "finish")
+_NUMBERS = {
+    "MAX_TRIES": MAX_TRIES,
+    "SUSPECT_DEATHS": SUSPECT_DEATHS,
+    "SUSPECT_LOSSES": SUSPECT_LOSSES,
+    "LANES_SEEN": LANES_SEEN,
 }
 
 
@@ -72,10 +67,10 @@ class JobStore:
         self._at_work = self._script("at_work")
         self._release = self._script("release")
         self._tell = self._script("tell")
-        self._finish = GroupCommit(redis, _LUA["finish"])
+        self._finish = GroupCommit(redis, self._script("finish"))
 
     def _script(self, name: str) -> AsyncScript:
-        return self._redis.register_script(_LUA[name])
+        return registered(self._redis, name, __package__, **_NUMBERS)
 
     async def take(
         self,
@@ -208,15 +203,13 @@ def job_serializer(value: object) -> bytes:
 
 _NOBODY = "0"
 
-_REST = script("rest", __package__)
-
 
 async def check_rights(redis: Redis) -> None:
     """Try every script on a job that does not exist: each looks at the rights first, and changes nothing.
 
     Raises redis-py's errors, NoPermissionError where a right is missing.
     """
-    await redis.register_script(_REST)()
+    await registered(redis, "rest", __package__)()
     store = JobStore(redis, _NOBODY)
     await store.take()
     await store.repair()

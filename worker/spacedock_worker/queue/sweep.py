@@ -10,15 +10,9 @@ from redis.asyncio import Redis
 from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys, stream
 from spacedock._wire.retention import UPLOAD_GRACE_S
-from spacedock._wire.scripts import script
+from spacedock._wire.scripts import registered
 
 _PAGE = 500
-
-_RECORDS = script("sweep_records", __package__)
-
-_FILES = script("sweep_files", __package__)
-
-_BATCHES = script("sweep_batches", __package__)
 
 _TURN_SECONDS = 3000
 IDLE_SECONDS = 60
@@ -39,7 +33,7 @@ class Swept:
 
 async def sweep_records(redis: Redis, older_than: float, *, dry_run: bool) -> Swept:
     """Remove the records of jobs that ended `older_than` seconds ago; with `dry_run` only count them."""
-    script, total = redis.register_script(_RECORDS), Swept()
+    script, total = registered(redis, "sweep_records", __package__), Swept()
     async for page in _pages(redis, keys.job("*")):
         total += Swept(*await script(keys=page, args=[older_than, int(dry_run)]))
     return total
@@ -47,7 +41,7 @@ async def sweep_records(redis: Redis, older_than: float, *, dry_run: bool) -> Sw
 
 async def sweep_past(redis: Redis, older_than: float) -> None:
     """Forget batches of which no job is kept, and events from before that time."""
-    script, now = redis.register_script(_BATCHES), (await redis.time())[0]
+    script, now = registered(redis, "sweep_batches", __package__), (await redis.time())[0]
     async for page in _pages(redis, keys.BATCH + "*"):
         await script(keys=page)
     # The last one stays: readers go by its number.
@@ -60,7 +54,7 @@ async def sweep_files(redis: Redis, older_than: float, *, dry_run: bool) -> Swep
 
     Those in the store are forgotten, and count where `sweep_store` removes them.
     """
-    script, total = redis.register_script(_FILES), Swept()
+    script, total = registered(redis, "sweep_files", __package__), Swept()
     idle = max(IDLE_SECONDS, min(older_than, UPLOAD_GRACE_S))
     async for page in _pages(redis, keys.payload("*")):
         count, size, stored = await script(keys=page, args=[older_than, int(dry_run), idle])

@@ -13,19 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.scripts import script
+from spacedock._wire.scripts import registered
 from spacedock.errors import WireError
 from spacedock.files import MAX_REPOSITORY_BYTES
 from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS, Record, encoded, tar_of
 
-_LUA = {
-    name: script(name, __package__, MAX_RECORDS=MAX_RECORDS, MAX_RECORD_BYTES=MAX_RECORD_BYTES)
-    for name in ("put", "drop", "read", "seed")
-}
+_BOUNDS = {"MAX_RECORDS": MAX_RECORDS, "MAX_RECORD_BYTES": MAX_RECORD_BYTES}
 
 _KEYS = [keys.CATALOGUE, keys.CATALOGUE_VERSION, keys.CATALOGUE_REPOSITORIES]
 
@@ -56,9 +54,12 @@ class CatalogueStore:
         found: bytes | None = await answer(self.redis.get(keys.CATALOGUE_VERSION))
         return found
 
+    def _script(self, name: str) -> AsyncScript:
+        return registered(self.redis, name, __package__, **_BOUNDS)
+
     async def read(self) -> Contents:
         """The whole catalogue, within the bounds of what is read."""
-        version, *rows, left_out = await self.redis.register_script(_LUA["read"])(keys=_KEYS[:2])
+        version, *rows, left_out = await self._script("read")(keys=_KEYS[:2])
         names = [name.decode(errors="replace") for name in rows[::2]]
         return Contents(version, dict(zip(names, rows[1::2], strict=True)), left_out)
 
@@ -71,7 +72,7 @@ class CatalogueStore:
         False, with nothing changed, if somebody else was faster. Raises CatalogueFullError.
         """
         tar = _NONE if repository == b"" or after is None else repository or _SAME
-        put = self.redis.register_script(_LUA["drop" if after is None else "put"])
+        put = self._script("drop" if after is None else "put")
         done = await put(keys=_KEYS, args=[name, before or b"", after or b"", _new_version(), tar])
         if done == -1:
             raise CatalogueFullError(f"the catalogue has {MAX_RECORDS:,} Spaces, which is its limit")
@@ -89,7 +90,7 @@ class CatalogueStore:
             with suppress(OSError):
                 tar = await asyncio.to_thread(tar_of(record.entry, folder).read_bytes)
                 await answer(self.redis.hsetnx(keys.CATALOGUE_REPOSITORIES, name, tar))  # type: ignore[arg-type]
-        return bool(await self.redis.register_script(_LUA["seed"])(keys=_KEYS, args=args))
+        return bool(await self._script("seed")(keys=_KEYS, args=args))
 
     async def fetch(self, name: str, digest: str, folder: Path) -> bool:
         """Get the tar of that Space into the folder; False if it is there.
