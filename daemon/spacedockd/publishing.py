@@ -70,11 +70,11 @@ async def _files(redis: Redis, settings: DaemonSettings) -> tuple[str, str, str]
         paths.make_private(folder.parent)
         paths.make_private(folder)
     url = settings.files or folder.as_uri()
-    identity = await _identified(url, told, own=own)
+    identity = await _identified(redis, url, told, own=own)
     return await _agreed(redis, settings, told, (url, identity, "1" if own else ""))
 
 
-async def _identified(url: str, told: Published | None, *, own: bool) -> str:
+async def _identified(redis: Redis, url: str, told: Published | None, *, own: bool) -> str:
     """Whose store that is. One that is nobody's yet becomes ours; our own folder is ours whatever it says.
 
     Raises ConfigError for another queue's, StoreAwayError for a share that was ours and is not mounted.
@@ -90,7 +90,10 @@ async def _identified(url: str, told: Published | None, *, own: bool) -> str:
         )
     if told is not None and told.url == url and not own:
         raise StoreAwayError(url, f"there is no {IDENTITY} in it, as there was before", "Mount it")
-    identity = uuid.uuid4().hex
+    # Two hosts that start at once give it the same identity.
+    await answer(redis.hsetnx(keys.SETTINGS, f"made:{url}", uuid.uuid4().hex))
+    (made,) = await answer(redis.hmget(keys.SETTINGS, [f"made:{url}"]))
+    identity = str(made, errors="replace")
     await store.make(identity)
     return identity
 

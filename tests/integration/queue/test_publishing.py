@@ -114,6 +114,19 @@ async def test_hosts_that_say_different_things_do_not_start(
     assert await published(redis) is None
 
 
+async def test_hosts_that_start_at_once_make_one_store(
+    redis: Redis, redis_url: str, settings: Settings, share: Path
+) -> None:
+    hosts = [settings(f"host{n}", redis_url=redis_url, files=share.as_uri()) for n in range(5)]
+    await asyncio.gather(*(say(redis_url, one) for one in hosts))
+    told = await published(redis)
+    assert told is not None
+    assert (share / IDENTITY).read_text() == told.identity
+    await Payloads(redis).upload([BIG])
+    await asyncio.gather(*(say(redis_url, one) for one in hosts))
+    assert await Payloads(redis).read(BIG.ref.place) == BIG.data
+
+
 async def test_another_queues_store_is_refused(
     redis: Redis, redis_url: str, settings: Settings, share: Path
 ) -> None:

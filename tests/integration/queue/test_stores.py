@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -503,7 +504,14 @@ async def test_submission_is_refused_before_the_store_is_full(
     assert list((tiny / "new").iterdir()) == []
 
 
-async def test_a_share_that_hangs_is_given_up(
+async def test_a_share_that_hangs_is_given_up(tmp_path: Path) -> None:
+    store, answers = folder.FolderStore(tmp_path.as_uri(), tmp_path), threading.Event()
+    with pytest.raises(StoreAwayError, match="no answer within"):
+        await store._call(answers.wait, seconds=0.1)
+    answers.set()
+
+
+async def test_a_server_that_hangs_is_given_up(
     bucket_server: BucketServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(bucket_server.url)
