@@ -296,6 +296,5 @@ class QueueWorker(Worker):
         lane, bar, target = submitted.partition("|")
         if bar and len(self._seen.lanes) < LANES_SEEN:
             self._seen = self._seen.heard_of(lane, target)
-        self._news += 1
-        self._look_at = 0.0
+        self._news, self._look_at = self._news + 1, 0.0
         self._wake.set()
