@@ -91,6 +91,12 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
         await held.began.get()
         await held.began.get()
         waiting = await client.submit("never")
+        for one in (client, reader):
+            nobody = "no host works on this queue: start one with `spacedockd`"
+            assert (await one.status(waiting)).waits_for == nobody
+            (batch,) = await one.batches()
+            assert (await one.batch(batch.id)).left == len(await one.job_ids(batch.id)) == 2
+            assert (await anext(one.events(after=0))).id == 1
         assert await client.cancel(waiting) is JobState.CANCELLED
         await client.cancel(long[0])
         assert (await client.result(long[0])).state is JobState.CANCELLED
