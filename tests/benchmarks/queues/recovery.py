@@ -31,6 +31,15 @@ class Recovery:
     cut: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    queue: str
+    folder: Path
+    url: str
+    victim: Asked
+    client: Asked
+
+
 class Trials:
     """The trials of all queues, under way while other things are measured."""
 
@@ -40,21 +49,25 @@ class Trials:
         self._killed: dict[str, dict[Path, float]] = {queue: {} for queue in QUEUES}
 
     def begin(self) -> None:
-        """Start workers with jobs in hand and others beside them, and kill the first."""
-        victims = [(queue, *self._victim(queue)) for queue in QUEUES for _ in range(KILLS)]
-        for _, folder, _, _ in victims:
-            _wait_for_jobs(folder)
-        for queue, folder, url, _ in victims:
-            self._stack.enter_context(_worker(queue, url, folder))
-        # They have no way of saying that they are up.
-        sleep(5)
+        """Kill one worker of each queue with jobs in hand, while another one stands by; and again."""
         dice = random.Random(1)
-        dice.shuffle(victims)
-        for queue, folder, _, victim in victims:
-            sleep(dice.uniform(0, 0.5))
-            victim.kill()
-            self._killed[queue][folder] = monotonic()
+        for _ in range(KILLS):
+            self._kill_one_of_each(dice.uniform(1, 4))
         self._began = monotonic()
+
+    def _kill_one_of_each(self, seconds: float) -> None:
+        """The jobs run for so many seconds, less than any queue lets a job run by default."""
+        scenes = [self._scene(queue) for queue in QUEUES]
+        for scene in scenes:
+            scene.client.ask("held", JOBS)
+        for scene in scenes:
+            _wait_for_jobs(scene.folder)
+            scene.client.kill()
+            self._stack.enter_context(_worker(scene.queue, scene.url, scene.folder))
+        sleep(seconds)
+        for scene in scenes:
+            scene.victim.kill()
+            self._killed[scene.queue][scene.folder] = monotonic()
 
     def end(self) -> Recovery:
         """Wait for what is missing, up to the cut; then stop all processes."""
@@ -70,12 +83,11 @@ class Trials:
         trials = [(folder / str(job) / RAN, at) for folder, at in killed for job in range(JOBS)]
         return sorted(float(file.read_text()) - at for file, at in trials if file.exists())
 
-    def _victim(self, queue: str) -> tuple[Path, str, Asked]:
+    def _scene(self, queue: str) -> _Scene:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sd-")))
         url = self._stack.enter_context(served())
-        with running(queue, "ask", url) as client:
-            client.ask("held", JOBS)
-        return folder, url, self._stack.enter_context(_worker(queue, url, folder))
+        victim = self._stack.enter_context(_worker(queue, url, folder))
+        return _Scene(queue, folder, url, victim, self._stack.enter_context(running(queue, "ask", url)))
 
 
 def _worker(queue: str, url: str, folder: Path) -> AbstractContextManager[Asked]:

@@ -1,4 +1,4 @@
-"""SAQ: 100 jobs at once instead of 10, and results that are asked for every 1 ms."""
+"""SAQ: 100 jobs at once instead of 10, a connection for each, and results that are asked for every 1 ms."""
 
 import asyncio
 import sys
@@ -24,7 +24,7 @@ class Saq:
         self.url = url
 
     async def open(self) -> None:
-        self.queue = RedisQueue(Redis.from_url(self.url))
+        self.queue = RedisQueue(Redis.from_url(self.url, max_connections=1000))
         await self.queue.connect()
 
     async def round_trip(self) -> None:

@@ -67,7 +67,7 @@ class JobStore:
         self._at_work = self._script("at_work")
         self._release = self._script("release")
         self._tell = self._script("tell")
-        self._finish = GroupCommit(redis, self._script("finish"))
+        self._finish = GroupCommit(self._script("finish"))
 
     def _script(self, name: str) -> AsyncScript:
         return registered(self._redis, name, __package__, **_NUMBERS)
