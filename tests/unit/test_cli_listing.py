@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.registries import host
 from spacedock.cli.commands.spaces import app as listing
 from spacedock_worker.control.registry import _rows
 from spacedock_worker.registry.changing import settled
+from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.host_file import default_text
 
 TRIED = {"works": True, "deep": True}
@@ -49,6 +51,16 @@ def test_a_new_host_says_what_there_is_without_an_empty_table(capsys: pytest.Cap
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("2 Spaces come with Spacedock")
+
+
+async def test_a_verdict_without_a_trial_is_listed(
+    tmp_path: Path, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with host(tmp_path, redis_url, default_text()) as registry:
+        await registry.judge("translation", Verdict(works=True, reason="fine", at=datetime.now(UTC)))
+        rows, shipped = _rows(registry.last)
+    listing._table(rows, {}, listing._unused(rows, shipped, {}), everything=False)
+    assert {"translation", "ok"} <= set(capsys.readouterr().out.splitlines()[-1].split())
 
 
 async def test_an_entry_that_somebody_changed_is_no_shipped_one(tmp_path: Path, redis_url: str) -> None:

@@ -15,7 +15,7 @@ from spacedock.errors import BadRequestError
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.changing import How, is_other_code, settled
-from spacedock_worker.registry.entry import TYPES, EntryError, SpaceEntry
+from spacedock_worker.registry.entry import TYPES, EntryError, SpaceEntry, Verdict
 from spacedock_worker.registry.host_file import shipped
 from spacedock_worker.registry.record import by_digest
 from spacedock_worker.registry.registry import Registry
@@ -204,4 +204,6 @@ def _row(entry: SpaceEntry, *, exclude_defaults: bool = False) -> dict[str, Any]
     row = entry.model_dump(mode="json", exclude_none=True, exclude=hidden, exclude_defaults=exclude_defaults)
     if exclude_defaults:
         row |= {field: getattr(entry, field) for field in _ALWAYS_TOLD}
+        if isinstance(entry.verified, Verdict):
+            row["verified"] = entry.verified.model_dump(mode="json", exclude_none=True)
     return {**row, "secrets": sorted(entry.secrets)} if entry.secrets else row
