@@ -120,13 +120,16 @@ class NoWorkerError(SpacedockError):
 
 
 class JobNotFoundError(SpacedockError):
-    """There is no job of that id: it never was, or its result was kept long enough and is gone."""
+    """There is no job of that id: it never was, or its result was kept long enough and is gone.
 
-    def __init__(self, job_id: str) -> None:
+    `kind` says what it was looked for as.
+    """
+
+    def __init__(self, job_id: str, kind: str = "job") -> None:
         self.job_id = job_id
         super().__init__(
-            f"no job {job_id}. Results are kept for 24 hours after the job ended, an hour in privacy mode, "
-            "unless the daemon's `retention` or the job's --keep-for says otherwise."
+            f"no {kind} {job_id}. Results are kept for 24 hours after the job ended, an hour in privacy "
+            "mode, unless the daemon's `retention` or the job's --keep-for says otherwise."
         )
 
 

@@ -29,13 +29,13 @@ async def find(redis: Redis, name: str) -> BatchStatus:
     if (found := await _read(redis, lanes.written(name))) is not None:
         return found
     if len(name) < LEAST_CHARS:
-        raise JobNotFoundError(name)
+        raise JobNotFoundError(name, "job or batch")
     ids = sorted([batch_id async for batch_id in _ids(redis, lanes.written(name))])
     if len(ids) > 1:
         some = ", ".join(ids[:5])
         raise BadRequestError(f"'{name}' is the beginning of {len(ids)} batches ({some}): give more of it")
     if not ids or (found := await _read(redis, ids[0])) is None:
-        raise JobNotFoundError(name)
+        raise JobNotFoundError(name, "job or batch")
     return found
 
 
