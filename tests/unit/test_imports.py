@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 import spacedock
+from spacedock import Client, SyncClient
+from spacedock._wire.view.queue_view import QueueView
+from spacedock.spaces import Spaces
+from spacedock.sync import SyncSpaces
 
 WORKERS = {
     "arq",
@@ -97,3 +102,13 @@ def test_the_daemons_process_brings_nothing_of_its_workers() -> None:
 
 def test_the_worker_brings_no_package_for_what_it_says_itself() -> None:
     assert "openai" not in imported("import sys, spacedock_worker.__main__")[1]
+
+
+@pytest.mark.parametrize(
+    ("own", "twin"), [(SyncClient, Client), (SyncSpaces, Spaces)], ids=["client", "spaces"]
+)
+def test_the_blocking_twin_has_every_method_with_its_parameters(own: type, twin: type) -> None:
+    for name in {name for name in vars(twin) | vars(QueueView) if not name.startswith("_")}:
+        if not callable(asked := getattr(twin, name, None)) or name in ("submit_prepared", "check_may_wait"):
+            continue
+        assert signature(getattr(own, name)) == signature(asked), name

@@ -233,3 +233,11 @@ async def test_a_call_that_was_not_written_by_a_client_ends_nothing(
     async with working(redis_url, echo, quote):
         assert (await client.spaces.list()).error is None
         assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+
+
+async def test_an_option_that_no_worker_would_take_is_refused_before_it_is_sent(
+    client: Client, redis: Redis
+) -> None:
+    with pytest.raises(BadRequestError, match=r"^search: limit: "):
+        await client.spaces.search("mood", limit=1000)
+    assert await redis.keys("*") == []
