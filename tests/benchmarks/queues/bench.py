@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,27 +15,32 @@ from tests.benchmarks.queues.page import Run, written
 from tests.benchmarks.queues.recovery import Trials
 from tests.benchmarks.queues.rooms import ROOT, install
 
+from spacedock_worker.logs import configure
+
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> None:
     """Measure everything once; the trials of recovery wait meanwhile."""
+    # Whoever stops it finds no processes left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    configure("json", "warning")
     began, before = perf_counter(), os.getloadavg()[0]
     _say("environments of the other queues")
     install()
-    _say("workers that will be killed")
-    trials = Trials()
-    trials.begin()
-    _say("latency, throughput and submission, side by side")
-    beside = side_by_side.measure()
-    _say("claims behind many jobs, and memory")
-    deep = asyncio.run(depth.measure())
-    _say("starts of Spaces")
-    placed = affinity.measure()
-    _say("daemons")
-    naps = _naps()
-    _say("what is left of the kills")
-    recovery = trials.end()
+    with Trials() as trials:
+        _say("workers that are killed")
+        trials.begin()
+        _say("latency, throughput and submission, side by side")
+        beside = side_by_side.measure()
+        _say("claims behind many jobs, and memory")
+        deep = asyncio.run(depth.measure())
+        _say("starts of Spaces")
+        placed = affinity.measure()
+        _say("daemons")
+        naps = _naps()
+        _say("what is left of the kills")
+        recovery = trials.end()
     load = before, os.getloadavg()[0]
     run = Run(beside, recovery, deep, naps, placed, load, perf_counter() - began)
     PAGE.write_text(written(run))

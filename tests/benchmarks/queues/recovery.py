@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Self
 
 from tests.benchmarks.queues.measured import RAN
 from tests.benchmarks.queues.processes import Asked, running, served
@@ -48,6 +49,12 @@ class Trials:
         self._began = monotonic()
         self._killed: dict[str, dict[Path, float]] = {queue: {} for queue in QUEUES}
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
     def begin(self) -> None:
         """Kill one worker of each queue with jobs in hand, while another one stands by; and again."""
         dice = random.Random(1)
@@ -70,13 +77,12 @@ class Trials:
             self._killed[scene.queue][scene.folder] = monotonic()
 
     def end(self) -> Recovery:
-        """Wait for what is missing, up to the cut; then stop all processes."""
-        with self._stack:
-            while (cut := monotonic() - self._began) < CUT_SECONDS:
-                if all(len(self._ran(queue)) == KILLS * JOBS for queue in QUEUES):
-                    break
-                sleep(1)
-            return Recovery({queue: self._ran(queue) for queue in QUEUES}, cut)
+        """Wait for what is missing, up to the cut."""
+        while (cut := monotonic() - self._began) < CUT_SECONDS:
+            if all(len(self._ran(queue)) == KILLS * JOBS for queue in QUEUES):
+                break
+            sleep(1)
+        return Recovery({queue: self._ran(queue) for queue in QUEUES}, cut)
 
     def _ran(self, queue: str) -> list[float]:
         killed = self._killed[queue].items()

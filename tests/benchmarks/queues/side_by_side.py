@@ -17,11 +17,12 @@ _TRIPS = 20
 
 @dataclass(slots=True)
 class Measured:
-    """What came of a queue: seconds of each round trip, and of JOBS jobs in each round."""
+    """Of a queue: seconds of each round trip, and of JOBS jobs in each round; `cpu` is its worker's."""
 
     trips: list[float] = field(default_factory=list)
     submission: list[float] = field(default_factory=list)
     drain: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
 
 def measure() -> dict[str, Measured]:
@@ -40,7 +41,9 @@ def measure() -> dict[str, Measured]:
 def _one_round(queue: str, url: str, client: Asked, into: Measured) -> None:
     into.submission.append(client.ask("submit", JOBS))
     with running(queue, "work", url, str(JOBS)) as worker:
-        into.drain.append(worker.answer())
+        drain, cpu = worker.answer()
+        into.drain.append(drain)
+        into.cpu.append(cpu)
         client.ask("trip", _TRIPS)
         end = perf_counter() + TRIP_SECONDS
         while perf_counter() < end:

@@ -14,6 +14,9 @@ from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 
+DAEMONS_JOBS = 128
+"""`max_jobs` of a daemon (worker/spacedock_worker/settings.py)."""
+
 
 async def handle(job: TakenJob, tell: Emit) -> JobResult:
     """The no-op, or the job that is lost."""
@@ -44,7 +47,7 @@ class Spacedock:
 
     async def work(self, jobs: int | None) -> None:
         configure("json", "info")
-        await QueueWorker(self._url, handle, no_registry, *([jobs] if jobs else [])).main()
+        await QueueWorker(self._url, handle, no_registry, jobs or DAEMONS_JOBS).main()
 
 
 if __name__ == "__main__":
