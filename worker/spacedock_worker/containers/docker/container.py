@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, TypeVar
 
 import structlog
@@ -23,6 +24,10 @@ START_SECONDS = 60.0
 REMOVE_SECONDS = 30.0
 
 _LOG_LINES = 10
+_LOG_PAUSE_SECONDS = 0.2
+_WRITING_SECONDS = 2.0
+"""How long a log is waited for that is still written to."""
+
 _LOOK_SECONDS = 2.0
 _AWAY_SECONDS = 10.0
 KILLED = 137
@@ -121,8 +126,13 @@ class RunningContainer:
         return last_words(said, count)
 
     async def with_log(self, error: StepError, since: float | None = None) -> StepError:
-        """The error with the last lines of the log, as `words` gives them."""
-        said = await self.words(since)
+        """The error with the last lines of the log, as `words` gives them once it writes no more of them."""
+        said, before = await self.words(since), None
+        end = monotonic() + _WRITING_SECONDS
+        while said != before and monotonic() < end:
+            # An app answers with its error, and then writes where it came from.
+            await asyncio.sleep(_LOG_PAUSE_SECONDS)
+            said, before = await self.words(since), said
         return error.copy(f"{error}. Its log says:\n{said}" if said else f"{error}, and its log says nothing")
 
     async def address(self, network: str, port: int) -> str:
