@@ -8,9 +8,9 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -23,6 +23,8 @@ _THREADS = 4
 _NEW = "new"
 _STALE_SECONDS = 86_400.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FolderStore:
@@ -40,11 +42,11 @@ class FolderStore:
 
     async def put(self, place: str, data: bytes) -> None:
         """See `Store.put`."""
-        await self._call(self._write, self._path(place), data, seconds=seconds_for(len(data)))
+        await self._call(self._write, checked(place)[:2], place, data, seconds=seconds_for(len(data)))
 
     async def get(self, place: str) -> AsyncIterator[bytes]:
         """See `Store.get`."""
-        file = await self._call(_opened, self._path(place))
+        file = await self._call(_opened, self._root / checked(place)[:2] / place)
         if file is None:
             if await self.identity() is None:
                 raise self._away("it is not mounted")
@@ -57,17 +59,17 @@ class FolderStore:
 
     async def delete(self, place: str) -> None:
         """See `Store.delete`."""
-        await self._call(_unlink, self._path(place))
+        await self._call(self._unlink, checked(place)[:2], place)
 
     async def older(self, seconds: float) -> AsyncIterator[list[tuple[str, int]]]:
         """See `Store.older`."""
         now = time.time()
-        for path, _, changed in await self._call(_listed, self._root / _NEW):
+        for part, _, changed in await self._call(self._listed, _NEW):
             if now - changed > _STALE_SECONDS:
-                await self._call(_unlink, path)
+                await self._call(self._unlink, _NEW, part)
         for folder in _folders():
-            listed = await self._call(_listed, self._root / folder)
-            yield [(p.name, size) for p, size, put in listed if now - put >= seconds and is_place(p.name)]
+            listed = await self._call(self._listed, folder)
+            yield [(name, size) for name, size, put in listed if now - put >= seconds and is_place(name)]
 
     async def room(self) -> tuple[int, int]:
         """See `Store.room`."""
@@ -88,26 +90,27 @@ class FolderStore:
 
     def _make(self, identity: str) -> None:
         for name in (_NEW, *_folders()):
-            folder = self._root / name
-            folder.mkdir(exist_ok=True)
-            self._adopt(folder)
-        self._write(self._root / IDENTITY, identity.encode())
+            (self._root / name).mkdir(exist_ok=True)
+            with self._entered(name) as folder:
+                self._adopt(folder, 0o777)
+        self._write(".", IDENTITY, identity.encode())
 
-    def _write(self, path: Path, data: bytes) -> None:
-        part = self._root / _NEW / uuid.uuid4().hex
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            self._adopt(part)
-            part.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
+    def _write(self, folder: str, name: str, data: bytes) -> None:
+        part = uuid.uuid4().hex
+        with self._entered(_NEW) as new, self._entered(folder) as there:
+            try:
+                with os.fdopen(os.open(part, _CREATE, 0o600, dir_fd=new), "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    self._adopt(file.fileno(), 0o666)
+                os.replace(part, name, src_dir_fd=new, dst_dir_fd=there)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=new)
+                raise
 
-    def _adopt(self, path: Path) -> None:
+    def _adopt(self, descriptor: int, rights: int) -> None:
         """Give it the group and the rights of the root; and its owner, where we are root and may.
 
         Without its setgid bit: a hardened unit may not set that, and the group is given here.
@@ -115,11 +118,35 @@ class FolderStore:
         root = self._root.stat()
         with suppress(OSError):
             # A user's namespace may not know the group.
-            os.chown(path, root.st_uid if os.geteuid() == 0 else -1, root.st_gid)
-        path.chmod(root.st_mode & (0o777 if path.is_dir() else 0o666))
+            os.fchown(descriptor, root.st_uid if os.geteuid() == 0 else -1, root.st_gid)
+        os.fchmod(descriptor, root.st_mode & rights)
 
-    def _path(self, place: str) -> Path:
-        return self._root / checked(place)[:2] / place
+    @contextmanager
+    def _entered(self, name: str) -> Iterator[int]:
+        """A folder of the root (`.`: itself), open.
+
+        A link in its place is none: whoever may write to the share could lead us, who may be root, anywhere.
+        """
+        # Joined as text: the root itself may be a link, and a path would drop the dot behind it.
+        folder = os.open(f"{self._root}/{name}", _FOLDER)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _listed(self, name: str) -> list[tuple[str, int, float]]:
+        """The files of a folder with their sizes and when they were put."""
+        found = []
+        with self._entered(name) as folder, os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    told = entry.stat(follow_symlinks=False)
+                    found.append((entry.name, told.st_size, told.st_mtime))
+        return found
+
+    def _unlink(self, folder: str, name: str) -> None:
+        with self._entered(folder) as there, suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=there)
 
     async def _call(self, work: Callable[..., _T], *args: object, seconds: float = CALL_SECONDS) -> _T:
         loop = asyncio.get_running_loop()
@@ -153,18 +180,3 @@ def _opened(path: Path) -> IO[bytes] | None:
         file.close()
         return None
     return file
-
-
-def _unlink(path: Path) -> None:
-    path.unlink(missing_ok=True)
-
-
-def _listed(folder: Path) -> list[tuple[Path, int, float]]:
-    """The files of a folder with their sizes and when they were put."""
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):
-                told = entry.stat(follow_symlinks=False)
-                found.append((Path(entry.path), told.st_size, told.st_mtime))
-    return found

@@ -458,6 +458,41 @@ async def test_links_and_pipes_in_a_folder_are_no_files(tmp_path: Path) -> None:
         await content(store, SMALL.ref.place)
 
 
+@pytest.mark.parametrize("name", ["new", "ab"])
+async def test_a_link_in_place_of_a_folder_leads_nowhere(tmp_path: Path, name: str) -> None:
+    root, others = tmp_path / "files", tmp_path / "others"
+    root.mkdir()
+    root.chmod(0o777)
+    others.mkdir(mode=0o700)
+    found = folder.FolderStore("file:///files", root)
+    await found.make(IDENTITY_OF_OURS)
+    kept = others / ("ab" + "0" * 62)
+    kept.write_bytes(b"another's")
+    os.utime(kept, (0, 0))
+    (root / name).rmdir()
+    (root / name).symlink_to(others)
+    with pytest.raises(StoreAwayError):
+        _ = [page async for page in found.older(0)]
+    if name == "ab":
+        with pytest.raises(StoreAwayError):
+            await found.delete(kept.name)
+    with pytest.raises(StoreAwayError):
+        await found.put("ab" + "1" * 62, b"ours")
+    with pytest.raises(StoreAwayError):
+        await found.make(IDENTITY_OF_OURS)
+    assert list(others.iterdir()) == [kept]
+    assert others.stat().st_mode & 0o777 == 0o700
+
+
+async def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "files").symlink_to(tmp_path / "real")
+    found = folder.FolderStore("file:///files", tmp_path / "files")
+    await found.make(IDENTITY_OF_OURS)
+    await found.put(BIG.ref.place, BIG.data)
+    assert b"".join([chunk async for chunk in found.get(BIG.ref.place)]) == BIG.data
+
+
 async def test_what_a_crash_left_half_is_removed(tmp_path: Path) -> None:
     share = Folder(tmp_path / "share")
     store = opened(share.url)
