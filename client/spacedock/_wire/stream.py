@@ -39,8 +39,7 @@ async def follow(redis: Redis, after: int | None, over: Over | None = None) -> A
     while True:
         try:
             rows = await _read(redis, last, _QUIET_MS if quiet and not ended else None)
-            if not rows and 0 < await newest(redis) < last:
-                # Redis was emptied and counts from 1 again, or lost its last events in a failover.
+            if await _begun_again(redis, last, at, past=bool(rows)):
                 last = await before(redis, at)
                 rows = await _read(redis, last, None)
             if quiet := not rows:
@@ -58,6 +57,19 @@ async def follow(redis: Redis, after: int | None, over: Over | None = None) -> A
             if (event := _event(number, fields)) is not None:
                 at = event.at
                 yield event
+
+
+async def _begun_again(redis: Redis, last: int, at: float, *, past: bool) -> bool:
+    """Whether numbers went back behind `last`, the number of an event of the time `at` (0: unknown).
+
+    Redis was emptied, the last events were too old, or a failover lost some. With `past` there are higher
+    numbers by now; then another event has the number.
+    """
+    if not past:
+        return 0 < await newest(redis) < last
+    rows = await answer(redis.xrange(keys.EVENTS, min=f"0-{last}", max=f"0-{last}")) if at else ()
+    event = _event(last, rows[0][1]) if rows else None
+    return event is not None and event.at != at
 
 
 async def before(redis: Redis, seconds: float) -> int:

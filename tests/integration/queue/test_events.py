@@ -122,6 +122,18 @@ async def test_a_reader_tells_nothing_twice_when_the_last_events_were_lost(
     assert (event.id, event.message) == (4, "9")
 
 
+async def test_a_reader_misses_nothing_where_numbers_began_again_and_went_past_its_own(
+    client: Client, redis: Redis
+) -> None:
+    await told(redis, 2)
+    async with asyncio.timeout(10), aclosing(client.events(after=0)) as events:
+        assert [(await anext(events)).id for _ in range(2)] == [1, 2]
+        await redis.delete(keys.EVENTS)
+        await told(redis, 4, first=100)
+        came = [await anext(events) for _ in range(4)]
+    assert [(event.id, event.message) for event in came] == [(1, "100"), (2, "101"), (3, "102"), (4, "103")]
+
+
 async def test_events_are_read_through_a_restart_of_the_server(own_server: Server) -> None:
     async with (
         Client(own_server.url) as client,
