@@ -12,6 +12,7 @@ from tests.integration.queue.workers import Held, echo, succeeded, until, workin
 
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
+from spacedock._wire.retention import MAX_KEEP_S
 from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError, WireError
@@ -163,6 +164,23 @@ async def test_users_of_a_file_in_a_wrong_type_stop_neither_submission_nor_end(
     async with working(redis_url):
         assert (await client.result(job_id, wait=3)).state is JobState.SUCCEEDED
     assert await redis.ttl(keys.payload(place)) > 0
+
+
+@pytest.mark.parametrize("keep", ["86400.5", "1e11", "-inf"])
+async def test_rubbish_in_a_batch_stops_no_jobs_end(
+    client: Client, redis_url: str, redis: Redis, keep: str
+) -> None:
+    file = payload_of("a.txt", b"a")
+    await client._payloads.upload([file])
+    request = JobRequest(prompt="x", batch_id="night", files=(file.ref,))
+    cancelled, done = await client.submit_many([request, request])
+    await redis.hset(keys.BATCH + "night", "keep", keep)
+    assert await client.cancel(cancelled) is JobState.CANCELLED
+    async with working(redis_url):
+        assert (await client.result(done, wait=10)).state is JobState.SUCCEEDED
+    assert await redis.zcard(keys.QUEUE) == 0
+    assert not await redis.exists(keys.PAYLOAD_USERS + file.ref.place)
+    assert 0 < await redis.ttl(keys.BATCH + "night") <= MAX_KEEP_S
 
 
 @pytest.mark.parametrize("state", ["rubbish", b"\xff"])

@@ -29,7 +29,8 @@ local function counted_out(lane, from, to, degraded, keep)
   local key, left = BATCH .. batch, add(batch, from, -1)
   add(batch, to, 1)
   if degraded then add(batch, 'degraded', 1) end
-  local most = math.max(tonumber(keep), finite(redis.call('HGET', key, 'keep')) or 0)
+  local kept = math.min(finite(redis.call('HGET', key, 'keep')) or 0, MAX_KEEP_S)
+  local most = math.max(tonumber(keep), math.floor(kept))
   redis.call('HSET', key, 'keep', most)
   if left + add(batch, from == 'queued' and 'running' or 'queued', 0) <= 0 then
     redis.call('EXPIRE', key, most)
