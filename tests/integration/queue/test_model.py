@@ -142,6 +142,15 @@ class QueueMachine(RuleBasedStateMachine):
         """A worker writes a result, also where it was out of reach and somebody else has the job."""
         self.run(self._finish(JobStore(self.redis, f"worker-{hold[0]}"), hold[1], degraded))
 
+    @rule(first=consumes(holds), second=consumes(holds))
+    def finish_together(self, first: tuple[int, str], second: tuple[int, str]) -> None:
+        """A worker writes two results at once, of which one may not be its own."""
+        store = JobStore(self.redis, f"worker-{first[0]}")
+        self.run(self._finish_all(store, {first[1], second[1]}))
+
+    async def _finish_all(self, store: JobStore, job_ids: set[str]) -> None:
+        await asyncio.gather(*(self._finish(store, job_id) for job_id in job_ids))
+
     @rule(hold=holds, rest=st.sampled_from([0.0, 2.0]))
     def give_back(self, hold: tuple[int, str], rest: float) -> None:
         """A worker gives a job back."""
