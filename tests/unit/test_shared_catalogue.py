@@ -409,6 +409,19 @@ async def test_a_wiped_redis_is_filled_again_by_what_a_host_had_written_out(
     assert tar_of(other, "mood").read_bytes() == TAR
 
 
+@pytest.mark.parametrize("text", [b"spaces: {mood: [", b"spaces: {mood: {description: '\xff'}}"])
+async def test_what_cannot_be_read_is_kept_beside_what_is_written_out(
+    one: Registry, redis_url: str, text: bytes
+) -> None:
+    path = one.path.with_name("catalogue.yaml")
+    path.write_bytes(text)
+    async with host(one.path.parent, redis_url) as again:
+        await put(again, "mood", docker_image="m:1")
+        again.write_out()
+    assert "m:1" in path.read_text()
+    assert path.with_name("catalogue.yaml.unreadable").read_bytes() == text
+
+
 async def test_what_a_host_had_written_out_replaces_nothing(one: Registry, other: Registry) -> None:
     await put(one, "mood", docker_image="m:1")
     one.write_out()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +71,24 @@ class CatalogueFile:
 
     def __init__(self, registry: Path) -> None:
         self.path = registry.with_name(FILE)
-        self._told = ""
+        self._told, self._unreadable = "", False
 
     def write(self, records: Mapping[str, Record]) -> None:
-        """Write the catalogue out; a folder that cannot be written to is told of once."""
+        """Write the catalogue out; a folder that cannot be written to is told of once.
+
+        A file that could not be read is kept beside it.
+        """
         text = rendered(records)
         try:
-            if not self.path.exists() or text_of(self.path) != text:
+            if self._unreadable:
+                # A person may mend it yet: where Redis was emptied, nothing else says what was in it.
+                with suppress(FileNotFoundError):
+                    self.path.replace(self.path.with_name(f"{FILE}.unreadable"))
+                self._unreadable = False
+            if not self.path.exists() or self.path.read_bytes() != text.encode():
                 write_whole(self.path, text.encode())
             self._told = ""
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             if self._told != str(error):
                 log.warning("catalogue.not_written", path=str(self.path), reason=str(error))
             self._told = str(error)
@@ -92,6 +101,7 @@ class CatalogueFile:
             return {}
         except (BadRequestError, OSError, UnicodeDecodeError) as error:
             log.warning("catalogue.not_read", path=str(self.path), reason=str(error))
+            self._unreadable = not isinstance(error, OSError)
             return {}
         for warning in declared.warnings:
             log.warning("catalogue.fault", reason=warning)
