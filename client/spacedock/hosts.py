@@ -68,7 +68,9 @@ async def pause(redis: Redis, name: str, *, paused: bool) -> Host:
     found = found or [host for host in known if name and host.id.startswith(name)]
     if len(found) != 1:
         names = ", ".join(f"{host.name or 'gone'} ({host.id})" for host in found or known) or "none"
-        raise BadRequestError(f"'{name}' is {'no host' if not found else 'more than one host'}: {names}")
+        if found:
+            raise BadRequestError(f"'{name}' is more than one host: {names}. Name the beginning of one's id.")
+        raise BadRequestError(f"no host '{name}' at this queue. There are: {names}")
     change = redis.sadd if paused else redis.srem
     await answer(change(keys.PAUSED, found[0].id))
     await redis.publish(keys.WAKE, "1")

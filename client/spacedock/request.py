@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from spacedock._wire.lanes import Priority
-from spacedock._wire.retention import MAX_KEEP_S, Seconds
+from spacedock._wire.retention import KeepFor
 from spacedock.errors import FileTooLargeError
 from spacedock.files import MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
 
@@ -79,7 +79,7 @@ class JobRequest(BaseModel):
     fallback: Fallback = Fallback.CHAIN
     explain: bool = False
     timeout: float = Field(default=300.0, gt=0, le=86_400)
-    keep_for: Seconds | None = Field(default=None, ge=1, le=MAX_KEEP_S)
+    keep_for: KeepFor | None = None
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=20)
 

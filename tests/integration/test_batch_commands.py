@@ -144,3 +144,12 @@ async def test_a_batch_is_followed_from_another_machine_after_its_client_was_kil
         assert said.endswith(": 5 jobs: 3 succeeded (1 degraded), 2 failed\n")
         _, said, err = await another.run("cancel", batch_id)
         assert err == f"batch {batch_id}: 0 of 5 jobs are cancelled; 5 had ended before\n"
+
+
+async def test_a_batch_without_failures_has_nothing_to_retry(shell: Shell, redis_url: str) -> None:
+    prompts(shell, "fine")
+    async with working(redis_url, app):
+        await shell.run(*BATCH)
+        _, batch_id, _ = await shell.run("jobs", "--batches", "-q")
+        said = await shell.run("retry", batch_id.strip())
+    assert said == (0, "", "nothing to retry: no job of these failed or was cancelled\n")

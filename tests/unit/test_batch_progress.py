@@ -13,7 +13,8 @@ from spacedock.cli.output.progress import ProgressLines, _tell
 from spacedock.client import Client
 from spacedock.errors import RefusedError
 from spacedock.events import Event
-from spacedock.result import JobResult, Stage
+from spacedock.request import Tier
+from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage
 from spacedock.states import JobState
 
 
@@ -79,6 +80,24 @@ def test_a_line_tells_what_is_done_what_failed_and_about_how_long_it_takes(
         progress.add(LineName(2, "two", (), None, "b"), JobResult(id="b", state=JobState.FAILED))
         clock.until(10)
     assert said(capsys) == ["2 of 4 lines done, 1 failed, after 0 s, about 0 s left"]
+
+
+def test_the_summary_says_why_the_space_that_was_asked_for_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    unbuilt = AttemptError(kind=ErrorKind.BUILD_FAILED, message="no such package")
+    unready = AttemptError(kind=ErrorKind.MODEL_UNAVAILABLE, message="no llama.cpp")
+    steps = (
+        Attempt(tier=Tier.HEAVY, name="mood", stage=Stage.BUILD, error=unbuilt),
+        Attempt(tier=Tier.DEFAULT, name="smollm", stage=Stage.READY, error=unready),
+    )
+    progress = BatchProgress(1)
+    failed = JobResult(id="a", state=JobState.FAILED, attempts=steps, error=unready)
+    progress.add(LineName(1, "one", (), None, "b"), failed)
+    progress.summarise(None)
+    assert said(capsys)[1:] == [
+        "  1 not by mood: build_failed: no such package",
+        "  1 failed: smollm: model_unavailable: no llama.cpp",
+        "    line 1",
+    ]
 
 
 def test_a_day_long_batch_says_under_a_hundred_lines() -> None:

@@ -96,6 +96,11 @@ def test_without_a_daemon_every_command_says_how_to_start_one(
         (("run", "x", "--timeout", "0"), "timeout: "),
         (("run", "x", "--timeout", "nan"), "timeout: "),
         (("run", "x", "--timeout", "soon"), "--timeout"),
+        (
+            ("run", "x", "--keep-for", "90d"),
+            "--keep-for 90d: a result is kept for at least 1 s",
+        ),
+        (("batch", "/no/such.txt", "--keep-for", "1w"), "--keep-for 1w: '1w' is no age"),
         (("run", "x", "--tier", "gold"), "--tier"),
         (("run", "x", "--no-such-option"), "--no-such-option"),
         (("run", "x", "--redis", "localhost"), "is not the address of a Redis"),

@@ -7,6 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacedock_worker.images.build.build import failed
 from spacedock_worker.images.oci.manifest import ImageManifest
 from spacedock_worker.images.progress import PullProgress, build_progress
 
@@ -105,3 +106,9 @@ def test_build_progress_names_the_step() -> None:
     assert build_progress("Step 3/3 : LABEL a=b\n", ["taking", "installing"]) == "step 3/3: LABEL a=b"
     assert build_progress("Step 4/4 : LABEL io.spacedock.space=mood\n", ["taking"]) is None
     assert build_progress(" ---> Running in 1\n", []) is None
+
+
+def test_a_certificate_that_is_not_trusted_is_no_fault_of_the_space() -> None:
+    said = ["SSLError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"]
+    assert "`ca_bundle`" in str(failed("tag", said, "it ended with 1"))
+    assert "requirements.txt" in str(failed("tag", ["no such package"], "it ended with 1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from spacedock.errors import BadRequestError
 
@@ -40,7 +40,14 @@ def _seconds(value: object) -> object:
         raise ValueError(str(error)) from None
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+def check_keep(seconds: float) -> float:
+    """The time for which a job asks its result to be kept. Raises ValueError where it is out of bounds."""
+    if not 1 <= seconds <= MAX_KEEP_S:
+        raise ValueError("a result is kept for at least 1 s and at most 30d")
+    return seconds
+
+
+KeepFor = Annotated[float, BeforeValidator(_seconds), AfterValidator(check_keep)]
 """A time as people give it, "7d" or a number of seconds; a number once it is read."""
 
 _Kept = Annotated[int, BeforeValidator(_seconds), Field(ge=60, le=MAX_KEEP_S)]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from spacedock._wire.lanes import Priority
+from spacedock._wire.retention import check_keep, seconds_of
 from spacedock.errors import BadRequestError
 from spacedock.request import Fallback, Tier
 
@@ -120,10 +121,17 @@ def request_fields(
         "privacy": privacy,
         "performance_first": performance_first,
         "priority": priority,
-        "keep_for": keep_for,
+        "keep_for": None if keep_for is None else _keep_for(keep_for),
         "fallback": Fallback.NONE if no_fallback else Fallback.CHAIN,
     }
     return fields
+
+
+def _keep_for(text: str) -> float:
+    try:
+        return check_keep(seconds_of(text))
+    except (BadRequestError, ValueError) as error:
+        raise BadRequestError(f"--keep-for {text}: {error}") from None
 
 
 def inputs_of(texts: list[str] | None) -> dict[str, str]:

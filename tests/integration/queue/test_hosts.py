@@ -131,7 +131,7 @@ async def test_a_name_that_is_no_host_is_told_with_those_that_there_are(
 ) -> None:
     async with working(redis_url, capacity=HostOf("one", ROOMY)):
         await until(lambda: there(client, 1))
-        with pytest.raises(BadRequestError, match="'two' is no host: one"):
+        with pytest.raises(BadRequestError, match=r"no host 'two' at this queue\. There are: one"):
             await client.pause_host("two")
 
 

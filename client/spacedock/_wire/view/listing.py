@@ -131,7 +131,9 @@ async def retries_of(redis: Redis, names: Sequence[str]) -> list[JobRequest]:
 async def _again(redis: Redis, job_id: str) -> JobRequest:
     state = (await jobs.status(redis, job_id)).state
     if state not in RETRIED:
-        raise BadRequestError(f"job {job_id} is {state.value}: only what failed or was cancelled is retried")
+        raise BadRequestError(
+            f"job {job_id} is not retried: its state is '{state.value}', not failed, cancelled or dead"
+        )
     raw, lane = await answer(redis.hmget(keys.job(job_id), ["request", "lane"]))
     if raw is None:
         raise BadRequestError(f"job {job_id} was private: its request is not kept, submit it again")

@@ -102,11 +102,12 @@ class BatchProgress:
         self.degraded += result.degraded
         if result.answered_by is not None:
             self._by[f"{result.answered_by.name} ({result.answered_by.tier.value})"] += 1
-            for attempt in result.attempts:
-                if attempt.error is not None and attempt.error.kind is not ErrorKind.SKIPPED:
-                    key = attempt.name, attempt.error.kind
-                    self._passed_over[key] += 1
-                    self._why_passed_over.setdefault(key, _in_a_line(name, attempt.error))
+        for attempt in result.attempts:
+            # What the line itself failed of is told with its reason.
+            if attempt.error not in (None, result.error) and attempt.error.kind is not ErrorKind.SKIPPED:
+                key = attempt.name, attempt.error.kind
+                self._passed_over[key] += 1
+                self._why_passed_over.setdefault(key, _in_a_line(name, attempt.error))
         failed = f", {self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, description=f"running{failed}")
 

@@ -47,7 +47,8 @@ def status(name: Name, json: options.Json = False, redis: options.Redis = None) 
     elif isinstance(found, BatchStatus):
         write(told(found))
     else:
-        write(": ".join(part for part in (found.state.value, found.waits_for or found.message) if part))
+        state, more = found.state.value, found.waits_for or found.message
+        write(f"{state}: {more}" if more not in ("", state) else state)
 
 
 async def _status(url: str | None, name: str) -> JobStatus | BatchStatus:
@@ -104,7 +105,7 @@ def _stopped(name: str, states: dict[str, JobState]) -> str:
     count = Counter(states.values())
     cancelled, running = count[JobState.CANCELLED], count[JobState.RUNNING]
     before = len(states) - cancelled - running
-    stopping = f", {running:,} are running, and their workers were told to stop them" if running else ""
+    stopping = f"; {running:,} still running, which the workers were told to stop" if running else ""
     ended = f"; {before:,} had ended before" if before else ""
     return f"batch {name}: {cancelled:,} of {len(states):,} jobs are cancelled{stopping}{ended}"
 
@@ -133,8 +134,11 @@ async def _wait(url: str | None, names: list[str]) -> bool:
 
 def retry(names: Names, redis: options.Redis = None) -> None:
     """Submit jobs once more that failed or were cancelled, or all such of a batch; print the new ids."""
-    for job_id in asyncio.run(_retry(redis, names)):
+    again = asyncio.run(_retry(redis, names))
+    for job_id in again:
         write(job_id)
+    if not again:
+        say("nothing to retry: no job of these failed or was cancelled")
 
 
 async def _retry(url: str | None, names: list[str]) -> list[str]:
