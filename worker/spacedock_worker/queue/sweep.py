@@ -13,6 +13,8 @@ from spacedock._wire.retention import UPLOAD_GRACE_S
 from spacedock._wire.scripts import registered
 
 _PAGE = 500
+_BATCHES = 10
+"""Of batches, as each may have thousands of jobs to be looked at."""
 
 _TURN_SECONDS = 3000
 IDLE_SECONDS = 60
@@ -42,7 +44,7 @@ async def sweep_records(redis: Redis, older_than: float, *, dry_run: bool) -> Sw
 async def sweep_past(redis: Redis, older_than: float) -> None:
     """Forget batches of which no job is kept, and events from before that time."""
     script, now = registered(redis, "sweep_batches", __package__), (await redis.time())[0]
-    async for page in _pages(redis, keys.BATCH + "*"):
+    async for page in _pages(redis, keys.BATCH + "*", _BATCHES):
         await script(keys=page)
     # The last one stays: readers go by its number.
     first = min(await stream.before(redis, now - older_than) + 1, await stream.newest(redis))
@@ -79,12 +81,12 @@ async def has_turn(redis: Redis) -> bool:
     return bool(await redis.set(keys.SWEPT, "1", nx=True, ex=_TURN_SECONDS))
 
 
-async def _pages(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
-    """The keys of that pattern, some hundreds at a time: a script holds up the server while it runs."""
+async def _pages(redis: Redis, pattern: str, most: int = _PAGE) -> AsyncIterator[list[bytes]]:
+    """The keys of that pattern, so many at a time: a script holds up the server while it runs."""
     page: dict[bytes, None] = {}
     async for key in redis.scan_iter(match=pattern, count=_PAGE):
         page[key] = None
-        if len(page) >= _PAGE:
+        if len(page) >= most:
             yield list(page)
             page.clear()
     if page:
