@@ -9,10 +9,10 @@ import stat
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from spacedock._stores.store import CALL_SECONDS, CHUNK, IDENTITY, checked, is_place, seconds_for
 from spacedock.errors import StoreAwayError, StoreFullError
@@ -39,6 +39,7 @@ class FolderStore:
         self.url, self._root = url, root
         # Threads of its own: a share that hangs must not hold those that others need.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="files")
+        self._hung: set[Future[Any]] = set()
 
     async def put(self, place: str, data: bytes) -> None:
         """See `Store.put`."""
@@ -149,16 +150,23 @@ class FolderStore:
             os.unlink(name, dir_fd=there)
 
     async def _call(self, work: Callable[..., _T], *args: object, seconds: float = CALL_SECONDS) -> _T:
-        loop = asyncio.get_running_loop()
+        if len(self._hung) == _THREADS:
+            # What waits for a thread holds its data meanwhile.
+            raise self._away("it hangs: earlier calls have not come back")
+        call = self._threads.submit(work, *args)
         try:
             async with asyncio.timeout(seconds):
-                return await loop.run_in_executor(self._threads, work, *args)
+                return await asyncio.wrap_future(call)
         except TimeoutError:
             raise self._away(f"no answer within {seconds:.0f} s") from None
         except OSError as error:
             if error.errno in _FULL:
                 raise StoreFullError(self.url) from error
             raise self._away(error.strerror or str(error)) from error
+        finally:
+            if call.running():
+                self._hung.add(call)
+                call.add_done_callback(self._hung.discard)
 
     def _away(self, why: str) -> StoreAwayError:
         advice = f"See that the folder is there, mounted, and that this user ({os.geteuid()}) may write to it"

@@ -546,6 +546,20 @@ async def test_a_share_that_hangs_is_given_up(tmp_path: Path) -> None:
     answers.set()
 
 
+async def test_nothing_is_piled_up_for_a_share_that_hangs(tmp_path: Path) -> None:
+    store, answers = folder.FolderStore(tmp_path.as_uri(), tmp_path), threading.Event()
+    await store.make(IDENTITY_OF_OURS)
+    while len(store._hung) < 4:
+        with pytest.raises(StoreAwayError, match="no answer within"):
+            await store._call(answers.wait, seconds=0.01)
+    with pytest.raises(StoreAwayError, match="it hangs"):
+        await store.put(BIG.ref.place, BIG.data)
+    assert store._threads._work_queue.qsize() == 0
+    answers.set()
+    store._threads.submit(int).result(10)
+    await store.put(BIG.ref.place, BIG.data)
+
+
 async def test_a_server_that_hangs_is_given_up(
     bucket_server: BucketServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
