@@ -90,7 +90,8 @@ class Payloads:
 
     async def _lacking(self, payloads: Iterable[Payload], outside: set[str]) -> list[Payload]:
         """Those of the files that are not there, whatever their names; the others wait for their job anew."""
-        script, asked = registered(self._redis, "want", __package__), list(payloads)
+        script = registered(self._redis, "want", __package__, DELETING_SECONDS=DELETING_SECONDS)
+        asked = list(payloads)
         lacking: list[Payload] = []
         while asked:
             args: list[str | int] = []

@@ -166,6 +166,14 @@ async def test_users_of_a_file_in_a_wrong_type_stop_neither_submission_nor_end(
     assert await redis.ttl(keys.payload(place)) > 0
 
 
+async def test_nobody_waits_for_rubbish_in_place_of_a_file(client: Client, redis: Redis) -> None:
+    file = payload_of("a.txt", b"a")
+    await answer(redis.hset(keys.payload(file.ref.place), "state", "gone"))
+    async with asyncio.timeout(10):
+        await client.store([file])
+    assert await client.fetch(file.ref) == b"a"
+
+
 @pytest.mark.parametrize("keep", ["86400.5", "1e11", "-inf"])
 async def test_rubbish_in_a_batch_stops_no_jobs_end(
     client: Client, redis_url: str, redis: Redis, keep: str
