@@ -72,7 +72,7 @@ async def test_a_batch_is_waited_for_and_its_failures_run_again(client: Client, 
             prompts = {result.output.text async for result in client.results(again)}
     assert prompts == {"1", "3", "5"}
     assert (await client.batch(BATCH)).counts[JobState.FAILED] == 6
-    with pytest.raises(BadRequestError, match="is succeeded: only what failed"):
+    with pytest.raises(BadRequestError, match="its state is 'succeeded'"):
         await client.retry(ids[0])
     with pytest.raises(JobNotFoundError):
         await client.retry("unknown")
@@ -89,7 +89,7 @@ async def test_what_was_retried_is_not_retried_twice(client: Client, redis_url: 
     (running,) = await take(JobStore(client._redis, "worker"), 1)
     assert running.id == third
     assert await client.retry(BATCH) == []
-    with pytest.raises(BadRequestError, match="is running"):
+    with pytest.raises(BadRequestError, match="its state is 'running'"):
         await client.retry(ids[1])
 
 
@@ -204,7 +204,14 @@ def test_the_command_lists_jobs(
     assert json.loads(capsys.readouterr().out)[0]["space"] == "x"
     list_jobs(state=JobState.DEAD, redis=redis_url)
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "there is no such job\n")
+    assert (said.out, said.err) == ("", "there is no such job at this queue\n")
+
+
+def test_an_empty_queue_has_no_job(
+    shared_server: object, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_jobs(redis=redis_url)
+    assert capsys.readouterr().err == "there is no job at this queue\n"
 
 
 def test_the_command_lists_batches_and_says_how_one_stands(

@@ -166,7 +166,8 @@ def list_jobs(
 ) -> None:
     """List the newest jobs: those that wait or run, and those that ended within a day."""
     labels = options.pairs_of("--label", label)
-    if batches and (state or space or batch or labels):
+    chosen = state or space or batch or labels
+    if batches and chosen:
         raise BadRequestError("--batches goes with --limit, --quiet and --json only: the others choose jobs")
     found: Sequence[JobSummary | BatchStatus] = asyncio.run(
         _batches(redis, limit) if batches else _jobs(redis, state, space, batch, labels, limit)
@@ -176,7 +177,7 @@ def list_jobs(
     elif quiet:
         write("\n".join(one.id for one in found))
     elif not found:
-        say(f"there is no {'batch' if batches else 'such job'}")
+        say(f"there is no {'batch' if batches else 'such job' if chosen else 'job'} at this queue")
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         rows = [_row(one, ago(max(0.0, time() - one.submitted))) for one in found]

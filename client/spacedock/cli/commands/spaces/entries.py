@@ -198,7 +198,7 @@ def _inferred(entry: dict[str, Any]) -> str:
     confidence = entry.get("confidence")
     if confidence is None:
         return ""
-    return f": inferred, {confidence:.0%} sure" if confidence else ": nothing tells, give --category"
+    return f": inferred, {confidence:.0%} sure" if confidence else ", as nothing tells: give --category"
 
 
 async def _send(
