@@ -110,5 +110,7 @@ def test_build_progress_names_the_step() -> None:
 
 def test_a_certificate_that_is_not_trusted_is_no_fault_of_the_space() -> None:
     said = ["SSLError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"]
-    assert "`ca_bundle`" in str(failed("tag", said, "it ended with 1"))
+    told = str(failed("tag", said, "it ended with 1"))
+    assert told.startswith("tag cannot be built: it does not trust the certificate")
+    assert "`ca_bundle`" in told
     assert "requirements.txt" in str(failed("tag", ["no such package"], "it ended with 1"))

@@ -30,11 +30,12 @@ _KILLED = "returned a non-zero code: 137"
 _COMMAND_FAILED = "The command "
 _DISTRUST = "certificate verify failed"
 _UNTRUSTED = (
-    "The build does not trust the certificate of a server that it asks, as behind a company's proxy: name "
+    "it does not trust the certificate of a server that it asks, as behind a company's proxy: name "
     "its authority's PEM file in the setting `ca_bundle` of images."
 )
 _FAULTY = (
-    "Correct the Space's repository (requirements.txt, packages.txt or Dockerfile), or settings of images."
+    "Correct the Space's repository (requirements.txt, packages.txt or Dockerfile), or the settings of "
+    "images."
 )
 _NOISE = (" ---> ", "Removing intermediate container", "Step ")
 
@@ -144,5 +145,7 @@ def _hear(
 def failed(tag: str, said: Iterable[str], why: str) -> StepError:
     """The error for a build that failed: why, and what it said last."""
     lines = last_words(said, _SHOWN_LINES)
-    message = f"{tag} cannot be built: {why}. {_UNTRUSTED if _DISTRUST in lines.lower() else _FAULTY}"
+    # A batch's summary shows no more than the beginning, and the command that failed is long.
+    told = f"{_UNTRUSTED} {why}." if _DISTRUST in lines.lower() else f"{why}. {_FAULTY}"
+    message = f"{tag} cannot be built: {told}"
     return StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message + (f"\n{lines}" if lines else ""))
