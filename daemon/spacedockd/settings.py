@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,12 @@ class DaemonSettings(BaseModel):
     @classmethod
     def _is_where_files_can_be(cls, url: str | None) -> str | None:
         try:
-            return None if url is None else check_url(url)
+            checked = None if url is None else check_url(url)
         except BadRequestError as error:
             raise ValueError(str(error)) from None
+        if (checked or "").startswith("s3:") and find_spec("obstore") is None:
+            raise ValueError("the library for buckets is not installed: pip install 'hf-spacedock[s3]'")
+        return checked
 
     @property
     def own_files(self) -> Path:

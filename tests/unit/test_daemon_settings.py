@@ -240,3 +240,11 @@ def test_how_long_what_is_kept_is_written_as_people_say_it(env: dict[str, str], 
 @pytest.mark.parametrize("value", ["soon", "31d", "0", "1s", "[]"])
 def test_a_time_to_keep_that_is_none_is_refused(env: dict[str, str], config: Path, value: str) -> None:
     assert "retention.results" in refused(env, config, f"retention: {{results: {value}}}\n")
+
+
+def test_a_bucket_without_its_library_is_refused(
+    env: dict[str, str], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spacedockd.settings.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"files.*hf-spacedock\[s3\]"):
+        loaded(env, config, "files: s3://bucket/prefix")
