@@ -7,10 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from time import perf_counter
 
-from tests.benchmarks.queues import affinity, depth, hosts, side_by_side
+from tests.benchmarks.queues import affinity, depth, fairness, hosts, side_by_side
 from tests.benchmarks.queues.page import Run, written
 from tests.benchmarks.queues.recovery import Trials
 from tests.benchmarks.queues.rooms import ROOT, install
@@ -38,19 +37,17 @@ def main() -> None:
         _say("starts of Spaces")
         placed = affinity.measure()
         _say("daemons")
-        naps = _naps()
+        naps, shares = (hosts.measure(), fairness.measure()) if _has_engine() else (None, None)
         _say("what is left of the kills")
         recovery = trials.end()
     load = before, os.getloadavg()[0]
-    run = Run(beside, recovery, deep, naps, placed, load, perf_counter() - began)
+    run = Run(beside, recovery, deep, naps, shares, placed, load, perf_counter() - began)
     PAGE.write_text(written(run))
     _say(f"wrote {PAGE.relative_to(ROOT)} after {run.seconds:.0f} s")
 
 
-def _naps() -> Mapping[int, float] | None:
-    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
-        return None
-    return hosts.measure()
+def _has_engine() -> bool:
+    return subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
 
 
 def _say(line: str) -> None:

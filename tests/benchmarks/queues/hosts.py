@@ -20,7 +20,12 @@ COUNTS = (1, 2, 4)
 JOBS = 240
 CONTAINERS = 3
 _TEXT = {"input_type": "text", "output_type": "text"}
-_NAP = {"id": "nap", "repository": str(SPACES / "nap"), "category": "naps", **_TEXT}
+_NAP = {"repository": str(SPACES / "nap"), "category": "naps", **_TEXT}
+_SPACES = {
+    "nap": {"id": "nap", **_NAP},
+    "brief": {"id": "brief", **_NAP, "env": {"NAP_SECONDS": "0.2"}},
+    "quick": {"id": "quick", **_NAP, "env": {"NAP_SECONDS": "0"}},
+}
 _SETTINGS = {
     "SPACEDOCK_LOOK_FOR_MODELS": "false",
     "SPACEDOCK_SMOLLM__HUB": "false",
@@ -33,7 +38,7 @@ _SETTINGS = {
 def daemon(url: str | None) -> Iterator[Daemon]:
     """A daemon with a state directory of its own; the first brings the queue's server."""
     folder = Path(tempfile.mkdtemp(prefix="sd-"))
-    (folder / "registry.yaml").write_text(yaml.safe_dump({"spaces": {"nap": _NAP}}))
+    (folder / "registry.yaml").write_text(yaml.safe_dump({"spaces": _SPACES}))
     env = {key: value for key, value in os.environ.items() if not key.startswith("SPACEDOCK_")} | _SETTINGS
     env["SPACEDOCK_REGISTRY"] = str(folder / "registry.yaml")
     env["XDG_STATE_HOME"] = str(folder / "client-state")

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.queues import affinity, depth, hosts, recovery, side_by_side
+from tests.benchmarks.queues import affinity, depth, fairness, hosts, recovery, side_by_side
 from tests.benchmarks.queues.affinity import Placed
 from tests.benchmarks.queues.depth import Depth
+from tests.benchmarks.queues.fairness import Shares
 from tests.benchmarks.queues.recovery import Recovery
 from tests.benchmarks.queues.rooms import OURS, PACKAGES, versions
 from tests.benchmarks.queues.side_by_side import Measured
@@ -22,12 +23,13 @@ _BAR = 40
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run of `make bench` measured; `naps` is None where no Docker Engine answered."""
+    """What one run of `make bench` measured; `naps` and `shares` are None where no Docker Engine answered."""
 
     side_by_side: Mapping[str, Measured]
     recovery: Recovery
     depth: Depth
     naps: Mapping[int, float] | None
+    shares: Shares | None
     placed: tuple[Placed, Placed]
     load: tuple[float, float]
     seconds: float
@@ -47,6 +49,11 @@ def written(run: Run) -> str:
             claim=_claim(run.depth),
             memory=_memory(run.depth),
             daemons=_daemons(run.naps),
+            shares=_singles(run.shares),
+            batches=_batches(run.shares),
+            stop="?" if run.shares is None else f"{run.shares.stop:.1f}",
+            singles=fairness.SINGLES,
+            batch=fairness.BATCH,
             starts=_starts(run.placed),
             many=f"{side_by_side.JOBS:,}",
             rounds=side_by_side.ROUNDS,
@@ -160,6 +167,23 @@ def _daemons(naps: Mapping[int, float] | None) -> str:
         return "Not measured: no Docker Engine answered."
     rows = [(str(count), f"{seconds:.1f} s", f"{naps[1] / seconds:.2f}") for count, seconds in naps.items()]
     return _table(("daemons", "seconds", "times as fast as one"), rows)
+
+
+def _singles(shares: Shares | None) -> str:
+    if shares is None:
+        return "Not measured: no Docker Engine answered."
+    rows = [
+        (f"{waiting:,}", f"{statistics.median(seconds):.2f} s", f"{max(seconds):.2f} s")
+        for waiting, seconds in shares.singles.items()
+    ]
+    return _table(("jobs that wait", "median", "worst"), rows)
+
+
+def _batches(shares: Shares | None) -> str:
+    if shares is None:
+        return "not measured"
+    first, second = sorted(shares.batches)
+    return f"{first:.1f} s and {second:.1f} s, {(second - first) / second:.1%} apart"
 
 
 def _starts(placed: tuple[Placed, Placed]) -> str:

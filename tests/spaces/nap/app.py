@@ -1,4 +1,5 @@
 import json
+import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,7 +22,7 @@ class Nap(BaseHTTPRequestHandler):
 
     def do_POST(self):
         told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        time.sleep(1)
+        time.sleep(float(os.environ.get("NAP_SECONDS", "1")))
         self.answer({"text": told["text"]})
 
     def answer(self, value):
