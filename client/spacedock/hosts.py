@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +14,7 @@ from spacedock._wire.connection import answer
 from spacedock.errors import BadRequestError, WireError
 
 _MOST_HOSTS = 1000
+_LOOK_SECONDS = 1.0
 
 
 class Host(BaseModel):
@@ -75,6 +78,29 @@ async def pause(redis: Redis, name: str, *, paused: bool) -> Host:
     await answer(change(keys.PAUSED, found[0].id))
     await redis.publish(keys.WAKE, "1")
     return found[0].model_copy(update={"paused": paused})
+
+
+async def drain(redis: Redis, name: str, on_wait: Callable[[Host], None]) -> Host:
+    """Pause a host, and wait until it says that no job is in its hands, or is gone.
+
+    `on_wait` is called with the host each second as it was last seen. Raises as `pause` does, and
+    BadRequestError where somebody lets it take jobs again.
+    """
+    host = await pause(redis, name, paused=True)
+    paused_at = (await redis.time())[0]
+    while True:
+        gone = host.model_copy(update={"alive": False})
+        host = next((one for one in await hosts(redis) if one.id == host.id), gone)
+        seen = await redis.zscore(keys.HOSTS, host.id) or 0.0
+        # What it said before it was paused may be too little.
+        if not host.alive or (seen > paused_at and not host.jobs):
+            return host
+        if not host.paused:
+            raise BadRequestError(
+                f"{host.name or host.id} was resumed by somebody else, and takes jobs again"
+            )
+        on_wait(host)
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def serving(redis: Redis, space: str) -> list[Host]:

@@ -128,6 +128,7 @@ class SyncClient(_Blocking[Client]):
     batches = _blocking(Client.batches)
     hosts = _blocking(Client.hosts)
     pause_host = _blocking(Client.pause_host)
+    drain_host = _blocking(Client.drain_host)
     serving = _blocking(Client.serving)
     workers = _blocking(Client.workers)
     tiers = _blocking(Client.tiers)

@@ -11,6 +11,7 @@ from tests.integration.queue.workers import Held, HostOf, until, working
 from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
+from spacedock.hosts import Host
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -79,6 +80,41 @@ async def test_a_paused_host_takes_nothing_and_ends_what_it_has(client: Client, 
         assert (host.name, host.paused, host.alive) == ("one", True, True)
         await client.pause_host("one", paused=False)
         assert (await client.result(second, wait=10)).succeeded
+
+
+async def test_a_host_is_drained_once_what_it_has_is_done(client: Client, redis_url: str) -> None:
+    held, seen = Held(), asyncio.Event()
+
+    def waiting(host: Host) -> None:
+        if host.jobs == 1:
+            seen.set()
+
+    async with working(redis_url, held, capacity=HostOf("one", ROOMY)):
+        await until(lambda: there(client, 1))
+        job = await client.submit("first")
+        await held.began.get()
+        draining = asyncio.create_task(client.drain_host("one", waiting))
+        await asyncio.wait_for(seen.wait(), 10)
+        assert not draining.done()
+        held.go.set()
+        host = await asyncio.wait_for(draining, 15)
+        assert (host.jobs, host.paused, host.alive) == (0, True, True)
+        assert (await client.result(job, wait=1)).succeeded
+        # Who lets it take jobs again ends the wait of others.
+        held.go.clear()
+        await client.pause_host("one", paused=False)
+        await client.submit("second")
+        await held.began.get()
+        again = asyncio.create_task(client.drain_host("one"))
+        await until(lambda: paused(client))
+        await client.pause_host("one", paused=False)
+        with pytest.raises(BadRequestError, match="resumed"):
+            await asyncio.wait_for(again, 15)
+        held.go.set()
+
+
+async def paused(client: Client) -> bool:
+    return any(host.paused for host in await client.hosts())
 
 
 async def test_a_waiting_job_says_what_is_before_it(client: Client, redis_url: str) -> None:

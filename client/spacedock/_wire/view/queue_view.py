@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -121,6 +121,15 @@ class QueueView:
         """
         with told_as_ours(self.url):
             return await hosts.pause(self._redis, name, paused=paused)
+
+    async def drain_host(self, name: str, on_wait: Callable[[Host], None] = lambda host: None) -> Host:
+        """Pause a host, and wait until no job is in its hands, or it is gone.
+
+        `on_wait` is called each second with the host as it was last seen. Raises as `pause_host` does, and
+        BadRequestError where somebody lets it take jobs again.
+        """
+        with told_as_ours(self.url):
+            return await hosts.drain(self._redis, name, on_wait)
 
     async def serving(self, space: str) -> list[Host]:
         """The hosts that can run the Space of that name in their registries, also those that are gone."""

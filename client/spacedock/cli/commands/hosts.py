@@ -69,6 +69,13 @@ def pause(name: Name, redis: options.Redis = None) -> None:
     say(f"{_called(host)} takes no more jobs; the {host.jobs} in its hands go on")
 
 
+@app.command("drain")
+def drain(name: Name, redis: options.Redis = None) -> None:
+    """Let a host take no more jobs, and wait until those in its hands have ended."""
+    host = asyncio.run(_drain(redis, name))
+    say(f"{_called(host)} is gone" if not host.alive else f"{_called(host)} has no jobs and takes none")
+
+
 @app.command("resume")
 def resume(name: Name, redis: options.Redis = None) -> None:
     """Let a paused host take jobs again."""
@@ -79,6 +86,18 @@ def resume(name: Name, redis: options.Redis = None) -> None:
 async def _pause(url: str | None, name: str, *, paused: bool) -> Host:
     async with Client(url) as client:
         return await client.pause_host(name, paused=paused)
+
+
+async def _drain(url: str | None, name: str) -> Host:
+    said: set[int] = set()
+
+    def waiting(host: Host) -> None:
+        if host.jobs not in said:
+            say(f"{_called(host)} takes no more jobs; {host.jobs} in its hands")
+        said.add(host.jobs)
+
+    async with Client(url) as client:
+        return await client.drain_host(name, waiting)
 
 
 def _called(host: Host) -> str:
