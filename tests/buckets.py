@@ -17,7 +17,7 @@ START_SECONDS = 15.0
 
 
 def rclone() -> Path:
-    """The program; skips the test where there is none."""
+    """The path of rclone. Skips the test if it is not installed."""
     spec = find_spec("rclone_api")
     for location in (spec.submodule_search_locations or ()) if spec else ():
         program = Path(location, "bin/rclone")

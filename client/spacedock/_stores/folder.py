@@ -126,7 +126,8 @@ class FolderStore:
     def _entered(self, name: str) -> Iterator[int]:
         """A folder of the root (`.`: itself), open.
 
-        A link in its place is none: whoever may write to the share could lead us, who may be root, anywhere.
+        A link in its place is not followed: someone with access to the share could point it at any folder,
+        and this process may be root.
         """
         # Joined as text: the root itself may be a link, and a path would drop the dot behind it.
         folder = os.open(f"{self._root}/{name}", _FOLDER)
@@ -178,7 +179,7 @@ def _folders() -> list[str]:
 
 
 def _opened(path: Path) -> IO[bytes] | None:
-    """The file to read, unbuffered; None if there is none. A link or a pipe in its place is none."""
+    """The file to read, unbuffered; None if it does not exist, or is a link or a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):

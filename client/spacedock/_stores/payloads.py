@@ -219,7 +219,7 @@ class Payloads:
 
 @cache
 def opened(url: str) -> Store:
-    """The store at an address, the same one each time. Raises BadRequestError where it is none."""
+    """The store at an address, the same one each time. Raises BadRequestError for an invalid address."""
     parts = urlsplit(check_url(url))
     return FolderStore(url, Path(unquote(parts.path))) if parts.scheme == "file" else BucketStore(url)
 

@@ -87,7 +87,7 @@ async def before(redis: Redis, seconds: float) -> int:
 
 
 async def newest(redis: Redis) -> int:
-    """The number of the last event; 0 where there is none."""
+    """The number of the last event, or 0 if the stream is empty."""
     rows = await answer(redis.xrevrange(keys.EVENTS, count=1))
     return _number(rows[0][0]) if rows else 0
 

@@ -17,7 +17,7 @@ end
 local function release_files(id, places, keep)
   for place in string.gmatch(places or '', '%S+') do
     local users, payload = PAYLOAD_USERS .. place, PAYLOAD .. place
-    -- Somebody else's rubbish in its place must not stop the job's end half way.
+    -- A value of another type at this key must not stop the job's end half way.
     if type(redis.pcall('SREM', users, id)) == 'table' then redis.call('DEL', users) end
     if redis.call('EXISTS', users) == 1 then keep_file(place, keep)
     elseif string.find(place, '.', 1, true) then redis.call('DEL', payload)

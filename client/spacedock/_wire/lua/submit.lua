@@ -39,7 +39,7 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
     if refused then return 'full' end
     for _, digest in ipairs(digests) do
       local users = PAYLOAD_USERS .. digest
-      -- Somebody else's rubbish in its place must not stop a submission half way.
+      -- A value of another type at this key must not stop a submission half way.
       if type(redis.pcall('SADD', users, id)) == 'table' then
         redis.call('DEL', users)
         redis.call('SADD', users, id)

@@ -59,7 +59,7 @@ async def _ids(redis: Redis, beginning: str = "") -> AsyncIterator[str]:
 
 
 async def _read(redis: Redis, batch_id: str) -> BatchStatus | None:
-    """The batch of that id; None where there is none, or somebody else's rubbish in its place."""
+    """The batch of that id; None if it does not exist or its record cannot be read."""
     if await redis.type(keys.BATCH + batch_id) != b"hash":
         return None
     row = await answer(redis.hgetall(keys.BATCH + batch_id))
