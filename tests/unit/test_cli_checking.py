@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spacedock import Client, JobRequest
+from spacedock.batching.sources.line import BadLinesError
 from spacedock.cli.batching.checking import check_lines
-from spacedock.cli.batching.line import BadLinesError
 from spacedock.errors import NoWorkerError
 from spacedock.files import Payload
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from spacedock.cli.batching.line import BadLinesError, few, places
+from spacedock.batching.sources.line import BadLinesError, few, places
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, NoWorkerError, RefusedError, SpaceNotFoundError

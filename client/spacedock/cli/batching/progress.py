@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from spacedock.cli.batching.line import few, places
+from spacedock.batching.sources.line import few, places
 from spacedock.cli.batching.results_file import LineName, ResultRow
 from spacedock.cli.output.progress import Later, ProgressLines
 from spacedock.cli.output.text import printable, say

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from spacedock._wire.lanes import Priority
+from spacedock.batching.sources.input import BadLinesError, BatchLine, read_lines
+from spacedock.batching.sources.line import ROW_ID, few, places
 from spacedock.cli import options, preflight
 from spacedock.cli.batching import checkpoint
 from spacedock.cli.batching.carry_out import Batch, run_batch
 from spacedock.cli.batching.checking import check_lines
-from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
-from spacedock.cli.batching.line import ROW_ID, few, places
 from spacedock.cli.batching.results_file import LineName, read_rows
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
 from spacedock.cli.host_faults import Guard

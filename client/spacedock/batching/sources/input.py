@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from spacedock.cli.batching.json_lines import array_lines, json_lines
-from spacedock.cli.batching.line import BadLinesError as BadLinesError
-from spacedock.cli.batching.line import BatchLine as BatchLine
-from spacedock.cli.batching.table import looks_like_table, table_lines
+from spacedock.batching.sources.json_lines import array_lines, json_lines
+from spacedock.batching.sources.line import BadLinesError as BadLinesError
+from spacedock.batching.sources.line import BatchLine as BatchLine
+from spacedock.batching.sources.table import looks_like_table, table_lines
 from spacedock.errors import BadRequestError, FileUnreadableError
 
 _MARKS = (

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from math import isinf
 from typing import Any
 
-from spacedock.cli.batching.line import FIELDS, ROW_ID, BadLinesError, BatchLine
+from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLinesError, BatchLine
 
 _HINTS = (
     (r"\s*", r"#|//|/\*|--", "JSON has no comments: take it out"),

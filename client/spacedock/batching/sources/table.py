@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from spacedock._wire.wire import MAX_REQUEST_BYTES
-from spacedock.cli.batching.line import FIELDS, ROW_ID, BadLinesError, BatchLine
+from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLinesError, BatchLine
 
 _SEPARATORS = (",", ";", "\t", "|")
 _WORD = re.compile(r"\w[\w .:-]*|")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock.cli.batching.input import BadLinesError, BatchLine, read_lines
+from spacedock.batching.sources.input import BadLinesError, BatchLine, read_lines
 from spacedock.cli.commands.batch import make
 from spacedock.errors import BadRequestError
 

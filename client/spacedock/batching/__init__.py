@@ -1,0 +1,1 @@
+"""What a batch is read from, and how it is carried out."""

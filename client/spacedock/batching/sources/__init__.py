@@ -1,0 +1,1 @@
+"""What a batch is read from: JSON, tables, texts and directories."""
