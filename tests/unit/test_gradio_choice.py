@@ -354,3 +354,18 @@ def test_a_long_list_of_candidates_is_cut() -> None:
     many = [GO | {"api_name": f"work{n}" + "x" * n} for n in range(30)]
     message = refusal(page(*many, Text="textbox"), "hi")
     assert "and 18 more" in message
+
+
+def test_files_stand_in_a_value_by_their_names() -> None:
+    app = page({"api_name": "go", "inputs": [1, 2], "outputs": [2]}, Pages="gallery", Edit="imageeditor")
+    pages = [{"image": {"file": "b.png"}, "caption": "two"}, {"image": {"file": "a.png"}, "caption": None}]
+    edit = {"background": {"file": "a.png"}, "layers": [], "composite": None}
+    data = filled(app, "/go", "", file("a.png"), file("b.png"), Pages=pages, Edit=edit)
+    shown = [{"image": Upload(1), "caption": "two"}, {"image": Upload(0), "caption": None}]
+    assert data == (shown, {"background": Upload(0), "layers": [], "composite": None})
+    assert "takes a file" in refusal(app, "", file("a.png"), endpoint="/go", Pages=pages, Edit=edit)
+
+
+def test_inputs_of_one_name_are_told_apart_by_their_places() -> None:
+    app = page({"api_name": "go", "inputs": [1, 1], "outputs": [1]}, Text="textbox")
+    assert filled(app, "/go", "", input_1="second", input_0="first") == ("first", "second")

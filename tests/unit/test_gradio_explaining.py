@@ -126,3 +126,21 @@ def test_an_app_without_endpoints_can_be_explained() -> None:
 
 def test_the_prompt_is_not_in_the_explanation(usual: App) -> None:
     assert "secret words" not in str(explained(usual.endpoints, AppCall("secret words")))
+
+
+def test_what_it_takes_and_gives_is_told_for_programs() -> None:
+    app = page({"api_name": "go", "inputs": [1, 2], "outputs": [2, 1]}, Text="textbox", Photo="image")
+    row = explained(app.endpoints, CAT).data[0]
+    assert (row["outputs"], row["visible"]) == (["image", "textbox"], True)
+    assert row["inputs"][0] == {
+        "name": "Text",
+        "position": 0,
+        "label": "Text",
+        "component": "textbox",
+        "required": True,
+        "default": None,
+        "choices": [],
+        "several": False,
+        "file": False,
+    }
+    assert row["inputs"][1]["file"]

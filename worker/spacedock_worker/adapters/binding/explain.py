@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spacedock_worker.adapters.base import AppAnswer, AppCall
+from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.binding.choose import Choice, Rating, Score, choose, rate
 from spacedock_worker.adapters.binding.files import Upload
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
@@ -29,8 +30,9 @@ _WORDS = {
 def explained(endpoints: Sequence[Endpoint], call: AppCall) -> AppAnswer:
     """Every endpoint with its score and reasons for that call; the one taken comes first.
 
-    `data` has a row for each: `endpoint`, `parameters`, `example`, `trigger`, `chosen`, `score` (None where
-    it is out) and `reasons`. Where none can be chosen, `text` says why; nothing is raised for that.
+    `data` has a row for each: `endpoint`, `parameters`, `inputs` (what `InputSlot` knows of them), `outputs`
+    (their components), `visible`, `example`, `trigger`, `chosen`, `score` (None where it is out) and
+    `reasons`. Where none can be chosen, `text` says why; nothing is raised for that.
     """
     try:
         taken: Choice | None = choose(endpoints, call)
@@ -54,11 +56,29 @@ def _row(rating: Rating, chosen: str | None) -> dict[str, Any]:
     return {
         "endpoint": rating.endpoint.name,
         "parameters": [str(slot) for slot in rating.endpoint.slots],
+        "inputs": [_input(slot) for slot in rating.endpoint.slots],
+        "outputs": [output for output in rating.endpoint.outputs if output is not None],
+        "visible": rating.endpoint.visible,
         "example": dict(rating.endpoint.example) if rating.endpoint.example else None,
         "trigger": rating.endpoint.trigger or None,
         "chosen": rating.endpoint.name == chosen,
         "score": score._asdict() if score else None,
         "reasons": _reasons(score) if score else [f"out: {rating.out}"],
+    }
+
+
+def _input(slot: InputSlot) -> dict[str, Any]:
+    """The input for who fills it by name; `choices` are the values alone."""
+    return {
+        "name": slot.name,
+        "position": slot.position,
+        "label": slot.label,
+        "component": slot.component,
+        "required": slot.required,
+        "default": None if kinds.takes_files(slot) else slot.default,
+        "choices": [value for _, value in slot.choices],
+        "several": slot.many,
+        "file": kinds.takes_files(slot),
     }
 
 

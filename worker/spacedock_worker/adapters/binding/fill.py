@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -68,7 +68,8 @@ def may_be_blank(slot: InputSlot, endpoint: Endpoint) -> bool:
 
 
 def _named(endpoint: Endpoint, call: AppCall) -> list[tuple[InputSlot, Any]]:
-    exact = {slot.name: slot for slot in reversed(endpoint.slots)}
+    exact = {f"input_{slot.position}": slot for slot in endpoint.slots}
+    exact |= {slot.name: slot for slot in reversed(endpoint.slots)}
     found: list[tuple[InputSlot, Any]] = []
     for name, value in call.inputs.items():
         slot = exact.get(name) or _by_words(endpoint, _words(name))
@@ -103,20 +104,55 @@ def _given(slot: InputSlot, value: Any, call: AppCall) -> Any:
     if value == "null" and slot.component not in kinds.TEXT:
         # A command line has no other way to say it.
         value = None
-    if not kinds.takes_files(slot) or slot.component == kinds.MULTIMODAL or value is None:
+    if not kinds.takes_files(slot) or value is None:
         return value_for(slot, value)
-    index = next((i for i, file in enumerate(call.files) if file.ref.name == value), None)
+    if isinstance(value, dict | list) and slot.component not in kinds.TABLE:
+        return _with_uploads(slot, value, call)
+    if slot.component == kinds.MULTIMODAL:
+        return value_for(slot, value)
+    index = _index(value, call)
     if slot.component in kinds.TABLE:
         return value_for(slot, value if index is None else call.files[index].data)
     if index is None:
-        raise CannotFillError(f"{slot.name} takes a file: send it with the job and give its name here")
+        raise _no_file(slot)
     return shape(slot, [Upload(index)])
+
+
+def _with_uploads(slot: InputSlot, value: Any, call: AppCall) -> Any:
+    """What the app itself takes there, with `{"file": name}` in the place of each file."""
+    match value:
+        case {"file": str(name), **others} if not others:
+            if (index := _index(name, call)) is None:
+                raise _no_file(slot)
+            return Upload(index)
+        case dict():
+            return {key: _with_uploads(slot, item, call) for key, item in value.items()}
+        case list():
+            return [_with_uploads(slot, item, call) for item in value]
+    return value
+
+
+def _index(name: Any, call: AppCall) -> int | None:
+    return next((i for i, file in enumerate(call.files) if file.ref.name == name), None)
+
+
+def _no_file(slot: InputSlot) -> CannotFillError:
+    return CannotFillError(f"{slot.name} takes a file: send it with the job and give its name here")
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """The files that are named anywhere in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _names_in(item)
 
 
 def _placed(
     free: list[InputSlot], named: list[tuple[InputSlot, Any]], values: Mapping[int, Any], call: AppCall
 ) -> Placement:
-    taken = {value for slot, value in named if kinds.takes_files(slot) and isinstance(value, str)}
+    taken = {name for slot, value in named if kinds.takes_files(slot) for name in _names_in(value)}
     left = {index: file.ref for index, file in enumerate(call.files) if file.ref.name not in taken}
     return place([slot for slot in free if kinds.takes_files(slot)], left)
 
