@@ -20,6 +20,7 @@ KEYS = st.sampled_from("abcde")
 # All containers of a Space have the same limits.
 ROOMS = {"a": Room(1, 1), "b": Room(1, 1), "c": Room(1, 2), "d": Room(1, 3), "e": Room(1, 2, 1)}
 PACES = {"a": Pace(1.0, 5.0), "b": Pace(5.0, 0.1), "c": Pace(1.0, 1.0)}
+LARGE = {**PACES, "e": Pace(1.0, 5.0)}
 limits = st.builds(Room, st.integers(1, 4), st.integers(3, 8), st.integers(1, 2))
 
 
@@ -289,7 +290,6 @@ def test_a_second_container_takes_the_place_of_rested_ones_alone(table) -> None:
         victim = by_id[number]
         assert victim.idle
         assert victim.rested
-        assert not victim.expected
         assert victim.key not in wanted or sum(s.key == victim.key for s in slots) > 1
 
 
@@ -298,10 +298,29 @@ def test_a_batch_gets_the_place_of_a_container_that_nobody_has_asked_for_long() 
     rested, used = slot(2, "b", ASLEEP, rested=True), slot(3, "c")
     assert assign([busy, rested, used], queue, Room(3, 9), PACES).evictions == (2,)
     assert assign([busy, replace(rested, rested=False), used], queue, Room(3, 9), PACES) == Decision()
-    assert assign([busy, replace(rested, expected=True), used], queue, Room(3, 9), PACES) == Decision()
     leaving = replace(rested, state=STOPPING)
     assert assign([busy, leaving, replace(used, rested=True)], queue, Room(3, 9), PACES) == Decision()
     assert assign([busy, used], queue, Room(3, 9), PACES) == Decision(starts=(10,))
+
+
+def test_a_batch_gets_the_place_of_what_its_own_jobs_would_fall_back_to_the_last_of_all() -> None:
+    busy, queue = slot(1, "a", calls=1), [waiter(10, "a")]
+    fallback, other = slot(2, "b", rested=True, expected=True), slot(3, "c", cost=9.0, rested=True)
+    assert assign([busy, fallback, other], queue, Room(3, 9), PACES).evictions == (3,)
+    assert assign([busy, fallback], queue, Room(2, 9), PACES).evictions == (2,)
+
+
+def test_a_space_that_can_have_no_more_containers_keeps_none_from_the_next() -> None:
+    large, small = slot(1, "e", calls=1), slot(2, "a", calls=1)
+    queue = [waiter(10, "e"), waiter(11, "e"), waiter(12, "a")]
+    one_gpu = Room(9, 9, ROOMS["e"].gpus)
+    assert assign([large, small], queue, one_gpu, LARGE) == Decision(starts=(12,))
+
+
+def test_an_urgent_call_of_a_batch_gives_up_nothing_where_that_is_not_enough() -> None:
+    busy, rested = slot(1, "e", calls=1), slot(2, "a", rested=True)
+    waiting = [waiter(10, "e", urgent=True)]
+    assert assign([busy, rested], waiting, Room(9, 9, ROOMS["e"].gpus), LARGE) == Decision()
 
 
 def test_a_container_that_has_rested_stays_where_waiting_takes_less_than_a_start() -> None:

@@ -82,16 +82,21 @@ def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind:
 
 
 def test_a_writable_container_is_paused_and_then_stopped() -> None:
-    assert idle_steps(SPEC, SETTINGS, gpu=False) == (
+    assert idle_steps(SPEC, SETTINGS, gpu=False, rested=45) == (
         IdleStep(30, IdleState.PAUSED),
+        IdleStep(45, IdleState.RESTED),
         IdleStep(600, IdleState.STOPPED),
     )
+    assert idle_steps(SPEC, SETTINGS, gpu=True, rested=700) == (IdleStep(600, IdleState.STOPPED),)
 
 
 def test_a_gpu_is_not_paused_and_what_keeps_nothing_is_not_stopped() -> None:
-    assert idle_steps(SPEC, SETTINGS, gpu=True)[0] == IdleStep(600, IdleState.STOPPED)
+    assert idle_steps(SPEC, SETTINGS, gpu=True, rested=20) == (
+        IdleStep(20, IdleState.RESTED),
+        IdleStep(600, IdleState.STOPPED),
+    )
     read_only = ContainerSpec("one", "image", "sha256:one", read_only=True)
-    assert idle_steps(read_only, SETTINGS, gpu=False) == (
+    assert idle_steps(read_only, SETTINGS, gpu=False, rested=700) == (
         IdleStep(30, IdleState.PAUSED),
         IdleStep(600, IdleState.GONE),
     )

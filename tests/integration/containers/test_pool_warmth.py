@@ -10,6 +10,7 @@ from tests.integration.containers.parts import Page, answers, never, ours, silen
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.containers.pool import history
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.errors import StepError
@@ -157,6 +158,25 @@ async def test_a_space_that_alone_is_wanted_gets_a_second_container(engine, sett
     async with Pool(engine, settings) as pool, asyncio.timeout(30):
         one, two = await asyncio.gather(together(pool), together(pool))
         assert one != two
+
+
+async def test_a_batch_of_long_calls_gets_the_room_of_its_own_fallback_once_that_has_rested(
+    engine, settings, spec, monkeypatch
+) -> None:
+    two = settings.model_copy(update={"max_containers": 2})
+    monkeypatch.setattr(history, "REST_SECONDS", 3.0)
+    both = asyncio.Barrier(2)
+
+    async def together(pool: Pool[Page]) -> None:
+        async with pool.lease(spec("one"), answers, silent):
+            # No call ends before the second container is there: nothing but its rest tells of the room.
+            await both.wait()
+
+    async with Pool(engine, two) as pool, asyncio.timeout(30):
+        with pool.expecting() as expected:
+            expected.families = frozenset({"fallback"})
+            await use(pool, spec("fallback"))
+            await asyncio.gather(together(pool), together(pool))
 
 
 async def test_the_next_space_starts_while_the_present_one_computes(engine, settings, spec) -> None:

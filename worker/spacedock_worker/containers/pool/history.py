@@ -62,7 +62,7 @@ class History:
             slot.cost = loss(start, now - slot.since, slot.floor)
             slot.outdated = self.timings.is_outdated(slot.key, slot.family)
             slot.expected = slot.family in expected
-            slot.rested = now - slot.since >= max(REST_SECONDS, start)
+            slot.rested = now - slot.since >= rest_seconds(start)
 
     def paces(self, slots: Iterable[Slot[Any]], now: float) -> dict[str, Pace]:
         """What was measured of the Spaces in use; a call that takes longer than those before it counts."""
@@ -134,6 +134,11 @@ class History:
             self.timings.stays_alone(slot.key)
         else:
             self.quarantine.failed(slot.key, slot.space, error, now)
+
+
+def rest_seconds(start: float) -> float:
+    """Seconds without a call after which a container that starts in `start` seconds has rested."""
+    return max(REST_SECONDS, start)
 
 
 def loss(start: float, idle: float, floor: float) -> float:

@@ -11,7 +11,7 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes, config_of, survivors
-from spacedock_worker.containers.pool.history import History
+from spacedock_worker.containers.pool.history import History, rest_seconds
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps, when_given_up
 from spacedock_worker.containers.pool.readiness import App
 from spacedock_worker.containers.pool.slots import OnProgress, Slot, Slots, SlotState, Waiter
@@ -23,6 +23,9 @@ log = structlog.get_logger()
 
 _EXPECTED_SECONDS = 10.0
 """How often a container that a running chain expects is looked at again, instead of being given up."""
+
+_TICK_SECONDS = 0.1
+"""So long after it has rested the pool looks at a container: timers may be early."""
 
 
 class Lifecycle(Generic[App]):
@@ -60,7 +63,8 @@ class Lifecycle(Generic[App]):
         assert slot.container is not None
         assert slot.spec is not None
         start = self._history.timings.start_seconds(slot.key) or 0.0
-        self._set_timer(slot, idle_steps(slot.spec, self._settings, gpu=self._has_gpu(slot)))
+        rested = rest_seconds(start) + _TICK_SECONDS
+        self._set_timer(slot, idle_steps(slot.spec, self._settings, gpu=self._has_gpu(slot), rested=rested))
         if slot.spec.private:
             # What it holds is for no worker but this one.
             return
@@ -191,18 +195,22 @@ class Lifecycle(Generic[App]):
         slot.idle_timer = loop.call_at(slot.since + steps[0].after, self._idle_step, slot, steps)
 
     def _idle_step(self, slot: Slot[App], steps: Sequence[IdleStep]) -> None:
-        if steps[0].state is not IdleState.PAUSED and slot.family in self._history.expected:
+        state = steps[0].state
+        if state in (IdleState.STOPPED, IdleState.GONE) and slot.family in self._history.expected:
             loop = asyncio.get_running_loop()
             slot.idle_timer = loop.call_later(_EXPECTED_SECONDS, self._idle_step, slot, steps)
             return
-        if steps[0].state is IdleState.PAUSED:
+        self._set_timer(slot, steps[1:])
+        if state is IdleState.RESTED:
+            # A batch whose calls are long would see it only at its next call.
+            self._changed()
+        elif state is IdleState.PAUSED:
             slot.state = SlotState.ASLEEP
             self._queue(slot, self._pause(slot))
-        elif steps[0].state is IdleState.STOPPED:
+        elif state is IdleState.STOPPED:
             self.give_up(slot)
         else:
             self.discard(slot)
-        self._set_timer(slot, steps[1:])
 
     async def _pause(self, slot: Slot[App]) -> None:
         assert slot.container is not None

@@ -40,7 +40,7 @@ def assign(
     outdated ones first, then the cheapest to lose, and those that a running chain expects only where no other
     is left. Who waits for room is overtaken by calls of Spaces that run already, until it is urgent; nobody
     else gets room before it. A Space whose calls would wait longer than a start gets one more container, also
-    in the place of one that has rested for long.
+    in the place of one that has rested for long, whether or not a chain expects that.
 
     `spare` are the bytes that the host can really spare now (None: not known). Where a container is known to
     need more, idle ones go first, whatever room there is by their limits; with none left it starts.
@@ -101,21 +101,28 @@ class _Table:
             self._bring_up(waiter, [slot for slot in mine if self._state(slot) is SlotState.STOPPED])
 
     def replicate(self, paces: Mapping[str, Pace]) -> None:
-        """Start one more container of the Space that is waited for longest, where a start takes less."""
+        """Start one more container of the Space that is waited for longest, where a start takes less.
+
+        Where that one cannot have one more, the Space that is waited for next longest gets its chance.
+        """
         keys = {waiter.key for waiter in self.unserved if waiter.key in paces} - self.coming
         waits = {key: self._wait(key, paces[key]) for key in keys}
         worth = [key for key in keys if waits[key] > paces[key].start]
-        if self.blocked or not worth:
+        if self.blocked:
             return
-        longest = max(worth, key=lambda key: (waits[key], key))
-        first = next(waiter for waiter in self.unserved if waiter.key == longest)
-        if self._is_short(first):
-            return
-        if self.free.holds(first.room):
-            self._start(first)
-        else:
-            rested = [slot for slot in self._idle(wanted=False) if slot.rested and not slot.expected]
-            self._make_room(first, rested)
+        for key in sorted(worth, key=lambda key: (waits[key], key), reverse=True):
+            if self._add(next(waiter for waiter in self.unserved if waiter.key == key)):
+                return
+
+    def _add(self, waiter: AnyWaiter) -> bool:
+        """Whether one more container starts, or rested ones make room for it: also those that chains expect,
+        as every job of a batch expects what it would fall back to."""
+        if self._is_short(waiter):
+            return False
+        if self.free.holds(waiter.room):
+            self._start(waiter)
+            return True
+        return self._make_room(waiter, [slot for slot in self._idle(wanted=False) if slot.rested], part=False)
 
     def _wait(self, key: str, pace: Pace) -> float:
         """The seconds until the last of its waiting calls begins, with the containers that it has."""
@@ -145,7 +152,7 @@ class _Table:
                 self._wake(stopped[0])
             else:
                 self._start(waiter)
-        elif holds or self._make_room(waiter, self._victims(waiter)):
+        elif holds or self._make_room(waiter, self._victims(waiter), part=waiter.urgent):
             self.free -= waiter.room
             self.coming.add(waiter.key)
         else:
@@ -171,15 +178,18 @@ class _Table:
             self._give_up(slot)
         return bool(coming or victims)
 
-    def _make_room(self, waiter: AnyWaiter, candidates: Sequence[AnySlot]) -> bool:
-        """Whether what is leaving already, and those that are now made to leave, will be enough."""
+    def _make_room(self, waiter: AnyWaiter, candidates: Sequence[AnySlot], *, part: bool) -> bool:
+        """Whether what is leaving already, and those that are now made to leave, will be enough.
+
+        Where all are not enough, none has to leave, unless `part` of the room helps too.
+        """
 
         def enough_with(some: Iterable[AnySlot]) -> bool:
             return (self.free + self.leaving + _sum(some)).holds(waiter.room)
 
         victims = _fewest(candidates, enough_with)
         enough, idle = enough_with(victims), all(self._is_idle(slot) for slot in victims)
-        if enough or waiter.urgent:
+        if enough or part:
             for slot in victims:
                 self._give_up(slot)
         return enough and idle
