@@ -102,6 +102,20 @@ def default_url(env: Mapping[str, str], uid: int) -> str:
     return _of_the_system() or socket_url(socket)
 
 
+def models_as(env: Mapping[str, str], uid: int) -> dict[str, str]:
+    """What `models_as` of the configuration calls our Spaces: a model's name of other services, and whom it
+    means. This user's file goes before the system's. Raises ConfigError."""
+    own = fields_of(None, env, uid).get("models_as")
+    if own is None:
+        with suppress(ConfigError, OSError):
+            own = (read(SYSTEM_FILE) or {}).get("models_as")
+    if not isinstance(own or {}, dict) or not all(isinstance(name, str) for name in (own or {}).values()):
+        raise ConfigError(
+            "the configuration is wrong: models_as: not names by model, such as whisper-1: auto"
+        )
+    return {str(model): name for model, name in (own or {}).items()}
+
+
 def socket_url(path: Path) -> str:
     """The URL of a Redis on a unix socket."""
     return f"unix://{path}"

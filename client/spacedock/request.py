@@ -52,7 +52,8 @@ class JobRequest(BaseModel):
     """One job, as it is submitted; immutable.
 
     `space` is a name in the registry or a Hub id (`user/space`); `repository` is a Space's directory,
-    packed by the client as a tar payload. `inputs` override the endpoint's parameters by name.
+    packed by the client as a tar payload. `inputs` override the endpoint's parameters by name; of
+    `optional_inputs` those count that the endpoint has (`AnsweredBy.honoured` names them), or a model knows.
     `timeout` bounds one execution of the call in seconds; preparing and starting have their own limits.
     With `privacy` the Space runs without a way out, only local models may answer, and the job is deleted once
     its result is read. With `explain` the Space is started and asked which endpoint would take the call, and
@@ -70,6 +71,7 @@ class JobRequest(BaseModel):
     category: str | None = Field(default=None, max_length=300)
     endpoint: str | None = Field(default=None, max_length=1000)
     inputs: dict[str, Any] = Field(default_factory=dict)
+    optional_inputs: dict[str, Any] = Field(default_factory=dict)
     tier: Tier = Tier.AUTO
     batch: bool = False
     batch_id: str | None = Field(default=None, min_length=1, max_length=100)

@@ -84,7 +84,10 @@ class Attempt(_Value):
 
 
 class AnsweredBy(_Value):
-    """Who answered. `image`, `image_digest` and `endpoint` are None where there was no container."""
+    """Who answered. `image`, `image_digest` and `endpoint` are None where there was no container.
+
+    `honoured` are the request's optional inputs that counted.
+    """
 
     tier: Tier
     kind: AnswerKind
@@ -92,6 +95,7 @@ class AnsweredBy(_Value):
     image: str | None = None
     image_digest: str | None = None
     endpoint: str | None = None
+    honoured: tuple[str, ...] = ()
 
 
 class Output(_Value):

@@ -40,7 +40,8 @@ class DaemonSettings(BaseModel):
     `retention` is how long the queue keeps what, `files` where its large files are (`redis`, `file:///FOLDER`
     or `s3://BUCKET/PREFIX`; None: as other hosts say, and without `redis_url` a folder in `state_dir`); both
     count for all hosts of the queue.
-    `default_model` replaces the SmolLM server that the daemon would run.
+    `default_model` replaces the SmolLM server that the daemon would run. `models_as` says which Space,
+    category or tier a model's name of OpenAI's API means, for batch files and over HTTP.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +62,7 @@ class DaemonSettings(BaseModel):
     models: tuple[ModelEndpoint, ...] = ()
     look_for_models: bool = True
     default_model: ModelEndpoint | None = None
+    models_as: dict[str, str] = Field(default_factory=dict)
     smollm: SmolLMSettings = SmolLMSettings()
     log_format: LogFormat = "auto"
     log_level: LogLevel = "info"

@@ -9,6 +9,7 @@ import pytest
 from spacedock.files import Payload, payload_of
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding.explain import mapping_of
+from spacedock_worker.adapters.binding.fill import fill
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.errors import StepError
 from spacedock_worker.state.endpoints import FOLDER, EndpointStore
@@ -66,3 +67,14 @@ async def test_an_app_that_describes_itself_at_any_length_is_not_kept(tmp_path: 
     long = Endpoint("/long", (InputSlot("x", "x" * 3_000_000, "textbox", 0, True),), 1, ("textbox",))
     await EndpointStore(tmp_path).put("sha256:a", (long,))
     assert EndpointStore(tmp_path).get("sha256:a") is None
+
+
+def test_optional_inputs_count_where_the_endpoint_has_them() -> None:
+    wishes = {"steps": 9, "style": "z", "temperature": 1, "question": "another", "image": "a.png"}
+    filling = fill(ASK, AppCall("a question", (sign(),), optional=wishes))
+    assert (filling.data[1:], filling.honoured) == (("a question", 9, "a"), ("steps",))
+
+
+def test_an_input_that_is_given_goes_before_an_optional_one() -> None:
+    filling = fill(ASK, AppCall("a question", (sign(),), {"steps": 2}, optional={"steps": 9}))
+    assert (filling.data[2], filling.honoured) == (2, ())

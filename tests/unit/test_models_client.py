@@ -107,6 +107,15 @@ async def test_a_limit_of_tokens_is_told(server: Endpoint, models: Models) -> No
     assert server.requests[-1][2]["max_tokens"] == 7
 
 
+@pytest.mark.parametrize(("asked", "sent"), [(5, 5), (9, 7), ("many", 7)])
+async def test_a_job_may_ask_for_less_than_the_endpoints_limit(
+    models: Models, server: Endpoint, asked: Any, sent: int
+) -> None:
+    sampling = {"temperature": 0.5, "max_tokens": asked}
+    await models.answer(at(server, max_tokens=7), "Hi", sampling=sampling)
+    assert (server.requests[-1][2]["max_tokens"], server.requests[-1][2]["temperature"]) == (sent, 0.5)
+
+
 async def test_an_answer_that_was_cut_says_so(server: Endpoint, models: Models) -> None:
     server.chats = [says("ready"), says("The sky is", finish_reason="length"), says("Blue.")]
     assert (await models.answer(at(server), "Hi")).truncated

@@ -28,19 +28,24 @@ class OnCallProgress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AppCall:
-    """One call: the prompt, files with their bytes, inputs by parameter name, and the endpoint if named."""
+    """One call: the prompt, files with their bytes, inputs by parameter name, and the endpoint if named.
+
+    `optional` are inputs that count only where the endpoint has them.
+    """
 
     prompt: str
     files: tuple[Payload, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
     endpoint: str | None = None
+    optional: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class AppAnswer:
     """What the app answered: `text` for people, `data` as returned (JSON), `files` with their bytes.
 
-    `truncated` says that the text is only the beginning of what the app had to say.
+    `truncated` says that the text is only the beginning of what the app had to say, `honoured` names the
+    optional inputs that counted.
     """
 
     endpoint: str | None
@@ -48,6 +53,7 @@ class AppAnswer:
     data: Any
     files: tuple[Payload, ...] = ()
     truncated: bool = False
+    honoured: tuple[str, ...] = ()
 
 
 class Adapter(Protocol):

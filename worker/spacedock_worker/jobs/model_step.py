@@ -14,6 +14,9 @@ from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.registry.entry import SpaceEntry
 
+SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed", "frequency_penalty", "presence_penalty")
+"""The optional inputs of a job that every model server knows."""
+
 
 class ModelRunner:
     """Runs the model steps of jobs: the configured Tier 1, else what runs locally, and the default."""
@@ -41,11 +44,14 @@ class ModelRunner:
         await context.job.at_work(True)
         started = monotonic()
         told = instruction(step.stands_in_for) if step.stands_in_for else None
+        sampling = {
+            name: request.optional_inputs[name] for name in SAMPLING if name in request.optional_inputs
+        }
         answer = await self._models.answer(
-            endpoint, request.prompt, files, told, request.timeout, private=request.privacy
+            endpoint, request.prompt, files, told, request.timeout, private=request.privacy, sampling=sampling
         )
         context.seconds["call"] = monotonic() - started
-        by = AnsweredBy(tier=step.tier, kind=AnswerKind.MODEL, name=answer.model)
+        by = AnsweredBy(tier=step.tier, kind=AnswerKind.MODEL, name=answer.model, honoured=tuple(sampling))
         data = {"text": answer.text, "thoughts": answer.thoughts} if answer.thoughts else answer.text
         said = AppAnswer("/chat/completions", answer.text, data, truncated=answer.truncated)
         return StepAnswer(said, by, step.degraded)

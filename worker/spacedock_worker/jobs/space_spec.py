@@ -71,6 +71,7 @@ def call_of(entry: SpaceEntry, request: JobRequest, files: tuple[Payload, ...]) 
         files=files,
         inputs={**entry.inputs, **request.inputs},
         endpoint=request.endpoint or entry.endpoint,
+        optional=request.optional_inputs,
     )
 
 

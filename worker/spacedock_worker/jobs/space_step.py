@@ -121,6 +121,7 @@ class SpaceRunner:
             image=image.reference,
             image_digest=image.digest,
             endpoint=answer.endpoint,
+            honoured=answer.honoured,
         )
         return StepAnswer(answer, by)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -71,8 +71,11 @@ class Models:
         limit: float = 300.0,
         *,
         private: bool = False,
+        sampling: Mapping[str, Any] | None = None,
     ) -> ModelAnswer:
         """Ask one model once. `limit` (seconds) bounds the answer; loading has the endpoint's own limit.
+
+        `sampling` has parameters of the protocol, such as `temperature`.
 
         A `private` prompt is refused where the model does not run on this machine.
 
@@ -83,7 +86,8 @@ class Models:
         if reason := refusal(endpoint, (file.ref for file in files)):
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, f"{reason}. Send it to a Space that takes it.")
         session = self._session(endpoint)
-        model, completion = await _asked(session, messages(prompt, files, instruction), limit, private)
+        chat = messages(prompt, files, instruction)
+        model, completion = await _asked(session, chat, limit, private, sampling or {})
         log.debug("model.answered", endpoint=endpoint.name, model=completion.model)
         name = _honest(endpoint, completion.model or model)
         text, thoughts = _words(endpoint, completion)
@@ -95,13 +99,15 @@ class Models:
         return self._sessions[endpoint]
 
 
-async def _asked(session: Session, chat: Chat, limit: float, private: bool) -> tuple[str, Completion]:
+async def _asked(
+    session: Session, chat: Chat, limit: float, private: bool, sampling: Mapping[str, Any]
+) -> tuple[str, Completion]:
     """Get ready and ask; again where the model was unloaded meanwhile, or has no chat."""
     tries = 2
     while tries:
         model = await session.ready(private=private)
         try:
-            return model, await session.ask(model, chat, limit)
+            return model, await session.ask(model, chat, limit, sampling)
         except UnfitModelError as error:
             session.unfit(model, error)
         except NotReadyError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import httpx2
@@ -80,15 +80,20 @@ class Session:
         self._unfit_until[model], self._refusal = self._clock() + _UNFIT_SECONDS, error
         self.cool()
 
-    async def ask(self, model: str, chat: Chat, limit: float) -> Completion:
+    async def ask(self, model: str, chat: Chat, limit: float, sampling: Mapping[str, Any]) -> Completion:
         """One chat completion within `limit` seconds, once the endpoint is free for it.
+
+        `sampling` are parameters of the protocol; its `max_tokens` is at most the endpoint's own.
 
         Raises NotReadyError where the model was unloaded meanwhile, else StepError (stage `call`).
         """
         try:
             # A local model answers one after another: what waits in its queue would use its time up.
             async with self._free, asyncio.timeout(limit):
-                completion = await self._chat(Stage.CALL, model, chat, self.endpoint.max_tokens)
+                most = [
+                    n for n in (self.endpoint.max_tokens, sampling.get("max_tokens")) if isinstance(n, int)
+                ]
+                completion = await self._chat(Stage.CALL, model, chat, min(most, default=None), sampling)
         except TimeoutError as error:
             message = (
                 f"{self.endpoint.name} did not answer within {limit:g} s. "
@@ -168,8 +173,15 @@ class Session:
         message = f"none of {count} models chats; the last one: {last}. Name another as its `model`."
         return StepError(Stage.READY, ErrorKind.MODEL_UNAVAILABLE, message)
 
-    async def _chat(self, stage: Stage, model: str, chat: Chat, max_tokens: int | None) -> Completion:
-        body = {"model": model, "messages": chat, "stream": False}
+    async def _chat(
+        self,
+        stage: Stage,
+        model: str,
+        chat: Chat,
+        max_tokens: int | None,
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Completion:
+        body = {**(sampling or {}), "model": model, "messages": chat, "stream": False}
         if max_tokens:
             body["max_tokens"] = max_tokens
         return await self._call(stage, "POST", "chat/completions", Completion, body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,12 +23,13 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The queue's `data`, with `Upload` where a file will be, the slot that took the prompt, and the names of
-    the boxes without a default that are left empty."""
+    """The queue's `data`, with `Upload` where a file will be, the slot that took the prompt, the names of
+    the boxes without a default that are left empty, and of the optional inputs that counted."""
 
     data: tuple[Any, ...]
     prompt: InputSlot | None
     blanks: tuple[str, ...] = ()
+    honoured: tuple[str, ...] = ()
 
 
 def fill(endpoint: Endpoint, call: AppCall) -> Filling:
@@ -57,7 +59,27 @@ def fill(endpoint: Endpoint, call: AppCall) -> Filling:
                 raise
             values[slot.position] = kinds.blank(slot)
             blanks.append(slot.name)
-    return Filling(tuple(values.get(place) for place in range(endpoint.width)), taker, tuple(blanks))
+    settings = [slot for slot in free if slot is not taker and slot.position not in placed]
+    honoured = _settle(endpoint, settings, call, values)
+    data = tuple(values.get(place) for place in range(endpoint.width))
+    return Filling(data, taker, tuple(blanks), honoured)
+
+
+def _settle(
+    endpoint: Endpoint, free: list[InputSlot], call: AppCall, values: dict[int, Any]
+) -> tuple[str, ...]:
+    """Give the free slots what the call would like, where they take it; the names of what was given."""
+    exact = {slot.name: slot for slot in reversed(endpoint.slots)}
+    honoured: list[str] = []
+    for name, value in call.optional.items():
+        slot = exact.get(name) or _by_words(endpoint, _words(name))
+        if slot is None or slot not in free or kinds.takes_files(slot):
+            continue
+        with suppress(CannotFillError):
+            values[slot.position] = value_for(slot, value)
+            free.remove(slot)
+            honoured.append(name)
+    return tuple(honoured)
 
 
 def may_be_blank(slot: InputSlot, endpoint: Endpoint) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -98,7 +99,8 @@ class GradioAdapter:
         log.debug("gradio.endpoint_chosen", endpoint=choice.endpoint.name, version=self.app.version)
         data = await Uploads(self._http, self.app, call.files).written(choice.endpoint, choice.filling.data)
         try:
-            return await self._called(function, data, on_progress)
+            answer = await self._called(function, data, on_progress)
+            return replace(answer, honoured=choice.filling.honoured)
         except StepError as error:
             if error.kind is not ErrorKind.APP_ERROR or not choice.filling.blanks:
                 raise

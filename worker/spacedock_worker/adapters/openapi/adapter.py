@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -118,7 +119,8 @@ class OpenApiAdapter:
         pauses = iter(PAUSES)
         while True:
             try:
-                return await self._ask(request, choice.endpoint)
+                answer = await self._ask(request, choice.endpoint)
+                return replace(answer, honoured=choice.filling.honoured)
             except AppRefusedError as error:
                 pause = next(pauses, None)
                 if error.status not in BUSY or pause is None:

@@ -1,0 +1,94 @@
+"""Failures in OpenAI's and Anthropic's envelopes, with the status codes that their clients expect (pure)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spacedock.errors import (
+    BadRequestError,
+    CategoryNotFoundError,
+    FileTooLargeError,
+    JobNotFoundError,
+    NotConnectedError,
+    NoWorkerError,
+    QueueFullError,
+    RefusedError,
+    ResultTimeoutError,
+    SpacedockError,
+    SpaceNotFoundError,
+    StoreAwayError,
+)
+from spacedock.openai.model_names import NoSpaceForRouteError, UnknownModelError
+from spacedock.result import ErrorKind, JobResult
+from spacedock.states import JobState
+
+_STATUS_OF_KIND = {
+    ErrorKind.BAD_INPUT: 400,
+    ErrorKind.UNSUPPORTED: 400,
+    ErrorKind.SPACE_NOT_FOUND: 404,
+    ErrorKind.TIMEOUT: 504,
+    ErrorKind.START_TIMEOUT: 504,
+    ErrorKind.DOCKER_UNAVAILABLE: 503,
+    ErrorKind.MODEL_UNAVAILABLE: 503,
+    ErrorKind.QUARANTINED: 503,
+    ErrorKind.CANCELLED: 409,
+}
+_STATUS_OF_ERROR: tuple[tuple[type[SpacedockError], int, str], ...] = (
+    (QueueFullError, 429, "queue_full"),
+    (FileTooLargeError, 413, "file_too_large"),
+    (SpaceNotFoundError, 404, "model_not_found"),
+    (CategoryNotFoundError, 404, "model_not_found"),
+    (UnknownModelError, 404, "model_not_found"),
+    (NoSpaceForRouteError, 404, "model_not_found"),
+    (JobNotFoundError, 404, "not_found"),
+    (ResultTimeoutError, 504, "timeout"),
+    (NotConnectedError, 503, "queue_unavailable"),
+    (RefusedError, 503, "queue_unavailable"),
+    (StoreAwayError, 503, "store_unavailable"),
+    (NoWorkerError, 503, "no_worker"),
+    (BadRequestError, 400, "invalid_request"),
+)
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def status_of_error(error: SpacedockError) -> tuple[int, str]:
+    """The HTTP status and OpenAI's `code` for an error that kept a request from being a job."""
+    return next(
+        ((s, code) for kind, s, code in _STATUS_OF_ERROR if isinstance(error, kind)), (500, "internal")
+    )
+
+
+def status_of_result(result: JobResult) -> int:
+    """The HTTP status for a job that ended without an answer."""
+    if result.state is JobState.CANCELLED:
+        return 409
+    return _STATUS_OF_KIND.get(result.error.kind, 500) if result.error else 500
+
+
+def envelope(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
+    """An error as OpenAI's API writes it."""
+    kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(status)
+    kind = kind or ("invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def failure_of(result: JobResult) -> tuple[int, dict[str, Any]]:
+    """The status and the envelope for a job that ended without an answer."""
+    status = status_of_result(result)
+    code, message = result.state.value, f"job {result.id} {result.state.value}"
+    if result.error is not None:
+        code, message = result.error.kind.value, result.error.message
+    return status, envelope(status, code, message)
+
+
+def anthropic_error(status: int, message: str) -> dict[str, Any]:
+    """An error as Anthropic's API writes it."""
+    kind = _ANTHROPIC_TYPES.get(status, "api_error")
+    return {"type": "error", "error": {"type": kind, "message": message}}

@@ -1,0 +1,123 @@
+"""Which of our Spaces, categories and tiers a `model` of OpenAI's API means (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from spacedock.errors import SpacedockError
+from spacedock.prepare import hub_id_of
+from spacedock.request import SPACE_NAME, Tier
+
+PAGE_PREFIX = "spaces/"
+"""How a Hub's Space is written that the registry does not have: `spaces/user/name`, as in its address."""
+
+
+class ApiRoute(StrEnum):
+    """The routes of OpenAI's API that are jobs; Anthropic's messages come as `CHAT`."""
+
+    CHAT = "/v1/chat/completions"
+    EMBEDDINGS = "/v1/embeddings"
+    IMAGES = "/v1/images/generations"
+    EDITS = "/v1/images/edits"
+    TRANSCRIPTIONS = "/v1/audio/transcriptions"
+    SPEECH = "/v1/audio/speech"
+
+
+TASKS: Mapping[ApiRoute, str] = MappingProxyType(
+    {
+        ApiRoute.IMAGES: "text-to-image",
+        ApiRoute.EDITS: "image-to-image",
+        ApiRoute.TRANSCRIPTIONS: "automatic-speech-recognition",
+        ApiRoute.SPEECH: "text-to-speech",
+    }
+)
+"""What a Space must do to answer a route, where the model leaves open which Space it is."""
+
+
+class UnknownModelError(SpacedockError):
+    """The model is no Space, category, tier or alias, and unknown ones are refused."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"the model '{model}' is no Space, category, tier or alias here. Name one, give it an alias in "
+            "models_as of the configuration, or allow unknown models, which are 'auto'."
+        )
+
+
+class NoSpaceForRouteError(SpacedockError):
+    """The model leaves open which Space answers, and no Space here does what the route asks for."""
+
+    def __init__(self, route: ApiRoute, model: str) -> None:
+        self.route, self.model = route, model
+        task = TASKS.get(route)
+        remedy = f"Find one with `spacedock spaces search {task}`, or name" if task else "Name"
+        super().__init__(
+            f"no Space here is known to answer {route.value}, and the model '{model}' names none. "
+            f"{remedy} a Space as the model."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MeantModel:
+    """What a model's name means, as fields of a request; `known` is False where it is taken as `auto`."""
+
+    fields: Mapping[str, Any]
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNames:
+    """The names that a `model` may have.
+
+    `aliases` are the configuration's `models_as`; `spaces` the registry's names and Hub ids, each with the
+    name to ask; `categories` those of the registry; `specialists` the Space that answers a route where the
+    model leaves it open. With `strict`, unknown names are refused.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    spaces: Mapping[str, str] = field(default_factory=dict)
+    categories: frozenset[str] = frozenset()
+    specialists: Mapping[ApiRoute, str] = field(default_factory=dict)
+    strict: bool = False
+
+    def meant(self, model: str, route: ApiRoute) -> MeantModel:
+        """What the name means. Raises UnknownModelError, NoSpaceForRouteError, BadRequestError."""
+        name = hub_id_of(self.aliases.get(model, model)).strip()
+        known = True
+        if name in self.spaces:
+            return MeantModel({"space": self.spaces[name]})
+        if name.startswith(PAGE_PREFIX) and SPACE_NAME.fullmatch(id_ := name.removeprefix(PAGE_PREFIX)):
+            return MeantModel({"space": id_})
+        if name in self.categories:
+            return MeantModel({"category": name})
+        if name not in set(Tier):
+            if self.strict:
+                raise UnknownModelError(model)
+            name, known = Tier.AUTO, False
+        if route is ApiRoute.CHAT:
+            return MeantModel({"tier": Tier(name)}, known)
+        if route not in self.specialists:
+            raise NoSpaceForRouteError(route, model)
+        return MeantModel({"space": self.specialists[route]}, known)
+
+
+def names_in(
+    rows: Mapping[str, Mapping[str, Any]],
+    aliases: Mapping[str, str],
+    specialists: Mapping[ApiRoute, str],
+    *,
+    strict: bool = False,
+) -> ModelNames:
+    """The names of a registry, by its `rows` as `Client.spaces.list` gives them."""
+    spaces = {str(row["hub_id"]): name for name, row in rows.items() if row.get("hub_id")}
+    spaces |= {name: name for name in rows}
+    return ModelNames(aliases, spaces, _categories(rows.values()), specialists, strict)
+
+
+def _categories(rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(str(row["category"]) for row in rows if row.get("category"))

@@ -1,0 +1,22 @@
+"""The names that a model may have, as the registry and the configuration have them now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from spacedock.client import Client
+from spacedock.errors import BadRequestError
+from spacedock.openai.model_names import TASKS, ApiRoute, ModelNames, names_in
+
+
+async def registry_names(client: Client, aliases: Mapping[str, str], *, strict: bool = False) -> ModelNames:
+    """Ask a worker for its Spaces, and which of them does the task of each route. Raises NoWorkerError."""
+    listed = await client.spaces.list()
+    specialists: dict[ApiRoute, str] = {}
+    for route, task in TASKS.items():
+        with suppress(BadRequestError):
+            found = (await client.spaces.recommend(task.replace("-", " "), limit=1))["spaces"]
+            if found and found[0]["fits"]:
+                specialists[route] = found[0]["name"]
+    return names_in(listed.spaces, aliases, specialists, strict=strict)
