@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib import import_module
 
 import structlog
 from redis.asyncio import Redis
@@ -20,6 +21,7 @@ from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.stop import Stop
 from spacedockd import paths
+from spacedockd.http.settings import HttpSettings
 from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
 from spacedockd.publishing import publish
@@ -62,6 +64,8 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) ->
             default = await children.enter_async_context(system_default(settings, env))
             worker = WorkerProcess(settings.worker(default), hurry=stop.hurry)
             await children.enter_async_context(alive("worker", worker, stop))
+            if settings.http:
+                await children.enter_async_context(http_door(settings, settings.http, where, stop))
             await children.enter_async_context(running("watchdog", notify.watchdog(), stop))
             log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
             notify.ready(f"serving {url}")
@@ -95,7 +99,7 @@ async def system_default(
     try:
         await gateway.start()
     except OSError as error:
-        raise SpacedockError(f"{gateway.socket} cannot be listened on: {error}") from error
+        raise paths.unusable_socket(gateway.socket, error) from error
     try:
         yield ModelEndpoint(
             name="smollm",
@@ -108,6 +112,18 @@ async def system_default(
         )
     finally:
         await gateway.stop()
+
+
+@asynccontextmanager
+async def http_door(
+    settings: DaemonSettings, http: HttpSettings, url: str, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """HTTP for other software, towards the queue at `url`."""
+    # Here, and not in our loop's way: it brings aiohttp, which a daemon with `http: off` does not need.
+    server = await asyncio.to_thread(import_module, "spacedockd.http.server")
+    door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir)
+    async with alive("http", door, stop):
+        yield
 
 
 @asynccontextmanager

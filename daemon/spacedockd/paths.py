@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -77,3 +78,21 @@ def instance_id(state_dir: Path) -> str:
     if not path.exists():
         path.write_text(uuid.uuid4().hex[:12])
     return path.read_text().strip()
+
+
+def private_socket(path: Path) -> socket.socket:
+    """A unix socket's place that only this user may use, from its first moment. Raises OSError."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def unusable_socket(path: Path, error: OSError) -> SpacedockError:
+    """Say that a unix socket cannot be made."""
+    return SpacedockError(f"{path} cannot be listened on: {error}. Name a shorter --runtime-dir, or another")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -22,6 +22,7 @@ from spacedock_worker.logs import LogFormat, LogLevel
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.settings import WorkerSettings
 from spacedockd import paths
+from spacedockd.http.settings import HttpSettings
 from spacedockd.model.job import SmolLMSettings
 from spacedockd.valkey import share_of_host
 
@@ -41,7 +42,8 @@ class DaemonSettings(BaseModel):
     or `s3://BUCKET/PREFIX`; None: as other hosts say, and without `redis_url` a folder in `state_dir`); both
     count for all hosts of the queue.
     `default_model` replaces the SmolLM server that the daemon would run. `models_as` says which Space,
-    category or tier a model's name of OpenAI's API means, for batch files and over HTTP.
+    category or tier a model's name of OpenAI's API means, for batch files and over HTTP. `http` is the door
+    for other software; `off` closes it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +66,7 @@ class DaemonSettings(BaseModel):
     default_model: ModelEndpoint | None = None
     models_as: dict[str, str] = Field(default_factory=dict)
     smollm: SmolLMSettings = SmolLMSettings()
+    http: HttpSettings | Literal[False] = HttpSettings()
     log_format: LogFormat = "auto"
     log_level: LogLevel = "info"
 

@@ -23,6 +23,7 @@ from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.changing import WALLS
 from spacedock_worker.registry.entry import OperationTemplate, SecretSource, SpaceEntry
 from spacedockd.cli import app as daemon
+from spacedockd.http.settings import HttpLimits, HttpSettings
 from spacedockd.model.job import SmolLMSettings
 from spacedockd.settings import PREFIX, DaemonSettings
 
@@ -35,6 +36,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("containers", ContainerSettings),
     ("images", ImageSettings),
     ("smollm", SmolLMSettings),
+    ("http", HttpSettings),
+    ("http.limits", HttpLimits),
     ("models[]", ModelEndpoint),
 )
 _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -157,7 +160,7 @@ def _type(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{one}`" for one in field["enum"])
     if "const" in field:
-        return f"`{field['const']}`"
+        return "`off`" if field["const"] is False else f"`{field['const']}`"
     kind = _TYPES.get(field.get("type", "any"), field.get("type", "any"))
     bounds = [f"{sign} {field[key]}" for key, sign in _BOUNDS.items() if key in field]
     return " ".join([kind, *bounds])

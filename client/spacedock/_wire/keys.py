@@ -94,6 +94,9 @@ PAUSED = PREFIX + "paused"
 SETTINGS = PREFIX + "settings"
 """Hash of what daemons say for all hosts and clients: how long what is kept (s), and where files go."""
 
+TOKENS = PREFIX + "tokens"
+"""Hash: each token of the HTTP door (JSON, with its hash) by its id."""
+
 SWEPT = PREFIX + "swept"
 """String that lives as long as no host has to tidy the store of files up again."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import socket as sockets
 import time
 from asyncio import StreamReader, StreamWriter, Task, TimerHandle
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from spacedockd.model.gguf import GgufError, fetched, model_of
 from spacedockd.model.job import NOT_INSTALLED, SmolLMSettings
 from spacedockd.model.process import ModelStartError
 from spacedockd.model.supervisor import ModelSupervisor
+from spacedockd.paths import private_socket
 
 
 class StateSocket:
@@ -116,8 +116,8 @@ class ModelGateway:
     async def start(self) -> None:
         """Listen; no model is loaded yet. Raises OSError where the socket cannot be made."""
         if self._server is None:
-            self._server = await asyncio.start_unix_server(self._accept, sock=_bound(self.socket))
-            await self._state.start(_bound(self.state_socket))
+            self._server = await asyncio.start_unix_server(self._accept, sock=private_socket(self.socket))
+            await self._state.start(private_socket(self.state_socket))
 
     async def stop(self, drain: float = DRAIN_SECONDS) -> None:
         """Take no more connections, give those that are open `drain` seconds, and stop the model server."""
@@ -177,19 +177,6 @@ class ModelGateway:
             self._wait_for_idle()
         else:
             self._supervisor.rest()
-
-
-def _bound(path: Path) -> sockets.socket:
-    """A listening place that only this user may use, from its first moment."""
-    path.unlink(missing_ok=True)
-    bound = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    try:
-        bound.bind(str(path))
-        path.chmod(0o600)
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 _CHUNK = 65_536

@@ -1,0 +1,80 @@
+"""Who makes a request is found out here: the owner's token, another one, or the unix socket."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from spacedock._wire.view.tokens import PREFIX, Tokens, hash_of
+from spacedock.errors import SpacedockError
+from spacedockd.http.access import OWNER, Principal, identify, is_public
+from spacedockd.http.errors import HttpError
+from spacedockd.http.guards import is_local_socket
+from spacedockd.http.meter import Meter
+from spacedockd.http.settings import HttpSettings
+
+
+def owner_token(path: Path) -> str:
+    """The token of this daemon's user, made at its first use. Raises SpacedockError."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{PREFIX}-owner-{secrets.token_urlsafe(32)}\n")
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SpacedockError(f"{path} cannot be written: {error.strerror}") from error
+    if path.stat().st_mode & 0o077:
+        raise SpacedockError(f"{path} can be read by others: remove it, and another token is made")
+    return path.read_text(encoding="utf-8").strip()
+
+
+class Authenticator:
+    """Knows the principal of a request. `own` is the owner's token, in the clear."""
+
+    def __init__(self, settings: HttpSettings, own: str, tokens: Tokens, meter: Meter) -> None:
+        self._settings, self._own, self._tokens, self._meter = settings, hash_of(own), tokens, meter
+
+    def middleware(self) -> Middleware:
+        """Let nobody pass whose token is not known, and count the requests of all others."""
+
+        @web.middleware
+        async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if is_public(request.match_info.handler):
+                return await handler(request)
+            principal = await self._principal(request)
+            identify(request, principal)
+            with self._meter.counted(principal.id):
+                return await handler(request)
+
+        return authenticated
+
+    async def _principal(self, request: web.Request) -> Principal:
+        """Who makes the request. Raises HttpError (401)."""
+        if is_local_socket(request) or self._settings.token == "none":
+            return OWNER
+        text = _token_of(request)
+        if text is None:
+            raise _refused("a token is needed: send it as 'Authorization: Bearer TOKEN'")
+        if hmac.compare_digest(hash_of(text), self._own):
+            return OWNER
+        if (token := await self._tokens.find(text)) is not None:
+            return Principal(token.id, token.name, token.scope)
+        raise _refused("this token is not known (any more)")
+
+
+def _token_of(request: web.Request) -> str | None:
+    """The token as OpenAI's clients send it, or as Anthropic's do."""
+    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer" and text.strip():
+        return text.strip()
+    return request.headers.get("X-Api-Key")
+
+
+def _refused(why: str) -> HttpError:
+    advice = "`spacedock token show` prints the one of this host's own user"
+    return HttpError(401, "token", f"{why}; {advice}", headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,23 @@
+"""What the routes of the HTTP door work with."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from spacedock.client import Client
+from spacedockd.http.intake import Intake
+from spacedockd.http.settings import HttpSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DoorContext:
+    """The queue's `client`, the door's settings, and the `intake` of what clients send.
+
+    `closing` is set when the daemon stops: an answer that has no end of its own ends then.
+    """
+
+    client: Client
+    settings: HttpSettings
+    intake: Intake
+    closing: asyncio.Event = field(default_factory=asyncio.Event)

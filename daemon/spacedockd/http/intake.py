@@ -1,0 +1,198 @@
+"""What clients send: bodies and files, bounded in bytes and time; files go to disk as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import BodyPartReader, MultipartReader, web
+
+from spacedock._wire import wire
+from spacedock.errors import FileTooLargeError
+from spacedock.files import (
+    MAX_FILE_BYTES,
+    MAX_JOB_FILES,
+    Payload,
+    payload_of,
+    travelling_name,
+)
+from spacedockd import paths
+from spacedockd.http.errors import HttpError
+from spacedockd.http.settings import HttpLimits
+
+_LEAST_RATE = 16 * 2**10
+_CHUNK = 2**18
+_MOST_FIELDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A file that a client sent, on disk until its request is answered: `field` is its name in the form."""
+
+    field: str
+    name: str
+    media_type: str | None
+    path: Path
+    size: int
+
+    async def payload(self) -> Payload:
+        """The file as it travels to the queue."""
+        return await asyncio.to_thread(lambda: payload_of(self.name, self.path.read_bytes(), self.media_type))
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedForm:
+    """A form: its texts by their names, in order, and its files."""
+
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    files: list[ReceivedFile] = field(default_factory=list)
+
+
+class Intake:
+    """Reads the bodies of requests; files wait in `folder`, which is emptied first."""
+
+    def __init__(self, folder: Path, limits: HttpLimits) -> None:
+        self._folder, self._limits = folder, limits
+        shutil.rmtree(folder, ignore_errors=True)
+        paths.make_private(folder)
+
+    async def json(self, request: web.Request, most: int = wire.MAX_CALL_BYTES) -> Any:
+        """A body of JSON; an empty one is {}. Raises HttpError."""
+        if request.content_type not in ("application/json", "application/octet-stream"):
+            raise HttpError(415, "not_json", f"a body of {request.content_type} is not taken here: send JSON")
+        raw = await self.body(request, most)
+        if wire.too_complex(raw):
+            raise HttpError(413, "too_complex", f"the body holds over {wire.MAX_NESTS:,} lists and objects")
+        try:
+            return json.loads(raw or b"{}")
+        except (ValueError, RecursionError):
+            raise HttpError(400, "not_json", "the body is not JSON") from None
+
+    async def body(self, request: web.Request, most: int) -> bytes:
+        """A whole body of at most `most` bytes, in memory. Raises HttpError."""
+        data = bytearray()
+        async with self._in_time(request) as came:
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                data += chunk
+                came(len(chunk))
+                if len(data) > most:
+                    raise _too_large(most)
+        return bytes(data)
+
+    @asynccontextmanager
+    async def form(self, request: web.Request) -> AsyncIterator[ReceivedForm]:
+        """The form of a request (multipart/form-data), whose files lie on disk within the block.
+
+        Raises HttpError, FileTooLargeError.
+        """
+        if request.content_type != "multipart/form-data":
+            raise HttpError(415, "not_a_form", f"a body of {request.content_type} is not taken here")
+        folder = self._folder / uuid.uuid4().hex
+        try:
+            await asyncio.to_thread(folder.mkdir, 0o700)
+            yield await self._read(request, folder)
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
+
+    @asynccontextmanager
+    async def file(self, request: web.Request, name: str) -> AsyncIterator[ReceivedFile]:
+        """The body of a request as one file of that name. Raises HttpError, FileTooLargeError."""
+        path = self._folder / uuid.uuid4().hex
+        try:
+            async with self._in_time(request) as came:
+                size = await _saved(request.content.iter_chunked(_CHUNK), path, name, self._limits.body, came)
+            name = travelling_name(name.replace("/", "_"))
+            yield ReceivedFile("file", name, request.content_type, path, size)
+        finally:
+            await asyncio.shield(asyncio.to_thread(path.unlink, True))
+
+    async def _read(self, request: web.Request, folder: Path) -> ReceivedForm:
+        form = ReceivedForm()
+        left = self._limits.body
+        async with self._in_time(request) as came:
+            reader = await request.multipart()
+            while (part := await reader.next()) is not None:
+                if isinstance(part, MultipartReader) or part.name is None:
+                    raise HttpError(400, "bad_form", "each part of the form needs a name")
+                if len(form.files) + len(form.fields) >= MAX_JOB_FILES + _MOST_FIELDS:
+                    raise HttpError(413, "too_many_parts", "the form has too many parts")
+                if part.filename is None:
+                    text = await _text(part, min(left, wire.MAX_REQUEST_BYTES), came)
+                    form.fields.append((part.name, text))
+                    left -= len(text)
+                else:
+                    form.files.append(await _file(part, folder / str(len(form.files)), left, came))
+                    left -= form.files[-1].size
+        return form
+
+    @asynccontextmanager
+    async def _in_time(self, request: web.Request) -> AsyncIterator[Any]:
+        """Cut off a client that sends too slowly; the block tells how many bytes came."""
+        if (request.content_length or 0) > self._limits.body:
+            raise _too_large(self._limits.body)
+        try:
+            async with asyncio.timeout(self._limits.body_seconds) as limit:
+
+                def came(size: int) -> None:
+                    limit.reschedule((limit.when() or 0.0) + size / _LEAST_RATE)
+
+                yield came
+        except TimeoutError:
+            raise HttpError(408, "too_slow", "the body came too slowly", headers=_CLOSE) from None
+        except ValueError as error:
+            raise HttpError(400, "bad_form", f"the form cannot be read: {error}") from None
+
+
+_CLOSE = {"Connection": "close"}
+
+
+async def _text(part: BodyPartReader, most: int, came: Any) -> str:
+    data = bytearray()
+    while chunk := await part.read_chunk(_CHUNK):
+        data += chunk
+        came(len(chunk))
+        if len(data) > most:
+            raise _too_large(most)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise HttpError(400, "bad_form", f"the field '{part.name}' is not UTF-8") from None
+
+
+async def _file(part: BodyPartReader, path: Path, left: int, came: Any) -> ReceivedFile:
+    async def chunks() -> AsyncIterator[bytes]:
+        while chunk := await part.read_chunk(_CHUNK):
+            yield chunk
+
+    name = travelling_name((part.filename or "").replace("/", "_")) or "file"
+    size = await _saved(chunks(), path, name, left, came)
+    return ReceivedFile(part.name or "", name, part.headers.get("Content-Type"), path, size)
+
+
+async def _saved(chunks: AsyncIterator[bytes], path: Path, name: str, left: int, came: Any) -> int:
+    """Write a file as it comes; returns its bytes."""
+    size = 0
+    file = await asyncio.to_thread(path.open, "xb")
+    try:
+        async for chunk in chunks:
+            size += len(chunk)
+            came(len(chunk))
+            if size > MAX_FILE_BYTES:
+                raise FileTooLargeError(name, size, MAX_FILE_BYTES)
+            if size > left:
+                raise _too_large(left)
+            await asyncio.to_thread(file.write, chunk)
+    finally:
+        file.close()
+    return size
+
+
+def _too_large(most: int) -> HttpError:
+    return HttpError(413, "too_large", f"the body is over the limit of {most / 2**20:.3g} MB", headers=_CLOSE)

@@ -1,0 +1,75 @@
+"""Where the door listens: TCP with or without TLS, and a unix socket; and where that is told."""
+
+from __future__ import annotations
+
+import errno
+import json
+import resource
+import socket
+import ssl
+from pathlib import Path
+
+import structlog
+
+from spacedock.configuration import ConfigError
+from spacedockd.http.settings import FIRST_PORT, HttpSettings
+
+log = structlog.get_logger()
+
+_PORTS = 100
+_MOST_FILES = 2**16
+
+
+def tcp_socket(settings: HttpSettings) -> socket.socket:
+    """A socket that listens: on the port that is configured, else on the first free one from 7788 on.
+
+    Raises ConfigError.
+    """
+    ports = [settings.port] if settings.port else range(FIRST_PORT, FIRST_PORT + _PORTS)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    for port in ports:
+        try:
+            return socket.create_server((settings.host, port), family=family, backlog=1024)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigError(f"http: {settings.host} cannot be listened on: {error.strerror}") from error
+            log.warning("http.port_taken", host=settings.host, port=port)
+    raise ConfigError(
+        f"http: port {ports[0]} of {settings.host} is taken by another program: name a free one by "
+        "http.port, or none for the next free one from 7788 on"
+    )
+
+
+def tls_context(settings: HttpSettings) -> ssl.SSLContext | None:
+    """The certificate to serve with; None without one. Raises ConfigError."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"http: the certificate {settings.tls_cert} cannot be used: {error}") from error
+    return context
+
+
+def url_of(settings: HttpSettings, bound: socket.socket) -> str:
+    """The address that clients of this machine use."""
+    host, port = bound.getsockname()[:2]
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{'https' if settings.tls_cert else 'http'}://{name}:{port}"
+
+
+def tell(path: Path, url: str, unix: Path, token: Path) -> None:
+    """Write down where the door is and where its token lies, for commands of this user."""
+    said = json.dumps({"url": url, "socket": str(unix), "token": str(token)})
+    draft = path.with_suffix(".new")
+    draft.write_text(said, encoding="utf-8")
+    draft.replace(path)
+
+
+def allow_files() -> None:
+    """Let this process have as many connections as the system allows, not the 1,024 that are usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,0 +1,1 @@
+"""Spacedock's own API over HTTP."""

@@ -1,0 +1,118 @@
+"""The HTTP door's server: its middlewares and routes, listening as long as the daemon keeps it up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from spacedock.client import Client
+from spacedockd import paths
+from spacedockd.http import listening
+from spacedockd.http.access import is_guarded
+from spacedockd.http.authentication import Authenticator, owner_token
+from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import told_as_http
+from spacedockd.http.guards import guard, sealed
+from spacedockd.http.intake import Intake
+from spacedockd.http.meter import Meter
+from spacedockd.http.native import about
+from spacedockd.http.settings import HttpSettings
+
+log = structlog.get_logger()
+
+TOKEN, ADDRESS = "http-token", "http.json"
+_STOP_SECONDS = 2.0
+
+Routes = Callable[[DoorContext], list[web.RouteDef]]
+
+ROUTES: tuple[Routes, ...] = (about.routes,)
+"""What is served: a module of routes each."""
+
+
+class HttpServer:
+    """Serves HTTP on TCP and on a unix socket, towards the queue at `url`; the daemon keeps it up."""
+
+    def __init__(self, settings: HttpSettings, url: str, state_dir: Path, runtime_dir: Path) -> None:
+        self._settings, self._url = settings, url
+        self._state_dir, self._runtime_dir = state_dir, runtime_dir
+        self._unix = settings.socket or runtime_dir / "http.sock"
+        self._running: AsyncExitStack | None = None
+        self._over = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen. Raises SpacedockError, and ConfigError where the port is taken."""
+        self._over.clear()
+        async with AsyncExitStack() as stack:
+            await self._serve(stack)
+            self._running = stack.pop_all()
+
+    async def ended(self) -> object:
+        """Return when it was stopped: it does not end by itself."""
+        return await self._over.wait()
+
+    async def stop(self) -> None:
+        """Take no more connections, and end those that are open soon. Twice is safe."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running.aclose()
+        self._over.set()
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        listening.allow_files()
+        tls = listening.tls_context(settings)
+        tcp = stack.enter_context(listening.tcp_socket(settings))
+        try:
+            unix = stack.enter_context(paths.private_socket(self._unix))
+        except OSError as error:
+            raise paths.unusable_socket(self._unix, error) from error
+        stack.callback(self._unix.unlink, missing_ok=True)
+        runner = await self._runner(stack)
+        await web.SockSite(runner, tcp, ssl_context=tls).start()
+        await web.SockSite(runner, unix).start()
+        url, address = listening.url_of(settings, tcp), self._runtime_dir / ADDRESS
+        listening.tell(address, url, self._unix, self._state_dir / TOKEN)
+        stack.callback(address.unlink, missing_ok=True)
+        log.info("http.listening", url=url, socket=str(self._unix), token=settings.token)
+
+    async def _runner(self, stack: AsyncExitStack) -> web.AppRunner:
+        limits = self._settings.limits
+        token = owner_token(self._state_dir / TOKEN)
+        client = await stack.enter_async_context(Client(self._url, name="http"))
+        context = DoorContext(client, self._settings, Intake(self._state_dir / "http-uploads", limits))
+        runner = web.AppRunner(
+            application(context, token),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_STOP_SECONDS,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=_STOP_SECONDS,
+            auto_decompress=False,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        # Before the cleanup, which waits for answers: those without an end are told to end.
+        stack.callback(context.closing.set)
+        return runner
+
+
+def application(context: DoorContext, token: str) -> web.Application:
+    """The door as an application: errors told, then guarded, then authenticated, then routed."""
+    limits = context.settings.limits
+    authenticator = Authenticator(context.settings, token, context.client.tokens, Meter(limits))
+    app = web.Application(
+        middlewares=[told_as_http, guard(context.settings), authenticator.middleware()],
+        client_max_size=limits.body,
+    )
+    app.on_response_prepare.append(sealed)
+    for routes in ROUTES:
+        app.add_routes(routes(context))
+    for one in app.router.routes():
+        if not is_guarded(one.handler):
+            raise ValueError(f"the route {one} asks for no scope: make it with access.route")
+    return app
