@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +11,9 @@ from typing import Any
 
 import aiohttp
 
+from spacedock.configuration import http_address
 from spacedockd import paths
-from spacedockd.http.server import ADDRESS, TOKEN, HttpServer
+from spacedockd.http.server import HttpServer
 from spacedockd.http.settings import HttpSettings
 
 
@@ -43,10 +43,10 @@ async def opened(redis_url: str, folder: Path, **settings: Any) -> AsyncIterator
     settings.setdefault("port", free_port())
     server = HttpServer(HttpSettings(**settings), redis_url, state, run)
     await server.start()
-    url = json.loads((run / ADDRESS).read_text())["url"]
-    token = (state / TOKEN).read_text().strip()
+    at = http_address({"SPACEDOCK_RUNTIME_DIR": str(run), "HOME": str(folder)}, 1000)
+    token = at.token.read_text().strip()
     try:
-        async with aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {token}"}) as session:
-            yield Door(url, run / "http.sock", token, session, server)
+        async with aiohttp.ClientSession(at.url, headers={"Authorization": f"Bearer {token}"}) as session:
+            yield Door(at.url, at.socket, token, session, server)
     finally:
         await server.stop()

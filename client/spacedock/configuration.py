@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from spacedock.errors import SpacedockError
 
 VARIABLE = "SPACEDOCK_CONFIG"
@@ -65,6 +67,7 @@ def read(path: Path) -> dict[str, Any] | None:
 
 SYSTEM_RUNTIME = Path("/run/spacedock")
 SOCKET = "redis.sock"
+HTTP_FILE = "http.json"
 LOCK = "daemon.lock"
 """The file beside the socket that a daemon with its own Redis has locked while it lives."""
 URL_VARIABLE = "SPACEDOCK_REDIS_URL"
@@ -114,6 +117,27 @@ def models_as(env: Mapping[str, str], uid: int) -> dict[str, str]:
             "the configuration is wrong: models_as: not names by model, such as whisper-1: auto"
         )
     return {str(model): name for model, name in (own or {}).items()}
+
+
+class HttpAddress(BaseModel):
+    """Where a daemon serves HTTP: on TCP (`url`), on a unix `socket`; and where its owner's `token` lies."""
+
+    url: str
+    socket: Path
+    token: Path
+
+
+def http_address(env: Mapping[str, str], uid: int) -> HttpAddress:
+    """Where the daemon of this environment serves HTTP, else the system's. Raises ConfigError."""
+    named = env.get(RUNTIME_VARIABLE) or _text(fields_of(None, env, uid), "runtime_dir")
+    folders = [Path(named)] if named else [runtime_dir(env, uid), SYSTEM_RUNTIME]
+    for folder in folders:
+        with suppress(OSError, ValueError):
+            return HttpAddress.model_validate_json((folder / HTTP_FILE).read_bytes())
+    raise ConfigError(
+        f"no daemon of this user serves HTTP: there is no {HTTP_FILE} in {folders[0]}. Start `spacedockd` "
+        "(without `http: off`), or name its --runtime-dir by SPACEDOCK_RUNTIME_DIR"
+    )
 
 
 def socket_url(path: Path) -> str:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli import legacy_syntax as seed
-from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, run, tiers, watch
+from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, run, tiers, token, watch
 from spacedock.cli.commands.spaces.app import app as spaces
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
 from spacedock.cli.output.text import say
@@ -40,6 +40,8 @@ app.command("retry", short_help="Submit failed jobs once more.")(jobs.retry)
 app.command("logs", short_help="Show what a Space has written to its log.")(logs.logs)
 app.command("cleanup", short_help="Free what is needed no longer.")(cleanup.cleanup)
 app.command("tiers", short_help="Show who could answer now, in each tier.")(tiers.tiers)
+app.command("page", short_help="Open the daemon's page.")(token.page)
+app.add_typer(token.app, name="token")
 app.add_typer(hosts.app, name="hosts", short_help="Show, pause and resume hosts.")
 app.add_typer(spaces, name="spaces")
 

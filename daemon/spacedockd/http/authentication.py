@@ -16,6 +16,7 @@ from spacedockd.http.access import OWNER, Principal, identify, is_public
 from spacedockd.http.errors import HttpError
 from spacedockd.http.guards import is_local_socket
 from spacedockd.http.meter import Meter
+from spacedockd.http.page import is_let_in
 from spacedockd.http.settings import HttpSettings
 
 
@@ -37,7 +38,7 @@ class Authenticator:
     """Knows the principal of a request. `own` is the owner's token, in the clear."""
 
     def __init__(self, settings: HttpSettings, own: str, tokens: Tokens, meter: Meter) -> None:
-        self._settings, self._own, self._tokens, self._meter = settings, hash_of(own), tokens, meter
+        self._settings, self._own, self._tokens, self._meter = settings, own, tokens, meter
 
     def middleware(self) -> Middleware:
         """Let nobody pass whose token is not known, and count the requests of all others."""
@@ -58,9 +59,11 @@ class Authenticator:
         if is_local_socket(request) or self._settings.token == "none":
             return OWNER
         text = _token_of(request)
+        if text is None and is_let_in(self._own, request):
+            return OWNER
         if text is None:
             raise _refused("a token is needed: send it as 'Authorization: Bearer TOKEN'")
-        if hmac.compare_digest(hash_of(text), self._own):
+        if hmac.compare_digest(hash_of(text), hash_of(self._own)):
             return OWNER
         if (token := await self._tokens.find(text)) is not None:
             return Principal(token.id, token.name, token.scope)

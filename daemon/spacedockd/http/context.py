@@ -14,10 +14,12 @@ from spacedockd.http.settings import HttpSettings
 class DoorContext:
     """The queue's `client`, the door's settings, and the `intake` of what clients send.
 
+    `secret` is the owner's token, in the clear.
     `closing` is set when the daemon stops: an answer that has no end of its own ends then.
     """
 
     client: Client
     settings: HttpSettings
     intake: Intake
+    secret: str = field(repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

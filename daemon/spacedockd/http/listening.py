@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import resource
 import socket
 import ssl
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from spacedock.configuration import ConfigError
+from spacedock.configuration import HTTP_FILE, ConfigError, HttpAddress
 from spacedockd.http.settings import FIRST_PORT, HttpSettings
 
 log = structlog.get_logger()
@@ -59,12 +58,11 @@ def url_of(settings: HttpSettings, bound: socket.socket) -> str:
     return f"{'https' if settings.tls_cert else 'http'}://{name}:{port}"
 
 
-def tell(path: Path, url: str, unix: Path, token: Path) -> None:
-    """Write down where the door is and where its token lies, for commands of this user."""
-    said = json.dumps({"url": url, "socket": str(unix), "token": str(token)})
-    draft = path.with_suffix(".new")
-    draft.write_text(said, encoding="utf-8")
-    draft.replace(path)
+def tell(folder: Path, url: str, unix: Path, token: Path) -> Path:
+    """Write down where the door is and where its token lies, for commands of this user; returns the file."""
+    path, draft = folder / HTTP_FILE, folder / f"{HTTP_FILE}.new"
+    draft.write_text(HttpAddress(url=url, socket=unix, token=token).model_dump_json(), encoding="utf-8")
+    return draft.replace(path)
 
 
 def allow_files() -> None:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from spacedock.client import Client
 from spacedockd import paths
-from spacedockd.http import listening
+from spacedockd.http import listening, page
 from spacedockd.http.access import is_guarded
 from spacedockd.http.authentication import Authenticator, owner_token
 from spacedockd.http.context import DoorContext
@@ -25,12 +25,12 @@ from spacedockd.http.settings import HttpSettings
 
 log = structlog.get_logger()
 
-TOKEN, ADDRESS = "http-token", "http.json"
+TOKEN = "http-token"
 _STOP_SECONDS = 2.0
 
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
-ROUTES: tuple[Routes, ...] = (about.routes,)
+ROUTES: tuple[Routes, ...] = (page.routes, about.routes)
 """What is served: a module of routes each."""
 
 
@@ -75,18 +75,19 @@ class HttpServer:
         runner = await self._runner(stack)
         await web.SockSite(runner, tcp, ssl_context=tls).start()
         await web.SockSite(runner, unix).start()
-        url, address = listening.url_of(settings, tcp), self._runtime_dir / ADDRESS
-        listening.tell(address, url, self._unix, self._state_dir / TOKEN)
-        stack.callback(address.unlink, missing_ok=True)
+        url = listening.url_of(settings, tcp)
+        told = listening.tell(self._runtime_dir, url, self._unix, self._state_dir / TOKEN)
+        stack.callback(told.unlink, missing_ok=True)
         log.info("http.listening", url=url, socket=str(self._unix), token=settings.token)
 
     async def _runner(self, stack: AsyncExitStack) -> web.AppRunner:
         limits = self._settings.limits
         token = owner_token(self._state_dir / TOKEN)
         client = await stack.enter_async_context(Client(self._url, name="http"))
-        context = DoorContext(client, self._settings, Intake(self._state_dir / "http-uploads", limits))
+        intake = Intake(self._state_dir / "http-uploads", limits)
+        context = DoorContext(client, self._settings, intake, token)
         runner = web.AppRunner(
-            application(context, token),
+            application(context),
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=_STOP_SECONDS,
@@ -101,10 +102,10 @@ class HttpServer:
         return runner
 
 
-def application(context: DoorContext, token: str) -> web.Application:
+def application(context: DoorContext) -> web.Application:
     """The door as an application: errors told, then guarded, then authenticated, then routed."""
     limits = context.settings.limits
-    authenticator = Authenticator(context.settings, token, context.client.tokens, Meter(limits))
+    authenticator = Authenticator(context.settings, context.secret, context.client.tokens, Meter(limits))
     app = web.Application(
         middlewares=[told_as_http, guard(context.settings), authenticator.middleware()],
         client_max_size=limits.body,

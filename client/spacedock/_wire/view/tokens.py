@@ -21,6 +21,11 @@ _TOKEN = re.compile(rf"{PREFIX}-([0-9a-f]{{8}})-[A-Za-z0-9_-]{{43}}")
 _SECRET_BYTES = 32
 _MOST = 1000
 
+CODE = "code"
+"""The purpose of a pass by which a browser is let in once."""
+
+CODE_SECONDS = 60.0
+
 
 class Scope(StrEnum):
     """What a token lets its holder do; each also lets do what is named before it."""
@@ -101,6 +106,24 @@ class Tokens:
 def hash_of(text: str) -> str:
     """The hash of a token; its 256 random bits need no slower one."""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def signed(secret: str, purpose: str, expires: float) -> str:
+    """A pass for one purpose until that time (seconds since 1970), made without asking who will check it."""
+    said = f"{expires:.0f}.{secrets.token_hex(16)}"
+    return f"{said}.{_mac(secret, purpose, said)}"
+
+
+def verified(secret: str, purpose: str, text: str, now: float) -> bool:
+    """Whether this is a pass that `signed` made for that purpose, and its time is not over."""
+    said, _, mac = text.rpartition(".")
+    expires = said.partition(".")[0]
+    right = hmac.compare_digest(mac.encode(), _mac(secret, purpose, said).encode())
+    return right and float(expires) >= now
+
+
+def _mac(secret: str, purpose: str, said: str) -> str:
+    return hmac.new(secret.encode(), f"{purpose}:{said}".encode(), hashlib.sha256).hexdigest()
 
 
 def _read(raw: bytes | str) -> Token | None:

@@ -1,0 +1,65 @@
+"""The page, and how a browser comes to it: `spacedock page` brings a code that becomes a cookie."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+
+from spacedock._wire.view.tokens import CODE, CODE_SECONDS, Scope, signed, verified
+from spacedockd.http.access import route
+from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError
+from spacedockd.http.guards import is_secure
+
+COOKIE = "spacedock"
+_COOKIE_SECONDS = 12 * 3600.0
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Spacedock</title>
+<h1>Spacedock</h1>
+<p>This daemon runs Hugging Face Spaces as durable local jobs. Programs reach it here:</p>
+<ul><li><a href="/openapi.json">/openapi.json</a>: what can be asked over HTTP</li>
+<li><a href="/jobs">/jobs</a>: the newest jobs</li><li><a href="/spaces">/spaces</a>: the Spaces</li>
+<li><a href="/hosts">/hosts</a>: the hosts of the queue</li></ul></html>
+"""
+
+
+def is_let_in(secret: str, request: web.Request) -> bool:
+    """Whether the request has the cookie of a browser that was let in.
+
+    What changes something has to come from a page of ours, which browsers tell by the Origin.
+    """
+    if not verified(secret, COOKIE, request.cookies.get(COOKIE, ""), time.time()):
+        return False
+    # The guard has let only our own Origin pass.
+    return request.method in ("GET", "HEAD") or "Origin" in request.headers
+
+
+def routes(context: DoorContext) -> list[web.RouteDef]:
+    """The routes."""
+    used: dict[str, float] = {}
+
+    async def login(request: web.Request) -> web.Response:
+        code, now = request.query.get("code", ""), time.time()
+        for old in [one for one, at in used.items() if at < now - 2 * CODE_SECONDS]:
+            del used[old]
+        if code in used or not verified(context.secret, CODE, code, now):
+            raise HttpError(
+                403, "code", "this address was used before, or is too old: `spacedock page` again"
+            )
+        used[code] = now
+        response = web.Response(status=303, headers={"Location": "/"})
+        response.set_cookie(
+            COOKIE,
+            signed(context.secret, COOKIE, now + _COOKIE_SECONDS),
+            max_age=int(_COOKIE_SECONDS),
+            httponly=True,
+            samesite="Strict",
+            secure=is_secure(request, context.settings),
+        )
+        return response
+
+    async def page(request: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+        return web.Response(text=_PAGE, content_type="text/html", headers=headers)
+
+    return [route("GET", "/login", login, None), route("GET", "/", page, Scope.READ)]
