@@ -12,11 +12,9 @@ from openai.types import CreateEmbeddingResponse, ErrorObject, ImagesResponse
 from openai.types.audio import Transcription, TranscriptionVerbose
 from openai.types.chat import ChatCompletion
 
-from spacedock.errors import BadRequestError, QueueFullError, SpacedockError
 from spacedock.files import payload_of
 from spacedock.openai.bodies import WrongAnswerError, response_body, wants_files
-from spacedock.openai.failures import status_of_error
-from spacedock.openai.model_names import ApiRoute, ModelNames, UnknownModelError
+from spacedock.openai.model_names import ApiRoute, ModelNames
 from spacedock.openai.result_lines import error_line, result_line
 from spacedock.openai.translation import TranslatedRequest, parse_body, parse_line
 from spacedock.request import Tier
@@ -178,16 +176,3 @@ def test_anthropics_lines_are_read_by_its_own_types(result: JobResult, kind: str
 def test_anthropics_lines_of_what_was_never_sent_are_read_too(code: str, kind: str) -> None:
     line = error_line("a", code, "no", anthropic=True)
     assert MessageBatchIndividualResponse.model_validate(line, strict=True).result.type == kind
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (BadRequestError("no"), 400),
-        (QueueFullError(1, 1, 1, 1), 429),
-        (UnknownModelError("gpt-9"), 404),
-        (SpacedockError("what"), 500),
-    ],
-)
-def test_an_error_has_the_status_that_clients_expect(error: SpacedockError, status: int) -> None:
-    assert status_of_error(error)[0] == status

@@ -4,21 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from spacedock.errors import (
-    BadRequestError,
-    CategoryNotFoundError,
-    FileTooLargeError,
-    JobNotFoundError,
-    NotConnectedError,
-    NoWorkerError,
-    QueueFullError,
-    RefusedError,
-    ResultTimeoutError,
-    SpacedockError,
-    SpaceNotFoundError,
-    StoreAwayError,
-)
-from spacedock.openai.model_names import NoSpaceForRouteError, UnknownModelError
 from spacedock.result import ErrorKind, JobResult
 from spacedock.states import JobState
 
@@ -33,21 +18,6 @@ _STATUS_OF_KIND = {
     ErrorKind.QUARANTINED: 503,
     ErrorKind.CANCELLED: 409,
 }
-_STATUS_OF_ERROR: tuple[tuple[type[SpacedockError], int, str], ...] = (
-    (QueueFullError, 429, "queue_full"),
-    (FileTooLargeError, 413, "file_too_large"),
-    (SpaceNotFoundError, 404, "model_not_found"),
-    (CategoryNotFoundError, 404, "model_not_found"),
-    (UnknownModelError, 404, "model_not_found"),
-    (NoSpaceForRouteError, 404, "model_not_found"),
-    (JobNotFoundError, 404, "not_found"),
-    (ResultTimeoutError, 504, "timeout"),
-    (NotConnectedError, 503, "queue_unavailable"),
-    (RefusedError, 503, "queue_unavailable"),
-    (StoreAwayError, 503, "store_unavailable"),
-    (NoWorkerError, 503, "no_worker"),
-    (BadRequestError, 400, "invalid_request"),
-)
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     404: "not_found_error",
@@ -56,13 +26,6 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-
-
-def status_of_error(error: SpacedockError) -> tuple[int, str]:
-    """The HTTP status and OpenAI's `code` for an error that kept a request from being a job."""
-    return next(
-        ((s, code) for kind, s, code in _STATUS_OF_ERROR if isinstance(error, kind)), (500, "internal")
-    )
 
 
 def status_of_result(result: JobResult) -> int:

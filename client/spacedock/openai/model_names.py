@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from spacedock.errors import SpacedockError
+from spacedock.errors import BadRequestError
 from spacedock.prepare import hub_id_of
 from spacedock.request import SPACE_NAME, Tier
 
@@ -38,7 +38,7 @@ TASKS: Mapping[ApiRoute, str] = MappingProxyType(
 """What a Space must do to answer a route, where the model leaves open which Space it is."""
 
 
-class UnknownModelError(SpacedockError):
+class UnknownModelError(BadRequestError):
     """The model is no Space, category, tier or alias, and unknown ones are refused."""
 
     def __init__(self, model: str) -> None:
@@ -49,7 +49,7 @@ class UnknownModelError(SpacedockError):
         )
 
 
-class NoSpaceForRouteError(SpacedockError):
+class NoSpaceForRouteError(BadRequestError):
     """The model leaves open which Space answers, and no Space here does what the route asks for."""
 
     def __init__(self, route: ApiRoute, model: str) -> None:

@@ -80,7 +80,7 @@ def parse_line(
     """Read a line `{custom_id, method, url, body}`, or Anthropic's `{custom_id, params}`.
 
     Files that it names by path must lie below `directory`. Raises BadRequestError and its kinds,
-    UnknownModelError, NoSpaceForRouteError.
+    such as UnknownModelError and NoSpaceForRouteError.
     """
     id_ = row.get("custom_id")
     if not isinstance(id_, str) or not id_:
