@@ -36,12 +36,13 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def opened(redis_url: str, folder: Path, **settings: Any) -> AsyncIterator[Door]:
-    """A door with these settings (`HttpSettings`) beside the defaults, until the block ends."""
+    """A door with these settings (`HttpSettings`, `models_as`) beside the defaults, until the block ends."""
     state, run = folder / "state", folder / "run"
     for directory in (state, run):
         paths.make_private(directory)
     settings.setdefault("port", free_port())
-    server = HttpServer(HttpSettings(**settings), redis_url, state, run)
+    models_as = settings.pop("models_as", {})
+    server = HttpServer(HttpSettings(**settings), redis_url, state, run, models_as)
     await server.start()
     at = http_address({"SPACEDOCK_RUNTIME_DIR": str(run), "HOME": str(folder)}, 1000)
     token = at.token.read_text().strip()

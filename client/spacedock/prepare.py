@@ -8,7 +8,7 @@ import posixpath
 import re
 import tarfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,11 @@ def prepare(
         fields["repository"] = repository.ref
     else:
         fields["space"] = _name_of(space) if space is not None else None
+    return request_of(fields, payloads)
+
+
+def request_of(fields: Mapping[str, Any], payloads: list[Payload]) -> tuple[JobRequest, list[Payload]]:
+    """The request with these fields, its files set apart where it is private. Raises BadRequestError."""
     try:
         request = JobRequest(**fields)
     except ValidationError as error:

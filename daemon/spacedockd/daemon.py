@@ -121,7 +121,7 @@ async def http_door(
     """HTTP for other software, towards the queue at `url`."""
     # Here, and not in our loop's way: it brings aiohttp, which a daemon with `http: off` does not need.
     server = await asyncio.to_thread(import_module, "spacedockd.http.server")
-    door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir)
+    door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir, settings.models_as)
     async with alive("http", door, stop):
         yield
 

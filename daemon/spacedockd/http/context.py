@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spacedock.client import Client
@@ -15,6 +16,7 @@ class DoorContext:
     """The queue's `client`, the door's settings, and the `intake` of what clients send.
 
     `secret` is the owner's token, in the clear.
+    `models_as` says whom a model's name of OpenAI's API means (the configuration has it).
     `closing` is set when the daemon stops: an answer that has no end of its own ends then.
     """
 
@@ -22,4 +24,5 @@ class DoorContext:
     settings: HttpSettings
     intake: Intake
     secret: str = field(repr=False)
+    models_as: Mapping[str, str] = field(default_factory=dict)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

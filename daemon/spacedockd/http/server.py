@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 from aiohttp import web
@@ -21,6 +22,7 @@ from spacedockd.http.guards import guard, sealed
 from spacedockd.http.intake import Intake
 from spacedockd.http.meter import Meter
 from spacedockd.http.native import about
+from spacedockd.http.openai import routes as openai
 from spacedockd.http.settings import HttpSettings
 
 log = structlog.get_logger()
@@ -28,17 +30,26 @@ log = structlog.get_logger()
 TOKEN = "http-token"
 _STOP_SECONDS = 2.0
 
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
-ROUTES: tuple[Routes, ...] = (page.routes, about.routes)
+ROUTES: tuple[Routes, ...] = (page.routes, about.routes, openai.routes)
 """What is served: a module of routes each."""
 
 
 class HttpServer:
     """Serves HTTP on TCP and on a unix socket, towards the queue at `url`; the daemon keeps it up."""
 
-    def __init__(self, settings: HttpSettings, url: str, state_dir: Path, runtime_dir: Path) -> None:
-        self._settings, self._url = settings, url
+    def __init__(
+        self,
+        settings: HttpSettings,
+        url: str,
+        state_dir: Path,
+        runtime_dir: Path,
+        models_as: Mapping[str, str] = NO_ALIASES,
+    ) -> None:
+        self._settings, self._url, self._models_as = settings, url, models_as
         self._state_dir, self._runtime_dir = state_dir, runtime_dir
         self._unix = settings.socket or runtime_dir / "http.sock"
         self._running: AsyncExitStack | None = None
@@ -85,7 +96,7 @@ class HttpServer:
         token = owner_token(self._state_dir / TOKEN)
         client = await stack.enter_async_context(Client(self._url, name="http"))
         intake = Intake(self._state_dir / "http-uploads", limits)
-        context = DoorContext(client, self._settings, intake, token)
+        context = DoorContext(client, self._settings, intake, token, self._models_as)
         runner = web.AppRunner(
             application(context),
             access_log=None,

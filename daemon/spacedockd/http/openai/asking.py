@@ -1,0 +1,148 @@
+"""One request of OpenAI's API as one job: submitted, waited for, and cancelled where the client hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from time import monotonic, time
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from spacedock.errors import JobNotFoundError
+from spacedock.files import FileRef, Payload
+from spacedock.openai.bodies import WrongAnswerError, response_body, wants_files
+from spacedock.openai.failures import failure_of
+from spacedock.openai.model_names import ApiRoute, ModelNames, NoSpaceForRouteError, UnknownModelError
+from spacedock.openai.registry_names import registry_names
+from spacedock.openai.translation import TranslatedRequest, parse_body
+from spacedock.prepare import request_of
+from spacedock.result import JobResult
+from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError
+from spacedockd.http.guards import host_of, is_secure
+
+_FRESH_SECONDS = 10.0
+MAX_BODY_BYTES = 100 * 2**20
+"""A body with a file in base64 is larger than the file."""
+
+
+class Asking:
+    """Makes jobs of requests; the registry's names are asked for at most every ten seconds."""
+
+    def __init__(self, context: DoorContext) -> None:
+        self.client, self._context = context.client, context
+        self._names = ModelNames()
+        self._read: float | None = None
+        self._reading = asyncio.Lock()
+
+    async def names(self) -> ModelNames:
+        """The names that a model may have now. Raises NoWorkerError."""
+        async with self._reading:
+            if self._read is None or monotonic() - self._read > _FRESH_SECONDS:
+                self._names = await registry_names(self.client, self._context.models_as)
+                self._read = monotonic()
+        return self._names
+
+    async def body(self, request: web.Request) -> Any:
+        """The JSON that a client has sent. Raises HttpError."""
+        return await self._context.intake.json(request, MAX_BODY_BYTES)
+
+    async def read(self, route: ApiRoute, body: Any, payloads: Sequence[Payload] = ()) -> TranslatedRequest:
+        """What a body asks for. Raises HttpError, BadRequestError."""
+        try:
+            # A body may hold many megabytes in base64.
+            return await asyncio.to_thread(parse_body, route, body, await self.names(), payloads)
+        except (UnknownModelError, NoSpaceForRouteError) as error:
+            raise HttpError(404, "model_not_found", str(error), param="model") from error
+
+    @asynccontextmanager
+    async def submitted(self, asked: TranslatedRequest) -> AsyncIterator[str]:
+        """The id of the job, which is cancelled where the block is left before its end."""
+        fields = {**asked.fields, "files": tuple(payload.ref for payload in asked.payloads)}
+        job_id = await self.client.submit_prepared(*request_of(fields, [*asked.payloads]))
+        try:
+            yield job_id
+        except BaseException:
+            await asyncio.shield(self._cancel(job_id))
+            raise
+
+    async def result(self, asked: TranslatedRequest) -> JobResult:
+        """The result of a job. Raises HttpError where it has no answer."""
+        async with self.submitted(asked) as job_id:
+            return succeeded(await self.client.result(job_id))
+
+    async def answer(self, request: web.Request, asked: TranslatedRequest) -> web.Response:
+        """The response to a request, in JSON."""
+        result = await self.result(asked)
+        return web.json_response(
+            await self.body_of(request, asked, result), headers=headers_of(asked, result)
+        )
+
+    async def body_of(
+        self, request: web.Request, asked: TranslatedRequest, result: JobResult
+    ) -> dict[str, Any]:
+        """The body for a result. Raises HttpError for an answer of another kind."""
+        files = await self.files(result) if wants_files(asked, urls=True) else {}
+
+        def url_of(ref: FileRef) -> str:
+            scheme = "https" if is_secure(request, self._context.settings) else "http"
+            return f"{scheme}://{host_of(request, self._context.settings)}/files/{ref.sha256}"
+
+        try:
+            return response_body(asked, result, int(time()), files, url_of)
+        except WrongAnswerError as error:
+            raise wrong(error, asked) from error
+
+    async def files(self, result: JobResult) -> Mapping[str, bytes]:
+        """The bytes of a result's files by their digests."""
+        return {ref.sha256: await self.client.fetch(ref) for ref in result.output.files}
+
+    async def _cancel(self, job_id: str) -> None:
+        with suppress(JobNotFoundError):
+            await self.client.cancel(job_id)
+
+
+def succeeded(result: JobResult) -> JobResult:
+    """The result. Raises HttpError where it has no answer, which no client is to ask for again by itself."""
+    if result.succeeded:
+        return result
+    status, said = failure_of(result)
+    error = said["error"]
+    raise HttpError(status, error["code"], error["message"], headers=_FINAL | _told(result))
+
+
+def wrong(error: WrongAnswerError, asked: TranslatedRequest) -> HttpError:
+    """The refusal of an answer of another kind than the route gives."""
+    return HttpError(502, "wrong_answer", str(error), headers=_FINAL | headers_of(asked, error.result))
+
+
+_FINAL = {"x-should-retry": "false"}
+"""OpenAI's clients ask again after most errors: a job has tried everybody already."""
+
+
+def headers_of(asked: TranslatedRequest, result: JobResult) -> dict[str, str]:
+    """Who answered, and what did not count."""
+    by = result.answered_by
+    said = _told(result)
+    if missing := asked.not_honoured(by.honoured if by else ()):
+        said["x-spacedock-not-honoured"] = _plain(",".join(missing))
+    return said
+
+
+def _told(result: JobResult) -> dict[str, str]:
+    said = {
+        "x-request-id": result.id,
+        "x-spacedock-job": result.id,
+        "x-spacedock-attempts": str(len(result.attempts)),
+        "x-spacedock-degraded": str(result.degraded).lower(),
+    }
+    if (by := result.answered_by) is not None:
+        said |= {"x-spacedock-answered-by": _plain(by.name), "x-spacedock-tier": by.tier.value}
+    return said
+
+
+def _plain(text: str) -> str:
+    return quote(text, safe=" ,:/()@._-")

@@ -1,0 +1,158 @@
+"""The routes of OpenAI's API that are jobs; all others of it are refused by their names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from spacedock._wire.view.tokens import Scope
+from spacedock.openai.bodies import WrongAnswerError
+from spacedock.openai.model_names import ApiRoute
+from spacedock.openai.translation import TranslatedRequest
+from spacedock.result import JobResult
+from spacedockd.http.access import route
+from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError
+from spacedockd.http.openai.asking import Asking, headers_of, wrong
+from spacedockd.http.openai.models import model_rows
+from spacedockd.http.openai.streaming import stream
+
+_MOST_TEXTS = 256
+_TRANSCRIPTS = ("json", "text", "verbose_json")
+
+
+def routes(context: DoorContext) -> list[web.RouteDef]:
+    """The routes, the refusal of all others last."""
+    api = OpenAiRoutes(Asking(context), context)
+    jobs = {
+        ApiRoute.CHAT: api.chat,
+        ApiRoute.EMBEDDINGS: api.embeddings,
+        ApiRoute.IMAGES: api.images,
+        ApiRoute.EDITS: api.edits,
+        ApiRoute.TRANSCRIPTIONS: api.transcriptions,
+        ApiRoute.SPEECH: api.speech,
+    }
+    return [
+        route("GET", "/v1/models", api.models, Scope.READ),
+        route("GET", "/v1/models/{name:.+}", api.model, Scope.READ),
+        *(route("POST", path.value, handler, Scope.SUBMIT) for path, handler in jobs.items()),
+        route("*", "/v1/{rest:.*}", refused, Scope.READ),
+    ]
+
+
+async def refused(request: web.Request) -> web.StreamResponse:
+    """Say that a route of OpenAI's API is not served."""
+    known = ", ".join(one.value for one in ApiRoute)
+    what = f"{request.method} {request.path} is not served here. Routes of OpenAI's API that are: {known}, "
+    raise HttpError(404, "unknown_url", f"{what}/v1/models, /v1/files, /v1/batches")
+
+
+class OpenAiRoutes:
+    """Handles the requests of OpenAI's clients."""
+
+    def __init__(self, asking: Asking, context: DoorContext) -> None:
+        self._asking, self._context = asking, context
+
+    async def models(self, request: web.Request) -> web.Response:
+        """GET /v1/models."""
+        return web.json_response({"object": "list", "data": await self._models()})
+
+    async def model(self, request: web.Request) -> web.Response:
+        """GET /v1/models/{name}."""
+        name = request.match_info["name"]
+        for row in await self._models():
+            if row["id"] == name:
+                return web.json_response(row)
+        raise HttpError(404, "model_not_found", f"there is no model '{name}' here", param="model")
+
+    async def _models(self) -> list[dict[str, Any]]:
+        listed = await self._context.client.spaces.list()
+        return model_rows(listed.spaces, self._context.models_as)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/chat/completions."""
+        asked = await self._asking.read(ApiRoute.CHAT, await self._asking.body(request))
+        if asked.form.get("stream"):
+            return await stream(self._asking, request, asked)
+        return await self._asking.answer(request, asked)
+
+    async def embeddings(self, request: web.Request) -> web.Response:
+        """POST /v1/embeddings: a job for each text."""
+        body = await self._asking.body(request)
+        texts = body.get("input") if isinstance(body, dict) else None
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            return await self._asking.answer(request, await self._asking.read(ApiRoute.EMBEDDINGS, body))
+        if len(texts) > _MOST_TEXTS:
+            raise HttpError(400, "too_many", f"'input' has over {_MOST_TEXTS} texts", param="input")
+        parsed = [await self._asking.read(ApiRoute.EMBEDDINGS, {**body, "input": text}) for text in texts]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._embedded(request, asked)) for asked in parsed]
+        answers = [task.result() for task in tasks]
+        (_, first), (asked, result) = answers[0], (parsed[0], answers[0][0])
+        rows = [{**found["data"][0], "index": index} for index, (_, found) in enumerate(answers)]
+        return web.json_response({**first, "data": rows}, headers=headers_of(asked, result))
+
+    async def _embedded(
+        self, request: web.Request, asked: TranslatedRequest
+    ) -> tuple[JobResult, dict[str, Any]]:
+        result = await self._asking.result(asked)
+        return result, await self._asking.body_of(request, asked, result)
+
+    async def images(self, request: web.Request) -> web.Response:
+        """POST /v1/images/generations."""
+        asked = await self._asking.read(ApiRoute.IMAGES, await self._asking.body(request))
+        return await self._asking.answer(request, asked)
+
+    async def edits(self, request: web.Request) -> web.Response:
+        """POST /v1/images/edits."""
+        return await self._asking.answer(request, await self._form(request, ApiRoute.EDITS))
+
+    async def transcriptions(self, request: web.Request) -> web.Response:
+        """POST /v1/audio/transcriptions."""
+        asked = await self._form(request, ApiRoute.TRANSCRIPTIONS)
+        form = asked.form.get("response_format", "json")
+        if form not in _TRANSCRIPTS:
+            what = f"response_format '{form}' is not written here: ask for {', '.join(_TRANSCRIPTS)}"
+            raise HttpError(400, "unsupported", what, param="response_format")
+        if form != "text":
+            return await self._asking.answer(request, asked)
+        result = await self._asking.result(asked)
+        body = await self._asking.body_of(request, asked, result)
+        return web.Response(text=f"{body['text']}\n", headers=headers_of(asked, result))
+
+    async def speech(self, request: web.Request) -> web.Response:
+        """POST /v1/audio/speech: the first recording of the answer."""
+        asked = await self._asking.read(ApiRoute.SPEECH, await self._asking.body(request))
+        if asked.form.get("stream_format", "audio") != "audio":
+            raise HttpError(400, "unsupported", "speech is not streamed here", param="stream_format")
+        result = await self._asking.result(asked)
+        spoken = next((ref for ref in result.output.files if ref.media_type.startswith("audio/")), None)
+        if spoken is None:
+            raise wrong(WrongAnswerError(asked, result, "a recording"), asked)
+        data = await self._context.client.fetch(spoken)
+        return web.Response(body=data, content_type=spoken.media_type, headers=headers_of(asked, result))
+
+    async def _form(self, request: web.Request, path: ApiRoute) -> TranslatedRequest:
+        async with self._context.intake.form(request) as form:
+            payloads = [await file.payload() for file in form.files]
+            body: dict[str, Any] = {}
+            for name, text in form.fields:
+                if name.endswith("[]"):
+                    body.setdefault(name.removesuffix("[]"), []).append(text)
+                else:
+                    body[name] = typed(text)
+            body |= {"prompt": str(body["prompt"])} if "prompt" in body else {}
+            return await self._asking.read(path, body | {"model": str(body.get("model", ""))}, payloads)
+
+
+def typed(text: str) -> Any:
+    """A form's text as JSON would have it, where it is a number, true, false, or our own object."""
+    if not text[:1].isdigit() and text[:1] not in "-{tf":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,156 @@
+"""A chat that is streamed: the answer's text as it grows, as chunks of OpenAI's server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from time import time
+from typing import Any
+
+from aiohttp import web
+
+from spacedock.openai.bodies import finish_reason, model_of, own_of, text_of
+from spacedock.openai.translation import OWN, TranslatedRequest
+from spacedock.result import JobResult
+from spacedockd.http.errors import HttpError, body
+from spacedockd.http.openai.asking import Asking, succeeded
+
+_KEPT = 1000
+"""The characters of an answer's end that its events tell."""
+_QUIET_SECONDS = 10.0
+_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+class GrowingText:
+    """What was sent of an answer, and what is new in what its events and its end say (pure).
+
+    Nothing that was sent can be taken back: where another step of the chain answers in the end, or the app
+    has written its text anew, the whole answer follows after an empty line.
+    """
+
+    def __init__(self) -> None:
+        self.sent = ""
+        self._lost = False
+
+    def grown(self, partial: str) -> str:
+        """What is new, where an event tells the answer's end as it is now."""
+        new = None if self._lost else self._after(partial)
+        if new is None:
+            self._lost = True
+            return ""
+        self.sent += new
+        return new
+
+    def rest(self, whole: str) -> str:
+        """What is missing of the whole answer."""
+        if whole.startswith(self.sent):
+            return whole[len(self.sent) :]
+        return f"\n\n{whole}"
+
+    def _after(self, partial: str) -> str | None:
+        """What comes after what was sent; None where the two have nothing in common."""
+        if len(partial) < _KEPT or not self.sent:
+            return partial[len(self.sent) :] if partial.startswith(self.sent) else None
+        for size in range(min(len(self.sent), _KEPT), 0, -1):
+            if partial.startswith(self.sent[-size:]):
+                return partial[size:]
+        return None
+
+
+async def stream(asking: Asking, request: web.Request, asked: TranslatedRequest) -> web.StreamResponse:
+    """Answer with the chunks of a chat. An error before the first of them has its own status."""
+    async with asking.submitted(asked) as job_id, aclosing(_pieces(asking, job_id)) as pieces:
+        first = await anext(pieces)
+        if isinstance(first, JobResult):
+            succeeded(first)
+        headers = {"Content-Type": "text/event-stream", "x-request-id": job_id, "x-spacedock-job": job_id}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        chunks = _Chunks(asked, job_id)
+        for raw in chunks.of(first):
+            await response.write(raw)
+        async for piece in pieces:
+            for raw in chunks.of(piece):
+                await response.write(raw)
+    await response.write_eof()
+    return response
+
+
+Piece = str | JobResult
+"""The end of the answer as it is now, "" where nothing is new for a while; at last the result."""
+
+
+async def _pieces(asking: Asking, job_id: str) -> AsyncGenerator[Piece]:
+    ended = asyncio.create_task(asking.client.result(job_id))
+    events = asking.client.watch(job_id)
+    event = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait(
+                {ended, event}, timeout=_QUIET_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended in done:
+                yield ended.result()
+                return
+            if not done:
+                yield ""
+            elif (heard := event.result()) is None:
+                yield await ended
+                return
+            else:
+                if heard.partial:
+                    yield heard.partial
+                event = asyncio.ensure_future(anext(events, None))
+    finally:
+        for task in (ended, event):
+            task.cancel()
+        await asyncio.gather(ended, event, return_exceptions=True)
+        await events.aclose()
+
+
+class _Chunks:
+    """The chunks of one answer, as bytes."""
+
+    def __init__(self, asked: TranslatedRequest, job_id: str) -> None:
+        self._asked, self._text = asked, GrowingText()
+        self._base = {"id": f"chatcmpl-{job_id}", "object": "chat.completion.chunk", "created": int(time())}
+        options = asked.form.get("stream_options")
+        self._usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        self._begun = False
+
+    def of(self, piece: Piece) -> list[bytes]:
+        """What to send for a piece."""
+        if isinstance(piece, JobResult):
+            return self._end(piece)
+        new = self._text.grown(piece) if piece else ""
+        return self._words(new, self._asked.model) if new else [] if piece else [b": waiting\n\n"]
+
+    def _end(self, result: JobResult) -> list[bytes]:
+        try:
+            succeeded(result)
+        except HttpError as error:
+            return [_event(body(error))]
+        model = model_of(self._asked, result)
+        raws = self._words(self._text.rest(text_of(result)), model)
+        raws.append(self._chunk(model, {}, finish_reason(result), {OWN: own_of(self._asked, result)}))
+        if self._usage:
+            raws.append(_event({**self._base, "model": model, "choices": [], "usage": _USAGE}))
+        return [*raws, b"data: [DONE]\n\n"]
+
+    def _words(self, text: str, model: str) -> list[bytes]:
+        begin = [] if self._begun else [self._chunk(model, {"role": "assistant", "content": ""})]
+        self._begun = True
+        return [*begin, self._chunk(model, {"content": text})] if text else begin
+
+    def _chunk(
+        self, model: str, delta: dict[str, Any], reason: str | None = None, own: dict[str, Any] | None = None
+    ) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        usage = {"usage": None} if self._usage else {}
+        return _event({**self._base, "model": model, "choices": [choice], **usage, **(own or {})})
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(value)}\n\n".encode()
