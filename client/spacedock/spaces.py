@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,16 @@ class Spaces:
         """One Space's entry, and what is there of it (see `list`). Raises SpaceNotFoundError."""
         reply = await self._call(Op.SHOW, name, status=True)
         return reply.spaces[name], reply.data.get("status", {}).get(name, {})
+
+    async def endpoints(self, name: str) -> Sequence[dict[str, Any]]:
+        """What the Space's app can do, as it said when it last ran on the host; else empty.
+
+        Each has `name`, `schema` (the JSON Schema of its inputs; one with a `contentMediaType` takes a file)
+        and `outputs` (Gradio's words for what it fills). The first does the app's main work. The names and
+        words in it are the app's own. Raises SpaceNotFoundError.
+        """
+        found: Sequence[dict[str, Any]] = (await self._call(Op.SHOW, name, endpoints=True)).data["endpoints"]
+        return found
 
     async def add(
         self,

@@ -63,6 +63,7 @@ class SyncSpaces(_Blocking[Spaces]):
     list = _blocking(Spaces.list)
     show = _blocking(Spaces.show)
     status = _blocking(Spaces.status)
+    endpoints = _blocking(Spaces.endpoints)
     add = _blocking(Spaces.add)
     update = _blocking(Spaces.update)
     remove = _blocking(Spaces.remove)

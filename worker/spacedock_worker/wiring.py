@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from socket import gethostname
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -15,6 +16,7 @@ from spacedock._wire.rpc import Op
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
+from spacedock_worker.adapters.endpoint_schema import described
 from spacedock_worker.cleanup.cleaner import Cleaner
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
@@ -113,7 +115,13 @@ class Wiring:
         registry, settings, survey = self.registry, self.settings, Survey(self.settings.images)
         entries = RegistryHandler(registry, completing(self.catalogue), self.settings.files)
         spaces = SpacesHandler(
-            entries, self.inventory, self.image_cleanup, self.cleaner, self.pool_view, self.profiles
+            entries,
+            self.inventory,
+            self.image_cleanup,
+            self.cleaner,
+            self.pool_view,
+            self._endpoints,
+            self.profiles,
         )
         inspector = Inspector(self.policy, pool.view)
         plan = PlanHandler(self._planner(models), inspector, self.inventory, settings, self.profiles)
@@ -152,6 +160,11 @@ class Wiring:
 
     def _spaces(self, pool: Pool[Adapter]) -> SpaceRunner:
         return SpaceRunner(self.policy, pool, self.opener, self.secrets, RunRecorder(self.profiles))
+
+    def _endpoints(self, name: str) -> list[dict[str, Any]]:
+        """What the app of a Space can do, as it said when it last ran here. Raises SpaceNotFoundError."""
+        entry = self.registry.snapshot().get(name)
+        return described(self.policy.last_endpoints()(entry) or (), entry.endpoint, entry.inputs)
 
     def _hub_ids(self) -> frozenset[str]:
         """The ids of Spaces of the Hub that the registry has, or that an image here was used for."""

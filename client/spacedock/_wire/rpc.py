@@ -68,9 +68,10 @@ class Options(BaseModel):
 
 
 class StatusOptions(Options):
-    """Whether to tell what is there of each Space on the host."""
+    """Whether to tell what is there of each Space on the host, and what its app can do (of one alone)."""
 
     status: bool = False
+    endpoints: bool = False
 
 
 class AddOptions(Options):

@@ -50,6 +50,7 @@ _CLIENT_FIELDS = frozenset(
         "platform",
         "flavour",
         "alternates",
+        "mcp",
     }
 )
 """What a client may say of a Space: what it is, how it is spoken to, and what it needs.

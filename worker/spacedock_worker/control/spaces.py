@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spacedock._wire.rpc import AddOptions, Op, Options, Reply, StatusOptions
@@ -24,7 +24,10 @@ _STATES = {"running": "running", "paused": "paused", "exited": "stopped"}
 
 
 class SpacesHandler:
-    """Serves list, show, add and remove; `entries` knows the registry, the rest what the engine holds."""
+    """Serves list, show, add and remove; `entries` knows the registry, the rest what the engine holds.
+
+    `endpoints` tells what the app of a Space can do, by the Space's name.
+    """
 
     def __init__(
         self,
@@ -33,15 +36,20 @@ class SpacesHandler:
         image_cleanup: ImageCleanup,
         cleaner: Cleaner,
         pool_view: PoolView | None,
+        endpoints: Callable[[str], list[dict[str, Any]]],
         profiles: ProfileStore | None = None,
     ) -> None:
         self._entries, self._inventory, self._image_cleanup = entries, inventory, image_cleanup
         self._cleaner, self._pool_view, self._profiles = cleaner, pool_view, profiles
+        self._endpoints = endpoints
 
     async def look(self, asked: Asked[StatusOptions]) -> Reply:
         """The Space that is named, or all; with what is there of each where `status` is asked for."""
         name = asked.call.name
         reply = await (self._entries.list() if asked.call.op is Op.LIST else self._entries.show(name))
+        if asked.options.endpoints and name:
+            rows = await asyncio.to_thread(self._endpoints, name)
+            reply = reply.model_copy(update={"data": {"endpoints": rows}})
         return await self._with_status(reply) if asked.options.status else reply
 
     async def add(self, asked: Asked[AddOptions]) -> Reply:
@@ -64,7 +72,7 @@ class SpacesHandler:
         return Reply(data=report.told())
 
     async def _with_status(self, reply: Reply) -> Reply:
-        data: dict[str, Any] = {"shipped": list(self._entries.shipped)}
+        data: dict[str, Any] = {**reply.data, "shipped": list(self._entries.shipped)}
         try:
             data["status"] = await self._status(reply.spaces)
         except (EngineRefusedError, StepError) as error:

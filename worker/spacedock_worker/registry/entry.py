@@ -172,7 +172,8 @@ class SpaceEntry(BaseModel):
 
     `revision` pins a commit of the Hub's repository, `subdomain` the name that its image has there,
     `platform` the image's ("linux/amd64"), `flavour` the base that a Gradio Space is built on. `alternates`
-    are the registry's names of Spaces that stand in for it first. What the Hub said when it was asked:
+    are the registry's names of Spaces that stand in for it first; `mcp` makes the Space a tool of its own for
+    MCP clients. What the Hub said when it was asked:
     `hardware`, `tags` and `likes`; `confidence` (0 to 1) is that of a category which was inferred (None: a
     person gave it). `verified` is "never" until it was validated. `discovered` says that a job named it and
     nobody has listed it.
@@ -214,6 +215,7 @@ class SpaceEntry(BaseModel):
     platform: str | None = Field(default=None, pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")
     flavour: Literal["auto", "slim", "full"] = "auto"
     alternates: tuple[str, ...] = ()
+    mcp: bool = False
     hardware: str | None = None
     tags: tuple[str, ...] = ()
     likes: int | None = Field(default=None, ge=0)

@@ -101,6 +101,16 @@ def choose(endpoints: Sequence[Endpoint], call: AppCall) -> Choice:
     return best
 
 
+def foremost(endpoints: Sequence[Endpoint]) -> Endpoint | None:
+    """The endpoint that does the app's main work, as far as its page tells; the first of several."""
+
+    def rank(endpoint: Endpoint) -> tuple[bool, ...]:
+        telling = any(map(TELLING.fullmatch, _words(endpoint)))
+        return not is_chore(endpoint), endpoint.pressed, not endpoint.chained, telling, endpoint.primary
+
+    return max(_candidates(endpoints, alone=False), key=rank, default=None)
+
+
 async def weighed(
     weigh: Callable[[Sequence[Endpoint], AppCall], T], app: Sequence[Endpoint], call: AppCall
 ) -> T:
