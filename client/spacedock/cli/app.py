@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli import legacy_syntax as seed
-from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, run, tiers, token, watch
+from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, mcp, run, tiers, token, watch
 from spacedock.cli.commands.spaces.app import app as spaces
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
 from spacedock.cli.output.text import say
@@ -37,6 +37,7 @@ app.command("wait", short_help="Wait for jobs or batches.")(jobs.wait)
 app.command("watch", short_help="Print events as they come.")(watch.watch)
 app.command("cancel", short_help="Cancel jobs or batches.")(jobs.cancel)
 app.command("retry", short_help="Submit failed jobs once more.")(jobs.retry)
+app.command("mcp", short_help="Serve MCP on standard input and output.")(mcp.mcp)
 app.command("logs", short_help="Show what a Space has written to its log.")(logs.logs)
 app.command("cleanup", short_help="Free what is needed no longer.")(cleanup.cleanup)
 app.command("tiers", short_help="Show who could answer now, in each tier.")(tiers.tiers)

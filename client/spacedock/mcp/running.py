@@ -1,0 +1,174 @@
+"""A tool call as a durable job: submitted, followed with progress, cancelled with the call."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from mcp_types import CallToolResult, CancelledNotificationParams, RequestId
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from spacedock._wire import wire
+from spacedock.client import Client
+from spacedock.errors import BadRequestError, SpacedockError
+from spacedock.files import Payload, check_sizes
+from spacedock.mcp import content, job_tasks
+from spacedock.mcp.arguments import RunSpace
+from spacedock.mcp.uris import payload_at
+from spacedock.prepare import hub_id_of
+from spacedock.request import JobRequest, job_id_of
+from spacedock.result import JobResult
+
+Context = ServerRequestContext[Any, Any]
+ToolAnswer = CallToolResult | dict[str, Any]
+
+LABEL = "mcp"
+"""Jobs have this label: the name of who may call, so that they are found again."""
+
+_CANCEL_SECONDS = 5.0
+_MOST_CALLS = 1000
+_MESSAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server allows: folders of this machine whose files may be sent, and how many seconds a call
+    waits for its job (`grace` where the client can be given a task)."""
+
+    allowed: Sequence[Path] = ()
+    wait: float = 50.0
+    grace: float = 2.0
+
+
+class CallRunner:
+    """Runs calls as jobs. What ends a connection leaves its jobs; what cancels a call cancels its job."""
+
+    def __init__(self, client: Client, limits: Limits) -> None:
+        self._client, self._limits = client, limits
+        self._calls: dict[tuple[str | None, RequestId | None], str] = {}
+
+    async def run(self, ctx: Context, call: RunSpace) -> ToolAnswer:
+        """The call's answer, or the task or the job that goes on. Raises SpacedockError."""
+        request, payloads = await self._request(ctx, call)
+        # Its id is known before it is there: a cancellation that comes meanwhile finds it.
+        job_id, place = job_id_of(request), _place(ctx)
+        self._calls[place] = job_id
+        try:
+            await self._client.submit_prepared(request, payloads)
+            if not job_tasks.declared(ctx):
+                found = await self.follow(ctx, job_id, self._limits.wait)
+                said = (await self._client.status(job_id)).message if found is None else ""
+                return found or content.going_on(job_id, said)
+            found = await self.follow(ctx, job_id, self._limits.grace)
+            return found or await job_tasks.created(self._client, job_id)
+        except asyncio.CancelledError:
+            if ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                # There a client cancels by hanging up.
+                await self._cancel(place)
+            raise
+        finally:
+            self._forget(place)
+
+    async def follow(self, ctx: Context, job_id: str, seconds: float | None = None) -> CallToolResult | None:
+        """The job's answer, None where it has not ended by then; its events become progress notifications.
+
+        Raises JobNotFoundError.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.wait if seconds is None else seconds):
+                count = 0
+                async with aclosing(self._client.watch(job_id)) as events:
+                    async for event in events:
+                        if said := ": ".join(part for part in (event.name, event.message) if part):
+                            await ctx.session.report_progress(
+                                count := count + 1, message=content.clean(said, _MESSAGE)
+                            )
+                return await answer_of(self._client, job_id)
+        return None
+
+    async def hear_cancelled(self, ctx: Context, params: CancelledNotificationParams) -> None:
+        """Cancel the job of a call that its client has cancelled."""
+        await self._cancel((_place(ctx)[0], params.request_id))
+
+    async def _cancel(self, place: tuple[str | None, RequestId | None]) -> None:
+        job_id = self._calls.pop(place, None)
+        with suppress(SpacedockError, TimeoutError):
+            if job_id is not None:
+                async with asyncio.timeout(_CANCEL_SECONDS):
+                    await asyncio.shield(self._client.cancel(job_id))
+
+    def _forget(self, place: tuple[str | None, RequestId | None]) -> None:
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            self._calls.pop(place, None)
+        while len(self._calls) > _MOST_CALLS:
+            # A cancelled call waits for the notification that cancelled it, which may never come.
+            self._calls.pop(next(iter(self._calls)))
+
+    async def _request(self, ctx: Context, call: RunSpace) -> tuple[JobRequest, list[Payload]]:
+        payloads: dict[str, Payload] = {}
+        for uri in call.files:
+            payloads.setdefault(uri, await payload_at(uri, self._client, self._limits.allowed))
+        files = [_renamed(payload, place) for place, payload in enumerate(payloads.values())]
+        check_sizes(files)
+        names = {uri: payload.ref.name for uri, payload in zip(payloads, files, strict=True)}
+        fields = call.model_dump(exclude={"files", "inputs", "space"})
+        try:
+            request = JobRequest(
+                **fields,
+                space=hub_id_of(call.space) if call.space else None,
+                files=tuple(payload.ref for payload in files),
+                inputs={
+                    name: names.get(value, value) if isinstance(value, str) else value
+                    for name, value in call.inputs.items()
+                },
+                idempotency_key=uuid.uuid4().hex,
+                labels={LABEL: owner_of(ctx)},
+            )
+        except ValidationError as error:
+            raise BadRequestError(wire.describe(error)) from error
+        return request, files
+
+
+async def answer_of(client: Client, job_id: str) -> CallToolResult:
+    """The answer of a job that has ended, its pictures in it. Raises JobNotFoundError."""
+    result = await client.result(job_id)
+    return content.answered(result, await _shown(client, result))
+
+
+async def _shown(client: Client, result: JobResult) -> dict[str, bytes]:
+    shown: dict[str, bytes] = {}
+    left = content.MAX_SHOWN
+    for ref in result.output.files:
+        if ref.media_type.startswith("image/") and ref.size <= left:
+            # One that is gone already has its link still.
+            with suppress(SpacedockError):
+                data = await client.fetch(ref)
+                if content.kind_of(data).startswith("image/"):
+                    shown[ref.sha256], left = data, left - ref.size
+    return shown
+
+
+def owner_of(ctx: Context) -> str:
+    """Whose call it is: the token's name, or who runs the server on stdio."""
+    user = ctx.request.scope.get("user") if ctx.request is not None else None
+    return str(user.username)[:200] if user is not None else "stdio"
+
+
+def _place(ctx: Context) -> tuple[str | None, RequestId | None]:
+    """What tells this request from all others: requests of a session are numbered by its client."""
+    session = ctx.request.headers.get("mcp-session-id") if ctx.request is not None else None
+    return session or (None if ctx.request is None else uuid.uuid4().hex), ctx.request_id
+
+
+def _renamed(payload: Payload, place: int) -> Payload:
+    """The payload under a name that no other of the job has."""
+    name = f"{place + 1}-{payload.ref.name}"[-255:]
+    return Payload(payload.ref.model_copy(update={"name": name}), payload.data)
