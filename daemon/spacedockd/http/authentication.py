@@ -71,10 +71,11 @@ class Authenticator:
 
 
 def _token_of(request: web.Request) -> str | None:
-    """The token as OpenAI's clients send it, or as Anthropic's do."""
-    kind, _, text = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() == "bearer" and text.strip():
-        return text.strip()
+    """The token as OpenAI's clients send it, as gradio_client does (`token=`), or as Anthropic's do."""
+    for header in ("Authorization", "X-HF-Authorization"):
+        kind, _, text = request.headers.get(header, "").partition(" ")
+        if kind.lower() == "bearer" and text.strip():
+            return text.strip()
     return request.headers.get("X-Api-Key")
 
 

@@ -18,6 +18,7 @@ from spacedockd.http.access import is_guarded
 from spacedockd.http.authentication import Authenticator, owner_token
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import told_as_http
+from spacedockd.http.gradio import routes as gradio
 from spacedockd.http.guards import guard, sealed
 from spacedockd.http.intake import Intake
 from spacedockd.http.meter import Meter
@@ -34,7 +35,7 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
-ROUTES: tuple[Routes, ...] = (page.routes, about.routes, openai.routes)
+ROUTES: tuple[Routes, ...] = (page.routes, about.routes, openai.routes, gradio.routes)
 """What is served: a module of routes each."""
 
 

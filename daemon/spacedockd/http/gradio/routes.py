@@ -1,0 +1,217 @@
+"""`/spaces/NAME/…` as gradio_client asks for it: description, files, calls, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from aiohttp import web
+
+from spacedock._wire.view.tokens import Scope
+from spacedock.errors import JobNotFoundError, QueueFullError
+from spacedockd.http.access import principal_of, route
+from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError, told
+from spacedockd.http.gradio.calls import OPTIONS, Progress, path_of, ref_of, request_of
+from spacedockd.http.gradio.description import PREFIX, AppDescription, AppEndpoint
+from spacedockd.http.gradio.event_stream import EventStream
+from spacedockd.http.gradio.sessions import GradioSession, GradioSessions, SubmittedCall
+from spacedockd.http.gradio.spaces import DescribedSpaces
+
+_SPACE = "/spaces/{space:[^/]+(?:/[^/]+)?}"
+_ALIVE_SECONDS = 2.0
+"""gradio_client gives up a description of which nothing comes for five seconds."""
+
+_CLOSING_SECONDS = 5.0
+_NOTHING = AppDescription(space="", endpoints=())
+
+
+def routes(context: DoorContext) -> list[web.RouteDef]:
+    """The routes; all take whoever may submit, as even a description may start a Space."""
+    door = GradioDoor(context)
+    api = f"{_SPACE}/{PREFIX}"
+    found = (
+        ("GET", f"{_SPACE}/config", door.config),
+        ("GET", f"{api}/info", door.info),
+        ("POST", f"{api}/upload", door.upload),
+        ("GET", api + "/file={path:.+}", door.file),
+        ("POST", f"{api}/queue/join", door.join),
+        ("GET", f"{api}/queue/data", door.listen),
+        ("POST", f"{api}/cancel", door.cancel),
+        ("POST", f"{api}/reset", door.cancel),
+        ("POST", api + "/call/{endpoint:.+}", door.call),
+        ("GET", api + "/call/{endpoint:.+}/{job}", door.follow),
+    )
+    return [route(method, path, handler, Scope.SUBMIT) for method, path, handler in found]
+
+
+class GradioDoor:
+    """Speaks Gradio's protocol sse_v3 for every Space; each call is a job in the queue."""
+
+    def __init__(self, context: DoorContext) -> None:
+        self._context, self._client = context, context.client
+        self._sessions = GradioSessions()
+        self._spaces = DescribedSpaces(context.client)
+
+    async def config(self, request: web.Request) -> web.StreamResponse:
+        """The page. Spaces keep the client waiting until it is known; why it is not, `info` says."""
+        asking = self._spaces.asking(request.match_info["space"])
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while not (await asyncio.wait({asking}, timeout=_ALIVE_SECONDS))[0]:
+            await response.write(b" ")
+        found = _NOTHING if asking.cancelled() or asking.exception() else asking.result()
+        await response.write_eof(json.dumps(found.config).encode())
+        return response
+
+    async def info(self, request: web.Request) -> web.Response:
+        """The endpoints with their types."""
+        return web.json_response((await self._spaces.get(request.match_info["space"])).info)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """Store files for calls to come, and say by which paths they are named there."""
+        async with self._context.intake.form(request) as form:
+            payloads = [await file.payload() for file in form.files if file.field == "files"]
+        await self._client.store(payloads)
+        return web.json_response([path_of(payload.ref) for payload in payloads])
+
+    async def file(self, request: web.Request) -> web.Response:
+        """A file of an answer."""
+        ref = ref_of(request.match_info["path"])
+        return web.Response(body=await self._client.fetch(ref), content_type=ref.media_type)
+
+    async def join(self, request: web.Request) -> web.Response:
+        """Submit a call of a session, whose stream will tell of it."""
+        body = await self._body(request)
+        session = self._session(request, body.get("session_hash"))
+        try:
+            endpoint = (await self._spaces.get(request.match_info["space"])).numbered(body.get("fn_index"))
+            async with session.joining():
+                job_id = await self._submit(request, endpoint, body)
+        except QueueFullError as error:
+            raise HttpError(503, "queue_full", str(error)) from error
+        except Exception as error:
+            if (known := told(error)) is None or known.status not in (400, 404, 413):
+                raise
+            # The only refusal whose words gradio_client shows.
+            detail = {
+                "__type__": "validate",
+                "is_valid": False,
+                "parameter_name": "data",
+                "message": str(known),
+            }
+            return web.json_response({"detail": [detail]}, status=422)
+        session.join(SubmittedCall(job_id, endpoint))
+        return web.json_response({"event_id": job_id})
+
+    async def listen(self, request: web.Request) -> web.StreamResponse:
+        """Tell a session of its calls until the last has ended. A client that hangs up cancels them."""
+        session = self._session(request, request.query.get("session_hash"))
+        stream = await EventStream.begun(request)
+        try:
+            async with session.listening() as calls:
+                await self._tell_all(request, stream, session, calls)
+                await stream.send({"msg": "close_stream", "event_id": None})
+                # The client ends the connection when it has read that, and may join again then.
+                await asyncio.sleep(_CLOSING_SECONDS)
+        except BaseException as error:
+            await asyncio.shield(self._give_up(session))
+            if isinstance(error, ExceptionGroup) and error.subgroup(ConnectionError):
+                raise ConnectionResetError from error
+            raise
+        return stream.response
+
+    async def call(self, request: web.Request) -> web.Response:
+        """Submit a call by the endpoint's name, as `curl` does."""
+        body = await self._body(request)
+        endpoint = (await self._spaces.get(request.match_info["space"])).named(request.match_info["endpoint"])
+        return web.json_response({"event_id": await self._submit(request, endpoint, body)})
+
+    async def follow(self, request: web.Request) -> web.StreamResponse:
+        """Tell of such a call: `generating`, and at its end `complete` or `error`."""
+        endpoint = (await self._spaces.get(request.match_info["space"])).named(request.match_info["endpoint"])
+        job_id = request.match_info["job"]
+        await self._client.status(job_id)
+        stream = await EventStream.begun(request)
+        shown: list[Any] = []
+        async with stream.beating(self._context.closing):
+            async for message in self._messages(request, SubmittedCall(job_id, endpoint)):
+                output = message.get("output", {})
+                if message["msg"] == "process_generating":
+                    shown = [edit[0][2] for edit in output["data"]] if shown else output["data"]
+                    await stream.send(shown, "generating")
+                elif message["msg"] == "process_completed":
+                    name = "complete" if message["success"] else "error"
+                    await stream.send(output["data"] if message["success"] else output, name)
+        await stream.response.write_eof()
+        return stream.response
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancel a call."""
+        body = await self._body(request)
+        await self._cancelled(str(body.get("event_id")))
+        return web.json_response({"success": True})
+
+    async def _submit(self, request: web.Request, endpoint: AppEndpoint, body: dict[str, Any]) -> str:
+        data = body.get("data")
+        if not isinstance(data, list):
+            raise HttpError(400, "bad_request", "`data` is not a list: give the endpoint's inputs in order")
+        told = ((name, request.headers.get(f"x-spacedock-{name}")) for name in OPTIONS)
+        options = {name: value for name, value in told if value is not None}
+        return await self._client.submit_prepared(
+            request_of(request.match_info["space"], endpoint, data, options)
+        )
+
+    async def _tell_all(
+        self,
+        request: web.Request,
+        stream: EventStream,
+        session: GradioSession,
+        calls: AsyncIterator[SubmittedCall],
+    ) -> None:
+        async with stream.beating(self._context.closing), asyncio.TaskGroup() as tasks:
+            async for call in calls:
+                tasks.create_task(self._tell(request, stream, session, call))
+
+    async def _tell(
+        self, request: web.Request, stream: EventStream, session: GradioSession, call: SubmittedCall
+    ) -> None:
+        async for message in self._messages(request, call):
+            await stream.send(message)
+        session.over(call.job_id)
+
+    async def _messages(self, request: web.Request, call: SubmittedCall) -> AsyncIterator[dict[str, Any]]:
+        base = f"{request.scheme}://{request.host}/spaces/{request.match_info['space']}"
+        progress = Progress(call.job_id, call.endpoint, base)
+        yield progress.joined()
+        async with aclosing(self._client.watch(call.job_id)) as events:
+            async for event in events:
+                for message in progress.heard(event):
+                    yield message
+                if event.state is not None:
+                    break
+        for message in progress.ended(await self._client.result(call.job_id)):
+            yield message
+
+    async def _give_up(self, session: GradioSession) -> None:
+        for job_id in session.calls.copy():
+            await self._cancelled(job_id)
+            session.over(job_id)
+
+    async def _cancelled(self, job_id: str) -> None:
+        with suppress(JobNotFoundError):
+            await self._client.cancel(job_id)
+
+    async def _body(self, request: web.Request) -> dict[str, Any]:
+        body = await self._context.intake.json(request)
+        if not isinstance(body, dict):
+            raise HttpError(400, "not_json", "the body is not a JSON object")
+        return body
+
+    def _session(self, request: web.Request, name: Any) -> GradioSession:
+        if not isinstance(name, str) or not 0 < len(name) <= 200:
+            raise HttpError(400, "bad_request", "`session_hash` is missing")
+        return self._sessions.of(principal_of(request).id, name)
