@@ -24,13 +24,14 @@ from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
 from spacedockd.http.guards import host_of, is_secure
 
-_FRESH_SECONDS = 10.0
+_FRESH_SECONDS, _UNKNOWN_SECONDS = 10.0, 1.0
+"""How old the registry's names may be; a name that is not among them may be a new Space's."""
 MAX_BODY_BYTES = 100 * 2**20
 """A body with a file in base64 is larger than the file."""
 
 
 class Asking:
-    """Makes jobs of requests; the registry's names are asked for at most every ten seconds."""
+    """Makes jobs of requests."""
 
     def __init__(self, context: DoorContext) -> None:
         self.client, self._context = context.client, context
@@ -38,10 +39,11 @@ class Asking:
         self._read: float | None = None
         self._reading = asyncio.Lock()
 
-    async def names(self) -> ModelNames:
-        """The names that a model may have now. Raises NoWorkerError."""
+    async def names(self, model: Any) -> ModelNames:
+        """The names that a model may have now, and this one above all. Raises NoWorkerError."""
+        seconds = _FRESH_SECONDS if str(model) in self._names.spaces else _UNKNOWN_SECONDS
         async with self._reading:
-            if self._read is None or monotonic() - self._read > _FRESH_SECONDS:
+            if self._read is None or monotonic() - self._read > seconds:
                 self._names = await registry_names(self.client, self._context.models_as)
                 self._read = monotonic()
         return self._names
@@ -53,8 +55,9 @@ class Asking:
     async def read(self, route: ApiRoute, body: Any, payloads: Sequence[Payload] = ()) -> TranslatedRequest:
         """What a body asks for. Raises HttpError, BadRequestError."""
         try:
+            names = await self.names(body.get("model") if isinstance(body, dict) else None)
             # A body may hold many megabytes in base64.
-            return await asyncio.to_thread(parse_body, route, body, await self.names(), payloads)
+            return await asyncio.to_thread(parse_body, route, body, names, payloads)
         except (UnknownModelError, NoSpaceForRouteError) as error:
             raise HttpError(404, "model_not_found", str(error), param="model") from error
 
