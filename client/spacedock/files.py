@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import os
 import re
 import stat
 from collections.abc import Iterable
@@ -97,26 +98,48 @@ def set_apart(payloads: Iterable[Payload], vault: str) -> tuple[Payload, ...]:
     return tuple(replace(p, ref=p.ref.model_copy(update={"vault": vault})) for p in payloads)
 
 
-def read_payload(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
-    """Read one file of the client's own machine.
+def check_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> os.stat_result:
+    """What the system says of a file that can be sent.
 
-    Raises FileUnreadableError where there is no readable regular file, FileTooLargeError over `max_bytes`
-    (checked before reading).
+    Raises FileUnreadableError where it is not a regular file, FileTooLargeError over `max_bytes`.
     """
     try:
         status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise FileUnreadableError(str(path), "is a directory")
-        if not stat.S_ISREG(status.st_mode):
-            # A device or a pipe has no size to check, and may have no end.
-            raise FileUnreadableError(str(path), "is not a regular file")
-        if status.st_size > max_bytes:
-            raise FileTooLargeError(str(path), status.st_size, max_bytes)
-        return payload_of(travelling_name(path.name), path.read_bytes())
     except OSError as error:
         raise FileUnreadableError(str(path), error.strerror or str(error)) from error
     except ValueError as error:
         raise FileUnreadableError(repr(str(path)), f"is no path ({error})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise FileUnreadableError(str(path), "is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        # A device or a pipe has no size to check, and may have no end.
+        raise FileUnreadableError(str(path), "is not a regular file")
+    if status.st_size > max_bytes:
+        raise FileTooLargeError(str(path), status.st_size, max_bytes)
+    return status
+
+
+def read_payload(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Payload:
+    """Read one file of the client's own machine.
+
+    Raises FileUnreadableError where there is no readable regular file, or it changes meanwhile, and
+    FileTooLargeError over `max_bytes` (checked before reading).
+    """
+    before = check_file(path, max_bytes)
+    try:
+        # A pipe that has taken its place meanwhile must not hold us.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(before.st_size + 1)
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise FileUnreadableError(str(path), error.strerror or str(error)) from error
+    if len(data) != before.st_size or _version(before) != _version(after):
+        raise FileUnreadableError(str(path), "changed while it was read: send it once it is whole")
+    return payload_of(travelling_name(path.name), data)
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def check_sizes(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spacedock.batching.sources.input import BadLinesError, BatchLine
+from spacedock.batching.sources.line import BadLinesError, BatchLine
 from spacedock.cli.commands.batch import make
 
 DEFAULTS: dict[str, Any] = {

@@ -136,7 +136,7 @@ def test_malformed_lines_are_told_with_their_numbers(spacedock: Command, tmp_pat
 
 @pytest.mark.parametrize(
     ("stdin", "words"),
-    [(b"", "standard input is empty"), (b"\xff", "is not UTF-8 text"), (b"{", "line 1: not JSON")],
+    [(b"", "standard input is empty"), (b"\xff", "line 1: not UTF-8 text"), (b"{", "line 1: not JSON")],
 )
 def test_standard_input_that_is_no_batch_is_told(spacedock: Command, stdin: bytes, words: str) -> None:
     assert words in spacedock("batch", "-", stdin=stdin)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacedock.batching.sources.input import BadLinesError, BatchLine, read_lines
+from spacedock.batching.sources.line import BadLinesError, BatchLine
+from spacedock.batching.sources.source import read_lines
 from spacedock.cli.commands.batch import make
 from spacedock.errors import BadRequestError
 
@@ -46,7 +46,9 @@ def test_jsonl_lines_are_objects_or_strings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["file", "files"])
 def test_jsonl_names_files(tmp_path: Path, key: str) -> None:
-    assert read(tmp_path, "a.jsonl", json.dumps({key: "a.png"})) == [BatchLine(1, ("a.png",), {})]
+    (tmp_path / "a.png").touch()
+    lines = read(tmp_path, "a.jsonl", json.dumps({key: "a.png"}))
+    assert lines == [BatchLine(1, (f"{tmp_path}/a.png",), {})]
 
 
 def test_a_null_is_a_field_that_is_not_given(tmp_path: Path) -> None:
@@ -70,8 +72,8 @@ def test_every_malformed_line_is_told_with_its_number(tmp_path: Path) -> None:
         ('{"prompt": "x", "row": 7}', "unknown key 'row'. Known: category"),
         ('{"repository": "/etc"}', "unknown key 'repository'"),
         ('{"idempotency_key": "x"}', "unknown key 'idempotency_key'"),
-        ('{"prompt": "x", "files": [1]}', "'files' is not a list of paths"),
-        ('{"prompt": "x", "files": {"a": 1}}', "'files' is not a list of paths"),
+        ('{"prompt": "x", "files": [1]}', "'files' is not a path or a list of paths"),
+        ('{"prompt": "x", "files": {"a": 1}}', "'files' is not a path or a list of paths"),
         ('{"prompt": "x", "space": 5}', "'space' is not a string"),
         ('{"prompt": "x", "inputs": [1]}', "'inputs' is not an object"),
         ('{"prompt": "x", "inputs": "a=b"}', "'inputs' is not an object"),
@@ -87,15 +89,17 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
 
 
 def test_csv_columns_are_fields_a_file_and_inputs(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
     lines = read(tmp_path, "a.csv", "prompt,file,timeout,steps\nhello,a.png,5,4\n,b.png,,\n")
     assert lines == [
-        BatchLine(2, ("a.png",), {"prompt": "hello", "timeout": "5", "inputs": {"steps": "4"}}),
-        BatchLine(3, ("b.png",), {}),
+        BatchLine(2, (f"{tmp_path}/a.png",), {"prompt": "hello", "timeout": "5", "inputs": {"steps": "4"}}),
+        BatchLine(3, (f"{tmp_path}/b.png",), {}),
     ]
 
 
 def test_csv_cells_may_hold_commas_and_line_ends(tmp_path: Path) -> None:
-    assert prompts(read(tmp_path, "a.csv", 'prompt\n"a, b\nc"\nd\n')) == [(3, "a, b\nc"), (4, "d")]
+    assert prompts(read(tmp_path, "a.csv", 'prompt\n"a, b\nc"\nd\n')) == [(2, "a, b\nc"), (4, "d")]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_csv_cells_may_hold_commas_and_line_ends(tmp_path: Path) -> None:
         ("\n\nprompt\nx,y\n", "line 4: more cells"),
         ('prompt\na\n"x\n\nb\nc\n', "line 3: a quote opens in this row and never closes"),
         ('prompt\n"x"y\n', "line 2: ',' expected"),
-        ('prompt\n"x\n"y"\n', "line 2: ',' expected after '\"', at line 3. Double the quotes"),
+        ('prompt\n"x\n"y"\n', "line 2: ',' expected after '\"', in the next line. Double the quotes"),
         ('"prompt\n', "line 1: a quote opens in this row and never closes"),
     ],
 )
@@ -142,7 +146,7 @@ def test_standard_input_is_jsonl_or_text(content: bytes) -> None:
 
 
 def test_standard_input_that_is_no_text_is_told() -> None:
-    with pytest.raises(BadRequestError, match=r"standard input is not UTF-8 text in line 1 \(byte 1 "):
+    with pytest.raises(BadRequestError, match=r"line 1: not UTF-8 text \(column 2 is the byte FF\)"):
         read_stdin(b"x\xff")
 
 
@@ -150,14 +154,16 @@ def test_standard_input_that_is_no_text_is_told() -> None:
     ("byte", "encoding"), [(b"\xe9", "LATIN1"), (b"\x92", "WINDOWS-1252")], ids=["latin", "windows"]
 )
 def test_a_file_that_is_no_text_is_told(tmp_path: Path, byte: bytes, encoding: str) -> None:
-    with pytest.raises(BadRequestError, match=rf"in line 2 \(byte 10 of .*`iconv -f {encoding} -t UTF-8`"):
+    with pytest.raises(
+        BadRequestError, match=rf"line 2: not UTF-8 text \(column 4 .*`iconv -f {encoding} -t UTF-8`"
+    ):
         read(tmp_path, "a.csv", b"prompt\ncaf" + byte + b"\n")
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(b"prompt\nx\n", mtime=0), "is compressed by gzip, no list of prompts: unpack it"),
+        (b"BZh91AY&SY", "is compressed, no list of prompts: unpack it"),
         (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0", "is an Excel workbook or a zip file"),
         (b"PAR1\x15\x04\x15\xc0", "write it as CSV or JSON Lines"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\r", "give their directory, or use `spacedock run --file`"),
@@ -194,7 +200,8 @@ def test_a_wide_encoding_without_its_mark_is_told(tmp_path: Path, encoding: str)
     ],
 )
 def test_a_row_keeps_its_id_as_a_label(tmp_path: Path, name: str, content: str) -> None:
-    assert read(tmp_path, name, content) == [BatchLine(2, (), {"prompt": "hello", "labels": {"id": "1"}})]
+    (line,) = read(tmp_path, name, content)
+    assert line == BatchLine(2, (), {"prompt": "hello", "labels": {"id": "1"}}, id="1")
 
 
 @pytest.mark.parametrize(("header", "label"), [("", "column 1"), ("Unnamed: 0", "Unnamed: 0")])
@@ -229,7 +236,7 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
     assert prompts(read(tmp_path, "a.csv", f"prompt\n{long}\n")) == [(2, long)]
 
 
-@pytest.mark.parametrize("content", [b"prompt\nx\n", b"id,prompt\n7,x\n", b"file;prompt\na.png;x\n"])
+@pytest.mark.parametrize("content", [b"prompt\nx\n", b"id,prompt\n7,x\n", b"file;prompt\n;x\n"])
 def test_standard_input_may_be_a_table(content: bytes) -> None:
     assert prompts(read_stdin(content)) == [(2, "x")]
 
@@ -284,7 +291,7 @@ def test_a_usual_fault_of_json_is_told_with_its_remedy(tmp_path: Path, content: 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"custom_id": "r", "method": "POST", "body": {"messages": []}}', "custom_id as id"),
+        ('{"custom_id": "r", "method": "POST", "body": {"messages": []}}', "its last message as 'prompt'"),
         ('{"messages": [{"role": "user", "content": "x"}]}', "its last message as 'prompt'"),
         ('{"text": "x"}', "unknown key 'text': the prompt's key is 'prompt'"),
         ('{"prompt": "x", "id": [7]}', "'id' is not a text or a number"),
@@ -328,9 +335,8 @@ def test_a_directory_is_its_files_in_order(tmp_path: Path) -> None:
     for name in ("b.png", "a.png", ".hidden"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
-    (tmp_path / "c.png").symlink_to(tmp_path / "gone")
+    (tmp_path / "c.png").symlink_to("a.png")
     lines = read_lines(str(tmp_path), lambda: b"")
-    # A link that leads nowhere is told with its line where files are read.
     assert lines == [BatchLine(n, (f"{tmp_path}/{name}.png",)) for n, name in enumerate("abc", 1)]
 
 
@@ -338,7 +344,7 @@ def test_a_directory_without_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match=r"there is no file in it$"):
         read_lines(str(tmp_path), lambda: b"")
     (tmp_path / "below").mkdir()
-    with pytest.raises(BadRequestError, match="those in directories below it, are left out"):
+    with pytest.raises(BadRequestError, match="those in directories below it need --recursive"):
         read_lines(str(tmp_path), lambda: b"")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from math import isinf
 from typing import Any
 
-from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLinesError, BatchLine
+from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine
+from spacedock.batching.sources.row import FILES, RowRules
+from spacedock.batching.sources.text import BadTextError, TextLines
 
 _HINTS = (
     (r"\s*", r"#|//|/\*|--", "JSON has no comments: take it out"),
@@ -24,44 +26,35 @@ _HINTS = (
 _NEAR = 200
 
 
-def json_lines(source: str, text: str, labels: Collection[str]) -> list[BatchLine]:
-    """Read an object or a string from each line. Raises BadLinesError with all that is wrong."""
-    numbered = ((number, raw) for number, raw in enumerate(text.split("\n"), 1) if raw.strip())
-    return _lines(source, ((f"line {n}", n, raw) for n, raw in numbered), labels)
-
-
-def array_lines(
-    source: str, text: str, labels: Collection[str], *, whole: bool = False
-) -> list[BatchLine] | None:
-    """Read a JSON array, numbered by its items; None if the text is no array, but may have JSON lines.
-
-    With `whole` a single object over many lines will do, too. Raises BadLinesError.
-    """
-    if not whole and not text.lstrip().startswith("["):
-        return None
-    try:
-        value = _loads(text)
-    except ValueError as error:
-        if not text.lstrip().startswith(("[\n", "[ ", "[{", '["')):
-            return None
-        at = f"line {cause.lineno}: " if isinstance(cause := error.__cause__, json.JSONDecodeError) else ""
-        raise BadLinesError(source, [f"{at}{error}"]) from error
-    items = value if isinstance(value, list) else [value]
-    return _lines(source, ((f"item {n}", n, item) for n, item in enumerate(items, 1)), labels)
-
-
-def _lines(source: str, items: Iterable[tuple[str, int, Any]], labels: Collection[str]) -> list[BatchLine]:
-    problems: list[str] = []
-    lines: list[BatchLine] = []
-    for place, number, item in items:
+def json_lines(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
+    """Read an object or a string from each line that is not blank."""
+    while True:
+        number, text = lines.next_number, ""
         try:
-            row = _loads(item) if place.startswith("line") else item
-            lines.append(_line(number, row, labels))
+            if (text := next(lines)).strip():
+                yield _line(number, _loads(text), rules)
+        except StopIteration:
+            return
+        except BadTextError as error:
+            yield BadLine(number, error.text, str(error))
         except ValueError as error:
-            problems.append(f"{place}: {error}")
-    if problems:
-        raise BadLinesError(source, problems)
-    return lines
+            yield BadLine(number, text.rstrip("\n"), str(error))
+
+
+def whole_json(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
+    """Read a JSON array, numbered by its items, or a single object over many lines. Raises BadLinesError."""
+    number = lines.next_number
+    try:
+        value = _loads(lines.all())
+    except ValueError as error:
+        cause = error.__cause__
+        at = cause.lineno + number - 1 if isinstance(cause, json.JSONDecodeError) else lines.number
+        raise BadLinesError(lines.name, [f"line {at}: {error}"]) from error
+    for number, item in enumerate(value if isinstance(value, list) else [value], 1):
+        try:
+            yield _line(number, item, rules)
+        except ValueError as error:
+            yield BadLine(number, json.dumps(item), str(error))
 
 
 def _loads(text: str) -> Any:
@@ -101,24 +94,40 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _line(number: int, row: Any, labels: Collection[str]) -> BatchLine:
+def _line(number: int, row: Any, rules: RowRules) -> BatchLine:
     if isinstance(row, str):
-        return BatchLine(number, fields={"prompt": row})
+        row = {"prompt": row}
     if not isinstance(row, dict):
         raise ValueError('not a prompt: give {"prompt": "…"} or a JSON string')
-    row = {key: value for key, value in row.items() if value is not None}
-    files = _files(row.pop("files", None), row.pop("file", None))
-    if own := {key: str(row.pop(key)) for key in (*labels, ROW_ID) if key in row and _is_plain(row[key])}:
-        given = row.get("labels", {})
-        row["labels"] = own | given if isinstance(given, dict) else given
-    if isinstance(given := row.get("labels"), dict):
-        row["labels"] = {key: str(value) if _is_plain(value) else value for key, value in given.items()}
+    rules.seen.update(row)
+    prompt = rules.prompt(row)
+    row = {key: value for key, value in row.items() if value is not None and not rules.is_used_up(key)}
+    if prompt is not None:
+        row["prompt"] = prompt
+    files = [rules.file(path) for key in (*FILES, *rules.options.file_columns) for path in _paths(row, key)]
+    labels = _labels(row, rules)
     if unknown := row.keys() - FIELDS:
         raise ValueError(_unknown(row, unknown))
     for key, kind, what in (("space", str, "a string"), ("inputs", dict, "an object of inputs by name")):
         if not isinstance(row.get(key, kind()), kind):
             raise ValueError(f"'{key}' is not {what}")
-    return BatchLine(number, files, row)
+    return BatchLine(number, tuple(files), row, labels.get(ROW_ID))
+
+
+def _labels(row: dict[str, Any], rules: RowRules) -> dict[str, str]:
+    """Move what is kept as a label to the row's labels: its id, and what options name."""
+    key = rules.id_key(row)
+    if key is not None and not _is_plain(row.get(key, "")):
+        raise ValueError(f"'{key}' is not a text or a number, as an id is")
+    names = {name: name for name in rules.options.labels} | ({key: ROW_ID} if key else {})
+    own = {label: str(row.pop(name)) for name, label in names.items() if _is_plain(row.get(name))}
+    given = row.get("labels", {})
+    if not isinstance(given, dict):
+        return {}
+    labels = own | {name: str(value) if _is_plain(value) else value for name, value in given.items()}
+    if labels:
+        row["labels"] = labels
+    return labels
 
 
 def _unknown(row: dict[str, Any], unknown: Collection[str]) -> str:
@@ -129,8 +138,6 @@ def _unknown(row: dict[str, Any], unknown: Collection[str]) -> str:
             "a chat request of OpenAI's API, which is not read. Give the text of its last message as 'prompt'"
         )
         return f"{what}{', and its custom_id as id' if 'custom_id' in row else ''}"
-    if ROW_ID in unknown:
-        return "'id' is not a text or a number"
     name = min(unknown)
     if meant := get_close_matches(name, FIELDS, 1):
         return f"unknown key '{name}': did you mean '{meant[0]}'?"
@@ -138,7 +145,7 @@ def _unknown(row: dict[str, Any], unknown: Collection[str]) -> str:
         return f"the lines are under '{name}': give their array alone"
     if "prompt" not in row and isinstance(row[name], str) and len(unknown) == 1:
         return f"unknown key '{name}': the prompt's key is 'prompt', and inputs of the Space go into 'inputs'"
-    known = ", ".join(sorted(FIELDS | {"file", "files", ROW_ID}))
+    known = ", ".join(sorted({*FIELDS, *FILES, ROW_ID}))
     return (
         f"unknown key '{name}'. Known: {known}. Inputs of the Space go into 'inputs'; "
         f"what only describes the line is kept with --label {name}"
@@ -149,9 +156,9 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
 
-def _files(many: Any, one: Any) -> tuple[str, ...]:
-    listed = [*(many if isinstance(many, list) else [many]), one]
-    files = [item for item in listed if item is not None]
-    if not all(isinstance(item, str) for item in files):
-        raise ValueError("'files' is not a list of paths")
-    return tuple(files)
+def _paths(row: dict[str, Any], key: str) -> list[str]:
+    given = row.pop(key, None) or []
+    paths = given if isinstance(given, list) else [given]
+    if not all(isinstance(path, str) for path in paths):
+        raise ValueError(f"'{key}' is not a path or a list of paths")
+    return [path for path in paths if path]

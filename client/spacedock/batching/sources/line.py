@@ -20,18 +20,34 @@ FIELDS = frozenset(JobRequest.model_fields) - {
 """The fields of a request that a line may give by their names."""
 
 ROW_ID = "id"
-"""The column or key that names a line; it is kept as a label."""
+"""The label that keeps the caller's own id of a line."""
+
+ROW_IDS = (ROW_ID, "custom_id")
+"""The columns or keys that name a line where none is given, the first that is there."""
 
 _MAX_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """One job of a batch: its number (from 1, as an editor counts), file paths, and the request's fields."""
+    """One job of a batch: its number (from 1, as an editor counts), file paths, and the request's fields.
+
+    `id` is the caller's own name for it.
+    """
 
     number: int
     files: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be sent: its text (of a very long one the beginning), and what to do about it."""
+
+    number: int
+    text: str
+    problem: str
 
 
 class BadLinesError(BadRequestError):

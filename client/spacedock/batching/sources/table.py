@@ -3,73 +3,53 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from spacedock._wire.wire import MAX_REQUEST_BYTES
-from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLinesError, BatchLine
+from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine, few
+from spacedock.batching.sources.row import RowRules
+from spacedock.batching.sources.text import BadTextError, TextLines
+from spacedock.errors import BadRequestError
 
 _SEPARATORS = (",", ";", "\t", "|")
+_NAMES = {"tab": "\t", "\\t": "\t"}
 _WORD = re.compile(r"\w[\w .:-]*|")
 _UNNAMED = re.compile(r"Unnamed: \d+")
-_OWN = ("prompt", "file", ROW_ID)
+_OWN = ("prompt", "file", ROW_ID, "custom_id")
 _EXCEL = re.compile(r'"?sep=([,;|\t])"?')
+_EMPTY = frozenset({"", "NaN", "nan", "<NA>"})
+"""What a cell without a value is, also as pandas writes it."""
 _MOST_HEADER = 10_000
+_MOST_COLUMNS = 20
+_MAX_ROW = 4 * 2**20
 
 
-def looks_like_table(text: str) -> bool:
+def looks_like_table(first: str) -> bool:
     """Whether the first line is a table's header: it names a prompt or a file beside other columns."""
-    skipped, separator = _beginning(text)
-    header = text.split("\n", skipped + 1)[skipped][:_MOST_HEADER]
-    if header.strip().lower() == "prompt":
+    header = first[:_MOST_HEADER].strip()
+    if header.lower() == "prompt" or _EXCEL.fullmatch(header):
         return True
-    names = _cells(header, separator)
+    names = _cells(header, _separator(header))
     lower = {name.lower() for name in names}
     named = "prompt" in lower or ("file" in lower and not any(" " in name for name in names))
     return len(names) > 1 and named and all(map(_WORD.fullmatch, names))
 
 
-def table_lines(source: str, text: str, labels: Collection[str], *, tabs: bool = False) -> list[BatchLine]:
-    """Read each row: its columns are a request's fields, `file`, labels, or else inputs by their names.
+def separator_of(first: str, given: str | None, *, tabs: bool) -> str:
+    """What separates columns: as given, as Excel's `sep=;` says, or as the header looks.
 
-    Labels are `id`, columns without a name, and those in `labels`; an empty cell is left out. Raises
-    BadLinesError.
+    Raises BadRequestError where what is given cannot.
     """
-    # A longer cell is told as a prompt that is too long, with its line.
-    csv.field_size_limit(16 * MAX_REQUEST_BYTES)
-    skipped, separator = _beginning(text)
-    body = io.StringIO("\n".join(text.split("\n")[skipped:]), newline="")
-    reader = csv.reader(body, delimiter="\t" if tabs else separator, strict=True)
-    ended, lines = skipped, []
-    try:
-        names = [name.strip() for name in next(reader)]
-        columns = _columns(source, skipped + 1, names, labels)
-        ended += reader.line_num
-        for cells in reader:
-            ended = skipped + reader.line_num
-            lines += _row(source, ended, cells, columns)
-    except csv.Error as error:
-        raise BadLinesError(source, [_broken(ended + 1, skipped + reader.line_num, error)]) from error
-    return lines
-
-
-def _beginning(text: str) -> tuple[int, str]:
-    """How many lines come before the header (empty ones, or Excel's `sep=;`), and the separator."""
-    for skipped, line in enumerate(text.split("\n")):
-        if given := _EXCEL.fullmatch(line):
-            return skipped + 1, given[1]
-        if line.strip():
-            return skipped, _separator(line[:_MOST_HEADER])
-    return 0, ","
-
-
-def _broken(begun: int, reached: int, error: csv.Error) -> str:
-    if "unexpected end" in str(error):
-        return f"line {begun}: a quote opens in this row and never closes. Inside of a cell, double it"
-    to = f", at line {reached}" if reached > begun else ""
-    return f"line {begun}: {error}{to}. Double the quotes inside of a cell"
+    if given is not None:
+        separator = _NAMES.get(given.lower(), given)
+        if len(separator) != 1 or separator in '"\r\n':
+            raise BadRequestError(f"--separator {given!r} is not one character, such as ';' or tab")
+        return separator
+    if excel := _EXCEL.fullmatch(first.strip("\n")):
+        return excel[1]
+    return "\t" if tabs else _separator(first[:_MOST_HEADER])
 
 
 def _separator(header: str) -> str:
@@ -89,38 +69,131 @@ def _cells(header: str, separator: str) -> list[str]:
         return []
 
 
-def _columns(source: str, line: int, names: list[str], labels: Collection[str]) -> list[tuple[str, str]]:
-    """For each column what it is (field, file, label, input) and by which name."""
-    columns = [_column(place, name, labels) for place, name in enumerate(names, 1)]
-    twice = [name for (_, name), count in Counter(columns).items() if count > 1]
+class _Column(NamedTuple):
+    """A column: what its header says, its name in the request, and what it is there."""
+
+    header: str
+    name: str
+    kind: str
+
+
+class _RowText:
+    """The lines that the reader of rows takes, and those of the row that it is at."""
+
+    def __init__(self, lines: TextLines) -> None:
+        self._lines = lines
+        self._taken: list[str] = []
+        self._size = 0
+
+    def begin(self) -> int:
+        """Begin a row; returns the number of its first line."""
+        self._taken, self._size = [], 0
+        return self._lines.next_number
+
+    @property
+    def text(self) -> str:
+        """The row as it stands there."""
+        return "".join(self._taken)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._size += len(line)
+        if self._size > _MAX_ROW:
+            raise BadTextError(self.text, f"over {_MAX_ROW // 2**20} MB, or a quote in it never closes")
+        self._taken.append(line)
+        return line
+
+
+def table_lines(lines: TextLines, separator: str, rules: RowRules) -> Iterator[BatchLine | BadLine]:
+    """Read each row: its columns are a request's fields, files, labels, or else inputs by their names.
+
+    Labels are the id, columns without a name, and those that options name; an empty cell is left out. Raises
+    BadLinesError where the header is wrong.
+    """
+    csv.field_size_limit(_MAX_ROW)
+    rows = _RowText(lines)
+    reader = csv.reader(rows, delimiter=separator, strict=True)
+    if _EXCEL.fullmatch(lines.first.strip("\n")):
+        next(lines)
+    begun = rows.begin()
+    try:
+        columns = _columns([name.strip() for name in next(reader, [])], rules)
+    except (csv.Error, ValueError) as error:
+        raise BadLinesError(lines.name, [f"line {begun}: {_problem(error)}"]) from error
+    while True:
+        begun = rows.begin()
+        try:
+            if line := _row(begun, next(reader), columns, rules):
+                yield line
+        except StopIteration:
+            return
+        except (csv.Error, BadTextError) as error:
+            yield BadLine(begun, rows.text, _problem(error, lines.number - begun))
+            if lines.number > begun:
+                return
+        except ValueError as error:
+            yield BadLine(begun, rows.text, str(error))
+
+
+def _problem(error: Exception, further: int = 0) -> str:
+    if isinstance(error, csv.Error):
+        if "unexpected end" in str(error):
+            return "a quote opens in this row and never closes. Inside of a cell, double it"
+        at = f", {further} lines further on" if further > 1 else ", in the next line" if further else ""
+        behind = "; what follows was not read" if further else ""
+        return f"{error}{at}. Double the quotes inside of a cell{behind}"
+    return f"{error}{'. What follows it was not read' if further else ''}"
+
+
+def _columns(names: list[str], rules: RowRules) -> list[_Column]:
+    """What each column is. Raises ValueError where options name one that is not there."""
+    names = [name.lower() if name.lower() in _OWN else name for name in names]
+    for name in rules.named:
+        if name not in names:
+            raise ValueError(f"there is no column '{name}'. There are: {few(names, _MOST_COLUMNS)}")
+    if rules.template is not None:
+        rules.template.check(names)
+    rules.seen.update(names)
+    row_id = rules.id_key(names)
+    columns = [_column(place, name, row_id, rules) for place, name in enumerate(names, 1)]
+    twice = [name for (name, _), count in Counter(column[1:] for column in columns).items() if count > 1]
     if twice:
-        raise BadLinesError(source, [f"line {line}: the column '{twice[0]}' comes twice: rename one"])
+        raise ValueError(f"the column '{twice[0]}' comes twice: rename one")
     return columns
 
 
-def _column(place: int, name: str, labels: Collection[str]) -> tuple[str, str]:
-    if name in labels or _UNNAMED.fullmatch(name):
-        return "label", name
+def _column(place: int, name: str, row_id: str | None, rules: RowRules) -> _Column:
+    if name == row_id:
+        return _Column(name, ROW_ID, "label")
+    if name in rules.options.labels or _UNNAMED.fullmatch(name):
+        return _Column(name, name, "label")
     if not name:
-        return "label", f"column {place}"
-    if name.lower() in _OWN:
-        name = name.lower()
-    if name == ROW_ID:
-        return "label", name
-    if name == "file":
-        return "file", name
-    return ("field" if name in FIELDS - {"inputs", "labels"} else "input"), name
+        return _Column(name, f"column {place}", "label")
+    if name == "file" or name in rules.options.file_columns:
+        return _Column(name, name, "file")
+    if rules.is_used_up(name):
+        return _Column(name, name, "template")
+    return _Column(name, name, "field" if name in FIELDS - {"inputs", "labels"} else "input")
 
 
-def _row(source: str, number: int, cells: list[str], columns: list[tuple[str, str]]) -> list[BatchLine]:
-    """The row's job; none for an empty row."""
+def _row(number: int, cells: list[str], columns: list[_Column], rules: RowRules) -> BatchLine | None:
+    """The row's job; none for an empty row. Raises ValueError."""
     if len(cells) > len(columns):
-        what = "more cells than the header has columns. Put cells with separators into quotes"
-        raise BadLinesError(source, [f"line {number}: {what}"])
-    given = [(kind, name, cell) for (kind, name), cell in zip(columns, cells, strict=False) if cell]
-    fields: dict[str, object] = {name: cell for kind, name, cell in given if kind == "field"}
-    for key in ("input", "label"):
-        if values := {name: cell for kind, name, cell in given if kind == key}:
-            fields[f"{key}s"] = values
-    files = tuple(cell for kind, _, cell in given if kind == "file")
-    return [BatchLine(number, files, fields)] if given else []
+        raise ValueError("more cells than the header has columns. Put cells with separators into quotes")
+    values = ["" if cell in _EMPTY else cell for cell in cells] + [""] * (len(columns) - len(cells))
+    given: dict[str, dict[str, str]] = {"field": {}, "input": {}, "label": {}, "file": {}, "template": {}}
+    for column, value in zip(columns, values, strict=True):
+        if value:
+            given[column.kind][column.name] = value
+    if not any(values):
+        return None
+    fields: dict[str, object] = {**given["field"]}
+    fields |= {f"{kind}s": given[kind] for kind in ("input", "label") if given[kind]}
+    prompt = rules.prompt({column.header: value for column, value in zip(columns, values, strict=True)})
+    if prompt is not None:
+        fields["prompt"] = prompt
+    files = tuple(rules.file(path) for path in given["file"].values())
+    return BatchLine(number, files, fields, given["label"].get(ROW_ID))

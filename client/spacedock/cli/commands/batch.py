@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from spacedock._wire.lanes import Priority
-from spacedock.batching.sources.input import BadLinesError, BatchLine, read_lines
-from spacedock.batching.sources.line import ROW_ID, few, places
+from spacedock.batching.sources.line import ROW_ID, BadLinesError, BatchLine, few, places
+from spacedock.batching.sources.source import read_lines
 from spacedock.cli import options, preflight
 from spacedock.cli.batching import checkpoint
 from spacedock.cli.batching.carry_out import Batch, run_batch

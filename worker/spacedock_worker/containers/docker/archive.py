@@ -33,7 +33,7 @@ _EXTENDED = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAM
 _END = bytes(_BLOCK)
 
 
-class Source(Protocol):
+class TarSource(Protocol):
     """Where a tar comes from."""
 
     async def readexactly(self, n: int, /) -> bytes:
@@ -67,7 +67,7 @@ def _header(name: str, kind: bytes, size: int, mode: int) -> bytes:
 class Unpacking:
     """Reads a tar entry by entry: what follows an entry is not asked for before the caller goes on."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TarSource) -> None:
         self._source = source
         self._left = 0
 

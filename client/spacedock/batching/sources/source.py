@@ -1,0 +1,163 @@
+"""The source of a batch: which form a file, a directory or a pipe has, and its lines one after another."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from spacedock.batching.sources.directory import directory_lines
+from spacedock.batching.sources.json_lines import json_lines, whole_json
+from spacedock.batching.sources.line import BadLine, BadLinesError, BatchLine
+from spacedock.batching.sources.row import PromptTemplate, RowRules, SourceOptions
+from spacedock.batching.sources.table import looks_like_table, separator_of, table_lines
+from spacedock.batching.sources.text import BadTextError, TextLines, open_text
+from spacedock.errors import BadRequestError, FileUnreadableError
+
+_STDIN = "standard input"
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a batch is read from: its name, its form in words, and whether it can be read twice.
+
+    `unit` is what the numbers of its lines count: lines, items of an array or files.
+    """
+
+    name: str
+    form: str
+    rereadable: bool
+    unit: str
+    rules: RowRules
+    read: Callable[[], Iterator[BatchLine | BadLine]]
+
+    def lines(self) -> Iterator[BatchLine | BadLine]:
+        """Read the lines, one at a time; a source that is not rereadable has them once.
+
+        Raises BadRequestError where there is none, FileUnreadableError where the source breaks off.
+        """
+        line = None
+        for line in self.read():
+            yield line
+        if line is None:
+            what_else = "an empty array" if self.unit == "item" else "a header"
+            raise BadRequestError(f"{self.name}: there is no prompt in it, only {what_else}")
+        if missing := {*self.rules.named} - self.rules.seen:
+            raise BadRequestError(f"{self.name}: no line has '{min(missing)}', which an option names")
+
+    @property
+    def unseen_labels(self) -> list[str]:
+        """Labels that options name and no line has; known when all lines are read."""
+        return sorted({*self.rules.options.labels} - self.rules.seen)
+
+
+def open_source(where: str, options: SourceOptions, stdin: io.BufferedIOBase | None = None) -> Source:
+    """Open a batch: a table (.csv, .tsv), JSON (.jsonl, .json) or text file, a directory, or `-`.
+
+    A file may be compressed by gzip. Standard input and files of other names are read as what they look like.
+    Raises FileUnreadableError, BadRequestError where it is no batch, or options do not fit it.
+    """
+    template = PromptTemplate(options.template) if options.template is not None else None
+    path = Path(where)
+    if where == "-":
+        pipe = stdin or cast("io.BufferedIOBase", sys.stdin.buffer)
+        return _text_source(open_text(_STDIN, pipe), None, RowRules(options, template, Path()))
+    if path.is_dir():
+        _refuse(options, f"{where} is a directory", ("separator", "id_column", "file_columns"))
+        rules = RowRules(options, template, path)
+        return Source(where, "directory", True, "file", rules, lambda: directory_lines(rules))
+    text = open_text(where, _opened(path))
+    again = path if path.is_file() else None
+    return _text_source(text, again, RowRules(options, template, path.parent))
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise FileUnreadableError(str(path), error.strerror or str(error)) from error
+
+
+def _text_source(text: TextLines, path: Path | None, rules: RowRules) -> Source:
+    """The source of a text that is open; `path` is where it can be opened again."""
+    try:
+        form, unit, parse = _form_of(text, rules)
+    except BadRequestError:
+        text.close()
+        raise
+
+    def read() -> Iterator[BatchLine | BadLine]:
+        with closing(text if path is None else open_text(text.name, _opened(path))) as lines:
+            yield from parse(lines)
+
+    if path is not None:
+        text.close()
+    return Source(text.name, f"{form}{text.packing}", path is not None, unit, rules, read)
+
+
+_Parser = Callable[[TextLines], Iterator[BatchLine | BadLine]]
+
+
+def _form_of(text: TextLines, rules: RowRules) -> tuple[str, str, _Parser]:
+    """Which form a text has, what its numbers count, and how it is read."""
+    suffix = "" if text.name == _STDIN else Path(text.name.removesuffix(".gz")).suffix.lower()
+    first = text.first.strip()
+    options = rules.options
+    _refuse(options, f"{text.name} is not a directory", ("glob", "recursive"))
+    as_json = suffix in {".jsonl", ".ndjson", ".json"}
+    as_table = suffix in {".csv", ".tsv"} or options.separator is not None
+    if as_table or (not as_json and suffix != ".txt" and looks_like_table(text.first)):
+        separator = separator_of(text.first, options.separator, tabs=suffix == ".tsv")
+        name = _SEPARATORS.get(separator, f"'{separator}'")
+        return f"table separated by {name}", "line", lambda lines: table_lines(lines, separator, rules)
+    if as_json or (not suffix and first[:1] in {"{", '"', "["}):
+        if first.startswith("[") or (suffix == ".json" and not _is_json(first)):
+            return "JSON array", "item", lambda lines: whole_json(lines, rules)
+        return "JSON Lines", "line", lambda lines: json_lines(lines, rules)
+    _refuse(options, f"{text.name} has a prompt on each line", ("id_column", "file_columns"))
+    return "text, a prompt a line", "line", lambda lines: _prompts(lines, rules)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _prompts(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
+    """A prompt from each line that is not blank."""
+    while True:
+        number = lines.next_number
+        try:
+            if prompt := next(lines).strip():
+                filled = rules.prompt({"prompt": prompt})
+                yield BatchLine(number, fields={"prompt": prompt if filled is None else filled})
+        except StopIteration:
+            return
+        except BadTextError as error:
+            yield BadLine(number, error.text, str(error))
+
+
+def _refuse(options: SourceOptions, why: str, names: Sequence[str]) -> None:
+    """Raise BadRequestError where an option is given that the form has no use for."""
+    for name in names:
+        if getattr(options, name):
+            raise BadRequestError(f"--{name.replace('_', '-').rstrip('s')}: {why}")
+
+
+def read_lines(source: str, stdin: Callable[[], bytes], labels: Collection[str] = ()) -> list[BatchLine]:
+    """Read a whole batch. Raises BadLinesError with all that is wrong, and what `open_source` raises."""
+    pipe = io.BytesIO(stdin()) if source == "-" else None
+    opened = open_source(source, SourceOptions(labels=tuple(labels)), pipe)
+    lines = list(opened.lines())
+    if bad := [line for line in lines if isinstance(line, BadLine)]:
+        raise BadLinesError(opened.name, [f"{opened.unit} {line.number}: {line.problem}" for line in bad])
+    return [line for line in lines if isinstance(line, BatchLine)]
