@@ -97,11 +97,16 @@ class Client(QueueView):
             request, payloads = prepare(prompt, (), space, options)
         return await self.submit_prepared(request, payloads)
 
-    async def submit_prepared(self, request: JobRequest, payloads: Sequence[Payload] = ()) -> str:
-        """Submit a request whose files are at hand as `payloads`; returns the job's id."""
+    async def submit_prepared(
+        self, request: JobRequest, payloads: Sequence[Payload] = (), *, name: str | None = None
+    ) -> str:
+        """Submit a request whose files are at hand as `payloads`; returns the job's id.
+
+        `name` is whose job it is, where that is not this client's name.
+        """
         with told_as_ours(self.url):
             await self._payloads.upload(payloads)
-            return (await submission.submit(self._redis, [request], self._name))[0]
+            return (await submission.submit(self._redis, [request], name or self._name))[0]
 
     async def submit_many(self, requests: Iterable[JobRequest | str], *, label: str = "") -> list[str]:
         """Submit many jobs in few round trips and return their ids, in order; a string is a prompt.

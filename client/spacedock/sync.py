@@ -127,6 +127,7 @@ class SyncClient(_Blocking[Client]):
     job_ids = _blocking(Client.job_ids)
     batch = _blocking(Client.batch)
     batches = _blocking(Client.batches)
+    last_event = _blocking(Client.last_event)
     hosts = _blocking(Client.hosts)
     pause_host = _blocking(Client.pause_host)
     drain_host = _blocking(Client.drain_host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -23,6 +24,8 @@ from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.changing import WALLS
 from spacedock_worker.registry.entry import OperationTemplate, SecretSource, SpaceEntry
 from spacedockd.cli import app as daemon
+from spacedockd.http.native import OPERATIONS
+from spacedockd.http.native.documents import document
 from spacedockd.http.settings import HttpLimits, HttpSettings
 from spacedockd.model.job import SmolLMSettings
 from spacedockd.settings import PREFIX, DaemonSettings
@@ -52,6 +55,7 @@ def pages() -> Mapping[str, str]:
         "cli.md": _page("The commands", _commands()),
         "configuration.md": _page("The configuration's keys", _configuration()),
         "registry.md": _page("The registry's fields", _registry()),
+        "openapi.json": json.dumps(document(OPERATIONS), indent=1) + "\n",
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spacedock.client import Client
+from spacedockd.http.events import EventHub
 from spacedockd.http.intake import Intake
 from spacedockd.http.settings import HttpSettings
 
@@ -15,7 +16,7 @@ from spacedockd.http.settings import HttpSettings
 class DoorContext:
     """The queue's `client`, the door's settings, and the `intake` of what clients send.
 
-    `secret` is the owner's token, in the clear.
+    `secret` is the owner's token, in the clear. `events` are the queue's, for any number of listeners.
     `models_as` says whom a model's name of OpenAI's API means (the configuration has it).
     `closing` is set when the daemon stops: an answer that has no end of its own ends then.
     """
@@ -24,5 +25,6 @@ class DoorContext:
     settings: HttpSettings
     intake: Intake
     secret: str = field(repr=False)
+    events: EventHub
     models_as: Mapping[str, str] = field(default_factory=dict)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,18 +1,18 @@
-"""What clients send: bodies and files, bounded in bytes and time; files go to disk as they come."""
+"""What clients send and read, bounded in bytes and time; files go to disk as they come."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from pydantic_core import from_json
 
 from spacedock._wire import wire
 from spacedock.errors import FileTooLargeError
@@ -30,6 +30,7 @@ from spacedockd.http.settings import HttpLimits
 _LEAST_RATE = 16 * 2**10
 _CHUNK = 2**18
 _MOST_FIELDS = 1000
+_LOADED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,10 @@ class ReceivedFile:
 
     async def payload(self) -> Payload:
         """The file as it travels to the queue."""
-        return await asyncio.to_thread(lambda: payload_of(self.name, self.path.read_bytes(), self.media_type))
+        return await asyncio.to_thread(self._read)
+
+    def _read(self) -> Payload:
+        return payload_of(self.name, self.path.read_bytes(), self.media_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,28 @@ class ReceivedForm:
     files: list[ReceivedFile] = field(default_factory=list)
 
 
+def json_of(raw: bytes | str, what: str = "the body") -> Any:
+    """The value of JSON that is strict: in UTF-8, without NaN or half surrogates. Raises HttpError."""
+    try:
+        return from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise HttpError(400, "not_json", f"{what} is not JSON: {error}") from None
+
+
 class Intake:
     """Reads the bodies of requests; files wait in `folder`, which is emptied first."""
 
     def __init__(self, folder: Path, limits: HttpLimits) -> None:
         self._folder, self._limits = folder, limits
+        self._loading = asyncio.Semaphore(_LOADED)
         shutil.rmtree(folder, ignore_errors=True)
         paths.make_private(folder)
+
+    @asynccontextmanager
+    async def loaded(self, file: ReceivedFile) -> AsyncIterator[Payload]:
+        """The file in memory, as it travels to the queue; few at a time."""
+        async with self._loading:
+            yield await file.payload()
 
     async def json(self, request: web.Request, most: int = wire.MAX_CALL_BYTES) -> Any:
         """A body of JSON; an empty one is {}. Raises HttpError."""
@@ -70,10 +89,7 @@ class Intake:
         raw = await self.body(request, most)
         if wire.too_complex(raw):
             raise HttpError(413, "too_complex", f"the body holds over {wire.MAX_NESTS:,} lists and objects")
-        try:
-            return json.loads(raw or b"{}")
-        except (ValueError, RecursionError):
-            raise HttpError(400, "not_json", "the body is not JSON") from None
+        return json_of(raw or b"{}")
 
     async def body(self, request: web.Request, most: int) -> bytes:
         """A whole body of at most `most` bytes, in memory. Raises HttpError."""
@@ -112,6 +128,14 @@ class Intake:
             yield ReceivedFile("file", name, request.content_type, path, size)
         finally:
             await asyncio.shield(asyncio.to_thread(path.unlink, True))
+
+    async def sent(self, writing: Awaitable[None]) -> None:
+        """Write to a client, which is cut off if it does not read. Raises HttpError."""
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                await writing
+        except TimeoutError:
+            raise HttpError(408, "too_slow", "the answer was read too slowly") from None
 
     async def _read(self, request: web.Request, folder: Path) -> ReceivedForm:
         form = ReceivedForm()

@@ -13,16 +13,16 @@ from aiohttp import web
 
 from spacedock.client import Client
 from spacedockd import paths
-from spacedockd.http import listening, page
+from spacedockd.http import listening, native, page
 from spacedockd.http.access import is_guarded
 from spacedockd.http.authentication import Authenticator, owner_token
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import told_as_http
+from spacedockd.http.events import EventHub
 from spacedockd.http.gradio import routes as gradio
 from spacedockd.http.guards import guard, sealed
 from spacedockd.http.intake import Intake
 from spacedockd.http.meter import Meter
-from spacedockd.http.native import about
 from spacedockd.http.openai import routes as openai
 from spacedockd.http.settings import HttpSettings
 
@@ -35,8 +35,8 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
-ROUTES: tuple[Routes, ...] = (page.routes, about.routes, openai.routes, gradio.routes)
-"""What is served: a module of routes each."""
+ROUTES: tuple[Routes, ...] = (page.routes, openai.routes, gradio.routes, native.routes)
+"""What is served: a module of routes each; of two that match the same path the first counts."""
 
 
 class HttpServer:
@@ -97,7 +97,8 @@ class HttpServer:
         token = owner_token(self._state_dir / TOKEN)
         client = await stack.enter_async_context(Client(self._url, name="http"))
         intake = Intake(self._state_dir / "http-uploads", limits)
-        context = DoorContext(client, self._settings, intake, token, self._models_as)
+        events = EventHub(client)
+        context = DoorContext(client, self._settings, intake, token, events, self._models_as)
         runner = web.AppRunner(
             application(context),
             access_log=None,
@@ -110,6 +111,7 @@ class HttpServer:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         # Before the cleanup, which waits for answers: those without an end are told to end.
+        stack.callback(events.close)
         stack.callback(context.closing.set)
         return runner
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from spacedock import hosts
 from spacedock._wire import jobs as records
+from spacedock._wire import stream
 from spacedock._wire.connection import told_as_ours
 from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import Caller, OnProgress, Op, call_of, workers
@@ -84,6 +85,13 @@ class QueueView:
         """The newest batches, at most `limit`; each is kept as long as its jobs."""
         with told_as_ours(self.url):
             return await batches.newest(self._redis, limit)
+
+    async def last_event(self, before: float | None = None) -> int:
+        """The number of the last event (0: none), of those before a time (seconds since 1970) where given."""
+        with told_as_ours(self.url):
+            if before is None:
+                return await stream.newest(self._redis)
+            return await stream.before(self._redis, before)
 
     async def cleanup(
         self,

@@ -64,11 +64,11 @@ async def test_a_code_opens_the_page_once_and_becomes_a_cookie(door: Door, space
             assert "<h1>Spacedock</h1>" in await response.text()
             said = response.history[0].headers["Set-Cookie"]
             assert all(word in said for word in ("HttpOnly", "SameSite=Strict"))
-        async with browser.get(f"{door.url}/version") as response:
+        async with browser.get(f"{door.url}/hosts") as response:
             assert response.status == 200
-        async with browser.post(f"{door.url}/version") as response:
+        async with browser.post(f"{door.url}/hosts") as response:
             assert response.status == 401
-        async with browser.post(f"{door.url}/version", headers={"Origin": door.url}) as response:
+        async with browser.post(f"{door.url}/hosts", headers={"Origin": door.url}) as response:
             assert response.status == 405
     async with aiohttp.ClientSession() as other, other.get(address) as response:
         assert response.status == 403
@@ -82,6 +82,6 @@ async def test_old_and_foreign_codes_open_nothing(door: Door, purpose: str) -> N
         async with (
             aiohttp.ClientSession(cookies=cookies, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
             session.get(f"{door.url}/login", params={"code": code}) as login,
-            session.get(f"{door.url}/version") as response,
+            session.get(f"{door.url}/hosts") as response,
         ):
             assert (login.status, response.status) == (403, 401)

@@ -1,0 +1,116 @@
+"""Spaces over HTTP: which there are, which suit a task, what one can do, whether it works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from spacedock._wire.view.tokens import Scope
+from spacedock.errors import SpaceNotFoundError
+from spacedock.request import Fallback, JobRequest, Tier
+from spacedock.result import JobResult
+from spacedockd.http.context import DoorContext
+from spacedockd.http.native.jobs import MAX_WAIT_SECONDS, result_within
+from spacedockd.http.native.operation import ApiOperation, answered
+
+Entry = dict[str, Any]
+
+
+class SearchQuery(BaseModel):
+    """Words, or a category, or both; and how many Spaces of the Hub to name."""
+
+    q: str = Field(default="", max_length=2000)
+    category: str | None = Field(default=None, min_length=1, max_length=100)
+    limit: int = Field(default=20, ge=1, le=100)
+
+
+class RecommendQuery(BaseModel):
+    """The task in words, the names of its files, or a category; `performance_first`: warm and fast ones."""
+
+    task: str = Field(default="", max_length=100_000)
+    file: list[str] = Field(default=[], max_length=100)
+    category: str | None = None
+    limit: int = Field(default=5, ge=1, le=50)
+    performance_first: bool = False
+
+
+class EndpointsQuery(BaseModel):
+    """The prompt of a call that is asked about, and how many seconds to wait for the Space to start."""
+
+    prompt: str = Field(default="Hello", min_length=1, max_length=10_000)
+    wait: float = Field(default=300.0, gt=0, le=MAX_WAIT_SECONDS)
+
+
+class ValidateQuery(BaseModel):
+    """Whether to start and call the Space (`deep`), and the seconds that its call may take."""
+
+    deep: bool = False
+    timeout: float = Field(default=120.0, gt=0, le=3600)
+
+
+async def _list(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
+    """List the Spaces of the registry: their entries by their names."""
+    return answered((await context.client.spaces.list()).spaces)
+
+
+async def _search(context: DoorContext, request: web.Request, query: SearchQuery) -> web.Response:
+    """Find Spaces by words or category, in the registry (`here`) and on the Hub (`spaces`)."""
+    return answered(await context.client.spaces.search(query.q, query.category, query.limit))
+
+
+async def _recommend(context: DoorContext, request: web.Request, query: RecommendQuery) -> web.Response:
+    """Recommend Spaces of the registry for a task, the best first, each with its reasons."""
+    found = await context.client.spaces.recommend(
+        query.task,
+        files=query.file,
+        category=query.category,
+        limit=query.limit,
+        performance_first=query.performance_first,
+    )
+    return answered(found)
+
+
+async def _show(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
+    """Show a Space: its entry and what is `here` of it; of one that the registry lacks, what the Hub says."""
+    name = request.match_info["name"]
+    try:
+        entry, here = await context.client.spaces.status(name)
+    except SpaceNotFoundError:
+        if "/" not in name:
+            raise
+        return answered(await context.client.spaces.about(name))
+    return answered({**entry, "here": here or None})
+
+
+async def _endpoints(context: DoorContext, request: web.Request, query: EndpointsQuery) -> web.Response:
+    """Have a Space started and tell its endpoints, the one that would be called first; calls none."""
+    job = JobRequest(
+        prompt=query.prompt,
+        space=request.match_info["name"],
+        explain=True,
+        tier=Tier.HEAVY,
+        fallback=Fallback.NONE,
+    )
+    job_id = await context.client.submit_prepared(job)
+    return await result_within(context, job_id, query.wait, keep=False)
+
+
+async def _validate(context: DoorContext, request: web.Request, query: ValidateQuery) -> web.Response:
+    """Say whether a Space can run here, check by check."""
+    name = request.match_info["name"]
+    return answered(await context.client.spaces.validate(name, deep=query.deep, timeout=query.timeout))
+
+
+_ONE = "/spaces/{name}"
+OPERATIONS = (
+    ApiOperation("GET", "/spaces", _list, {200: dict[str, Entry]}),
+    ApiOperation("GET", "/spaces/search", _search, {200: Entry}, query=SearchQuery),
+    ApiOperation("GET", "/spaces/recommend", _recommend, {200: Entry}, query=RecommendQuery),
+    ApiOperation(
+        "POST", f"{_ONE}/endpoints", _endpoints, {200: JobResult, 202: Entry}, Scope.SUBMIT, EndpointsQuery
+    ),
+    ApiOperation("POST", f"{_ONE}/validate", _validate, {200: Entry}, Scope.OPERATE, ValidateQuery),
+    ApiOperation("GET", _ONE, _show, {200: Entry}),
+)
