@@ -29,6 +29,7 @@ from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event
 from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes
 from spacedock.prepare import is_directory, prepare
+from spacedock.replies.host import PlanReply
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.spaces import Spaces
@@ -132,7 +133,7 @@ class Client(QueueView):
         payloads: Sequence[Payload] = (),
         *,
         alike: Sequence[JobRequest] = (),
-    ) -> dict[str, Any]:
+    ) -> PlanReply:
         """What a worker would do with this request, and why; it runs nothing, and gets no image.
 
         `steps` are those of the chain in their order, each with the state of its image and its container,
@@ -148,7 +149,7 @@ class Client(QueueView):
             differing = [other.model_dump(mode="json", include=_DIFFERING) for other in alike]
             try:
                 call = call_of(Op.PLAN, request.space, request=request, alike=differing)
-                return (await self._caller.ask(call)).data
+                return await self._caller.get(call, PlanReply)
             finally:
                 if request.privacy:
                     # The call's prompt is in the server's append-only file until that is written anew.

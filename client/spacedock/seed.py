@@ -11,6 +11,8 @@ from spacedock._wire.retention import DAY_S
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, SpacedockError
 from spacedock.prepare import is_directory
+from spacedock.replies.host import CleanupReply
+from spacedock.replies.spaces import FoundRow, RecommendedRow, ValidateReply
 from spacedock.result import JobResult
 
 _PORT = 7860
@@ -55,7 +57,7 @@ async def execute_space(
     return result
 
 
-async def validate_space(name: str, *, deep: bool = False, client: Client | None = None) -> dict[str, Any]:
+async def validate_space(name: str, *, deep: bool = False, client: Client | None = None) -> ValidateReply:
     """Whether a Space can run on the host, as `Client.spaces.validate` says; only `deep` gets its image."""
     async with _open(client) as opened:
         return await opened.spaces.validate(name, deep=deep)
@@ -63,7 +65,7 @@ async def validate_space(name: str, *, deep: bool = False, client: Client | None
 
 async def discover_spaces_by_category(
     category: str, *, limit: int = 20, client: Client | None = None
-) -> list[dict[str, Any]]:
+) -> list[FoundRow]:
     """The Spaces of a category: the registry's by their `name`, then the Hub's others by their `id`.
 
     `Client.spaces.discover` also says where the Hub's are not from now.
@@ -76,11 +78,11 @@ async def discover_spaces_by_category(
 
 async def get_recommended_spaces(
     task: str, *, files: Iterable[Path | str] = (), limit: int = 5, client: Client | None = None
-) -> list[dict[str, Any]]:
+) -> list[RecommendedRow]:
     """The Spaces for a task, or of a category, the best first; see `Client.spaces.recommend`."""
     async with _open(client) as opened:
         found = await opened.spaces.recommend(task, files=files, limit=limit)
-    return list(found["spaces"])
+    return found["spaces"]
 
 
 async def cleanup_spaces_cache(
@@ -89,7 +91,7 @@ async def cleanup_spaces_cache(
     images: bool = False,
     dry_run: bool = False,
     client: Client | None = None,
-) -> dict[str, Any]:
+) -> CleanupReply:
     """Free what is needed no longer; says what that was, as `Client.cleanup` does."""
     async with _open(client) as opened:
         return await opened.cleanup(older_than=older_than, images=images, dry_run=dry_run)

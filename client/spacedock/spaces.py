@@ -12,6 +12,21 @@ from spacedock._wire.rpc import Caller, OnProgress, Op, Reply, call_of
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload, media_type_of
 from spacedock.prepare import hub_id_of
+from spacedock.replies.checking import checked
+from spacedock.replies.host import CleanupReply
+from spacedock.replies.spaces import (
+    AboutReply,
+    EndpointSchema,
+    LockReply,
+    LogsReply,
+    ProfileReply,
+    RecommendReply,
+    SearchReply,
+    SpaceHere,
+    SpaceProfile,
+    SpacesData,
+    ValidateReply,
+)
 
 
 class Spaces:
@@ -36,20 +51,23 @@ class Spaces:
         """One Space's entry. Raises SpaceNotFoundError."""
         return (await self._call(Op.SHOW, name)).spaces[name]
 
-    async def status(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """One Space's entry, and what is there of it (see `list`). Raises SpaceNotFoundError."""
-        reply = await self._call(Op.SHOW, name, status=True)
-        return reply.spaces[name], reply.data.get("status", {}).get(name, {})
+    async def status(self, name: str) -> tuple[dict[str, Any], SpaceHere | None]:
+        """One Space's entry, and what is there of it (None: that is not known).
 
-    async def endpoints(self, name: str) -> Sequence[dict[str, Any]]:
+        Raises SpaceNotFoundError.
+        """
+        reply = await self._call(Op.SHOW, name, status=True)
+        there = checked(SpacesData, reply.data, Op.SHOW.value).get("status", {})
+        return reply.spaces[name], there.get(name)
+
+    async def endpoints(self, name: str) -> Sequence[EndpointSchema]:
         """What the Space's app can do, as it said when it last ran on the host; else empty.
 
         Each has `name`, `schema` (the JSON Schema of its inputs; one with a `contentMediaType` takes a file)
         and `outputs` (Gradio's words for what it fills). The first does the app's main work. The names and
         words in it are the app's own. Raises SpaceNotFoundError.
         """
-        found: Sequence[dict[str, Any]] = (await self._call(Op.SHOW, name, endpoints=True)).data["endpoints"]
-        return found
+        return (await self._caller.get(call_of(Op.SHOW, name, endpoints=True), SpacesData))["endpoints"]
 
     async def add(
         self,
@@ -90,9 +108,9 @@ class Spaces:
         call = call_of(Op.ADD, name, **how).model_copy(update={"entry": fields, "repository": ref})
         return (await self._caller.ask(call)).spaces[name]
 
-    async def remove(self, name: str) -> dict[str, Any]:
+    async def remove(self, name: str) -> CleanupReply:
         """Remove a Space, its containers and its cache; says what that freed. Raises SpaceNotFoundError."""
-        return (await self._call(Op.REMOVE, name)).data
+        return await self._caller.get(call_of(Op.REMOVE, name), CleanupReply)
 
     async def logs(self, name: str, lines: int = 100) -> dict[str, str]:
         """The last lines that a Space's containers have written to their logs, by the container's name.
@@ -100,25 +118,22 @@ class Spaces:
         `name` is the registry's, a Hub id, or `./directory`. Secrets are masked. Raises BadRequestError
         where no container of it is here.
         """
-        found: dict[str, str] = (await self._call(Op.LOGS, name, lines=lines)).data["logs"]
-        return found
+        return (await self._caller.get(call_of(Op.LOGS, name, lines=lines), LogsReply))["logs"]
 
-    async def profile(self, name: str) -> dict[str, Any]:
+    async def profile(self, name: str) -> SpaceProfile:
         """What was measured of a Space where it ran: `images` (the newest first) and `advice`.
 
         Times are in seconds, memory in bytes; see docs/profiles.md. Raises SpaceNotFoundError.
         """
-        found: dict[str, Any] = (await self._call(Op.PROFILE, name)).data["spaces"][name]
-        return found
+        return (await self._caller.get(call_of(Op.PROFILE, name), ProfileReply))["spaces"][name]
 
-    async def profiles(self) -> dict[str, dict[str, Any]]:
+    async def profiles(self) -> dict[str, SpaceProfile]:
         """The profiles of all Spaces that have run, by name, each with its newest image alone."""
-        found: dict[str, dict[str, Any]] = (await self._call(Op.PROFILE)).data["spaces"]
-        return found
+        return (await self._caller.get(call_of(Op.PROFILE), ProfileReply))["spaces"]
 
     async def lock(
         self, names: Iterable[str], *, start: bool = False, on_progress: OnProgress | None = None
-    ) -> dict[str, Any]:
+    ) -> LockReply:
         """The lock of these Spaces; gets their images where they are not there.
 
         Where none is named, of all but those that Spacedock comes with and nobody has used (`left_out`), as
@@ -126,7 +141,7 @@ class Spaces:
         never run are started, so that their endpoints are known. Raises SpaceNotFoundError.
         """
         call = call_of(Op.LOCK, names=tuple(names), start=start)
-        return (await self._caller.ask(call, on_progress)).data
+        return await self._caller.get(call, LockReply, on_progress)
 
     async def validate(
         self,
@@ -135,7 +150,7 @@ class Spaces:
         deep: bool = False,
         timeout: float | None = None,  # noqa: ASYNC109 - the worker bounds its trial call
         on_progress: OnProgress | None = None,
-    ) -> dict[str, Any]:
+    ) -> ValidateReply:
         """Whether a Space (a registry name, or a Hub id) can run on the host, without getting it.
 
         With `deep` it is got, started and called once, within `timeout` seconds. Returns `works` (None: that
@@ -145,7 +160,7 @@ class Spaces:
         """
         limit = {} if timeout is None else {"timeout": timeout}
         call = call_of(Op.VALIDATE, name, deep=deep, **limit)
-        return (await self._caller.ask(call, on_progress)).data
+        return await self._caller.get(call, ValidateReply, on_progress)
 
     async def recommend(
         self,
@@ -155,7 +170,7 @@ class Spaces:
         category: str | None = None,
         limit: int = 5,
         performance_first: bool = False,
-    ) -> dict[str, Any]:
+    ) -> RecommendReply:
         """The Spaces of the registry that suit a task, by its words and the names of its files (not read).
 
         `spaces`, the best first, each with `name`, `score` (0 to 1), `category`, `input_type`, `output_type`,
@@ -163,7 +178,7 @@ class Spaces:
         `advice`, what to do where nothing fits. With a category, or a category's name for words, only Spaces
         of that. Raises BadRequestError.
         """
-        reply = await self._call(
+        call = call_of(
             Op.RECOMMEND,
             text=text,
             media_types=tuple(media_type_of(str(file)) for file in files),
@@ -171,9 +186,9 @@ class Spaces:
             limit=limit,
             performance_first=performance_first,
         )
-        return reply.data
+        return await self._caller.get(call, RecommendReply)
 
-    async def search(self, query: str, category: str | None = None, limit: int = 20) -> dict[str, Any]:
+    async def search(self, query: str, category: str | None = None, limit: int = 20) -> SearchReply:
         """The Spaces that words find: those of the registry (`here`), and those of the Hub (`spaces`).
 
         Each row has `id` (the Hub's), `name` (the registry's), `description`, `category`, `input_type`,
@@ -181,20 +196,21 @@ class Spaces:
         `confidence` and `reason`. `note` says where the answer is not from now, `cached_at` (seconds since
         the epoch) from when. Raises BadRequestError, also where the Hub cannot be asked and nothing is known.
         """
-        return (await self._call(Op.SEARCH, query=query, category=category, limit=limit)).data
+        call = call_of(Op.SEARCH, query=query, category=category, limit=limit)
+        return await self._caller.get(call, SearchReply)
 
-    async def discover(self, category: str, limit: int = 20) -> dict[str, Any]:
+    async def discover(self, category: str, limit: int = 20) -> SearchReply:
         """The Spaces of a category, here and on the Hub; as `search` gives them."""
-        return (await self._call(Op.SEARCH, category=category, limit=limit)).data
+        return await self._caller.get(call_of(Op.SEARCH, category=category, limit=limit), SearchReply)
 
-    async def about(self, name: str) -> dict[str, Any]:
+    async def about(self, name: str) -> AboutReply:
         """What the Hub says of a Space: of `user/space`, its page's address, or a name in the registry.
 
         `space` is as a row of `search`, and with `models`, `secrets` (names that it asks for), `sha` and
         `last_modified`; `image` says where its image is or would come from (`state`, `why`, `size` in bytes),
         `endpoints` what its app can do, once it ran here. Raises SpaceNotFoundError, BadRequestError.
         """
-        return (await self._call(Op.ABOUT, hub_id_of(name))).data
+        return await self._caller.get(call_of(Op.ABOUT, hub_id_of(name)), AboutReply)
 
     async def _call(self, op: Op, name: str | None = None, **options: Any) -> Reply:
         return await self._caller.ask(call_of(op, name, **options))

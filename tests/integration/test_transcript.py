@@ -39,6 +39,7 @@ from spacedock.result import (
     Stage,
 )
 from spacedock.states import JobState
+from spacedock_worker.cleanup.report import Report
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
@@ -111,9 +112,10 @@ ASKED = (
 WALL = "Space 'mood': memory can only be changed in the registry's file on the host (/registry.yaml)"
 ROW = {"category": "text_processing", "input_type": "text", "output_type": "text", "description": "Tells"}
 SPACES: dict[str, dict[str, Any]] = {"mood": ROW, "translation": ROW | {"description": "Translates"}}
+STANDS = {"containers": {}, "quarantined_for": None, "reason": None}
 HERE = {
-    "mood": {"state": "paused", "image_bytes": 1_274_000_000, "cache_bytes": 0},
-    "translation": {"state": "not here", "image_bytes": None, "cache_bytes": None},
+    "mood": {"state": "paused", "image_bytes": 1_274_000_000, "cache_bytes": 0, **STANDS},
+    "translation": {"state": "not here", "image_bytes": None, "cache_bytes": None, **STANDS},
 }
 FREED = {
     "dry_run": True,
@@ -155,10 +157,17 @@ PLAYED: dict[Op, dict[str, Any]] = {
         "route": {"tier": "heavy", "reasons": ["it has an image"]},
         "steps": [planning.SPACE, planning.SKIPPED, planning.MODEL],
         "warnings": [],
+        "misfits": [],
     },
     Op.TIERS: tiers.FOUND,
-    Op.SEARCH: finding.FOUND,
-    Op.ABOUT: {"space": finding.SPACE, "image": finding.IMAGE, "endpoints": ["/a() -> x"], "note": None},
+    Op.SEARCH: {**finding.FOUND, "spaces": [finding.SPACE | row for row in finding.FOUND["spaces"]]},
+    Op.ABOUT: {
+        "space": finding.SPACE,
+        "image": finding.IMAGE,
+        "endpoints": ["/a() -> x"],
+        "cached_at": None,
+        "note": None,
+    },
 }
 
 
@@ -202,7 +211,9 @@ async def controls(call: Call, redis: Redis, tell: OnProgress) -> Reply:
     if call.op is Op.LOGS:
         return Reply(data={"logs": {"mood-1": "* Running on local URL:  http://0.0.0.0:7860"}})
     if call.op is Op.REMOVE:
-        return Reply(data={"items": [{"kind": "caches", "name": "v", "bytes": 5_000_000}], "left": []})
+        report = Report(dry_run=False)
+        report.add("caches", 5_000_000, "v")
+        return Reply(data=report.told())
     if call.op is Op.CLEANUP:
         return Reply(data=FREED)
     return Reply(spaces={str(call.name): SPACES[str(call.name)]} if call.name else {})

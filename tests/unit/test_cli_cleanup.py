@@ -9,6 +9,7 @@ from spacedock.cli.commands.cleanup import lines
 from spacedock.cli.commands.spaces.app import state
 from spacedock.cli.output.units import age, size
 from spacedock.errors import BadRequestError
+from spacedock.replies.spaces import SpaceHere
 from spacedock_worker.cleanup.report import Report
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.control.spaces import state_of
@@ -61,5 +62,13 @@ def test_a_space_is_in_the_state_of_its_warmest_container() -> None:
     assert state_of(SpaceStatus("mood"), has_image=False) == "not here"
     held = SpaceStatus("mood", {"running": 1}, quarantined_for=75.0, reason="it crashes")
     assert state_of(held, has_image=True) == "quarantined"
-    assert state({"state": "quarantined", "quarantined_for": 75.0}) == "quarantined, 1 min 15 s to go"
-    assert state({}) == "-"
+    row: SpaceHere = {
+        "state": "quarantined",
+        "containers": {"running": 1},
+        "quarantined_for": 75.0,
+        "reason": "it crashes",
+        "image_bytes": None,
+        "cache_bytes": None,
+    }
+    assert state(row) == "quarantined, 1 min 15 s to go"
+    assert state(None) == "-"

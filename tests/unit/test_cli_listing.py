@@ -10,6 +10,7 @@ import pytest
 from tests.registries import host
 
 from spacedock.cli.commands.spaces import app as listing
+from spacedock.replies.spaces import SpaceHere
 from spacedock_worker.control.registry import _rows
 from spacedock_worker.registry.changing import settled
 from spacedock_worker.registry.entry import Verdict
@@ -24,7 +25,20 @@ def row(**more: Any) -> dict[str, Any]:
 
 SPACES = {"b-own": row(), "a-seed": row(), "c-run": row(), "d-tried": row(verified=TRIED), "e-seed": row()}
 SHIPPED = ("a-seed", "c-run", "d-tried", "e-seed")
-STATUS = {name: {"state": "not here"} for name in SPACES} | {"c-run": {"state": "paused"}}
+
+
+def there(state: str) -> SpaceHere:
+    return {
+        "state": state,
+        "containers": {},
+        "quarantined_for": None,
+        "reason": None,
+        "image_bytes": None,
+        "cache_bytes": None,
+    }
+
+
+STATUS = {name: there("not here") for name in SPACES} | {"c-run": there("paused")}
 
 
 def shown(capsys: pytest.CaptureFixture[str], *, everything: bool) -> tuple[list[str], str]:

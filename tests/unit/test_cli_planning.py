@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from spacedock.cli.output.plan import lines
+from spacedock.replies.checking import checked
+from spacedock.replies.host import PlanReply, PlanRoute
 
+LIMITS = {
+    "memory": 2 * 2**30,
+    "cpus": 2.0,
+    "timeout": 300.0,
+    "start_timeout": 1800.0,
+    "network": "bridge",
+    "gpu": "none",
+}
 SPACE: dict[str, Any] = {
     "tier": "heavy",
     "name": "clip-analysis",
@@ -16,14 +26,7 @@ SPACE: dict[str, Any] = {
     "image": {"state": "here", "reference": "registry.hf.space/openai-clip:latest", "bytes": 1_230_000_000},
     "container": "none",
     "quarantined_for": None,
-    "limits": {
-        "memory": 2 * 2**30,
-        "cpus": 2.0,
-        "timeout": 300.0,
-        "start_timeout": 1800.0,
-        "network": "bridge",
-        "gpu": "none",
-    },
+    "limits": LIMITS,
     "endpoint": "/predict",
     "mapping": [{"input": "image", "from": "file sign.png"}, {"input": "question", "from": "the prompt"}],
     "misfit": None,
@@ -44,8 +47,8 @@ SKIPPED = {"tier": "fast", "name": "tier 1", "taken": False, "reason": "no Tier 
 
 
 def test_a_plan_tells_its_route_and_every_step_in_order() -> None:
-    route = {"tier": "heavy", "reasons": ["it has an image"]}
-    assert lines({"route": route, "steps": [SPACE, SKIPPED, MODEL], "warnings": []}) == [
+    route: PlanRoute = {"tier": "heavy", "reasons": ["it has an image"]}
+    assert lines({**plan(SPACE, SKIPPED, MODEL), "route": route}) == [
         "route: heavy",
         "   because it has an image",
         "1. clip-analysis (Space, heavy): the Space that was asked for",
@@ -65,8 +68,12 @@ def test_a_plan_tells_its_route_and_every_step_in_order() -> None:
     ]
 
 
+def plan(*steps: dict[str, Any]) -> PlanReply:
+    return checked(PlanReply, {"route": None, "steps": list(steps), "warnings": [], "misfits": []}, "plan")
+
+
 def step_lines(**changed: Any) -> dict[str, str]:
-    said = lines({"steps": [SPACE | changed]})[1:]
+    said = lines(plan(SPACE | changed))[1:]
     return {line.split()[0]: line.split(maxsplit=1)[1] for line in said}
 
 
@@ -84,9 +91,12 @@ def test_a_call_that_the_app_cannot_take_is_told_in_place_of_its_endpoint() -> N
 
 
 def test_a_sealed_space_on_a_gpu_in_quarantine_says_so() -> None:
-    said = step_lines(quarantined_for=65.0, limits={"memory": 2**29, "network": "sealed", "gpu": ["0", "1"]})
+    said = step_lines(
+        quarantined_for=65.0, limits=LIMITS | {"memory": 2**29, "network": "sealed", "gpu": ["0", "1"]}
+    )
     assert said["container"] == "quarantined after it failed to start, 1 min 5 s to go"
-    assert said["limits"] == "0.5 GiB of memory, no network, GPUs: 0, 1"
+    assert said["limits"].startswith("0.5 GiB of memory, ")
+    assert said["limits"].endswith(", no network, GPUs: 0, 1")
 
 
 def test_an_image_that_is_not_here_says_how_it_would_be_got() -> None:
@@ -94,10 +104,10 @@ def test_an_image_that_is_not_here_says_how_it_would_be_got() -> None:
 
 
 def test_a_plan_without_a_step_says_that_the_job_would_fail() -> None:
-    assert lines({"steps": [SKIPPED]})[-1] == "no step can be taken: the job would fail"
+    assert lines(plan(SKIPPED))[-1] == "no step can be taken: the job would fail"
 
 
 def test_what_an_app_wrote_stays_on_one_line_of_bounded_length() -> None:
-    said = lines({"steps": [SPACE | {"endpoint": "/a\n1. rm -rf", "mapping": None, "reason": "x" * 1000}]})
+    said = lines(plan(SPACE | {"endpoint": "/a\n1. rm -rf", "mapping": None, "reason": "x" * 1000}))
     assert "     endpoint    /a 1. rm -rf" in said
     assert max(map(len, said)) < 400

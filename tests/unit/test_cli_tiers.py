@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from spacedock.cli.commands.tiers import lines
+from spacedock.replies.host import ModelRow, TiersReply
 
-FOUND: dict[str, Any] = {
+
+def model(name: str, *models: str, local: bool, state: str, why: str) -> ModelRow:
+    return {
+        "name": name,
+        "tier": "fast",
+        "model": models[0] if models else None,
+        "models": list(models),
+        "url": None,
+        "local": local,
+        "state": state,
+        "why": why,
+    }
+
+
+FOUND: TiersReply = {
     "host": {
         "name": "host",
         "workers": 2,
-        "engine": {"version": "20.10", "platform": "linux/amd64", "trouble": None},
+        "engine": {"version": "20.10", "platform": "linux/amd64", "trouble": None, "fault": None},
         "memory": {"budget": 8 * 2**30, "free": 6 * 2**30},
         "disk": {"folder": "/var/lib/docker", "free": 10**10},
         "gpus": [{"index": 0, "total": 80 * 2**30, "free": 79 * 2**30}],
@@ -25,8 +38,8 @@ FOUND: dict[str, Any] = {
         "quarantined": {"clip": {"for": 70.0, "reason": "\x1b[2Jit crashed " + "and crashed " * 20}},
     },
     "models": [
-        {"name": "ollama", "model": None, "models": [], "local": True, "state": "absent", "why": "no answer"},
-        {"name": "vllm", "model": "a", "models": ["a", "b"], "local": False, "state": "ready", "why": ""},
+        model("ollama", local=True, state="absent", why="no answer"),
+        model("vllm", "a", "b", local=False, state="ready", why=""),
     ],
     "default": None,
     "redis": {
@@ -78,7 +91,7 @@ def test_an_engine_that_starts_no_space_says_why() -> None:
 def test_an_engine_that_is_away_says_why() -> None:
     host = {
         **FOUND["host"],
-        "engine": {"version": None, "platform": None, "trouble": "it cannot be reached"},
+        "engine": {"version": None, "platform": None, "trouble": "it cannot be reached", "fault": None},
         "memory": {"budget": None, "free": None},
         "disk": {"folder": None, "free": None},
         "gpus": [],

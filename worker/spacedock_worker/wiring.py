@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from socket import gethostname
-from typing import Any
 
 from redis.asyncio import Redis
 
 from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import Op
+from spacedock.replies.spaces import EndpointSchema
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
@@ -161,7 +161,7 @@ class Wiring:
     def _spaces(self, pool: Pool[Adapter]) -> SpaceRunner:
         return SpaceRunner(self.policy, pool, self.opener, self.secrets, RunRecorder(self.profiles))
 
-    def _endpoints(self, name: str) -> list[dict[str, Any]]:
+    def _endpoints(self, name: str) -> list[EndpointSchema]:
         """What the app of a Space can do, as it said when it last ran here. Raises SpaceNotFoundError."""
         entry = self.registry.snapshot().get(name)
         return described(self.policy.last_endpoints()(entry) or (), entry.endpoint, entry.inputs)

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
@@ -26,6 +25,7 @@ from spacedock._wire.retention import PRIVATE_GRACE_S, UPLOAD_GRACE_S
 from spacedock._wire.scripts import registered
 from spacedock.errors import BadRequestError, StoreAwayError, StoreFullError, WireError
 from spacedock.files import MAX_FILE_BYTES, MAX_REPOSITORY_BYTES, FileRef, Payload
+from spacedock.replies.host import FilesRow
 
 LARGE = 2**18
 """Files of so many bytes go to the store, if the queue has one; smaller ones cost Redis little."""
@@ -135,7 +135,7 @@ class Payloads:
             if not await answer(self._redis.exists(keys.payload(place))):
                 raise _gone(place)
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> FilesRow:
         """Where large files are (`at`), the bytes `free` there (None: unknown), and `why` it is away."""
         try:
             if (told := await published(self._redis)) is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
@@ -17,6 +17,7 @@ from spacedock._wire.connection import OUTAGES, answer, told_as_ours
 from spacedock._wire.scripts import registered
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
+from spacedock.replies.checking import checked
 from spacedock.request import JobRequest
 
 CALL_SECONDS = 5
@@ -32,6 +33,8 @@ _TAKE_BACK_SECONDS = 1.0
 
 
 OnProgress = Callable[[str], None]
+
+T = TypeVar("T")
 
 
 class Op(StrEnum):
@@ -185,8 +188,8 @@ def call_of(op: Op, name: str | None = None, **options: Any) -> Call:
 class Reply(BaseModel):
     """The answer: entries by name, or what was wrong; `known` are the names that there are.
 
-    `data` is what an operation gives besides entries. `working` marks a reply that is not the last: what
-    the worker is doing, in words (they may be empty).
+    `data` is what an operation gives besides entries, as `spacedock.replies` has it. `working` marks a
+    reply that is not the last: what the worker is doing, in words (they may be empty).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -196,7 +199,7 @@ class Reply(BaseModel):
     not_found: bool = False
     known: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: Mapping[str, Any] = Field(default_factory=dict)
     working: str | None = None
 
 
@@ -219,6 +222,10 @@ class Caller:
         if reply.error is not None:
             raise BadRequestError(reply.error)
         return reply
+
+    async def get(self, call: Call, kind: type[T], on_progress: OnProgress | None = None) -> T:
+        """What the final reply tells, of that kind. Raises as `ask` does, and WireError."""
+        return checked(kind, (await self.ask(call, on_progress)).data, call.op.value)
 
     async def _answered(self, call: Call, on_progress: OnProgress | None) -> Reply:
         try:

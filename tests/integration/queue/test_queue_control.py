@@ -16,7 +16,11 @@ from spacedock.client import Client
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.request import JobRequest
 from spacedock.states import JobState
+from spacedock_worker.cleanup.report import Report
 from spacedock_worker.queue import rpc as queue_control
+
+CLEANED = Report(dry_run=False).told()
+FOUND = {"here": [], "spaces": [], "cached_at": None, "note": None}
 
 
 class Answers:
@@ -118,7 +122,7 @@ async def test_a_long_call_is_waited_for_as_long_as_its_worker_is_heard(
     async def long(call: Call, redis: Redis, tell: OnProgress) -> Reply:
         tell("bundling 1 of 2")
         await go.wait()
-        return Reply(data={"freed": 1})
+        return Reply(data=CLEANED)
 
     async with working(redis_url, echo, long):
         asking = asyncio.create_task(client.cleanup(on_progress=heard.put_nowait))
@@ -126,7 +130,7 @@ async def test_a_long_call_is_waited_for_as_long_as_its_worker_is_heard(
         await asyncio.wait({asking}, timeout=1.5)
         assert not asking.done()
         go.set()
-        assert await asking == {"freed": 1}
+        assert await asking == CLEANED
 
 
 async def test_a_worker_that_falls_silent_is_given_up(
@@ -148,6 +152,7 @@ async def test_a_long_call_does_not_hold_up_a_short_one(client: Client, redis_ur
         if call.op is Op.CLEANUP:
             began.set()
             await go.wait()
+            return Reply(data=CLEANED)
         return Reply()
 
     async with working(redis_url, echo, handle):
@@ -166,7 +171,7 @@ async def test_long_calls_however_many_leave_short_ones_their_room(client: Clien
         began.put_nowait(call.op)
         if call.op in (Op.CLEANUP, Op.SEARCH):
             await go.wait()
-        return Reply()
+        return Reply(data={Op.CLEANUP: CLEANED, Op.SEARCH: FOUND}.get(call.op, {}))
 
     async with working(redis_url, echo, handle):
         cleaning = [asyncio.create_task(client.cleanup()) for _ in range(30)]

@@ -30,6 +30,7 @@ from spacedock.request import JobRequest
 from spacedock.result import JobResult, Output
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
+from spacedock_worker.cleanup.report import Report
 from spacedock_worker.jobs.handler import PAST_LIMIT, store_files
 from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.queue.progress import Emit
@@ -224,14 +225,17 @@ async def test_a_full_server_can_be_cleaned(client: Client, redis: Redis, small:
     async def sweep(call: Call, its: Redis, tell: OnProgress) -> Reply:
         calls.append(call.op)
         swept = await sweep_records(its, 0, dry_run=False)
-        return Reply(data={"records": swept.count, "files": (await sweep_files(its, 0, dry_run=True)).count})
+        report = Report(dry_run=False)
+        report.add("results", 0, count=swept.count)
+        report.add("files", 0, count=(await sweep_files(its, 0, dry_run=True)).count)
+        return Reply(data=report.told())
 
     async with working(small.url, controls=sweep), asyncio.timeout(30):
         kept = await client.run("kept", privacy=True, keep=True)
         assert (await client.run("ended")).succeeded
         await fill(redis)
         report = await client.cleanup(older_than=0)
-        assert report["records"] == 2
+        assert report["kinds"]["results"]["count"] == 2
         assert await redis.exists(keys.SCRUB)
         assert await client.forget(kept.id) == 0
 

@@ -24,6 +24,7 @@ from spacedock.files import payload_of
 from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult, Output, Stage
 from spacedock.states import JobState
+from spacedock_worker.cleanup.report import Report
 from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
@@ -115,7 +116,9 @@ async def test_who_operates_calls_workers_and_cleans_up(urls: dict[str, str]) ->
     async def sweep(call: Call, its: Redis, tell: OnProgress) -> Reply:
         swept = await sweep_records(its, 0, dry_run=False) + await sweep_files(its, 0, dry_run=False)
         await sweep_past(its, 0)
-        return Reply(data={"count": swept.count}, spaces={call.name or "": {}})
+        report = Report(dry_run=False)
+        report.add("results", 0, count=swept.count)
+        return Reply(data=report.told(), spaces={call.name or "": {}})
 
     async with (
         working(urls["operate"], painting, sweep),
@@ -123,7 +126,7 @@ async def test_who_operates_calls_workers_and_cleans_up(urls: dict[str, str]) ->
         asyncio.timeout(30),
     ):
         await operator.run("prompt")
-        assert (await operator.cleanup(older_than=0))["count"] == 1
+        assert (await operator.cleanup(older_than=0))["kinds"]["results"]["count"] == 1
         assert await operator.spaces.show("mine") == {}
 
 
@@ -167,12 +170,14 @@ async def test_who_does_not_operate_changes_nothing_of_spaces_and_hosts(
 @pytest.mark.parametrize("user", ["submit", "read", "operate"])
 async def test_everybody_may_ask(urls: dict[str, str], user: str) -> None:
     async def told(call: Call, its: Redis, tell: OnProgress) -> Reply:
-        return Reply(data={"op": call.op}, spaces={"mine": {}})
+        searched = {"here": [], "spaces": [], "cached_at": None, "note": call.op.value}
+        planned = {"steps": [], "route": None, "misfits": [], "warnings": [call.op.value]}
+        return Reply(data=searched if call.op is Op.SEARCH else planned, spaces={"mine": {}})
 
     async with working(urls["operate"], painting, told), Client(urls[user]) as client, asyncio.timeout(30):
         assert await client.spaces.show("mine") == {}
-        assert (await client.tiers())["op"] == Op.TIERS
-        assert (await client.plan(JobRequest(prompt="prompt")))["op"] == Op.PLAN
+        assert (await client.spaces.search("mine"))["note"] == Op.SEARCH
+        assert (await client.plan(JobRequest(prompt="prompt")))["warnings"] == [Op.PLAN]
         assert list((await client.spaces.list()).spaces) == ["mine"]
 
 

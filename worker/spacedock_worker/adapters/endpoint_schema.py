@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spacedock.replies.spaces import EndpointSchema
 from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.binding.choose import foremost
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
@@ -14,7 +15,7 @@ _MOST_ENDPOINTS, _MOST_SLOTS, _MOST_CHOICES, _LONGEST = 50, 50, 100, 300
 
 def described(
     endpoints: Sequence[Endpoint], named: str | None, inputs: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+) -> list[EndpointSchema]:
     """A row for each endpoint: `name`, `schema` of its inputs, and `outputs`, the components that it fills.
 
     The first is the one that the Space's entry names, or that does the app's main work. Inputs that the

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+
+from spacedock.replies.host import CleanupReply, FreedItem, FreedKind
 
 KINDS = ("results", "files", "containers", "scratch", "caches", "images")
 """What is cleaned up, in this order: jobs' records, their files, and so on; the words of every report."""
@@ -37,7 +38,7 @@ class Report:
         """All bytes together."""
         return sum(item.bytes for item in self.freed)
 
-    def totals(self) -> dict[str, dict[str, int]]:
+    def totals(self) -> dict[str, FreedKind]:
         """Counts and bytes of each kind."""
         return {
             kind: {
@@ -47,9 +48,11 @@ class Report:
             for kind in KINDS
         }
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> CleanupReply:
         """The report on the wire."""
-        items = [{"kind": i.kind, "name": i.name, "bytes": i.bytes} for i in self.freed if i.name]
+        items: list[FreedItem] = [
+            {"kind": i.kind, "name": i.name, "bytes": i.bytes} for i in self.freed if i.name
+        ]
         return {
             "dry_run": self.dry_run,
             "bytes": self.bytes,

@@ -7,6 +7,7 @@ from typing import Any
 
 from spacedock._wire.rpc import LockOptions, OnProgress, Reply
 from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.replies.spaces import LockReply
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.adapters.endpoint import signature
@@ -56,7 +57,9 @@ class LockHandler:
         except SpaceNotFoundError as error:
             # The call as a whole names no Space, so the message has to.
             raise BadRequestError(str(error)) from error
-        spaces, notes, failed = {}, [], {}
+        spaces: dict[str, Any] = {}
+        notes: list[str] = []
+        failed: dict[str, str] = {}
         for number, entry in enumerate(entries, start=1):
             on_progress = _numbered(f"{entry.id} ({number} of {len(entries)})", tell)
             try:
@@ -68,8 +71,14 @@ class LockHandler:
                 continue
             spaces[entry.id] = row_of(locked)
             notes += [note] if note else []
-        data: dict[str, Any] = {"version": VERSION, "spaces": spaces, "notes": notes}
-        return Reply(data={**data, "failed": failed, "left_out": sorted(left_out)})
+        data: LockReply = {
+            "version": VERSION,
+            "spaces": spaces,
+            "notes": notes,
+            "failed": failed,
+            "left_out": sorted(left_out),
+        }
+        return Reply(data=data)
 
     def _unused(self) -> Collection[str]:
         """The Spaces that Spacedock comes with, which nobody has changed or used here."""

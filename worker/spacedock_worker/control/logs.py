@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spacedock._wire.rpc import LogsOptions, Reply
 from spacedock.errors import BadRequestError
+from spacedock.replies.spaces import LogsReply
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.container import RunningContainer
@@ -40,11 +41,12 @@ class LogsHandler:
         if not kept:
             why = f"no log is kept of '{name}': it runs in privacy mode, or once for each job"
             raise BadRequestError(f"{why}. `spacedock result JOB` says how a job ended")
-        logs = {}
+        logs: dict[str, str] = {}
         for one in kept:
             said = await RunningContainer(self._inventory.engine, one).words(count=lines)
             logs[one] = masked(said, secrets)
-        return Reply(data={"logs": logs})
+        told: LogsReply = {"logs": logs}
+        return Reply(data=told)
 
     async def _values(self, name: str) -> dict[str, str]:
         """The values to mask. A secret that is not there now may have been when the container started."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +11,16 @@ from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import PlanOptions, Reply
 from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
+from spacedock.replies.host import (
+    PlanCall,
+    PlanExpected,
+    PlanImage,
+    PlanInput,
+    PlanLimits,
+    PlanReply,
+    PlanRoute,
+    PlanStep,
+)
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.binding.choose import weighed
 from spacedock_worker.adapters.binding.explain import mapping_of
@@ -66,7 +75,7 @@ class PlanHandler:
         if alike and isinstance(first, SpaceStep) and first.entry is planned.chosen:
             known = await self._inspector.look(first.entry, repository)
             misfits = await asyncio.to_thread(known.misfits, alike)
-        data: dict[str, Any] = {
+        data: PlanReply = {
             "misfits": misfits,
             "route": _told(planned.route) if planned.route is not None else None,
             "steps": [row for row, _ in rows],
@@ -76,7 +85,7 @@ class PlanHandler:
 
     async def _row(
         self, item: Step | Skip, planned: PlannedJob, request: JobRequest, repository: bytes | None
-    ) -> tuple[dict[str, Any], str | None]:
+    ) -> tuple[PlanStep, str | None]:
         """The step, and what could not be found out (None: nothing)."""
         if isinstance(item, Skip):
             return _skipped(item), None
@@ -87,11 +96,12 @@ class PlanHandler:
 
     async def _of_space(
         self, step: SpaceStep, request: JobRequest, repository: bytes | None
-    ) -> tuple[dict[str, Any], str | None]:
+    ) -> tuple[PlanStep, str | None]:
         found = await self._inspector.look(step.entry, repository)
         containers = found.status.containers
         container = next((state for state in _WARM if containers.get(state)), "none")
-        row = _taken(step, "space") | {
+        row: PlanStep = {
+            **_taken(step, "space"),
             "image": await self._image_row(found, repository),
             "container": container,
             "quarantined_for": found.status.quarantined_for,
@@ -101,14 +111,14 @@ class PlanHandler:
         }
         return row, f"{step.entry.id}: {found.trouble}" if found.trouble else None
 
-    async def _image_row(self, found: Inspection, repository: bytes | None) -> dict[str, Any]:
+    async def _image_row(self, found: Inspection, repository: bytes | None) -> PlanImage:
         entry, image = found.entry, found.image
         if image is None:
             return {"state": _how_to_get(entry, repository), "reference": entry.docker_image, "bytes": None}
         sizes = {one.id: one.size for one in await self._inventory.images()}
         return {"state": "here", "reference": image.reference, "bytes": sizes.get(image.id)}
 
-    def _limits(self, entry: SpaceEntry, request: JobRequest) -> dict[str, Any]:
+    def _limits(self, entry: SpaceEntry, request: JobRequest) -> PlanLimits:
         usual = self._settings.containers
         sealed = request.privacy or not entry.network
         return {
@@ -126,8 +136,9 @@ class PlanHandler:
         return await asyncio.to_thread(self._measures.of, image.digest)
 
 
-def _of_model(step: ModelStep, endpoint: ModelEndpoint, request: JobRequest) -> dict[str, Any]:
-    return _taken(step, "model") | {
+def _of_model(step: ModelStep, endpoint: ModelEndpoint, request: JobRequest) -> PlanStep:
+    return {
+        **_taken(step, "model"),
         "degraded": step.degraded,
         "model": endpoint.model,
         "local": endpoint.local,
@@ -135,24 +146,29 @@ def _of_model(step: ModelStep, endpoint: ModelEndpoint, request: JobRequest) -> 
     }
 
 
-async def _call_row(found: Inspection, request: JobRequest) -> dict[str, Any]:
+async def _call_row(found: Inspection, request: JobRequest) -> PlanCall:
     """The endpoint and its inputs, as far as the app is known here; else what the entry says."""
-    row = {"endpoint": request.endpoint or found.entry.endpoint, "mapping": None, "misfit": None}
+    row: PlanCall = {
+        "endpoint": request.endpoint or found.entry.endpoint,
+        "mapping": None,
+        "misfit": None,
+    }
     if not found.endpoints:
         return row
     try:
         name, inputs = await weighed(mapping_of, found.endpoints, unread_call_of(found.entry, request))
     except StepError as error:
-        return row | {"misfit": str(error)}
-    return row | {"endpoint": name, "mapping": [{"input": slot, "from": source} for slot, source in inputs]}
+        return {**row, "misfit": str(error)}
+    mapping: list[PlanInput] = [{"input": slot, "from": source} for slot, source in inputs]
+    return {"endpoint": name, "mapping": mapping, "misfit": None}
 
 
-def _skipped(item: Skip) -> dict[str, Any]:
+def _skipped(item: Skip) -> PlanStep:
     """A step that would not be taken, as plain JSON."""
     return {"tier": item.tier.value, "name": item.name, "taken": False, "reason": item.reason}
 
 
-def _taken(step: Step, kind: str) -> dict[str, Any]:
+def _taken(step: Step, kind: str) -> PlanStep:
     return {
         "tier": step.tier.value,
         "name": step.name,
@@ -171,7 +187,7 @@ def _how_to_get(entry: SpaceEntry, repository: bytes | None) -> str:
     return "to pull or build"
 
 
-def _expected(measured: Measured | None, container: str) -> Mapping[str, float | None]:
+def _expected(measured: Measured | None, container: str) -> PlanExpected:
     """Seconds, by what was measured of this image; None where nothing was."""
     if measured is None:
         return {"start": None, "call": None}
@@ -184,5 +200,5 @@ def _like(request: JobRequest, fields: dict[str, Any]) -> JobRequest:
     return JobRequest.model_validate({**dict(request), **fields})
 
 
-def _told(route: Route) -> dict[str, Any]:
+def _told(route: Route) -> PlanRoute:
     return {"tier": route.tier.value, "reasons": list(route.reasons)}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
 from spacedock._wire.rpc import Options, Reply
 from spacedock.errors import SpaceNotFoundError
+from spacedock.replies.spaces import ImageProfile, ProfileReply, SpaceProfile
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.profiling.profiles import Measured, ProfileStore, Run
 from spacedock_worker.registry.entry import SpaceEntry
@@ -29,13 +30,13 @@ class ProfileHandler:
     async def answer(self, asked: Asked[Options]) -> Reply:
         """The profile of the Space that is named, else of all. Raises SpaceNotFoundError."""
         if (name := asked.call.name) is not None:
-            return Reply(data={"spaces": {name: self._of(name)}})
+            return Reply(data=_reply({name: self._of(name)}))
         found = sorted(self._profiles.all().values(), key=lambda one: one.last, reverse=True)[:_SPACES]
         entries = {entry.id: entry for entry in self._registry.snapshot().spaces.values()}
         rows = {one.space: self._told(one.space, [one], entries.get(one.space)) for one in found}
-        return Reply(data={"spaces": rows})
+        return Reply(data=_reply(rows))
 
-    def _of(self, name: str) -> dict[str, Any]:
+    def _of(self, name: str) -> SpaceProfile:
         spaces = self._registry.snapshot().spaces
         entry = spaces.get(name)
         space = entry.id if entry is not None else name
@@ -46,20 +47,23 @@ class ProfileHandler:
 
     def _told(
         self, space: str, images: Sequence[Measured], entry: SpaceEntry | None, history: Sequence[Run] = ()
-    ) -> dict[str, Any]:
+    ) -> SpaceProfile:
         limit = (entry.memory if entry is not None else None) or self._memory
-        rows = []
+        rows: list[ImageProfile] = []
         for image in images:
             runs = [run for run in history if run.digest == image.digest][-_CALLS:]
-            rows.append(
-                {
-                    **asdict(image),
-                    "success_rate": image.success_rate,
-                    "memory_limit": limit,
-                    "calls": [{"at": run.at, "ok": run.ok, "seconds": run.call_seconds} for run in runs],
-                }
-            )
+            row = {
+                **asdict(image),
+                "success_rate": image.success_rate,
+                "memory_limit": limit,
+                "calls": [{"at": run.at, "ok": run.ok, "seconds": run.call_seconds} for run in runs],
+            }
+            rows.append(cast(ImageProfile, row))
         return {"space": space, "images": rows, "advice": advice(images[0], limit) if images else []}
+
+
+def _reply(spaces: dict[str, SpaceProfile]) -> ProfileReply:
+    return {"spaces": spaces}
 
 
 def advice(image: Measured, limit: int) -> list[str]:

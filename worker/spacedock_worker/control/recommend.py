@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from spacedock._wire.rpc import RecommendOptions, Reply
 from spacedock.errors import BadRequestError, CategoryNotFoundError
+from spacedock.replies.spaces import RecommendedRow, RecommendReply
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.containers.docker.engine import EngineRefusedError
 from spacedock_worker.control.dispatcher import Asked
@@ -38,7 +38,7 @@ class RecommendHandler:
         (category, task, found), images = await asyncio.gather(
             asyncio.to_thread(self._recommended, wanted), self._images()
         )
-        data = {
+        data: RecommendReply = {
             "task": task.title,
             "category": category,
             "spaces": [_row(one, images) for one in found],
@@ -75,7 +75,7 @@ class RecommendHandler:
             return {}
 
 
-def _row(one: Recommendation, images: Mapping[str, int]) -> dict[str, Any]:
+def _row(one: Recommendation, images: Mapping[str, int]) -> RecommendedRow:
     entry = one.entry
     return {
         "name": entry.id,

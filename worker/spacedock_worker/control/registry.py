@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import AddOptions, Call, Reply
 from spacedock.errors import BadRequestError
+from spacedock.replies.spaces import AddedData
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.autofill import Complete, guessed
 from spacedock_worker.registry.changing import How, is_other_code, settled
@@ -104,12 +105,12 @@ class RegistryHandler:
         how = How.UPDATE if asked.options.update else how
         if how is How.UPDATE:
             (await self._registry.caught_up()).get(name)
-        data: dict[str, Any] = {}
+        data: AddedData = {"replaced": False, "other_code": False}
 
         def change(before: SpaceEntry | None) -> Mapping[str, Any]:
             # What an unlisted Space of the Hub has left here is the listed one's.
             known = before or SpaceEntry(id=name, hub_id=name if "/" in name else None)
-            data.update(replaced=before is not None, other_code=is_other_code(known, given))
+            data["replaced"], data["other_code"] = before is not None, is_other_code(known, given)
             return settled(before, given, whole, how)
 
         tar = (

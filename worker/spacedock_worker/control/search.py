@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from spacedock._wire.rpc import Reply, SearchOptions
 from spacedock.errors import BadRequestError
+from spacedock.replies.spaces import FoundRow, HubRow, SearchReply
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.catalogue import Catalogue, Found
 from spacedock_worker.hub.errors import HubError
@@ -36,7 +36,7 @@ class SearchHandler:
             asked.on_progress("asking the Hub")
             found = await self._there(wanted, bool(here))
         names = self._names()
-        data = {
+        data: SearchReply = {
             "here": [_here_row(entry) for entry in here],
             "spaces": [row_of(space, names.get(space.id)) for space in found.spaces],
             "cached_at": found.cached_at,
@@ -65,7 +65,7 @@ class SearchHandler:
         return {entry.hub_id: name for name, entry in reversed(list(spaces.items())) if entry.hub_id}
 
 
-def row_of(space: HubSpace, name: str | None = None) -> dict[str, Any]:
+def row_of(space: HubSpace, name: str | None = None) -> HubRow:
     """The Space as JSON; `name` is its name in the registry."""
     return {
         "id": space.id,
@@ -92,7 +92,7 @@ def row_of(space: HubSpace, name: str | None = None) -> dict[str, Any]:
     }
 
 
-def _here_row(entry: SpaceEntry) -> dict[str, Any]:
+def _here_row(entry: SpaceEntry) -> FoundRow:
     return {
         "name": entry.id,
         "id": entry.hub_id,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from spacedock._wire.rpc import OnProgress, Options, Reply
 from spacedock.errors import BadRequestError
+from spacedock.replies.spaces import AboutReply, HubImage
 from spacedock.request import SPACE_NAME
 from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.control.dispatcher import Asked
@@ -48,7 +48,7 @@ class ShowHubHandler:
         space, cached_at = await self._catalogue.about(hub_id)
         known = await self._known(space)
         entry = listed(self._registry, hub_id)
-        data = {
+        data: AboutReply = {
             "space": row_of(space, entry.id if entry else None),
             "cached_at": cached_at,
             "note": self._note(cached_at),
@@ -82,11 +82,10 @@ class ShowHubHandler:
                 return await self._inspector.look(entry)
         return None
 
-    async def _image(self, space: HubSpace, here: Image | None, tell: OnProgress) -> dict[str, Any]:
+    async def _image(self, space: HubSpace, here: Image | None, tell: OnProgress) -> HubImage:
         """Where its image is or comes from, in a word (`state`) and in words (`why`)."""
         if here is not None:
-            row = {"state": "here", "reference": here.reference, "digest": here.digest}
-            return row | {"size": None, "why": "built here" if here.built else "pulled"}
+            return _image("here", "built here" if here.built else "pulled", here.reference, here.digest)
         if not space.callable_here:
             return _image("none", f"a {space.sdk} Space has no interface to call: it cannot run here")
         name = self._survey.hub_image(space.id, space.subdomain)
@@ -99,11 +98,10 @@ class ShowHubHandler:
         return offered(offer)
 
 
-def offered(offer: Offer) -> dict[str, Any]:
+def offered(offer: Offer) -> HubImage:
     """What an image registry says of the Hub's image, as the reply has it."""
     if offer.standing is Availability.THERE and offer.fits:
-        row = {"state": "to be pulled", "reference": offer.reference, "digest": offer.digest}
-        return row | {"size": offer.size, "why": "the Hub keeps its image"}
+        return _image("to be pulled", "the Hub keeps its image", offer.reference, offer.digest, offer.size)
     if offer.standing is Availability.SILENT:
         return _image("not known", f"its image registry cannot be asked ({offer.why})", offer.reference)
     why = {
@@ -113,5 +111,7 @@ def offered(offer: Offer) -> dict[str, Any]:
     return _image("to be built", why, offer.reference)
 
 
-def _image(state: str, why: str, reference: str | None = None) -> dict[str, Any]:
-    return {"state": state, "reference": reference, "digest": None, "size": None, "why": why}
+def _image(
+    state: str, why: str, reference: str | None = None, digest: str | None = None, size: int | None = None
+) -> HubImage:
+    return {"state": state, "reference": reference, "digest": digest, "size": size, "why": why}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spacedock._wire.rpc import AddOptions, Op, Options, Reply, StatusOptions
+from spacedock.replies.spaces import EndpointSchema, SpaceHere, SpacesData
 from spacedock_worker.cleanup.cleaner import Cleaner
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
@@ -36,7 +37,7 @@ class SpacesHandler:
         image_cleanup: ImageCleanup,
         cleaner: Cleaner,
         pool_view: PoolView | None,
-        endpoints: Callable[[str], list[dict[str, Any]]],
+        endpoints: Callable[[str], list[EndpointSchema]],
         profiles: ProfileStore | None = None,
     ) -> None:
         self._entries, self._inventory, self._image_cleanup = entries, inventory, image_cleanup
@@ -48,8 +49,8 @@ class SpacesHandler:
         name = asked.call.name
         reply = await (self._entries.list() if asked.call.op is Op.LIST else self._entries.show(name))
         if asked.options.endpoints and name:
-            rows = await asyncio.to_thread(self._endpoints, name)
-            reply = reply.model_copy(update={"data": {"endpoints": rows}})
+            told: SpacesData = {"endpoints": await asyncio.to_thread(self._endpoints, name)}
+            reply = reply.model_copy(update={"data": told})
         return await self._with_status(reply) if asked.options.status else reply
 
     async def add(self, asked: Asked[AddOptions]) -> Reply:
@@ -72,18 +73,20 @@ class SpacesHandler:
         return Reply(data=report.told())
 
     async def _with_status(self, reply: Reply) -> Reply:
-        data: dict[str, Any] = {**reply.data, "shipped": list(self._entries.shipped)}
+        data: SpacesData = {"shipped": list(self._entries.shipped)}
+        if "endpoints" in reply.data:
+            data["endpoints"] = reply.data["endpoints"]
         try:
             data["status"] = await self._status(reply.spaces)
         except (EngineRefusedError, StepError) as error:
             return reply.model_copy(update={"data": data, "warnings": (*reply.warnings, str(error))})
         return reply.model_copy(update={"data": data})
 
-    async def _status(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    async def _status(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, SpaceHere]:
         sizes, caches, known = await asyncio.gather(
             self._image_cleanup.sizes(), self._caches(), self._known()
         )
-        found = {}
+        found: dict[str, SpaceHere] = {}
         for name, row in rows.items():
             space = str(row["id"])
             status = known.get(space, SpaceStatus(space))

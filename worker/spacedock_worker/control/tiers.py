@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
 from spacedock._wire.rpc import Options, Reply, workers
+from spacedock.replies.host import HostRow, LimitsRow, ModelRow, QuarantineRow, SpacesTier, TiersReply
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.cleanup.images import ImageCleanup
@@ -64,7 +65,7 @@ class TiersHandler:
             _within(self._probed(), []),
             _within(files.status(), None),
         )
-        data = {
+        data: TiersReply = {
             "host": self._host(host, alive),
             "spaces": self._spaces(images),
             "models": [row for row in models if row["tier"] == "fast"],
@@ -74,7 +75,7 @@ class TiersHandler:
         }
         return Reply(data=data)
 
-    def _host(self, host: EngineInfo, alive: int | None) -> dict[str, Any]:
+    def _host(self, host: EngineInfo, alive: int | None) -> HostRow:
         taken = self._pool.view.taken()
         free = max(0, host.budget - taken.memory) if host.budget is not None else None
         known = host.trouble is None
@@ -98,14 +99,14 @@ class TiersHandler:
         except (StepError, EngineRefusedError):
             return None
 
-    def _spaces(self, images: int | None) -> dict[str, Any]:
+    def _spaces(self, images: int | None) -> SpacesTier:
         entries = self._registry.snapshot().spaces.values()
         verdicts = [entry.verified for entry in entries if isinstance(entry.verified, Verdict)]
         status = self._pool.view.status()
         counts: Counter[str] = Counter()
         for one in status.values():
             counts.update(one.containers)
-        resting = {
+        resting: dict[str, QuarantineRow] = {
             name: {"for": one.quarantined_for, "reason": one.reason}
             for name, one in sorted(status.items())
             if one.quarantined_for is not None
@@ -123,11 +124,11 @@ class TiersHandler:
             "quarantined": resting,
         }
 
-    async def _probed(self) -> list[Mapping[str, Any]]:
+    async def _probed(self) -> list[ModelRow]:
         endpoints = (await self._models.endpoints()).values()
         return list(await asyncio.gather(*(_row(endpoint) for endpoint in endpoints)))
 
-    def _limits(self) -> dict[str, Any]:
+    def _limits(self) -> LimitsRow:
         containers = self._settings.containers
         return {
             "call_seconds": JobRequest.model_fields["timeout"].default,
@@ -143,7 +144,7 @@ class TiersHandler:
         }
 
 
-async def _row(endpoint: ModelEndpoint) -> Mapping[str, Any]:
+async def _row(endpoint: ModelEndpoint) -> ModelRow:
     found = await probe(endpoint, _PROBE_SECONDS)
     return {
         "name": endpoint.name,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from spacedock._wire.rpc import Reply, ValidateOptions
 from spacedock.errors import BadRequestError, SpaceNotFoundError
+from spacedock.replies.spaces import ValidateReply
 from spacedock.request import SPACE_NAME
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.jobs.planner import undescribed
@@ -47,7 +47,7 @@ class ValidateHandler:
             checks += trial.checks
         made = verdict(checks, self._now(), _digest(found, trial), deep=trial is not None)
         stored = made is not None and listed and await self._store(entry, made)
-        return Reply(data=_row(name, checks, made, trial) | {"stored": stored})
+        return Reply(data=_row(name, checks, made, trial, stored=stored))
 
     def _entry(self, name: str) -> tuple[SpaceEntry, bool]:
         """The Space, and whether the registry has it: one of the Hub may be validated before it is added."""
@@ -83,7 +83,9 @@ def _digest(found: Findings, trial: Trial | None) -> str | None:
     return found.offer.digest if found.offer is not None else None
 
 
-def _row(name: str, checks: Sequence[Check], made: Verdict | None, trial: Trial | None) -> dict[str, Any]:
+def _row(
+    name: str, checks: Sequence[Check], made: Verdict | None, trial: Trial | None, *, stored: bool
+) -> ValidateReply:
     return {
         "name": name,
         "works": made.works if made else None,
@@ -95,4 +97,5 @@ def _row(name: str, checks: Sequence[Check], made: Verdict | None, trial: Trial 
         "endpoint": trial.endpoint if trial else None,
         "endpoints": trial.endpoints if trial else [],
         "seconds": {kind: round(value, 3) for kind, value in trial.seconds.items()} if trial else {},
+        "stored": stored,
     }

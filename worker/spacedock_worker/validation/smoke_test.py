@@ -14,6 +14,7 @@ from typing import Any
 
 from spacedock._wire.rpc import OnProgress
 from spacedock.files import Payload, payload_of
+from spacedock.replies.spaces import EndpointRow
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
@@ -112,7 +113,7 @@ class Trial:
     checks: list[Check] = field(default_factory=list)
     digest: str | None = None
     endpoint: str | None = None
-    endpoints: list[dict[str, Any]] = field(default_factory=list)
+    endpoints: list[EndpointRow] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -210,7 +211,7 @@ def _request(sample: Sample, limit: float) -> JobRequest:
     )
 
 
-def _call(chosen: Mapping[str, Any], sample: Sample, limit: float) -> JobRequest:
+def _call(chosen: EndpointRow, sample: Sample, limit: float) -> JobRequest:
     """The trial call to the endpoint that was chosen for the sample."""
     request = _request(sample, limit)
     if chosen.get("example"):
@@ -219,7 +220,7 @@ def _call(chosen: Mapping[str, Any], sample: Sample, limit: float) -> JobRequest
     return request
 
 
-def _chosen(rows: Any) -> dict[str, Any] | None:
+def _chosen(rows: Any) -> EndpointRow | None:
     return next((row for row in rows or () if row.get("chosen")), None)
 
 

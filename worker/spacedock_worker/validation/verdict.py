@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from spacedock.replies.spaces import CheckRow
 from spacedock_worker.containers.machine.engine_info import EngineInfo
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import StepError
@@ -108,7 +109,7 @@ def verdict(checks: Sequence[Check], at: datetime, digest: str | None, *, deep: 
     return Verdict(works=True, reason=_cut(reason + also), at=at, digest=digest, deep=deep)
 
 
-def told(check: Check) -> dict[str, str]:
+def told(check: Check) -> CheckRow:
     """The check as a row of JSON."""
     return {"name": check.name, "status": check.mark.value, "reason": check.reason, "advice": check.advice}
 

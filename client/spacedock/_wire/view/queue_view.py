@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -16,6 +15,7 @@ from spacedock._wire.rpc import Caller, OnProgress, Op, call_of, workers
 from spacedock._wire.view import batches, listing, standing
 from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.hosts import Host
+from spacedock.replies.host import CleanupReply, TiersReply
 from spacedock.states import JobState
 
 
@@ -100,22 +100,22 @@ class QueueView:
         images: bool = False,
         older_than: float = DAY_S,
         on_progress: OnProgress | None = None,
-    ) -> dict[str, Any]:
+    ) -> CleanupReply:
         """Have a worker free what its host needs no longer; returns what that was, in counts and bytes.
 
         Nothing younger than `older_than` seconds goes, and images only with `images`; see
         docs/operations.md. With `dry_run` nothing goes at all. Raises NoWorkerError, BadRequestError.
         """
         call = call_of(Op.CLEANUP, dry_run=dry_run, images=images, older_than=older_than)
-        return (await self._caller.ask(call, on_progress)).data
+        return await self._caller.get(call, CleanupReply, on_progress)
 
-    async def tiers(self) -> dict[str, Any]:
+    async def tiers(self) -> TiersReply:
         """How the host of the worker that answers stands, within about 3 s: `host` (engine, memory, disk,
         GPUs), `spaces` (Tier 2), `models` (Tier 1), `default` (the system default), `redis` and `limits`.
 
         Sizes are bytes. Raises NoWorkerError.
         """
-        return (await self._caller.ask(call_of(Op.TIERS))).data
+        return await self._caller.get(call_of(Op.TIERS), TiersReply)
 
     async def hosts(self) -> list[Host]:
         """The hosts of the queue: what each has, and whether it takes jobs; those that are gone last."""

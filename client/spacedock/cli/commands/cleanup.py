@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import say, write
 from spacedock.cli.output.units import size
 from spacedock.client import Client
+from spacedock.replies.host import CleanupReply
 
 _WORDS = {
     "results": "jobs' records",
@@ -48,12 +49,12 @@ def cleanup(
         raise typer.Exit(FAILED)
 
 
-async def _clean(url: str | None, dry_run: bool, images: bool, older_than: float) -> dict[str, Any]:
+async def _clean(url: str | None, dry_run: bool, images: bool, older_than: float) -> CleanupReply:
     async with Client(url) as client:
         return await client.cleanup(dry_run=dry_run, images=images, older_than=older_than, on_progress=say)
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+def lines(report: CleanupReply) -> list[str]:
     """The report for people: each thing that has a name, then the sums of each kind."""
     said = [f"  {_WORDS[i['kind']]}: {i['name']}, {size(i['bytes'])}" for i in report["items"]]
     verb = "would free" if report["dry_run"] else "freed"

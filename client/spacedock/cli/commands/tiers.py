@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json as json_module
 import textwrap
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from spacedock.cli import options
 from spacedock.cli.output.text import printable, write
 from spacedock.cli.output.units import age, size
 from spacedock.client import Client
+from spacedock.replies.host import HostRow, LimitsRow, ModelRow, QueueRow, SpacesTier, TiersReply
 
 _WIDTH = 79
 _INDENT = 14
@@ -30,26 +30,26 @@ def tiers(json: options.Json = False, redis: options.Redis = None) -> None:
     write(json_module.dumps(found, indent=2) if json else "\n".join(lines(found)))
 
 
-async def _tiers(url: str | None) -> dict[str, Any]:
+async def _tiers(url: str | None) -> TiersReply:
     async with Client(url) as client:
         return await client.tiers()
 
 
-def lines(found: Mapping[str, Any]) -> list[str]:
+def lines(found: TiersReply) -> list[str]:
     """All of it for people, within 80 columns."""
     said = [*_host(found["host"]), *_spaces(found["spaces"]), *_fast(found["models"])]
     said += ["System default (SmolLM)", *_default(found["default"])]
     return [*said, *_queue(found["redis"]), *_limits(found["limits"])]
 
 
-def _host(host: Mapping[str, Any]) -> Iterator[str]:
+def _host(host: HostRow) -> Iterator[str]:
     engine, memory, disk = host["engine"], host["memory"], host["disk"]
     count = host["workers"]
     yield printable(f"This host: {host['name']}")
     yield from _row("workers", "not known" if count is None else f"{count} alive")
     version = f"Docker Engine {engine['version']} ({engine['platform']})"
     yield from _row("engine", engine["trouble"] or version)
-    if engine.get("fault"):
+    if engine["fault"]:
         yield from _row("fault", f"this host starts no Space: {engine['fault']}")
     if memory["budget"] is not None:
         yield from _row("memory", f"{_gb(memory['free'])} of {_gb(memory['budget'])} free for containers")
@@ -59,7 +59,7 @@ def _host(host: Mapping[str, Any]) -> Iterator[str]:
     yield from _row("GPUs", ", ".join(gpus) or "none")
 
 
-def _spaces(spaces: Mapping[str, Any]) -> Iterator[str]:
+def _spaces(spaces: SpacesTier) -> Iterator[str]:
     yield "Tier 2 (heavy): Spaces"
     words = f"{spaces['registered']} in the registry, {spaces['validated']} validated"
     yield from _row("Spaces", f"{words}, {spaces['not_working']} found not to work")
@@ -72,7 +72,7 @@ def _spaces(spaces: Mapping[str, Any]) -> Iterator[str]:
         yield from _row("quarantined", f"{name}, {age(one['for'])} to go: {one['reason']}")
 
 
-def _fast(models: list[Mapping[str, Any]]) -> Iterator[str]:
+def _fast(models: list[ModelRow]) -> Iterator[str]:
     yield "Tier 1 (fast): language models"
     for model in models:
         yield from _row(model["name"], _model(model))
@@ -80,14 +80,14 @@ def _fast(models: list[Mapping[str, Any]]) -> Iterator[str]:
         yield from _row("none", "none is configured, and none runs at the usual addresses")
 
 
-def _default(model: Mapping[str, Any] | None) -> Iterator[str]:
+def _default(model: ModelRow | None) -> Iterator[str]:
     if model is None:
         yield from _row("none", "there is none: no job can fall back on it")
     else:
         yield from _row(model["name"], _model(model))
 
 
-def _model(model: Mapping[str, Any]) -> str:
+def _model(model: ModelRow) -> str:
     state = _STATES.get(model["state"], model["state"])
     why = f": {model['why']}" if model["why"] else ""
     name = f"{model['model']}, " if model["model"] else ""
@@ -97,17 +97,17 @@ def _model(model: Mapping[str, Any]) -> str:
     return f"{name}{state}{why} ({where}{more})"
 
 
-def _queue(redis: Mapping[str, Any]) -> Iterator[str]:
+def _queue(redis: QueueRow) -> Iterator[str]:
     yield "Redis"
     count = redis["queue"]
     jobs = "" if count is None else f", {count} job{'' if count == 1 else 's'} waiting or running"
     yield from _row("queue", ("connected" if redis["connected"] else "no answer") + jobs)
-    if files := redis.get("files"):
+    if files := redis["files"]:
         free = "" if files["free"] is None else f", {size(files['free'])} free"
         yield from _row("large files", f"{files['at']}{free}" + (f": {files['why']}" if files["why"] else ""))
 
 
-def _limits(limits: Mapping[str, Any]) -> Iterator[str]:
+def _limits(limits: LimitsRow) -> Iterator[str]:
     yield "Limits"
     yield from _row("a call", f"{limits['call_seconds']:g} s, unless its job says otherwise")
     got = f"{limits['pull_seconds']:g} s to pull, {limits['build_seconds']:g} s to build"
@@ -127,5 +127,5 @@ def _row(name: str, text: str) -> list[str]:
     )
 
 
-def _gb(count: int) -> str:
-    return f"{count / _GIGABYTE:.1f} GB"
+def _gb(count: int | None) -> str:
+    return "?" if count is None else f"{count / _GIGABYTE:.1f} GB"

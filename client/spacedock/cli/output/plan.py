@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from spacedock.cli.output.text import say, write
@@ -11,12 +11,11 @@ from spacedock.cli.output.units import age, size
 from spacedock.client import Client
 from spacedock.errors import SpacedockError
 from spacedock.files import Payload
+from spacedock.replies.host import PlanExpected, PlanImage, PlanLimits, PlanReply, PlanRoute, PlanStep
 from spacedock.request import JobRequest
 
 _LONGEST = 300
 _KIND = {"space": "Space", "model": "model"}
-
-PlanReply = Mapping[str, Any]
 
 
 async def show_plan(client: Client, request: JobRequest, payloads: list[Payload], *, json: bool) -> None:
@@ -27,7 +26,7 @@ async def show_plan(client: Client, request: JobRequest, payloads: list[Payload]
         return
     for line in lines(plan):
         write(line)
-    for warning in plan.get("warnings", ()):
+    for warning in plan["warnings"]:
         say(f"not found out: {_line(warning)}")
 
 
@@ -42,17 +41,16 @@ async def say_plan(client: Client, request: JobRequest, payloads: list[Payload])
         return
     for line in lines(plan):
         say(line)
-    for warning in plan.get("warnings", ()):
+    for warning in plan["warnings"]:
         say(f"not found out: {_line(warning)}")
 
 
 def lines(plan: PlanReply) -> list[str]:
     """The plan for people: the route with its reasons, then the steps in the order of the chain."""
-    said = list(_route(plan.get("route")))
-    steps = plan.get("steps", ())
+    said = list(_route(plan["route"]))
     number = 0
-    for step in steps:
-        if step.get("taken"):
+    for step in plan["steps"]:
+        if step["taken"]:
             number += 1
             said += _taken(number, step)
         else:
@@ -62,14 +60,14 @@ def lines(plan: PlanReply) -> list[str]:
     return said
 
 
-def _route(route: PlanReply | None) -> Iterator[str]:
+def _route(route: PlanRoute | None) -> Iterator[str]:
     if route:
         yield f"route: {route['tier']}"
-        for reason in route.get("reasons", ()):
+        for reason in route["reasons"]:
             yield f"   because {_line(reason)}"
 
 
-def _taken(number: int, step: PlanReply) -> Iterator[str]:
+def _taken(number: int, step: PlanStep) -> Iterator[str]:
     kind = _KIND.get(step.get("kind", ""), "step")
     turn = "" if number == 1 else "if that fails: "
     yield f"{number}. {turn}{_line(step['name'])} ({kind}, {step['tier']}): {_line(step['reason'])}"
@@ -88,10 +86,10 @@ def _taken(number: int, step: PlanReply) -> Iterator[str]:
     yield from (f"     {label:<11} {text}" for label, text in rows if text)
 
 
-def _image(image: PlanReply | None) -> str:
+def _image(image: PlanImage | None) -> str:
     if image is None:
         return ""
-    reference, count = _line(image.get("reference")), image.get("bytes")
+    reference, count = _line(image["reference"]), image["bytes"]
     what = [
         image["state"],
         *([reference] if reference else []),
@@ -106,15 +104,15 @@ def _container(state: str | None, quarantined: float | None) -> str:
     return "none yet: it would be started" if state == "none" else state or ""
 
 
-def _limits(limits: PlanReply | None) -> str:
+def _limits(limits: PlanLimits | None) -> str:
     if limits is None:
         return ""
-    memory = limits.get("memory")
+    memory, cpus = limits.get("memory"), limits.get("cpus")
     parts = [
         f"{memory / 2**30:.3g} GiB of memory" if memory is not None else "",
-        f"{limits['cpus']:g} CPUs" if limits.get("cpus") is not None else "",
-        f"{limits['timeout']:g} s for a call" if limits.get("timeout") is not None else "",
-        f"{limits['start_timeout']:g} s to start" if limits.get("start_timeout") is not None else "",
+        f"{cpus:g} CPUs" if cpus is not None else "",
+        f"{limits['timeout']:g} s for a call",
+        f"{limits['start_timeout']:g} s to start",
         {"sealed": "no network", "bridge": "a network of its own"}.get(limits.get("network", ""), ""),
         _gpu(limits.get("gpu")),
     ]
@@ -130,16 +128,18 @@ def _gpu(gpu: Any) -> str:
     return {"none": "no GPU", "auto": "all GPUs"}.get(named, f"GPUs: {_line(named)}")
 
 
-def _endpoint(step: PlanReply) -> str:
+def _endpoint(step: PlanStep) -> str:
     if step.get("kind") != "space" or step.get("misfit"):
         return ""
     return _line(step.get("endpoint")) or "found out when it runs: it has not run here yet"
 
 
-def _expected(expected: PlanReply | None) -> str:
-    if not expected or expected.get("call") is None:
-        return "unknown: nothing was measured here yet" if expected is not None else ""
-    start = expected.get("start")
+def _expected(expected: PlanExpected | None) -> str:
+    if expected is None:
+        return ""
+    if expected["call"] is None:
+        return "unknown: nothing was measured here yet"
+    start = expected["start"]
     begin = f"start {start:.1f} s, " if start is not None else ""
     return f"{begin}call {expected['call']:.1f} s, as measured here"
 

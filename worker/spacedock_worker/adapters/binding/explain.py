@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from spacedock.replies.spaces import EndpointInput, EndpointRow
 from spacedock_worker.adapters.base import AppAnswer, AppCall
 from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.binding.choose import Choice, Rating, Score, choose, rate
@@ -51,7 +52,7 @@ def _rank(rating: Rating, chosen: str | None) -> tuple[bool, bool, tuple[float, 
     return rating.endpoint.name == chosen, score is not None, tuple(map(float, score or ()))
 
 
-def _row(rating: Rating, chosen: str | None) -> dict[str, Any]:
+def _row(rating: Rating, chosen: str | None) -> EndpointRow:
     score = rating.choice.score if rating.choice else None
     return {
         "endpoint": rating.endpoint.name,
@@ -67,7 +68,7 @@ def _row(rating: Rating, chosen: str | None) -> dict[str, Any]:
     }
 
 
-def _input(slot: InputSlot) -> dict[str, Any]:
+def _input(slot: InputSlot) -> EndpointInput:
     """The input for who fills it by name; `choices` are the values alone."""
     return {
         "name": slot.name,
@@ -95,7 +96,7 @@ def _reasons(score: Score) -> list[str]:
     return [words for words in said if words]
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: EndpointRow) -> str:
     mark = "*" if row["chosen"] else " "
     called = f' by "{row["trigger"]}"' if row["trigger"] else ""
     score = f"score {'.'.join(str(int(v)) for v in row['score'].values())}: " if row["score"] else ""

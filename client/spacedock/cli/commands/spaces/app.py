@@ -25,6 +25,9 @@ from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age, size
 from spacedock.client import Client
+from spacedock.replies.checking import checked
+from spacedock.replies.host import CleanupReply
+from spacedock.replies.spaces import SpaceHere, SpacesData
 
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,14 +47,15 @@ def list_spaces(
     reply = asyncio.run(_list(redis))
     for warning in reply.warnings:
         say(f"registry: {warning}")
-    status = reply.data.get("status", {})
+    data = checked(SpacesData, reply.data, "list")
+    status = data.get("status", {})
     if json:
         rows = {name: {**entry, "here": status.get(name)} for name, entry in reply.spaces.items()}
         write(json_module.dumps(rows, indent=2))
     elif not reply.spaces:
         say("the registry is empty: add a Space with `spacedock spaces add NAME --dir ./space`")
     else:
-        unused = _unused(reply.spaces, reply.data.get("shipped", ()), status)
+        unused = _unused(reply.spaces, data.get("shipped", ()), status)
         _table(reply.spaces, status, unused, everything=everything)
 
 
@@ -61,26 +65,26 @@ async def _list(url: str | None) -> Reply:
 
 
 def _unused(
-    spaces: dict[str, dict[str, Any]], shipped: Iterable[str], status: dict[str, dict[str, Any]]
+    spaces: dict[str, dict[str, Any]], shipped: Iterable[str], status: dict[str, SpaceHere]
 ) -> set[str]:
     """Those that Spacedock comes with, which nobody has changed, validated or run here."""
     return {
         name
         for name in spaces.keys() & set(shipped)
-        if verdict(spaces[name]) == _NEVER and state(status.get(name, {})) in (_NOT_HERE, _UNKNOWN)
+        if verdict(spaces[name]) == _NEVER and state(status.get(name)) in (_NOT_HERE, _UNKNOWN)
     }
 
 
 def _table(
     spaces: dict[str, dict[str, Any]],
-    status: dict[str, dict[str, Any]],
+    status: dict[str, SpaceHere],
     unused: set[str],
     *,
     everything: bool,
 ) -> None:
     """The Spaces, the unused ones last; without `everything` these are one line of talk."""
     shown = sorted(spaces if everything else spaces.keys() - unused, key=lambda name: (name in unused, name))
-    rows = [[_line(str(cell)) for cell in _cells(name, spaces[name], status.get(name, {}))] for name in shown]
+    rows = [[_line(str(cell)) for cell in _cells(name, spaces[name], status.get(name))] for name in shown]
     # A pipe has no width: what reads it wants each Space on one line.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if rows:
@@ -95,15 +99,15 @@ def _line(cell: str) -> str:
     return cell if cell.isprintable() else printable(" ".join(cell.split()))
 
 
-def _cells(name: str, entry: dict[str, Any], here: dict[str, Any]) -> tuple[str, ...]:
+def _cells(name: str, entry: dict[str, Any], here: SpaceHere | None) -> tuple[str, ...]:
     return (
         name,
         state(here),
         verdict(entry),
         entry["category"],
         f"{entry['input_type']} -> {entry['output_type']}",
-        size(here.get("image_bytes")),
-        size(here.get("cache_bytes")),
+        size(here["image_bytes"] if here else None),
+        size(here["cache_bytes"] if here else None),
         entry["description"],
     )
 
@@ -118,11 +122,13 @@ def verdict(entry: dict[str, Any]) -> str:
     return "tried" if verified["deep"] else "ok"
 
 
-def state(here: dict[str, Any]) -> str:
+def state(here: SpaceHere | None) -> str:
     """A Space's state for people; a dash where the engine could not be asked."""
-    if here.get("quarantined_for") is not None:
+    if here is None:
+        return _UNKNOWN
+    if here["quarantined_for"] is not None:
         return f"quarantined, {age(here['quarantined_for'])} to go"
-    return str(here.get("state", _UNKNOWN))
+    return here["state"]
 
 
 @app.command("show", short_help="Show a Space: what is here, what the Hub says.")
@@ -161,14 +167,14 @@ def remove(name: Name, redis: options.Redis = None) -> None:
     """Remove a Space from the registry, with its containers and its cache."""
     report = asyncio.run(_remove(redis, name))
     say(f"removed {name}")
-    for item in report.get("items", ()):
+    for item in report["items"]:
         what = "its cache" if item["kind"] == "caches" else f"container {item['name']}"
         say(f"removed {what}, {size(item['bytes'])}")
-    for reason in report.get("left", ()):
+    for reason in report["left"]:
         say(f"left: {reason}")
 
 
-async def _remove(url: str | None, name: str) -> dict[str, Any]:
+async def _remove(url: str | None, name: str) -> CleanupReply:
     async with Client(url) as client:
         return await client.spaces.remove(name)
 

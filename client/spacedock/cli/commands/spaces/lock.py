@@ -18,6 +18,7 @@ from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, SpacedockError
+from spacedock.replies.spaces import LockReply
 
 STDOUT = "-"
 
@@ -37,11 +38,12 @@ def lock(
     Spaces that are named replace their own rows. Without names, the file is written anew for all Spaces but
     those that Spacedock comes with and nobody has used; one that cannot be locked keeps its row.
     """
-    made = asyncio.run(_lock(redis, names or [], start))
-    for note in made.pop("notes", ()):
+    found = asyncio.run(_lock(redis, names or [], start))
+    for note in found["notes"]:
         say(note)
-    failed, left_out = made.pop("failed", {}), made.pop("left_out", ())
-    count = len(made["spaces"])
+    failed, left_out = found["failed"], found["left_out"]
+    made = {"version": found["version"], "spaces": found["spaces"]}
+    count = len(found["spaces"])
     if file == STDOUT:
         typer.echo(text_of(made), nl=False)
     else:
@@ -57,7 +59,7 @@ def lock(
         raise typer.Exit(FAILED)
 
 
-async def _lock(url: str | None, names: list[str], start: bool) -> dict[str, Any]:
+async def _lock(url: str | None, names: list[str], start: bool) -> LockReply:
     async with Client(url) as client:
         return await client.spaces.lock(names, start=start, on_progress=say)
 

@@ -7,7 +7,7 @@ import json as json_module
 import sys
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,12 +15,11 @@ from spacedock.cli import options
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import ago, memory, sparkline, took
 from spacedock.client import Client
+from spacedock.replies.spaces import ImageProfile, SpaceProfile
 
 _DIGEST = 19
 _PIPE_WIDTH = 240
 _COLUMNS = ("name", "runs", "succeeded", "cold start", "call p50", "call p95", "memory", "last run")
-
-ProfileRow = dict[str, Any]
 
 
 def profile(
@@ -42,12 +41,12 @@ def profile(
         say("no Space has run here yet: `spacedock run --space NAME …` measures as it runs")
 
 
-async def _ask(url: str | None, name: str | None) -> dict[str, ProfileRow]:
+async def _ask(url: str | None, name: str | None) -> dict[str, SpaceProfile]:
     async with Client(url) as client:
         return await client.spaces.profiles() if name is None else {name: await client.spaces.profile(name)}
 
 
-def _show(name: str, found: ProfileRow) -> None:
+def _show(name: str, found: SpaceProfile) -> None:
     if not found["images"]:
         say(f"{name} has not run here yet: measure it with `spacedock spaces bench {name} --prompt …`")
         return
@@ -60,11 +59,11 @@ def _show(name: str, found: ProfileRow) -> None:
         say(f"advice: {line}")
 
 
-def _image(image: ProfileRow) -> str:
+def _image(image: ImageProfile) -> str:
     return image["digest"][:_DIGEST] or "none: it never came to one"
 
 
-def _lines(image: ProfileRow) -> Iterator[tuple[str, str]]:
+def _lines(image: ImageProfile) -> Iterator[tuple[str, str]]:
     yield "runs", f"{image['runs']}, {image['success_rate']:.0%} succeeded"
     if image["starts"]:
         times = "once" if image["starts"] == 1 else f"{image['starts']} times"
@@ -84,7 +83,7 @@ def _lines(image: ProfileRow) -> Iterator[tuple[str, str]]:
         yield "last calls", f"{sparkline(calls, sys.stdout.encoding)}  (x: failed)"
 
 
-def _table(found: dict[str, ProfileRow]) -> None:
+def _table(found: dict[str, SpaceProfile]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -99,7 +98,7 @@ def _table(found: dict[str, ProfileRow]) -> None:
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
-def _row(name: str, image: ProfileRow) -> tuple[str, ...]:
+def _row(name: str, image: ImageProfile) -> tuple[str, ...]:
     return (
         name,
         str(image["runs"]),

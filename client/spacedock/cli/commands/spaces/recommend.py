@@ -7,9 +7,9 @@ import json as json_module
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.client import Client
+from spacedock.replies.spaces import RecommendedRow, RecommendReply
 
 _TITLES = ("#", "name", "score", "category", "takes -> gives", "here", "why")
 _NARROWEST = 40
@@ -41,7 +42,7 @@ def recommend(
 ) -> None:
     """Recommend Spaces of the registry for a task, the best first, each with its reasons."""
 
-    async def ask() -> dict[str, Any]:
+    async def ask() -> RecommendReply:
         async with Client(redis) as client:
             return await client.spaces.recommend(
                 text,
@@ -62,18 +63,18 @@ def recommend(
         raise typer.Exit(FAILED)
 
 
-def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+def _show(rows: Sequence[RecommendedRow]) -> None:
     # A pipe has no width: what reads it wants each Space on one line.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     write("\n".join(blocks(rows, width) if width is not None else lines(rows)))
 
 
-def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def lines(rows: Sequence[RecommendedRow]) -> Iterator[str]:
     """A table with a line for each Space."""
     return table.lines(_TITLES, [_cells(rank, row) for rank, row in enumerate(rows, 1)], None)
 
 
-def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+def blocks(rows: Sequence[RecommendedRow], width: int) -> Iterator[str]:
     """Each Space with what it is, and below it the reasons, as many lines as they take."""
     for rank, row in enumerate(rows, 1):
         number, name, score, category, types, here, why = _cells(rank, row)
@@ -85,7 +86,7 @@ def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
             )
 
 
-def _cells(rank: int, row: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(rank: int, row: RecommendedRow) -> tuple[str, ...]:
     cells = (
         rank,
         row["name"],

@@ -6,8 +6,8 @@ import asyncio
 import json as json_module
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.client import Client
+from spacedock.replies.spaces import FoundRow, SearchReply
 
 _TITLES = ("space", "here", "category", "takes -> gives", "likes", "sdk", "description")
 _INDENT = "    "
@@ -36,7 +37,7 @@ def search(
 ) -> None:
     """Find Spaces by words, in the registry and on the Hub; exit code 1 where there is none."""
 
-    async def ask() -> dict[str, Any]:
+    async def ask() -> SearchReply:
         async with Client(redis) as client:
             return await client.spaces.search(query, category, number)
 
@@ -51,14 +52,14 @@ def discover(
 ) -> None:
     """Find the Spaces of a category, in the registry and on the Hub; exit code 1 where there is none."""
 
-    async def ask() -> dict[str, Any]:
+    async def ask() -> SearchReply:
         async with Client(redis) as client:
             return await client.spaces.discover(category, number)
 
     _show(asyncio.run(ask()), json=json)
 
 
-def _show(found: Mapping[str, Any], *, json: bool) -> None:
+def _show(found: SearchReply, *, json: bool) -> None:
     rows = list(joined(found))
     if json:
         write(json_module.dumps(found, indent=2))
@@ -75,20 +76,20 @@ def _show(found: Mapping[str, Any], *, json: bool) -> None:
         say('run one by its name or id: spacedock run "…" --space NAME')
 
 
-def joined(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def joined(found: SearchReply) -> Iterator[FoundRow]:
     """The registry's Spaces, then those of the Hub that are not among them."""
     shown = {row["id"] for row in found["here"] if row["id"]} | {row["name"] for row in found["here"]}
     yield from found["here"]
     yield from (row for row in found["spaces"] if row["id"] not in shown)
 
 
-def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def lines(rows: Sequence[FoundRow]) -> Iterator[str]:
     """A table with a line for each Space."""
     cells = [[printable(str(cell)) for cell in _cells(row)] for row in rows]
     return table.lines(_TITLES, cells, None)
 
 
-def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+def blocks(rows: Sequence[FoundRow], width: int) -> Iterator[str]:
     """Two lines for each Space: what it is called and what it is, and below what it does."""
     from rich.cells import cell_len, set_cell_size
 
@@ -102,11 +103,11 @@ def blocks(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
                 yield line if cell_len(line) < width else set_cell_size(line, width - 2).rstrip() + "…"
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(row: FoundRow) -> tuple[str, ...]:
     name, hub_id = row["name"], row["id"]
     likes = row.get("likes")
     return (
-        name or hub_id,
+        name or str(hub_id),
         "here" if name else "-",
         row["category"],
         f"{row['input_type']} -> {row['output_type']}",

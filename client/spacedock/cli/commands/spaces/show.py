@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_module
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from spacedock.client import Client
 from spacedock.errors import SpaceNotFoundError
 from spacedock.files import Payload
 from spacedock.prepare import hub_id_of, prepare
+from spacedock.replies.spaces import AboutReply, HubImage, HubRow
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import JobResult
 
@@ -38,29 +39,29 @@ def show_space(name: str, *, hub: bool, json: bool, redis: str | None) -> None:
         say(about["note"])
 
 
-async def _asked(url: str | None, name: str, hub: bool) -> tuple[dict[str, Any], dict[str, Any] | None]:
+async def _asked(url: str | None, name: str, hub: bool) -> tuple[dict[str, Any], AboutReply | None]:
     async with Client(url) as client:
         if not hub:
             try:
                 entry, here = await client.spaces.status(name)
-                return {**entry, "here": here or None}, None
+                return {**entry, "here": here}, None
             except SpaceNotFoundError:
                 if "/" not in name:
                     raise
         return {}, await client.spaces.about(name)
 
 
-def lines(about: Mapping[str, Any]) -> Iterator[str]:
+def lines(about: AboutReply) -> Iterator[str]:
     """The Space for people, within 80 columns; what is not known is left out."""
     space, image = about["space"], about["image"]
-    yield printable(space["id"])
+    yield printable(str(space["id"]))
     for head, text in (*_facts(space), ("image", _image(image)), *_endpoints(about["endpoints"])):
         if text:
             yield from _wrapped(head, text)
     yield from _wrapped("here as", space["name"] or "not in the registry yet: its first job adds it")
 
 
-def _facts(space: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(space: HubRow) -> Iterator[tuple[str, str]]:
     sure = f" ({space['confidence']:.0%} sure: {space['reason']})" if space["confidence"] else " (a guess)"
     closed = [word for word in ("private", "gated") if space[word]]
     yield "title", space["title"]
@@ -80,7 +81,7 @@ def _facts(space: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "tags", ", ".join(space["tags"])
 
 
-def _image(image: Mapping[str, Any]) -> str:
+def _image(image: HubImage) -> str:
     amount = f", {size(image['size'])} to load" if image["size"] is not None else ""
     reference = f" ({image['reference']})" if image["reference"] else ""
     return f"{image['state']}{amount}: {image['why']}{reference}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_module
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import printable, say, write
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
+from spacedock.replies.spaces import ValidateReply
 
 _MARKS = {"ok": "ok", "bad": "BAD", "unknown": "?"}
 _WIDTH = 79
@@ -57,9 +58,9 @@ async def _validate(
     deep: bool,
     timeout: float,  # noqa: ASYNC109 - the worker bounds its trial call
     quiet: bool,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ValidateReply]:
     """One after another, each shown as soon as it is known."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, ValidateReply] = {}
     async with Client(url) as client:
         for name in names or sorted((await client.spaces.list()).spaces):
             found[name] = await client.spaces.validate(
@@ -74,7 +75,7 @@ def _numbered(name: str) -> Any:
     return lambda message: say(f"{name}: {message}")
 
 
-def lines(row: Mapping[str, Any]) -> list[str]:
+def lines(row: ValidateReply) -> list[str]:
     """One Space's checks and verdict for people, within 80 columns."""
     said = [printable(row["name"])]
     for check in row["checks"]:
@@ -87,7 +88,7 @@ def lines(row: Mapping[str, Any]) -> list[str]:
     return [*said, *_wrapped("  =>   ", verdict(row), "       ")]
 
 
-def verdict(row: Mapping[str, Any]) -> str:
+def verdict(row: ValidateReply) -> str:
     """The verdict in a sentence."""
     if row["works"] is None:
         return f"not known: {row['reason']}. Try again later."
@@ -97,7 +98,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     return f"does not work: {row['reason']}{kept}"
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+def summary(rows: Sequence[ValidateReply]) -> str:
     """All verdicts in a line."""
     works = sum(row["works"] is True for row in rows)
     bad = sum(row["works"] is False for row in rows)
