@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
+import json
 import os
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx2
 import pytest
 from mcp import Client as McpClient
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CallToolResult,
@@ -26,11 +30,13 @@ from mcp_types import (
     Result,
     TextContent,
 )
+from tests.door import Door, opened
 from tests.integration.queue.workers import Held, succeeded, until, working
 
 from spacedock._stores.payloads import Payloads
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
+from spacedock._wire.view.tokens import Scope as TokenScope
 from spacedock.client import Client
 from spacedock.files import payload_of
 from spacedock.mcp.content import MAX_TEXT
@@ -51,6 +57,7 @@ from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.rpc import ControlHandler
 from spacedock_worker.queue.runner import TakenJob
+from spacedockd.http.mcp_routes import MAX_BODY
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
@@ -84,6 +91,16 @@ def text_of(result: CallToolResult) -> str:
 def answer(job: TakenJob, output: Output) -> JobResult:
     by = AnsweredBy(tier="heavy", kind=AnswerKind.SPACE, name="painter")
     return succeeded(job).model_copy(update={"output": output, "answered_by": by})
+
+
+@asynccontextmanager
+async def over_http(door: Door, token: str | None = None, **how: Any) -> AsyncIterator[McpClient]:
+    """A client of the door's /mcp."""
+    headers = {"Authorization": f"Bearer {token or door.token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+        transport = streamable_http_client(f"{door.url}/mcp", http_client=http)
+        async with McpClient(transport, **how) as mcp:
+            yield mcp
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -423,3 +440,96 @@ async def test_a_marked_space_is_a_tool_with_its_endpoints_own_inputs(redis_url:
     assert (sent[0].space, sent[0].endpoint, sent[0].fallback) == ("painter", "/paint", "none")
     assert sent[0].inputs == {"Source image": "1-file.png", "style": "ink", "größe": 3}
     assert (sent[1].space, sent[1].prompt) == ("user/x.y", "hello")
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_door_serves_either_era_of_the_protocol(redis_url: str, tmp_path: Path, mode: str) -> None:
+    heard: list[str | None] = []
+
+    async def listen(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    async def busy(job: TakenJob, tell: Emit) -> JobResult:
+        tell(Stage.CALL, "painter", "step 1", None)
+        return succeeded(job)
+
+    async with (
+        working(redis_url, busy),
+        opened(redis_url, tmp_path) as door,
+        over_http(door, mode=mode) as mcp,
+    ):
+        assert "run_space" in [tool.name for tool in (await mcp.list_tools()).tools]
+        found = await mcp.call_tool("run_space", {"prompt": "hello"}, progress_callback=listen)
+        assert text_of(found).startswith("hello")
+        assert "painter: step 1" in heard
+        (listed,) = (await mcp.call_tool("job_status", {})).structured_content["jobs"]
+        assert listed["id"] == found.structured_content["id"]
+        refused = await mcp.call_tool("run_space", {"files": ["/etc/passwd"]})
+        assert "files are not read from there" in text_of(refused)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_call_that_is_cancelled_over_http_cancels_its_job(
+    redis_url: str, tmp_path: Path, mode: str
+) -> None:
+    held = Held()
+    async with (
+        working(redis_url, held),
+        Client(redis_url) as client,
+        opened(redis_url, tmp_path) as door,
+        over_http(door, mode=mode) as mcp,
+    ):
+        call = asyncio.create_task(mcp.call_tool("run_space", {"prompt": "x"}))
+        job_id = await held.began.get()
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert (await client.result(job_id, wait=10)).state is JobState.CANCELLED
+
+
+async def test_the_door_that_closes_leaves_the_jobs_of_open_calls(redis_url: str, tmp_path: Path) -> None:
+    held = Held()
+    async with working(redis_url, held), Client(redis_url) as client:
+        with suppress(ExceptionGroup):
+            async with opened(redis_url, tmp_path) as door, over_http(door) as mcp:
+                call = asyncio.create_task(mcp.call_tool("run_space", {"prompt": "x"}))
+                job_id = await held.began.get()
+                await door.server.stop()
+                await asyncio.gather(call, return_exceptions=True)
+        held.go.set()
+        assert (await client.result(job_id, wait=10)).succeeded
+    assert held.stopped == []
+
+
+async def test_the_door_lets_nobody_in_whom_it_should_not(redis_url: str, tmp_path: Path) -> None:
+    async with working(redis_url), opened(redis_url, tmp_path) as door, Client(redis_url) as client:
+        reader = await client.tokens.create("reader", TokenScope.READ)
+        other = await client.tokens.create("other", TokenScope.SUBMIT)
+        info = {"name": "t", "version": "1"}
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": info}
+        begin = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+        ask = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+        accept = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+        async def post(body: Any, **more: str) -> tuple[int, Mapping[str, str]]:
+            named = {name.replace("_", "-"): value for name, value in more.items()}
+            data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
+            async with door.session.post("/mcp", data=data, headers=accept | named) as response:
+                await response.read()
+                return response.status, response.headers
+
+        assert (await post(begin, Authorization=""))[0] == 401
+        assert (await post(begin, Authorization=f"Bearer {reader}"))[0] == 403
+        assert (await post(begin, Origin="https://evil.example"))[0] == 403
+        assert (await post(begin, Host="evil.example"))[0] == 421
+        status, headers = await post(begin)
+        assert status == 200
+        session = headers["Mcp-Session-Id"]
+        assert (await post(ask, Mcp_Session_Id=session))[0] == 200
+        # The session of one token is nothing to another.
+        assert (await post(ask, Mcp_Session_Id=session, Authorization=f"Bearer {other}"))[0] == 404
+        assert (await post(ask, Mcp_Session_Id="0" * 32))[0] == 404
+        assert (await post(b"x" * (MAX_BODY + 1)))[0] == 413
+        assert (await post(b"[" * 100_000))[0] == 413
+        for rubbish in (b"", b"{", b"[]", b"null", b'{"jsonrpc":"2.0"}', b"\xff\xfe", b"[" * 40_000):
+            assert 400 <= (await post(rubbish))[0] < 500, rubbish
+        assert (await post(begin))[0] == 200

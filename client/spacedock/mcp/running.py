@@ -6,10 +6,11 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 from mcp.server.context import ServerRequestContext
 from mcp_types import CallToolResult, CancelledNotificationParams, RequestId
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -40,11 +41,13 @@ _MESSAGE = 300
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a server allows: folders of this machine whose files may be sent, and how many seconds a call
-    waits for its job (`grace` where the client can be given a task)."""
+    waits for its job (`grace` where the client can be given a task). `closing` is set when it is the server
+    that goes away."""
 
     allowed: Sequence[Path] = ()
     wait: float = 50.0
     grace: float = 2.0
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class CallRunner:
@@ -69,7 +72,8 @@ class CallRunner:
             found = await self.follow(ctx, job_id, self._limits.grace)
             return found or await job_tasks.created(self._client, job_id)
         except asyncio.CancelledError:
-            if ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            modern = ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+            if modern and not self._limits.closing.is_set():
                 # There a client cancels by hanging up.
                 await self._cancel(place)
             raise
@@ -99,10 +103,9 @@ class CallRunner:
 
     async def _cancel(self, place: tuple[str | None, RequestId | None]) -> None:
         job_id = self._calls.pop(place, None)
-        with suppress(SpacedockError, TimeoutError):
-            if job_id is not None:
-                async with asyncio.timeout(_CANCEL_SECONDS):
-                    await asyncio.shield(self._client.cancel(job_id))
+        if job_id is not None:
+            with anyio.move_on_after(_CANCEL_SECONDS, shield=True), suppress(SpacedockError):
+                await self._client.cancel(job_id)
 
     def _forget(self, place: tuple[str | None, RequestId | None]) -> None:
         task = asyncio.current_task()

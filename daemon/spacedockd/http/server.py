@@ -13,7 +13,7 @@ from aiohttp import web
 
 from spacedock.client import Client
 from spacedockd import paths
-from spacedockd.http import listening, native, page
+from spacedockd.http import listening, mcp_routes, native, page
 from spacedockd.http.access import is_guarded
 from spacedockd.http.authentication import Authenticator, owner_token
 from spacedockd.http.context import DoorContext
@@ -35,7 +35,7 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
-ROUTES: tuple[Routes, ...] = (page.routes, openai.routes, gradio.routes, native.routes)
+ROUTES: tuple[Routes, ...] = (page.routes, openai.routes, gradio.routes, mcp_routes.routes, native.routes)
 """What is served: a module of routes each; of two that match the same path the first counts."""
 
 
