@@ -104,6 +104,9 @@ async def told_as_http(request: web.Request, handler: Handler) -> web.StreamResp
         refused = found
     if request.get(STARTED):
         log.warning("http.cut_off", route=route_of(request), code=refused.code)
+        if request.transport is not None:
+            # A reader that does not read would hold what is still to be written.
+            request.transport.abort()
         raise ConnectionResetError(refused.code)
     return response(refused)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import resource
 import socket
@@ -9,13 +10,15 @@ import ssl
 from pathlib import Path
 
 import structlog
+from aiohttp import web
 
 from spacedock.configuration import HTTP_FILE, ConfigError, HttpAddress
-from spacedockd.http.settings import FIRST_PORT, HttpSettings
+from spacedockd.http.settings import FIRST_PORT, HttpLimits, HttpSettings
 
 log = structlog.get_logger()
 
 _PORTS = 100
+_BACKLOG = 1024
 _MOST_FILES = 2**16
 
 
@@ -28,7 +31,7 @@ def tcp_socket(settings: HttpSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     for port in ports:
         try:
-            return socket.create_server((settings.host, port), family=family, backlog=1024)
+            return socket.create_server((settings.host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise ConfigError(f"http: {settings.host} cannot be listened on: {error.strerror}") from error
@@ -63,6 +66,32 @@ def tell(folder: Path, url: str, unix: Path, token: Path) -> Path:
     path, draft = folder / HTTP_FILE, folder / f"{HTTP_FILE}.new"
     draft.write_text(HttpAddress(url=url, socket=unix, token=token).model_dump_json(), encoding="utf-8")
     return draft.replace(path)
+
+
+async def serve(
+    server: web.Server,
+    bound: socket.socket,
+    limits: HttpLimits,
+    tls: ssl.SSLContext | None = None,
+) -> asyncio.Server:
+    """Have the server take connections there, as many as it may have at a time; more are cut off."""
+
+    def connected() -> asyncio.Protocol:
+        return server() if len(server.connections) < limits.connections else _Full()
+
+    seconds = limits.idle_seconds if tls else None
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(
+        connected, sock=bound, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=seconds
+    )
+
+
+class _Full(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it at once."""
+        transport.close()
 
 
 def allow_files() -> None:

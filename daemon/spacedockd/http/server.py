@@ -29,7 +29,7 @@ from spacedockd.http.settings import HttpSettings
 log = structlog.get_logger()
 
 TOKEN = "http-token"
-_STOP_SECONDS = 2.0
+_STOP_SECONDS, _LINGER_SECONDS = 2.0, 0.5
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
@@ -85,8 +85,10 @@ class HttpServer:
             raise paths.unusable_socket(self._unix, error) from error
         stack.callback(self._unix.unlink, missing_ok=True)
         runner = await self._runner(stack)
-        await web.SockSite(runner, tcp, ssl_context=tls).start()
-        await web.SockSite(runner, unix).start()
+        assert runner.server is not None
+        for bound, secured in ((tcp, tls), (unix, None)):
+            server = await listening.serve(runner.server, bound, settings.limits, secured)
+            stack.callback(server.close)
         url = listening.url_of(settings, tcp)
         told = listening.tell(self._runtime_dir, url, self._unix, self._state_dir / TOKEN)
         stack.callback(told.unlink, missing_ok=True)
@@ -105,7 +107,7 @@ class HttpServer:
             handler_cancellation=True,
             shutdown_timeout=_STOP_SECONDS,
             keepalive_timeout=limits.idle_seconds,
-            lingering_time=_STOP_SECONDS,
+            lingering_time=_LINGER_SECONDS,
             auto_decompress=False,
         )
         await runner.setup()
