@@ -291,8 +291,8 @@ def test_a_usual_fault_of_json_is_told_with_its_remedy(tmp_path: Path, content: 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"custom_id": "r", "method": "POST", "body": {"messages": []}}', "its last message as 'prompt'"),
-        ('{"messages": [{"role": "user", "content": "x"}]}', "its last message as 'prompt'"),
+        ('{"custom_id": "r", "method": "POST", "body": {"messages": []}}', "or give a 'prompt'"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', "or give a 'prompt'"),
         ('{"text": "x"}', "unknown key 'text': the prompt's key is 'prompt'"),
         ('{"prompt": "x", "id": [7]}', "'id' is not a text or a number"),
         ('{"rows": [{"prompt": "x"}]}', "the lines are under 'rows'"),

@@ -61,9 +61,14 @@ def _files(top: Path, *, recursive: bool) -> Iterator[str]:
 def _there(folder: Path | str) -> Iterator[tuple[str, bool]]:
     try:
         with os.scandir(folder) as entries:
-            return iter(sorted((one.path, one.is_dir()) for one in entries if one.name[0] != "."))
+            return iter(sorted((one.path, _is_directory(one)) for one in entries if one.name[0] != "."))
     except OSError as error:
         raise FileUnreadableError(str(folder), error.strerror or str(error)) from error
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    # A link may lead to itself, which isdir knows of.
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def _why_none(rules: RowRules, other: PurePath | None, *, recursive: bool) -> str:

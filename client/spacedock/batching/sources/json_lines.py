@@ -12,6 +12,8 @@ from typing import Any
 from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine
 from spacedock.batching.sources.row import FILES, RowRules
 from spacedock.batching.sources.text import BadTextError, TextLines
+from spacedock.errors import BadRequestError
+from spacedock.openai.translation import is_request_line, parse_line
 
 _HINTS = (
     (r"\s*", r"#|//|/\*|--", "JSON has no comments: take it out"),
@@ -100,6 +102,8 @@ def _line(number: int, row: Any, rules: RowRules) -> BatchLine:
     if not isinstance(row, dict):
         raise ValueError('not a prompt: give {"prompt": "…"} or a JSON string')
     rules.seen.update(row)
+    if is_request_line(row):
+        return _request_line(number, row, rules)
     prompt = rules.prompt(row)
     row = {key: value for key, value in row.items() if value is not None and not rules.is_used_up(key)}
     if prompt is not None:
@@ -112,6 +116,18 @@ def _line(number: int, row: Any, rules: RowRules) -> BatchLine:
         if not isinstance(row.get(key, kind()), kind):
             raise ValueError(f"'{key}' is not {what}")
     return BatchLine(number, tuple(files), row, labels.get(ROW_ID))
+
+
+def _request_line(number: int, row: dict[str, Any], rules: RowRules) -> BatchLine:
+    if rules.template is not None:
+        raise ValueError("a request of another API has its prompt: leave --template out")
+    try:
+        asked = parse_line(row, rules.models, rules.base)
+    except BadRequestError as error:
+        raise ValueError(str(error)) from error
+    files = tuple(rules.file(path) for path in asked.paths)
+    labels = {ROW_ID: asked.id or ""} | asked.fields.get("labels", {})
+    return BatchLine(number, files, {**asked.fields, "labels": labels}, asked.id, asked)
 
 
 def _labels(row: dict[str, Any], rules: RowRules) -> dict[str, str]:
@@ -134,10 +150,8 @@ def _unknown(row: dict[str, Any], unknown: Collection[str]) -> str:
     """What to do about keys that are none of a line's."""
     body = row.get("body", row)
     if isinstance(body, dict) and "messages" in body:
-        what = (
-            "a chat request of OpenAI's API, which is not read. Give the text of its last message as 'prompt'"
-        )
-        return f"{what}{', and its custom_id as id' if 'custom_id' in row else ''}"
+        whole = '{"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}'
+        return f"a chat of OpenAI's API without the rest of its line: write {whole}, or give a 'prompt'"
     name = min(unknown)
     if meant := get_close_matches(name, FIELDS, 1):
         return f"unknown key '{name}': did you mean '{meant[0]}'?"

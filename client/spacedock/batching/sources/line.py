@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spacedock.errors import BadRequestError
+from spacedock.openai.translation import TranslatedRequest
 from spacedock.request import JobRequest
 
 FIELDS = frozenset(JobRequest.model_fields) - {
@@ -32,13 +33,15 @@ _MAX_SHOWN = 10
 class BatchLine:
     """One job of a batch: its number (from 1, as an editor counts), file paths, and the request's fields.
 
-    `id` is the caller's own name for it.
+    `id` is the caller's own name for it; `asked` is there where it is a request of OpenAI's or Anthropic's
+    API, and holds inline files.
     """
 
     number: int
     files: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
+    asked: TranslatedRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

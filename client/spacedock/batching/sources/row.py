@@ -13,6 +13,7 @@ from typing import Any
 from spacedock.batching.sources.line import FIELDS, ROW_IDS, few
 from spacedock.errors import BadRequestError, FileUnreadableError
 from spacedock.files import check_file
+from spacedock.openai.model_names import ModelNames
 
 FILES = ("files", "file")
 """The keys that name files."""
@@ -84,11 +85,15 @@ def _text_of(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RowRules:
-    """What the options mean for the rows of one source, whose files are relative to `base`."""
+    """What the options mean for the rows of one source, whose files are relative to `base`.
+
+    `models` are the names that requests of OpenAI's API may ask for.
+    """
 
     options: SourceOptions
     template: PromptTemplate | None
     base: Path
+    models: ModelNames = field(default_factory=ModelNames)
     seen: set[str] = field(default_factory=set)
 
     @property

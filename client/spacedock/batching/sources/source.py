@@ -7,9 +7,9 @@ import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from spacedock.batching.sources.directory import directory_lines
 from spacedock.batching.sources.json_lines import json_lines, whole_json
@@ -18,8 +18,11 @@ from spacedock.batching.sources.row import PromptTemplate, RowRules, SourceOptio
 from spacedock.batching.sources.table import looks_like_table, separator_of, table_lines
 from spacedock.batching.sources.text import BadTextError, TextLines, open_text
 from spacedock.errors import BadRequestError, FileUnreadableError
+from spacedock.openai.model_names import ModelNames
+from spacedock.openai.translation import is_request_line
 
 _STDIN = "standard input"
+_APIS = ("OpenAI's batch format", "Anthropic's batch format")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -27,7 +30,8 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 class Source:
     """What a batch is read from: its name, its form in words, and whether it can be read twice.
 
-    `unit` is what the numbers of its lines count: lines, items of an array or files.
+    `unit` is what the numbers of its lines count: lines, items of an array or files. With `asks_models` its
+    lines are requests of OpenAI's or Anthropic's API: `with_models` says which models these may name.
     """
 
     name: str
@@ -35,7 +39,8 @@ class Source:
     rereadable: bool
     unit: str
     rules: RowRules
-    read: Callable[[], Iterator[BatchLine | BadLine]]
+    read: Callable[[RowRules], Iterator[BatchLine | BadLine]]
+    asks_models: bool = False
 
     def lines(self) -> Iterator[BatchLine | BadLine]:
         """Read the lines, one at a time; a source that is not rereadable has them once.
@@ -43,13 +48,17 @@ class Source:
         Raises BadRequestError where there is none, FileUnreadableError where the source breaks off.
         """
         line = None
-        for line in self.read():
+        for line in self.read(self.rules):
             yield line
         if line is None:
             what_else = "an empty array" if self.unit == "item" else "a header"
             raise BadRequestError(f"{self.name}: there is no prompt in it, only {what_else}")
         if missing := {*self.rules.named} - self.rules.seen:
             raise BadRequestError(f"{self.name}: no line has '{min(missing)}', which an option names")
+
+    def with_models(self, models: ModelNames) -> Source:
+        """The same source, whose requests may ask for these models."""
+        return replace(self, rules=replace(self.rules, models=models))
 
     @property
     def unseen_labels(self) -> list[str]:
@@ -71,7 +80,7 @@ def open_source(where: str, options: SourceOptions, stdin: io.BufferedIOBase | N
     if path.is_dir():
         _refuse(options, f"{where} is a directory", ("separator", "id_column", "file_columns"))
         rules = RowRules(options, template, path)
-        return Source(where, "directory", True, "file", rules, lambda: directory_lines(rules))
+        return Source(where, "directory", True, "file", rules, directory_lines)
     text = open_text(where, _opened(path))
     again = path if path.is_file() else None
     return _text_source(text, again, RowRules(options, template, path.parent))
@@ -87,49 +96,56 @@ def _opened(path: Path) -> io.BufferedIOBase:
 def _text_source(text: TextLines, path: Path | None, rules: RowRules) -> Source:
     """The source of a text that is open; `path` is where it can be opened again."""
     try:
-        form, unit, parse = _form_of(text, rules)
+        form, unit, parse = _form_of(text, rules.options)
     except BadRequestError:
         text.close()
         raise
 
-    def read() -> Iterator[BatchLine | BadLine]:
+    def read(rules: RowRules) -> Iterator[BatchLine | BadLine]:
         with closing(text if path is None else open_text(text.name, _opened(path))) as lines:
-            yield from parse(lines)
+            yield from parse(lines, rules)
 
     if path is not None:
         text.close()
-    return Source(text.name, f"{form}{text.packing}", path is not None, unit, rules, read)
+    told, asks_models = f"{form}{text.packing}", form in _APIS
+    return Source(text.name, told, path is not None, unit, rules, read, asks_models)
 
 
-_Parser = Callable[[TextLines], Iterator[BatchLine | BadLine]]
+_Parser = Callable[[TextLines, RowRules], Iterator[BatchLine | BadLine]]
 
 
-def _form_of(text: TextLines, rules: RowRules) -> tuple[str, str, _Parser]:
+def _form_of(text: TextLines, options: SourceOptions) -> tuple[str, str, _Parser]:
     """Which form a text has, what its numbers count, and how it is read."""
     suffix = "" if text.name == _STDIN else Path(text.name.removesuffix(".gz")).suffix.lower()
     first = text.first.strip()
-    options = rules.options
     _refuse(options, f"{text.name} is not a directory", ("glob", "recursive"))
     as_json = suffix in {".jsonl", ".ndjson", ".json"}
     as_table = suffix in {".csv", ".tsv"} or options.separator is not None
     if as_table or (not as_json and suffix != ".txt" and looks_like_table(text.first)):
         separator = separator_of(text.first, options.separator, tabs=suffix == ".tsv")
         name = _SEPARATORS.get(separator, f"'{separator}'")
-        return f"table separated by {name}", "line", lambda lines: table_lines(lines, separator, rules)
+        return f"table separated by {name}", "line", lambda lines, rules: table_lines(lines, separator, rules)
     if as_json or (not suffix and first[:1] in {"{", '"', "["}):
-        if first.startswith("[") or (suffix == ".json" and not _is_json(first)):
-            return "JSON array", "item", lambda lines: whole_json(lines, rules)
-        return "JSON Lines", "line", lambda lines: json_lines(lines, rules)
+        if first.startswith("[") or (suffix == ".json" and _value_of(first) is None):
+            return "JSON array", "item", whole_json
+        return _rows_form(first), "line", json_lines
     _refuse(options, f"{text.name} has a prompt on each line", ("id_column", "file_columns"))
-    return "text, a prompt a line", "line", lambda lines: _prompts(lines, rules)
+    return "text, a prompt a line", "line", _prompts
 
 
-def _is_json(text: str) -> bool:
+def _value_of(text: str) -> Any:
+    """What the JSON says; None where it is not whole."""
     try:
-        json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+
+
+def _rows_form(first: str) -> str:
+    row = _value_of(first)
+    if is_request_line(row):
+        return _APIS[isinstance(row.get("params"), dict)]
+    return "JSON Lines"
 
 
 def _prompts(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
