@@ -23,6 +23,7 @@ from spacedock._wire.rpc import Op, call_of
 from spacedock._wire.view import listing
 from spacedock._wire.view.queue_view import QueueView
 from spacedock._wire.view.tokens import Tokens
+from spacedock._wire.view.webhooks import Webhooks
 from spacedock._wire.waiting import WaitHub
 from spacedock.configuration import FILES_VARIABLE, default_url
 from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
@@ -59,6 +60,7 @@ class Client(QueueView):
         self._payloads = Payloads(self._redis, files or os.environ.get(FILES_VARIABLE))
         self.spaces = Spaces(self._caller, self._payloads, self.url)
         self.tokens = Tokens(self._redis, self.url)
+        self.webhooks = Webhooks(self._redis, self.url)
 
     async def __aenter__(self) -> Self:
         try:

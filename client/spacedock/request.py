@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from spacedock._wire.lanes import Priority
 from spacedock._wire.retention import KeepFor
+from spacedock._wire.view.webhooks import Callback
 from spacedock.errors import FileTooLargeError
 from spacedock.files import MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
 
@@ -59,7 +60,8 @@ class JobRequest(BaseModel):
     its result is read. With `explain` the Space is started and asked which endpoint would take the call, and
     why; none is called. Jobs of one `batch_id` wait in a lane of their own, and have their turn among others
     by their `priority`. `keep_for` is how long (seconds, or such as "7d") the result and its files are kept
-    after the end, in place of what the daemon's `retention` says; at most 30 days.
+    after the end, in place of what the daemon's `retention` says; at most 30 days. `callback` is the address
+    of who wants to hear of the end, by a webhook.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -83,6 +85,7 @@ class JobRequest(BaseModel):
     timeout: float = Field(default=300.0, gt=0, le=86_400)
     keep_for: KeepFor | None = None
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
+    callback: Callback | None = None
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=20)
 
     @model_validator(mode="after")

@@ -66,6 +66,7 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) ->
             await children.enter_async_context(alive("worker", worker, stop))
             if settings.http:
                 await children.enter_async_context(http_door(settings, settings.http, where, stop))
+            await children.enter_async_context(running("webhooks", webhooks(settings, where), stop))
             await children.enter_async_context(running("watchdog", notify.watchdog(), stop))
             log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
             notify.ready(f"serving {url}")
@@ -84,6 +85,13 @@ async def alive(name: str, child: Child, stop: asyncio.Event) -> AsyncIterator[N
             yield
     finally:
         await child.stop()
+
+
+async def webhooks(settings: DaemonSettings, url: str) -> None:
+    """Send the webhooks of the queue until cancelled."""
+    # It brings an HTTP client, for which no start has to wait.
+    module = await asyncio.to_thread(import_module, "spacedockd.webhooks.deliverer")
+    await module.Deliverer(url, settings.webhooks).run()
 
 
 @asynccontextmanager

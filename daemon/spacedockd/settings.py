@@ -25,6 +25,7 @@ from spacedockd import paths
 from spacedockd.http.settings import HttpSettings
 from spacedockd.model.job import SmolLMSettings
 from spacedockd.valkey import share_of_host
+from spacedockd.webhooks.settings import WebhookSettings
 
 PREFIX = "SPACEDOCK_"
 _NOT_SETTINGS = frozenset({configuration.VARIABLE})
@@ -43,7 +44,7 @@ class DaemonSettings(BaseModel):
     count for all hosts of the queue.
     `default_model` replaces the SmolLM server that the daemon would run. `models_as` says which Space,
     category or tier a model's name of OpenAI's API means, for batch files and over HTTP. `http` is the door
-    for other software; `off` closes it.
+    for other software; `off` closes it. `webhooks` says where webhooks may go.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +68,7 @@ class DaemonSettings(BaseModel):
     models_as: dict[str, str] = Field(default_factory=dict)
     smollm: SmolLMSettings = SmolLMSettings()
     http: HttpSettings | Literal[False] = HttpSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     log_format: LogFormat = "auto"
     log_level: LogLevel = "info"
 

@@ -100,6 +100,18 @@ TOKENS = PREFIX + "tokens"
 SWEPT = PREFIX + "swept"
 """String that lives as long as no host has to tidy the store of files up again."""
 
+CALLBACKS = PREFIX + "callbacks"
+"""Hash: the addresses that want to hear of the end of `job:ID` and `batch:ID`."""
+
+WEBHOOKS = PREFIX + "webhooks"
+"""Sorted set of the ids of webhooks that are to be sent; the score is when (s)."""
+
+WEBHOOK = PREFIX + "webhook:"
+"""Prefix of the hashes of webhooks: url, type, body, created (s), tries, state, said."""
+
+WEBHOOK_SECRET = PREFIX + "webhook-secret"
+"""String: what webhooks are signed with."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 

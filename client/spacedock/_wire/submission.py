@@ -10,8 +10,10 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from spacedock._wire import keys, lanes, memory, wire
+from spacedock._wire.connection import answer
 from spacedock._wire.retention import UPLOAD_GRACE_S
 from spacedock._wire.scripts import registered
+from spacedock._wire.view.webhooks import JOB
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest, job_id_of
 
@@ -40,6 +42,10 @@ async def submit(
     where a file is not there (the other jobs are submitted); QueueFullError, which names those submitted.
     """
     rows = [_row(job_id_of(request), request, client, batch) for request in requests]
+    asked = zip(rows, requests, strict=True)
+    if callbacks := {JOB + row[0]: request.callback for row, request in asked if request.callback}:
+        # Before the jobs: who hears of one that does not come to be looks for it in vain, and forgets it.
+        await answer(redis.hset(keys.CALLBACKS, mapping=callbacks))
     script, lacking = registered(redis, "submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S), 0
     whose = [client, label[:_LABEL_CHARS]]
     for start in range(0, len(rows), _CHUNK):

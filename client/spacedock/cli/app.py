@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli import legacy_syntax as seed
-from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, mcp, run, tiers, token, watch
+from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, mcp, run, tiers, token, watch, webhooks
 from spacedock.cli.commands.spaces.app import app as spaces
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
 from spacedock.cli.output.text import say
@@ -43,6 +43,7 @@ app.command("cleanup", short_help="Free what is needed no longer.")(cleanup.clea
 app.command("tiers", short_help="Show who could answer now, in each tier.")(tiers.tiers)
 app.command("page", short_help="Open the daemon's page.")(token.page)
 app.add_typer(token.app, name="token")
+app.add_typer(webhooks.app, name="webhooks", short_help="Show, test and repeat webhooks.")
 app.add_typer(hosts.app, name="hosts", short_help="Show, pause and resume hosts.")
 app.add_typer(spaces, name="spaces")
 

@@ -92,6 +92,10 @@ KeepFor = Annotated[
         help="How long the result and its files are kept after the end: 2h, 7d; at most 30d.",
     ),
 ]
+CallbackOption = Annotated[
+    str | None,
+    typer.Option("--callback", metavar="URL", help="Who hears of the end, by a webhook."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", "-d", metavar="DIR", help="Where to save the answer's files.")

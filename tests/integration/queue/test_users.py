@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import ROOT, Held, succeeded, working
+from tests.receiver import receiving
 
 from spacedock._stores.payloads import LARGE, Payloads, opened
 from spacedock._wire import keys, wire
@@ -29,6 +31,8 @@ from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.sweep import sweep_files, sweep_past, sweep_records, sweep_store
+from spacedockd.webhooks.deliverer import Deliverer
+from spacedockd.webhooks.settings import WebhookSettings
 
 PAGE = (ROOT / "docs/redis.md").read_text()
 RULES = {
@@ -301,3 +305,16 @@ async def test_large_files_go_to_the_store_and_come_from_it(
     async with connect(urls["operate"]) as its:
         assert await Payloads(its).read(big.ref.place) == big.data
         assert (await sweep_store(Payloads(its), dry_run=False)).count == 0
+
+
+async def test_who_submits_is_told_by_webhooks_and_reads_no_secret(urls: dict[str, str]) -> None:
+    allowed = WebhookSettings(allow=(ip_network("127.0.0.0/8"),))
+    async with receiving() as receiver, working(urls["operate"]), Client(urls["operate"]) as operator:
+        sending = asyncio.create_task(Deliverer(urls["operate"], allowed).run())
+        async with Client(urls["submit"]) as client:
+            job_id = await client.submit("x", callback=receiver.url)
+            assert (await receiver.next(await operator.webhooks.secret()))["data"]["id"] == job_id
+            with pytest.raises(RefusedError):
+                await client.webhooks.secret()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)

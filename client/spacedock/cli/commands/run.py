@@ -50,6 +50,7 @@ def run(
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
     keep_for: options.KeepFor = None,
+    callback: options.CallbackOption = None,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and do not wait.")] = False,
     dry_run: options.DryRun = False,
     verbose: options.Verbose = False,
@@ -68,7 +69,7 @@ def run(
         priority=priority,
         keep_for=keep_for,
     )
-    fields["batch"] = batch_mode
+    fields |= {"batch": batch_mode, "callback": callback}
     way = Way(Delivery(json, output_dir, keep), detach=detach, dry_run=dry_run, verbose=verbose)
     files = tuple(file or ())
     several = batch_mode and len(files) > 1

@@ -1,0 +1,104 @@
+"""`spacedock webhooks`: what was sent of jobs and batches that ended, a test, and sending again."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from spacedock._wire.view.webhooks import WebhookDelivery
+from spacedock.cli import options
+from spacedock.cli.exit_codes import FAILED
+from spacedock.cli.output import table
+from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.units import age, ago
+from spacedock.client import Client
+
+app = typer.Typer(
+    help="Show, test and repeat the webhooks of --callback.", no_args_is_help=True, rich_markup_mode=None
+)
+
+T = TypeVar("T")
+_TITLES = ("id", "type", "state", "tries", "last try", "next try", "made", "to")
+_WAIT_SECONDS = 60.0
+_LOOK_SECONDS = 0.25
+
+
+@app.command("list")
+def list_webhooks(json: options.Json = False, redis: options.Redis = None) -> None:
+    """List the webhooks of the last week, the newest first."""
+    found = _asked(redis, lambda client: client.webhooks.list())
+    if json:
+        write(json_module.dumps([one.model_dump(mode="json") for one in found], indent=2))
+    elif found:
+        write("\n".join(table.lines(_TITLES, [_row(one, time.time()) for one in found], None)))
+    else:
+        say("no webhook was sent: `spacedock run PROMPT --callback URL` asks for one")
+
+
+def _row(one: WebhookDelivery, now: float) -> tuple[str, ...]:
+    due = f"in {age(max(0.0, one.due - now))}" if one.due is not None else ""
+    made = ago(max(0.0, now - one.created))
+    cells = (one.id, one.type, one.state, str(one.tries), one.said, due, made, one.url)
+    return tuple(printable(cell) for cell in cells)
+
+
+@app.command("test")
+def send_test(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The receiver's address.")],
+    redis: options.Redis = None,
+) -> None:
+    """Send a test to a receiver, and say what came of it."""
+    _end(_asked(redis, lambda client: _tested(client, url)))
+
+
+@app.command("redeliver")
+def redeliver(
+    webhook: Annotated[str, typer.Argument(metavar="ID", help="The webhook's id, as `list` shows it.")],
+    redis: options.Redis = None,
+) -> None:
+    """Send a webhook again, whatever came of it before, and say what came of it."""
+    _end(_asked(redis, lambda client: _repeated(client, webhook)))
+
+
+@app.command("secret")
+def secret(redis: options.Redis = None) -> None:
+    """Print the secret by which receivers verify webhooks."""
+    write(_asked(redis, lambda client: client.webhooks.secret()))
+
+
+def _asked(url: str | None, what: Callable[[Client], Awaitable[T]]) -> T:
+    async def ask() -> T:
+        async with Client(url) as client:
+            return await what(client)
+
+    return asyncio.run(ask())
+
+
+async def _tested(client: Client, url: str) -> WebhookDelivery:
+    return await _tried(client, await client.webhooks.test(url))
+
+
+async def _repeated(client: Client, webhook_id: str) -> WebhookDelivery:
+    await client.webhooks.redeliver(webhook_id)
+    return await _tried(client, webhook_id)
+
+
+async def _tried(client: Client, webhook_id: str) -> WebhookDelivery:
+    """The webhook once it was tried, or after a minute."""
+    for _ in range(int(_WAIT_SECONDS / _LOOK_SECONDS)):
+        if (found := await client.webhooks.find(webhook_id)).tries:
+            return found
+        await asyncio.sleep(_LOOK_SECONDS)
+    return await client.webhooks.find(webhook_id)
+
+
+def _end(one: WebhookDelivery) -> None:
+    said = one.said or "no daemon has sent it yet: is one running?"
+    say(printable(f"{one.id} to {one.url}: {said}"))
+    if one.state != "delivered":
+        raise typer.Exit(FAILED)

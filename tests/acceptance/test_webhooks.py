@@ -1,0 +1,46 @@
+"""Webhooks of a real daemon: asked for by the command, tried again after it was killed, shown by it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+from tests.acceptance.conftest import StartDaemon
+from tests.receiver import receiving
+
+from spacedock import SyncClient
+
+
+async def test_a_daemon_that_is_killed_between_two_tries_makes_the_second(make_daemon: StartDaemon) -> None:
+    daemon = await asyncio.to_thread(make_daemon, webhooks__allow="[127.0.0.0/8]")
+
+    async def command(*words: str) -> str:
+        ran = await asyncio.to_thread(daemon.spacedock, *words)
+        assert ran.code == 0, ran.err
+        return ran.out.strip()
+
+    secret = await command("webhooks", "secret")
+    async with receiving(500) as receiver:
+        job = await asyncio.to_thread(submitted, daemon.url, receiver.url)
+        first = await receiver.next(secret)
+        await asyncio.to_thread(daemon.await_event, "webhook.failed")
+        await asyncio.to_thread(daemon.stop, signal.SIGKILL)
+        await asyncio.to_thread(daemon.start)
+        second = await receiver.next(secret)
+        await asyncio.to_thread(daemon.await_event, "webhook.delivered")
+        assert second == first
+        assert second["data"] == {"id": job, "state": "failed"}
+        (row,) = json.loads(await command("webhooks", "list", "--json"))
+        assert (row["id"], row["state"], row["tries"]) == (first["id"], "delivered", 2)
+        await command("webhooks", "redeliver", row["id"])
+        await command("webhooks", "test", receiver.url)
+        assert [(await receiver.next(secret))["type"] for _ in range(2)] == ["job.failed", "webhook.test"]
+    table = await command("webhooks", "list")
+    assert "HTTP 204" in table
+    assert receiver.url in table
+
+
+def submitted(url: str, callback: str) -> str:
+    with SyncClient(url) as client:
+        return client.submit("x", space="nowhere", tier="heavy", fallback="none", callback=callback)

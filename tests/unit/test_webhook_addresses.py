@@ -1,0 +1,30 @@
+"""Where webhooks may go, by the address that a receiver's name leads to."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from spacedockd.webhooks.sending import may_go_to
+
+PRIVATE = (
+    *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
+    *("224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:10.0.0.1"),
+    *("2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe"),
+)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_addresses_of_no_receiver_on_the_internet_are_refused(address: str) -> None:
+    assert not may_go_to(address, ())
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822"])
+def test_addresses_of_the_internet_are_taken(address: str) -> None:
+    assert may_go_to(address, ())
+
+
+def test_a_network_may_be_allowed() -> None:
+    assert may_go_to("10.1.2.3", (ip_network("10.1.0.0/16"),))
+    assert not may_go_to("10.2.2.3", (ip_network("10.1.0.0/16"),))
