@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from spacedock.files import (
     MAX_FILE_BYTES,
     MAX_JOB_BYTES,
     FileRef,
+    check_file,
     check_sizes,
     media_type_of,
     payload_of,
@@ -134,3 +136,41 @@ def test_the_limits_are_those_of_the_contract() -> None:
 )
 def test_the_media_type_is_guessed_from_the_name(name: str, media_type: str) -> None:
     assert media_type_of(name) == media_type
+
+
+def _append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, 1)
+
+
+def _make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_append, "changed while it was read"),
+        (_cut, "changed while it was read"),
+        (_make_pipe, "changed while it was read"),
+        (Path.unlink, "No such file"),
+    ],
+)
+def test_a_file_that_changes_while_it_is_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], words: str
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"hello")
+
+    def check_and_change(path: Path, max_bytes: int) -> os.stat_result:
+        status = check_file(path, max_bytes)
+        change(path)
+        return status
+
+    monkeypatch.setattr("spacedock.files.check_file", check_and_change)
+    assert words in unreadable(path)

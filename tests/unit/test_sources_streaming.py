@@ -131,7 +131,7 @@ def test_a_json_array_over_the_bound_is_told_with_the_remedy(tmp_path: Path) -> 
         ("a.txt", b"a\nb\0c\nd\n", [(1, "a"), (2, "a NUL byte at column 2"), (3, "d")]),
         ("a.csv", b"prompt\na\nb\0c\nd\n", [(2, "a"), (3, "a NUL byte at column 2"), (4, "d")]),
         ("a.csv", b"prompt\na\nb,c\nd\n", [(2, "a"), (3, "more cells than"), (4, "d")]),
-        ("a.csv", b'prompt\na\n"b"c\nd\n', [(2, "a"), (3, "',' expected after"), (4, "d")]),
+        ("a.csv", b'prompt\na\n"b"c\nd\n', [(2, "a"), (3, "text follows a closing quote"), (4, "d")]),
         ("a.json", b'["a", 7, "b"]', [(1, "a"), (2, "not a prompt"), (3, "b")]),
     ],
 )
@@ -449,3 +449,43 @@ def test_an_option_that_does_nothing_here_is_refused(
         (tmp_path / file).write_text("prompt\nx\n")
     with pytest.raises(BadRequestError, match=f"^{option}: "):
         open_source(str(tmp_path / name), options)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"id": "' + "i" * 201 + '"}', "its id has 201 characters: at most 200 will do"),
+        ('{"file": "data:image/png;base64,AAAA"}', "write the data to a file"),
+        ('{"steps": 1' + "0" * 5000 + "}", "is too large"),
+        ('{"' + "k" * 5000 + '": 1}', "kkk…'. Known:"),
+        ('{\n"prompt": "x"\n}', "an object stands on one line: `jq -c .`"),
+    ],
+)
+def test_an_odd_line_is_told_in_few_words(tmp_path: Path, content: str, words: str) -> None:
+    _, problem = told(opened(tmp_path, "a.jsonl", content))[0]
+    assert words in problem
+    assert len(problem) < 600
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html>\n<html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "`git lfs pull`"),
+    ],
+)
+def test_what_a_download_leaves_in_place_of_a_file_is_told(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    with pytest.raises(BadRequestError, match=words):
+        opened(tmp_path, "a.csv", content)
+
+
+def test_files_that_were_put_together_have_marks_in_the_middle(tmp_path: Path) -> None:
+    content = "".join(f'\ufeff"{word}"\n' for word in ("a", "b"))
+    assert told(opened(tmp_path, "a.jsonl", content)) == [(1, "a"), (2, "b")]
+
+
+def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRequestError, match=r"--glob '\.' is no pattern of names"):
+        told(open_source(str(tmp_path), SourceOptions(glob=".")))

@@ -21,8 +21,10 @@ def directory_lines(rules: RowRules) -> Iterator[BatchLine | BadLine]:
     BadRequestError where there is no file, FileUnreadableError where a directory cannot be read.
     """
     pattern = rules.options.glob or "*"
-    recursive = rules.options.recursive or pattern.startswith(_ANY_DEPTH)
+    recursive = rules.options.recursive or "/" in pattern
     pattern = pattern.removeprefix(_ANY_DEPTH)
+    if not PurePath(pattern).name:
+        raise BadRequestError(f"--glob {rules.options.glob!r} is no pattern of names, such as '*.png'")
     number, other = 0, None
     for path in _files(rules.base, recursive=recursive):
         relative = PurePath(os.path.relpath(path, rules.base))

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from math import isinf
 from typing import Any
 
-from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine
-from spacedock.batching.sources.row import FILES, RowRules
+from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine, shown
+from spacedock.batching.sources.row import FILES, RowRules, checked_id
 from spacedock.batching.sources.text import BadTextError, TextLines
 from spacedock.errors import BadRequestError
 from spacedock.openai.translation import is_request_line, parse_line
@@ -22,10 +22,12 @@ _HINTS = (
     (r"[^\n]*[\]}\"]\s*", r",", "lines of JSON have no comma between them: take it out"),
     (r".*", r"'", 'names and texts stand in "double quotes"'),
     (r".*", r"(True|False|None|undefined)\b", "write true, false or null"),
+    (r"\s*\{\s*", r"$", "an object stands on one line: `jq -c .` writes it so"),
     (r"\s*", r"\w", 'write {"prompt": "…"}, or name the file .txt where each line is a prompt'),
 )
 """What stands before and behind the place of an error, and what to do about it."""
 _NEAR = 200
+_MOST_DIGITS = 300
 
 
 def json_lines(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
@@ -62,7 +64,7 @@ def whole_json(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLin
 def _loads(text: str) -> Any:
     """What the JSON says, without what other readers of JSON refuse. Raises ValueError."""
     try:
-        return json.loads(text, parse_constant=_constant, parse_float=_float, object_pairs_hook=_object)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}{_hint(error)}") from error
     except RecursionError as error:
@@ -87,13 +89,24 @@ def _float(text: str) -> float:
     return number
 
 
+def _int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"the number {text[:20]} is too large")
+    return int(text)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key '{twice}' comes twice")
+        raise ValueError(f"the key '{shown(twice)}' comes twice")
     return row
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_constant, parse_float=_float, parse_int=_int, object_pairs_hook=_object
+)
 
 
 def _line(number: int, row: Any, rules: RowRules) -> BatchLine:
@@ -101,7 +114,7 @@ def _line(number: int, row: Any, rules: RowRules) -> BatchLine:
         row = {"prompt": row}
     if not isinstance(row, dict):
         raise ValueError('not a prompt: give {"prompt": "…"} or a JSON string')
-    rules.seen.update(row)
+    rules.note(row)
     if is_request_line(row):
         return _request_line(number, row, rules)
     prompt = rules.prompt(row)
@@ -115,7 +128,7 @@ def _line(number: int, row: Any, rules: RowRules) -> BatchLine:
     for key, kind, what in (("space", str, "a string"), ("inputs", dict, "an object of inputs by name")):
         if not isinstance(row.get(key, kind()), kind):
             raise ValueError(f"'{key}' is not {what}")
-    return BatchLine(number, tuple(files), row, labels.get(ROW_ID))
+    return BatchLine(number, tuple(files), row, checked_id(labels))
 
 
 def _request_line(number: int, row: dict[str, Any], rules: RowRules) -> BatchLine:
@@ -126,8 +139,8 @@ def _request_line(number: int, row: dict[str, Any], rules: RowRules) -> BatchLin
     except BadRequestError as error:
         raise ValueError(str(error)) from error
     files = tuple(rules.file(path) for path in asked.paths)
-    labels = {ROW_ID: asked.id or ""} | asked.fields.get("labels", {})
-    return BatchLine(number, files, {**asked.fields, "labels": labels}, asked.id, asked)
+    labels = asked.fields.get("labels", {}) | {ROW_ID: asked.id}
+    return BatchLine(number, files, {**asked.fields, "labels": labels}, checked_id(labels), asked)
 
 
 def _labels(row: dict[str, Any], rules: RowRules) -> dict[str, str]:
@@ -153,16 +166,19 @@ def _unknown(row: dict[str, Any], unknown: Collection[str]) -> str:
         whole = '{"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}'
         return f"a chat of OpenAI's API without the rest of its line: write {whole}, or give a 'prompt'"
     name = min(unknown)
+    named = shown(name)
     if meant := get_close_matches(name, FIELDS, 1):
-        return f"unknown key '{name}': did you mean '{meant[0]}'?"
+        return f"unknown key '{named}': did you mean '{meant[0]}'?"
     if len(row) == 1 and isinstance(row[name], list):
-        return f"the lines are under '{name}': give their array alone"
+        return f"the lines are under '{named}': give their array alone"
     if "prompt" not in row and isinstance(row[name], str) and len(unknown) == 1:
-        return f"unknown key '{name}': the prompt's key is 'prompt', and inputs of the Space go into 'inputs'"
+        return (
+            f"unknown key '{named}': the prompt's key is 'prompt', and inputs of the Space go into 'inputs'"
+        )
     known = ", ".join(sorted({*FIELDS, *FILES, ROW_ID}))
     return (
-        f"unknown key '{name}'. Known: {known}. Inputs of the Space go into 'inputs'; "
-        f"what only describes the line is kept with --label {name}"
+        f"unknown key '{named}'. Known: {known}. Inputs of the Space go into 'inputs'; "
+        f"what only describes the line is kept with --label {named}"
     )
 
 

@@ -27,6 +27,7 @@ ROW_IDS = (ROW_ID, "custom_id")
 """The columns or keys that name a line where none is given, the first that is there."""
 
 _MAX_SHOWN = 10
+_MOST_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,12 @@ def places(numbers: Iterable[int]) -> list[str]:
     return [f"line {a}" if a == b else f"lines {a}-{b}" for a, b in ranges]
 
 
+def shown(name: str) -> str:
+    """A name that a stranger chose, short enough for a message."""
+    return name if len(name) <= _MOST_NAME else f"{name[:_MOST_NAME]}…"
+
+
 def few(names: Sequence[str], most: int) -> str:
     """The first names of many."""
     more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
+    return ", ".join([*map(shown, names[:most]), *more])

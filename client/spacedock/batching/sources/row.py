@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spacedock.batching.sources.line import FIELDS, ROW_IDS, few
+from spacedock.batching.sources.line import FIELDS, ROW_ID, ROW_IDS, few, shown
 from spacedock.errors import BadRequestError, FileUnreadableError
 from spacedock.files import check_file
 from spacedock.openai.model_names import ModelNames
@@ -19,6 +19,8 @@ FILES = ("files", "file")
 """The keys that name files."""
 
 _MOST_NAMES = 20
+_MOST_PATH = 4096
+_MOST_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,13 @@ def _text_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def checked_id(labels: Mapping[str, str]) -> str | None:
+    """The caller's id among the labels of a line. Raises ValueError where it is too long for one."""
+    if len(found := labels.get(ROW_ID) or "") > _MOST_ID:
+        raise ValueError(f"its id has {len(found):,} characters: at most {_MOST_ID} will do")
+    return found or None
+
+
 @dataclass(frozen=True, slots=True)
 class RowRules:
     """What the options mean for the rows of one source, whose files are relative to `base`.
@@ -101,6 +110,10 @@ class RowRules:
         """The columns that options name, apart from labels."""
         return tuple(filter(None, (self.options.id_column, *self.options.file_columns)))
 
+    def note(self, names: Collection[str]) -> None:
+        """Remember that a row has what options name."""
+        self.seen.update({*self.options.labels, *self.named}.intersection(names))
+
     def id_key(self, names: Collection[str]) -> str | None:
         """Which of a row's names holds its id."""
         return self.options.id_column or next((name for name in ROW_IDS if name in names), None)
@@ -117,7 +130,9 @@ class RowRules:
     def file(self, path: str) -> str:
         """The path of a file that a row names. Raises ValueError where it is no file that can be sent."""
         if re.match(r"https?://", path, re.IGNORECASE):
-            raise ValueError(f"{path} is an address, which is not fetched: download it, and give its path")
+            raise ValueError(f"{shown(path)} is not fetched: download it, and give its path")
+        if path.startswith("data:") or len(path) > _MOST_PATH:
+            raise ValueError("a file is given by its path: write the data to a file")
         place = self.base / path
         try:
             check_file(place)

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine, few
-from spacedock.batching.sources.row import RowRules
+from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BatchLine, few, shown
+from spacedock.batching.sources.row import RowRules, checked_id
 from spacedock.batching.sources.text import BadTextError, TextLines
 from spacedock.errors import BadRequestError
 
@@ -111,7 +111,7 @@ def table_lines(lines: TextLines, separator: str, rules: RowRules) -> Iterator[B
     """Read each row: its columns are a request's fields, files, labels, or else inputs by their names.
 
     Labels are the id, columns without a name, and those that options name; an empty cell is left out. Raises
-    BadLinesError where the header is wrong.
+    BadRequestError where the header is wrong, or options do not fit it.
     """
     csv.field_size_limit(_MAX_ROW)
     rows = _RowText(lines)
@@ -122,7 +122,7 @@ def table_lines(lines: TextLines, separator: str, rules: RowRules) -> Iterator[B
     try:
         columns = _columns([name.strip() for name in next(reader, [])], rules)
     except (csv.Error, ValueError) as error:
-        raise BadLinesError(lines.name, [f"line {begun}: {_problem(error)}"]) from error
+        raise BadRequestError(f"{lines.name}, line {begun}: {_problem(error)}") from error
     while True:
         begun = rows.begin()
         try:
@@ -144,7 +144,8 @@ def _problem(error: Exception, further: int = 0) -> str:
             return "a quote opens in this row and never closes. Inside of a cell, double it"
         at = f", {further} lines further on" if further > 1 else ", in the next line" if further else ""
         behind = "; what follows was not read" if further else ""
-        return f"{error}{at}. Double the quotes inside of a cell{behind}"
+        what = "text follows a closing quote" if "expected after" in str(error) else str(error)
+        return f"{what}{at}. Double the quotes inside of a cell{behind}"
     return f"{error}{'. What follows it was not read' if further else ''}"
 
 
@@ -156,12 +157,12 @@ def _columns(names: list[str], rules: RowRules) -> list[_Column]:
             raise ValueError(f"there is no column '{name}'. There are: {few(names, _MOST_COLUMNS)}")
     if rules.template is not None:
         rules.template.check(names)
-    rules.seen.update(names)
+    rules.note(names)
     row_id = rules.id_key(names)
     columns = [_column(place, name, row_id, rules) for place, name in enumerate(names, 1)]
     twice = [name for (name, _), count in Counter(column[1:] for column in columns).items() if count > 1]
     if twice:
-        raise ValueError(f"the column '{twice[0]}' comes twice: rename one")
+        raise ValueError(f"the column '{shown(twice[0])}' comes twice: rename one")
     return columns
 
 
@@ -196,4 +197,4 @@ def _row(number: int, cells: list[str], columns: list[_Column], rules: RowRules)
     if prompt is not None:
         fields["prompt"] = prompt
     files = tuple(rules.file(path) for path in given["file"].values())
-    return BatchLine(number, files, fields, given["label"].get(ROW_ID))
+    return BatchLine(number, files, fields, checked_id(given["label"]))

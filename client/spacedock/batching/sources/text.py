@@ -29,6 +29,8 @@ _FORMATS = (
     (rb"PK\x03\x04", "is an Excel workbook or a zip file", "save its sheet as CSV, or unpack it"),
     (rb"\xd0\xcf\x11\xe0", "is a file of an office program", "save its table as CSV"),
     (rb"PAR1|Obj\x01|SQLite format 3", "is a database's file", "write it as CSV or JSON Lines"),
+    (rb"(?i)\s*<!doctype html", "is a web page", "download the file itself"),
+    (rb"version https://git-lfs", "is a pointer of Git LFS", "fetch the file by `git lfs pull`"),
     (rb"%PDF-|\x89PNG|\xff\xd8\xff|GIF8|RIFF|ID3|OggS|fLaC|\0\0..ftyp", "is a picture or the like", _SEND),
 )
 """How files begin that people hand over by mistake, what they are, and what to do."""
@@ -115,7 +117,8 @@ class TextLines:
         except (OSError, EOFError, zlib.error) as error:
             raise _broken_off(self.name, error) from error
         self.number += bool(text)
-        return text
+        # Files with a byte order mark that were put together have some in the middle.
+        return text.removeprefix("\ufeff")
 
     def _problem(self, text: str) -> str | None:
         if len(text) > MAX_LINE:
