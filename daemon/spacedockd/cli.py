@@ -54,9 +54,34 @@ def serve(
     from spacedock_worker.logs import configure
     from spacedockd import daemon, settings
 
-    loaded = settings.load(config, options, os.environ, os.getuid())
-    configure(loaded.log_format, loaded.log_level)
-    asyncio.run(daemon.run(loaded, os.environ))
+    try:
+        loaded = settings.load(config, options, os.environ, os.getuid())
+        configure(loaded.log_format, loaded.log_level)
+        asyncio.run(daemon.run(loaded, os.environ))
+    except SpacedockError as error:
+        raise StartError(f"{error}\n{_MORE}") from error
+
+
+_MORE = "spacedockd: `spacedock doctor` says what else is wrong here, and how to mend it"
+
+
+class StartError(SpacedockError):
+    """The daemon cannot be started, or had to end."""
+
+
+@app.command("doctor", short_help="Look at this host, whether or not a daemon runs.")
+def doctor(
+    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Look at this host, its Docker Engine and its models as the daemon would find them; it need not run.
+
+    `spacedock doctor` tells the same and how the queue stands.
+    """
+    # It brings the engine's client.
+    from spacedock.cli.commands.doctor import tell
+    from spacedockd.doctor import examine
+
+    tell(asyncio.run(examine(**context.obj, env=os.environ, uid=os.getuid())), json=json)
 
 
 @model.command("fetch")

@@ -14,6 +14,7 @@ from spacedock.configuration import LOCK
 from spacedock.errors import SpacedockError
 
 SYSTEM_STATE = Path("/var/lib/spacedock")
+_IDENTITY = "instance-id"
 
 
 class AlreadyRunningError(SpacedockError):
@@ -74,10 +75,18 @@ def make_private(directory: Path) -> None:
 
 def instance_id(state_dir: Path) -> str:
     """The identity of this state directory, made at its first use: it marks the containers that are ours."""
-    path = state_dir / "instance-id"
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex[:12])
-    return path.read_text().strip()
+    if (known := known_id(state_dir)) is not None:
+        return known
+    (state_dir / _IDENTITY).write_text(made := uuid.uuid4().hex[:12])
+    return made
+
+
+def known_id(state_dir: Path) -> str | None:
+    """The identity of the state directory; None where it has none yet, or it cannot be read."""
+    try:
+        return (state_dir / _IDENTITY).read_text().strip() or None
+    except OSError:
+        return None
 
 
 def private_socket(path: Path) -> socket.socket:

@@ -128,15 +128,36 @@ class DaemonSettings(BaseModel):
 
 
 def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str], uid: int) -> DaemonSettings:
-    """Read the configuration; `options` (from the command line) go before variables, those before the file.
+    """`read`, and make the state directory with its identity. Raises ConfigError, SpacedockError."""
+    found = read(config, options, env, uid)
+    paths.make_private(found.state_dir)
+    if found.containers.instance_id != _NOT_MADE:
+        return found
+    made = found.containers.model_copy(update={"instance_id": paths.instance_id(found.state_dir)})
+    return found.model_copy(update={"containers": made})
 
-    Raises ConfigError. A file that is named must exist; the default one need not.
+
+_NOT_MADE = "not-made-yet"
+"""The identity of a state directory that is not there yet."""
+
+
+def read(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str], uid: int) -> DaemonSettings:
+    """The configuration; `options` (from the command line) go before variables, those before the file.
+
+    Changes nothing. Raises ConfigError. A file that is named must exist; the default one need not.
     """
     fields = configuration.fields_of(config, env, uid)
     _merge(fields, _from_environment(env))
     _merge(fields, options)
     # An empty value is none given: in a file, a key whose lines are all commented out.
-    fields = {key: value for key, value in fields.items() if value is not None}
+    return settled({key: value for key, value in fields.items() if value is not None}, env, uid)
+
+
+def settled(fields: dict[str, Any], env: Mapping[str, str], uid: int) -> DaemonSettings:
+    """The settings that these fields give, with what the environment says where they are silent.
+
+    Raises ConfigError.
+    """
     _check_keys(fields)
     if "redis_url" not in fields and (url := _credential(env, "redis-url")):
         fields["redis_url"] = url
@@ -145,8 +166,7 @@ def load(config: Path | None, options: Mapping[str, Any], env: Mapping[str, str]
     if _is_socket(fields.get("redis_url"), runtime / SOCKET):
         # What clients are told of this daemon's own queue: nobody else would start it.
         del fields["redis_url"]
-    paths.make_private(state_dir)
-    _section(fields, "containers").setdefault("instance_id", paths.instance_id(state_dir))
+    _section(fields, "containers").setdefault("instance_id", paths.known_id(state_dir) or _NOT_MADE)
     images = _section(fields, "images")
     images.setdefault("ca_bundle", _ca_bundle(env))
     images.setdefault("docker_config", _docker_config(env))

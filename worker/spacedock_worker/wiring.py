@@ -28,6 +28,7 @@ from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.control.cleanup import CleanupHandler
 from spacedock_worker.control.dispatcher import CallHandler
+from spacedock_worker.control.doctor.handler import DoctorHandler
 from spacedock_worker.control.lock import LockHandler
 from spacedock_worker.control.logs import LogsHandler
 from spacedock_worker.control.plan import PlanHandler
@@ -130,6 +131,7 @@ class Wiring:
         lock = LockHandler(registry, self.images, pool, self.opener, self.notes, self.secrets)
         about = ShowHubHandler(registry, self.catalogue, survey, inspector, time.time)
         tiers = TiersHandler(gethostname(), settings, self.engine, registry, self.image_cleanup, pool, models)
+        doctor = DoctorHandler(settings, self.engine, registry, models, lambda: pool.view.host_fault)
         trials = Trials(self._spaces(pool))
         table: dict[Op, CallHandler] = {Op.LIST: spaces.look, Op.SHOW: spaces.look}
         if self.profiles is not None:
@@ -147,6 +149,7 @@ class Wiring:
             Op.PLAN: plan.answer,
             Op.VALIDATE: ValidateHandler(registry, collector, trials, lambda: datetime.now(UTC)).answer,
             Op.TIERS: tiers.answer,
+            Op.DOCTOR: doctor.answer,
         }
 
     def housekeeper(self, redis: Redis) -> Housekeeper:

@@ -54,6 +54,7 @@ class Op(StrEnum):
     PLAN = "plan"
     TIERS = "tiers"
     LOGS = "logs"
+    DOCTOR = "doctor"
 
     @property
     def asks(self) -> bool:
@@ -61,7 +62,9 @@ class Op(StrEnum):
         return self in _ASKING
 
 
-_ASKING = frozenset({Op.LIST, Op.SHOW, Op.SEARCH, Op.ABOUT, Op.RECOMMEND, Op.PROFILE, Op.PLAN, Op.TIERS})
+_ASKING = frozenset(
+    {Op.LIST, Op.SHOW, Op.SEARCH, Op.ABOUT, Op.RECOMMEND, Op.PROFILE, Op.PLAN, Op.TIERS, Op.DOCTOR}
+)
 
 
 class Options(BaseModel):

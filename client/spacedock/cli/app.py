@@ -8,7 +8,20 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli import legacy_syntax as seed
-from spacedock.cli.commands import batch, cleanup, hosts, jobs, logs, mcp, run, tiers, token, watch, webhooks
+from spacedock.cli.commands import (
+    batch,
+    cleanup,
+    doctor,
+    hosts,
+    jobs,
+    logs,
+    mcp,
+    run,
+    tiers,
+    token,
+    watch,
+    webhooks,
+)
 from spacedock.cli.commands.spaces.app import app as spaces
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
 from spacedock.cli.output.text import say
@@ -41,6 +54,7 @@ app.command("mcp", short_help="Serve MCP on standard input and output.")(mcp.mcp
 app.command("logs", short_help="Show what a Space has written to its log.")(logs.logs)
 app.command("cleanup", short_help="Free what is needed no longer.")(cleanup.cleanup)
 app.command("tiers", short_help="Show who could answer now, in each tier.")(tiers.tiers)
+app.command("doctor", short_help="Find what keeps jobs from their answers.")(doctor.doctor)
 app.command("page", short_help="Open the daemon's page.")(token.page)
 app.add_typer(token.app, name="token")
 app.add_typer(webhooks.app, name="webhooks", short_help="Show, test and repeat webhooks.")

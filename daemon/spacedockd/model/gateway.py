@@ -51,18 +51,20 @@ class StateSocket:
             return {"state": "loading"}
         if supervisor.failure is not None:
             return {"state": "absent", "why": str(supervisor.failure)}
-        return await asyncio.to_thread(self._resting)
+        return await asyncio.to_thread(resting, self._smollm, self._folders)
 
-    def _resting(self) -> dict[str, Any]:
-        if importlib.util.find_spec("xllamacpp") is None:
-            return {"state": "absent", "why": NOT_INSTALLED}
-        try:
-            model = model_of(self._smollm.path) if self._smollm.path else fetched(self._folders)
-        except GgufError as error:
-            return {"state": "absent", "why": str(error)}
-        if model is None:
-            return {"state": "resting", "why": "none is here yet, so it is fetched first"}
-        return {"state": "resting", "model": model.label}
+
+def resting(smollm: SmolLMSettings, folders: Sequence[Path]) -> dict[str, Any]:
+    """The state of a model server that does not run; blocks."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        return {"state": "absent", "why": NOT_INSTALLED}
+    try:
+        model = model_of(smollm.path) if smollm.path else fetched(tuple(folders))
+    except GgufError as error:
+        return {"state": "absent", "why": str(error)}
+    if model is None:
+        return {"state": "resting", "why": "none is here yet, so it is fetched first"}
+    return {"state": "resting", "model": model.label}
 
 
 DRAIN_SECONDS = 5.0

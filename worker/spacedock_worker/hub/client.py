@@ -105,6 +105,20 @@ class HubClient:
 
         return await self._ask("list", work, seconds)
 
+    async def account(self, seconds: float = ASK_SECONDS) -> str | None:
+        """Whose token this host has; None without one. Raises HubRefusedError where it is not taken."""
+
+        def work() -> str | None:
+            if self._token:
+                return str(self._api.whoami().get("name"))
+            headers = build_hf_headers(token=False)
+            # Not by list_spaces, which would try again and again.
+            asked = get_session().get(f"{self._api.endpoint}/api/spaces?limit=1", headers=headers)
+            hf_raise_for_status(asked)
+            return None
+
+        return await self._ask("account", work, seconds)
+
     async def about(self, hub_id: str, seconds: float = ASK_SECONDS) -> SpaceInfo:
         """What the Hub says of a Space. Raises HubRefusedError where it has none, or not for this host."""
         work = partial(self._api.space_info, hub_id, timeout=seconds)

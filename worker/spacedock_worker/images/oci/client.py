@@ -145,8 +145,14 @@ class RegistryClient:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NotAskedError("its list of tags cannot be read") from error
 
+    async def greet(self) -> None:
+        """See that it speaks the API, and takes the login where it wants one."""
+        await self._read(f"{self._reference.base_url}/")
+
     async def _get(self, path: str) -> bytes:
-        url = f"{self._reference.base_url}/{self._reference.name}/{path}"
+        return await self._read(f"{self._reference.base_url}/{self._reference.name}/{path}")
+
+    async def _read(self, url: str) -> bytes:
         answer = await self._request(url)
         if answer.status == 401 and answer.challenge and self._authorization is None:
             self._authorization = await self._log_in(answer.challenge)

@@ -1,0 +1,1 @@
+"""What `spacedock doctor` finds out on this host: its engine, what it reaches, its models and its limits."""

@@ -1,0 +1,134 @@
+"""The answer to `spacedock doctor`: everything is looked at at once, each within its own bound."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from spacedock._wire.connection import explained
+from spacedock._wire.rpc import Options, Reply
+from spacedock.replies.doctor import Area, DoctorLine, DoctorReply
+from spacedock.request import Tier
+from spacedock.result import Stage
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.machine.engine_info import engine_info
+from spacedock_worker.control.dispatcher import Asked
+from spacedock_worker.control.doctor import access
+from spacedock_worker.control.doctor.engine import EngineNetworks, engine_lines, gpu_lines, limit_lines
+from spacedock_worker.errors import StepError
+from spacedock_worker.images.oci.reference import parse_reference
+from spacedock_worker.jobs.model_step import ModelRunner
+from spacedock_worker.models.listing import Probe, probe
+from spacedock_worker.queue.job_store import check_rights
+from spacedock_worker.registry.registry import Registry
+from spacedock_worker.settings import WorkerSettings
+
+MODELS = Area("models")
+
+_PROBE_SECONDS = 2.0
+_MOST_HOSTS = 5
+
+
+class DoctorHandler:
+    """Looks at this host. `fault` tells what keeps it from starting any Space, if anything does."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        engine: Engine,
+        registry: Registry,
+        models: ModelRunner,
+        fault: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._settings, self._engine, self._registry = settings, engine, registry
+        self._models, self._fault = models, fault
+
+    async def answer(self, asked: Asked[Options]) -> Reply:
+        """The host's lines, and whether the worker has all rights in the queue."""
+        host, rights = await asyncio.gather(self.lines(), _rights(asked.redis, self._settings.redis_url))
+        data: DoctorReply = {"lines": [rights, *host]}
+        return Reply(data=data)
+
+    async def lines(self) -> list[DoctorLine]:
+        """How this host stands, within about 12 s."""
+        images = self._settings.images
+        engine, models, hub, registries = await asyncio.gather(
+            self._of_engine(),
+            self._of_models(),
+            access.hub_line(images),
+            access.registry_lines(self._image_registries(), images),
+        )
+        state = access.state_lines(self._settings.state_dir, os.getuid())
+        return [*state, *self._of_registry(), *engine, *models, hub, *registries]
+
+    async def _of_engine(self) -> list[DoctorLine]:
+        containers, images = self._settings.containers, self._settings.images
+        info = await engine_info(self._engine, containers)
+        api, networks = "", None
+        with suppress(StepError, EngineRefusedError):
+            if info.trouble is None:
+                api = (await self._engine.dialect(Stage.START)).path
+                networks = await self._networks()
+        found = [*engine_lines(info, api, networks, self._fault()), *gpu_lines(info)]
+        return [*found, *limit_lines(info, containers, images.build_memory)]
+
+    async def _networks(self) -> EngineNetworks:
+        async with self._engine.call(Stage.START) as docker:
+            names = [network["Name"] for network in await docker.networks.list()]
+        return EngineNetworks(len(names), default=bool({"bridge", "podman"} & set(names)))
+
+    async def _of_models(self) -> list[DoctorLine]:
+        endpoints = (await self._models.endpoints()).values()
+        probes = await asyncio.gather(*(probe(endpoint, _PROBE_SECONDS) for endpoint in endpoints))
+        found = [
+            default_line(one) if endpoint.tier is Tier.DEFAULT else _fast_line(endpoint.name, one)
+            for endpoint, one in zip(endpoints, probes, strict=True)
+        ]
+        if all(endpoint.tier is Tier.DEFAULT for endpoint in endpoints):
+            found.append(MODELS.ok("fast", "none runs at the usual addresses; the system default stands in"))
+        return found
+
+    def _of_registry(self) -> Iterator[DoctorLine]:
+        snapshot = self._registry.snapshot()
+        for warning in snapshot.warnings[:_MOST_HOSTS]:
+            yield access.HOST.warning("registry", warning, f"$EDITOR {self._registry.path}")
+        if not snapshot.warnings:
+            yield access.HOST.ok("registry", f"{len(snapshot.spaces)} Spaces in {self._registry.path}")
+
+    def _image_registries(self) -> list[str]:
+        """The Hub's, and those that images of the registry name."""
+        entries = self._registry.snapshot().spaces.values()
+        named = {parse_reference(entry.docker_image).registry for entry in entries if entry.docker_image}
+        images = self._settings.images
+        first = [images.hub_registry] if images.pull_hub_images and not images.hub_offline else []
+        return [*first, *sorted(named - set(first))[:_MOST_HOSTS]]
+
+
+def default_line(found: Probe) -> DoctorLine:
+    """How the model of the last resort stands."""
+    if found.state == "absent":
+        lacks = "libgomp1" in found.why
+        command = "sudo apt-get install libgomp1" if lacks else "pip install 'hf-spacedock[daemon,smollm]'"
+        return MODELS.warning("default", found.why, command)
+    if found.state == "resting" and not found.models:
+        return MODELS.warning("default", f"its model is not here yet: {found.why}", "spacedockd model fetch")
+    return MODELS.ok("default", ", ".join((*found.models, found.state)))
+
+
+def _fast_line(name: str, found: Probe) -> DoctorLine:
+    if found.state == "absent":
+        return MODELS.warning(name, found.why, "spacedock tiers  # and see `models` in the configuration")
+    return MODELS.ok(name, ", ".join((*found.models[:1], found.state)))
+
+
+async def _rights(redis: Redis, url: str) -> DoctorLine:
+    try:
+        await check_rights(redis)
+    except (RedisError, OSError) as error:
+        return Area("queue").error("worker's rights", str(explained(url, error)), "see docs/redis.md")
+    return Area("queue").ok("worker's rights", "the worker may do all that it needs to")
