@@ -41,16 +41,16 @@ _APP = re.compile(r"https?://[a-z0-9-]+(?:\.static)?\.hf\.space(?:[:/?#].*)?", r
 
 
 def prepare(
-    prompt: str, files: Iterable[Path | str], space: str | None, options: dict[str, Any]
+    prompt: str, files: Iterable[Path | str | Payload], space: str | None, options: dict[str, Any]
 ) -> tuple[JobRequest, list[Payload]]:
-    """Make a request of what a user gives: read the files, pack a Space's directory, check the sizes.
+    """Make a request of what a user gives: files are read, a Space's directory is packed, sizes are checked.
 
     Raises BadRequestError, FileUnreadableError, FileTooLargeError.
     """
     unknown = options.keys() - JobRequest.model_fields.keys()
     if unknown:
         raise BadRequestError(f"unknown option {', '.join(sorted(unknown))}: see JobRequest")
-    payloads = [read_payload(Path(path)) for path in files]
+    payloads = [file if isinstance(file, Payload) else read_payload(Path(file)) for file in files]
     check_sizes(payloads)
     fields: dict[str, Any] = {**options, "prompt": prompt, "files": tuple(p.ref for p in payloads)}
     if space is not None and is_directory(space):

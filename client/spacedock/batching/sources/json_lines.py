@@ -138,6 +138,8 @@ def _request_line(number: int, row: dict[str, Any], rules: RowRules) -> BatchLin
         asked = parse_line(row, rules.models, rules.base)
     except BadRequestError as error:
         raise ValueError(str(error)) from error
+    if not asked.known:
+        rules.note_model(asked.model)
     files = tuple(rules.file(path) for path in asked.paths)
     labels = asked.fields.get("labels", {}) | {ROW_ID: asked.id}
     return BatchLine(number, files, {**asked.fields, "labels": labels}, checked_id(labels), asked)

@@ -104,6 +104,7 @@ class RowRules:
     base: Path
     models: ModelNames = field(default_factory=ModelNames)
     seen: set[str] = field(default_factory=set)
+    unknown_models: set[str] = field(default_factory=set)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -113,6 +114,11 @@ class RowRules:
     def note(self, names: Collection[str]) -> None:
         """Remember that a row has what options name."""
         self.seen.update({*self.options.labels, *self.named}.intersection(names))
+
+    def note_model(self, name: str) -> None:
+        """Remember a model that is not known here, of many the first."""
+        if len(self.unknown_models) < _MOST_NAMES:
+            self.unknown_models.add(shown(name))
 
     def id_key(self, names: Collection[str]) -> str | None:
         """Which of a row's names holds its id."""

@@ -75,8 +75,7 @@ def open_source(where: str, options: SourceOptions, stdin: io.BufferedIOBase | N
     template = PromptTemplate(options.template) if options.template is not None else None
     path = Path(where)
     if where == "-":
-        pipe = stdin or cast("io.BufferedIOBase", sys.stdin.buffer)
-        return _text_source(open_text(_STDIN, pipe), None, RowRules(options, template, Path()))
+        return _text_source(open_text(_STDIN, stdin or _stdin()), None, RowRules(options, template, Path()))
     if path.is_dir():
         _refuse(options, f"{where} is a directory", ("separator", "id_column", "file_columns"))
         rules = RowRules(options, template, path)
@@ -84,6 +83,13 @@ def open_source(where: str, options: SourceOptions, stdin: io.BufferedIOBase | N
     text = open_text(where, _opened(path))
     again = path if path.is_file() else None
     return _text_source(text, again, RowRules(options, template, path.parent))
+
+
+def _stdin() -> io.BufferedIOBase:
+    # Whoever starts a program may close its input.
+    if sys.stdin is None:
+        raise FileUnreadableError(_STDIN, "is closed")
+    return cast("io.BufferedIOBase", sys.stdin.buffer)
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
