@@ -361,6 +361,7 @@ def test_a_template_makes_prompts_of_columns(
             r"line 1: the template names 'txt', which is not there. There are: lang, text",
         ),
         ("a.jsonl", '{"text": "x"}', "{txt}", r"line 1: the template names 'txt', .* There are: text"),
+        ("a.txt", "x\n", "{txt}", r"line 1: the template names 'txt', .* There are: prompt"),
         ("a.csv", "prompt,text\na,b\n", "{text}", r"a prompt, which the template leaves out: put \{prompt\}"),
         ("a.csv", "id,text\n1,\n", "Sum up: {text}", "line 2: nothing for the template: text is empty here"),
         ("a.csv", TABLE, '{"t": {text}}', r"Double those that are meant as braces: \{\{ and \}\}"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine, shown
 from spacedock.batching.sources.row import FILES, RowRules, checked_id
-from spacedock.batching.sources.text import BadTextError, TextLines
+from spacedock.batching.sources.text import TextLines, each_line
 from spacedock.errors import BadRequestError
 from spacedock.openai.translation import is_request_line, parse_line
 
@@ -32,17 +32,7 @@ _MOST_DIGITS = 300
 
 def json_lines(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
     """Read an object or a string from each line that is not blank."""
-    while True:
-        number, text = lines.next_number, ""
-        try:
-            if (text := next(lines)).strip():
-                yield _line(number, _loads(text), rules)
-        except StopIteration:
-            return
-        except BadTextError as error:
-            yield BadLine(number, error.text, str(error))
-        except ValueError as error:
-            yield BadLine(number, text.rstrip("\n"), str(error))
+    return each_line(lines, lambda number, text: _line(number, _loads(text), rules))
 
 
 def whole_json(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:

@@ -16,7 +16,7 @@ from spacedock.batching.sources.json_lines import json_lines, whole_json
 from spacedock.batching.sources.line import BadLine, BadLinesError, BatchLine
 from spacedock.batching.sources.row import PromptTemplate, RowRules, SourceOptions
 from spacedock.batching.sources.table import looks_like_table, separator_of, table_lines
-from spacedock.batching.sources.text import BadTextError, TextLines, open_text
+from spacedock.batching.sources.text import TextLines, each_line, open_text
 from spacedock.errors import BadRequestError, FileUnreadableError
 from spacedock.openai.model_names import ModelNames
 from spacedock.openai.translation import is_request_line
@@ -156,16 +156,13 @@ def _rows_form(first: str) -> str:
 
 def _prompts(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
     """A prompt from each line that is not blank."""
-    while True:
-        number = lines.next_number
-        try:
-            if prompt := next(lines).strip():
-                filled = rules.prompt({"prompt": prompt})
-                yield BatchLine(number, fields={"prompt": prompt if filled is None else filled})
-        except StopIteration:
-            return
-        except BadTextError as error:
-            yield BadLine(number, error.text, str(error))
+
+    def line(number: int, text: str) -> BatchLine:
+        prompt = text.strip()
+        filled = rules.prompt({"prompt": prompt})
+        return BatchLine(number, fields={"prompt": prompt if filled is None else filled})
+
+    return each_line(lines, line)
 
 
 def _refuse(options: SourceOptions, why: str, names: Sequence[str]) -> None:

@@ -7,9 +7,10 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.errors import BadRequestError, FileUnreadableError
 
 MAX_LINE = 32 * 2**20
@@ -133,6 +134,20 @@ class TextLines:
         encoding = "WINDOWS-1252" if re.search("[\udc80-\udc9f]", text) else "LATIN1"
         where = f"(column {found.start() + 1} is the byte {ord(found[0]) - 0xDC00:02X})"
         return f"not UTF-8 text {where}. Save the file as UTF-8, such as by `iconv -f {encoding} -t UTF-8`"
+
+
+def each_line(lines: TextLines, parse: Callable[[int, str], BatchLine]) -> Iterator[BatchLine | BadLine]:
+    """The job of each line that is not blank; `parse` raises ValueError where it is none."""
+    while True:
+        number, text = lines.next_number, ""
+        try:
+            text = next(lines).rstrip("\n")
+            if text.strip():
+                yield parse(number, text)
+        except StopIteration:
+            return
+        except ValueError as error:
+            yield BadLine(number, error.text if isinstance(error, BadTextError) else text, str(error))
 
 
 def open_text(name: str, stream: io.BufferedIOBase) -> TextLines:
