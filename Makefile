@@ -40,7 +40,7 @@ test: setup test-tools ## Everything: lint, unit, integration and acceptance tes
 
 .PHONY: test-full
 test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills; the client alone
-	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py tests/acceptance/test_thin_client.py tests/acceptance/test_cases.py --all-versions --timeout=1200
+	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py tests/acceptance/test_thin_client.py tests/acceptance/test_cases.py tests/acceptance/test_openai.py --all-versions --timeout=1200
 
 .PHONY: test-gradio-minors
 test-gradio-minors: setup ## Minor versions of Gradio from 3.35 on: each installed, started, called; VERSIONS="5.9.1" chooses

@@ -5,35 +5,47 @@ from __future__ import annotations
 import base64
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from openai import OpenAI
+from openai.types import Batch
+from openai.types.batch_request_counts import BatchRequestCounts
+from tests.acceptance.conftest import StartDaemon
 from tests.acceptance.running import FIXTURES, SPACES, Daemon
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture
+NONE = BatchRequestCounts(completed=0, failed=0, total=0)
+
+
 def address(daemon: Daemon) -> tuple[str, str]:
     """The daemon's address and its owner's token."""
     said = json.loads((daemon.folder / "run/http.json").read_text())
     return said["url"], Path(said["token"]).read_text().strip()
 
 
+def client_of(daemon: Daemon) -> OpenAI:
+    url, token = address(daemon)
+    return OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0)
+
+
 @pytest.fixture
-def api(address: tuple[str, str]) -> Iterator[OpenAI]:
-    url, token = address
-    with OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0) as api:
+def api(daemon: Daemon) -> Iterator[OpenAI]:
+    with client_of(daemon) as api:
         yield api
 
 
-def test_the_example_of_the_page_runs_as_written(daemon: Daemon, address: tuple[str, str]) -> None:
+def test_the_example_of_the_page_runs_as_written(daemon: Daemon) -> None:
     (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/openai.md").read_text(), re.DOTALL)
-    env = {**daemon.env, "SPACEDOCK_HTTP": address[0], "SPACEDOCK_TOKEN": address[1]}
+    url, token = address(daemon)
+    env = {**daemon.env, "SPACEDOCK_HTTP": url, "SPACEDOCK_TOKEN": token}
     ran = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     first, *models = ran.stdout.splitlines()
@@ -62,3 +74,50 @@ def test_open_models_find_the_space_for_the_route(api: OpenAI) -> None:
     drawn = api.images.generate(model="dall-e-3", prompt="a small harbour")
     assert drawn.data is not None
     assert base64.b64decode(drawn.data[0].b64_json or "").startswith(b"\x89PNG")
+
+
+def test_a_batch_of_500_lines_outlives_a_kill_of_the_daemon(
+    make_daemon: StartDaemon, pytestconfig: pytest.Config
+) -> None:
+    if not pytestconfig.getoption("--all-versions"):
+        pytest.skip("takes a minute: `make test-full` runs it")
+    daemon = make_daemon()
+    rows = [
+        {
+            "custom_id": f"request-{number}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "sentiment", "messages": [{"role": "user", "content": f"I love it, {number}"}]},
+        }
+        for number in range(500)
+    ]
+    raw = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    with client_of(daemon) as api:
+        file = api.files.create(file=("in.jsonl", raw), purpose="batch")
+        batch = api.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        await_counts(api, batch.id, 50)
+    daemon.stop(signal.SIGKILL)
+    daemon.start()
+    with client_of(daemon) as api:
+        await_counts(api, batch.id, 500)
+        done = await_end(api, batch.id)
+        assert (done.status, done.error_file_id) == ("completed", None)
+        assert done.output_file_id is not None
+        found = [json.loads(line) for line in api.files.content(done.output_file_id).text.splitlines()]
+    assert sorted(row["custom_id"] for row in found) == sorted(row["custom_id"] for row in rows)
+    assert all(row["response"]["body"]["model"] == "sentiment" for row in found)
+    assert len({row["response"]["request_id"] for row in found}) == 500
+
+
+def await_counts(api: OpenAI, batch_id: str, completed: int) -> None:
+    """Wait until so many lines are answered: clients of this API have nothing but polling."""
+    while ((api.batches.retrieve(batch_id).request_counts or NONE).completed) < completed:
+        time.sleep(0.1)
+
+
+def await_end(api: OpenAI, batch_id: str) -> Batch:
+    while (batch := api.batches.retrieve(batch_id)).status in ("in_progress", "finalizing"):
+        time.sleep(0.1)
+    return batch

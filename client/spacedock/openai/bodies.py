@@ -211,5 +211,7 @@ def _images(
         raise WrongAnswerError(request, result, "a picture")
     if url_of is not None and request.form.get("response_format") == "url":
         return {"created": created, "data": [{"url": url_of(ref)} for ref in pictures]}
+    if any(ref.sha256 not in files for ref in pictures):
+        raise WrongAnswerError(request, result, "a picture that is still kept")
     data = [{"b64_json": base64.b64encode(files[ref.sha256]).decode()} for ref in pictures]
     return {"created": created, "data": data}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from spacedock.errors import BadRequestError
 from spacedock.prepare import hub_id_of
@@ -104,6 +105,16 @@ class ModelNames:
         if route not in self.specialists:
             raise NoSpaceForRouteError(route, model)
         return MeantModel({"space": self.specialists[route]}, known)
+
+    def dumped(self) -> bytes:
+        """The names as JSON, for `loaded`."""
+        return json.dumps({**asdict(self), "categories": sorted(self.categories)}).encode()
+
+    @classmethod
+    def loaded(cls, raw: bytes) -> Self:
+        """The names from JSON."""
+        fields = json.loads(raw)
+        return cls(**{**fields, "categories": frozenset(fields["categories"])})
 
 
 def names_in(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from spacedock.client import Client
 from spacedockd.http.events import EventHub
 from spacedockd.http.intake import Intake
+from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.settings import HttpSettings
 
 
@@ -17,6 +18,7 @@ class DoorContext:
     """The queue's `client`, the door's settings, and the `intake` of what clients send.
 
     `secret` is the owner's token, in the clear. `events` are the queue's, for any number of listeners.
+    `batches` are those of OpenAI's API.
     `models_as` says whom a model's name of OpenAI's API means (the configuration has it).
     `closing` is set when the daemon stops: an answer that has no end of its own ends then.
     """
@@ -26,5 +28,6 @@ class DoorContext:
     intake: Intake
     secret: str = field(repr=False)
     events: EventHub
+    batches: BatchService
     models_as: Mapping[str, str] = field(default_factory=dict)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

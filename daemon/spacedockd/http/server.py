@@ -24,6 +24,7 @@ from spacedockd.http.guards import guard, sealed
 from spacedockd.http.intake import Intake
 from spacedockd.http.meter import Meter
 from spacedockd.http.openai import routes as openai
+from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.settings import HttpSettings
 
 log = structlog.get_logger()
@@ -100,7 +101,9 @@ class HttpServer:
         client = await stack.enter_async_context(Client(self._url, name="http"))
         intake = Intake(self._state_dir / "http-uploads", limits)
         events = EventHub(client)
-        context = DoorContext(client, self._settings, intake, token, events, self._models_as)
+        service = BatchService(client, self._state_dir / "openai", self._models_as)
+        batches = await stack.enter_async_context(service)
+        context = DoorContext(client, self._settings, intake, token, events, batches, self._models_as)
         runner = web.AppRunner(
             application(context),
             access_log=None,

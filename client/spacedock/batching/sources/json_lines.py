@@ -125,7 +125,7 @@ def _request_line(number: int, row: dict[str, Any], rules: RowRules) -> BatchLin
     if rules.template is not None:
         raise ValueError("a request of another API has its prompt: leave --template out")
     try:
-        asked = parse_line(row, rules.models, rules.base)
+        asked = parse_line(row, rules.models, rules.base if rules.local else None)
     except BadRequestError as error:
         raise ValueError(str(error)) from error
     if not asked.known:

@@ -96,13 +96,15 @@ def checked_id(labels: Mapping[str, str]) -> str | None:
 class RowRules:
     """What the options mean for the rows of one source, whose files are relative to `base`.
 
-    `models` are the names that requests of OpenAI's API may ask for.
+    `models` are the names that requests of OpenAI's API may ask for. Without `local` no row may name a file
+    of this machine.
     """
 
     options: SourceOptions
     template: PromptTemplate | None
     base: Path
     models: ModelNames = field(default_factory=ModelNames)
+    local: bool = True
     seen: set[str] = field(default_factory=set)
     unknown_models: set[str] = field(default_factory=set)
 
@@ -139,6 +141,8 @@ class RowRules:
             raise ValueError(f"{shown(path)} is not fetched: download it, and give its path")
         if path.startswith("data:") or len(path) > _MOST_PATH:
             raise ValueError("a file is given by its path: write the data to a file")
+        if not self.local:
+            raise ValueError("files of this machine are not read here: send a file's bytes, in a data URL")
         place = self.base / path
         try:
             check_file(place)

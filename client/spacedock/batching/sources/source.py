@@ -56,9 +56,9 @@ class Source:
         if missing := {*self.rules.named} - self.rules.seen:
             raise BadRequestError(f"{self.name}: no line has '{min(missing)}', which an option names")
 
-    def with_models(self, models: ModelNames) -> Source:
-        """The same source, whose requests may ask for these models."""
-        return replace(self, rules=replace(self.rules, models=models))
+    def with_models(self, models: ModelNames, *, local: bool = True) -> Source:
+        """The same source, whose requests may ask for these models; without `local` they name no files."""
+        return replace(self, rules=replace(self.rules, models=models, local=local))
 
     @property
     def unseen_labels(self) -> list[str]:

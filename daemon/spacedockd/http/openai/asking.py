@@ -34,7 +34,7 @@ class Asking:
     """Makes jobs of requests."""
 
     def __init__(self, context: DoorContext) -> None:
-        self.client, self._context = context.client, context
+        self.client, self.events, self._context = context.client, context.events, context
         self._names = ModelNames()
         self._read: float | None = None
         self._reading = asyncio.Lock()

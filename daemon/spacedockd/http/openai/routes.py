@@ -16,6 +16,7 @@ from spacedock.result import JobResult
 from spacedockd.http.access import route
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
+from spacedockd.http.openai import batches, files
 from spacedockd.http.openai.asking import Asking, headers_of, wrong
 from spacedockd.http.openai.models import model_rows
 from spacedockd.http.openai.streaming import stream
@@ -39,6 +40,8 @@ def routes(context: DoorContext) -> list[web.RouteDef]:
         route("GET", "/v1/models", api.models, Scope.READ),
         route("GET", "/v1/models/{name:.+}", api.model, Scope.READ),
         *(route("POST", path.value, handler, Scope.SUBMIT) for path, handler in jobs.items()),
+        *files.routes(context),
+        *batches.routes(context),
         route("*", "/v1/{rest:.*}", refused, Scope.READ),
     ]
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from aiohttp import web
@@ -84,25 +84,25 @@ Piece = str | JobResult
 
 async def _pieces(asking: Asking, job_id: str) -> AsyncGenerator[Piece]:
     ended = asyncio.create_task(asking.client.result(job_id))
-    events = asking.client.watch(job_id)
-    event = asyncio.ensure_future(anext(events, None))
+    events = asking.events.follow(None)
+    event = asyncio.ensure_future(anext(events))
+    told = monotonic()
     try:
-        while True:
-            done, _ = await asyncio.wait(
-                {ended, event}, timeout=_QUIET_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ended in done:
-                yield ended.result()
-                return
-            if not done:
-                yield ""
-            elif (heard := event.result()) is None:
-                yield await ended
-                return
-            else:
-                if heard.partial:
-                    yield heard.partial
-                event = asyncio.ensure_future(anext(events, None))
+        while not ended.done():
+            await asyncio.wait({ended, event}, timeout=_QUIET_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            piece = ""
+            if event.done():
+                heard = event.result()
+                if heard is not None and heard.event.job_id == job_id:
+                    piece = heard.event.partial or ""
+                event = asyncio.ensure_future(anext(events))
+            if piece or monotonic() - told >= _QUIET_SECONDS:
+                told = monotonic()
+                yield piece
+        yield ended.result()
+    except StopAsyncIteration:
+        # The daemon stops.
+        yield await ended
     finally:
         for task in (ended, event):
             task.cancel()

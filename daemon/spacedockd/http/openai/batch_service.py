@@ -1,0 +1,121 @@
+"""The batches of OpenAI's API that this daemon has: made, taken up again after a restart, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from time import time
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from spacedock.client import Client
+from spacedock.openai.translation import BATCH_ROUTES
+from spacedockd.http.errors import HttpError
+from spacedockd.http.openai.batch_work import UNFINISHED, BatchWork
+from spacedockd.http.openai.records import Records
+
+_KEPT_SECONDS = 30 * 86_400
+_WINDOW_SECONDS = 86_400
+_MOST_UNFINISHED = 100
+_MOST_METADATA = 16
+_AGAIN_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class BatchService:
+    """Carries batches out, those of before a restart too; used within `async with`.
+
+    `folder` keeps files and batches for 30 days; `models_as` is the configuration's.
+    """
+
+    def __init__(self, client: Client, folder: Path, models_as: Mapping[str, str]) -> None:
+        self.files = Records(folder / "files", "file-")
+        self.records = Records(folder / "batches", "batch_")
+        self._client, self._models_as = client, models_as
+        self._works: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        for records in (self.files, self.records):
+            await asyncio.to_thread(records.sweep, _KEPT_SECONDS)
+        for record in self.records.all():
+            if record["status"] in UNFINISHED:
+                self._start(record["id"])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for work in self._works.values():
+            work.cancel()
+        await asyncio.gather(*self._works.values(), return_exceptions=True)
+
+    async def create(self, body: Any) -> dict[str, Any]:
+        """Make a batch and begin it; returns its record. Raises HttpError."""
+        record = self._record(body)
+        self.files.get(record["input_file_id"])
+        if len(self._works) >= _MOST_UNFINISHED:
+            message = f"{_MOST_UNFINISHED} batches are unfinished: wait for one to end"
+            raise HttpError(429, "too_many_batches", message, headers={"Retry-After": "60"})
+        self.records.put(record)
+        self._start(record["id"])
+        return record
+
+    def cancel(self, id_: str) -> dict[str, Any]:
+        """Have a batch end: what was answered is kept. Raises HttpError."""
+        record = self.records.get(id_)
+        if record["status"] not in UNFINISHED:
+            raise HttpError(409, "batch_ended", f"batch {id_} is {record['status']} already")
+        if record["status"] != "cancelling":
+            record |= {"status": "cancelling", "cancelling_at": int(time())}
+            self.records.put(record)
+            self._works[id_].cancel()
+        return record
+
+    def _start(self, id_: str) -> None:
+        self._works[id_] = task = asyncio.create_task(self._work(id_))
+        task.add_done_callback(lambda _: self._works.pop(id_, None))
+
+    async def _work(self, id_: str) -> None:
+        """Carry a batch out; trouble of ours only delays it."""
+        work = BatchWork(self._client, self.files, self.records, id_, self._models_as)
+        while True:
+            try:
+                await work.run()
+                return
+            except asyncio.CancelledError:
+                if self.records.get(id_)["status"] != "cancelling":
+                    raise
+            except Exception:
+                # The batch's boundary: it is not failed for a fault that may pass.
+                log.exception("batch.fault", batch=id_)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _record(self, body: Any) -> dict[str, Any]:
+        given: Mapping[str, Any] = body if isinstance(body, dict) else {}
+        endpoint, window = given.get("endpoint"), given.get("completion_window", "24h")
+        routes = [route.value for route in BATCH_ROUTES]
+        if endpoint not in routes:
+            what = f"endpoint {endpoint!r} cannot be in a batch. Known: {', '.join(routes)}"
+            raise HttpError(400, "unsupported", what, param="endpoint")
+        if window != "24h":
+            raise HttpError(400, "unsupported", "completion_window is '24h'", param="completion_window")
+        metadata = given.get("metadata")
+        if metadata is not None and (not isinstance(metadata, dict) or len(metadata) > _MOST_METADATA):
+            raise HttpError(400, "invalid", f"metadata is up to {_MOST_METADATA} texts", param="metadata")
+        now = int(time())
+        return {
+            "id": self.records.new_id(),
+            "object": "batch",
+            "endpoint": endpoint,
+            "input_file_id": str(given.get("input_file_id")),
+            "completion_window": window,
+            "status": "validating",
+            "created_at": now,
+            "expires_at": now + _WINDOW_SECONDS,
+            "request_counts": {"total": 0, "completed": 0, "failed": 0},
+            "metadata": metadata,
+        }

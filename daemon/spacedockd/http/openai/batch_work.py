@@ -1,0 +1,223 @@
+"""One batch of OpenAI's API: validated, carried out, and its results written as OpenAI's lines."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from time import time
+from typing import Any, TextIO
+
+from spacedock.batching.ended_lines import cut, ended_lines
+from spacedock.batching.sources.line import BadLine, BatchLine
+from spacedock.batching.sources.row import SourceOptions
+from spacedock.batching.sources.source import Source, open_source
+from spacedock.client import Client
+from spacedock.errors import BadRequestError, JobNotFoundError, WireError
+from spacedock.files import Payload
+from spacedock.openai.bodies import wants_files
+from spacedock.openai.model_names import ApiRoute, ModelNames
+from spacedock.openai.registry_names import registry_names
+from spacedock.openai.result_lines import error_line, result_line
+from spacedock.openai.translation import TranslatedRequest
+from spacedock.prepare import request_of
+from spacedock.request import JobRequest
+from spacedock.result import JobResult
+from spacedock_worker.atomic_write import write_whole
+from spacedockd.http.openai.records import Records, add_file
+
+UNFINISHED = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+_MOST_LINES, _MOST_PROBLEMS = 50_000, 100
+_TELL_SECONDS = 1.0
+_IN_FLIGHT = 64
+_NEVER_RUN = {"cancelled": "the batch was cancelled before", "expired": "the batch expired before"}
+
+
+class BatchWork:
+    """Carries out the batch of that id, from wherever it stands; `run` may be called again after trouble.
+
+    Beside its record lie the names that its models had when it began, and the results as they come.
+    """
+
+    def __init__(
+        self, client: Client, files: Records, records: Records, id_: str, models_as: Mapping[str, str]
+    ) -> None:
+        self._client, self._files, self._records, self._id = client, files, records, id_
+        self._models_as = models_as
+        self._rows = records.path(id_, ".rows.jsonl")
+        self._counts, self._told = Counter[str](), 0.0
+
+    async def run(self) -> None:
+        """Bring the batch to its end. Raises what the client's methods raise."""
+        source = await self._source()
+        if self._status == "validating":
+            await self._validate(source)
+        if self._status == "in_progress":
+            await self._carry_out(source)
+        if self._status == "finalizing":
+            await self._finish(source, "completed")
+        elif self._status == "cancelling":
+            await self._stop()
+            await self._finish(source, "cancelled")
+
+    @property
+    def _status(self) -> str:
+        return str(self._records.get(self._id)["status"])
+
+    def _enter(self, status: str, **more: Any) -> None:
+        record = self._records.get(self._id)
+        self._records.put({**record, "status": status, f"{status}_at": int(time()), **more})
+
+    async def _source(self) -> Source:
+        """The input file, read with the names of models as they were at the beginning."""
+        names = self._records.path(self._id, ".names")
+        if not names.exists():
+            found = await registry_names(self._client, self._models_as)
+            write_whole(names, found.dumped(), 0o600, durable=True)
+        record = self._records.get(self._id)
+        data = self._files.path(record["input_file_id"], ".jsonl")
+        source = await asyncio.to_thread(open_source, str(data), SourceOptions())
+        return source.with_models(ModelNames.loaded(names.read_bytes()), local=False)
+
+    async def _validate(self, source: Source) -> None:
+        try:
+            endpoint = self._records.get(self._id)["endpoint"]
+            total, problems = await asyncio.to_thread(_checked, source, endpoint)
+        except BadRequestError as error:
+            total, problems = 0, [(None, str(error))]
+        if problems:
+            self._fail(problems)
+        else:
+            self._enter("in_progress", request_counts={"total": total, "completed": 0, "failed": 0})
+
+    def _fail(self, problems: list[tuple[int | None, str]]) -> None:
+        base = {"code": "invalid_request", "param": None}
+        rows = [{**base, "line": line, "message": text} for line, text in problems]
+        self._enter("failed", errors={"object": "list", "data": rows})
+
+    async def _carry_out(self, source: Source) -> None:
+        left = self._records.get(self._id)["expires_at"] - time()
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                await self._run(source)
+        except TimeoutError:
+            await self._stop()
+            await self._finish(source, "expired")
+        else:
+            self._enter("finalizing")
+
+    async def _run(self, source: Source) -> None:
+        done = cut(self._rows)
+        free = asyncio.Semaphore(_IN_FLIGHT)
+        lines = source.lines()
+        with self._rows.open("a") as rows:
+            async with asyncio.TaskGroup() as group:
+                while (line := await asyncio.to_thread(next, lines, None)) is not None:
+                    if line.number not in done and isinstance(line, BatchLine):
+                        await free.acquire()
+                        group.create_task(self._ask(line, rows)).add_done_callback(lambda _: free.release())
+            os.fsync(rows.fileno())
+
+    async def _ask(self, line: BatchLine, rows: TextIO) -> None:
+        """Have one line answered; its key finds the job again that a killed daemon has submitted."""
+        key = {"idempotency_key": f"{self._id}:{line.number}", "batch_id": self._id, "batch": True}
+        request, payloads = _job_of(line, key)
+        job_id = await self._client.submit_prepared(request, payloads)
+        result = await self._client.result(job_id, keep=True)
+        rows.write(json.dumps({"line": line.number, **result.model_dump(mode="json")}) + "\n")
+        rows.flush()
+        self._counts["completed" if result.succeeded else "failed"] += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        """Keep the counts, at most once a second: the last ones are counted at the end."""
+        if time() - self._told >= _TELL_SECONDS:
+            self._told = time()
+            record = self._records.get(self._id)
+            counts = {**record["request_counts"], **self._counts}
+            self._records.put({**record, "request_counts": counts})
+
+    async def _stop(self) -> None:
+        """Cancel the jobs that have not ended."""
+        with suppress(JobNotFoundError):
+            await self._client.cancel_batch(self._id)
+
+    async def _finish(self, source: Source, status: str) -> None:
+        """Write the output and error files, and end the batch."""
+        output = self._records.path(self._id, ".output")
+        errors = self._records.path(self._id, ".errors")
+        counts = {**self._records.get(self._id)["request_counts"], "completed": 0, "failed": 0}
+        ended = ended_lines(source.lines(), self._rows)
+        with output.open("w") as out, errors.open("w") as err:
+            while (item := await asyncio.to_thread(next, ended, None)) is not None:
+                is_result = await self._write(*item, out, err, status)
+                counts["completed" if is_result else "failed"] += 1
+        kept = {}
+        for path, what in ((output, "output"), (errors, "error")):
+            if path.stat().st_size:
+                name = f"{self._id}_{what}.jsonl"
+                # The same id again, where the daemon dies here and does this once more.
+                id_ = f"file-{hashlib.sha256(f'{self._id} {what}'.encode()).hexdigest()[:32]}"
+                kept[f"{what}_file_id"] = add_file(self._files, path, name, "batch_output", id_)["id"]
+        self._enter(status, request_counts=counts, **kept)
+
+    async def _write(
+        self, line: BatchLine | BadLine, result: JobResult | None, out: TextIO, err: TextIO, status: str
+    ) -> bool:
+        asked = line.asked if isinstance(line, BatchLine) else None
+        if asked is None or result is None:
+            id_ = line.id if isinstance(line, BatchLine) else None
+            message = f"{_NEVER_RUN.get(status, 'the result is gone:')} this request was answered"
+            row, is_result = error_line(id_, f"batch_{status}", message), False
+        else:
+            row, is_result = result_line(asked, result, int(time()), await self._contents(asked, result))
+        (out if is_result else err).write(json.dumps(row) + "\n")
+        return is_result
+
+    async def _contents(self, asked: TranslatedRequest, result: JobResult) -> Mapping[str, bytes]:
+        """The bytes of the files that the line holds; none where one is gone."""
+        if not result.succeeded or not wants_files(asked):
+            return {}
+        with suppress(WireError):
+            return {ref.sha256: await self._client.fetch(ref) for ref in result.output.files}
+        return {}
+
+
+def _checked(source: Source, endpoint: str) -> tuple[int, list[tuple[int | None, str]]]:
+    """How many lines there are, and what is wrong with them, by their numbers. Raises BadRequestError."""
+    ids: dict[str, int] = {}
+    problems: list[tuple[int | None, str]] = []
+    for line in source.lines():
+        if problem := _problem(line, ApiRoute(endpoint), ids):
+            problems.append((line.number, problem))
+        if len(problems) == _MOST_PROBLEMS or len(ids) > _MOST_LINES:
+            break
+    if len(ids) > _MOST_LINES:
+        problems.append((None, f"a batch has {_MOST_LINES:,} requests at most: split the file"))
+    return len(ids), problems
+
+
+def _problem(line: BatchLine | BadLine, route: ApiRoute, ids: dict[str, int]) -> str | None:
+    if isinstance(line, BadLine):
+        return line.problem
+    if line.asked is None or line.asked.anthropic:
+        return "no request of OpenAI's batch format: custom_id, method, url and body"
+    if line.asked.route is not route:
+        return f"its url is {line.asked.route.value}, and the batch's endpoint {route.value}"
+    if (first := ids.setdefault(str(line.id), line.number)) != line.number:
+        return f"its custom_id '{line.id}' is also that of line {first}: give each line its own"
+    try:
+        _job_of(line, {})
+    except BadRequestError as error:
+        return str(error)
+    return None
+
+
+def _job_of(line: BatchLine, more: Mapping[str, Any]) -> tuple[JobRequest, list[Payload]]:
+    payloads = [*line.asked.payloads] if line.asked else []
+    refs = tuple(payload.ref for payload in payloads)
+    return request_of({**line.fields, **more, "files": refs}, payloads)
