@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -31,9 +31,11 @@ from mcp_types import (
     TextContent,
 )
 from tests.door import Door, opened
+from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, succeeded, until, working
 
 from spacedock._stores.payloads import Payloads
+from spacedock._wire import rpc
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock._wire.view.tokens import Scope as TokenScope
@@ -58,6 +60,7 @@ from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.rpc import ControlHandler
 from spacedock_worker.queue.runner import TakenJob
 from spacedockd.http.mcp_routes import MAX_BODY
+from spacedockd.valkey import server_binary
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
@@ -77,10 +80,9 @@ async def served(url: str, *options: str, **how: Any) -> AsyncIterator[McpClient
 
 
 @asynccontextmanager
-async def here(url: str, allowed: Path | None = None) -> AsyncIterator[McpClient]:
-    """A client of a server in this process: nothing of it depends on the transport."""
-    limits = Limits([allowed] if allowed else [])
-    async with Client(url) as client, McpClient(make_server(client, limits)) as mcp:
+async def here(url: str, limits: Limits | None = None, **how: Any) -> AsyncIterator[McpClient]:
+    """A client of a server in this process, where nothing depends on the transport."""
+    async with Client(url) as client, McpClient(make_server(client, limits), **how) as mcp:
         yield mcp
 
 
@@ -164,7 +166,7 @@ async def test_a_file_of_this_machine_is_sent_from_an_allowed_folder_alone(
         sent.append(job)
         return succeeded(job)
 
-    async with working(redis_url, note), here(redis_url, folder) as mcp:
+    async with working(redis_url, note), here(redis_url, Limits([folder])) as mcp:
         for uri in (str(folder / "a.txt"), (folder / "a.txt").as_uri()):
             found = await mcp.call_tool("run_space", {"files": [uri], "inputs": {"document": uri}})
             assert not found.is_error, text_of(found)
@@ -343,12 +345,12 @@ class Tasks(ClientExtension):
 async def test_a_long_call_is_a_task_that_outlives_its_connection(redis_url: str) -> None:
     held, tasks = Held(), Tasks()
     async with working(redis_url, held):
-        async with served(redis_url, extensions=[tasks]) as mcp:
+        async with here(redis_url, Limits(grace=1.0), extensions=[tasks]) as mcp:
             claimed = await mcp.session.call_tool("run_space", {"prompt": "x"}, allow_claimed=True)
             assert isinstance(claimed, TaskResult)
             assert (await task_of(mcp.session, claimed.task_id)).status == "working"
         held.go.set()
-        async with served(redis_url, extensions=[tasks]) as mcp:
+        async with here(redis_url, Limits(grace=1.0), extensions=[tasks]) as mcp:
             found = await tasks.resolve(
                 claimed, ClaimContext(session=mcp.session, tool_name="", read_timeout_seconds=None)
             )
@@ -360,7 +362,7 @@ async def test_a_long_call_is_a_task_that_outlives_its_connection(redis_url: str
 
 async def test_a_task_is_cancelled_and_one_that_nobody_knows_is_refused(redis_url: str) -> None:
     held = Held()
-    async with working(redis_url, held), served(redis_url, extensions=[Tasks()]) as mcp:
+    async with working(redis_url, held), here(redis_url, Limits(grace=1.0), extensions=[Tasks()]) as mcp:
         claimed = await mcp.session.call_tool("run_space", {"prompt": "x"}, allow_claimed=True)
         assert isinstance(claimed, TaskResult)
         params = GetTaskRequestParams(task_id=claimed.task_id)
@@ -372,7 +374,7 @@ async def test_a_task_is_cancelled_and_one_that_nobody_knows_is_refused(redis_ur
         await until(cancelled)
         with pytest.raises(MCPError, match="no job nobody"):
             await task_of(mcp.session, "nobody")
-    async with served(redis_url) as mcp:
+    async with here(redis_url) as mcp:
         with pytest.raises(MCPError, match=f"declare {TASKS}"):
             await task_of(mcp.session, claimed.task_id)
 
@@ -530,6 +532,36 @@ async def test_the_door_lets_nobody_in_whom_it_should_not(redis_url: str, tmp_pa
         assert (await post(ask, Mcp_Session_Id="0" * 32))[0] == 404
         assert (await post(b"x" * (MAX_BODY + 1)))[0] == 413
         assert (await post(b"[" * 100_000))[0] == 413
-        for rubbish in (b"", b"{", b"[]", b"null", b'{"jsonrpc":"2.0"}', b"\xff\xfe", b"[" * 40_000):
+        half = b'{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"\\ud800"}}'
+        for rubbish in (half, b"", b"{", b"[]", b"null", b'{"jsonrpc":"2.0"}', b"\xff\xfe", b"[" * 40_000):
             assert 400 <= (await post(rubbish))[0] < 500, rubbish
         assert (await post(begin))[0] == 200
+
+
+async def test_a_queue_that_is_away_is_told_without_its_address_over_http(
+    own_valkey: Server, tmp_path: Path
+) -> None:
+    async with opened(own_valkey.url, tmp_path) as door, over_http(door) as mcp:
+        await mcp.list_tools()
+        own_valkey.stop()
+        found = await mcp.call_tool("run_space", {"prompt": "x"})
+        assert (found.is_error, text_of(found)[:36]) == (True, "the queue cannot be reached now: try")
+        assert "run_space" in [tool.name for tool in (await mcp.list_tools()).tools]
+
+
+async def test_without_a_worker_the_tools_say_so(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc, "CALL_SECONDS", 1)
+    async with here(redis_url) as mcp:
+        assert (await mcp.list_tools()).tools[0].name == "run_space"
+        found = await mcp.call_tool("find_space", {"query": "x"})
+        assert "no worker answered within 1 s. Is `spacedockd` running?" in text_of(found)
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Server]:
+    """A server that a test may stop."""
+    (tmp_path / "v").mkdir()
+    server = Server(server_binary(), tmp_path / "v")
+    server.start()
+    yield server
+    server.stop()

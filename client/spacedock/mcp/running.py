@@ -87,13 +87,13 @@ class CallRunner:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.wait if seconds is None else seconds):
-                count = 0
+                count, last = 0, ""
                 async with aclosing(self._client.watch(job_id)) as events:
                     async for event in events:
-                        if said := ": ".join(part for part in (event.name, event.message) if part):
-                            await ctx.session.report_progress(
-                                count := count + 1, message=content.clean(said, _MESSAGE)
-                            )
+                        said = ": ".join(part for part in (event.name, event.message) if part)
+                        if said not in ("", last):
+                            count, last = count + 1, said
+                            await ctx.session.report_progress(count, message=content.clean(said, _MESSAGE))
                 return await answer_of(self._client, job_id)
         return None
 
