@@ -42,6 +42,10 @@ test: setup test-tools ## Everything: lint, unit, integration and acceptance tes
 test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills; the client alone
 	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py tests/acceptance/test_thin_client.py tests/acceptance/test_cases.py tests/acceptance/test_openai.py --all-versions --timeout=1200
 
+.PHONY: test-http
+test-http: setup ## The HTTP API asked 10,000 times what its document allows, and more (schemathesis)
+	@$(BIN)/pytest tests/integration/http/test_conformance.py --all-versions --timeout=1800
+
 .PHONY: test-gradio-minors
 test-gradio-minors: setup ## Minor versions of Gradio from 3.35 on: each installed, started, called; VERSIONS="5.9.1" chooses
 	@$(BIN)/python -m tests.minors.try_minors $(VERSIONS)

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from spacedockd.http.errors import STARTED, HttpError
 from spacedockd.http.settings import HttpSettings
 
-_HEADERS = {
+SEALS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -24,7 +24,7 @@ async def sealed(request: web.Request, response: web.StreamResponse) -> None:
     """Give an answer the headers that let no browser do more with it than show it (on_response_prepare)."""
     request[STARTED] = True
     response.headers["Server"] = "spacedock"
-    for name, value in _HEADERS.items():
+    for name, value in SEALS.items():
         response.headers.setdefault(name, value)
 
 

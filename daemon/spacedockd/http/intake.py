@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic_core import from_json
 
 from spacedock._wire import wire
@@ -170,8 +171,9 @@ class Intake:
                 yield came
         except TimeoutError:
             raise HttpError(408, "too_slow", "the body came too slowly", headers=_CLOSE) from None
-        except ValueError as error:
-            raise HttpError(400, "bad_form", f"the form cannot be read: {error}") from None
+        except (ValueError, HttpProcessingError, web.RequestPayloadError) as error:
+            why = type(error).__name__
+            raise HttpError(400, "bad_body", f"the body cannot be read ({why})", headers=_CLOSE) from None
 
 
 _CLOSE = {"Connection": "close"}

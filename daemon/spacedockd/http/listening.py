@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import resource
 import socket
 import ssl
@@ -13,12 +14,18 @@ import structlog
 from aiohttp import web
 
 from spacedock.configuration import HTTP_FILE, ConfigError, HttpAddress
+from spacedockd.http.errors import HttpError, response
+from spacedockd.http.guards import SEALS
 from spacedockd.http.settings import FIRST_PORT, HttpLimits, HttpSettings
 
 log = structlog.get_logger()
 
 _PORTS = 100
 _BACKLOG = 1024
+_LINGER_SECONDS = 0.5
+_MOST_LINE = 2**17
+_SILENT = logging.getLogger("spacedockd.http.silent")
+_SILENT.disabled = True
 _MOST_FILES = 2**16
 
 
@@ -69,21 +76,45 @@ def tell(folder: Path, url: str, unix: Path, token: Path) -> Path:
 
 
 async def serve(
-    server: web.Server,
-    bound: socket.socket,
-    limits: HttpLimits,
-    tls: ssl.SSLContext | None = None,
+    server: web.Server, bound: socket.socket, limits: HttpLimits, tls: ssl.SSLContext | None = None
 ) -> asyncio.Server:
     """Have the server take connections there, as many as it may have at a time; more are cut off."""
+    loop = asyncio.get_running_loop()
 
     def connected() -> asyncio.Protocol:
-        return server() if len(server.connections) < limits.connections else _Full()
+        if len(server.connections) >= limits.connections:
+            return _Full()
+        return _Connection(
+            server,
+            loop=loop,
+            access_log=_SILENT,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=_LINGER_SECONDS,
+            auto_decompress=False,
+            max_line_size=_MOST_LINE,
+        )
 
     seconds = limits.idle_seconds if tls else None
-    loop = asyncio.get_running_loop()
     return await loop.create_server(
         connected, sock=bound, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=seconds
     )
+
+
+class _Connection(web.RequestHandler):
+    """A connection that answers what is no HTTP as the door answers all; aiohttp would log what came."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that cannot be read."""
+        answer = response(HttpError(status, "not_http", "the request cannot be read as HTTP, or is too long"))
+        answer.headers.update(SEALS)
+        answer.force_close()
+        return answer
 
 
 class _Full(asyncio.Protocol):

@@ -30,7 +30,7 @@ from spacedockd.http.settings import HttpSettings
 log = structlog.get_logger()
 
 TOKEN = "http-token"
-_STOP_SECONDS, _LINGER_SECONDS = 2.0, 0.5
+_STOP_SECONDS = 2.0
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
@@ -105,13 +105,7 @@ class HttpServer:
         batches = await stack.enter_async_context(service)
         context = DoorContext(client, self._settings, intake, token, events, batches, self._models_as)
         runner = web.AppRunner(
-            application(context),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=_STOP_SECONDS,
-            keepalive_timeout=limits.idle_seconds,
-            lingering_time=_LINGER_SECONDS,
-            auto_decompress=False,
+            application(context), handler_cancellation=True, shutdown_timeout=_STOP_SECONDS
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter
 
 from spacedockd.http.access import route
-from spacedockd.http.native.operation import FORM, ApiOperation, answered
+from spacedockd.http.native.operation import BYTES, EVENTS, FORM, ApiOperation, answered
 
 _REF = "#/components/schemas/{model}"
 _ERROR = {
@@ -32,10 +32,13 @@ _ERROR = {
     },
 }
 _HEADERS = {
-    "Prefer": "`wait=SECONDS`: wait so long for the result; without it the answer comes at once (202)",
-    "Idempotency-Key": "The same key of the same token is the same job, however often it is submitted",
-    "Last-Event-ID": "The number of the last event that came, after which to go on",
-    "Range": "The bytes wanted, such as bytes=0-99",
+    "Prefer": (
+        r"^[ -~]{0,200}$",
+        "`wait=SECONDS`: wait so long for the result; else it is answered at once (202)",
+    ),
+    "Idempotency-Key": (r"^[!-~]{1,180}$", "The same key of the same token is the same job"),
+    "Last-Event-ID": (r"^[0-9]{0,15}$", "The number of the last event that came, after which to go on"),
+    "Range": (r"^bytes=[0-9]{1,12}-[0-9]{0,12}$", "The bytes wanted, such as bytes=0-99"),
 }
 
 
@@ -83,18 +86,21 @@ def _operation(one: ApiOperation, schemas: dict[str, Any]) -> dict[str, Any]:
         found["description"] = f"Needs the scope `{one.scope.value}`."
     if one.bodies:
         content = {media: _body(media, kind, schemas) for media, kind in one.bodies.items()}
-        found["requestBody"] = {"required": True, "content": content}
+        # A file may be empty.
+        found["requestBody"] = {"required": BYTES not in one.bodies, "content": content}
     return found
 
 
 def _parameters(one: ApiOperation) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", one.path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    schema = one.query.model_json_schema()
-    for name, field in schema.get("properties", {}).items():
-        yield {"name": name, "in": "query", "schema": _inlined(field, schema.get("$defs", {}))}
+    query = one.query.model_json_schema()
+    for name, field in query.get("properties", {}).items():
+        yield {"name": name, "in": "query", "schema": _inlined(field, query.get("$defs", {}))}
     for name in one.headers:
-        yield {"name": name, "in": "header", "schema": {"type": "string"}, "description": _HEADERS[name]}
+        pattern, said = _HEADERS[name]
+        schema = {"type": "string", "pattern": pattern}
+        yield {"name": name, "in": "header", "schema": schema, "description": said}
 
 
 def _inlined(field: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +114,9 @@ def _inlined(field: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
 
 def _reply(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     if isinstance(kind, str):
-        return {"description": "As it comes", "content": {kind: {"schema": {"type": "string"}}}}
+        # What each event is OpenAPI 3.1 cannot say.
+        schema = {"schema": {"type": "string"}} if kind != EVENTS else {}
+        return {"description": "As it comes", "content": {kind: schema}}
     content = {"application/json": {"schema": _schema(kind, schemas, "serialization")}}
     return {"description": "The answer", "content": content}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +20,6 @@ from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedockd.http.access import principal_of
 from spacedockd.http.context import DoorContext
-from spacedockd.http.errors import HttpError
 from spacedockd.http.intake import ReceivedFile, ReceivedForm, json_of
 from spacedockd.http.native.operation import FORM, JSON, ApiOperation, answered
 
@@ -44,7 +43,7 @@ class JobsQuery(BaseModel):
     state: JobState | None = None
     space: str | None = Field(default=None, max_length=300)
     batch: str | None = Field(default=None, min_length=1, max_length=100)
-    label: list[str] = Field(default=[], max_length=20)
+    label: list[Annotated[str, Field(max_length=401, pattern="^[^=]+=")]] = Field(default=[], max_length=20)
     limit: int = Field(default=100, ge=1, le=1000)
 
 
@@ -136,14 +135,11 @@ async def result_within(
 
 async def _list(context: DoorContext, request: web.Request, query: JobsQuery) -> web.Response:
     """List the newest jobs."""
-    pairs = [label.partition("=") for label in query.label]
-    if not all(sign for _, sign, _ in pairs):
-        raise HttpError(400, "bad_request", "a label is NAME=VALUE", param="label")
     found = await context.client.jobs(
         state=query.state,
         space=query.space,
         batch=query.batch,
-        labels={name: value for name, _, value in pairs},
+        labels=dict(label.split("=", 1) for label in query.label),
         limit=query.limit,
     )
     return answered(found)

@@ -48,7 +48,7 @@ class ApiOperation:
             return await self.run(context, request, self.query.model_validate(self._asked(request)))
 
         # A Hub id has a slash in it.
-        path = self.path.replace("/spaces/{name}", "/spaces/{name:[^/]+(?:/[^/]+)?}")
+        path = self.path.replace("/spaces/{name}", "/spaces/{name:[^/]+(?:/(?!endpoints$|validate$)[^/]+)?}")
         return route(self.method, path, handler, self.scope)
 
     def _asked(self, request: web.Request) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import BaseModel, Field
@@ -29,9 +29,9 @@ class SearchQuery(BaseModel):
 class RecommendQuery(BaseModel):
     """The task in words, the names of its files, or a category; `performance_first`: warm and fast ones."""
 
-    task: str = Field(default="", max_length=100_000)
-    file: list[str] = Field(default=[], max_length=100)
-    category: str | None = None
+    task: str = Field(default="", max_length=2000)
+    file: list[Annotated[str, Field(max_length=255)]] = Field(default=[], max_length=20)
+    category: str | None = Field(default=None, min_length=1, max_length=100)
     limit: int = Field(default=5, ge=1, le=50)
     performance_first: bool = False
 
@@ -39,7 +39,7 @@ class RecommendQuery(BaseModel):
 class EndpointsQuery(BaseModel):
     """The prompt of a call that is asked about, and how many seconds to wait for the Space to start."""
 
-    prompt: str = Field(default="Hello", min_length=1, max_length=10_000)
+    prompt: str = Field(default="Hello", min_length=1, max_length=2000)
     wait: float = Field(default=300.0, gt=0, le=MAX_WAIT_SECONDS)
 
 

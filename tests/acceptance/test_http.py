@@ -1,0 +1,86 @@
+"""The HTTP door of a real daemon: killed while many listen, and as the documentation uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+from tests.acceptance.conftest import StartDaemon
+from tests.acceptance.running import Daemon
+from tests.door import free_port
+from tests.integration.http.sse import frames
+
+from spacedock import Client, Fallback
+
+LISTENERS, JOBS = 50, 60
+
+
+@pytest.fixture
+def served(make_daemon: StartDaemon) -> Iterator[Daemon]:
+    """A daemon of its own, at the same port whenever it starts."""
+    daemon = make_daemon(http__port=str(free_port()), images__hub_offline="true")
+    yield daemon
+    daemon.stop()
+
+
+class Listener:
+    """Follows all events, and goes on after the last one that came, as a browser's EventSource does."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._url = f"http://127.0.0.1:{daemon.env['SPACEDOCK_HTTP__PORT']}"
+        self._token = (daemon.folder / "state/http-token").read_text().strip()
+        self.begun = asyncio.Event()
+        self.numbers: list[int] = []
+        self.last = 0
+
+    async def listen(self, ended: set[str], wanted: int) -> None:
+        """Until so many jobs have ended."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        while len(ended) < wanted:
+            try:
+                async with (
+                    aiohttp.ClientSession(headers=headers) as session,
+                    session.get(f"{self._url}/events", headers=self._resuming()) as response,
+                ):
+                    async for frame in frames(response):
+                        self.last = frame["number"]
+                        self.begun.set()
+                        if "job_id" in frame:
+                            self.numbers.append(self.last)
+                            ended |= {frame["job_id"]} if frame["state"] else set()
+                        if len(ended) >= wanted:
+                            return
+            except aiohttp.ClientError:
+                # The daemon is down: there is nothing to wait on but its port.
+                await asyncio.sleep(0.2)
+
+    def _resuming(self) -> dict[str, str]:
+        return {"Last-Event-ID": str(self.last)} if self.begun.is_set() else {}
+
+
+async def submit(daemon: Daemon, count: int) -> None:
+    """Jobs that end at once: no Space of theirs is known."""
+    async with Client(daemon.url) as client:
+        for _ in range(count):
+            await client.submit("x", space="nowhere", fallback=Fallback.NONE)
+
+
+async def test_listeners_miss_nothing_when_the_daemon_is_killed(served: Daemon) -> None:
+    listeners = [Listener(served) for _ in range(LISTENERS)]
+    async with asyncio.TaskGroup() as group:
+        for listener in listeners:
+            group.create_task(listener.listen(set(), JOBS))
+        await asyncio.gather(*(listener.begun.wait() for listener in listeners))
+        await submit(served, JOBS // 3)
+        await asyncio.to_thread(served.stop, signal.SIGKILL)
+        await submit(served, JOBS // 3)
+        await asyncio.to_thread(served.start)
+        await submit(served, JOBS // 3)
+    first = listeners[0].numbers
+    assert len(first) >= JOBS
+    for listener in listeners:
+        # Events are numbered one by one: none is missing, and none came twice.
+        assert listener.numbers == [*range(first[0], first[0] + len(listener.numbers))]
