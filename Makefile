@@ -94,6 +94,10 @@ bench-hostile: setup ## What a Space that answers to keep its reader busy costs 
 bench-registry: setup ## Ten thousand Spaces: list, search, recommend
 	@$(BIN)/python -m tests.benchmarks.bench_registry
 
+.PHONY: bench-http
+bench-http: setup ## What the HTTP door adds to a job, alone and with 1,000 connections that wait
+	@$(BIN)/python -m tests.benchmarks.bench_http
+
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
