@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 from tests.door import Door, opened
+from tests.integration.http.answers import controls
 from tests.integration.queue.workers import Held, succeeded, working
 
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
@@ -202,23 +203,23 @@ async def test_a_bad_body_is_refused_with_what_is_wrong(door: Door, body: bytes,
 async def test_spaces_are_asked_of_a_worker(door: Door, redis_url: str) -> None:
     calls: list[Call] = []
 
-    async def controls(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    async def noted(call: Call, redis: Redis, tell: OnProgress) -> Reply:
         calls.append(call)
-        entry = {call.name: {"id": call.name}} if call.name else {}
-        lacks = call.op is Op.SHOW and call.name != "user/mood"
-        return Reply(spaces=entry, data={"works": True}, not_found=lacks)
+        return await controls(call, redis, tell)
 
-    async with working(redis_url, controls=controls):
+    async with working(redis_url, controls=noted):
         assert await sent(door, "GET", "/spaces") == {}
         assert await sent(door, "GET", "/spaces/user/mood") == {"id": "user/mood", "here": None}
         assert await sent(door, "GET", "/spaces/user%2Fmood") == {"id": "user/mood", "here": None}
         assert (await sent(door, "GET", "/spaces/none", 404))["error"]["code"] == "space_not_found"
         assert (await sent(door, "POST", "/spaces/user/mood/validate", params={"deep": "true"}))["works"]
+        (endpoint,) = await sent(door, "GET", "/spaces/mood/endpoints")
+        assert endpoint["name"] == "/predict"
         for path in ("/spaces/search?q=mood", "/spaces/recommend?task=mood&file=a.png", "/tiers"):
             await sent(door, "GET", path)
-    told = [(call.op, call.options) for call in calls[-4:]]
+    told = [(call.op, call.options) for call in calls[-5:]]
     assert told[0] == (Op.VALIDATE, {"deep": True, "timeout": 120.0})
-    assert told[2][1]["media_types"] == ["image/png"]
+    assert told[3][1]["media_types"] == ["image/png"]
 
 
 async def test_a_stored_page_is_never_served_as_one(door: Door, redis_url: str) -> None:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from spacedockd.http.access import route
 from spacedockd.http.native.operation import BYTES, EVENTS, FORM, ApiOperation, answered
@@ -138,7 +138,7 @@ def _schema(kind: Any, schemas: dict[str, Any], mode: Any) -> dict[str, Any]:
     """The schema of a type; its models go to the document's own."""
     made = TypeAdapter(kind).json_schema(ref_template=_REF, mode=mode)
     schemas.update(made.pop("$defs", {}))
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if isinstance(kind, type) and kind.__module__.startswith("spacedock"):
         schemas[kind.__name__] = made
         return {"$ref": _REF.format(model=kind.__name__)}
     return dict(made)

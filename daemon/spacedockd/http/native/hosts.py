@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 from pydantic import BaseModel
 
 from spacedock.hosts import Host
+from spacedock.replies.host import TiersReply
 from spacedockd.http.context import DoorContext
 from spacedockd.http.native.operation import ApiOperation, answered
 
@@ -24,5 +23,5 @@ async def _tiers(context: DoorContext, request: web.Request, query: BaseModel) -
 
 OPERATIONS = (
     ApiOperation("GET", "/hosts", _hosts, {200: list[Host]}),
-    ApiOperation("GET", "/tiers", _tiers, {200: dict[str, Any]}),
+    ApiOperation("GET", "/tiers", _tiers, {200: TiersReply}),
 )

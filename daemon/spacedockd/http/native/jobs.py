@@ -70,7 +70,7 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
         return answered(await context.client.status(job_id), 202, headers)
     seconds = min(float(wait[1]), MAX_WAIT_SECONDS)
     headers["Preference-Applied"] = f"wait={seconds:.0f}"
-    return await result_within(context, job_id, seconds, keep=False, headers=headers)
+    return await _result_within(context, job_id, seconds, keep=False, headers=headers)
 
 
 async def _posted(context: DoorContext, request: web.Request) -> JobRequest:
@@ -115,7 +115,7 @@ async def _stored(context: DoorContext, file: ReceivedFile, vault: str | None) -
         return payload.ref
 
 
-async def result_within(
+async def _result_within(
     context: DoorContext,
     job_id: str,
     seconds: float,
@@ -152,7 +152,7 @@ async def _status(context: DoorContext, request: web.Request, query: BaseModel) 
 
 async def _result(context: DoorContext, request: web.Request, query: ResultQuery) -> web.Response:
     """Give a job's result, or where it stands if it has not ended in time."""
-    return await result_within(context, request.match_info["job_id"], query.wait, keep=query.keep)
+    return await _result_within(context, request.match_info["job_id"], query.wait, keep=query.keep)
 
 
 async def _cancel(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:

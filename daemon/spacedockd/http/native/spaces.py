@@ -9,10 +9,8 @@ from pydantic import BaseModel, Field
 
 from spacedock._wire.view.tokens import Scope
 from spacedock.errors import SpaceNotFoundError
-from spacedock.request import Fallback, JobRequest, Tier
-from spacedock.result import JobResult
+from spacedock.replies.spaces import EndpointSchema, RecommendReply, SearchReply, ValidateReply
 from spacedockd.http.context import DoorContext
-from spacedockd.http.native.jobs import MAX_WAIT_SECONDS, result_within
 from spacedockd.http.native.operation import ApiOperation, answered
 
 Entry = dict[str, Any]
@@ -34,13 +32,6 @@ class RecommendQuery(BaseModel):
     category: str | None = Field(default=None, min_length=1, max_length=100)
     limit: int = Field(default=5, ge=1, le=50)
     performance_first: bool = False
-
-
-class EndpointsQuery(BaseModel):
-    """The prompt of a call that is asked about, and how many seconds to wait for the Space to start."""
-
-    prompt: str = Field(default="Hello", min_length=1, max_length=2000)
-    wait: float = Field(default=300.0, gt=0, le=MAX_WAIT_SECONDS)
 
 
 class ValidateQuery(BaseModel):
@@ -81,20 +72,12 @@ async def _show(context: DoorContext, request: web.Request, query: BaseModel) ->
         if "/" not in name:
             raise
         return answered(await context.client.spaces.about(name))
-    return answered({**entry, "here": here or None})
+    return answered({**entry, "here": here})
 
 
-async def _endpoints(context: DoorContext, request: web.Request, query: EndpointsQuery) -> web.Response:
-    """Have a Space started and tell its endpoints, the one that would be called first; calls none."""
-    job = JobRequest(
-        prompt=query.prompt,
-        space=request.match_info["name"],
-        explain=True,
-        tier=Tier.HEAVY,
-        fallback=Fallback.NONE,
-    )
-    job_id = await context.client.submit_prepared(job)
-    return await result_within(context, job_id, query.wait, keep=False)
+async def _endpoints(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
+    """Tell a Space's endpoints with the JSON Schemas of their inputs, as far as it has run here."""
+    return answered(await context.client.spaces.endpoints(request.match_info["name"]))
 
 
 async def _validate(context: DoorContext, request: web.Request, query: ValidateQuery) -> web.Response:
@@ -106,11 +89,9 @@ async def _validate(context: DoorContext, request: web.Request, query: ValidateQ
 _ONE = "/spaces/{name}"
 OPERATIONS = (
     ApiOperation("GET", "/spaces", _list, {200: dict[str, Entry]}),
-    ApiOperation("GET", "/spaces/search", _search, {200: Entry}, query=SearchQuery),
-    ApiOperation("GET", "/spaces/recommend", _recommend, {200: Entry}, query=RecommendQuery),
-    ApiOperation(
-        "POST", f"{_ONE}/endpoints", _endpoints, {200: JobResult, 202: Entry}, Scope.SUBMIT, EndpointsQuery
-    ),
-    ApiOperation("POST", f"{_ONE}/validate", _validate, {200: Entry}, Scope.OPERATE, ValidateQuery),
+    ApiOperation("GET", "/spaces/search", _search, {200: SearchReply}, query=SearchQuery),
+    ApiOperation("GET", "/spaces/recommend", _recommend, {200: RecommendReply}, query=RecommendQuery),
+    ApiOperation("GET", f"{_ONE}/endpoints", _endpoints, {200: list[EndpointSchema]}),
+    ApiOperation("POST", f"{_ONE}/validate", _validate, {200: ValidateReply}, Scope.OPERATE, ValidateQuery),
     ApiOperation("GET", _ONE, _show, {200: Entry}),
 )
