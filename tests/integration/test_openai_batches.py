@@ -139,6 +139,24 @@ async def test_a_file_with_wrong_lines_fails_as_a_whole_and_says_which(
     assert spaces.asked == []
 
 
+async def test_an_empty_file_fails_without_telling_where_it_lies(api: AsyncOpenAI, tmp_path: Path) -> None:
+    done = await ended(api, (await begun(api, b"\n")).id)
+    (error,) = (done.errors.data if done.errors else None) or ()
+    assert done.status == "failed"
+    assert (error.message or "").startswith("the input file")
+    assert str(tmp_path) not in (error.message or "")
+
+
+async def test_a_file_stays_while_its_batch_runs(api: AsyncOpenAI, spaces: Spaces) -> None:
+    batch = await begun(api, lines("wait"))
+    await spaces.began.wait()
+    with pytest.raises(openai.ConflictError, match="a batch reads the file"):
+        await api.files.delete(batch.input_file_id)
+    spaces.held.set()
+    assert (await ended(api, batch.id)).status == "completed"
+    assert (await api.files.delete(batch.input_file_id)).deleted
+
+
 async def test_a_cancelled_batch_keeps_what_was_answered(api: AsyncOpenAI, spaces: Spaces) -> None:
     batch = await begun(api, lines("one", "wait", "two"))
     await spaces.began.wait()

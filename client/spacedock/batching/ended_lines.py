@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.result import JobResult
+from spacedock.states import JobState
 
 
 def ended_lines(
@@ -27,18 +28,20 @@ def ended_lines(
             yield line, JobResult.model_validate(json.loads(file.readline()))
 
 
-def cut(rows: Path) -> frozenset[int]:
-    """The numbers of the lines that a results file has; a torn last row is cut off."""
+def cut(rows: Path) -> dict[int, bool]:
+    """The lines that a results file has, and whether each has an answer; a torn last row is cut off."""
+    found: dict[int, bool] = {}
     if not rows.is_file():
-        return frozenset()
+        return found
     with rows.open("r+b") as file:
-        end, found = 0, set[int]()
+        end = 0
         for raw in file:
             if raw.endswith(b"\n"):
                 end += len(raw)
-                found.add(int(json.loads(raw)["line"]))
+                row = json.loads(raw)
+                found[int(row["line"])] = row["state"] == JobState.SUCCEEDED
         file.truncate(end)
-    return frozenset(found)
+    return found
 
 
 def _places(rows: Path) -> dict[int, int]:

@@ -39,11 +39,11 @@ class BatchService:
         self._works: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
-        for records in (self.files, self.records):
-            await asyncio.to_thread(records.sweep, _KEPT_SECONDS)
         for record in self.records.all():
             if record["status"] in UNFINISHED:
                 self._start(record["id"])
+        for records in (self.files, self.records):
+            await asyncio.to_thread(records.sweep, _KEPT_SECONDS, self.in_use())
         return self
 
     async def __aexit__(
@@ -52,6 +52,10 @@ class BatchService:
         for work in self._works.values():
             work.cancel()
         await asyncio.gather(*self._works.values(), return_exceptions=True)
+
+    def in_use(self) -> set[str]:
+        """The ids of batches that are unfinished, and of their input files."""
+        return {*self._works, *(self.records.get(id_)["input_file_id"] for id_ in self._works)}
 
     async def create(self, body: Any) -> dict[str, Any]:
         """Make a batch and begin it; returns its record. Raises HttpError."""

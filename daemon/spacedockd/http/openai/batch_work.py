@@ -17,7 +17,7 @@ from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.batching.sources.row import SourceOptions
 from spacedock.batching.sources.source import Source, open_source
 from spacedock.client import Client
-from spacedock.errors import BadRequestError, JobNotFoundError, WireError
+from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError, WireError
 from spacedock.files import Payload
 from spacedock.openai.bodies import wants_files
 from spacedock.openai.model_names import ApiRoute, ModelNames
@@ -34,7 +34,11 @@ UNFINISHED = frozenset({"validating", "in_progress", "finalizing", "cancelling"}
 _MOST_LINES, _MOST_PROBLEMS = 50_000, 100
 _TELL_SECONDS = 1.0
 _IN_FLIGHT = 64
-_NEVER_RUN = {"cancelled": "the batch was cancelled before", "expired": "the batch expired before"}
+_LOST = {
+    "cancelled": ("batch_cancelled", "the batch was cancelled before this request was answered"),
+    "expired": ("batch_expired", "the batch expired before this request was answered"),
+    "completed": ("result_deleted", "the result was deleted in the queue before it was read"),
+}
 
 
 class BatchWork:
@@ -48,14 +52,20 @@ class BatchWork:
     ) -> None:
         self._client, self._files, self._records, self._id = client, files, records, id_
         self._models_as = models_as
+        self._input = files.path(records.get(id_)["input_file_id"], ".jsonl")
         self._rows = records.path(id_, ".rows.jsonl")
         self._counts, self._told = Counter[str](), 0.0
 
     async def run(self) -> None:
         """Bring the batch to its end. Raises what the client's methods raise."""
-        source = await self._source()
+        if not self._input.exists():
+            self._fail([(None, "the input file is not here any more")])
+            return
         if self._status == "validating":
-            await self._validate(source)
+            await self._validate()
+        if self._status not in UNFINISHED:
+            return
+        source = await self._source()
         if self._status == "in_progress":
             await self._carry_out(source)
         if self._status == "finalizing":
@@ -78,17 +88,16 @@ class BatchWork:
         if not names.exists():
             found = await registry_names(self._client, self._models_as)
             write_whole(names, found.dumped(), 0o600, durable=True)
-        record = self._records.get(self._id)
-        data = self._files.path(record["input_file_id"], ".jsonl")
-        source = await asyncio.to_thread(open_source, str(data), SourceOptions())
+        source = await asyncio.to_thread(open_source, str(self._input), SourceOptions())
         return source.with_models(ModelNames.loaded(names.read_bytes()), local=False)
 
-    async def _validate(self, source: Source) -> None:
+    async def _validate(self) -> None:
         try:
             endpoint = self._records.get(self._id)["endpoint"]
-            total, problems = await asyncio.to_thread(_checked, source, endpoint)
+            total, problems = await asyncio.to_thread(_checked, await self._source(), endpoint)
         except BadRequestError as error:
-            total, problems = 0, [(None, str(error))]
+            # Its words name a path of this host.
+            total, problems = 0, [(None, str(error).replace(str(self._input), "the input file"))]
         if problems:
             self._fail(problems)
         else:
@@ -112,6 +121,7 @@ class BatchWork:
 
     async def _run(self, source: Source) -> None:
         done = cut(self._rows)
+        self._counts = Counter("completed" if succeeded else "failed" for succeeded in done.values())
         free = asyncio.Semaphore(_IN_FLIGHT)
         lines = source.lines()
         with self._rows.open("a") as rows:
@@ -127,7 +137,11 @@ class BatchWork:
         key = {"idempotency_key": f"{self._id}:{line.number}", "batch_id": self._id, "batch": True}
         request, payloads = _job_of(line, key)
         job_id = await self._client.submit_prepared(request, payloads)
-        result = await self._client.result(job_id, keep=True)
+        try:
+            result = await self._client.result(job_id, keep=True)
+        except (ResultDeletedError, JobNotFoundError):
+            # Somebody has deleted it, which the error file says.
+            return
         rows.write(json.dumps({"line": line.number, **result.model_dump(mode="json")}) + "\n")
         rows.flush()
         self._counts["completed" if result.succeeded else "failed"] += 1
@@ -171,8 +185,7 @@ class BatchWork:
         asked = line.asked if isinstance(line, BatchLine) else None
         if asked is None or result is None:
             id_ = line.id if isinstance(line, BatchLine) else None
-            message = f"{_NEVER_RUN.get(status, 'the result is gone:')} this request was answered"
-            row, is_result = error_line(id_, f"batch_{status}", message), False
+            row, is_result = error_line(id_, *_LOST[status]), False
         else:
             row, is_result = result_line(asked, result, int(time()), await self._contents(asked, result))
         (out if is_result else err).write(json.dumps(row) + "\n")

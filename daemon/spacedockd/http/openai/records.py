@@ -6,7 +6,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -76,10 +76,10 @@ class Records:
         ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
         return {"object": "list", "data": page, **ends, "has_more": start + most < len(found)}
 
-    def sweep(self, seconds: float) -> None:
-        """Remove what is older than so many seconds."""
+    def sweep(self, seconds: float, in_use: Collection[str]) -> None:
+        """Remove what is older than so many seconds, and not in use."""
         for record in self.all():
-            if record["created_at"] < time() - seconds:
+            if record["created_at"] < time() - seconds and record["id"] not in in_use:
                 self.delete(record["id"])
 
     def _missing(self, id_: str) -> HttpError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -11,14 +12,14 @@ from aiohttp import web
 from spacedock._wire.view.tokens import Scope
 from spacedock.openai.bodies import WrongAnswerError
 from spacedock.openai.model_names import ApiRoute
-from spacedock.openai.translation import TranslatedRequest
+from spacedock.openai.translation import OWN, TranslatedRequest
+from spacedock.request import Tier
 from spacedock.result import JobResult
 from spacedockd.http.access import route
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
-from spacedockd.http.openai import batches, files
+from spacedockd.http.openai import batches
 from spacedockd.http.openai.asking import Asking, headers_of, wrong
-from spacedockd.http.openai.models import model_rows
 from spacedockd.http.openai.streaming import stream
 
 _MOST_TEXTS = 256
@@ -40,7 +41,6 @@ def routes(context: DoorContext) -> list[web.RouteDef]:
         route("GET", "/v1/models", api.models, Scope.READ),
         route("GET", "/v1/models/{name:.+}", api.model, Scope.READ),
         *(route("POST", path.value, handler, Scope.SUBMIT) for path, handler in jobs.items()),
-        *files.routes(context),
         *batches.routes(context),
         route("*", "/v1/{rest:.*}", refused, Scope.READ),
     ]
@@ -159,3 +159,32 @@ def typed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def model_rows(spaces: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rows of GET /v1/models; `spaces` are the registry's entries by name."""
+    return [*_rows(spaces, aliases)]
+
+
+def _rows(spaces: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for tier in Tier:
+        yield _row(tier.value, "tier", {})
+    for category in sorted({str(entry["category"]) for entry in spaces.values() if entry.get("category")}):
+        yield _row(category, "category", {})
+    for name, entry in spaces.items():
+        yield _row(
+            name,
+            "space",
+            {
+                "description": entry.get("description"),
+                "category": entry.get("category"),
+                "modalities": {"input": entry.get("input_type"), "output": entry.get("output_type")},
+                "status": entry.get("status"),
+            },
+        )
+    for alias, name in aliases.items():
+        yield _row(alias, "alias", {"means": name})
+
+
+def _row(id_: str, kind: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": id_, "object": "model", "created": 0, "owned_by": OWN, OWN: {"kind": kind, **own}}
