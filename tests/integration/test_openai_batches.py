@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ from openai.types.chat import ChatCompletion
 from tests.door import opened
 from tests.integration.openai_spaces import PICTURE, SPOKEN, Spaces, registry
 from tests.integration.queue.workers import until, working
+from tests.receiver import receiving
 
 from spacedock.client import Client
+from spacedockd.webhooks.deliverer import Deliverer
+from spacedockd.webhooks.settings import WebhookSettings
 
 ROUTE: Any = "/v1/chat/completions"
 
@@ -231,3 +236,24 @@ async def test_a_batch_that_cannot_be_is_refused(api: AsyncOpenAI, wrong: Any, p
     with pytest.raises(openai.APIStatusError, match=problem):
         await api.batches.create(**{**right, **wrong})
     assert [batch async for batch in await api.batches.list()] == []
+
+
+async def test_a_webhook_tells_that_a_batch_has_ended(api: AsyncOpenAI, queue: str) -> None:
+    allowed = WebhookSettings(allow=(ip_network("127.0.0.0/8"),))
+    async with receiving() as receiver, Client(queue) as client:
+        callback = {"callback": receiver.url}
+        for raw in (lines("a"), b"rubbish"):
+            file = await api.files.create(file=("in.jsonl", raw), purpose="batch")
+            await api.batches.create(
+                input_file_id=file.id, endpoint=ROUTE, completion_window="24h", extra_body=callback
+            )
+        sending = asyncio.create_task(Deliverer(queue, allowed).run())
+        came = [await receiver.next(await client.webhooks.secret()) for _ in range(2)]
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        with pytest.raises(openai.BadRequestError, match="not an address"):
+            await api.batches.create(
+                input_file_id=file.id, endpoint=ROUTE, completion_window="24h", extra_body={"callback": "x"}
+            )
+    told = {one["type"]: (await api.batches.retrieve(one["data"]["id"])).status for one in came}
+    assert told == {"batch.completed": "completed", "batch.failed": "failed"}

@@ -6,8 +6,6 @@ All of it is in Redis, so nothing depends on which daemon of a queue does it, or
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Iterable
 from contextlib import aclosing
 from time import monotonic, time
@@ -22,7 +20,7 @@ from spacedock._wire import keys, stream
 from spacedock._wire.connection import OUTAGES, answer, connect
 from spacedock._wire.scripts import registered
 from spacedock._wire.view import batches
-from spacedock._wire.view.webhooks import BATCH, JOB, KEEP_SECONDS, Webhooks, body_of
+from spacedock._wire.view.webhooks import BATCH, JOB, KEEP_SECONDS, Webhooks, body_of, id_of
 from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import BatchStatus
 from spacedock.states import JobState
@@ -95,8 +93,7 @@ class Deliverer:
             if url is None or (found := await self._event(redis, name)) is None:
                 continue
             kind, data = found
-            said = json.dumps([name, url.decode(errors="replace"), kind, data], sort_keys=True)
-            webhook_id = f"evt_{hashlib.sha256(said.encode()).hexdigest()[:32]}"
+            webhook_id = id_of(url.decode(errors="replace"), kind, data)
             await script(args=[name, url, webhook_id, kind, body_of(webhook_id, kind, data, time())])
 
     async def _event(self, redis: Redis, name: str) -> tuple[str, dict[str, Any]] | None:

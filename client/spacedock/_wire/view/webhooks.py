@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import secrets
@@ -97,15 +98,21 @@ class Webhooks:
                 raise BadRequestError(f"no webhook {webhook_id}: see `spacedock webhooks list`")
             return found
 
-    async def test(self, url: str) -> str:
-        """Send a test to that address; returns the id of its delivery. Raises BadRequestError."""
-        webhook_id = f"evt_{uuid.uuid4().hex}"
+    async def tell(self, url: str, kind: str, data: dict[str, Any]) -> str:
+        """Send this to that address, and return its id, which is the same if it is told again.
+
+        Raises BadRequestError.
+        """
+        webhook_id = id_of(_checked(url), kind, data)
         with told_as_ours(self._url):
             now = (await self._redis.time())[0]
-            body = body_of(webhook_id, TEST, {}, now)
-            row = {"url": _checked(url), "type": TEST, "body": body, "created": now}
+            row = {"url": url, "type": kind, "body": body_of(webhook_id, kind, data, now), "created": now}
             await self._owed(webhook_id, row, now)
         return webhook_id
+
+    async def test(self, url: str) -> str:
+        """Send a test to that address; returns its id. Raises BadRequestError."""
+        return await self.tell(url, TEST, {"id": uuid.uuid4().hex})
 
     async def redeliver(self, webhook_id: str) -> None:
         """Send a webhook again, now, under its id, whatever came of it before. Raises BadRequestError."""
@@ -144,6 +151,11 @@ class Webhooks:
         except ValidationError:
             # Somebody else's rubbish, or nothing.
             return None
+
+
+def id_of(*told: Any) -> str:
+    """The id of a webhook, made of what it tells: a receiver that hears twice sees that it does."""
+    return f"evt_{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
 def body_of(webhook_id: str, kind: str, data: dict[str, Any], now: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import structlog
 
+from spacedock._wire.view.webhooks import checked_url
 from spacedock.client import Client
 from spacedock.openai.translation import BATCH_ROUTES
 from spacedockd.http.errors import HttpError
@@ -40,7 +41,7 @@ class BatchService:
 
     async def __aenter__(self) -> Self:
         for record in self.records.all():
-            if record["status"] in UNFINISHED:
+            if record["status"] in UNFINISHED or "callback" in record:
                 self._start(record["id"])
         for records in (self.files, self.records):
             await asyncio.to_thread(records.sweep, _KEPT_SECONDS, self.in_use())
@@ -88,8 +89,9 @@ class BatchService:
         work = BatchWork(self._client, self.files, self.records, id_, self._models_as)
         while True:
             try:
-                await work.run()
-                return
+                if self.records.get(id_)["status"] in UNFINISHED:
+                    await work.run()
+                return await self._tell(id_)
             except asyncio.CancelledError:
                 if self.records.get(id_)["status"] != "cancelling":
                     raise
@@ -97,6 +99,13 @@ class BatchService:
                 # The batch's boundary: it is not failed for a fault that may pass.
                 log.exception("batch.fault", batch=id_)
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _tell(self, id_: str) -> None:
+        """Send the webhook that the batch's end owes; its record says so until then."""
+        record = self.records.get(id_)
+        if (url := record.pop("callback", None)) is not None:
+            await self._client.webhooks.tell(url, f"batch.{record['status']}", {"id": id_})
+            self.records.put(record)
 
     def _record(self, body: Any) -> dict[str, Any]:
         given: Mapping[str, Any] = body if isinstance(body, dict) else {}
@@ -122,4 +131,13 @@ class BatchService:
             "expires_at": now + _WINDOW_SECONDS,
             "request_counts": {"total": 0, "completed": 0, "failed": 0},
             "metadata": metadata,
+            **_callback(given.get("callback")),
         }
+
+
+def _callback(url: Any) -> dict[str, str]:
+    """Who hears of the end, as the record has it; OpenAI's API has one address for all of a project."""
+    try:
+        return {} if url is None else {"callback": checked_url(str(url))}
+    except ValueError as error:
+        raise HttpError(400, "invalid", str(error), param="callback") from None
