@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -111,6 +112,29 @@ async def test_the_example_of_openais_documentation_runs_unchanged(api: AsyncOpe
     found = await rows(api, done.output_file_id)
     assert [row["custom_id"] for row in found] == ["request-1", "request-2"]
     assert found[0]["response"]["body"]["spacedock"]["unknown_model"] == "gpt-3.5-turbo-0125"
+
+
+async def test_the_pages_curl_lines_run_as_written(queue: str, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/openai.md").read_text()
+    upload, create = [line for line in page.splitlines() if line.startswith("curl ")]
+    (tmp_path / "requests.jsonl").write_bytes(lines("hello"))
+    async with opened(queue, tmp_path) as door:
+
+        async def run(command: str) -> dict[str, Any]:
+            env = {**os.environ, "URL": door.url, "TOKEN": door.token}
+            ran = await asyncio.create_subprocess_shell(
+                f"{command} --silent --show-error --fail",
+                cwd=tmp_path,
+                env=env,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await ran.communicate()
+            assert ran.returncode == 0
+            return dict(json.loads(out))
+
+        file = await run(upload)
+        batch = await run(create.replace("file-…", file["id"]))
+    assert (file["purpose"], batch["object"]) == ("batch", "batch")
 
 
 async def test_a_batch_of_pictures_has_them_in_its_lines(api: AsyncOpenAI) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from redis.asyncio import Redis
 from tests.door import Door, opened
 from tests.integration.openai_spaces import PICTURE, SPOKEN, Spaces, registry
 from tests.integration.queue.workers import working
@@ -178,6 +179,20 @@ async def test_models_are_spaces_categories_tiers_and_aliases(api: AsyncOpenAI) 
     assert (await api.models.retrieve("draw")).owned_by == "spacedock"
     with pytest.raises(openai.NotFoundError):
         await api.models.retrieve("none")
+
+
+async def test_a_full_queue_says_when_to_come_again(api: AsyncOpenAI, door: Door, redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        await api.chat.completions.create(model="chat", messages=said("hello"))
+        await redis.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(openai.RateLimitError, match="the queue's memory is full") as caught:
+                await api.with_options(max_retries=0).chat.completions.create(
+                    model="chat", messages=said("hello")
+                )
+        finally:
+            await redis.config_set("maxmemory", 0)
+    assert int(caught.value.response.headers["retry-after"]) > 0
 
 
 async def test_other_routes_and_wrong_requests_are_refused_by_name(api: AsyncOpenAI, door: Door) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from spacedock.errors import JobNotFoundError
+from spacedock.errors import JobNotFoundError, SpacedockError
 from spacedock.files import FileRef, Payload
 from spacedock.openai.bodies import WrongAnswerError, response_body, wants_files
 from spacedock.openai.failures import failure_of
@@ -44,9 +44,17 @@ class Asking:
         seconds = _FRESH_SECONDS if str(model) in self._names.spaces else _UNKNOWN_SECONDS
         async with self._reading:
             if self._read is None or monotonic() - self._read > seconds:
-                self._names = await registry_names(self.client, self._context.models_as)
-                self._read = monotonic()
+                await self._ask_for_names()
         return self._names
+
+    async def _ask_for_names(self) -> None:
+        try:
+            self._names = await registry_names(self.client, self._context.models_as)
+        except SpacedockError:
+            # Those of before will do: a job may wait for a worker, or is told why it cannot.
+            if self._read is None:
+                raise
+        self._read = monotonic()
 
     async def body(self, request: web.Request) -> Any:
         """The JSON that a client has sent. Raises HttpError."""

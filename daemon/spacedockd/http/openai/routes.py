@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from spacedockd.http.openai.asking import Asking, headers_of, wrong
 from spacedockd.http.openai.streaming import stream
 
 _MOST_TEXTS = 256
+_AUDIO = re.compile(r"audio/[A-Za-z0-9.+-]{1,50}")
 _TRANSCRIPTS = ("json", "text", "verbose_json")
 
 
@@ -136,7 +138,9 @@ class OpenAiRoutes:
         if spoken is None:
             raise wrong(WrongAnswerError(asked, result, "a recording"), asked)
         data = await self._context.client.fetch(spoken)
-        return web.Response(body=data, content_type=spoken.media_type, headers=headers_of(asked, result))
+        # A Space says of its files what it likes.
+        kind = spoken.media_type if _AUDIO.fullmatch(spoken.media_type) else "application/octet-stream"
+        return web.Response(body=data, content_type=kind, headers=headers_of(asked, result))
 
     async def _form(self, request: web.Request, path: ApiRoute) -> TranslatedRequest:
         async with self._context.intake.form(request) as form:
