@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
 from spacedockd.model.job import Which
 
@@ -55,9 +57,10 @@ def serve(
     from spacedockd import daemon, settings
 
     try:
-        loaded = settings.load(config, options, os.environ, os.getuid())
+        read = partial(settings.load, config, options, os.environ, os.getuid())
+        loaded = read()
         configure(loaded.log_format, loaded.log_level)
-        asyncio.run(daemon.run(loaded, os.environ))
+        asyncio.run(daemon.run(loaded, os.environ, read))
     except SpacedockError as error:
         raise StartError(f"{error}\n{_MORE}") from error
 
@@ -79,7 +82,7 @@ def doctor(
     """
     # It brings the engine's client.
     from spacedock.cli.commands.doctor import tell
-    from spacedockd.doctor import examine
+    from spacedockd.commands.doctor import examine
 
     tell(asyncio.run(examine(**context.obj, env=os.environ, uid=os.getuid())), json=json)
 
@@ -98,6 +101,30 @@ def fetch(
 
     configure("auto", "warning")
     raise typer.Exit(fetch_command(which, cache_folder(os.environ)))
+
+
+@app.command("config", short_help="Show, check and describe the configuration.")
+def config_command(
+    context: typer.Context,
+    show: Annotated[
+        bool, typer.Option("--show", help="The settings that count here, with secrets hidden.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Say whether it can be used.")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="A file with every key and its default.")
+    ] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Its JSON Schema, for editors.")] = False,
+) -> None:
+    """Show the configuration that counts here, check it, or print what it may hold; changes nothing."""
+    if show + check + example + schema != 1:
+        raise ConfigError("name one of --show, --check, --example and --schema")
+    from spacedockd.commands import config
+
+    if example or schema:
+        typer.echo(config.example() if example else config.schema())
+    else:
+        told = config.checked if check else config.in_force
+        typer.echo(told(**context.obj, env=os.environ, uid=os.getuid()))
 
 
 @app.command("bundle", short_help="Write Spaces to a file, for a host without a network.")

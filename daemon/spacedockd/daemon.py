@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
 
@@ -25,6 +26,7 @@ from spacedockd.http.settings import HttpSettings
 from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
 from spacedockd.publishing import publish
+from spacedockd.reloading import Door, Reloader
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, Sleep, keep_alive
 from spacedockd.valkey import EmbeddedValkey, scrub
@@ -41,9 +43,15 @@ class BackgroundError(SpacedockError):
     """Something that the daemon does all the time has ended by a fault."""
 
 
-async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) -> None:
+Reread = Callable[[], DaemonSettings]
+
+
+async def serve(
+    settings: DaemonSettings, env: Mapping[str, str], stop: Stop, reread: Reread, reload: asyncio.Event
+) -> None:
     """Run until `stop`. Raises SpacedockError where a child cannot be started the first time.
 
+    Whenever `reload` is set, the configuration is read again by `reread`.
     Ready is said once the Redis answers, and takes this user and what a worker does.
     """
     notify = Notifier(env, os.getpid())
@@ -64,10 +72,13 @@ async def serve(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) ->
             default = await children.enter_async_context(system_default(settings, env))
             worker = WorkerProcess(settings.worker(default), hurry=stop.hurry)
             await children.enter_async_context(alive("worker", worker, stop))
+            door = None
             if settings.http:
-                await children.enter_async_context(http_door(settings, settings.http, where, stop))
+                door = await children.enter_async_context(http_door(settings, settings.http, where, stop))
             await children.enter_async_context(running("webhooks", webhooks(settings, where), stop))
             await children.enter_async_context(running("watchdog", notify.watchdog(), stop))
+            reloader = Reloader(settings, reread, worker, door, default, where)
+            await children.enter_async_context(running("reload", reloader.run(reload, notify), stop))
             log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
             notify.ready(f"serving {url}")
             await stop.wait()
@@ -125,13 +136,13 @@ async def system_default(
 @asynccontextmanager
 async def http_door(
     settings: DaemonSettings, http: HttpSettings, url: str, stop: asyncio.Event
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Door]:
     """HTTP for other software, towards the queue at `url`."""
     # Here, and not in our loop's way: it brings aiohttp, which a daemon with `http: off` does not need.
     server = await asyncio.to_thread(import_module, "spacedockd.http.server")
     door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir, settings.models_as)
     async with alive("http", door, stop):
-        yield
+        yield door
 
 
 @asynccontextmanager
@@ -171,18 +182,30 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
         await asyncio.gather(doing, stopping, return_exceptions=True)
 
 
-async def run(settings: DaemonSettings, env: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or Ctrl-C; a second one does not wait for the jobs that run."""
-    await serve(settings, env, stop_on_signals())
+async def run(settings: DaemonSettings, env: Mapping[str, str], reread: Reread) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second one does not wait for the jobs that run. SIGHUP reloads."""
+    stop, reload = signals()
+    await serve(settings, env, stop, reread, reload)
 
 
-def stop_on_signals() -> Stop:
-    """What SIGTERM and Ctrl-C ask to stop."""
-    stop = Stop()
+def signals() -> tuple[Stop, asyncio.Event]:
+    """What SIGTERM and Ctrl-C ask to stop, and what SIGHUP sets.
+
+    SIGHUP stops where it tells that the terminal is gone in which the daemon was started.
+    """
+    stop, reload, terminal = Stop(), asyncio.Event(), sys.stderr.isatty()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.ask)
-    return stop
+
+    def hung_up() -> None:
+        if terminal and not sys.stderr.isatty():
+            stop.ask()
+        else:
+            reload.set()
+
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+    return stop, reload
 
 
 PAUSE_SECONDS = 2.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -33,6 +34,14 @@ class Notifier:
     def starting(self, status: str, seconds: float) -> None:
         """The daemon is not ready yet, and may take so much longer."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """The configuration is read again (Type=notify-reload)."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def reloaded(self) -> None:
+        """The configuration was read; its status is as before."""
+        self._send("READY=1")
 
     def stopping(self, status: str) -> None:
         """The daemon drains and ends."""

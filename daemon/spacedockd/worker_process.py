@@ -117,6 +117,13 @@ class WorkerProcess:
                 task.cancel()
             await asyncio.gather(watching, waiting, return_exceptions=True)
 
+    def renew(self, settings: WorkerSettings) -> None:
+        """Have it drain and end; whoever keeps it alive starts it again, by these settings."""
+        self._settings = settings
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(DRAIN)
+
     async def stop(self) -> None:
         """Let the worker drain and clean up; kill it when it takes too long. Twice is safe.
 

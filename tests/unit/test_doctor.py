@@ -28,7 +28,7 @@ from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.control.doctor import access
 from spacedock_worker.control.doctor.engine import EngineNetworks, engine_lines, gpu_lines, limit_lines
 from spacedock_worker.images.settings import ImageSettings
-from spacedockd.doctor import examine
+from spacedockd.commands.doctor import examine
 
 GB = 2**30
 SOUND = EngineInfo(

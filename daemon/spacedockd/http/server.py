@@ -75,6 +75,18 @@ class HttpServer:
             await running.aclose()
         self._over.set()
 
+    def check(self, settings: HttpSettings) -> None:
+        """See that it could be served so, by its certificate and address. Raises ConfigError."""
+        listening.tls_context(settings)
+        if (settings.host, settings.port) != (self._settings.host, self._settings.port):
+            listening.tcp_socket(settings).close()
+
+    async def renew(self, settings: HttpSettings, models_as: Mapping[str, str]) -> None:
+        """End, for whoever keeps it alive to start it again by these settings."""
+        self._settings, self._models_as = settings, models_as
+        self._unix = settings.socket or self._runtime_dir / "http.sock"
+        await self.stop()
+
     async def _serve(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         listening.allow_files()
