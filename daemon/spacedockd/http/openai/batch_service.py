@@ -38,6 +38,7 @@ class BatchService:
         self.records = Records(folder / "batches", "batch_")
         self._client, self._models_as = client, models_as
         self._works: dict[str, asyncio.Task[None]] = {}
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         for record in self.records.all():
@@ -50,6 +51,7 @@ class BatchService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing = True
         for work in self._works.values():
             work.cancel()
         await asyncio.gather(*self._works.values(), return_exceptions=True)
@@ -93,7 +95,7 @@ class BatchService:
                     await work.run()
                 return await self._tell(id_)
             except asyncio.CancelledError:
-                if self.records.get(id_)["status"] != "cancelling":
+                if self._closing or self.records.get(id_)["status"] != "cancelling":
                     raise
             except Exception:
                 # The batch's boundary: it is not failed for a fault that may pass.
