@@ -7,6 +7,7 @@ set -euo pipefail
 
 missing=()
 command -v docker-registry >/dev/null || missing+=(docker-registry)
+command -v jq >/dev/null || missing+=(jq)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 [ "${#missing[@]}" -gt 0 ] || exit 0

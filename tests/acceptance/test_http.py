@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 from tests.acceptance.conftest import StartDaemon
-from tests.acceptance.running import Daemon
+from tests.acceptance.running import BIN, Daemon
 from tests.door import free_port
 from tests.integration.http.sse import frames
 
 from spacedock import Client, Fallback
 
 LISTENERS, JOBS = 50, 60
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -84,3 +90,24 @@ async def test_listeners_miss_nothing_when_the_daemon_is_killed(served: Daemon) 
     for listener in listeners:
         # Events are numbered one by one: none is missing, and none came twice.
         assert listener.numbers == [*range(first[0], first[0] + len(listener.numbers))]
+
+
+def test_the_curl_lines_of_the_documentation_run_as_written(daemon: Daemon, tmp_path: Path) -> None:
+    page = (ROOT / "docs/http.md").read_text()
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    told = json.loads((daemon.folder / "run/http.json").read_text())
+    script = script.replace("http://127.0.0.1:7788", told["url"])
+    quiet = 'set -euo pipefail; curl() { command curl -sS --fail-with-body "$@"; echo; }\n'
+    env = {
+        **daemon.env,
+        "SPACEDOCK_REDIS_URL": daemon.url,
+        "SPACEDOCK_RUNTIME_DIR": f"{daemon.folder}/run",
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    ran = subprocess.run(
+        ["bash", "-c", quiet + script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert '"text":"positive' in ran.stdout
+    assert "\nA B\n" in ran.stdout
+    assert "robot" in ran.stdout
