@@ -108,7 +108,9 @@ async def over_http(door: Door, token: str | None = None, **how: Any) -> AsyncIt
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_prompt_is_answered_over_either_era_of_the_protocol(redis_url: str, mode: str) -> None:
     async with working(redis_url), served(redis_url, mode=mode) as mcp:
-        names = [tool.name for tool in (await mcp.list_tools()).tools]
+        tools = (await mcp.list_tools()).tools
+        assert "$ref" not in str(tools)
+        names = [tool.name for tool in tools]
         assert names == ["run_space", "find_space", "describe_space", "job_status", "get_file"]
         found = await mcp.call_tool("run_space", {"prompt": "hello", "tier": "fast"})
         assert not found.is_error
@@ -342,15 +344,15 @@ class Tasks(ClientExtension):
         return [ResultClaim(result_type="task", model=TaskResult, resolve=self.resolve)]
 
 
-async def test_a_long_call_is_a_task_that_outlives_its_connection(redis_url: str) -> None:
+async def test_a_long_call_is_a_task_that_outlives_its_connection(redis_url: str, tmp_path: Path) -> None:
     held, tasks = Held(), Tasks()
-    async with working(redis_url, held):
-        async with here(redis_url, Limits(grace=1.0), extensions=[tasks]) as mcp:
+    async with working(redis_url, held), opened(redis_url, tmp_path) as door:
+        async with over_http(door, extensions=[tasks]) as mcp:
             claimed = await mcp.session.call_tool("run_space", {"prompt": "x"}, allow_claimed=True)
             assert isinstance(claimed, TaskResult)
             assert (await task_of(mcp.session, claimed.task_id)).status == "working"
         held.go.set()
-        async with here(redis_url, Limits(grace=1.0), extensions=[tasks]) as mcp:
+        async with over_http(door, extensions=[tasks]) as mcp:
             found = await tasks.resolve(
                 claimed, ClaimContext(session=mcp.session, tool_name="", read_timeout_seconds=None)
             )
@@ -545,6 +547,8 @@ async def test_a_queue_that_is_away_is_told_without_its_address_over_http(
         await mcp.list_tools()
         own_valkey.stop()
         found = await mcp.call_tool("run_space", {"prompt": "x"})
+        with pytest.raises(MCPError, match="the queue cannot be reached now"):
+            await mcp.read_resource("spacedock://files/" + "0" * 64)
         assert (found.is_error, text_of(found)[:36]) == (True, "the queue cannot be reached now: try")
         assert "run_space" in [tool.name for tool in (await mcp.list_tools()).tools]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from mcp_types import Tool, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field
-
-from spacedock.request import Fallback, Tier
 
 _FILE = "a resource URI (spacedock://files/SHA256) or a data: URI in base64"
 
@@ -35,8 +33,13 @@ class RunSpace(ToolArguments):
         "file, give the URI of one of `files`.",
     )
     endpoint: str | None = Field(default=None, description="Such as /predict; else the best fit.")
-    tier: Tier = Field(default=Tier.AUTO, description="heavy: Spaces; fast and default: local models.")
-    fallback: Fallback = Field(default=Fallback.CHAIN, description="Who may answer where the Space fails.")
+    # Not the enumerations themselves: schemas with references are not taken everywhere.
+    tier: Literal["auto", "heavy", "fast", "default"] = Field(
+        default="auto", description="heavy: Spaces; fast and default: local models."
+    )
+    fallback: Literal["chain", "spaces", "none"] = Field(
+        default="chain", description="Who may answer where the Space fails: other Spaces, then models."
+    )
     timeout: float = Field(default=300, gt=0, le=86_400, description="Seconds for one execution.")
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import mcp_types as types
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
@@ -23,7 +24,8 @@ from spacedock.errors import (
     StoreAwayError,
 )
 from spacedock.mcp import arguments as given
-from spacedock.mcp import content, job_tasks
+from spacedock.mcp import content
+from spacedock.mcp.job_tasks import JobTasks
 from spacedock.mcp.running import LABEL, CallRunner, Context, Limits, ToolAnswer, answer_of, owner_of
 from spacedock.mcp.space_tools import MOST_SPACES, SpaceTool, space_tool, tool_name
 from spacedock.mcp.uris import digest_of
@@ -35,7 +37,6 @@ _INSTRUCTIONS = (
 )
 _ENTRY = {"description", "category", "input_type", "output_type", "status", "hub_id", "tags", "verified"}
 _AWAY = "the queue cannot be reached now: try again in a moment; the daemon's log says why"
-_AWAY_ERRORS = (NotConnectedError, RefusedError, StoreAwayError)
 _JOBS = 20
 
 
@@ -57,11 +58,23 @@ def make_server(client: Client, limits: Limits | None = None) -> Server[Any]:
     server.add_notification_handler(
         "notifications/cancelled", types.CancelledNotificationParams, tools.runner.hear_cancelled
     )
-    server.extensions[job_tasks.EXTENSION] = {}
-    server.add_request_handler("tasks/get", job_tasks.TaskParams, tools.get_task)
-    server.add_request_handler("tasks/update", job_tasks.TaskParams, tools.update_task)
-    server.add_request_handler("tasks/cancel", job_tasks.TaskParams, tools.cancel_task)
+    JobTasks(client, answer_of).add_to(server)
+    server.middleware.append(_told)
     return server
+
+
+async def _told(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Tell errors of ours as errors of the protocol."""
+    try:
+        return await call_next(ctx)
+    except SpacedockError as error:
+        raise MCPError(types.INVALID_PARAMS, _words(ctx, error)) from error
+
+
+def _words(ctx: Context, error: SpacedockError) -> str:
+    """What is told of an error. Addresses and paths in it are for those on this machine."""
+    away = isinstance(error, NotConnectedError | RefusedError | StoreAwayError)
+    return _AWAY if away and ctx.request is not None else str(error)
 
 
 class _Tools:
@@ -88,13 +101,10 @@ class _Tools:
             return await self._answer(ctx, call)
         except ValidationError as error:
             return content.refused(f"{params.name}: {wire.describe(error)}")
-        except _AWAY_ERRORS as error:
-            # Their own words name addresses and paths, which are for those on this machine.
-            return content.refused(_AWAY if ctx.request is not None else str(error))
         except SpacedockError as error:
-            return content.refused(str(error))
+            return content.refused(_words(ctx, error))
 
-    async def _answer(self, ctx: Context, call: given.ToolArguments) -> types.CallToolResult | dict[str, Any]:
+    async def _answer(self, ctx: Context, call: given.ToolArguments) -> ToolAnswer:
         match call:
             case given.RunSpace():
                 return await self.runner.run(ctx, call)
@@ -148,28 +158,9 @@ class _Tools:
     async def read_resource(
         self, ctx: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        """A file of an answer. Raises MCPError."""
+        """A file of an answer. Raises SpacedockError."""
         uri = str(params.uri)
-        try:
-            data = await self._file(uri)
-        except SpacedockError as error:
-            raise MCPError(types.INVALID_PARAMS, str(error)) from error
-        return types.ReadResourceResult(contents=[content.embedded(uri, data).resource])
-
-    async def get_task(self, ctx: Context, params: job_tasks.TaskParams) -> dict[str, Any]:
-        """How a task stands."""
-        job_tasks.check_declared(ctx)
-        return await job_tasks.status(self._client, params.task_id, answer_of)
-
-    async def update_task(self, ctx: Context, params: job_tasks.TaskParams) -> dict[str, Any]:
-        """Nothing: no job ever asks its client for more."""
-        job_tasks.check_declared(ctx)
-        return {"resultType": "complete"}
-
-    async def cancel_task(self, ctx: Context, params: job_tasks.TaskParams) -> dict[str, Any]:
-        """Cancel a task's job."""
-        job_tasks.check_declared(ctx)
-        return await job_tasks.cancel(self._client, params.task_id)
+        return types.ReadResourceResult(contents=[content.embedded(uri, await self._file(uri)).resource])
 
     async def _file(self, uri: str) -> bytes:
         data = await self._client.fetch(digest_of(uri))

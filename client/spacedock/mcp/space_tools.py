@@ -13,7 +13,6 @@ from mcp_types import Tool, ToolAnnotations
 from spacedock.errors import BadRequestError
 from spacedock.mcp.arguments import RunSpace
 from spacedock.mcp.content import clean, plain_of
-from spacedock.request import Fallback
 
 MOST_SPACES = 50
 
@@ -40,13 +39,13 @@ class SpaceTool:
         if missing := [name for name in self.tool.input_schema["required"] if name not in given]:
             raise BadRequestError(f"{self.tool.name} needs {', '.join(missing)}")
         if self.inputs is _ANY:
-            return RunSpace(space=self.space, fallback=Fallback.NONE, **given)
+            return RunSpace(space=self.space, fallback="none", **given)
         return RunSpace(
             space=self.space,
             endpoint=self.endpoint,
             inputs={self.inputs[name]: value for name, value in given.items()},
             files=[given[name] for name in self.files & given.keys() if given[name] is not None],
-            fallback=Fallback.NONE,
+            fallback="none",
         )
 
 
