@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from spacedock_worker.images.build.flavours import choose_base
+
 TEST_CACHES = "name=^spacedock-test-"
 
 
@@ -19,3 +21,11 @@ def no_caches_are_left() -> Iterator[None]:
     if names := listed.stdout.split():
         # Another run's may be in use by now.
         subprocess.run(["docker", "volume", "rm", *names], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    """A base image with Python that is on this host; an engine with many images lists them slowly."""
+    listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
+    listed = subprocess.run(listing, capture_output=True, text=True, check=True)
+    return choose_base(None, {}, set(listed.stdout.split()))

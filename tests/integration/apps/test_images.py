@@ -24,7 +24,6 @@ from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.build.flavours import choose_base
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SpaceSource
@@ -36,14 +35,6 @@ SENTIMENT = Path(__file__).parents[2] / "spaces" / "sentiment"
 async def engine() -> AsyncIterator[Engine]:
     async with Engine() as engine:
         yield engine
-
-
-@pytest.fixture
-async def base(engine: Engine) -> str:
-    """A base image with Python that is on this host."""
-    async with engine.call(Stage.BUILD) as docker:
-        listed = await docker.images.list()
-    return choose_base(None, {}, {tag for image in listed for tag in image["RepoTags"] or ()})
 
 
 @pytest.fixture

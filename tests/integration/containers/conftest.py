@@ -8,25 +8,15 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from tests.integration.containers.parts import SERVE
 
-from spacedock.result import Stage
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.images.build.flavours import choose_base
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
     async with Engine() as engine:
         yield engine
-
-
-@pytest.fixture
-async def base(engine: Engine) -> str:
-    """A base image with Python that is on this host."""
-    async with engine.call(Stage.START) as docker:
-        listed = await docker.images.list()
-    return choose_base(None, {}, {tag for image in listed for tag in image["RepoTags"] or ()})
 
 
 @pytest.fixture
