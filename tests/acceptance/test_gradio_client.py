@@ -51,12 +51,6 @@ def test_its_endpoints_are_described(door: str, token: str) -> None:
     assert (parameter["label"], parameter["python_type"]["type"]) == ("Text", "str")
 
 
-def test_many_calls_at_once_are_told_apart(door: str, token: str) -> None:
-    client = connected(door, token, "g-generator")
-    jobs = {number: client.submit(f"number {number}") for number in range(12)}
-    assert {number: job.result(60) for number, job in jobs.items()} == {n: f"number {n}" for n in jobs}
-
-
 def test_files_go_in_and_come_back(door: str, token: str, tmp_path: Path) -> None:
     (tmp_path / "a note.txt").write_text("hello")
     client = connected(door, token, "echo-file", download_files=str(tmp_path / "got"))

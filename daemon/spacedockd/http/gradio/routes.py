@@ -69,7 +69,7 @@ class GradioDoor:
 
     async def info(self, request: web.Request) -> web.Response:
         """The endpoints with their types."""
-        return web.json_response((await self._spaces.get(request.match_info["space"])).info)
+        return web.json_response((await self._spaces.fresh(request.match_info["space"])).info)
 
     async def upload(self, request: web.Request) -> web.Response:
         """Store files for calls to come, and say by which paths they are named there."""
@@ -88,22 +88,16 @@ class GradioDoor:
         body = await self._body(request)
         session = self._session(request, body.get("session_hash"))
         try:
-            endpoint = (await self._spaces.get(request.match_info["space"])).numbered(body.get("fn_index"))
+            known = await self._spaces.known(request.match_info["space"])
+            endpoint = known.numbered(body.get("fn_index"))
             async with session.joining():
                 job_id = await self._submit(request, endpoint, body)
         except QueueFullError as error:
             raise HttpError(503, "queue_full", str(error)) from error
         except Exception as error:
-            if (known := told(error)) is None or known.status not in (400, 404, 413):
+            if (refused := told(error)) is None or refused.status not in (400, 404, 413):
                 raise
-            # The only refusal whose words gradio_client shows.
-            detail = {
-                "__type__": "validate",
-                "is_valid": False,
-                "parameter_name": "data",
-                "message": str(known),
-            }
-            return web.json_response({"detail": [detail]}, status=422)
+            return _refusal(str(refused))
         session.join(SubmittedCall(job_id, endpoint))
         return web.json_response({"event_id": job_id})
 
@@ -127,12 +121,12 @@ class GradioDoor:
     async def call(self, request: web.Request) -> web.Response:
         """Submit a call by the endpoint's name, as `curl` does."""
         body = await self._body(request)
-        endpoint = (await self._spaces.get(request.match_info["space"])).named(request.match_info["endpoint"])
+        endpoint = await self._named(request)
         return web.json_response({"event_id": await self._submit(request, endpoint, body)})
 
     async def follow(self, request: web.Request) -> web.StreamResponse:
         """Tell of such a call: `generating`, and at its end `complete` or `error`."""
-        endpoint = (await self._spaces.get(request.match_info["space"])).named(request.match_info["endpoint"])
+        endpoint = await self._named(request)
         job_id = request.match_info["job"]
         await self._client.status(job_id)
         stream = await EventStream.begun(request)
@@ -154,6 +148,10 @@ class GradioDoor:
         body = await self._body(request)
         await self._cancelled(str(body.get("event_id")))
         return web.json_response({"success": True})
+
+    async def _named(self, request: web.Request) -> AppEndpoint:
+        known = await self._spaces.known(request.match_info["space"])
+        return known.named(request.match_info["endpoint"])
 
     async def _submit(self, request: web.Request, endpoint: AppEndpoint, body: dict[str, Any]) -> str:
         data = body.get("data")
@@ -215,3 +213,9 @@ class GradioDoor:
         if not isinstance(name, str) or not 0 < len(name) <= 200:
             raise HttpError(400, "bad_request", "`session_hash` is missing")
         return self._sessions.of(principal_of(request).id, name)
+
+
+def _refusal(why: str) -> web.Response:
+    """A refusal as the validation of a Gradio app gives it: gradio_client shows the words of no other."""
+    detail = {"__type__": "validate", "is_valid": False, "parameter_name": "data", "message": why}
+    return web.json_response({"detail": [detail]}, status=422)

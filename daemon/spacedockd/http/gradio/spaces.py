@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from time import monotonic
 
 from spacedock.client import Client
@@ -22,10 +23,15 @@ class DescribedSpaces:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._asked: dict[str, tuple[float, Asking]] = {}
+        self._asked: OrderedDict[str, tuple[float, Asking]] = OrderedDict()
+        self._known: OrderedDict[str, AppDescription] = OrderedDict()
 
-    async def get(self, space: str) -> AppDescription:
-        """What the Space takes and gives; it is started where it does not run.
+    async def known(self, space: str) -> AppDescription:
+        """The last description: who has one already calls, however long a start would take. As `fresh`."""
+        return self._known.get(space) or await self.fresh(space)
+
+    async def fresh(self, space: str) -> AppDescription:
+        """What the Space takes and gives now; it is started where it does not run.
 
         Raises HttpError with the reason where it cannot be, and what `Client.submit` raises.
         """
@@ -33,18 +39,20 @@ class DescribedSpaces:
 
     def asking(self, space: str) -> Asking:
         """The task that finds it out, or has found it out a moment ago."""
-        since, task = self._asked.pop(space, (0.0, None))
-        if task is not None and task.done():
-            failed = task.cancelled() or task.exception() is not None
-            if monotonic() - since > (_FAILED_SECONDS if failed else _FRESH_SECONDS):
-                task = None
-        if task is None:
+        since, task = self._asked.get(space, (0.0, None))
+        if task is None or (task.done() and monotonic() - since > _lasts(task)):
             task = asyncio.create_task(self._ask(space))
-            task.add_done_callback(lambda done: self._asked.update({space: (monotonic(), done)}))
-        self._asked[space] = since, task
-        while len(self._asked) > _MOST:
-            del self._asked[next(iter(self._asked))]
+            task.add_done_callback(lambda done: self._note(space, done))
+            self._note(space, task)
         return task
+
+    def _note(self, space: str, task: Asking) -> None:
+        self._asked[space] = monotonic(), task
+        if task.done() and _lasts(task) == _FRESH_SECONDS:
+            self._known[space] = task.result()
+        for kept in (self._asked, self._known):
+            while len(kept) > _MOST:
+                kept.popitem(last=False)
 
     async def _ask(self, space: str) -> AppDescription:
         request = JobRequest(space=space, explain=True, tier=Tier.HEAVY, fallback=Fallback.NONE)
@@ -54,6 +62,10 @@ class DescribedSpaces:
             return AppDescription.of(space, result.output.data)
         why = result.error.message if result.error else f"the job is {result.state.value}"
         missing = result.error is not None and result.error.kind is ErrorKind.SPACE_NOT_FOUND
-        raise HttpError(
-            404 if missing else 502, "space_failed", f"the Space {space} cannot be described: {why}"
-        )
+        status, said = 404 if missing else 502, f"the Space {space} cannot be described: {why}"
+        raise HttpError(status, "space_failed", said)
+
+
+def _lasts(done: Asking) -> float:
+    """How many seconds what came of it counts."""
+    return _FAILED_SECONDS if done.cancelled() or done.exception() else _FRESH_SECONDS
