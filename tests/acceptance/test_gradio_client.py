@@ -97,8 +97,8 @@ def test_refusals_say_why(door: str, token: str) -> None:
     client = connected(door, token, "echo-file")
     with pytest.raises(ValidationError, match="takes 1 inputs, and 2 are given"):
         client.predict(None, None)
-    with pytest.raises(ValidationError, match="files are not fetched from addresses"):
-        client.predict(handle_file("http://127.0.0.1/secret.txt"))
+    with pytest.raises(AppError, match=r"127\.0\.0\.1 failed validation"):
+        client.predict(handle_file("http://127.0.0.1:9/of/the/app.txt"))
 
 
 def test_the_examples_of_its_page_run_as_written(

@@ -42,6 +42,12 @@ def test_a_call_names_its_files_in_their_places() -> None:
     assert (request.endpoint, request.fallback.value, request.tier.value) == ("/go", "none", "heavy")
 
 
+def test_a_file_at_an_address_is_the_apps_to_fetch() -> None:
+    there = {"path": "https://host/a.png", "meta": {"_type": "gradio.FileData"}}
+    request = request_of("mine", endpoint(slot("Photo", "image", 0, file=True)), [there], {})
+    assert (request.inputs, request.files) == ({"Photo": there}, ())
+
+
 def test_a_header_lets_others_step_in() -> None:
     assert request_of("mine", endpoint(), [], {"fallback": "spaces"}).fallback.value == "spaces"
 
