@@ -251,7 +251,7 @@ async def test_the_events_of_a_job_are_progress(redis_url: str) -> None:
         tell(Stage.CALL, "painter", "step 1 of 2\x1b[0m", None)
         return succeeded(job)
 
-    async with working(redis_url, busy), here(redis_url) as mcp:
+    async with working(redis_url, busy), served(redis_url) as mcp:
         await mcp.call_tool("run_space", {"prompt": "x"}, progress_callback=listen)
     counts = [count for count, _ in heard]
     assert counts == sorted(set(counts))

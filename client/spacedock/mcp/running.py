@@ -34,7 +34,7 @@ LABEL = "mcp"
 """Jobs have this label: the name of who may call, so that they are found again."""
 
 _CANCEL_SECONDS = 5.0
-_MOST_CALLS = 1000
+_MOST_CALLS = 10_000
 _MESSAGE = 300
 
 
@@ -87,15 +87,20 @@ class CallRunner:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.wait if seconds is None else seconds):
-                count, last = 0, ""
-                async with aclosing(self._client.watch(job_id)) as events:
-                    async for event in events:
-                        said = ": ".join(part for part in (event.name, event.message) if part)
-                        if said not in ("", last):
-                            count, last = count + 1, said
-                            await ctx.session.report_progress(count, message=content.clean(said, _MESSAGE))
+                if "progress_token" in (ctx.meta or {}):
+                    await self._tell(ctx, job_id)
                 return await answer_of(self._client, job_id)
         return None
+
+    async def _tell(self, ctx: Context, job_id: str) -> None:
+        """Tell the job's events to whoever asked for them, until it ends."""
+        count, last = 0, ""
+        async with aclosing(self._client.watch(job_id)) as events:
+            async for event in events:
+                said = ": ".join(part for part in (event.name, event.message) if part)
+                if said not in ("", last):
+                    count, last = count + 1, said
+                    await ctx.session.report_progress(count, message=content.clean(said, _MESSAGE))
 
     async def hear_cancelled(self, ctx: Context, params: CancelledNotificationParams) -> None:
         """Cancel the job of a call that its client has cancelled."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spacedock.cli import options
+from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
 
@@ -46,6 +48,10 @@ async def _serve(url: str | None, allowed: list[Path], wait: float) -> None:
         raise BadRequestError(
             f"the package {error.name} is missing: install it with `pip install 'hf-spacedock[mcp]'`"
         ) from None
+    if sys.stdin.isatty():
+        say(
+            "serving MCP on standard input and output; clients start this command themselves: see docs/mcp.md"
+        )
     async with Client(url) as client, stdio_server() as (read, write):
         server = make_server(client, Limits(allowed, wait))
         await server.run(read, write, server.create_initialization_options())
