@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from spacedock import configuration
 from spacedock._stores.store import IN_REDIS, check_url
@@ -30,6 +30,11 @@ from spacedockd.webhooks.settings import WebhookSettings
 PREFIX = "SPACEDOCK_"
 _NOT_SETTINGS = frozenset({configuration.VARIABLE})
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+
+
+def _unless_off(value: object) -> object:
+    """A section that is switched off (YAML reads `off` as false) is none."""
+    return None if value is False else value
 
 
 class DaemonSettings(BaseModel):
@@ -67,7 +72,7 @@ class DaemonSettings(BaseModel):
     default_model: ModelEndpoint | None = None
     models_as: dict[str, str] = Field(default_factory=dict)
     smollm: SmolLMSettings = SmolLMSettings()
-    http: HttpSettings | Literal[False] = HttpSettings()
+    http: Annotated[HttpSettings | None, BeforeValidator(_unless_off)] = HttpSettings()
     webhooks: WebhookSettings = WebhookSettings()
     log_format: LogFormat = "auto"
     log_level: LogLevel = "info"

@@ -248,3 +248,17 @@ def test_a_bucket_without_its_library_is_refused(
     monkeypatch.setattr("spacedockd.settings.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"files.*hf-spacedock\[s3\]"):
         loaded(env, config, "files: s3://bucket/prefix")
+
+
+@pytest.mark.parametrize("text", ["http: off\n", "http: false\n"])
+def test_http_is_switched_off(env: dict[str, str], config: Path, text: str) -> None:
+    assert loaded(env, config, text).http is None
+    assert loaded({**env, "SPACEDOCK_HTTP": "off"}, config, "").http is None
+
+
+def test_http_is_on_and_its_keys_are_checked(env: dict[str, str], config: Path) -> None:
+    http = loaded({**env, "SPACEDOCK_HTTP__PORT": "9000"}, config, "http: {token: none}\n").http
+    assert http is not None
+    assert (http.host, http.port, http.token) == ("127.0.0.1", 9000, "none")
+    assert "http.prot: Extra inputs" in refused(env, config, "http: {prot: 1}\n")
+    assert "in the clear" in refused(env, config, "http: {host: 0.0.0.0}\n")
