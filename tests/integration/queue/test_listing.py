@@ -71,7 +71,7 @@ async def test_a_batch_is_waited_for_and_its_failures_run_again(client: Client, 
         async with asyncio.timeout(10):
             prompts = {result.output.text async for result in client.results(again)}
     assert prompts == {"1", "3", "5"}
-    assert (await client.batch(BATCH)).counts[JobState.FAILED] == 6
+    assert (await client.batch_status(BATCH)).counts[JobState.FAILED] == 6
     with pytest.raises(BadRequestError, match="its state is 'succeeded'"):
         await client.retry(ids[0])
     with pytest.raises(JobNotFoundError):
@@ -104,7 +104,7 @@ async def test_all_that_waits_and_runs_of_a_batch_is_cancelled(client: Client, r
             ends = {result.state async for result in client.results(ids)}
     assert ends == {JobState.CANCELLED}
     assert len(held.runs) == 1
-    assert (await client.batch(BATCH)).counts == dict.fromkeys(JobState, 0) | {JobState.CANCELLED: 4}
+    assert (await client.batch_status(BATCH)).counts == dict.fromkeys(JobState, 0) | {JobState.CANCELLED: 4}
 
 
 async def test_a_batch_is_known_by_its_counters_to_other_clients(client: Client, redis_url: str) -> None:
@@ -118,9 +118,9 @@ async def test_a_batch_is_known_by_its_counters_to_other_clients(client: Client,
         assert batch.client == client._name
         assert (batch.counts[JobState.QUEUED], batch.counts[JobState.RUNNING]) == (2, 1)
         assert await other.job_ids(batch.id) == ids
-        assert await other.batch(batch.id[:4]) == batch
+        assert await other.batch_status(batch.id[:4]) == batch
         with pytest.raises(JobNotFoundError):
-            await other.batch(batch.id[:3])
+            await other.batch_status(batch.id[:3])
 
 
 async def test_a_private_batch_is_waited_for_also_when_it_was_read_and_deleted(
@@ -141,7 +141,7 @@ async def test_degraded_answers_are_counted_among_the_succeeded(client: Client, 
     await batch_of(client, 3)
     async with working(redis_url, degraded):
         assert await _wait(redis_url, [BATCH])
-    batch = await client.batch(BATCH)
+    batch = await client.batch_status(BATCH)
     assert (batch.counts[JobState.SUCCEEDED], batch.degraded, batch.left) == (3, 1, 0)
 
 

@@ -57,7 +57,7 @@ async def test_a_batchs_counters_are_exact_when_its_worker_was_killed(
     client: Client, redis_url: str, redis: Redis, tmp_path: Path
 ) -> None:
     async def counted() -> tuple[int, ...]:
-        counts = (await client.batch("night")).counts
+        counts = (await client.batch_status("night")).counts
         states = [job.state for job in await client.jobs(batch="night")]
         assert {state: counts[state] for state in JobState} == {s: states.count(s) for s in JobState}
         return tuple(counts.values())

@@ -100,7 +100,7 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
             nobody = "no host works on this queue: start one with `spacedockd`"
             assert (await one.status(waiting)).waits_for == nobody
             (batch,) = await one.batches()
-            assert (await one.batch(batch.id)).left == len(await one.job_ids(batch.id)) == 2
+            assert (await one.batch_status(batch.id)).left == len(await one.job_ids(batch.id)) == 2
             assert (await anext(one.events(after=0))).id == 1
         assert await client.cancel(waiting) is JobState.CANCELLED
         await client.cancel(long[0])

@@ -76,7 +76,7 @@ class QueueView:
         with told_as_ours(self.url):
             return await listing.ids_of(self._redis, name)
 
-    async def batch(self, name: str) -> BatchStatus:
+    async def batch_status(self, name: str) -> BatchStatus:
         """How the jobs of a batch stand, by the beginning of its id. Raises JobNotFoundError."""
         with told_as_ours(self.url):
             return await batches.find(self._redis, name)

@@ -56,7 +56,7 @@ async def _status(url: str | None, name: str) -> JobStatus | BatchStatus:
         try:
             return await client.status(name)
         except JobNotFoundError:
-            return await client.batch(name)
+            return await client.batch_status(name)
 
 
 def result(
