@@ -230,13 +230,14 @@ class Client(QueueView):
                     if result.privacy and not keep:
                         await self._delete(result.id)
 
-    async def forget(self, *job_ids: str) -> int:
+    async def forget(self, *job_ids: str, note: bool = True) -> int:
         """Delete jobs that have ended: their records, results and private files; returns how many there were.
 
-        Reading does it by itself in privacy mode; this is for whoever read with `keep`.
+        Reading does it by itself in privacy mode; this is for whoever read with `keep`. For a day a `note`
+        says that there was a job, so that it does not run twice under its idempotency key.
         """
         with told_as_ours(self.url):
-            return await records.forget(self._redis, job_ids)
+            return await records.forget(self._redis, job_ids, note=note)
 
     async def watch(self, name: str) -> AsyncGenerator[Event]:
         """Yield the events of a job or a batch until it ends: first those that came before and are kept.

@@ -52,7 +52,7 @@ async def test_a_batch_with_failures_ends_with_1_however_often_it_is_run(
         for _ in range(3):
             code, _, err = await shell.run(*BATCH)
             assert code == 1, err
-            assert "1 failed: mood: app_error: cannot read it\n    line 2\n" in err
+            assert "1 failed: app_error: mood: cannot read it\n    line 2\n" in err
         assert "2 of 3 lines were answered before, 1 of them degraded" in err
         assert sorted(row["line"] for row in rows(shell)) == [1, 2, 3]
         (failed,) = [row for row in rows(shell) if row["state"] == "failed"]

@@ -181,10 +181,11 @@ async def test_a_batch_that_was_left_on_an_ill_host_stops_when_it_is_picked_up(
         await redis.set(keys.worker("gone"), "1", ex=60)
     watching = await shell.start(*BATCH)
 
-    async def connected() -> bool:
-        return bool(list((shell.folder / "state").rglob("*.json")))
+    async def submitted() -> bool:
+        async with Redis.from_url(redis_url) as redis:
+            return bool(await redis.zcard(keys.QUEUE) == 2)
 
-    await until(connected)
+    await until(submitted)
     watching.send_signal(signal.SIGINT)
     await watching.communicate()
     async with working(redis_url, host):

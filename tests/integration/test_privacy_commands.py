@@ -147,7 +147,7 @@ async def test_a_batch_is_picked_up_also_where_somebody_else_has_read_a_line(
         await client_of_all.result(first)
         code, _, err = await shell.run(*batch)
         assert code == 1
-        assert "lines 1: somebody else read" in err
+        assert "line 1: somebody else read" in err
         assert len(await _rows(shell)) == 2
         code, _, err = await shell.run(*batch)
         assert code == 0, err

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import pytest
 
-from spacedock.cli.batching.progress import BatchProgress
-from spacedock.cli.batching.results_file import LineName
+from spacedock.batching.results.line_index import ResultRow
+from spacedock.cli.batching.progress import BatchProgress, ProgressStyle
 from spacedock.cli.output.progress import ProgressLines, _tell
 from spacedock.client import Client
 from spacedock.errors import RefusedError
 from spacedock.events import Event
-from spacedock.request import Tier
-from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage
+from spacedock.result import JobResult, Stage
 from spacedock.states import JobState
 
 
@@ -43,29 +43,38 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
+def come(progress: BatchProgress, number: int, state: JobState = JobState.SUCCEEDED) -> None:
+    progress.tally.sent += 1
+    succeeded = state is JobState.SUCCEEDED
+    row = ResultRow(number, "j", succeeded=succeeded, kind="" if succeeded else "crashed", why="no weights")
+    progress.tally.add(row, JobResult(id="j", state=state))
+
+
 def test_a_short_batch_says_nothing_on_its_way(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with BatchProgress(3, later=clock.later):
-        clock.until(9)
+    with BatchProgress(later=clock.later):
+        clock.until(29)
     clock.until(100)
     assert said(capsys) == []
 
 
-def test_a_batch_that_waits_for_its_first_answer_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_that_is_being_read_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with BatchProgress(40, later=clock.later):
-        clock.until(10)
-    assert said(capsys) == ["0 of 40 lines done, after 0 s"]
+    with BatchProgress(later=clock.later) as progress:
+        progress.tally.total = 4000
+        clock.until(30)
+    assert said(capsys) == ["4,000 lines read, after 0 s"]
 
 
 def test_until_the_first_answer_it_is_said_what_is_done_for_it(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with BatchProgress(2, later=clock.later) as progress:
-        progress.doing("ocr: installing packages")
-        clock.until(10)
-        progress.add(LineName(1, "one", (), None, "b"), JobResult(id="a", state=JobState.SUCCEEDED))
-        progress.doing("ocr: asking")
-        clock.until(20)
+    with BatchProgress(later=clock.later) as progress:
+        progress.tally.total = progress.tally.sent = 2
+        progress.doing = "ocr: installing packages"
+        clock.until(30)
+        come(progress, 1)
+        progress.doing = "ocr: asking"
+        clock.until(60)
     first, second = said(capsys)
     assert first == "0 of 2 lines done, after 0 s (ocr: installing packages)"
     assert "ocr" not in second
@@ -75,38 +84,32 @@ def test_a_line_tells_what_is_done_what_failed_and_about_how_long_it_takes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     clock = Clock()
-    with BatchProgress(4, later=clock.later) as progress:
-        progress.add(LineName(1, "one", (), None, "b"), JobResult(id="a", state=JobState.SUCCEEDED))
-        progress.add(LineName(2, "two", (), None, "b"), JobResult(id="b", state=JobState.FAILED))
-        clock.until(10)
+    with BatchProgress(later=clock.later) as progress:
+        progress.tally.total = 4
+        come(progress, 1)
+        come(progress, 2, JobState.FAILED)
+        clock.until(30)
     assert said(capsys) == ["2 of 4 lines done, 1 failed, after 0 s, about 0 s left"]
 
 
-def test_the_summary_says_why_the_space_that_was_asked_for_failed(capsys: pytest.CaptureFixture[str]) -> None:
-    unbuilt = AttemptError(kind=ErrorKind.BUILD_FAILED, message="no such package")
-    unready = AttemptError(kind=ErrorKind.MODEL_UNAVAILABLE, message="no llama.cpp")
-    steps = (
-        Attempt(tier=Tier.HEAVY, name="mood", stage=Stage.BUILD, error=unbuilt),
-        Attempt(tier=Tier.DEFAULT, name="smollm", stage=Stage.READY, error=unready),
-    )
-    progress = BatchProgress(1)
-    failed = JobResult(id="a", state=JobState.FAILED, attempts=steps, error=unready)
-    progress.add(LineName(1, "one", (), None, "b"), failed)
-    progress.summarise(None)
-    assert said(capsys)[1:] == [
-        "  1 not by mood: build_failed: no such package",
-        "  1 failed: smollm: model_unavailable: no llama.cpp",
-        "    line 1",
-    ]
+def test_programs_read_a_line_of_json_now_and_then_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with BatchProgress(ProgressStyle.JSON, clock.later) as progress:
+        progress.tally.total = 3
+        come(progress, 1)
+        clock.until(5)
+        come(progress, 2, JobState.FAILED)
+    first, last = (json.loads(line) for line in said(capsys))
+    assert (first["total"], first["done"], first["failed"]) == (3, 1, 0)
+    assert (last["done"], last["failed"], last["last_failure"]) == (2, 1, "line 2: crashed: no weights")
 
 
 def test_a_day_long_batch_says_under_a_hundred_lines() -> None:
     clock = Clock()
     lines: list[float] = []
 
-    def line() -> str:
+    def line() -> None:
         lines.append(clock.now)
-        return ""
 
     ProgressLines(line, clock.later).start()
     clock.until(24 * 3600)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacedock.batching.line_request import RequestMaker
 from spacedock.batching.sources.line import BadLinesError, BatchLine
 from spacedock.batching.sources.source import read_lines
-from spacedock.cli.commands.batch import make
 from spacedock.errors import BadRequestError
 
 BOM = b"\xef\xbb\xbf"
@@ -357,5 +357,5 @@ def test_no_bytes_whatever_end_in_anything_but_lines_or_an_error_of_ours(
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     path.write_bytes(content)
     with suppress(BadRequestError):
-        lines = read_lines(str(path), lambda: b"")
-        make(str(path), lines, {"prompt": "", "space": None, "inputs": {}, "batch": True})
+        for line in read_lines(str(path), lambda: b""):
+            RequestMaker({"batch": True}).make(line)

@@ -96,17 +96,17 @@ async def results(redis: Redis, job_ids: Sequence[str]) -> list[JobResult]:
     ]
 
 
-async def forget(redis: Redis, job_ids: Sequence[str]) -> int:
+async def forget(redis: Redis, job_ids: Sequence[str], *, note: bool = True) -> int:
     """Delete jobs that have ended: their records, results and private files. Returns how many were there.
 
-    What is left says for a day that there was a job, how it ended, and that it is deleted: a job that is
-    submitted again under the same idempotency key in that time does not run twice. A job that has not ended
-    stays as it is.
+    What is left as a `note` says for a day that there was a job, how it ended, and that it is deleted: a job
+    that is submitted again under the same idempotency key in that time does not run twice. A job that has not
+    ended stays as it is.
     """
     script = registered(redis, "forget")
     async with redis.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
-            await script(keys=[keys.job(job_id)], args=[DEFAULTS.results], client=pipe)
+            await script(keys=[keys.job(job_id)], args=[DEFAULTS.results if note else 0], client=pipe)
         return sum(await pipe.execute())
 
 

@@ -8,8 +8,7 @@ from contextlib import suppress
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import JobNotFoundError
-from spacedock.result import AnswerKind, JobResult
-from spacedock.states import JobState
+from spacedock.result import JobResult
 
 
 def say_host_fault(result: JobResult) -> None:
@@ -18,28 +17,11 @@ def say_host_fault(result: JobResult) -> None:
         say(f"this host starts no Space: {result.host_fault}")
 
 
-class Guard:
-    """Judges a batch's results: unless `allowed`, those stay out that a faulty host let no Space answer."""
-
-    def __init__(self, *, allowed: bool) -> None:
-        self._allowed, self._told, self.stopped = allowed, False, False
-
-    def withholds(self, result: JobResult) -> bool:
-        """Whether the result stays out; the first one to do so stops the batch."""
-        if result.host_fault is not None and not self._told:
-            say_host_fault(result)
-            self._told = True
-        by = result.answered_by
-        astray = result.host_fault is not None and (by is None or by.kind is not AnswerKind.SPACE)
-        if astray and not self._allowed:
-            self.stopped = True
-        return self.stopped and (astray or result.state is JobState.CANCELLED)
-
-    def say_how_to_go_on(self, left: str, again: str) -> None:
-        """Say what became of a stopped batch: what is left, such as "1 line has", and what asks again."""
-        mend = "Mend the host (see `spacedock tiers`)"
-        say(f"stopped: {left} no answer of a Space. {mend}; the same command {again}")
-        say("to go on with the answers of language models, add --allow-degraded")
+def say_how_to_go_on(left: str, again: str) -> None:
+    """Say what became of a stopped batch: what is left, such as "1 line has", and what asks again."""
+    mend = "Mend the host (see `spacedock tiers`)"
+    say(f"stopped: {left} no answer of a Space. {mend}; the same command {again}")
+    say("to go on with the answers of language models, add --allow-degraded")
 
 
 async def call_off(client: Client, job_ids: Sequence[str]) -> None:

@@ -16,7 +16,8 @@ import pytest
 import pytest_asyncio
 from tests.integration.hostile.conftest import SPACES, narrow, serve, silent, spec_of
 
-from spacedock.cli.output.text import file_name, printable
+from spacedock.batching.results.saving import file_name
+from spacedock.cli.output.text import printable
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AnswerLimits, AppCall

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.integration.hostile.conftest import attacked, silent
 
-from spacedock.cli.output.text import file_name
+from spacedock.batching.results.saving import file_name
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL

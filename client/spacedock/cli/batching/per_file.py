@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from spacedock.cli.host_faults import Guard, call_off
+from spacedock.batching.guard import Guard
+from spacedock.cli.host_faults import call_off, say_how_to_go_on
 from spacedock.cli.output.deliver import Delivery, follow
 from spacedock.cli.output.plan import say_plan, show_plan
 from spacedock.cli.output.text import heading, say, write
@@ -86,7 +87,7 @@ class Each:
             await handing.hand(client, result, path)
             results.append(result)
         if self.guard.stopped:
-            self.guard.say_how_to_go_on(_files(len(job_ids) - len(results)), "asks for all files again")
+            say_how_to_go_on(_files(len(job_ids) - len(results)), "asks for all files again")
         return results
 
 

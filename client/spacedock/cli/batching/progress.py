@@ -1,73 +1,76 @@
-"""How a batch goes: a bar on a terminal, else a line from time to time; and the summary at its end."""
+"""How a batch goes: a bar on a terminal, else a line from time to time, or JSON lines for programs."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import asyncio
+import json
+import sys
+from enum import StrEnum
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from spacedock.batching.sources.line import few, places
-from spacedock.cli.batching.results_file import LineName, ResultRow
+from spacedock.batching.tally import Tally
 from spacedock.cli.output.progress import Later, ProgressLines
 from spacedock.cli.output.text import printable, say
 from spacedock.cli.output.units import age
-from spacedock.result import AttemptError, ErrorKind, JobResult
 
-_MOST_REASONS, _MOST_NAMES, _LONGEST_REASON = 10, 20, 300
+_LINE_SECONDS, _JSON_SECONDS = 30.0, 5.0
+_MOST_NAMES = 3
 
 
-class _RateColumn(ProgressColumn):
-    """Results per second."""
+class ProgressStyle(StrEnum):
+    """How progress is shown."""
 
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+    AUTO = "auto"
+    BAR = "bar"
+    LINES = "lines"
+    JSON = "json"
+    NONE = "none"
 
 
 class BatchProgress:
-    """Counts results; `before` are those of an earlier run, of which the failed ones are asked again."""
+    """Shows how a batch goes, on standard error, until it is closed; `doing` is what its start waits for."""
 
-    def __init__(self, total: int, before: Iterable[ResultRow] = (), later: Later | None = None) -> None:
-        rows = list(before)
-        self.total, self.already = total, sum(row.succeeded for row in rows)
-        self._failed_before = len(rows) - self.already
-        self._degraded_before = sum(row.succeeded and row.degraded for row in rows)
-        self.came = self.failed = self.degraded = 0
-        self._doing = ""
-        self._reasons: dict[str, list[LineName]] = {}
-        self._by: Counter[str] = Counter()
-        self._passed_over: Counter[tuple[str, ErrorKind]] = Counter()
-        self._why_passed_over: dict[tuple[str, ErrorKind], str] = {}
-        self._started = monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
-            console=(console := Console(stderr=True)),
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("submitting", total=total, completed=self.already)
-        self._lines = None if console.is_terminal else ProgressLines(self._line, later)
+    def __init__(self, style: ProgressStyle = ProgressStyle.AUTO, later: Later | None = None) -> None:
+        self._console = Console(stderr=True)
+        if style is ProgressStyle.AUTO:
+            style = ProgressStyle.BAR if self._console.is_terminal else ProgressStyle.LINES
+        self._style = style
+        self._first: asyncio.Future[str] | None = None
+        self.tally, self.started, self.doing = Tally(), monotonic(), ""
+        columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
+        self._bar = Progress(TextColumn("{task.description}"), *columns, console=self._console)
+        self._task = self._bar.add_task("reading", total=None, rate="")
+        self._live: Live | None = None
+        self._lines: ProgressLines | None = None
+        if style is ProgressStyle.BAR:
+            self._live = Live(get_renderable=self._drawn, console=self._console, refresh_per_second=4)
+        elif style is ProgressStyle.LINES:
+            self._lines = ProgressLines(lambda: say(self.line()), later, every=_LINE_SECONDS)
+        elif style is ProgressStyle.JSON:
+            self._lines = ProgressLines(self._write, later, every=_JSON_SECONDS)
+
+    @property
+    def first(self) -> asyncio.Future[str]:
+        """The id of the first job, once it was submitted."""
+        if self._first is None:
+            self._first = asyncio.get_running_loop().create_future()
+        return self._first
+
+    def note(self, job_ids: list[str]) -> None:
+        """Note jobs that were submitted."""
+        if not self.first.done():
+            self.first.set_result(job_ids[0])
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._live is not None:
+            self._live.start()
         if self._lines is not None:
             self._lines.start()
         return self
@@ -78,111 +81,70 @@ class BatchProgress:
         self.close()
 
     def close(self) -> None:
-        """Take the bar down, and say no more lines; twice is safe."""
-        self._progress.stop()
+        """Take the bar down, and say no more lines but a last one for programs; twice is safe."""
+        if self._live is not None:
+            self._live.stop()
         if self._lines is not None:
             self._lines.stop()
+            if self._style is ProgressStyle.JSON:
+                self._write()
+            self._lines = None
 
-    def submitted(self, count: int) -> None:
-        """Note that `count` more lines were handed over."""
-        self._progress.update(self._task, description="running")
+    @property
+    def _rate(self) -> float:
+        return self.tally.came / max(monotonic() - self.started, 1e-3)
 
-    def doing(self, what: str) -> None:
-        """Note what is being done for the first line, as long as no result has come."""
-        self._doing = printable(what)
-        if not self.came:
-            self._progress.update(self._task, description=self._doing)
-
-    def add(self, name: LineName, result: JobResult) -> None:
-        """Note a line's result."""
-        self.came += 1
-        if not result.succeeded:
-            self._reasons.setdefault(_reason(name, result), []).append(name)
-        self.failed += not result.succeeded
-        self.degraded += result.degraded
-        if result.answered_by is not None:
-            self._by[f"{result.answered_by.name} ({result.answered_by.tier.value})"] += 1
-        for attempt in result.attempts:
-            # What the line itself failed of is told with its reason.
-            if attempt.error not in (None, result.error) and attempt.error.kind is not ErrorKind.SKIPPED:
-                key = attempt.name, attempt.error.kind
-                self._passed_over[key] += 1
-                self._why_passed_over.setdefault(key, _in_a_line(name, attempt.error))
-        failed = f", {self.failed} failed" if self.failed else ""
-        self._progress.update(self._task, advance=1, description=f"running{failed}")
-
-    def _line(self) -> str:
+    def line(self) -> str:
         """How far the batch is, in one line."""
-        seconds = monotonic() - self._started
-        failed = f", {self.failed} failed" if self.failed else ""
-        left = f", about {age(seconds * self.left / self.came)} left" if self.came else ""
-        if self._doing and not self.came:
-            left = f" ({self._doing})"
-        return f"{self.total - self.left} of {self.total} lines done{failed}, after {age(seconds)}{left}"
+        tally, seconds = self.tally, monotonic() - self.started
+        if not tally.sent:
+            return f"{tally.total:,} lines read, after {age(seconds)}{self._doing()}"
+        left = f", about {age(tally.left / self._rate)} left" if tally.came and tally.left else ""
+        done = f"{tally.total - tally.left:,} of {tally.total:,} lines done"
+        return f"{done}{self._states()}, after {age(seconds)}{left or self._doing()}"
 
-    @property
-    def left(self) -> int:
-        """How many lines have no result yet."""
-        return self.total - self.already - self.came
+    def _doing(self) -> str:
+        return f" ({printable(self.doing)})" if self.doing and not self.tally.came else ""
 
-    @property
-    def has_degraded(self) -> bool:
-        """Whether an answer, now or before, is not of the kind that was asked for."""
-        return bool(self.degraded or self._degraded_before)
+    def _states(self) -> str:
+        tally = self.tally
+        failed, degraded = tally.failed + tally.failed_before, tally.degraded + tally.already_degraded
+        told = [("failed", failed), ("degraded", degraded), ("invalid", tally.invalid)]
+        return "".join(f", {count:,} {name}" for name, count in told if count)
 
-    def lose(self, count: int) -> None:
-        """Note results that somebody else took."""
-        self.came += count
-        self.failed += count
+    def _write(self) -> None:
+        """A line of JSON, for programs."""
+        tally = self.tally
+        row: dict[str, Any] = {
+            "total": tally.total,
+            "done": tally.total - tally.left,
+            "succeeded": tally.already + tally.came - tally.failed,
+            "failed": tally.failed + tally.failed_before,
+            "degraded": tally.degraded + tally.already_degraded,
+            "invalid": tally.invalid,
+            "in_flight": tally.in_flight,
+            "rate": round(self._rate, 2),
+            "seconds": round(monotonic() - self.started, 1),
+            "seconds_left": round(tally.left / self._rate) if tally.came else None,
+            "answered_by": dict(tally.answered_by.most_common(_MOST_NAMES)),
+            "last_failure": tally.last_failure or None,
+        }
+        sys.stderr.write(json.dumps(row) + "\n")
 
-    def summarise(self, output: Path | None) -> None:
-        """Say how it went."""
-        seconds = monotonic() - self._started
-        if self.already:
-            degraded = f", {self._degraded_before} of them degraded" if self._degraded_before else ""
-            say(f"{self.already} of {self.total} lines were answered before{degraded}")
-        if self._failed_before:
-            say(f"{self._failed_before} failed before and were asked again")
-        if self.came:
-            say(
-                f"{self.came} done in {seconds:.1f} s ({self.came / seconds:.1f}/s): "
-                f"{self.came - self.failed} succeeded, {self.failed} failed, {self.degraded} degraded"
-            )
-        for name, count in self._by.most_common():
-            say(f"  {count} by {name}")
-        for (who, kind), count in self._passed_over.most_common(_MOST_REASONS):
-            say(f"  {count} not by {who}: {kind.value}: {self._why_passed_over[who, kind]}")
-        for reason, names in list(self._reasons.items())[:_MOST_REASONS]:
-            say(f"  {len(names)} failed: {reason}")
-            say(f"    {_listed(names)}")
-        if len(self._reasons) > _MOST_REASONS:
-            say(f"  and {len(self._reasons) - _MOST_REASONS} more reasons")
-        if output is not None:
-            again = f"; the same command asks the {self.failed} that failed again" if self.failed else ""
-            say(f"results: {output}{again}")
-
-
-def _reason(name: LineName, result: JobResult) -> str:
-    """Why a line has no answer, in one line that others of the same kind share: apps name the file."""
-    if (error := result.error) is None:
-        return f"the job was {result.state.value}"
-    who = next(attempt.name for attempt in result.attempts if attempt.error == error)
-    return f"{who}: {error.kind.value}: {_in_a_line(name, error)}"
-
-
-def _in_a_line(name: LineName, error: AttemptError) -> str:
-    """What an error says, at moderate length."""
-    said = error.message.strip()
-    for file in name.files:
-        said = said.replace(Path(file).name, "FILE")
-    first, *others = said.split("\n")
-    # A traceback says at its end what it is about.
-    told = others[-1 if others[0].startswith("Traceback") else 0] if others and first.endswith(":") else ""
-    return f"{first} {told.strip()}".rstrip()[:_LONGEST_REASON]
-
-
-def _listed(names: Sequence[LineName]) -> str:
-    """The files of lines, or their numbers, with those in a row as one."""
-    if all(len(name.files) == 1 for name in names):
-        return few([name.files[0] for name in names], _MOST_NAMES)
-    return few(places(name.number for name in names), _MOST_NAMES)
+    def _drawn(self) -> Group:
+        """The bar, and below it who answers, and the last failure."""
+        tally = self.tally
+        what = (
+            printable(self.doing) if self.doing and not tally.came else "running" if tally.sent else "reading"
+        )
+        rate = f"{self._rate:.1f}/s" if tally.came else ""
+        done = tally.total - tally.left if tally.sent else tally.total
+        total = tally.total if tally.sent else None
+        self._bar.update(self._task, description=what, total=total, completed=done, rate=rate)
+        by = ", ".join(f"{name} {count:,}" for name, count in tally.answered_by.most_common(_MOST_NAMES))
+        lines = [f"{tally.in_flight:,} in flight{self._states()}{f'; by {by}' if by else ''}"]
+        if tally.last_failure:
+            lines.append(f"last failure: {tally.last_failure}")
+        width = self._console.width
+        texts = [Text(printable(line)[:width], style="dim", no_wrap=True) for line in lines]
+        return Group(self._bar, *texts)

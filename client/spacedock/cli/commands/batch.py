@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json as json_module
 import sys
-from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from spacedock._wire.lanes import Priority
-from spacedock.batching.sources.line import ROW_ID, BadLinesError, BatchLine, few, places
-from spacedock.batching.sources.source import read_lines
-from spacedock.cli import options, preflight
-from spacedock.cli.batching import checkpoint
-from spacedock.cli.batching.carry_out import Batch, run_batch
-from spacedock.cli.batching.checking import check_lines
-from spacedock.cli.batching.results_file import LineName, read_rows
-from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED
-from spacedock.cli.host_faults import Guard
-from spacedock.cli.output.plan import lines
-from spacedock.cli.output.text import say, say_degraded, write
-from spacedock.client import Client
-from spacedock.errors import BadRequestError
-from spacedock.files import Payload
-from spacedock.prepare import prepare
-from spacedock.request import JobRequest, Tier
+from spacedock.batching.batch_options import Again, MaxFailures, Retry
+from spacedock.batching.sources.row import SourceOptions
+from spacedock.batching.sources.source import open_source
+from spacedock.cli import options
+from spacedock.cli.batching.carry_out import BatchCommand
+from spacedock.cli.batching.progress import ProgressStyle
+from spacedock.cli.output.text import say
+from spacedock.request import Tier
 
-_MOST_NAMES = 5
-_ASKED = ("space", "category", "endpoint")
-"""The options that tell batches of one source apart."""
+_Names = list[str] | None
 
 
 def batch(
@@ -47,14 +35,33 @@ def batch(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where results go, one JSON line each; -: to standard output.",
+            help="Where results go, as JSON lines, or rows of a .csv; -: to standard output.",
         ),
     ] = None,
     prompt: Annotated[str, typer.Option("--prompt", help="The prompt of lines that have none.")] = "",
+    template: Annotated[
+        str | None,
+        typer.Option("--template", metavar="TEXT", help="A prompt made of columns: 'Say: {text}'."),
+    ] = None,
     label: Annotated[
-        list[str] | None,
+        _Names,
         typer.Option("--label", metavar="NAME", help="A column or key to keep, not to send; repeatable."),
     ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id-column", metavar="NAME", help="The column with your own ids of lines.")
+    ] = None,
+    file_column: Annotated[
+        _Names, typer.Option("--file-column", metavar="NAME", help="A column that names files; repeatable.")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option("--separator", metavar="CHAR", help="What separates the cells of a table.")
+    ] = None,
+    glob: Annotated[
+        str | None, typer.Option("--glob", metavar="PATTERN", help="Of a directory only such files: '*.png'.")
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Of a directory also the files in those below it.")
+    ] = False,
     space: options.Space = None,
     category: options.Category = None,
     inputs: options.Inputs = None,
@@ -69,6 +76,42 @@ def batch(
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
     keep_for: options.KeepFor = None,
+    retry: Annotated[
+        Retry | None, typer.Option("--retry", help="Send lines with such results again, and replace these.")
+    ] = None,
+    retry_if: Annotated[
+        str | None,
+        typer.Option(
+            "--retry-if", metavar="KIND,…", help="Send lines again that failed so: timeout,crashed."
+        ),
+    ] = None,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(
+            "--in-flight", min=1, metavar="N", help="Jobs in the queue at once; else as hosts have room."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Send at most so many lines, then end.")
+    ] = None,
+    max_failures: Annotated[
+        str | None,
+        typer.Option(
+            "--max-failures", metavar="N|N%", help="Stop once so many lines, or such a share, failed."
+        ),
+    ] = None,
+    skip_invalid: Annotated[
+        bool,
+        typer.Option(
+            "--skip-invalid", help="Go on without invalid lines; they are written to OUT.errors.jsonl."
+        ),
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Hand all lines over, print the batch's id, and do not wait.")
+    ] = False,
+    progress: Annotated[
+        ProgressStyle, typer.Option("--progress", help="How to show progress, on standard error.")
+    ] = ProgressStyle.AUTO,
     dry_run: options.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON lines.")] = False,
     redis: options.Redis = None,
@@ -87,127 +130,37 @@ def batch(
         priority=priority,
         keep_for=keep_for,
     )
+    again = Again.of(retry, retry_if)
+    most = None if max_failures is None else MaxFailures.of(max_failures)
     if source == "-" and sys.stdin.isatty():
         say("reading prompts from this terminal, one a line: Ctrl-D ends them")
-    lines = read_lines(source, sys.stdin.buffer.read, label or ())
-    for name in {*(label or ())}.difference(*(line.fields.get("labels", ()) for line in lines)):
-        say(f"--label {name}: no line has that column or key")
-    if output == Path("-"):
-        output = None
-    made = make(source, lines, defaults)
-    made.output, made.output_dir, made.keep = output, output_dir, keep
-    made.guard = Guard(allowed=allow_degraded)
-    if dry_run:
-        asyncio.run(_rehearse(redis, made, json=json))
-        return
-    identity = identity_of(source, lines, defaults, output)
-    meter = asyncio.run(run_batch(redis, made, identity))
-    meter.summarise(output)
-    if made.guard.stopped:
-        left = f"{meter.left} line{' has' if meter.left == 1 else 's have'}"
-        again = "asks them again" if output else "asks all lines again, since there is no -o"
-        made.guard.say_how_to_go_on(left, again)
-        raise typer.Exit(STOPPED)
-    if meter.failed:
-        raise typer.Exit(FAILED)
-    if meter.has_degraded and not allow_degraded:
-        say_degraded()
-        raise typer.Exit(DEGRADED)
-
-
-def make(source: str, lines: list[BatchLine], defaults: dict[str, Any]) -> Batch:
-    """Check every line before any is submitted. Raises BadLinesError with the numbers of the bad ones."""
-    requests: dict[int, JobRequest] = {}
-    problems = []
-    repository: Payload | None = None
-    for line in lines:
-        fields = {**defaults, **line.fields}
-        fields["inputs"] = {**defaults["inputs"], **line.fields.get("inputs", {})}
-        try:
-            request, payloads = prepare(fields.pop("prompt"), line.files, fields.pop("space"), fields)
-        except BadRequestError as error:
-            problems.append(f"line {line.number}: {error}")
-            continue
-        if not (request.asks or request.endpoint):
-            problems.append(f"line {line.number}: the prompt is empty and there is no file or input")
-            continue
-        if request.inputs and not (request.prompt.strip() or request.files or _names_a_space(request)):
-            given = ", ".join(list(request.inputs)[:_MOST_NAMES])
-            problems.append(
-                f"line {line.number}: it has inputs ({given}) and no prompt: name their Space with --space"
-            )
-            continue
-        requests[line.number] = request
-        repository = next((p for p in payloads if p.ref == request.repository), repository)
-    if problems:
-        raise BadLinesError(source, problems)
-    known_by, files = checkpoint.identities(requests), {line.number: line.files for line in lines}
-    batch = checkpoint.digest_of(place_of(source, lines), *(str(defaults.get(key)) for key in _ASKED))
-    names = {
-        n: LineName(n, known_by[n], files[n], request.labels.get(ROW_ID), batch)
-        for n, request in requests.items()
-    }
-    return Batch(source, requests, names, repository)
-
-
-def _names_a_space(request: JobRequest) -> bool:
-    return bool(request.space or request.repository or request.category)
-
-
-def identity_of(source: str, lines: list[BatchLine], defaults: dict[str, Any], output: Path | None) -> str:
-    """What makes it the same batch: its source, its options, and where its results go."""
-    return "\n".join(
-        [place_of(source, lines), str(output.resolve()) if output else "-", repr(sorted(defaults.items()))]
+    rules = SourceOptions(
+        labels=tuple(label or ()),
+        id_column=id_column,
+        file_columns=tuple(file_column or ()),
+        template=template,
+        separator=separator,
+        glob=glob,
+        recursive=recursive,
     )
-
-
-def place_of(source: str, lines: list[BatchLine]) -> str:
-    """Where the lines come from; of standard input only they themselves tell."""
-    return repr(lines) if source == "-" else str(Path(source).resolve())
-
-
-async def _rehearse(url: str | None, made: Batch, *, json: bool) -> None:
-    async with Client(url) as client:
-        left = made.left(made.known(read_rows(made.output) if made.output else {}))
-        preflight.say_directories({request.space for request in left.values() if request.space})
-        await check_lines(client, made.source, left, made.repository, start=False)
-        await rehearse(client, left, made.repository, json=json)
-
-
-_MOST_PLACES = 10
-_MOST = 20
-"""Kinds of lines that are planned: a plan asks the worker."""
-
-
-async def rehearse(
-    client: Client, requests: Mapping[int, JobRequest], repository: Payload | None, *, json: bool
-) -> None:
-    """Print the plan of each kind of line, and run none. Raises what `Client.plan` raises."""
-    kinds = alike(requests)
-    for numbers in kinds[:_MOST]:
-        first = requests[numbers[0]]
-        payloads = [repository] if repository is not None and repository.ref == first.repository else []
-        plan = await client.plan(first, payloads)
-        if json:
-            write(json_module.dumps({"lines": numbers, **plan}))
-        else:
-            write(f"==> {few(places(numbers), _MOST_PLACES)} <==")
-            write("\n".join(lines(plan)))
-    if len(kinds) > _MOST:
-        say(f"and {len(kinds) - _MOST:,} more kinds of lines")
-    say(f"nothing was run: without --dry-run {len(requests):,} jobs would be")
-
-
-def alike(requests: Mapping[int, JobRequest]) -> list[list[int]]:
-    """The numbers of the lines by what their plans depend on, apart from the prompt's words."""
-    kinds: dict[Hashable, list[int]] = {}
-    for number, request in requests.items():
-        kinds.setdefault(_kind(request), []).append(number)
-    return list(kinds.values())
-
-
-def _kind(request: JobRequest) -> Hashable:
-    repository = request.repository.sha256 if request.repository else None
-    files = tuple(sorted({ref.media_type.split("/")[0] for ref in request.files}))
-    asked = (request.space, repository, request.category, request.endpoint, tuple(sorted(request.inputs)))
-    return asked, files, request.tier, request.privacy, request.fallback, not request.prompt.strip()
+    command = BatchCommand(
+        source=source,
+        opened=open_source(source, rules),
+        defaults=defaults,
+        output=None if output == Path("-") else output,
+        output_dir=output_dir,
+        again=again,
+        in_flight=in_flight,
+        limit=limit,
+        max_failures=most,
+        skip_invalid=skip_invalid,
+        allow_degraded=allow_degraded,
+        keep=keep,
+        progress=progress,
+    )
+    if dry_run:
+        asyncio.run(command.rehearse(redis, json=json))
+    elif detach:
+        asyncio.run(command.hand_over(redis))
+    else:
+        asyncio.run(command.run(redis))

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from spacedock._wire.lanes import Priority
+from spacedock.batching.guard import Guard
 from spacedock.cli import options, preflight
 from spacedock.cli.batching.per_file import Each
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED, USAGE
-from spacedock.cli.host_faults import Guard
+from spacedock.cli.host_faults import say_host_fault
 from spacedock.cli.output.deliver import Delivery
 from spacedock.cli.output.plan import say_plan, show_plan
 from spacedock.cli.output.text import say, say_degraded, write
@@ -74,7 +75,7 @@ def run(
     files = tuple(file or ())
     several = batch_mode and len(files) > 1
     if several:
-        each = Each(prompt, files, space, fields, Guard(allowed=allow_degraded))
+        each = Each(prompt, files, space, fields, Guard(allowed=allow_degraded, told=say_host_fault))
         each.check()
         results = asyncio.run(_run_each(redis, each, way))
         if each.guard.stopped:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import typer
 
+from spacedock.batching.results.saving import save
 from spacedock.cli.exit_codes import INTERRUPTED
 from spacedock.cli.host_faults import say_host_fault
 from spacedock.cli.output.progress import progress_shown
-from spacedock.cli.output.text import heading, save, say, show, write
+from spacedock.cli.output.text import heading, say, show, write
 from spacedock.client import Client
 from spacedock.errors import NotConnectedError, RefusedError
 from spacedock.result import JobResult

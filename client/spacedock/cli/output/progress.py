@@ -34,18 +34,20 @@ Later = Callable[[float, Callable[[], None]], Timer]
 class ProgressLines:
     """Says a line from time to time: a log is no place for a bar. In 10 hours these are some 75 lines.
 
-    `line` gives the line, `passed` has the seconds until the next one is due.
+    `say_line` says it, each `every` seconds if that is given; `passed` has the seconds until the next is due.
     """
 
-    def __init__(self, line: Callable[[], str], later: Later | None = None) -> None:
-        self._line, self._later = line, later
+    def __init__(
+        self, say_line: Callable[[], None], later: Later | None = None, every: float | None = None
+    ) -> None:
+        self._say_line, self._later, self._every = say_line, later, every
         self.passed = 0.0
         self._timer: Timer | None = None
 
     def start(self) -> None:
         """Say the first line in a while."""
         later = self._later or asyncio.get_running_loop().call_later
-        pause = max(_LEAST_PAUSE, self.passed / _PAUSE_SHARE)
+        pause = self._every or max(_LEAST_PAUSE, self.passed / _PAUSE_SHARE)
         self.passed += pause
         self._timer = later(pause, self._say)
 
@@ -55,7 +57,7 @@ class ProgressLines:
             self._timer.cancel()
 
     def _say(self) -> None:
-        say(self._line())
+        self._say_line()
         self.start()
 
 
@@ -78,7 +80,7 @@ async def progress_shown(client: Client, job_id: str) -> AsyncIterator[None]:
 
 async def _tell(client: Client, job_id: str, later: Later | None = None) -> None:
     last = "waiting for a worker"
-    lines = ProgressLines(lambda: f"{last}, after {age(lines.passed)}", later)
+    lines = ProgressLines(lambda: say(f"{last}, after {age(lines.passed)}"), later)
     lines.start()
     try:
         # Whoever may not watch can still wait for the result.

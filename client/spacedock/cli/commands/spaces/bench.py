@@ -151,7 +151,7 @@ def _meter(total: int) -> Iterator[Callable[[str], None]]:
 def _lines(total: int) -> Iterator[Callable[[str], None]]:
     """The same where no bar can move: a line now and then."""
     asked: list[str] = []
-    lines = ProgressLines(lambda: f"job {len(asked)} of {total}: {asked[-1]}, after {age(lines.passed)}")
+    lines = ProgressLines(lambda: say(f"job {len(asked)} of {total}: {asked[-1]}, after {age(lines.passed)}"))
     lines.start()
     try:
         yield asked.append

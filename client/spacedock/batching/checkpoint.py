@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,14 +79,3 @@ def fingerprint(request: JobRequest) -> str:
 def digest_of(*parts: str, digits: int = 8) -> str:
     """A short name for texts."""
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:digits]
-
-
-def identities(requests: Mapping[int, JobRequest]) -> dict[int, str]:
-    """What each line is known by, whatever its number: what it asks, and which of those that ask the same."""
-    seen: Counter[str] = Counter()
-    found = {}
-    for number, request in requests.items():
-        asked = fingerprint(request)
-        seen[asked] += 1
-        found[number] = asked if seen[asked] == 1 else f"{asked}-{seen[asked]}"
-    return found

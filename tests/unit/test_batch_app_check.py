@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from spacedock import Client, JobRequest
-from spacedock.batching.sources.line import BadLinesError
-from spacedock.cli.batching.checking import check_lines
+from spacedock.batching.app_check import AppCheck
 from spacedock.errors import NoWorkerError
 from spacedock.files import Payload
 
@@ -46,10 +45,11 @@ def line(**inputs: str) -> JobRequest:
     return JobRequest(prompt="x", space="premium", inputs=inputs)
 
 
-async def problems(client: Client, requests: dict[int, JobRequest]) -> list[str]:
-    with pytest.raises(BadLinesError) as caught:
-        await check_lines(client, "a.csv", requests, None)
-    return caught.value.problems
+async def problems(client: Client, requests: dict[int, JobRequest], *, start: bool = True) -> list[str]:
+    check = AppCheck(client, lambda told: None, start=start)
+    for number, request in requests.items():
+        await check.add(number, request, [])
+    return await check.problems()
 
 
 async def test_each_line_is_judged_and_those_with_one_fault_are_told_together() -> None:
@@ -64,7 +64,7 @@ async def test_a_column_that_is_no_input_is_told_with_the_option_that_keeps_it()
 
 async def test_an_app_that_is_not_known_is_started_once_and_only_for_inputs() -> None:
     client = Answers(known=False)
-    await check_lines(client, "a.txt", {1: line()}, None)
+    assert await problems(client, {1: line()}) == []
     assert client.started == 0
     assert await problems(client, {1: line(age="4"), 2: line(age="x")})
     assert client.started == 1
@@ -72,13 +72,13 @@ async def test_an_app_that_is_not_known_is_started_once_and_only_for_inputs() ->
 
 async def test_a_rehearsal_starts_nothing() -> None:
     client = Answers(known=False)
-    await check_lines(client, "a.txt", {1: line(age="x")}, None, start=False)
+    assert await problems(client, {1: line(age="x")}, start=False) == []
     assert client.started == 0
 
 
 async def test_many_lines_take_few_questions() -> None:
     client = Answers()
-    await check_lines(client, "a.csv", {n: line(age=str(n)) for n in range(1, 1001)}, None)
+    assert await problems(client, {n: line(age=str(n)) for n in range(1, 1001)}) == []
     assert client.asked == 4
 
 
@@ -88,10 +88,10 @@ async def test_without_a_worker_the_lines_themselves_tell(monkeypatch: pytest.Mo
 
     client = Answers()
     monkeypatch.setattr(client, "plan", nobody)
-    await check_lines(client, "a.csv", {1: line(age="x")}, None)
+    assert await problems(client, {1: line(age="x")}) == []
 
 
 async def test_lines_that_name_no_space_are_not_asked_about() -> None:
     client = Answers()
-    await check_lines(client, "a.txt", {1: JobRequest(prompt="x", category="moods")}, None)
+    assert await problems(client, {1: JobRequest(prompt="x", category="moods")}) == []
     assert client.asked == 0
