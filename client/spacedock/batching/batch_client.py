@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from spacedock.files import FileRef, Payload
 from spacedock.hosts import Host
+from spacedock.replies.host import PlanReply
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
@@ -37,7 +38,7 @@ class BatchClient(Protocol):
 
     async def plan(
         self, request: JobRequest, payloads: Sequence[Payload] = (), *, alike: Sequence[JobRequest] = ()
-    ) -> dict[str, Any]:
+    ) -> PlanReply:
         """See `Client.plan`."""
         ...
 

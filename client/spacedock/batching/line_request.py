@@ -30,7 +30,8 @@ class RequestMaker:
         space = fields.pop("space")
         if space is not None and is_directory(space):
             fields["repository"], space = self._repository(space).ref, None
-        request, payloads = prepare(fields.pop("prompt"), line.files, space, fields)
+        inline = line.asked.payloads if line.asked else ()
+        request, payloads = prepare(fields.pop("prompt"), [*line.files, *inline], space, fields)
         if not (request.asks or request.endpoint):
             raise BadRequestError("the prompt is empty and there is no file or input")
         if request.inputs and not (request.prompt.strip() or request.files or _names_a_space(request)):

@@ -72,7 +72,7 @@ async def test_a_batch_is_followed_to_its_end(door: Door, redis_url: str) -> Non
         async with door.session.get(f"/batches/{submitted['batch']['id']}/events") as response:
             ended = {frame["job_id"] async for frame in frames(response) if frame.get("state")}
         assert ended == set(submitted["jobs"])
-        assert (await client.batch(submitted["batch"]["id"])).left == 0
+        assert (await client.batch_status(submitted["batch"]["id"])).left == 0
 
 
 async def test_fifty_listeners_hear_every_event_in_order(door: Door, redis_url: str) -> None:

@@ -44,7 +44,7 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
     batch_id = body.id or uuid.uuid4().hex
     jobs = [job.model_copy(update={"batch_id": batch_id}) for job in body.jobs]
     ids = await context.client.submit_many(jobs, label=body.label)
-    batch = await context.client.batch(batch_id)
+    batch = await context.client.batch_status(batch_id)
     return answered(Submitted(batch=batch, jobs=ids), 202, {"Location": f"/batches/{batch_id}"})
 
 
@@ -55,7 +55,7 @@ async def _list(context: DoorContext, request: web.Request, query: ListQuery) ->
 
 async def _status(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
     """Say how the jobs of a batch stand."""
-    return answered(await context.client.batch(request.match_info["batch_id"]))
+    return answered(await context.client.batch_status(request.match_info["batch_id"]))
 
 
 async def _cancel(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
@@ -70,7 +70,7 @@ async def _retry(context: DoorContext, request: web.Request, query: BaseModel) -
 
 async def _id(context: DoorContext, request: web.Request) -> str:
     """The whole id of the batch, which must not be a job's. Raises JobNotFoundError."""
-    return (await context.client.batch(request.match_info["batch_id"])).id
+    return (await context.client.batch_status(request.match_info["batch_id"])).id
 
 
 _MOST_BYTES = 2**22

@@ -38,7 +38,7 @@ async def _of_job(context: DoorContext, request: web.Request, query: EventsQuery
 
 async def _of_batch(context: DoorContext, request: web.Request, query: EventsQuery) -> web.StreamResponse:
     """Follow the events of a batch, from its beginning to its end."""
-    found = await context.client.batch(request.match_info["batch_id"])
+    found = await context.client.batch_status(request.match_info["batch_id"])
     return await _followed(context, request, query, found)
 
 
@@ -70,7 +70,7 @@ async def _until_end(
 async def _has_ended(context: DoorContext, found: JobStatus | BatchStatus) -> bool:
     try:
         if isinstance(found, BatchStatus):
-            return (await context.client.batch(found.id)).left == 0
+            return (await context.client.batch_status(found.id)).left == 0
         return (await context.client.status(found.id)).state.terminal
     except JobNotFoundError:
         return True
