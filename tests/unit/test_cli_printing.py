@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacedock.batching.results.saving import file_name
 from spacedock.cli.output import text as printing
-from spacedock.cli.output.text import file_name, printable
+from spacedock.cli.output.text import printable
 from spacedock.request import Tier
 from spacedock.result import (
     AnsweredBy,

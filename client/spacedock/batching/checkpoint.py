@@ -63,7 +63,7 @@ def state_dir(env: Mapping[str, str]) -> Path:
 
 
 _HOW = dict.fromkeys(
-    ("idempotency_key", "batch_id", "priority", "timeout", "keep_for", "performance_first"), True
+    ("idempotency_key", "batch_id", "callback", "priority", "timeout", "keep_for", "performance_first"), True
 )
 
 
