@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacedock.batching.results import saving
 from spacedock.batching.results.saving import file_name
 from spacedock.cli.output import text as printing
 from spacedock.cli.output.text import printable
@@ -73,18 +74,18 @@ def test_a_long_name_keeps_its_suffix() -> None:
 
 
 def test_the_same_content_is_saved_once(tmp_path: Path) -> None:
-    assert printing._write(tmp_path, "a.txt", b"1") == printing._write(tmp_path, "a.txt", b"1")
+    assert saving._write(tmp_path, "a.txt", b"1") == printing._write(tmp_path, "a.txt", b"1")
 
 
 def test_another_content_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
-    printing._write(tmp_path, "a.txt", b"1")
-    assert printing._write(tmp_path, "a.txt", b"2") == tmp_path / "a-2.txt"
+    saving._write(tmp_path, "a.txt", b"1")
+    assert saving._write(tmp_path, "a.txt", b"2") == tmp_path / "a-2.txt"
     assert (tmp_path / "a.txt").read_bytes() == b"1"
 
 
 def test_a_folder_of_that_name_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
-    assert printing._write(tmp_path, "a.txt", b"1") == tmp_path / "a-2.txt"
+    assert saving._write(tmp_path, "a.txt", b"1") == tmp_path / "a-2.txt"
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -93,18 +94,18 @@ def test_a_link_of_that_name_is_not_followed(tmp_path: Path, there: bool) -> Non
     if there:
         (tmp_path / "elsewhere").write_bytes(b"1")
     (tmp_path / "out/a.txt").symlink_to(tmp_path / "elsewhere")
-    assert printing._write(tmp_path / "out", "a.txt", b"1") == tmp_path / "out/a-2.txt"
+    assert saving._write(tmp_path / "out", "a.txt", b"1") == tmp_path / "out/a-2.txt"
     assert (tmp_path / "elsewhere").exists() is there
 
 
 @pytest.mark.timeout(10)
 def test_a_pipe_of_that_name_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.txt")
-    assert printing._write(tmp_path, "a.txt", b"1") == tmp_path / "a-2.txt"
+    assert saving._write(tmp_path, "a.txt", b"1") == tmp_path / "a-2.txt"
 
 
 def test_a_name_that_climbs_is_saved_inside(tmp_path: Path) -> None:
-    assert printing._write(tmp_path / "out", "..", b"1") == tmp_path / "out/file"
+    assert saving._write(tmp_path / "out", "..", b"1") == tmp_path / "out/file"
 
 
 def test_an_answer_is_data_and_its_author_is_talk(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,9 +147,9 @@ def test_a_failure_is_talk_with_the_reason_of_every_step(capsys: pytest.CaptureF
 
 def test_the_folder_of_an_answer_is_no_other_answers(tmp_path: Path) -> None:
     def own(*data: bytes) -> str:
-        folder = printing._own_folder(tmp_path, "a.png", list(data))
+        folder = saving._own_folder(tmp_path, "a.png", list(data))
         for number, content in enumerate(data):
-            printing._write(folder, f"{number}.txt", content)
+            saving._write(folder, f"{number}.txt", content)
         return folder.name
 
     assert [own(b"1", b"2"), own(b"1", b"2"), own(b"1"), own(b"3", b"2")] == [
