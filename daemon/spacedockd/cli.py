@@ -127,6 +127,47 @@ def config_command(
         typer.echo(told(**context.obj, env=os.environ, uid=os.getuid()))
 
 
+@app.command("queue", short_help="Run the queue's server alone.")
+def queue(context: typer.Context) -> None:
+    """Run the queue's server alone, in the foreground: its daemons may then come and go (docs/service.md)."""
+    from spacedock_worker.logs import configure
+    from spacedockd import daemon, settings
+
+    loaded = settings.load(**context.obj, env=os.environ, uid=os.getuid())
+    configure(loaded.log_format, loaded.log_level)
+    asyncio.run(daemon.run_queue(loaded, os.environ))
+
+
+User = Annotated[bool, typer.Option("--user", help="The service of this user, by `systemctl --user`.")]
+
+
+@app.command("install", short_help="Run it as a service of systemd.")
+def install(user: User = False) -> None:
+    """Write the units of systemd, and start them, now and with the machine; again is safe."""
+    _service("install", user)
+
+
+@app.command("upgrade", short_help="Restart the service by what is installed now.")
+def upgrade(user: User = False) -> None:
+    """Write the units anew and restart the daemon; the queue runs on, and no job is lost."""
+    _service("upgrade", user)
+
+
+@app.command("uninstall", short_help="Stop the service and remove its units.")
+def uninstall(user: User = False) -> None:
+    """Stop the service and remove its units; configuration, jobs and results stay."""
+    _service("uninstall", user)
+
+
+def _service(what: str, user: bool) -> None:
+    from spacedockd.service import install, units
+
+    places = units.user_places(os.environ, os.getuid()) if user else units.system_places(Path("/"))
+    machine = install.machine_of(Path(sys.executable), install.execute, user=user)
+    for line in getattr(install.Installer(machine, places, install.execute), what)():
+        typer.echo(line)
+
+
 @app.command("bundle", short_help="Write Spaces to a file, for a host without a network.")
 def bundle(
     context: typer.Context,

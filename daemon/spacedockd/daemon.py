@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from spacedock._wire.connection import connect, greet, redacted, told_as_ours
-from spacedock.configuration import socket_url
+from spacedock.configuration import ConfigError, socket_url
 from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.request import Tier
 from spacedock_worker.models.endpoint import ModelEndpoint
@@ -60,10 +60,7 @@ async def serve(
         paths.make_private(settings.runtime_dir)
         async with AsyncExitStack() as children:
             if settings.redis_url is None:
-                children.enter_context(paths.shown_alive(settings.runtime_dir))
-                valkey = EmbeddedValkey(settings.socket, settings.state_dir, settings.valkey_memory)
-                await children.enter_async_context(alive("valkey", valkey, stop))
-                await children.enter_async_context(running("scrub", scrub(socket_url(settings.socket)), stop))
+                await children.enter_async_context(own_queue(settings, stop))
             elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):
                 return
             where = settings.redis_url or socket_url(settings.socket)
@@ -76,7 +73,8 @@ async def serve(
             if settings.http:
                 door = await children.enter_async_context(http_door(settings, settings.http, where, stop))
             await children.enter_async_context(running("webhooks", webhooks(settings, where), stop))
-            await children.enter_async_context(running("watchdog", notify.watchdog(), stop))
+            watchdog = notify.watchdog(lambda: worker.pulse.trouble)
+            await children.enter_async_context(running("watchdog", watchdog, stop))
             reloader = Reloader(settings, reread, worker, door, default, where)
             await children.enter_async_context(running("reload", reloader.run(reload, notify), stop))
             log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
@@ -85,6 +83,33 @@ async def serve(
             log.info("daemon.stopping", drain_seconds=settings.drain_seconds, again=_AGAIN)
             notify.stopping(f"waiting for running jobs, at most {settings.drain_seconds:g} s")
     log.info("daemon.stopped")
+
+
+async def serve_queue(settings: DaemonSettings, env: Mapping[str, str], stop: Stop) -> None:
+    """Run the queue's server alone until `stop`, for daemons that live shorter. Raises SpacedockError."""
+    if settings.redis_url is not None:
+        raise ConfigError(
+            f"redis_url names another server ({redacted(settings.redis_url)}): none is needed here"
+        )
+    notify = Notifier(env, os.getpid())
+    with paths.held(settings.state_dir):
+        paths.make_private(settings.runtime_dir)
+        async with own_queue(settings, stop):
+            notify.ready(f"the queue is at {socket_url(settings.socket)}")
+            await stop.wait()
+            notify.stopping("writing the queue to its file")
+
+
+@asynccontextmanager
+async def own_queue(settings: DaemonSettings, stop: Stop) -> AsyncIterator[None]:
+    """The embedded Valkey, kept up, and its file rewritten where private jobs were deleted."""
+    valkey = EmbeddedValkey(settings.socket, settings.state_dir, settings.valkey_memory)
+    with paths.shown_alive(settings.runtime_dir):
+        async with (
+            alive("valkey", valkey, stop),
+            running("scrub", scrub(socket_url(settings.socket)), stop),
+        ):
+            yield
 
 
 @asynccontextmanager
@@ -186,6 +211,11 @@ async def run(settings: DaemonSettings, env: Mapping[str, str], reread: Reread) 
     """Serve until SIGTERM or Ctrl-C; a second one does not wait for the jobs that run. SIGHUP reloads."""
     stop, reload = signals()
     await serve(settings, env, stop, reread, reload)
+
+
+async def run_queue(settings: DaemonSettings, env: Mapping[str, str]) -> None:
+    """Serve the queue alone, until SIGTERM or Ctrl-C."""
+    await serve_queue(settings, env, signals()[0])
 
 
 def signals() -> tuple[Stop, asyncio.Event]:

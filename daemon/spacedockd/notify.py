@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import structlog
@@ -51,10 +51,10 @@ class Notifier:
         """One line for `systemctl status`."""
         self._send(f"STATUS={status}")
 
-    async def watchdog(self) -> NoReturn:
-        """Say that the event loop runs, twice within the manager's limit, until cancelled."""
+    async def watchdog(self, trouble: Callable[[], str | None]) -> NoReturn:
+        """Say that all is alive, twice within the manager's limit, while there is no `trouble`."""
         while True:
-            if self._beat is not None:
+            if self._beat is not None and trouble() is None:
                 self._send("WATCHDOG=1")
             await asyncio.sleep(self._beat or 3600.0)
 

@@ -10,7 +10,6 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from spacedock_worker import witness
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.stop import AT_ONCE, DRAIN
 from spacedock_worker.witness import WITNESS
+from spacedockd.pulse import Pulse, until_frozen
 
 log = structlog.get_logger()
 
@@ -39,23 +39,6 @@ REMOVE_SECONDS = 20.0
 """How long the containers of a killed worker may take to be removed."""
 
 
-_BYTES = 2**16
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds of silence after which a loop is in doubt, and after which it is taken to be held for ever.
-
-    Whoever is in doubt has to be told before the leases of the worker's jobs run out (6 s at the least).
-    """
-
-    doubt: float = 4.0
-    frozen: float = 15.0
-
-
-PATIENCE = Patience()
-
-
 class WorkerDiedError(SpacedockError):
     """The worker ended before it could take jobs."""
 
@@ -63,13 +46,14 @@ class WorkerDiedError(SpacedockError):
 class WorkerProcess:
     """One worker. Its settings go over standard input, which also tells it when the daemon is gone.
 
-    When `hurry` is set, it does not wait for the jobs that it runs while it stops.
+    `pulse` is where its signs of life are noted. When `hurry` is set, it does not wait for the jobs that it
+    runs while it stops.
     """
 
     def __init__(
-        self, settings: WorkerSettings, patience: Patience = PATIENCE, hurry: asyncio.Event | None = None
+        self, settings: WorkerSettings, pulse: Pulse | None = None, hurry: asyncio.Event | None = None
     ) -> None:
-        self._settings, self._patience = settings, patience
+        self._settings, self.pulse = settings, pulse or Pulse()
         self._hurry = hurry or asyncio.Event()
         self._process: Process | None = None
 
@@ -96,6 +80,7 @@ class WorkerProcess:
         if not said:
             code = await process.wait()
             raise WorkerDiedError(f"the worker ended at its start (exit code {code}); its log is above")
+        self.pulse.hear(said)
         log.info("worker.started", pid=process.pid)
 
     async def ended(self) -> int:
@@ -113,6 +98,7 @@ class WorkerProcess:
                 watching.result()
             return await waiting
         finally:
+            self.pulse.ended()
             for task in (watching, waiting):
                 task.cancel()
             await asyncio.gather(watching, waiting, return_exceptions=True)
@@ -161,7 +147,7 @@ class WorkerProcess:
         """Kill the worker when its loop has frozen; return when it has ended."""
         assert process.stdout is not None
         charge = Charge(self._settings.redis_url, self._settings.state_dir / WITNESS)
-        if await until_frozen(process.stdout, charge.set, charge.lift, self._patience):
+        if await until_frozen(process.stdout, charge.set, charge.lift, self.pulse):
             log.error("worker.frozen", pid=process.pid, job_id=charge.job_id)
             await _kill(process)
 
@@ -198,37 +184,6 @@ def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a worker's settings")
-
-
-async def until_frozen(
-    beats: asyncio.StreamReader,
-    doubt: Callable[[], Awaitable[None]],
-    relief: Callable[[], Awaitable[None]],
-    patience: Patience = PATIENCE,
-) -> bool:
-    """Read what the worker says until it says nothing for too long (True), or has ended (False).
-
-    `doubt` is called when it has been silent for a while, `relief` when it is heard again after that.
-    """
-    while True:
-        heard = await _heard(beats, patience.doubt)
-        if heard is None:
-            await doubt()
-            heard = await _heard(beats, patience.frozen - patience.doubt)
-            if heard is None:
-                return True
-            await relief()
-        if not heard:
-            return False
-
-
-async def _heard(beats: asyncio.StreamReader, seconds: float) -> bytes | None:
-    """What it says next, nothing where it has ended; None where it says nothing for so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await beats.read(_BYTES)
-    except TimeoutError:
-        return None
 
 
 log = structlog.get_logger()

@@ -20,7 +20,8 @@ from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.settings import WorkerSettings
 from spacedockd import worker_process
-from spacedockd.worker_process import Patience, WorkerProcess
+from spacedockd.pulse import Patience, Pulse
+from spacedockd.worker_process import WorkerProcess
 
 SOON = Patience(doubt=1.5, frozen=3.0)
 
@@ -67,7 +68,7 @@ async def test_the_job_that_holds_the_loop_is_charged_with_the_workers_death(
     settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_process, "COMMAND", (sys.executable, "-c", HOLDING))
-    worker = WorkerProcess(settings, SOON)
+    worker = WorkerProcess(settings, Pulse(SOON))
     await worker.start()
     try:
         async with Client(settings.redis_url) as client, connect(settings.redis_url) as redis:
@@ -80,7 +81,7 @@ async def test_the_job_that_holds_the_loop_is_charged_with_the_workers_death(
 
 
 async def test_a_killed_workers_containers_are_removed(settings: WorkerSettings) -> None:
-    worker = WorkerProcess(settings, SOON)
+    worker = WorkerProcess(settings, Pulse(SOON))
     await worker.start()
     try:
         async with Client(settings.redis_url) as client, connect(settings.redis_url) as redis:

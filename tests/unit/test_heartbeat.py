@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from spacedockd.worker_process import Patience, until_frozen
+from spacedock_worker.condition import Condition
+from spacedockd.pulse import Patience, Pulse, until_frozen
 
 SHORT = Patience(doubt=0.05, frozen=0.1)
 
@@ -28,7 +29,7 @@ class Told:
 
 async def heard(beats: asyncio.StreamReader, told: Told) -> bool:
     async with asyncio.timeout(5):
-        return await until_frozen(beats, told.doubt, told.relief, SHORT)
+        return await until_frozen(beats, told.doubt, told.relief, Pulse(SHORT))
 
 
 async def test_a_loop_that_stays_silent_is_frozen() -> None:
@@ -52,3 +53,17 @@ async def test_a_worker_that_has_ended_is_not_frozen() -> None:
     told = Told(beats)
     assert not await heard(beats, told)
     assert told.said == []
+
+
+def test_a_pulse_tells_for_how_long_nothing_was_heard() -> None:
+    now = [100.0]
+    pulse = Pulse(clock=lambda: now[0])
+    assert pulse.trouble == "no worker runs: the daemon starts one"
+    pulse.hear(Condition(engine="it hangs").as_line() * 2)
+    assert (pulse.trouble, pulse.condition.engine) == (None, "it hangs")
+    now[0] += 9
+    assert pulse.trouble == "the worker has been silent for 9 s"
+    pulse.hear(b'{"engine": nul')
+    assert (pulse.trouble, pulse.condition.engine) == (None, "it hangs")
+    pulse.ended()
+    assert pulse.trouble is not None

@@ -60,7 +60,7 @@ def test_an_abstract_address() -> None:
 
 async def test_the_watchdog_beats_within_half_its_limit(manager: Manager) -> None:
     env = manager.env | {"WATCHDOG_USEC": "40000", "WATCHDOG_PID": str(PID)}
-    beating = asyncio.create_task(Notifier(env, PID).watchdog())
+    beating = asyncio.create_task(Notifier(env, PID).watchdog(lambda: None))
     started = asyncio.get_running_loop().time()
     for _ in range(3):
         assert await asyncio.to_thread(manager.heard) == ["WATCHDOG=1"]
@@ -70,13 +70,41 @@ async def test_the_watchdog_beats_within_half_its_limit(manager: Manager) -> Non
         await beating
 
 
+async def test_the_watchdog_goes_hungry_while_the_workers_loop_answers_not(manager: Manager) -> None:
+    env = manager.env | {"WATCHDOG_USEC": "20000"}
+    asked, trouble = asyncio.Event(), ["frozen", "frozen", None]
+
+    def answers() -> str | None:
+        if len(trouble) > 1:
+            return trouble.pop(0)
+        asked.set()
+        return None
+
+    beating = asyncio.create_task(Notifier(env, PID).watchdog(answers))
+    await asked.wait()
+    assert await asyncio.to_thread(manager.heard) == ["WATCHDOG=1"]
+    beating.cancel()
+    with suppress(asyncio.CancelledError):
+        await beating
+
+
+def test_a_reload_says_when_it_began(manager: Manager) -> None:
+    notifier = Notifier(manager.env, PID)
+    notifier.reloading()
+    first, second = manager.heard()
+    assert first == "RELOADING=1"
+    assert second.startswith("MONOTONIC_USEC=")
+    notifier.reloaded()
+    assert manager.heard() == ["READY=1"]
+
+
 @pytest.mark.parametrize(
     "watch",
     [{}, {"WATCHDOG_USEC": "40000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "x"}],
 )
 async def test_no_watchdog_is_fed_that_is_not_ours(manager: Manager, watch: dict[str, str]) -> None:
     notifier = Notifier(manager.env | watch, PID)
-    beating = asyncio.create_task(notifier.watchdog())
+    beating = asyncio.create_task(notifier.watchdog(lambda: None))
     await asyncio.sleep(0)
     notifier.status("the first that is heard")
     assert manager.heard() == ["STATUS=the first that is heard"]

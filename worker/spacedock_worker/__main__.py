@@ -7,12 +7,12 @@ import os
 import sys
 from contextlib import suppress
 
+from spacedock_worker.condition import Conditions
 from spacedock_worker.logs import configure
 from spacedock_worker.service import serve
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.stop import AT_ONCE, DRAIN, Stop
 
-READY_LINE = b"ready\n"
 BEAT_SECONDS = 1.0
 
 
@@ -29,8 +29,10 @@ async def run(settings: WorkerSettings, daemon: int) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        beside = [tasks.create_task(_until_end(stdin, stop)), tasks.create_task(_beat(daemon, ready))]
-        await serve(settings, stop, ready=ready.set)
+        told = Conditions()
+        beating = tasks.create_task(_beat(daemon, ready, told))
+        beside = [tasks.create_task(_until_end(stdin, stop)), beating]
+        await serve(settings, stop, ready.set, told)
         for task in beside:
             task.cancel()
 
@@ -52,12 +54,12 @@ def _daemon() -> int:
     return pipe
 
 
-async def _beat(daemon: int, ready: asyncio.Event) -> None:
-    """Say that the worker takes jobs, and then again and again that its loop answers."""
+async def _beat(daemon: int, ready: asyncio.Event, told: Conditions) -> None:
+    """Say that the worker takes jobs, and then again and again that its loop answers, and how it stands."""
     await ready.wait()
     while True:
         with suppress(BlockingIOError, BrokenPipeError):
-            os.write(daemon, READY_LINE)
+            os.write(daemon, told.now.as_line())
         await asyncio.sleep(BEAT_SECONDS)
 
 

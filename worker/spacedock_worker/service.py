@@ -8,20 +8,23 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
-from spacedock.result import JobResult
+from spacedock.result import JobResult, Stage
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.background import running
-from spacedock_worker.containers.docker.engine import Engine
+from spacedock_worker.background import forever, running
+from spacedock_worker.condition import Condition, Conditions
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.machine.gpu import devices
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.control.dispatcher import Dispatcher
+from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.local import LocalModels
@@ -43,8 +46,10 @@ from spacedock_worker.witness import WITNESS, Witness
 log = structlog.get_logger()
 
 
-async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None]) -> None:
+async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None], told: Conditions) -> None:
     """Take jobs until `stop`; then drain, and leave no container behind. `ready` is called once open.
+
+    How the worker stands is noted in `told`.
 
     Raises AnotherWorkerError where another worker uses the state directory, and does not end.
     """
@@ -92,9 +97,25 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None])
             recommender=asyncio.to_thread(wiring.recommender.prepare),
             catalogue=follow(registry, redis),
             housekeeper=wiring.housekeeper(redis).run(),
+            condition=forever("condition", partial(_look, told, engine, registry), _LOOK_SECONDS),
         )
         await stack.enter_async_context(background)
         await _work(worker, stop, ready, settings.drain_seconds)
+
+
+_LOOK_SECONDS, _ANSWER_SECONDS = 5.0, 3.0
+"""How often the engine is asked whether it is there, and how long it may take."""
+
+
+async def _look(told: Conditions, engine: Engine, registry: Registry) -> None:
+    """Note what is wrong with the engine and the registry, if anything is."""
+    trouble = None
+    try:
+        async with engine.call(Stage.START, _ANSWER_SECONDS) as docker:
+            await docker.version()
+    except (StepError, EngineRefusedError) as error:
+        trouble = str(error)
+    told.now = Condition(engine=trouble, registry=registry.fault)
 
 
 async def _opened(profiles: ProfileStore, stack: AsyncExitStack) -> ProfileStore:

@@ -25,7 +25,8 @@ _NOWHERE: Stamp = (0, 0, 0)
 class HostFile:
     """One YAML file, read again when it changes; a bad entry does not hide the rest.
 
-    A file that is missing is begun with `default`, the text of a first registry.
+    A file that is missing is begun with `default`, the text of a first registry. `fault` says why what is
+    there now could not be read.
     """
 
     def __init__(self, path: Path, default: str = "") -> None:
@@ -33,6 +34,7 @@ class HostFile:
         self._default = default
         self._declared = Declared()
         self._stamp: Stamp | None = None
+        self.fault: str | None = None
         self._reader, self._reading = Reader(path), Lock()
 
     @property
@@ -50,7 +52,7 @@ class HostFile:
     def _read(self) -> None:
         try:
             trouble = self._begin() if stamp_of(self.path) == _NOWHERE and self._default else ()
-            stamp = stamp_of(self.path)
+            self.fault, stamp = None, stamp_of(self.path)
             text = text_of(self.path) if stamp != _NOWHERE else self._default if trouble else ""
             declared = self._reader.read(text)
             self._declared = Declared(
@@ -58,7 +60,8 @@ class HostFile:
             )
         except (BadRequestError, OSError, UnicodeDecodeError) as error:
             stamp, before = stamp_of(self.path), self._declared
-            self._declared = Declared(before.spaces, before.listed, (self._why(error),), before.broken)
+            self.fault = self._why(error)
+            self._declared = Declared(before.spaces, before.listed, (self.fault,), before.broken)
         self._stamp = stamp
         for warning in self._declared.warnings:
             log.warning("registry.fault", reason=warning)

@@ -58,8 +58,7 @@ class Registry:
         repositories: Path | None = None,
         recoded: Recoded | None = None,
     ) -> None:
-        self.path, self._store = path, store
-        self.recoded = recoded
+        self.path, self._store, self.recoded = path, store, recoded
         self.repositories = (repositories or path.parent / "repositories").absolute()
         self._file, self._out = HostFile(path, default), CatalogueFile(path)
         self._own: Declared | None = None
@@ -88,6 +87,11 @@ class Registry:
         if self._own is None or self._file.stale:
             await asyncio.to_thread(self._merge)
         return self._snapshot
+
+    @property
+    def fault(self) -> str | None:
+        """Why registry.yaml could not be read when it was last looked at; None where it could."""
+        return self._file.fault
 
     @property
     def unwritten(self) -> bool:

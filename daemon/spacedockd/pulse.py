@@ -1,0 +1,91 @@
+"""The worker's signs of life: whether its loop answers, and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from pydantic import ValidationError
+
+from spacedock_worker.condition import Condition
+
+_BYTES = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds of silence after which a loop is in doubt, and after which it is taken to be held for ever.
+
+    Whoever is in doubt has to be told before the leases of the worker's jobs run out (6 s at the least).
+    """
+
+    doubt: float = 4.0
+    frozen: float = 15.0
+
+
+PATIENCE = Patience()
+
+
+class Pulse:
+    """What was last heard of the worker. `clock` gives monotonic seconds."""
+
+    def __init__(self, patience: Patience = PATIENCE, clock: Callable[[], float] = monotonic) -> None:
+        self.patience, self._clock = patience, clock
+        self._heard_at: float | None = None
+        self.condition = Condition()
+
+    def hear(self, said: bytes) -> None:
+        """Note a sign of life; the last whole line of it says how the worker stands."""
+        self._heard_at = self._clock()
+        for line in said.splitlines()[-1:]:
+            try:
+                self.condition = Condition.model_validate_json(line)
+            except ValidationError:
+                # Half a line: the next one comes within a second.
+                continue
+
+    def ended(self) -> None:
+        """The worker is gone."""
+        self._heard_at = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the worker's loop does not answer; None where it does."""
+        if self._heard_at is None:
+            return "no worker runs: the daemon starts one"
+        silent = self._clock() - self._heard_at
+        return f"the worker has been silent for {silent:.0f} s" if silent > self.patience.doubt else None
+
+
+async def until_frozen(
+    beats: asyncio.StreamReader,
+    doubt: Callable[[], Awaitable[None]],
+    relief: Callable[[], Awaitable[None]],
+    pulse: Pulse,
+) -> bool:
+    """Read what the worker says until it says nothing for too long (True), or has ended (False).
+
+    `doubt` is called when it has been silent for a while, `relief` when it is heard again after that.
+    """
+    while True:
+        heard = await _heard(beats, pulse.patience.doubt)
+        if heard is None:
+            await doubt()
+            heard = await _heard(beats, pulse.patience.frozen - pulse.patience.doubt)
+            if heard is None:
+                return True
+            await relief()
+        if not heard:
+            return False
+        pulse.hear(heard)
+
+
+async def _heard(beats: asyncio.StreamReader, seconds: float) -> bytes | None:
+    """What it says next, nothing where it has ended; None where it says nothing for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await beats.read(_BYTES)
+    except TimeoutError:
+        return None
