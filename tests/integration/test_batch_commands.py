@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import shlex
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.queue.workers import Held, echo, working
 from tests.integration.test_privacy_commands import Shell
+from tests.receiver import receiving
 
+from spacedock.client import Client
 from spacedock.request import Tier
 from spacedock.result import AnsweredBy, AnswerKind, Attempt, AttemptError, ErrorKind, JobResult, Stage
 from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
+from spacedockd.webhooks.deliverer import Deliverer
+from spacedockd.webhooks.settings import WebhookSettings
 
 BATCH = ("batch", "prompts.txt", "-o", "out.jsonl")
 
@@ -157,20 +160,21 @@ async def test_a_batch_without_failures_has_nothing_to_retry(shell: Shell, redis
     assert said == (0, "", "nothing to retry: no job of these failed or was cancelled\n")
 
 
-async def test_the_examples_of_the_page_run_as_written(shell: Shell, redis_url: str) -> None:
-    page = (Path(__file__).parents[2] / "docs/batch.md").read_text()
-    (shell.folder / "pictures").mkdir()
-    for name in "ab":
-        (shell.folder / f"pictures/{name}.png").write_bytes(name.encode())
-    for name, content in re.findall(r"^`([\w.]+)`:\n\n```\n(.*?)```", page, re.MULTILINE | re.DOTALL):
-        (shell.folder / name).write_text(content)
-    commands = re.findall(r"^spacedock (batch .*)", page, re.MULTILINE)
-    async with working(redis_url, app):
-        for command in commands:
-            code, _, err = await shell.run(*shlex.split(command, comments=True))
-            assert code == 0, (command, err)
-    written = {path.stem: path.read_text() for path in shell.folder.glob("*.jsonl")}
-    assert "Is this review kind? It broke, after a day." in written["kind"]
-    assert "Describe b.png" in written["pictures"]
-    assert 'Explain tax to a lawyer, as {\\"answer\\": \\"…\\"}.' in written["answers"]
-    assert json.loads(written["visits"])["row_id"] == "7"
+async def test_a_webhook_tells_of_a_batch_when_its_last_line_has_ended(shell: Shell, redis_url: str) -> None:
+    prompts(shell, "fine", "broken", "drawn")
+    allowed = WebhookSettings(allow=(ip_network("127.0.0.0/8"),))
+    async with receiving() as receiver, working(redis_url, app), Client(redis_url) as client:
+        sending = asyncio.create_task(Deliverer(redis_url, allowed).run())
+        asked, secret = ("--callback", receiver.url), await client.webhooks.secret()
+        await shell.run(*BATCH, "--in-flight", "1", *asked)
+        told = [await receiver.next(secret)]
+        (shell.folder / "others.txt").write_text("broken\n")
+        _, batch, _ = await shell.run("batch", "others.txt", "--detach", *asked)
+        told.append(await receiver.next(secret))
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    assert [one["type"] for one in told] == ["batch.completed", "batch.failed"]
+    assert told[0]["data"]["request_counts"] == {"total": 3, "completed": 2, "failed": 1}
+    assert told[1]["data"]["id"] == batch.strip()
+    code, _, err = await shell.run(*BATCH, "--callback", "nowhere")
+    assert (code, "callback: 'nowhere' is not an address" in err) == (2, True)

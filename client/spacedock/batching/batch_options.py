@@ -87,7 +87,7 @@ def _nothing(_: Any) -> None:
     pass
 
 
-async def _connected(_: set[str]) -> None:
+async def _awaited(_: Any) -> None:
     pass
 
 
@@ -101,8 +101,8 @@ class BatchOptions:
     `invalid` is called with each: its number, what is wrong, its text. `save` saves a result's files and
     returns their paths. Private jobs are deleted once they are written, unless `keep`. Answers that a faulty
     host let no Space give are taken with `allow_degraded`. `tell` is called with what people may want to
-    know, `submitted` with the ids of jobs; `connect` before the client is first used, with the Spaces that
-    lines name, as far as they are known.
+    know, `submitted` with the ids of jobs, `sent` with the batch's id once no more of them are; `connect`
+    before the client is first used, with the Spaces that lines name, as far as they are known.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -116,7 +116,8 @@ class BatchOptions:
     save: Saver | None = None
     tell: Callable[[str], None] = _nothing
     submitted: Callable[[list[str]], None] = _nothing
-    connect: Callable[[set[str]], Awaitable[None]] = _connected
+    sent: Callable[[str], Awaitable[None]] = _awaited
+    connect: Callable[[set[str]], Awaitable[None]] = _awaited
     invalid: Callable[[int, str, str], None] = lambda number, problem, text: None
 
     def batch_of(self, place: str) -> str:

@@ -279,6 +279,7 @@ class BatchRun:
             if open_id != job_id:
                 with suppress(JobNotFoundError):
                     await self._client.cancel(open_id)
+        await self._options.sent(self._book.id)
 
     def _forget_checkpoints(self) -> None:
         self._book.finish()

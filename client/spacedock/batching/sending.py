@@ -50,11 +50,13 @@ class Sender:
                 part = chunk[start : start + size]
                 await window.room(part)
                 await self._submit(part, books, window)
+        await self._options.sent(books[0].id)
 
     async def hand_over(self, books: tuple[Checkpoint, Checkpoint]) -> None:
         """Send all lines at once; each job has its line's number as a label."""
         async for chunk in self._chunks():
             await self._submit(chunk, books, None)
+        await self._options.sent(books[0].id)
 
     async def _chunks(self) -> AsyncIterator[list[Unsent]]:
         """The lines to send, in chunks, until the limit is reached."""

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 _TURN_SECONDS = 0.5
 _LOOK_SECONDS = 30.0
-"""How often all callbacks are looked at: an event may have been missed, or come before its callback."""
+"""How often all callbacks are looked at: an event may have been missed."""
 
 _LEASE_BEYOND = 10
 _PAGE = 500
@@ -73,7 +73,9 @@ class Deliverer:
                     self._ended |= {JOB + event.job_id, *([BATCH + event.batch] if event.batch else ())}
 
     async def _owe_what_ended(self, redis: Redis) -> None:
-        ended, self._ended = self._ended, set()
+        asked: Any = await answer(redis.lpop(keys.CALLED_BACK, _PAGE))
+        ended = self._ended | {name.decode(errors="replace") for name in asked or ()}
+        self._ended = set()
         if ended:
             found = await answer(redis.hmget(keys.CALLBACKS, list(ended)))
             await self._owe(redis, zip(ended, found, strict=True))

@@ -314,6 +314,10 @@ async def test_who_submits_is_told_by_webhooks_and_reads_no_secret(urls: dict[st
         async with Client(urls["submit"]) as client:
             job_id = await client.submit("x", callback=receiver.url)
             assert (await receiver.next(await operator.webhooks.secret()))["data"]["id"] == job_id
+            (of_batch,) = await client.submit_many([JobRequest(prompt="y", batch_id="hers")])
+            await client.result(of_batch)
+            await client.webhooks.of_batch("hers", receiver.url)
+            assert (await receiver.next(await operator.webhooks.secret()))["type"] == "batch.completed"
             with pytest.raises(RefusedError):
                 await client.webhooks.secret()
         sending.cancel()

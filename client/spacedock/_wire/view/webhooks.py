@@ -34,9 +34,7 @@ _LONGEST = 2000
 def checked_url(url: str) -> str:
     """The address, if webhooks can go there. Raises ValueError."""
     if len(url) > _LONGEST or not _URL.fullmatch(url):
-        raise ValueError(
-            f"callback: '{url[:100]}' is not an address of a receiver, such as https://host/path"
-        )
+        raise ValueError(f"'{url[:100]}' is not an address of a receiver, such as https://host/path")
     return url
 
 
@@ -73,8 +71,13 @@ class Webhooks:
 
         Raises BadRequestError.
         """
+        name, where = BATCH + batch_id, check_callback(url)
         with told_as_ours(self._url):
-            await answer(self._redis.hset(keys.CALLBACKS, BATCH + batch_id, _checked(url)))
+            async with self._redis.pipeline() as pipe:
+                pipe.hset(keys.CALLBACKS, name, where)
+                pipe.rpush(keys.CALLED_BACK, name)
+                pipe.expire(keys.CALLED_BACK, KEEP_SECONDS)
+                await pipe.execute()
 
     async def secret(self) -> str:
         """The secret that all webhooks are signed with, made at its first use."""
@@ -103,7 +106,7 @@ class Webhooks:
 
         Raises BadRequestError.
         """
-        webhook_id = id_of(_checked(url), kind, data)
+        webhook_id = id_of(check_callback(url), kind, data)
         with told_as_ours(self._url):
             now = (await self._redis.time())[0]
             row = {"url": url, "type": kind, "body": body_of(webhook_id, kind, data, now), "created": now}
@@ -169,8 +172,9 @@ def _id(key: bytes) -> str:
     return key.decode(errors="replace").removeprefix(keys.WEBHOOK)
 
 
-def _checked(url: str) -> str:
+def check_callback(url: str) -> str:
+    """The address, if webhooks can go there. Raises BadRequestError."""
     try:
         return checked_url(url)
     except ValueError as error:
-        raise BadRequestError(str(error)) from None
+        raise BadRequestError(f"callback: {error}") from None

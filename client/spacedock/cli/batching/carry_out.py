@@ -56,6 +56,7 @@ class BatchCommand:
     allow_degraded: bool
     keep: bool
     progress: ProgressStyle
+    callback: str | None
 
     async def run(self, url: str | None) -> None:
         """Run the batch to its end, show how it goes, and end with the exit code that it comes to."""
@@ -119,6 +120,10 @@ class BatchCommand:
                     say_files_left(result)
                 return []
 
+            async def sent(batch_id: str) -> None:
+                if self.callback is not None:
+                    await client.webhooks.of_batch(batch_id, self.callback)
+
             def invalid(number: int, problem: str, text: str) -> None:
                 if errors is not None:
                     errors.add(number, problem, text)
@@ -137,6 +142,7 @@ class BatchCommand:
                 save=save,
                 tell=say,
                 submitted=meter.note,
+                sent=sent,
                 connect=connect,
                 invalid=invalid,
             )

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from spacedock._wire.lanes import Priority
+from spacedock._wire.view.webhooks import check_callback
 from spacedock.batching.batch_options import Again, MaxFailures, Retry
 from spacedock.batching.sources.row import SourceOptions
 from spacedock.batching.sources.source import open_source
@@ -76,6 +77,7 @@ def batch(
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
     keep_for: options.KeepFor = None,
+    callback: options.CallbackOption = None,
     retry: Annotated[
         Retry | None, typer.Option("--retry", help="Send lines with such results again, and replace these.")
     ] = None,
@@ -157,6 +159,7 @@ def batch(
         allow_degraded=allow_degraded,
         keep=keep,
         progress=progress,
+        callback=None if callback is None else check_callback(callback),
     )
     if dry_run:
         asyncio.run(command.rehearse(redis, json=json))
