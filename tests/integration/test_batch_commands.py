@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,25 @@ async def test_a_batch_without_failures_has_nothing_to_retry(shell: Shell, redis
         _, batch_id, _ = await shell.run("jobs", "--batches", "-q")
         said = await shell.run("retry", batch_id.strip())
     assert said == (0, "", "nothing to retry: no job of these failed or was cancelled\n")
+
+
+async def test_the_examples_of_the_page_run_as_written(shell: Shell, redis_url: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/batch.md").read_text()
+    (shell.folder / "pictures").mkdir()
+    for name in "ab":
+        (shell.folder / f"pictures/{name}.png").write_bytes(name.encode())
+    for name, content in re.findall(r"^`([\w.]+)`:\n\n```\n(.*?)```", page, re.MULTILINE | re.DOTALL):
+        (shell.folder / name).write_text(content)
+    commands = re.findall(r"^spacedock (batch .*)", page, re.MULTILINE)
+    async with working(redis_url, app):
+        for command in commands:
+            code, _, err = await shell.run(*shlex.split(command, comments=True))
+            assert code == 0, (command, err)
+    written = {path.stem: path.read_text() for path in shell.folder.glob("*.jsonl")}
+    assert "Is this review kind? It broke, after a day." in written["kind"]
+    assert "Describe b.png" in written["pictures"]
+    assert 'Explain tax to a lawyer, as {\\"answer\\": \\"…\\"}.' in written["answers"]
+    assert json.loads(written["visits"])["row_id"] == "7"
 
 
 async def test_a_webhook_tells_of_a_batch_when_its_last_line_has_ended(shell: Shell, redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from contextlib import suppress
@@ -13,21 +14,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock.batching.line_request import RequestMaker
-from spacedock.batching.sources.line import BadLinesError, BatchLine
-from spacedock.batching.sources.source import read_lines
+from spacedock.batching.sources.line import BadLine, BadLinesError, BatchLine
+from spacedock.batching.sources.row import SourceOptions
+from spacedock.batching.sources.source import open_source
 from spacedock.errors import BadRequestError
 
 BOM = b"\xef\xbb\xbf"
 
 
+def lines_of(where: str, stdin: bytes = b"", labels: tuple[str, ...] = ()) -> list[BatchLine]:
+    """A whole batch. Raises BadLinesError with all that is wrong."""
+    source = open_source(where, SourceOptions(labels=labels), io.BytesIO(stdin))
+    lines = list(source.lines())
+    if bad := [line for line in lines if isinstance(line, BadLine)]:
+        raise BadLinesError(source.name, [f"{source.unit} {line.number}: {line.problem}" for line in bad])
+    return [line for line in lines if isinstance(line, BatchLine)]
+
+
 def read(folder: Path, name: str, content: str | bytes) -> list[BatchLine]:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_lines(str(path), lambda: b"")
+    return lines_of(str(path))
 
 
 def read_stdin(content: bytes) -> list[BatchLine]:
-    return read_lines("-", lambda: content)
+    return lines_of("-", content)
 
 
 def prompts(lines: list[BatchLine]) -> list[tuple[int, Any]]:
@@ -218,7 +229,7 @@ def test_columns_without_a_name_are_labels(tmp_path: Path, header: str, label: s
 )
 def test_what_only_describes_a_line_can_be_kept_as_a_label(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    lines = read_lines(str(tmp_path / name), lambda: b"", {"note"})
+    lines = lines_of(str(tmp_path / name), labels=("note",))
     assert lines == [BatchLine(2, (), {"prompt": "x", "labels": {"note": "n"}})]
 
 
@@ -338,16 +349,16 @@ def test_a_directory_is_its_files_in_order(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "c.png").symlink_to("a.png")
-    lines = read_lines(str(tmp_path), lambda: b"")
+    lines = lines_of(str(tmp_path))
     assert lines == [BatchLine(n, (f"{tmp_path}/{name}.png",)) for n, name in enumerate("abc", 1)]
 
 
 def test_a_directory_without_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match=r"there is no file in it$"):
-        read_lines(str(tmp_path), lambda: b"")
+        lines_of(str(tmp_path))
     (tmp_path / "below").mkdir()
     with pytest.raises(BadRequestError, match="those in directories below it need --recursive"):
-        read_lines(str(tmp_path), lambda: b"")
+        lines_of(str(tmp_path))
 
 
 @given(st.binary(max_size=200), st.sampled_from([".jsonl", ".csv", ".txt", ""]))
@@ -357,5 +368,5 @@ def test_no_bytes_whatever_end_in_anything_but_lines_or_an_error_of_ours(
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     path.write_bytes(content)
     with suppress(BadRequestError):
-        for line in read_lines(str(path), lambda: b""):
+        for line in lines_of(str(path)):
             RequestMaker({"batch": True}).make(line)

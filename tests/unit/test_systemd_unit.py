@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spacedockd.service.install import Installer, ServiceError, execute, machine_of, shipped
-from spacedockd.service.units import Machine, rendered, system_places, user_places
+from spacedockd.service.units import ServiceHost, rendered, system_places, user_places
 from spacedockd.settings import DaemonSettings
 
 FOLDER = Path(__file__).parents[2] / "deploy/systemd"
@@ -32,7 +32,7 @@ def analysed(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units for this machine's systemd, with a command that exists: a missing one is an error to it."""
-    machine = Machine(tmp_path / "bin", version())
+    machine = ServiceHost(tmp_path / "bin", version())
     (tmp_path / "bin").mkdir()
     for command in ("spacedock", "spacedockd"):
         (tmp_path / "bin" / command).symlink_to("/bin/true")
@@ -90,7 +90,7 @@ class Systemd:
 def test_an_install_is_whole_and_a_second_one_changes_nothing(tmp_path: Path) -> None:
     systemd = Systemd()
     places = system_places(tmp_path)
-    installer = Installer(Machine(Path("/opt/x/bin"), 257), places, systemd, tmp_path)
+    installer = Installer(ServiceHost(Path("/opt/x/bin"), 257), places, systemd, tmp_path)
     said = list(installer.install())
     assert "ExecStart=/opt/x/bin/spacedockd\n" in (places.units / "spacedockd.service").read_text()
     assert "redis_url: unix:///run/spacedock-queue/redis.sock\n" in places.config.read_text()
@@ -111,12 +111,12 @@ def test_an_install_is_whole_and_a_second_one_changes_nothing(tmp_path: Path) ->
 
 def test_an_upgrade_restarts_the_daemon_and_leaves_the_queue(tmp_path: Path) -> None:
     systemd = Systemd()
-    old = Installer(Machine(Path("/opt/old/bin"), 257), system_places(tmp_path), systemd, tmp_path)
+    old = Installer(ServiceHost(Path("/opt/old/bin"), 257), system_places(tmp_path), systemd, tmp_path)
     with pytest.raises(ServiceError, match="not installed"):
         list(old.upgrade())
     list(old.install())
     systemd.commands.clear()
-    new = Installer(Machine(Path("/opt/new/bin"), 257), system_places(tmp_path), systemd, tmp_path)
+    new = Installer(ServiceHost(Path("/opt/new/bin"), 257), system_places(tmp_path), systemd, tmp_path)
     assert f"wrote {system_places(tmp_path).units}/spacedockd.service" in list(new.upgrade())
     assert systemd.commands[-1] == "systemctl restart spacedockd.service"
     assert "queue" not in "".join(systemd.commands)
@@ -124,7 +124,7 @@ def test_an_upgrade_restarts_the_daemon_and_leaves_the_queue(tmp_path: Path) -> 
 
 def test_an_uninstall_takes_away_what_it_wrote_alone(tmp_path: Path) -> None:
     places = system_places(tmp_path)
-    installer = Installer(Machine(Path("/opt/x/bin"), 257), places, Systemd(), tmp_path)
+    installer = Installer(ServiceHost(Path("/opt/x/bin"), 257), places, Systemd(), tmp_path)
     list(installer.install())
     own = places.units / "spacedock-nightly.service"
     own.write_text("[Unit]\n")
@@ -138,7 +138,7 @@ def test_an_uninstall_takes_away_what_it_wrote_alone(tmp_path: Path) -> None:
 def test_a_user_has_a_service_of_his_own(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/run/user/1000"}
     systemd, places = Systemd(), user_places(env, UID)
-    list(Installer(Machine(tmp_path / "venv/bin", 257, user=True), places, systemd).install())
+    list(Installer(ServiceHost(tmp_path / "venv/bin", 257, user=True), places, systemd).install())
     assert systemd.commands == [
         "systemctl --user daemon-reload",
         "systemctl --user enable --now spacedock-queue.service spacedockd.service",
@@ -156,7 +156,7 @@ def test_an_older_systemd_is_told_how_to_reload() -> None:
     told = rendered(
         "spacedockd.service",
         shipped("spacedockd.service"),
-        Machine(Path("/opt/x/bin"), 252),
+        ServiceHost(Path("/opt/x/bin"), 252),
         system_places(Path("/")),
     )
     assert "Type=notify\nExecReload=/bin/kill -HUP $MAINPID\n" in told

@@ -1,11 +1,16 @@
-"""Who makes a request is found out here: the owner's token, another one, or the unix socket."""
+"""Who makes a request is found out here, by the owner's token, another one, or the unix socket; and how much
+each may ask."""
 
 from __future__ import annotations
 
 import hmac
 import os
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -15,9 +20,11 @@ from spacedock.errors import SpacedockError
 from spacedockd.http.access import OWNER, Principal, identify, is_public
 from spacedockd.http.errors import HttpError
 from spacedockd.http.guards import is_local_socket
-from spacedockd.http.meter import Meter
 from spacedockd.http.page import is_let_in
-from spacedockd.http.settings import HttpSettings
+from spacedockd.http.settings import HttpLimits, HttpSettings
+
+_BURST_SECONDS = 10.0
+_MOST_PRINCIPALS = 2000
 
 
 def owner_token(path: Path) -> str:
@@ -37,8 +44,9 @@ def owner_token(path: Path) -> str:
 class Authenticator:
     """Knows the principal of a request. `own` is the owner's token, in the clear."""
 
-    def __init__(self, settings: HttpSettings, own: str, tokens: Tokens, meter: Meter) -> None:
-        self._settings, self._own, self._tokens, self._meter = settings, own, tokens, meter
+    def __init__(self, settings: HttpSettings, own: str, tokens: Tokens) -> None:
+        self._settings, self._own, self._tokens = settings, own, tokens
+        self._meter = Meter(settings.limits)
 
     def middleware(self) -> Middleware:
         """Let nobody pass whose token is not known, and count the requests of all others."""
@@ -82,3 +90,53 @@ def _token_of(request: web.Request) -> str | None:
 def _refused(why: str) -> HttpError:
     advice = "`spacedock token show` prints the one of this host's own user"
     return HttpError(401, "token", f"{why}; {advice}", headers={"WWW-Authenticate": "Bearer"})
+
+
+@dataclass(slots=True)
+class Account:
+    """What a principal has left: `allowed` requests as of `at`, and those that are `open`."""
+
+    allowed: float
+    at: float
+    open: int = 0
+
+
+class Meter:
+    """Counts the requests of each principal. `clock` gives monotonic seconds."""
+
+    def __init__(self, limits: HttpLimits, clock: Callable[[], float] = monotonic) -> None:
+        self._limits, self._clock = limits, clock
+        self._accounts: dict[str, Account] = {}
+
+    @contextmanager
+    def counted(self, principal_id: str) -> Iterator[None]:
+        """Count a request while it is open. Raises HttpError (429) where it is one too many."""
+        account, burst = self._account(principal_id), self._limits.rate * _BURST_SECONDS
+        now = self._clock()
+        account.allowed = min(burst, account.allowed + (now - account.at) * self._limits.rate)
+        account.at = now
+        if account.allowed < 1:
+            seconds = (1 - account.allowed) / self._limits.rate
+            raise _too_many(f"more than {self._limits.rate:g} requests a second", seconds)
+        if account.open >= self._limits.concurrent:
+            raise _too_many(f"{self._limits.concurrent} requests are open", 1.0)
+        account.allowed -= 1
+        account.open += 1
+        try:
+            yield
+        finally:
+            account.open -= 1
+
+    def _account(self, principal_id: str) -> Account:
+        if len(self._accounts) > _MOST_PRINCIPALS:
+            # Whoever has nothing open may begin anew: there are fewer tokens than that at a time.
+            self._accounts = {who: one for who, one in self._accounts.items() if one.open}
+        new = Account(self._limits.rate * _BURST_SECONDS, self._clock())
+        return self._accounts.setdefault(principal_id, new)
+
+
+def _too_many(what: str, seconds: float) -> HttpError:
+    after = str(max(1, round(seconds)))
+    return HttpError(
+        429, "too_many_requests", f"{what} by this token: try again later", headers={"Retry-After": after}
+    )

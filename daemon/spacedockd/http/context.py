@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spacedock.client import Client
+from spacedock.files import FileRef, set_apart
 from spacedockd.http.events import EventHub
-from spacedockd.http.intake import Intake
+from spacedockd.http.intake import Intake, ReceivedFile
 from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.settings import HttpSettings
 
@@ -31,3 +32,10 @@ class DoorContext:
     batches: BatchService
     models_as: Mapping[str, str] = field(default_factory=dict)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def store(self, file: ReceivedFile, vault: str | None = None) -> FileRef:
+        """Store a file for jobs that name it; in a `vault`, for one private job alone."""
+        async with self.intake.loaded(file) as payload:
+            (payload,) = set_apart([payload], vault) if vault else (payload,)
+            await self.client.store([payload])
+            return payload.ref

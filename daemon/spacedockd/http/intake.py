@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
+import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -82,6 +84,22 @@ class Intake:
         """The file in memory, as it travels to the queue; few at a time."""
         async with self._loading:
             yield await file.payload()
+
+    @asynccontextmanager
+    async def fetched(self, read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[tuple[BinaryIO, int]]:
+        """What is read, to be sent, and its size: on disk if it is large, however slowly it is taken."""
+        async with self._loading:
+            data = await read()
+            file, size = await asyncio.to_thread(self._put_down, data), len(data)
+            del data
+        with file:
+            yield file, size
+
+    def _put_down(self, data: bytes) -> BinaryIO:
+        small = len(data) <= _CHUNK
+        file = io.BytesIO() if small else tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+        file.write(data)
+        return cast(BinaryIO, file)
 
     async def json(self, request: web.Request, most: int = wire.MAX_CALL_BYTES) -> Any:
         """A body of JSON; an empty one is {}. Raises HttpError."""

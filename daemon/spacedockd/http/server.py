@@ -22,7 +22,6 @@ from spacedockd.http.events import EventHub
 from spacedockd.http.gradio import routes as gradio
 from spacedockd.http.guards import guard, sealed
 from spacedockd.http.intake import Intake
-from spacedockd.http.meter import Meter
 from spacedockd.http.openai import routes as openai
 from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.settings import HttpSettings
@@ -129,11 +128,10 @@ class HttpServer:
 
 def application(context: DoorContext) -> web.Application:
     """The door as an application: errors told, then guarded, then authenticated, then routed."""
-    limits = context.settings.limits
-    authenticator = Authenticator(context.settings, context.secret, context.client.tokens, Meter(limits))
+    authenticator = Authenticator(context.settings, context.secret, context.client.tokens)
     app = web.Application(
         middlewares=[told_as_http, guard(context.settings), authenticator.middleware()],
-        client_max_size=limits.body,
+        client_max_size=context.settings.limits.body,
     )
     app.on_response_prepare.append(sealed)
     for routes in ROUTES:

@@ -14,7 +14,7 @@ from spacedockd.service.units import (
     EXAMPLES,
     QUEUE,
     WORKER,
-    Machine,
+    ServiceHost,
     ServicePlaces,
     configuration,
     rendered,
@@ -34,7 +34,7 @@ class ServiceError(SpacedockError):
 class Installer:
     """Puts the service in place below `root`; `run` executes a command and returns what it printed."""
 
-    def __init__(self, machine: Machine, places: ServicePlaces, run: Run, root: Path = Path("/")) -> None:
+    def __init__(self, machine: ServiceHost, places: ServicePlaces, run: Run, root: Path = Path("/")) -> None:
         self._machine, self._places, self._run, self._root = machine, places, run, root
 
     def install(self) -> Iterator[str]:
@@ -111,7 +111,7 @@ def shipped(name: str) -> str:
     return (own if own.exists() else _CHECKOUT / name).read_text(encoding="utf-8")
 
 
-def machine_of(python: Path, run: Run, *, user: bool) -> Machine:
+def machine_of(python: Path, run: Run, *, user: bool) -> ServiceHost:
     """This machine. Raises ServiceError where its services cannot run the commands beside `python`."""
     commands = python.absolute().parent
     if not user and any(commands.is_relative_to(home) for home in ("/home", "/root")):
@@ -123,7 +123,7 @@ def machine_of(python: Path, run: Run, *, user: bool) -> Machine:
     version = re.search(r"systemd (\d+)", run(["systemctl", "--version"]))
     if version is None:
         raise ServiceError("systemctl does not tell its version")
-    return Machine(commands, int(version[1]), user)
+    return ServiceHost(commands, int(version[1]), user)
 
 
 def execute(command: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ _SYSTEMS_OWN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class ServiceHost:
     """Where the commands are, systemd's version, and whether it is a user's own manager."""
 
     commands: Path
@@ -42,7 +42,7 @@ class ServicePlaces:
     state: Path
 
 
-def rendered(name: str, text: str, machine: Machine, places: ServicePlaces) -> str:
+def rendered(name: str, text: str, machine: ServiceHost, places: ServicePlaces) -> str:
     """The unit as this machine takes it."""
     lines = text.replace(_SHIPPED_BIN, f"{machine.commands}/").splitlines()
     if machine.systemd < FIRST_WITH_RELOAD:

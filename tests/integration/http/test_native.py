@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -110,6 +111,29 @@ async def test_files_come_with_a_form_and_go_in_ranges(door: Door, redis_url: st
     error = await sent(door, "GET", f"/files/{file['sha256']}", 416, headers={"Range": "bytes=1000-"})
     assert error["error"]["code"] == "range"
     assert [*(tmp_path / "state/http-uploads").iterdir()] == []
+
+
+async def test_large_files_go_by_the_disk_and_leave_nothing_there(door: Door, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 4096
+    ref = await sent(door, "POST", "/files", 201, data=io.BytesIO(data), params={"name": "a.bin"})
+    for span, begin in (({}, 0), ({"Range": "bytes=700000-"}, 700_000)):
+        async with door.session.get(f"/files/{ref['sha256']}", headers=span) as response:
+            assert await response.read() == data[begin:]
+    async with door.session.head(f"/files/{ref['sha256']}") as response:
+        assert response.headers["Content-Length"] == str(len(data))
+    assert [*(tmp_path / "state/http-uploads").iterdir()] == []
+
+
+async def test_a_client_that_hangs_up_leaves_its_job_going_on(door: Door, redis_url: str) -> None:
+    held = Held()
+    async with working(redis_url, held), Client(redis_url) as client:
+        waits = {"Prefer": "wait=60"}
+        asked = asyncio.create_task(sent(door, "POST", "/jobs", json={"prompt": "x"}, headers=waits))
+        job_id = await held.began.get()
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        held.go.set()
+        assert (await client.result(job_id)).succeeded
 
 
 async def test_a_file_is_stored_ahead_and_named_by_its_digest(door: Door, redis_url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from spacedock.batching.sources.directory import directory_lines
 from spacedock.batching.sources.json_lines import json_lines, whole_json
-from spacedock.batching.sources.line import BadLine, BadLinesError, BatchLine
+from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.batching.sources.row import PromptTemplate, RowRules, SourceOptions
 from spacedock.batching.sources.table import looks_like_table, separator_of, table_lines
 from spacedock.batching.sources.text import TextLines, each_line, open_text
@@ -170,13 +170,3 @@ def _refuse(options: SourceOptions, why: str, names: Sequence[str]) -> None:
     for name in names:
         if getattr(options, name):
             raise BadRequestError(f"--{name.replace('_', '-').rstrip('s')}: {why}")
-
-
-def read_lines(source: str, stdin: Callable[[], bytes], labels: Collection[str] = ()) -> list[BatchLine]:
-    """Read a whole batch. Raises BadLinesError with all that is wrong, and what `open_source` raises."""
-    pipe = io.BytesIO(stdin()) if source == "-" else None
-    opened = open_source(source, SourceOptions(labels=tuple(labels)), pipe)
-    lines = list(opened.lines())
-    if bad := [line for line in lines if isinstance(line, BadLine)]:
-        raise BadLinesError(opened.name, [f"{opened.unit} {line.number}: {line.problem}" for line in bad])
-    return [line for line in lines if isinstance(line, BatchLine)]

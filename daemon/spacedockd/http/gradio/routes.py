@@ -20,6 +20,7 @@ from spacedockd.http.gradio.description import PREFIX, AppDescription, AppEndpoi
 from spacedockd.http.gradio.event_stream import EventStream
 from spacedockd.http.gradio.sessions import GradioSession, GradioSessions, SubmittedCall
 from spacedockd.http.gradio.spaces import DescribedSpaces
+from spacedockd.http.sending import send_file
 
 _SPACE = "/spaces/{space:[^/]+(?:/[^/]+)?}"
 _ALIVE_SECONDS = 2.0
@@ -74,14 +75,13 @@ class GradioDoor:
     async def upload(self, request: web.Request) -> web.Response:
         """Store files for calls to come, and say by which paths they are named there."""
         async with self._context.intake.form(request) as form:
-            payloads = [await file.payload() for file in form.files if file.field == "files"]
-        await self._client.store(payloads)
-        return web.json_response([path_of(payload.ref) for payload in payloads])
+            refs = [await self._context.store(file) for file in form.files if file.field == "files"]
+        return web.json_response([path_of(ref) for ref in refs])
 
-    async def file(self, request: web.Request) -> web.Response:
+    async def file(self, request: web.Request) -> web.StreamResponse:
         """A file of an answer."""
         ref = ref_of(request.match_info["path"])
-        return web.Response(body=await self._client.fetch(ref), content_type=ref.media_type)
+        return await send_file(self._context, request, ref, ref.name)
 
     async def join(self, request: web.Request) -> web.Response:
         """Submit a call of a session, whose stream will tell of it."""

@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from spacedock._wire.view.tokens import Scope
 from spacedock.errors import BadRequestError, ResultTimeoutError
 from spacedock.events import JobStatus, JobSummary
-from spacedock.files import FileRef, set_apart
+from spacedock.files import FileRef
 from spacedock.prepare import hub_id_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedockd.http.access import principal_of
 from spacedockd.http.context import DoorContext
-from spacedockd.http.intake import ReceivedFile, ReceivedForm, json_of
+from spacedockd.http.intake import ReceivedForm, json_of
 from spacedockd.http.native.operation import FORM, JSON, ApiOperation, answered
 
 MAX_WAIT_SECONDS = 3600.0
@@ -82,7 +82,7 @@ async def _posted(context: DoorContext, request: web.Request) -> JobRequest:
         # Checked before anything is stored.
         job = _job({**_fields(form), "files": refs})
         vault = uuid.uuid4().hex if job.privacy else None
-        stored = [await _stored(context, one, vault) for one in form.files]
+        stored = [await context.store(one, vault) for one in form.files]
         return job.model_copy(update={"files": tuple(stored)})
 
 
@@ -106,13 +106,6 @@ def _fields(form: ReceivedForm) -> dict[str, Any]:
         else:
             fields[name] = json_of(text, f"the field '{name}'") if name in _STRUCTURED else text
     return fields
-
-
-async def _stored(context: DoorContext, file: ReceivedFile, vault: str | None) -> FileRef:
-    async with context.intake.loaded(file) as payload:
-        (payload,) = set_apart([payload], vault) if vault else (payload,)
-        await context.client.store([payload])
-        return payload.ref
 
 
 async def _result_within(

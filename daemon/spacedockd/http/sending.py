@@ -1,0 +1,82 @@
+"""Files of Spaces to clients: in pieces, in ranges, and as nothing that a browser would execute."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from aiohttp import web
+
+from spacedock.files import FileRef, media_type_of
+from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError
+
+_PASSIVE = re.compile(r"(?:audio|video)/[\w.+-]+|image/(?:png|jpeg|gif|webp|avif|bmp|tiff)|application/json")
+_BYTES = "application/octet-stream"
+_PIECE = 2**18
+_QUOTED = re.compile(r"[^\w .()-]", re.ASCII)
+
+
+def safe_type(media_type: str) -> str:
+    """The type as which a file of a stranger may be sent: one that no browser executes anything of."""
+    bare = media_type.partition(";")[0].strip().lower()
+    if _PASSIVE.fullmatch(bare):
+        return bare
+    return "text/plain" if bare.startswith("text/") or bare.endswith(("+xml", "/xml", "script")) else _BYTES
+
+
+def attachment(name: str) -> str:
+    """The Content-Disposition of a file of that name: browsers save it, and show nothing of it."""
+    return f'attachment; filename="{_QUOTED.sub("_", name)}"'
+
+
+async def send_file(
+    context: DoorContext,
+    request: web.Request,
+    file: FileRef | str,
+    name: str,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Answer with a file of a result, or a part of it (Range); the ending of its name tells its type.
+
+    Raises WireError where it is kept no longer.
+    """
+    async with context.intake.fetched(lambda: context.client.fetch(file)) as (opened, size):
+        given = {
+            "Accept-Ranges": "bytes",
+            "Content-Disposition": attachment(name),
+            "Content-Type": safe_type(media_type_of(name)),
+            **(headers or {}),
+        }
+        part, status = slice(0, size), 200
+        if "Range" in request.headers:
+            part, status = _range(request, size), 206
+            given["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        response = web.StreamResponse(status=status, headers=given)
+        response.content_length = part.stop - part.start
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await _send(context, response, opened, part)
+        return response
+
+
+async def _send(context: DoorContext, response: web.StreamResponse, file: BinaryIO, part: slice) -> None:
+    file.seek(part.start)
+    for start in range(part.start, part.stop, _PIECE):
+        piece = await asyncio.to_thread(file.read, min(_PIECE, part.stop - start))
+        await context.intake.sent(response.write(piece))
+
+
+def _range(request: web.Request, size: int) -> slice:
+    try:
+        asked = request.http_range
+        start, stop, _ = asked.indices(size)
+    except ValueError:
+        start = stop = 0
+    if start >= stop:
+        raise HttpError(
+            416, "range", f"the file has {size} bytes", headers={"Content-Range": f"bytes */{size}"}
+        )
+    return slice(start, stop)
