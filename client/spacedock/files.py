@@ -41,6 +41,22 @@ _NEWER_TYPES = {
 """Types that Python 3.11 does not know, or not without the system's own table."""
 
 
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"\xff\xf3", "audio/mpeg"),
+    (b"\xff\xf2", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+)
+_RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp"}
+
+
 class FileRef(BaseModel):
     """A file by its content: `sha256` is its digest, `name` is only a name, never a path.
 
@@ -78,6 +94,15 @@ def media_type_of(name: str) -> str:
     """Guess the media type from the file's name; `application/octet-stream` where nothing is known."""
     suffix = Path(name).suffix.lower()
     return _NEWER_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def sniffed(data: bytes) -> str | None:
+    """The media type that a file's first bytes tell; None where they tell none."""
+    if data[:4] == b"RIFF":
+        return _RIFF.get(data[8:12])
+    if data[4:8] == b"ftyp":
+        return "video/mp4"
+    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
 
 
 def travelling_name(name: str) -> str:

@@ -19,7 +19,7 @@ from mcp_types import (
 )
 
 from spacedock.errors import BadRequestError
-from spacedock.files import FileRef
+from spacedock.files import FileRef, sniffed
 from spacedock.result import JobResult
 
 FILES = "spacedock://files/"
@@ -36,15 +36,6 @@ MAX_SHOWN = 4 * 2**20
 _DEEPEST = 16
 _BINARY = "application/octet-stream"
 _STRANGE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_STARTS = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"ID3", "audio/mpeg"),
-    (b"fLaC", "audio/flac"),
-    (b"OggS", "audio/ogg"),
-    (b"%PDF-", "application/pdf"),
-)
 
 
 def clean(text: str, most: int = MAX_TEXT) -> str:
@@ -54,9 +45,7 @@ def clean(text: str, most: int = MAX_TEXT) -> str:
 
 def kind_of(data: bytes) -> str:
     """A file's media type by its first bytes: what is displayed is never chosen by who sent it."""
-    if data[:4] == b"RIFF":
-        return {b"WAVE": "audio/wav", b"WEBP": "image/webp"}.get(data[8:12], _BINARY)
-    return next((kind for start, kind in _STARTS if data.startswith(start)), _BINARY)
+    return sniffed(data) or _BINARY
 
 
 def told(data: Any) -> CallToolResult:

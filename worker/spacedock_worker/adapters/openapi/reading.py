@@ -13,19 +13,17 @@ from typing import Any
 
 import aiohttp
 
-from spacedock.files import Payload, payload_of
+from spacedock.files import Payload, payload_of, sniffed
 from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer
 from spacedock_worker.adapters.faults import bad_output
 from spacedock_worker.adapters.http import parsed, read_bounded
 from spacedock_worker.adapters.names import encodable, safe_name, unique_name
 from spacedock_worker.adapters.openapi.media import (
-    HEAD_BYTES,
     MEDIA_TYPE,
     extension,
     is_json,
     is_text,
-    sniffed,
     told,
 )
 from spacedock_worker.adapters.openapi.pointer import pointed
@@ -42,6 +40,7 @@ _NAMED = re.compile(
 )
 _DATA_URL = re.compile(r"data:([^;,]{0,200})((?:;[^;,]{0,200}){0,8}),")
 _MARK = re.compile(r"[_-]?(base64|b64)[_-]?", re.IGNORECASE)
+_HEAD_BYTES = 16
 
 
 class Embedded:
@@ -87,10 +86,10 @@ def _file_in(text: str, name: str) -> tuple[bytes, str] | None:
         media_type = url[1].lower()
         if not data:
             return None
-        known = media_type if MEDIA_TYPE.fullmatch(media_type) else sniffed(data[:HEAD_BYTES])
+        known = media_type if MEDIA_TYPE.fullmatch(media_type) else sniffed(data)
         return data, known or "application/octet-stream"
     # The first bytes are looked at before megabytes of what may be a text are decoded.
-    head = _decoded(text[: HEAD_BYTES // 3 * 4 + 4]) if _NAMED.fullmatch(name[-64:]) else None
+    head = _decoded(text[: _HEAD_BYTES // 3 * 4 + 4]) if _NAMED.fullmatch(name[-64:]) else None
     media_type = sniffed(head) or "" if head else ""
     data = _decoded(text) if media_type else None
     return (data, media_type) if data else None
