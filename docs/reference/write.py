@@ -93,7 +93,7 @@ def _command(path: str, text: str, callback: Callable[..., Any] | None) -> Itera
             # Within Annotated, typer keeps the first name as the default.
             named = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str)]
             names = named or [f"--{name.replace('_', '-')}"]
-            value = "" if kind is bool else f" {info.metavar or _value(kind)}"
+            value = "" if kind in (bool, bool | None) else f" {info.metavar or _value(kind)}"
             shown = ", ".join(f"`{one}{value}`" for one in names)
             options.append((shown, str(info.help or ""), _default(parameter.default)))
     yield f"## {' '.join([path, *(name for name, _ in arguments)])}"

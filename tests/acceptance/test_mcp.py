@@ -38,10 +38,11 @@ def tools(make_daemon: StartDaemon) -> Daemon:
     for name, takes, gives in (
         ("sentiment", "text", "text"),
         ("picture", "text", "image"),
-        ("echo-file", "file", "file"),
     ):
         fields = {"repository": str(SPACES / name), "input_type": takes, "output_type": gives, "mcp": True}
         daemon.declare(name, {**fields, "description": f"The Space {name}", "category": name})
+    marked = daemon.spacedock("spaces", "update", "echo-file", "--mcp")
+    assert (marked.code, marked.err) == (0, "updated echo-file (mcp)\n")
     return daemon
 
 

@@ -47,6 +47,9 @@ StartTimeout = Annotated[
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint", metavar="/NAME", help="The endpoint to call, if not the best fit.")
 ]
+Mcp = Annotated[
+    bool | None, typer.Option("--mcp/--no-mcp", help="Make it a tool of its own for MCP clients, or not.")
+]
 Operation = Annotated[
     str | None,
     typer.Option(
@@ -76,6 +79,7 @@ def add(
     no_network: NoNetwork = False,
     flavour: Flavour = None,
     timeout: StartTimeout = None,
+    mcp: Mcp = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give a name that is there other code; its walls stay.")
     ] = False,
@@ -86,7 +90,7 @@ def add(
     if "/" in name and not hub:
         hub = name
     entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
-    entry |= _needs(memory, cpus, env, timeout, flavour, no_network=no_network)
+    entry |= _needs(memory, cpus, env, timeout, flavour, no_network=no_network, mcp=mcp)
     if not has_source:
         _change_known(redis, name, entry)
         return
@@ -112,11 +116,12 @@ def update(
     no_network: NoNetwork = False,
     flavour: Flavour = None,
     timeout: StartTimeout = None,
+    mcp: Mcp = None,
     redis: options.Redis = None,
 ) -> None:
     """Change what is named of a Space of the registry, its code or its entry, and keep the rest."""
     entry = _said(hub, image, description, category, input_type, output_type, port, endpoint, operation)
-    entry |= _needs(memory, cpus, env, timeout, flavour, no_network=no_network)
+    entry |= _needs(memory, cpus, env, timeout, flavour, no_network=no_network, mcp=mcp)
     if not entry and directory is None:
         raise BadRequestError(
             "nothing to change: give --dir with the Space's code, or fields such as --memory"
@@ -172,8 +177,9 @@ def _needs(
     flavour: str | None,
     *,
     no_network: bool,
+    mcp: bool | None,
 ) -> dict[str, Any]:
-    """The fields that say what the Space needs, and may."""
+    """The fields that say what the Space needs, may, and is shown as."""
     entry: dict[str, Any] = {
         "memory": memory,
         "cpus": cpus,
@@ -181,6 +187,7 @@ def _needs(
         "start_timeout": timeout,
         "flavour": flavour,
         "network": False if no_network else None,
+        "mcp": mcp,
     }
     return {key: value for key, value in entry.items() if value is not None}
 
