@@ -36,23 +36,27 @@ def told(source: Source) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "form"),
+    ("name", "content", "form", "as_named"),
     [
-        ("a.jsonl", '{"prompt": "x"}\n', "JSON Lines"),
-        ("a.json", '[{"prompt": "x"}]', "JSON array"),
-        ("a.csv", "prompt,note\nx,\n", "table separated by commas"),
-        ("a.csv", "prompt;note\nx;\n", "table separated by semicolons"),
-        ("a.tsv", "prompt\nx\n", "table separated by tabs"),
-        ("a.csv", "prompt|note\nx|\n", "table separated by '|'"),
-        ("a.txt", "x\n", "text, a prompt a line"),
-        ("a.csv", "prompt\nx\n".encode("utf-16"), "table separated by commas, UTF-16"),
-        ("a.jsonl.gz", gzip.compress(b'"x"\n', mtime=0), "JSON Lines, gzip"),
-        ("a.csv.gz", gzip.compress("prompt\nx\n".encode("utf-16"), mtime=0), "commas, UTF-16, gzip"),
+        ("a.jsonl", '{"prompt": "x"}\n', "JSON Lines", True),
+        ("a.json", '[{"prompt": "x"}]', "JSON array", True),
+        ("a.csv", "prompt,note\nx,\n", "table separated by commas", True),
+        ("a.csv", "prompt;note\nx;\n", "table separated by semicolons", False),
+        ("a.tsv", "prompt\nx\n", "table separated by tabs", True),
+        ("a.csv", "prompt|note\nx|\n", "table separated by '|'", False),
+        ("a.txt", "x\n", "text, a prompt a line", True),
+        ("a", '"x"\n', "JSON Lines", False),
+        ("a.csv", "prompt\nx\n".encode("utf-16"), "table separated by commas, UTF-16", False),
+        ("a.jsonl.gz", gzip.compress(b'"x"\n', mtime=0), "JSON Lines, gzip", False),
+        ("a.csv.gz", gzip.compress("prompt\nx\n".encode("utf-16"), mtime=0), "commas, UTF-16, gzip", False),
     ],
 )
-def test_the_form_is_recognised_and_told(tmp_path: Path, name: str, content: str | bytes, form: str) -> None:
+def test_the_form_is_recognised_and_told_where_the_name_does_not_say_it(
+    tmp_path: Path, name: str, content: str | bytes, form: str, as_named: bool
+) -> None:
     source = opened(tmp_path, name, content)
     assert source.form.endswith(form)
+    assert source.is_as_named is as_named
     assert [prompt for _, prompt in told(source)] == ["x"]
     assert source.rereadable
     assert [prompt for _, prompt in told(source)] == ["x"]
@@ -232,7 +236,7 @@ def test_a_column_that_is_not_there_is_told(tmp_path: Path, options: SourceOptio
 def test_labels_that_no_line_has_are_told(tmp_path: Path) -> None:
     source = opened(tmp_path, "a.csv", "note,prompt\nn,x\n", SourceOptions(labels=("note", "nota")))
     told(source)
-    assert source.unseen_labels == ["nota"]
+    assert source.remarks == ["--label nota: no line has that column or key"]
 
 
 OPENAI = {
@@ -259,6 +263,7 @@ def test_a_request_of_another_api_is_recognised(
         {"id": "request-1"},
     )
     assert line.asked is not None
+    assert source.remarks[0].startswith("gpt-4o-mini: no Space, category or alias here, so 'auto' was asked")
     assert isinstance(broken, BadLine)
     assert own == BatchLine(3, (), {"prompt": "x"})
 

@@ -23,6 +23,9 @@ from spacedock.openai.translation import is_request_line
 
 _STDIN = "standard input"
 _APIS = ("OpenAI's batch format", "Anthropic's batch format")
+_TEXT, _JSON_LINES, _TABLE = "text, a prompt a line", "JSON Lines", "table separated by"
+_USUAL = {".txt": _TEXT, ".json": "JSON array", ".csv": f"{_TABLE} commas", ".tsv": f"{_TABLE} tabs"}
+_USUAL |= dict.fromkeys((".jsonl", ".ndjson"), _JSON_LINES)
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -61,9 +64,20 @@ class Source:
         return replace(self, rules=replace(self.rules, models=models, local=local))
 
     @property
-    def unseen_labels(self) -> list[str]:
-        """Labels that options name and no line has; known when all lines are read."""
-        return sorted({*self.rules.options.labels} - self.rules.seen)
+    def is_as_named(self) -> bool:
+        """Whether the form is what the name says, so that it need not be told."""
+        usual = "directory" if self.unit == "file" else _USUAL.get(Path(self.name).suffix.lower())
+        return self.form == usual
+
+    @property
+    def remarks(self) -> list[str]:
+        """What people may want to know once all lines are read."""
+        unseen = sorted({*self.rules.options.labels} - self.rules.seen)
+        remarks = [f"--label {name}: no line has that column or key" for name in unseen]
+        if unknown := sorted(self.rules.unknown_models):
+            what = f"{', '.join(unknown)}: no Space, category or alias here, so 'auto' was asked"
+            remarks.append(f"{what}. models_as of the configuration gives aliases; --strict-models refuses")
+        return remarks
 
 
 def open_source(where: str, options: SourceOptions, stdin: io.BufferedIOBase | None = None) -> Source:
@@ -88,7 +102,7 @@ def open_source(where: str, options: SourceOptions, stdin: io.BufferedIOBase | N
 def _stdin() -> io.BufferedIOBase:
     # Whoever starts a program may close its input.
     if sys.stdin is None:
-        raise FileUnreadableError(_STDIN, "is closed")
+        raise BadRequestError(f"{_STDIN} is closed: name a file, or write to it by a pipe")
     return cast("io.BufferedIOBase", sys.stdin.buffer)
 
 
@@ -130,13 +144,13 @@ def _form_of(text: TextLines, options: SourceOptions) -> tuple[str, str, _Parser
     if as_table or (not as_json and suffix != ".txt" and looks_like_table(text.first)):
         separator = separator_of(text.first, options.separator, tabs=suffix == ".tsv")
         name = _SEPARATORS.get(separator, f"'{separator}'")
-        return f"table separated by {name}", "line", lambda lines, rules: table_lines(lines, separator, rules)
+        return f"{_TABLE} {name}", "line", lambda lines, rules: table_lines(lines, separator, rules)
     if as_json or (not suffix and first[:1] in {"{", '"', "["}):
         if first.startswith("[") or (suffix == ".json" and _value_of(first) is None):
             return "JSON array", "item", whole_json
         return _rows_form(first), "line", json_lines
     _refuse(options, f"{text.name} has a prompt on each line", ("id_column", "file_columns"))
-    return "text, a prompt a line", "line", _prompts
+    return _TEXT, "line", _prompts
 
 
 def _value_of(text: str) -> Any:
@@ -151,7 +165,7 @@ def _rows_form(first: str) -> str:
     row = _value_of(first)
     if is_request_line(row):
         return _APIS[isinstance(row.get("params"), dict)]
-    return "JSON Lines"
+    return _JSON_LINES
 
 
 def _prompts(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:

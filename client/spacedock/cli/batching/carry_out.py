@@ -73,8 +73,8 @@ class BatchCommand:
                     going = run.tally.in_flight
                     say(f"stopped watching; {going} jobs go on. The same command picks them up.")
                     raise typer.Exit(INTERRUPTED) from None
-        for name in self.opened.unseen_labels:
-            say(f"--label {name}: no line has that column or key")
+        for remark in self.opened.remarks:
+            say(remark)
         summarise(run.tally, meter.started, self.output, errors.path if errors else None)
         self._end(run, guard)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,10 @@ from spacedock.cli import options
 from spacedock.cli.batching.carry_out import BatchCommand
 from spacedock.cli.batching.progress import ProgressStyle
 from spacedock.cli.output.text import say
+from spacedock.client import Client
+from spacedock.configuration import models_as
+from spacedock.openai.model_names import ModelNames
+from spacedock.openai.registry_names import registry_names
 from spacedock.request import Tier
 
 _Names = list[str] | None
@@ -114,6 +119,9 @@ def batch(
     progress: Annotated[
         ProgressStyle, typer.Option("--progress", help="How to show progress, on standard error.")
     ] = ProgressStyle.AUTO,
+    strict_models: Annotated[
+        bool, typer.Option("--strict-models", help="Refuse requests of OpenAI's API for unknown models.")
+    ] = False,
     dry_run: options.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON lines.")] = False,
     redis: options.Redis = None,
@@ -134,7 +142,7 @@ def batch(
     )
     again = Again.of(retry, retry_if)
     most = None if max_failures is None else MaxFailures.of(max_failures)
-    if source == "-" and sys.stdin.isatty():
+    if source == "-" and sys.stdin and sys.stdin.isatty():
         say("reading prompts from this terminal, one a line: Ctrl-D ends them")
     rules = SourceOptions(
         labels=tuple(label or ()),
@@ -145,9 +153,14 @@ def batch(
         glob=glob,
         recursive=recursive,
     )
+    opened = open_source(source, rules)
+    if not opened.is_as_named:
+        say(f"{opened.name}: {opened.form}")
+    if opened.asks_models:
+        opened = opened.with_models(asyncio.run(_models(redis, strict=strict_models)))
     command = BatchCommand(
         source=source,
-        opened=open_source(source, rules),
+        opened=opened,
         defaults=defaults,
         output=None if output == Path("-") else output,
         output_dir=output_dir,
@@ -167,3 +180,9 @@ def batch(
         asyncio.run(command.hand_over(redis))
     else:
         asyncio.run(command.run(redis))
+
+
+async def _models(url: str | None, *, strict: bool) -> ModelNames:
+    """The models that requests of OpenAI's API may ask for here."""
+    async with Client(url) as client:
+        return await registry_names(client, models_as(os.environ, os.getuid()), strict=strict)
