@@ -1,40 +1,60 @@
 #!/usr/bin/env bash
-# `make test`: every test that CI runs, in three phases, with what each took. Images of test Spaces are built
-# beside the first phase, which needs none of them. The machine must be set up (make does that).
+# `make test`: every test that CI runs, with what each part took. Most tests wait for the engine, for a server or for a
+# clock, so parts run beside each other, and what computes gives way to what waits. The machine must be set up (make
+# does that).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=.venv/bin
-durations=()
+bin=.venv/bin logs=.cache/tests failed=0
+rm -rf "$logs" && mkdir -p "$logs"
 
 # The tests of these files measure what other work on the machine would change, so each runs alone:
 # test_kills looks for what a killed worker leaves on the whole machine; test_queue_rounds has bars in seconds;
 # test_storms draws a seed anew, which processes side by side would do each for itself.
 alone=(tests/acceptance/test_kills.py tests/acceptance/test_storms.py tests/integration/queue/test_queue_rounds.py)
 not_alone=("${alone[@]/#/--ignore=}")
+# Files stay whole: the tests of one share servers and Spaces that take seconds to start.
+tests=("$bin"/pytest -q --dist loadfile "${not_alone[@]}")
+# What tests leave on the engine goes when all are over: a part that ends must not take what another uses.
+export TESTS_BESIDE=1
 
-# Runs a command as a phase: phase NAME COMMAND…
-phase() {
-  local name=$1 began=$SECONDS
+# Starts a part beside the others: begin NAME COMMAND…
+begin() {
+  local name=$1
   shift
-  "$@"
-  durations+=("$(printf '%4d s  %s' $((SECONDS - began)) "$name")")
+  (
+    SECONDS=0 code=0
+    "$@" >"$logs/$name" 2>&1 || code=$?
+    printf '%4d s  %s\n' "$SECONDS" "$name" >>"$logs/durations"
+    exit "$code"
+  ) &
+  eval "part_$name=$!"
 }
 
-layers=.cache/layers.log
-"$bin"/python -m tests.layers >"$layers" 2>&1 &
-building=$!
-trap 'kill "$building" 2>/dev/null || true' EXIT
+# Waits for a part that has begun, and shows what it said: finish NAME
+finish() {
+  local name=$1 pid="part_$1"
+  wait "${!pid}" || failed=1
+  printf '== %s\n' "$name"
+  cat "$logs/$name"
+}
 
-images_ready() { wait "$building" || { cat "$layers" >&2; return 1; }; }
+begin images "$bin"/python -m tests.layers
+begin style nice -n 10 make --no-print-directory style
+begin unit nice -n 10 "${tests[@]}" -n 2 tests/unit tests/routing
+begin integration "${tests[@]}" -n 3 tests/integration --ignore tests/integration/apps
+finish style
+finish images
+begin spaces "${tests[@]}" -n 3 --durations=15 tests/compat tests/acceptance tests/integration/apps
+finish unit
+finish integration
+finish spaces
+begin alone "$bin"/pytest -q "${alone[@]}"
+finish alone
+"$bin"/python -m tests.leftovers
 
-phase "style and types" make --no-print-directory style
-# Files stay whole: the tests of one share servers and Spaces that take seconds to start.
-phase "tests without Spaces of Gradio" "$bin"/pytest -q -n 2 --dist loadfile "${not_alone[@]}" \
-  tests/unit tests/routing tests/integration --ignore tests/integration/apps
-phase "images of test Spaces" images_ready
-phase "tests with Spaces" "$bin"/pytest -q -n 3 --dist loadfile --durations=15 "${not_alone[@]}" \
-  tests/compat tests/acceptance tests/integration/apps
-phase "tests that run alone" "$bin"/pytest -q "${alone[@]}"
-
+sort -rn "$logs/durations"
+if ((failed)); then
+  printf 'make test: failed after %d s; what each part said is in %s\n' "$SECONDS" "$logs"
+  exit 1
+fi
 printf 'make test: passed in %d s\n' "$SECONDS"
-printf '%s\n' "${durations[@]}"

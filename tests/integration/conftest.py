@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
+from tests.leftovers import remove_caches
 
 from spacedock_worker.images.build.flavours import choose_base
-
-TEST_CACHES = "name=^spacedock-test-"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_caches_are_left() -> Iterator[None]:
-    """Remove the cache volumes of tests' Spaces, which outlive the daemons that made them."""
+    """Remove the cache volumes of tests' Spaces, unless other parts run beside this one (tests/all.sh)."""
     yield
-    listing = ["docker", "volume", "ls", "--quiet", "--filter", "dangling=true", "--filter", TEST_CACHES]
-    listed = subprocess.run(listing, capture_output=True, text=True, check=False)
-    if names := listed.stdout.split():
-        # Another run's may be in use by now.
-        subprocess.run(["docker", "volume", "rm", *names], capture_output=True, check=False)
+    if "TESTS_BESIDE" not in os.environ:
+        remove_caches()
 
 
 @pytest.fixture(scope="session")
