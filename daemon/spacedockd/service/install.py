@@ -22,7 +22,9 @@ from spacedockd.service.units import (
 
 Run = Callable[[Sequence[str]], str]
 
-_SECONDS = 300.0
+_SECONDS = 150.0
+"""Longer than the daemon may take to stop."""
+
 _MARK = "# spacedockd install: "
 _CHECKOUT = Path(__file__).parents[3] / "deploy/systemd"
 
@@ -85,7 +87,9 @@ class Installer:
             self._places.config.parent.mkdir(parents=True, exist_ok=True)
             self._places.config.write_text(configuration(shipped("spacedockd.yaml"), self._places))
             yield f"wrote {self._places.config}"
-        if changed and not self._machine.user:
+        if self._machine.user:
+            (self._places.state / "files").mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif changed:
             self._run(["systemd-sysusers"])
             self._run(["systemd-tmpfiles", "--create", "spacedock.conf"])
         if changed:
@@ -130,7 +134,13 @@ def execute(command: Sequence[str]) -> str:
     """Run a command. Raises ServiceError with what it said where it fails."""
     if shutil.which(command[0]) is None:
         raise ServiceError(f"{command[0]} is missing: this machine does not run systemd")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise ServiceError(
+            f"{' '.join(command)} has not ended within {_SECONDS:g} s: `systemctl status {DAEMON}` and "
+            "`spacedock doctor` say why"
+        ) from None
     if done.returncode:
         raise ServiceError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
