@@ -14,7 +14,7 @@ from spacedock.states import JobState
 from spacedockd.http.errors import HttpError
 from spacedockd.http.gradio.calls import Progress, path_of, ref_of, request_of
 from spacedockd.http.gradio.description import AppDescription, AppEndpoint
-from spacedockd.http.gradio.sessions import GradioSession, SubmittedCall
+from spacedockd.http.gradio.sessions import GradioSession
 
 
 def slot(name: str, component: str, position: int, **more: Any) -> dict[str, Any]:
@@ -98,28 +98,55 @@ def test_files_of_an_answer_are_named_by_the_door() -> None:
     assert other == {"file": "theirs.png"}
 
 
+async def named(job_id: str) -> str:
+    return job_id
+
+
 async def test_no_call_joins_a_stream_that_is_closing() -> None:
-    session, go = GradioSession(), endpoint()
-    joined = asyncio.Event()
-
-    async def join() -> None:
-        async with session.joining():
-            session.join(SubmittedCall("second", go))
-        joined.set()
-
-    async with session.joining():
-        session.join(SubmittedCall("first", go))
+    session = GradioSession()
+    await session.join(endpoint(), lambda: named("first"))
     async with session.listening() as calls:
         assert (await anext(calls)).job_id == "first"
         session.over("first")
         with pytest.raises(StopAsyncIteration):
             await anext(calls)
-        joining = asyncio.create_task(join())
+        joining = asyncio.create_task(session.join(endpoint(), lambda: named("second")))
         await asyncio.sleep(0)
-        assert not joined.is_set()
-    await joining
+        assert not joining.done()
+    assert await joining == "second"
     async with session.listening() as calls:
         assert (await anext(calls)).job_id == "second"
+
+
+async def test_a_stream_stays_open_while_a_call_is_submitted() -> None:
+    session, stored = GradioSession(), asyncio.Event()
+
+    async def slowly() -> str:
+        await stored.wait()
+        return "second"
+
+    await session.join(endpoint(), lambda: named("first"))
+    async with session.listening() as calls:
+        assert (await anext(calls)).job_id == "first"
+        joining = asyncio.create_task(session.join(endpoint(), slowly))
+        await asyncio.sleep(0)
+        session.over("first")
+        stored.set()
+        assert (await anext(calls)).job_id == "second"
+        await joining
+
+
+async def test_calls_that_were_given_up_are_not_told_of() -> None:
+    session = GradioSession()
+    await session.join(endpoint(), lambda: named("given up"))
+    session.over("given up")
+    await session.join(endpoint(), lambda: named("new"))
+    async with session.listening() as calls:
+        assert (await anext(calls)).job_id == "new"
+        session.over("new")
+        session.over("new")
+        with pytest.raises(StopAsyncIteration):
+            await anext(calls)
 
 
 async def test_a_later_stream_of_a_client_takes_the_place_of_an_earlier_one() -> None:
@@ -130,6 +157,5 @@ async def test_a_later_stream_of_a_client_takes_the_place_of_an_earlier_one() ->
         async with session.listening() as late:
             with pytest.raises(ConnectionResetError):
                 await waiting
-            async with session.joining():
-                session.join(SubmittedCall("call", endpoint()))
+            await session.join(endpoint(), lambda: named("call"))
             assert (await anext(late)).job_id == "call"

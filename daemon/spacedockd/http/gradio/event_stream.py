@@ -35,11 +35,19 @@ class EventStream:
 
     @asynccontextmanager
     async def beating(self, closing: asyncio.Event) -> AsyncIterator[None]:
-        """Send heartbeats within the block, which ends with the daemon: `closing` is set then."""
-        async with asyncio.TaskGroup() as tasks:
-            beat = tasks.create_task(self._beat(closing))
-            yield
-            beat.cancel()
+        """Send heartbeats within the block, which ends with the daemon: `closing` is set then.
+
+        Raises ConnectionResetError also where a task of the block finds that the client has hung up.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                beat = tasks.create_task(self._beat(closing))
+                yield
+                beat.cancel()
+        except ExceptionGroup as group:
+            if group.subgroup(ConnectionError):
+                raise ConnectionResetError from group
+            raise
 
     async def _beat(self, closing: asyncio.Event) -> None:
         while True:

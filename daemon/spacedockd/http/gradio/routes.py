@@ -26,7 +26,7 @@ _SPACE = "/spaces/{space:[^/]+(?:/[^/]+)?}"
 _ALIVE_SECONDS = 2.0
 """gradio_client gives up a description of which nothing comes for five seconds."""
 
-_CLOSING_SECONDS = 5.0
+_CLOSING_SECONDS = 2.0
 _NOTHING = AppDescription(space="", endpoints=())
 
 
@@ -90,15 +90,13 @@ class GradioDoor:
         try:
             known = await self._spaces.known(request.match_info["space"])
             endpoint = known.numbered(body.get("fn_index"))
-            async with session.joining():
-                job_id = await self._submit(request, endpoint, body)
+            job_id = await session.join(endpoint, lambda: self._submit(request, endpoint, body))
         except QueueFullError as error:
             raise HttpError(503, "queue_full", str(error)) from error
         except Exception as error:
             if (refused := told(error)) is None or refused.status not in (400, 404, 413):
                 raise
             return _refusal(str(refused))
-        session.join(SubmittedCall(job_id, endpoint))
         return web.json_response({"event_id": job_id})
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
@@ -111,10 +109,8 @@ class GradioDoor:
                 await stream.send({"msg": "close_stream", "event_id": None})
                 # The client ends the connection when it has read that, and may join again then.
                 await asyncio.sleep(_CLOSING_SECONDS)
-        except BaseException as error:
+        except BaseException:
             await asyncio.shield(self._give_up(session))
-            if isinstance(error, ExceptionGroup) and error.subgroup(ConnectionError):
-                raise ConnectionResetError from error
             raise
         return stream.response
 

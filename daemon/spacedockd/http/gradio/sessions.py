@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,33 +30,33 @@ class GradioSession:
 
     def __init__(self) -> None:
         self.calls: set[str] = set()
-        self._open = 0
+        self._submitting = 0
         self._joined: asyncio.Queue[SubmittedCall | None] = asyncio.Queue()
         self._takes = asyncio.Event()
         self._takes.set()
         self._stream = 0
 
-    @asynccontextmanager
-    async def joining(self) -> AsyncIterator[None]:
-        """Around the submission of a call: no stream closes meanwhile."""
+    async def join(self, endpoint: AppEndpoint, submit: Callable[[], Awaitable[str]]) -> str:
+        """Submit a call, have the stream follow it, and return its job's id."""
         await self._takes.wait()
-        self._open += 1
+        self._submitting += 1
         try:
-            yield
-        except BaseException:
-            self.over()
-            raise
+            job_id = await submit()
+            self.calls.add(job_id)
+            self._joined.put_nowait(SubmittedCall(job_id, endpoint))
+            return job_id
+        finally:
+            self._submitting -= 1
+            self._look()
 
-    def join(self, call: SubmittedCall) -> None:
-        """Have the stream follow a call."""
-        self.calls.add(call.job_id)
-        self._joined.put_nowait(call)
+    def over(self, job_id: str) -> None:
+        """Note that the client has heard the end of a call."""
+        self.calls.discard(job_id)
+        self._look()
 
-    def over(self, job_id: str | None = None) -> None:
-        """Note that the client has heard the end of a call, or that it was not submitted."""
-        self.calls.discard(job_id or "")
-        self._open -= 1
-        if not self._open:
+    def _look(self) -> None:
+        """Have the stream look whether it is over."""
+        if not self.calls and not self._submitting:
             self._joined.put_nowait(None)
 
     @asynccontextmanager
@@ -76,10 +76,10 @@ class GradioSession:
             if stream != self._stream:
                 self._joined.put_nowait(call)
                 raise ConnectionResetError("the client listens elsewhere")
-            if call is not None:
+            if call is not None and call.job_id in self.calls:
                 begun = True
                 yield call
-            elif begun and not self._open:
+            elif begun and not self.calls and not self._submitting:
                 self._takes.clear()
                 return
 
