@@ -18,6 +18,7 @@ STARTED = web.RequestKey("started", bool)
 """Whether the answer has begun: then no other one can be given."""
 
 _AWAY = "the queue cannot be reached now: try again in a moment; the daemon's log says why"
+_FULL = "the place where the queue keeps large files is full: try again when jobs have ended"
 
 
 class HttpError(errors.SpacedockError):
@@ -65,6 +66,8 @@ def told(error: Exception) -> HttpError | None:
     if isinstance(error, errors.NotConnectedError | errors.RefusedError | errors.StoreAwayError):
         # Their own words name addresses and paths of this host.
         return HttpError(503, "queue_away", _AWAY, headers={"Retry-After": "2"})
+    if isinstance(error, errors.StoreFullError):
+        return HttpError(429, "queue_full", _FULL, headers={"Retry-After": "5"})
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
             seconds = _RETRY_SECONDS.get(status)

@@ -158,7 +158,7 @@ class Intake:
 
     async def _read(self, request: web.Request, folder: Path) -> ReceivedForm:
         form = ReceivedForm()
-        left = self._limits.body
+        left, texts_left = self._limits.body, wire.MAX_CALL_BYTES
         async with self._in_time(request) as came:
             reader = await request.multipart()
             while (part := await reader.next()) is not None:
@@ -167,9 +167,8 @@ class Intake:
                 if len(form.files) + len(form.fields) >= MAX_JOB_FILES + _MOST_FIELDS:
                     raise HttpError(413, "too_many_parts", "the form has too many parts")
                 if part.filename is None:
-                    text = await _text(part, min(left, wire.MAX_REQUEST_BYTES), came)
-                    form.fields.append((part.name, text))
-                    left -= len(text)
+                    form.fields.append((part.name, await _text(part, texts_left, came)))
+                    texts_left -= len(form.fields[-1][1])
                 else:
                     form.files.append(await _file(part, folder / str(len(form.files)), left, came))
                     left -= form.files[-1].size

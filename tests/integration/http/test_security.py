@@ -134,6 +134,14 @@ async def test_bodies_are_bounded(redis_url: str, tmp_path: Path) -> None:
         assert [*(tmp_path / "state/http-uploads").iterdir()] == []
 
 
+async def test_the_texts_of_a_form_are_bounded_together(door: Door) -> None:
+    form = aiohttp.FormData(default_to_multipart=True)
+    for number in range(5):
+        form.add_field(f"field{number}", "x" * 2**18)
+    async with door.session.post("/jobs", data=form) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (413, "too_large")
+
+
 async def test_a_compressed_body_is_refused(door: Door) -> None:
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     async with door.session.post("/jobs", data=b"\x1f\x8b", headers=headers) as response:
