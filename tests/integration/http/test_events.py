@@ -11,9 +11,11 @@ import aiohttp
 import pytest
 from tests.door import Door, opened
 from tests.integration.http.sse import frames
-from tests.integration.queue.workers import Held, working
+from tests.integration.queue.servers import Server
+from tests.integration.queue.workers import Held, until, working
 
 from spacedock.client import Client
+from spacedockd.valkey import server_binary
 
 
 @pytest.fixture
@@ -120,3 +122,33 @@ async def test_a_number_of_a_queue_that_was_emptied_begins_anew(door: Door, redi
 async def test_what_is_no_number_of_an_event_is_refused(door: Door, number: str) -> None:
     async with door.session.get("/events", headers={"Last-Event-ID": number}) as response:
         assert response.status == 400
+
+
+async def test_listeners_and_waits_outlive_a_restart_of_the_queue(tmp_path: Path) -> None:
+    server = Server(server_binary(), tmp_path)
+    server.start()
+    try:
+        async with opened(server.url, tmp_path) as door:
+            begun = asyncio.Event()
+            listener = asyncio.create_task(listened(door.session, 3, begun))
+            await begun.wait()
+            waits = {"Prefer": "wait=60"}
+            asked = asyncio.create_task(door.session.post("/jobs", json={"prompt": "x"}, headers=waits))
+            async with Client(server.url) as client:
+
+                async def is_there() -> bool:
+                    return bool(await client.jobs())
+
+                await until(is_there)
+            server.stop()
+            async with door.session.get("/jobs") as response:
+                assert (response.status, (await response.json())["error"]["code"]) == (503, "queue_away")
+            server.start()
+            async with working(server.url):
+                async with await asked as response:
+                    assert (await response.json())["state"] == "succeeded"
+                await jobs(server.url, 2)
+                rows = await listener
+        assert len({row["number"] for row in rows}) == 3
+    finally:
+        server.stop()
