@@ -74,7 +74,7 @@ def test_a_long_name_keeps_its_suffix() -> None:
 
 
 def test_the_same_content_is_saved_once(tmp_path: Path) -> None:
-    assert saving._write(tmp_path, "a.txt", b"1") == printing._write(tmp_path, "a.txt", b"1")
+    assert saving._write(tmp_path, "a.txt", b"1") == saving._write(tmp_path, "a.txt", b"1")
 
 
 def test_another_content_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
