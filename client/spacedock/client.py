@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
-import socket
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
@@ -25,7 +23,8 @@ from spacedock._wire.view.queue_view import QueueView
 from spacedock._wire.view.tokens import Tokens
 from spacedock._wire.view.webhooks import Webhooks
 from spacedock._wire.waiting import WaitHub
-from spacedock.configuration import FILES_VARIABLE, default_url
+from spacedock.batching.from_python import RunsBatches
+from spacedock.configuration import FILES_VARIABLE, default_url, person
 from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event
 from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes
@@ -38,7 +37,7 @@ from spacedock.spaces import Spaces
 _DIFFERING = {"prompt", "inputs", "files", "endpoint"}
 
 
-class Client(QueueView):
+class Client(QueueView, RunsBatches):
     """Submits jobs and brings back their results.
 
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
@@ -52,7 +51,7 @@ class Client(QueueView):
     def __init__(self, url: str | None = None, name: str | None = None, *, files: str | None = None) -> None:
         url = url or default_url(os.environ, os.getuid())
         super().__init__(connect(url), url)
-        self._name = name or _person()
+        self._name = name or person()
         self._waiting = WaitHub(self._redis)
         self._held = Held(MAX_JOB_BYTES)
         self._read: list[str] = []
@@ -281,12 +280,3 @@ class Client(QueueView):
         with told_as_ours(self.url):
             size = None if isinstance(file, str) else file.size
             return await self._payloads.read(place, size=size)
-
-
-def _person() -> str:
-    """Who uses this client, as far as that is known."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

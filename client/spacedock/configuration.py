@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
+import os
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -103,6 +106,15 @@ def default_url(env: Mapping[str, str], uid: int) -> str:
     if socket.exists():
         return socket_url(socket)
     return _of_the_system() or socket_url(socket)
+
+
+def person() -> str:
+    """Who uses this machine's client, as far as that is known: a user and a host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def models_as(env: Mapping[str, str], uid: int) -> dict[str, str]:

@@ -125,6 +125,7 @@ class SyncClient(_Blocking[Client]):
     retry = _blocking(Client.retry)
     jobs = _blocking(Client.jobs)
     job_ids = _blocking(Client.job_ids)
+    batch = _iterating(Client.batch)
     batch_status = _blocking(Client.batch_status)
     batches = _blocking(Client.batches)
     last_event = _blocking(Client.last_event)

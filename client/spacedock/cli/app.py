@@ -16,6 +16,7 @@ from spacedock.cli.commands import (
     jobs,
     logs,
     mcp,
+    results,
     run,
     tiers,
     token,
@@ -47,6 +48,7 @@ app.command("jobs", short_help="List jobs.")(jobs.list_jobs)
 app.command("status")(jobs.status)
 app.command("result")(jobs.result)
 app.command("wait", short_help="Wait for jobs or batches.")(jobs.wait)
+app.command("results", short_help="Fetch the results of a batch.")(results.results)
 app.command("watch", short_help="Print events as they come.")(watch.watch)
 app.command("cancel", short_help="Cancel jobs or batches.")(jobs.cancel)
 app.command("retry", short_help="Submit failed jobs once more.")(jobs.retry)

@@ -35,8 +35,12 @@ class ResultsFile:
             return
         self._file.truncate(end)
         if end == 0:
-            self._file.write(self._form.header.decode())
-            self._file.flush()
+            self.begin()
+
+    def begin(self) -> None:
+        """Begin a new file."""
+        self._file.write(self._form.header.decode())
+        self._file.flush()
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one result, and make sure that the system has it, whatever becomes of this process."""

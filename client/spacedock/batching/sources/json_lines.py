@@ -32,7 +32,7 @@ _MOST_DIGITS = 300
 
 def json_lines(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
     """Read an object or a string from each line that is not blank."""
-    return each_line(lines, lambda number, text: _line(number, _loads(text), rules))
+    return each_line(lines, lambda number, text: line_of(number, _loads(text), rules))
 
 
 def whole_json(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
@@ -46,7 +46,7 @@ def whole_json(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLin
         raise BadLinesError(lines.name, [f"line {at}: {error}"]) from error
     for number, item in enumerate(value if isinstance(value, list) else [value], 1):
         try:
-            yield _line(number, item, rules)
+            yield line_of(number, item, rules)
         except ValueError as error:
             yield BadLine(number, json.dumps(item), str(error))
 
@@ -99,7 +99,8 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _line(number: int, row: Any, rules: RowRules) -> BatchLine:
+def line_of(number: int, row: Any, rules: RowRules) -> BatchLine:
+    """The line of a JSON value. Raises ValueError for what is none."""
     if isinstance(row, str):
         row = {"prompt": row}
     if not isinstance(row, dict):

@@ -80,7 +80,7 @@ class BatchCommand:
 
     async def hand_over(self, url: str | None) -> None:
         """Hand all lines over to the queue, and print the batch's id."""
-        async with self._made(url, Guard(allowed=True), None) as (run, _, _):
+        async with self._made(url, Guard(allowed=True), None, wait=False) as (run, _, _):
             await run.hand_over()
         write(run.id)
         say(
@@ -102,7 +102,7 @@ class BatchCommand:
 
     @asynccontextmanager
     async def _made(
-        self, url: str | None, guard: Guard, errors: InvalidLines | None
+        self, url: str | None, guard: Guard, errors: InvalidLines | None, *, wait: bool = True
     ) -> AsyncIterator[tuple[BatchRun, Client, BatchProgress]]:
         client, meter = Client(url), BatchProgress(self.progress)
         async with AsyncExitStack() as stack:
@@ -111,7 +111,7 @@ class BatchCommand:
 
             async def connect(spaces: set[str]) -> None:
                 await stack.enter_async_context(client)
-                await preflight.check(client, spaces)
+                await preflight.check(client, spaces, wait=wait)
 
             async def save(name: LineName, result: JobResult) -> list[Path]:
                 if self.output_dir is not None:

@@ -44,6 +44,7 @@ class BatchProgress:
         self._style = style
         self._first: asyncio.Future[str] | None = None
         self.tally, self.started, self.doing = Tally(), monotonic(), ""
+        self._sent_at = self.started
         columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
         self._bar = Progress(TextColumn("{task.description}"), *columns, console=self._console)
         self._task = self._bar.add_task("reading", total=None, rate="")
@@ -66,6 +67,7 @@ class BatchProgress:
     def note(self, job_ids: list[str]) -> None:
         """Note jobs that were submitted."""
         if not self.first.done():
+            self._sent_at = monotonic()
             self.first.set_result(job_ids[0])
 
     def __enter__(self) -> Self:
@@ -92,7 +94,7 @@ class BatchProgress:
 
     @property
     def _rate(self) -> float:
-        return self.tally.came / max(monotonic() - self.started, 1e-3)
+        return self.tally.came / max(monotonic() - self._sent_at, 1e-3)
 
     def line(self) -> str:
         """How far the batch is, in one line."""

@@ -1,0 +1,92 @@
+"""A batch as a program asks for it: `Client.batch`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import ExitStack, aclosing
+from pathlib import Path
+from typing import Any
+
+from spacedock.batching.batch_client import BatchClient
+from spacedock.batching.batch_options import Again, BatchOptions, MaxFailures, Retry
+from spacedock.batching.batch_run import BatchRun, FinishedLine
+from spacedock.batching.checkpoint import state_dir
+from spacedock.batching.reading import BeginningRead, LineSource
+from spacedock.batching.results.results_file import held
+from spacedock.batching.sources.given import GivenLines
+from spacedock.batching.sources.row import SourceOptions
+from spacedock.batching.sources.source import open_source
+
+BatchSource = Path | str | Iterable[str | Mapping[str, Any]]
+"""The path of a file or a directory, or the lines themselves: prompts, or objects."""
+
+
+class RunsBatches:
+    """What clients have in common: running batches."""
+
+    async def batch(
+        self: BatchClient,
+        source: BatchSource,
+        /,
+        *,
+        output: Path | str | None = None,
+        retry: Retry | str | None = None,
+        retry_if: Iterable[str] = (),
+        in_flight: int | None = None,
+        limit: int | None = None,
+        max_failures: int | str | None = None,
+        skip_invalid: bool = False,
+        keep: bool = False,
+        **options: Any,
+    ) -> AsyncGenerator[FinishedLine]:
+        """Run many prompts as `spacedock batch` does, and yield each line as it ends.
+
+        `source` is the path of a file or a directory, or the lines: prompts, or objects with the keys of a
+        line of JSON. Results go to `output` (.jsonl or .csv), by which the same call goes on after a crash
+        and asks no line twice. `retry` (failed, degraded, all) and `retry_if` (kinds of errors) send lines
+        again that have such results. The other parameters are the command's options; `options` are the
+        fields of `JobRequest` for lines that do not give them. Raises BadLinesError before anything is sent.
+        """
+        chosen = BatchOptions(
+            defaults={"batch": True, **options},
+            again=Again.of(Retry(retry) if retry else None, ",".join(retry_if)),
+            in_flight=in_flight,
+            limit=limit,
+            max_failures=None if max_failures is None else MaxFailures.of(str(max_failures)),
+            skip_invalid=skip_invalid,
+            keep=keep,
+        )
+        async with aclosing(_run(self, source, output, chosen)) as lines:
+            async for line in lines:
+                yield line
+
+
+async def _run(
+    client: BatchClient, given: BatchSource, output: Path | str | None, options: BatchOptions
+) -> AsyncGenerator[FinishedLine]:
+    source, place = await asyncio.to_thread(_opened, given)
+    path = Path(output) if output is not None else None
+    identity = "\n".join([place, str(path and path.resolve()), repr(sorted(options.defaults.items()))])
+    with ExitStack() as stack:
+        results = stack.enter_context(held(path)) if path is not None else None
+        checkpoint = state_dir(os.environ), identity
+        run = BatchRun(client, source, results, checkpoint, options, options.batch_of(place))
+        async with aclosing(run.lines()) as lines:
+            async for line in lines:
+                yield line
+
+
+def _opened(given: BatchSource) -> tuple[LineSource, str]:
+    """The source, and what tells it from others."""
+    if isinstance(given, str | Path):
+        opened = open_source(str(given), SourceOptions())
+        if opened.rereadable:
+            return opened, str(Path(given).resolve())
+        beginning = BeginningRead(opened)
+        return beginning, beginning.identity
+    beginning = BeginningRead(GivenLines(given))
+    if isinstance(given, list | tuple):
+        return GivenLines(given), beginning.identity
+    return beginning, beginning.identity
