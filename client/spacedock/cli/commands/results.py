@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,6 +79,8 @@ async def _write(
     if output_dir is not None:
         saved = await save_apart(client, result.output.files, output_dir, row_id or f"{number:05d}")
     # What asked it is not in the queue any more, so this is no file to go on with.
-    row: Mapping[str, Any] = {"line": number, "asked": "", "batch": "", "prompt": "", "run": ""}
-    row |= ({"row_id": row_id} if row_id else {}) | result.model_dump(mode="json") | {"labels": labels}
-    file.write(row | ({"saved": [str(path) for path in saved]} if saved else {}))
+    row: dict[str, Any] = {"line": number, "asked": "", "batch": "", "prompt": "", "run": ""}
+    row |= {"row_id": row_id} if row_id else {}
+    row |= result.model_dump(mode="json") | {"labels": labels}
+    row |= {"saved": [str(path) for path in saved]} if saved else {}
+    file.write(row)
