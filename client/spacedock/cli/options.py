@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,6 +104,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", "-d", metavar="DIR", help="Where to save the answer's files.")
 ]
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each field of the one parameter that is a dataclass of options."""
+    signature = inspect.signature(command, eval_str=True)
+    [group] = [one for one in signature.parameters.values() if is_dataclass(one.annotation)]
+    fields = inspect.signature(group.annotation, eval_str=True).parameters
+
+    @wraps(command)
+    def with_fields(**given: Any) -> None:
+        values = {name: given.pop(name) for name in fields}
+        command(**given, **{group.name: group.annotation(**values)})
+
+    shown = [
+        one for own in signature.parameters.values() for one in (fields.values() if own is group else (own,))
+    ]
+    # Typer reads the one for the options, and the other for their types.
+    vars(with_fields)["__signature__"] = signature.replace(parameters=shown)
+    with_fields.__annotations__ = {one.name: one.annotation for one in shown}
+    return with_fields
 
 
 def request_fields(
