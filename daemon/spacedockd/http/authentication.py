@@ -88,7 +88,7 @@ def _token_of(request: web.Request) -> str | None:
 
 
 def _refused(why: str) -> HttpError:
-    advice = "`spacedock token show` prints the one of this host's own user"
+    advice = "`spacedock token show` prints that of this host's own user, `spacedock page` lets a browser in"
     return HttpError(401, "token", f"{why}; {advice}", headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from errno import ENOSPC
 
 import structlog
 from aiohttp import web
@@ -68,6 +69,8 @@ def told(error: Exception) -> HttpError | None:
         return HttpError(503, "queue_away", _AWAY, headers={"Retry-After": "2"})
     if isinstance(error, errors.StoreFullError):
         return HttpError(429, "queue_full", _FULL, headers={"Retry-After": "5"})
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        return HttpError(503, "disk_full", "this host has no room for what was sent: try again later")
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
             seconds = _RETRY_SECONDS.get(status)

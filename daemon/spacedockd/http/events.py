@@ -35,7 +35,7 @@ class EventHub:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._ring: deque[Heard] = deque(maxlen=_KEPT)
+        self._ring: deque[Heard] = deque()
         self._count = self._last = self._listeners = 0
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
@@ -77,11 +77,14 @@ class EventHub:
                 self._stop()
 
     async def _from(self, place: int) -> AsyncGenerator[Heard | None]:
-        """Yield from that place in the ring on, until the ring has gone past it."""
-        while not self._closed and (index := place - self._count + len(self._ring)) >= 0:
-            if index < len(self._ring):
+        """Yield from that place in the ring on, until the ring has gone past it, or another reading began."""
+        ring = self._ring
+        while ring is self._ring and not self._closed:
+            if (index := place - self._count + len(ring)) < 0:
+                return
+            if index < len(ring):
                 place += 1
-                yield self._ring[index]
+                yield ring[index]
             elif not await self._waited():
                 yield None
 
@@ -112,7 +115,7 @@ class EventHub:
     async def _start(self) -> None:
         async with self._starting:
             if self._reading is None or self._reading.done():
-                self._ring.clear()
+                self._ring = deque(maxlen=_KEPT)
                 self._last = await self._client.last_event()
                 self._changed = asyncio.Event()
                 self._reading = asyncio.create_task(self._read(self._last))
