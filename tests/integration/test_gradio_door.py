@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gradio_client import Client as GradioClient
+from gradio_client.exceptions import AppError, AuthenticationError, ValidationError
 from tests.door import Door, opened
 from tests.integration.queue.workers import succeeded, working
 
-from spacedock.result import JobResult, Output, Stage
+from spacedock.client import Client
+from spacedock.request import Tier
+from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
+from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedockd.http.gradio import routes, spaces
@@ -27,6 +33,12 @@ ROW = {
 pytestmark = pytest.mark.filterwarnings("ignore:Setting per-request cookies:DeprecationWarning")
 
 
+def failed(job_id: str, kind: ErrorKind, why: str) -> JobResult:
+    error = AttemptError(kind=kind, message=why)
+    attempt = Attempt(tier=Tier.HEAVY, name="space", stage=Stage.CALL, error=error)
+    return JobResult(id=job_id, state=JobState.FAILED, attempts=(attempt,))
+
+
 class ScriptedSpace:
     """Describes itself while it may, and says what it is told to say."""
 
@@ -38,9 +50,13 @@ class ScriptedSpace:
 
     async def __call__(self, job: TakenJob, tell: Emit) -> JobResult:
         request = job.request
+        if request.space == "nowhere":
+            return failed(job.id, ErrorKind.SPACE_NOT_FOUND, "no Space 'nowhere'")
         if request.explain:
             await self.starts.wait()
             return succeeded(job).model_copy(update={"output": Output(data=[ROW])})
+        if request.space != "ada/talker":
+            return failed(job.id, ErrorKind.APP_ERROR, "out of coffee")
         self.asked.put_nowait(job.id)
         tell(Stage.CALL, "say", "answering", str(request.inputs["text"])[:3])
         await self.goes_on.wait()
@@ -115,3 +131,50 @@ async def test_a_door_that_closes_says_so(door: Door, space: ScriptedSpace) -> N
     await door.server.stop()
     with pytest.raises(ValueError, match="Server stopped"):
         await asyncio.to_thread(job.result, 20)
+
+
+async def test_a_call_can_be_cancelled(door: Door, redis_url: str, space: ScriptedSpace) -> None:
+    client = await connected(door)
+    space.goes_on.clear()
+    job = client.submit("hello", api_name="/say")
+    job_id = await space.asked.get()
+    assert await asyncio.to_thread(job.cancel)
+    assert await outcome(redis_url, job_id) is JobState.CANCELLED
+
+
+async def test_a_client_that_goes_away_cancels_its_call(
+    door: Door, redis_url: str, space: ScriptedSpace
+) -> None:
+    space.goes_on.clear()
+    script = (
+        "import gradio_client, sys\n"
+        f"url, token = '{door.url}/spaces/ada/talker', '{door.token}'\n"
+        "job = gradio_client.Client(url, token=token, verbose=False).submit('hello')\n"
+        "print(next(job), flush=True)\n"
+        "sys.stdin.read()"
+    )
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-W", "ignore", "-c", script, **pipes)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"hel\n"
+    job_id = await space.asked.get()
+    process.kill()
+    await process.wait()
+    assert await outcome(redis_url, job_id) is JobState.CANCELLED
+
+
+async def outcome(redis_url: str, job_id: str) -> JobState:
+    async with Client(redis_url) as client:
+        return (await client.result(job_id, wait=20)).state
+
+
+async def test_refusals_say_why(door: Door) -> None:
+    client = await connected(door)
+    with pytest.raises(ValidationError, match="/say takes 1 inputs, and 2 are given"):
+        await asyncio.to_thread(client.predict, "a", "b", api_name="/say")
+    with pytest.raises(ValueError, match="no Space 'nowhere'"):
+        await connected(door, "nowhere")
+    with pytest.raises(AppError, match="out of coffee"):
+        await said(await connected(door, "broken"), "hello")
+    with pytest.raises(AuthenticationError):
+        await connected(replace(door, token="none"))
