@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spacedock.batching.checkpoint import Checkpoint, fingerprint, state_dir
+from spacedock.batching.results.invalid_lines import InvalidLines
 from spacedock.batching.results.line_index import DuplicateIdError, LineIndex, LineName, ResultRow, known_as
 from spacedock.batching.results.results_file import held, row_of, seen
 from spacedock.batching.results.row_forms import form_of
@@ -406,3 +407,21 @@ def test_a_source_whose_name_is_no_unicode_can_be_remembered(tmp_path: Path) -> 
 )
 def test_batches_are_remembered_in_this_users_state(env: dict[str, str], expected: str) -> None:
     assert state_dir(env) == Path(expected)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that takes nothing is Linux's")
+def test_a_full_disk_is_told_with_what_to_do() -> None:
+    with (
+        pytest.raises(BadRequestError, match=r"^/dev/full takes no more: No space left on device\. Mend"),
+        held(Path("/dev/full")) as results,
+    ):
+        results.write(fields(1))
+
+
+def test_the_directory_where_the_command_runs_takes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadRequestError, match=r"^\. cannot take results: Is a directory"), held(Path()):
+        pass
+    assert InvalidLines(Path()).path == Path(".errors.jsonl")

@@ -33,7 +33,7 @@ _KEPT_RESULTS, _FORGOTTEN_AT_ONCE = 10_000, 250
 """So many written results of a batch stay in the queue; of a larger one the older are in its file alone."""
 _MOST_PROBLEMS, _HELD = 10_000, 10_000
 _SYNC_SECONDS, _IDLE_SYNC_SECONDS = 1.0, 0.1
-
+_MEND_OR_SKIP = "Mend these lines, or leave them out by --skip-invalid"
 
 OnLine = Callable[[Unsent, list[Payload]], None]
 
@@ -164,7 +164,7 @@ class BatchRun:
                 is_connected, weight = True, 0
         self.tally.total = self._reader.lines
         if self._problems:
-            raise BadLinesError(self._source.name, self._problems)
+            raise BadLinesError(self._source.name, self._problems, _MEND_OR_SKIP)
         if held:
             await self._check(check, held, connect=not is_connected)
             is_connected = True

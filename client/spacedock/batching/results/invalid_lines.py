@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
+
+from spacedock.batching.results.results_file import written
 
 _LONGEST_TEXT = 1000
 
@@ -13,18 +16,21 @@ class InvalidLines:
     """Writes invalid lines to a file beside the results, anew with each run; none there is if none came."""
 
     def __init__(self, output: Path) -> None:
-        self.path = output.with_name(f"{output.stem}.errors.jsonl")
+        self.path = output.parent / f"{output.stem}.errors.jsonl"
         self._file: TextIO | None = None
 
     def add(self, number: int, problem: str, text: str) -> None:
         """Write a line that is no job."""
-        if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8")
         row = {"line": number, "error": problem, "text": text[:_LONGEST_TEXT]}
-        # Other than the results, what is no UTF-8 may stand here.
-        self._file.write(json.dumps(row) + "\n")
+        with written(self.path):
+            if self._file is None:
+                self._file = self.path.open("w", encoding="utf-8")
+            # Other than the results, what is no UTF-8 may stand here.
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file; twice is safe."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,13 +45,15 @@ class ResultsFile:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one result, and make sure that the system has it, whatever becomes of this process."""
-        self._file.write(self._form.written(row))
-        self._file.flush()
+        with written(self.path):
+            self._file.write(self._form.written(row))
+            self._file.flush()
 
     def sync(self) -> None:
         """Bring what was written to the disk, where there is one."""
-        if self._file.seekable():
-            os.fsync(self._file.fileno())
+        if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            with written(self.path):
+                os.fsync(self._file.fileno())
 
     def tidy(self, index: LineIndex) -> None:
         """Leave one result for each line, under the number that it has now (`LineIndex.kept`)."""
@@ -84,7 +87,7 @@ def held(path: Path | None) -> Iterator[ResultsFile]:
         is_new = not path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         opened = _locked(path)
-    with opened as file:
+    with _closing(opened) as file:
         try:
             yield ResultsFile(path, file, form)
         finally:
@@ -110,6 +113,28 @@ def _locked(path: Path) -> TextIO:
             return file
         # A batch that was ending has put another file in its place meanwhile.
         file.close()
+
+
+@contextmanager
+def written(path: Path | None) -> Iterator[None]:
+    """Say what to do where a file takes no more. Raises BadRequestError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = f"{path or 'standard output'} takes no more: {error.strerror or error}"
+        raise BadRequestError(f"{why}. Mend that, and the same command goes on.") from error
+
+
+@contextmanager
+def _closing(file: TextIO) -> Iterator[TextIO]:
+    """Close the file at the end; that its last words cannot be written was told before."""
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 @contextmanager

@@ -57,12 +57,12 @@ class BadLine:
 class BadLinesError(BadRequestError):
     """Lines of a batch cannot be read; nothing of it was submitted."""
 
-    def __init__(self, source: str, problems: list[str]) -> None:
+    def __init__(self, source: str, problems: list[str], remedy: str = "Mend these lines") -> None:
         self.source, self.problems = source, problems
         shown = problems[:_MAX_SHOWN]
         if len(problems) > _MAX_SHOWN:
             shown.append(f"and {len(problems) - _MAX_SHOWN} more")
-        super().__init__(f"{source}: nothing was submitted. Mend these lines:\n  " + "\n  ".join(shown))
+        super().__init__(f"{source}: nothing was submitted. {remedy}:\n  " + "\n  ".join(shown))
 
 
 def places(numbers: Iterable[int]) -> list[str]:

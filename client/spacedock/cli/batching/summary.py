@@ -48,7 +48,8 @@ def _say_failures(kind: str, failures: Failures) -> None:
 
 def _say_troubles(tally: Tally, errors: Path | None) -> None:
     if tally.invalid:
-        say(f"{tally.invalid:,} lines were left out as invalid{f': see {errors}' if errors else ''}")
+        were = "line was" if tally.invalid == 1 else "lines were"
+        say(f"{tally.invalid:,} {were} left out as invalid{f': see {errors}' if errors else ''}")
     if tally.lost:
         lost = few(places(tally.lost), _MOST_NAMES)
         say(f"{lost}: somebody else read and so deleted their results. The same command asks again.")
