@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -126,33 +126,38 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     return with_fields
 
 
-def request_fields(
-    *,
-    category: str | None,
-    inputs: list[str] | None,
-    endpoint: str | None,
-    timeout: float,
-    no_fallback: bool,
-    tier: Tier,
-    privacy: bool,
-    performance_first: bool,
-    priority: Priority,
-    keep_for: str | None,
-) -> dict[str, Any]:
-    """The fields of a request that options give. Raises BadRequestError."""
-    fields: dict[str, Any] = {
-        "category": category,
-        "inputs": inputs_of(inputs),
-        "endpoint": endpoint,
-        "timeout": timeout,
-        "tier": tier,
-        "privacy": privacy,
-        "performance_first": performance_first,
-        "priority": priority,
-        "keep_for": None if keep_for is None else _keep_for(keep_for),
-        "fallback": Fallback.NONE if no_fallback else Fallback.CHAIN,
-    }
-    return fields
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """The options that say how a request is answered: by whom, within what time, how private."""
+
+    category: Category = None
+    inputs: Inputs = None
+    endpoint: EndpointOption = None
+    timeout: Timeout = 300.0
+    no_fallback: NoFallback = False
+    tier: TierOption = Tier.AUTO
+    privacy: Privacy = False
+    performance_first: PerformanceFirst = False
+    priority: PriorityOption = Priority.NORMAL
+    keep_for: KeepFor = None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the request. Raises BadRequestError."""
+        return {
+            "category": self.category,
+            "inputs": inputs_of(self.inputs),
+            "endpoint": self.endpoint,
+            "timeout": self.timeout,
+            "tier": self.tier,
+            "privacy": self.privacy,
+            "performance_first": self.performance_first,
+            "priority": self.priority,
+            "keep_for": None if self.keep_for is None else _keep_for(self.keep_for),
+            "fallback": Fallback.NONE if self.no_fallback else Fallback.CHAIN,
+        }
+
+
+USUAL = RequestOptions()
 
 
 def _keep_for(text: str) -> float:

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from spacedock._wire.lanes import Priority
 from spacedock._wire.view.webhooks import check_callback
 from spacedock.batching.batch_options import Again, MaxFailures, Retry
 from spacedock.batching.sources.row import SourceOptions
@@ -23,11 +22,11 @@ from spacedock.client import Client
 from spacedock.configuration import models_as
 from spacedock.openai.model_names import ModelNames
 from spacedock.openai.registry_names import registry_names
-from spacedock.request import Tier
 
 _Names = list[str] | None
 
 
+@options.spread
 def batch(
     source: Annotated[
         str,
@@ -69,19 +68,10 @@ def batch(
         bool, typer.Option("--recursive", help="Of a directory also the files in those below it.")
     ] = False,
     space: options.Space = None,
-    category: options.Category = None,
-    inputs: options.Inputs = None,
-    endpoint: options.EndpointOption = None,
-    timeout: options.Timeout = 300.0,
-    no_fallback: options.NoFallback = False,
+    asked: options.RequestOptions = options.USUAL,
     allow_degraded: options.AllowDegraded = False,
-    tier: options.TierOption = Tier.AUTO,
-    privacy: options.Privacy = False,
-    performance_first: options.PerformanceFirst = False,
-    priority: options.PriorityOption = Priority.NORMAL,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
-    keep_for: options.KeepFor = None,
     callback: options.CallbackOption = None,
     retry: Annotated[
         Retry | None, typer.Option("--retry", help="Send lines with such results again, and replace these.")
@@ -128,18 +118,7 @@ def batch(
 ) -> None:
     """Run many prompts. Ctrl-C stops watching only: run the same command again to pick up."""
     defaults = {"prompt": prompt, "space": space, "batch": True}
-    defaults |= options.request_fields(
-        category=category,
-        inputs=inputs,
-        endpoint=endpoint,
-        timeout=timeout,
-        no_fallback=no_fallback,
-        tier=tier,
-        privacy=privacy,
-        performance_first=performance_first,
-        priority=priority,
-        keep_for=keep_for,
-    )
+    defaults |= asked.fields()
     again = Again.of(retry, retry_if)
     most = None if max_failures is None else MaxFailures.of(max_failures)
     if source == "-" and sys.stdin and sys.stdin.isatty():

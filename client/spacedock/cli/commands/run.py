@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from spacedock._wire.lanes import Priority
 from spacedock.batching.guard import Guard
 from spacedock.cli import options, preflight
 from spacedock.cli.batching.per_file import Each
@@ -21,36 +20,28 @@ from spacedock.cli.output.verbose import submit_told, tell_end
 from spacedock.client import Client
 from spacedock.files import Payload
 from spacedock.prepare import prepare
-from spacedock.request import JobRequest, Tier
+from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult
 
 _NOTHING = "nothing was run: without --dry-run it would be"
 
 
+@options.spread
 def run(
     prompt: Annotated[str, typer.Argument(help="What to ask; may be empty when there is a file.")] = "",
     space: options.Space = None,
-    category: options.Category = None,
     file: options.FilesOption = None,
-    inputs: options.Inputs = None,
-    endpoint: options.EndpointOption = None,
-    timeout: options.Timeout = 300.0,
-    no_fallback: options.NoFallback = False,
-    tier: options.TierOption = Tier.AUTO,
-    privacy: options.Privacy = False,
+    asked: options.RequestOptions = options.USUAL,
     batch_mode: Annotated[
         bool,
         typer.Option(
             "--batch-mode", help="Prefer Spaces over models; each of several files is a job of its own."
         ),
     ] = False,
-    performance_first: options.PerformanceFirst = False,
-    priority: options.PriorityOption = Priority.NORMAL,
     allow_degraded: options.AllowDegraded = False,
     json: options.Json = False,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
-    keep_for: options.KeepFor = None,
     callback: options.CallbackOption = None,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and do not wait.")] = False,
     dry_run: options.DryRun = False,
@@ -58,19 +49,7 @@ def run(
     redis: options.Redis = None,
 ) -> None:
     """Run one prompt and print its answer."""
-    fields = options.request_fields(
-        category=category,
-        inputs=inputs,
-        endpoint=endpoint,
-        timeout=timeout,
-        no_fallback=no_fallback,
-        tier=tier,
-        privacy=privacy,
-        performance_first=performance_first,
-        priority=priority,
-        keep_for=keep_for,
-    )
-    fields |= {"batch": batch_mode, "callback": callback}
+    fields = asked.fields() | {"batch": batch_mode, "callback": callback}
     way = Way(Delivery(json, output_dir, keep), detach=detach, dry_run=dry_run, verbose=verbose)
     files = tuple(file or ())
     several = batch_mode and len(files) > 1

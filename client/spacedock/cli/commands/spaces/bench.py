@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 
-from spacedock._wire.lanes import Priority
 from spacedock.cli import options, preflight
 from spacedock.cli.exit_codes import FAILED, INTERRUPTED
 from spacedock.cli.output.comparison import Contestant, measured_as, show_contest
@@ -64,19 +63,10 @@ def bench(
     redis: options.Redis = None,
 ) -> None:
     """Compare Spaces: each is asked the same, in turns, one job at a time, and nobody stands in for it."""
-    fields = options.request_fields(
-        category=None,
-        inputs=inputs,
-        endpoint=endpoint,
-        timeout=timeout,
-        no_fallback=True,
-        tier=Tier.HEAVY,
-        privacy=privacy,
-        keep_for=None,
-        priority=Priority.NORMAL,
-        performance_first=False,
+    asked = options.RequestOptions(
+        inputs=inputs, endpoint=endpoint, timeout=timeout, no_fallback=True, tier=Tier.HEAVY, privacy=privacy
     )
-    order = BenchRequest(prompt, tuple(file or ()), fields, count)
+    order = BenchRequest(prompt, tuple(file or ()), asked.fields(), count)
     spaces = list(dict.fromkeys(names))
     # What is wrong with the order shows here, before anything runs.
     contest = [Contestant(space, measured_as(order.prepared(space, 0)[0])) for space in spaces]
