@@ -103,9 +103,6 @@ SWEPT = PREFIX + "swept"
 CALLBACKS = PREFIX + "callbacks"
 """Hash: the addresses that want to hear of the end of `job:ID` and `batch:ID`."""
 
-CALLED_BACK = PREFIX + "called-back"
-"""List: those of CALLBACKS that may have ended before they were asked for."""
-
 WEBHOOKS = PREFIX + "webhooks"
 """Sorted set of the ids of webhooks that are to be sent; the score is when (s)."""
 

@@ -6,8 +6,7 @@ All of it is in Redis, so nothing depends on which daemon of a queue does it, or
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import aclosing
+from collections.abc import Sequence
 from time import monotonic, time
 from typing import Any
 
@@ -15,8 +14,7 @@ import aiohttp
 import structlog
 from redis.asyncio import Redis
 
-from spacedock._wire import jobs as records
-from spacedock._wire import keys, stream
+from spacedock._wire import keys
 from spacedock._wire.connection import OUTAGES, answer, connect
 from spacedock._wire.scripts import registered
 from spacedock._wire.view import batches
@@ -31,11 +29,18 @@ from spacedockd.webhooks.settings import WebhookSettings
 log = structlog.get_logger()
 
 _TURN_SECONDS = 0.5
-_LOOK_SECONDS = 30.0
-"""How often all callbacks are looked at: an event may have been missed."""
+_PAGE = 500
+"""So many callbacks are looked at in a turn."""
+
+_FORGET_SECONDS = 60.0
+"""A callback is there before its job; if no job comes, it goes after so long."""
 
 _LEASE_BEYOND = 10
-_PAGE = 500
+
+_ENDED = {state.value.encode(): state.value for state in JobState if state.terminal}
+
+Told = tuple[str, dict[str, Any]]
+"""A webhook's type and data."""
 
 
 class Deliverer:
@@ -43,9 +48,8 @@ class Deliverer:
 
     def __init__(self, url: str, settings: WebhookSettings) -> None:
         self._url, self._settings = url, settings
-        self._ended: set[str] = set()
-        self._lacking: set[str] = set()
-        self._looked = -_LOOK_SECONDS
+        self._cursor = 0
+        self._lacking: dict[str, float] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -55,7 +59,6 @@ class Deliverer:
             sender(self._settings) as session,
             asyncio.TaskGroup() as tasks,
         ):
-            tasks.create_task(forever("webhooks.listening", lambda: self._listen(redis), trouble=OUTAGES))
 
             async def turn() -> None:
                 await self._owe_what_ended(redis)
@@ -66,50 +69,51 @@ class Deliverer:
 
             await forever("webhooks", turn, _TURN_SECONDS, trouble=OUTAGES)
 
-    async def _listen(self, redis: Redis) -> None:
-        async with aclosing(stream.follow(redis, None)) as events:
-            async for event in events:
-                if event.state is not None:
-                    self._ended |= {JOB + event.job_id, *([BATCH + event.batch] if event.batch else ())}
-
     async def _owe_what_ended(self, redis: Redis) -> None:
-        asked: Any = await answer(redis.lpop(keys.CALLED_BACK, _PAGE))
-        ended = self._ended | {name.decode(errors="replace") for name in asked or ()}
-        self._ended = set()
-        if ended:
-            found = await answer(redis.hmget(keys.CALLBACKS, list(ended)))
-            await self._owe(redis, zip(ended, found, strict=True))
-        if monotonic() - self._looked < _LOOK_SECONDS:
-            return
-        self._looked = monotonic()
-        lacking, self._lacking = self._lacking, set()
-        async for name, url in redis.hscan_iter(keys.CALLBACKS, count=_PAGE):
-            await self._owe(redis, [(name.decode(errors="replace"), url)])
-        # What is submitted a moment after its callback is there by the next look.
-        if gone := lacking & self._lacking:
-            await answer(redis.hdel(keys.CALLBACKS, *gone))
-
-    async def _owe(self, redis: Redis, callbacks: Iterable[tuple[str, bytes | None]]) -> None:
+        self._cursor, page = await redis.hscan(keys.CALLBACKS, self._cursor, count=_PAGE)
+        urls = {name.decode(errors="replace"): url for name, url in page.items()}
+        told = await self._jobs(redis, [name for name in urls if not name.startswith(BATCH)])
+        for name in urls:
+            if name.startswith(BATCH) and (event := await self._batch(redis, name)) is not None:
+                told[name] = event
         script = registered(redis, "owe", __package__, KEEP_WEBHOOKS=KEEP_SECONDS)
-        for name, url in callbacks:
-            if url is None or (found := await self._event(redis, name)) is None:
-                continue
-            kind, data = found
-            webhook_id = id_of(url.decode(errors="replace"), kind, data)
-            await script(args=[name, url, webhook_id, kind, body_of(webhook_id, kind, data, time())])
+        for name, (kind, data) in told.items():
+            webhook_id = id_of(urls[name].decode(errors="replace"), kind, data)
+            await script(args=[name, urls[name], webhook_id, kind, body_of(webhook_id, kind, data, time())])
+        gone = [name for name, since in self._lacking.items() if monotonic() - since >= _FORGET_SECONDS]
+        if gone:
+            await answer(redis.hdel(keys.CALLBACKS, *gone))
+        self._lacking = {name: since for name, since in self._lacking.items() if name not in gone}
 
-    async def _event(self, redis: Redis, name: str) -> tuple[str, dict[str, Any]] | None:
-        """What to tell of a job or batch; None while it has not ended."""
+    async def _jobs(self, redis: Redis, names: Sequence[str]) -> dict[str, Told]:
+        """What to tell of those jobs that have ended."""
+        ids = [name.removeprefix(JOB) for name in names]
+        async with redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hget(keys.job(job_id), "state")
+            states = await pipe.execute(raise_on_error=False)
+        told = {}
+        for name, job_id, state in zip(names, ids, states, strict=True):
+            self._note(name, there=isinstance(state, bytes))
+            if (ended := _ENDED.get(state)) is not None:
+                told[name] = f"job.{ended}", {"id": job_id, "state": ended}
+        return told
+
+    async def _batch(self, redis: Redis, name: str) -> Told | None:
+        """What to tell of a batch; None while it has not ended."""
         try:
-            if name.startswith(BATCH):
-                return batch_event(await batches.find(redis, name.removeprefix(BATCH)))
-            status = await records.status(redis, name.removeprefix(JOB))
+            status = await batches.find(redis, name.removeprefix(BATCH))
         except (JobNotFoundError, BadRequestError):
-            self._lacking.add(name)
+            self._note(name, there=False)
             return None
-        if not status.state.terminal:
-            return None
-        return f"job.{status.state.value}", {"id": status.id, "state": status.state.value}
+        self._note(name, there=True)
+        return batch_event(status)
+
+    def _note(self, name: str, *, there: bool) -> None:
+        if there:
+            self._lacking.pop(name, None)
+        else:
+            self._lacking.setdefault(name, monotonic())
 
     async def _taken(self, redis: Redis) -> list[str]:
         if (room := self._settings.concurrent - len(self._sending)) <= 0:
@@ -142,7 +146,7 @@ def _tell(webhook_id: str, kind: str, tries: int, outcome: TryOutcome) -> None:
     log.info(event, webhook=webhook_id, type=kind, tries=tries, said=outcome.said, again=outcome.again)
 
 
-def batch_event(batch: BatchStatus) -> tuple[str, dict[str, Any]] | None:
+def batch_event(batch: BatchStatus) -> Told | None:
     """What to tell of a batch; None while a job of it has not ended."""
     if batch.left:
         return None

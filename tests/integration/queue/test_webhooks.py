@@ -157,7 +157,7 @@ async def test_a_webhook_is_sent_again_on_demand(client: Client, redis_url: str)
 async def test_a_callback_of_nothing_is_forgotten(
     client: Client, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliverer, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(deliverer, "_FORGET_SECONDS", 0.05)
     await redis.hset(keys.CALLBACKS, mapping={"job:gone": "http://x/", "batch:gone": "http://x/", "?": "y"})
     async with delivering(redis_url):
         await once(lambda: redis.hlen(keys.CALLBACKS), lambda count: not count)

@@ -71,13 +71,8 @@ class Webhooks:
 
         Raises BadRequestError.
         """
-        name, where = BATCH + batch_id, check_callback(url)
         with told_as_ours(self._url):
-            async with self._redis.pipeline() as pipe:
-                pipe.hset(keys.CALLBACKS, name, where)
-                pipe.rpush(keys.CALLED_BACK, name)
-                pipe.expire(keys.CALLED_BACK, KEEP_SECONDS)
-                await pipe.execute()
+            await answer(self._redis.hset(keys.CALLBACKS, BATCH + batch_id, check_callback(url)))
 
     async def secret(self) -> str:
         """The secret that all webhooks are signed with, made at its first use."""
