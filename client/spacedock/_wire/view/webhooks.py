@@ -112,11 +112,12 @@ class Webhooks:
         """Send a test to that address; returns its id. Raises BadRequestError."""
         return await self.tell(url, TEST, {"id": uuid.uuid4().hex})
 
-    async def redeliver(self, webhook_id: str) -> None:
-        """Send a webhook again, now, under its id, whatever came of it before. Raises BadRequestError."""
+    async def redeliver(self, webhook_id: str) -> str:
+        """Send a webhook again, now, whatever came of it before; returns its id. Raises BadRequestError."""
         await self.find(webhook_id)
         with told_as_ours(self._url):
             await self._owed(webhook_id, {}, (await self._redis.time())[0])
+        return webhook_id
 
     async def note(self, webhook_id: str, said: str, *, delivered: bool, again: int | None) -> None:
         """Write what came of a try; the next is `again` seconds from now (None: there is none)."""

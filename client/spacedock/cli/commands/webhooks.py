@@ -24,8 +24,7 @@ app = typer.Typer(
 
 T = TypeVar("T")
 _TITLES = ("id", "type", "state", "tries", "last try", "next try", "made", "to")
-_WAIT_SECONDS = 60.0
-_LOOK_SECONDS = 0.25
+_LOOKS, _LOOK_SECONDS = 240, 0.25
 
 
 @app.command("list")
@@ -53,7 +52,7 @@ def send_test(
     redis: options.Redis = None,
 ) -> None:
     """Send a test to a receiver, and say what came of it."""
-    _end(_asked(redis, lambda client: _tested(client, url)))
+    _end(_asked(redis, lambda client: _tried(client, client.webhooks.test(url))))
 
 
 @app.command("redeliver")
@@ -62,7 +61,7 @@ def redeliver(
     redis: options.Redis = None,
 ) -> None:
     """Send a webhook again, whatever came of it before, and say what came of it."""
-    _end(_asked(redis, lambda client: _repeated(client, webhook)))
+    _end(_asked(redis, lambda client: _tried(client, client.webhooks.redeliver(webhook))))
 
 
 @app.command("secret")
@@ -79,22 +78,15 @@ def _asked(url: str | None, what: Callable[[Client], Awaitable[T]]) -> T:
     return asyncio.run(ask())
 
 
-async def _tested(client: Client, url: str) -> WebhookDelivery:
-    return await _tried(client, await client.webhooks.test(url))
-
-
-async def _repeated(client: Client, webhook_id: str) -> WebhookDelivery:
-    await client.webhooks.redeliver(webhook_id)
-    return await _tried(client, webhook_id)
-
-
-async def _tried(client: Client, webhook_id: str) -> WebhookDelivery:
+async def _tried(client: Client, sent: Awaitable[str]) -> WebhookDelivery:
     """The webhook once it was tried, or after a minute."""
-    for _ in range(int(_WAIT_SECONDS / _LOOK_SECONDS)):
-        if (found := await client.webhooks.find(webhook_id)).tries:
-            return found
+    found = await client.webhooks.find(await sent)
+    for _ in range(_LOOKS):
+        if found.tries:
+            break
         await asyncio.sleep(_LOOK_SECONDS)
-    return await client.webhooks.find(webhook_id)
+        found = await client.webhooks.find(found.id)
+    return found
 
 
 def _end(one: WebhookDelivery) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -136,7 +136,10 @@ class AppDescription(BaseModel):
             "named_endpoints": {
                 one.endpoint: {
                     "parameters": [_parameter(i) for i in one.inputs],
-                    "returns": list(_returns(one.outputs)),
+                    "returns": [
+                        {"label": f"value_{place}", **_typed(output, file=output in kinds.MEDIA)}
+                        for place, output in enumerate(one.outputs)
+                    ],
                     "api_visibility": "public",
                 }
                 for one in shown
@@ -146,39 +149,30 @@ class AppDescription(BaseModel):
 
 
 def _parameter(one: AppInput) -> dict[str, Any]:
-    schema, python = _type_of(one.component, one.file, one.several, one.choices)
     return {
         "label": one.label or one.name,
         "parameter_name": one.name,
         "parameter_has_default": not one.required,
         "parameter_default": one.default,
-        "type": schema,
-        "python_type": {"type": python, "description": ""},
-        "component": one.component.capitalize(),
+        **_typed(one.component, file=one.file, several=one.several, choices=one.choices),
     }
 
 
-def _returns(outputs: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for number, component in enumerate(outputs):
-        media = component in kinds.MEDIA and component not in kinds.TABLE
-        schema, python = _type_of(component, media, several=component == "gallery", choices=[])
-        yield {
-            "label": f"value_{number}",
-            "type": schema,
-            "python_type": {"type": python, "description": ""},
-            "component": component.capitalize(),
-        }
-
-
-def _type_of(component: str, file: bool, several: bool, choices: list[Any]) -> tuple[dict[str, Any], str]:
-    """The JSON schema and Python's name of a component's value."""
-    if file and component not in kinds.TABLE and component != kinds.MULTIMODAL:
-        one: tuple[dict[str, Any], str] = ({"type": "string", "format": "filepath"}, "filepath")
+def _typed(
+    component: str, *, file: bool, several: bool = False, choices: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """The JSON schema of a component's value, and what it is in Python."""
+    schema: dict[str, Any] = {}
+    python = "Any"
+    if file and component not in (*kinds.TABLE, kinds.MULTIMODAL):
+        schema, python = {"type": "string", "format": "filepath"}, "filepath"
     elif choices:
-        one = ({"enum": choices}, f"Literal[{', '.join(map(repr, choices))}]")
-    else:
-        found = next((names for known, names in _SIMPLE.items() if component in known), None)
-        one = ({"type": found[0]}, found[1]) if found and component != kinds.MULTIMODAL else ({}, "Any")
-    if several or component == "checkboxgroup":
-        return {"type": "array", "items": one[0]}, f"list[{one[1]}]"
-    return one
+        schema, python = {"enum": list(choices)}, f"Literal[{', '.join(map(repr, choices))}]"
+    elif component != kinds.MULTIMODAL:
+        for known, (name, python_name) in _SIMPLE.items():
+            if component in known:
+                schema, python = {"type": name}, python_name
+    if several or component in ("checkboxgroup", "gallery"):
+        schema, python = {"type": "array", "items": schema}, f"list[{python}]"
+    python_type = {"type": python, "description": ""}
+    return {"type": schema, "python_type": python_type, "component": component.capitalize()}
