@@ -18,6 +18,14 @@ VALID = {
     "checks": [],
     "stored": False,
 }
+ENTRY = {
+    "description": "Tells the mood",
+    "category": "text_processing",
+    "input_type": "text",
+    "output_type": "text",
+    "port": 7860,
+    "status": "available",
+}
 DATA: dict[Op, dict[str, Any]] = {
     Op.SEARCH: {"here": [], "spaces": [], "cached_at": None, "note": None},
     Op.RECOMMEND: {"task": "text", "category": None, "spaces": [], "advice": None},
@@ -29,5 +37,5 @@ DATA: dict[Op, dict[str, Any]] = {
 
 async def controls(call: Call, redis: Redis, tell: OnProgress) -> Reply:
     """A worker that knows one Space, by whatever name."""
-    entry = {call.name: {"id": call.name}} if call.name else {}
+    entry = {call.name: {"id": call.name, **ENTRY}} if call.name else {}
     return Reply(spaces=entry, data=DATA.get(call.op, {}), not_found=call.name == "none")

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 from tests.door import Door, opened
-from tests.integration.http.answers import controls
+from tests.integration.http.answers import ENTRY, controls
 from tests.integration.queue.workers import Held, succeeded, working
 
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
@@ -233,8 +233,8 @@ async def test_spaces_are_asked_of_a_worker(door: Door, redis_url: str) -> None:
 
     async with working(redis_url, controls=noted):
         assert await sent(door, "GET", "/spaces") == {}
-        assert await sent(door, "GET", "/spaces/user/mood") == {"id": "user/mood", "here": None}
-        assert await sent(door, "GET", "/spaces/user%2Fmood") == {"id": "user/mood", "here": None}
+        assert await sent(door, "GET", "/spaces/user/mood") == {"id": "user/mood", "here": None, **ENTRY}
+        assert await sent(door, "GET", "/spaces/user%2Fmood") == {"id": "user/mood", "here": None, **ENTRY}
         assert (await sent(door, "GET", "/spaces/none", 404))["error"]["code"] == "space_not_found"
         assert (await sent(door, "POST", "/spaces/user/mood/validate", params={"deep": "true"}))["works"]
         (endpoint,) = await sent(door, "GET", "/spaces/mood/endpoints")

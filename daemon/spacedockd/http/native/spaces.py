@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from spacedock._wire.view.tokens import Scope
 from spacedock.errors import SpaceNotFoundError
-from spacedock.replies.spaces import EndpointSchema, RecommendReply, SearchReply, ValidateReply
+from spacedock.replies.spaces import (
+    AboutReply,
+    EndpointSchema,
+    RecommendReply,
+    SearchReply,
+    SpaceRow,
+    ValidateReply,
+)
 from spacedockd.http.context import DoorContext
 from spacedockd.http.native.operation import ApiOperation, answered
-
-Entry = dict[str, Any]
 
 
 class SearchQuery(BaseModel):
@@ -88,10 +93,10 @@ async def _validate(context: DoorContext, request: web.Request, query: ValidateQ
 
 _ONE = "/spaces/{name}"
 OPERATIONS = (
-    ApiOperation("GET", "/spaces", _list, {200: dict[str, Entry]}),
+    ApiOperation("GET", "/spaces", _list, {200: dict[str, SpaceRow]}),
     ApiOperation("GET", "/spaces/search", _search, {200: SearchReply}, query=SearchQuery),
     ApiOperation("GET", "/spaces/recommend", _recommend, {200: RecommendReply}, query=RecommendQuery),
     ApiOperation("GET", f"{_ONE}/endpoints", _endpoints, {200: list[EndpointSchema]}),
     ApiOperation("POST", f"{_ONE}/validate", _validate, {200: ValidateReply}, Scope.OPERATE, ValidateQuery),
-    ApiOperation("GET", _ONE, _show, {200: Entry}),
+    ApiOperation("GET", _ONE, _show, {200: SpaceRow | AboutReply}),
 )
