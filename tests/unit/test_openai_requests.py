@@ -138,14 +138,19 @@ def test_a_part_that_cannot_be_sent_is_refused(content: Any, problem: str) -> No
     assert problem in refusal(line({"model": "chat", "messages": [{"role": "user", "content": content}]}))
 
 
-def test_a_file_below_the_batch_files_directory_is_taken_by_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "url", ["file://{0}/in/a%20b.png", "file://in/a%20b.png", "file://localhost{0}/in/a b.png"]
+)
+def test_a_file_below_the_batch_files_directory_is_taken_by_its_path(tmp_path: Path, url: str) -> None:
     (tmp_path / "in").mkdir()
-    part = {"type": "image_url", "image_url": {"url": f"file://{tmp_path}/in/a%20b.png"}}
+    part = {"type": "image_url", "image_url": {"url": url.format(tmp_path)}}
     row = line({"model": "chat", "messages": [{"role": "user", "content": [part]}]})
     assert parse_line(row, MODELS, tmp_path).paths == (str(tmp_path / "in/a b.png"),)
 
 
-@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "link/passwd", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["../secret", "/etc/passwd", "link/passwd", "file:///etc/passwd", "file://../secret"]
+)
 def test_no_path_leads_out_of_the_batch_files_directory(tmp_path: Path, path: str) -> None:
     (tmp_path / "link").symlink_to("/etc")
     row = line({"model": "transcribe", "file": path}, "/v1/audio/transcriptions")

@@ -34,7 +34,10 @@ class Attachments:
         if url.startswith("data:"):
             self.add_bytes(*_of_data_url(url, what), what)
         elif url.startswith("file:"):
-            self.paths.append(str(below(self.directory, unquote(urlsplit(url).path), url)))
+            parts = urlsplit(url)
+            # In file://a.png, which means a path, the name stands where a host would.
+            path = parts.path if parts.netloc in {"", "localhost"} else parts.netloc + parts.path
+            self.paths.append(str(below(self.directory, unquote(path), url)))
         else:
             shown = url if len(url) <= 80 else f"{url[:80]}…"
             raise BadRequestError(

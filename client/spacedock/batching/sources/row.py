@@ -128,8 +128,9 @@ class RowRules:
 
     def is_used_up(self, name: str) -> bool:
         """Whether a column is there for the template alone."""
-        own = {*FIELDS, *FILES, *ROW_IDS, *self.named, *self.options.labels}
-        return self.template is not None and name in self.template.names and name not in own
+        if self.template is None or name not in self.template.names:
+            return False
+        return name not in {*FIELDS, *FILES, *ROW_IDS, *self.named, *self.options.labels}
 
     def prompt(self, row: Mapping[str, Any]) -> str | None:
         """The prompt that the template makes; None without one. Raises ValueError."""
