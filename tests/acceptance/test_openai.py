@@ -67,6 +67,19 @@ def test_a_chat_space_is_told_its_parameters_and_streams(daemon: Daemon, api: Op
     assert "".join(words) == "A parrot (calm): hello"
 
 
+def test_a_language_model_is_told_its_parameters(api: OpenAI) -> None:
+    raw = api.chat.completions.with_raw_response.create(
+        model="default",
+        messages=[{"role": "user", "content": "Tell a story"}],
+        max_tokens=5,
+        seed=1,
+        extra_body={"top_k": 3},
+    )
+    assert raw.parse().choices[0].finish_reason == "length"
+    assert raw.headers["x-spacedock-tier"] == "default"
+    assert raw.headers["x-spacedock-not-honoured"] == "top_k"
+
+
 def test_open_models_find_the_space_for_the_route(api: OpenAI) -> None:
     with (FIXTURES / "hello.wav").open("rb") as file:
         heard = api.audio.transcriptions.create(model="whisper-1", file=file)
