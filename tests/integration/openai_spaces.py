@@ -44,6 +44,8 @@ TASKS = {"text to image": "draw", "automatic speech recognition": "hear", "text 
 async def registry(call: Call, redis: Redis, tell: OnProgress) -> Reply:
     if call.op is Op.LIST:
         return Reply(spaces={name: {"id": name, **entry} for name, entry in SPACES.items()})
+    if call.op is not Op.RECOMMEND:
+        return Reply(error="these Spaces tell nothing of their apps")
     name = TASKS.get(call.options.get("text", ""))
     row = dict.fromkeys(("category", "input_type", "output_type", "description", "state"), "")
     found = [{**row, "name": name, "hub_id": None, "score": 1.0, "reasons": [], "fits": True}] if name else []

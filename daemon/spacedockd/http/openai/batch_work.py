@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import os
-from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from time import time
 from typing import Any, TextIO
 
-from spacedock.batching.ended_lines import cut, ended_lines
-from spacedock.batching.sources.line import BadLine, BatchLine
+from spacedock.batching.batch_options import BatchOptions
+from spacedock.batching.batch_run import BatchRun
+from spacedock.batching.checkpoint import Checkpoint, digest_of
+from spacedock.batching.results.ended_lines import ended_lines
+from spacedock.batching.results.results_file import held
+from spacedock.batching.sources.line import BadLine, BadLinesError, BatchLine
 from spacedock.batching.sources.row import SourceOptions
 from spacedock.batching.sources.source import Source, open_source
+from spacedock.batching.tally import Tally
 from spacedock.client import Client
-from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError, WireError
-from spacedock.files import Payload
+from spacedock.errors import BadRequestError, JobNotFoundError, WireError
 from spacedock.openai.bodies import wants_files
 from spacedock.openai.model_names import ApiRoute, ModelNames
 from spacedock.openai.registry_names import registry_names
 from spacedock.openai.result_lines import error_line, result_line
 from spacedock.openai.translation import TranslatedRequest
-from spacedock.prepare import request_of
-from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock_worker.atomic_write import write_whole
 from spacedockd.http.openai.records import Records, add_file
@@ -33,7 +32,6 @@ from spacedockd.http.openai.records import Records, add_file
 UNFINISHED = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 _MOST_LINES, _MOST_PROBLEMS = 50_000, 100
 _TELL_SECONDS = 1.0
-_IN_FLIGHT = 64
 _LOST = {
     "cancelled": ("batch_cancelled", "the batch was cancelled before this request was answered"),
     "expired": ("batch_expired", "the batch expired before this request was answered"),
@@ -54,7 +52,8 @@ class BatchWork:
         self._models_as = models_as
         self._input = files.path(records.get(id_)["input_file_id"], ".jsonl")
         self._rows = records.path(id_, ".rows.jsonl")
-        self._counts, self._told = Counter[str](), 0.0
+        self._checkpoints = records.path(id_, ".checkpoints")
+        self._told = 0.0
 
     async def run(self) -> None:
         """Bring the batch to its end. Raises what the client's methods raise."""
@@ -113,6 +112,8 @@ class BatchWork:
         try:
             async with asyncio.timeout(max(0.0, left)):
                 await self._run(source)
+        except BadLinesError as error:
+            self._fail([(None, problem) for problem in error.problems[:_MOST_PROBLEMS]])
         except TimeoutError:
             await self._stop()
             await self._finish(source, "expired")
@@ -120,45 +121,27 @@ class BatchWork:
             self._enter("finalizing")
 
     async def _run(self, source: Source) -> None:
-        done = cut(self._rows)
-        self._counts = Counter("completed" if succeeded else "failed" for succeeded in done.values())
-        free = asyncio.Semaphore(_IN_FLIGHT)
-        lines = source.lines()
-        with self._rows.open("a") as rows:
-            async with asyncio.TaskGroup() as group:
-                while (line := await asyncio.to_thread(next, lines, None)) is not None:
-                    if line.number not in done and isinstance(line, BatchLine):
-                        await free.acquire()
-                        group.create_task(self._ask(line, rows)).add_done_callback(lambda _: free.release())
-            os.fsync(rows.fileno())
+        options = BatchOptions(defaults={"batch": True}, allow_degraded=True)
+        with held(self._rows) as results:
+            checkpoint = (self._checkpoints, self._id)
+            run = BatchRun(self._client, source, results, checkpoint, options, batch=self._id)
+            async with aclosing(run.lines()) as lines:
+                async for _ in lines:
+                    self._tell(run.tally)
 
-    async def _ask(self, line: BatchLine, rows: TextIO) -> None:
-        """Have one line answered; its key finds the job again that a killed daemon has submitted."""
-        key = {"idempotency_key": f"{self._id}:{line.number}", "batch_id": self._id, "batch": True}
-        request, payloads = _job_of(line, key)
-        job_id = await self._client.submit_prepared(request, payloads)
-        try:
-            result = await self._client.result(job_id, keep=True)
-        except (ResultDeletedError, JobNotFoundError):
-            # Somebody has deleted it, which the error file says.
-            return
-        rows.write(json.dumps({"line": line.number, **result.model_dump(mode="json")}) + "\n")
-        rows.flush()
-        self._counts["completed" if result.succeeded else "failed"] += 1
-        self._tell()
-
-    def _tell(self) -> None:
+    def _tell(self, tally: Tally) -> None:
         """Keep the counts, at most once a second: the last ones are counted at the end."""
         if time() - self._told >= _TELL_SECONDS:
             self._told = time()
             record = self._records.get(self._id)
-            counts = {**record["request_counts"], **self._counts}
-            self._records.put({**record, "request_counts": counts})
+            failed = tally.failed + tally.failed_before
+            counts = {"completed": tally.already + tally.came - tally.failed, "failed": failed}
+            self._records.put({**record, "request_counts": {**record["request_counts"], **counts}})
 
     async def _stop(self) -> None:
         """Cancel the jobs that have not ended."""
         with suppress(JobNotFoundError):
-            await self._client.cancel_batch(self._id)
+            await self._client.cancel_batch(Checkpoint(self._checkpoints, self._id).id)
 
     async def _finish(self, source: Source, status: str) -> None:
         """Write the output and error files, and end the batch."""
@@ -175,7 +158,7 @@ class BatchWork:
             if path.stat().st_size:
                 name = f"{self._id}_{what}.jsonl"
                 # The same id again, where the daemon dies here and does this once more.
-                id_ = f"file-{hashlib.sha256(f'{self._id} {what}'.encode()).hexdigest()[:32]}"
+                id_ = f"file-{digest_of(self._id, what, digits=32)}"
                 kept[f"{what}_file_id"] = add_file(self._files, path, name, "batch_output", id_)["id"]
         self._enter(status, request_counts=counts, **kept)
 
@@ -223,14 +206,4 @@ def _problem(line: BatchLine | BadLine, route: ApiRoute, ids: dict[str, int]) ->
         return f"its url is {line.asked.route.value}, and the batch's endpoint {route.value}"
     if (first := ids.setdefault(str(line.id), line.number)) != line.number:
         return f"its custom_id '{line.id}' is also that of line {first}: give each line its own"
-    try:
-        _job_of(line, {})
-    except BadRequestError as error:
-        return str(error)
     return None
-
-
-def _job_of(line: BatchLine, more: Mapping[str, Any]) -> tuple[JobRequest, list[Payload]]:
-    payloads = [*line.asked.payloads] if line.asked else []
-    refs = tuple(payload.ref for payload in payloads)
-    return request_of({**line.fields, **more, "files": refs}, payloads)

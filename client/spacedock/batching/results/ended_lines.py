@@ -8,7 +8,6 @@ from pathlib import Path
 
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.result import JobResult
-from spacedock.states import JobState
 
 
 def ended_lines(
@@ -26,22 +25,6 @@ def ended_lines(
                 continue
             file.seek(place)
             yield line, JobResult.model_validate(json.loads(file.readline()))
-
-
-def cut(rows: Path) -> dict[int, bool]:
-    """The lines that a results file has, and whether each has an answer; a torn last row is cut off."""
-    found: dict[int, bool] = {}
-    if not rows.is_file():
-        return found
-    with rows.open("r+b") as file:
-        end = 0
-        for raw in file:
-            if raw.endswith(b"\n"):
-                end += len(raw)
-                row = json.loads(raw)
-                found[int(row["line"])] = row["state"] == JobState.SUCCEEDED
-        file.truncate(end)
-    return found
 
 
 def _places(rows: Path) -> dict[int, int]:
