@@ -41,8 +41,8 @@ async def opened(redis_url: str, folder: Path, **settings: Any) -> AsyncIterator
     for directory in (state, run):
         paths.make_private(directory)
     settings.setdefault("port", free_port())
-    models_as = settings.pop("models_as", {})
-    server = HttpServer(HttpSettings(**settings), redis_url, state, run, models_as)
+    models_as, watched = settings.pop("models_as", {}), settings.pop("watched", None)
+    server = HttpServer(HttpSettings(**settings), redis_url, state, run, models_as, watched)
     await server.start()
     at = http_address({"SPACEDOCK_RUNTIME_DIR": str(run), "HOME": str(folder)}, 1000)
     token = at.token.read_text().strip()

@@ -26,6 +26,7 @@ from spacedockd.http.settings import HttpSettings
 from spacedockd.model import ModelGateway, cache_folder
 from spacedockd.notify import Notifier
 from spacedockd.publishing import publish
+from spacedockd.pulse import Pulse, report
 from spacedockd.reloading import Door, Reloader
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, Sleep, keep_alive
@@ -71,10 +72,14 @@ async def serve(
             await children.enter_async_context(alive("worker", worker, stop))
             door = None
             if settings.http:
-                door = await children.enter_async_context(http_door(settings, settings.http, where, stop))
+                door = await children.enter_async_context(
+                    http_door(settings, settings.http, worker.pulse, stop)
+                )
             await children.enter_async_context(running("webhooks", webhooks(settings, where), stop))
             watchdog = notify.watchdog(lambda: worker.pulse.trouble)
             await children.enter_async_context(running("watchdog", watchdog, stop))
+            telling = report(worker.pulse, where, notify)
+            await children.enter_async_context(running("report", telling, stop))
             reloader = Reloader(settings, reread, worker, door, default, where)
             await children.enter_async_context(running("reload", reloader.run(reload, notify), stop))
             log.info("daemon.ready", redis=url, state_dir=str(settings.state_dir))
@@ -160,12 +165,14 @@ async def system_default(
 
 @asynccontextmanager
 async def http_door(
-    settings: DaemonSettings, http: HttpSettings, url: str, stop: asyncio.Event
+    settings: DaemonSettings, http: HttpSettings, pulse: Pulse, stop: asyncio.Event
 ) -> AsyncIterator[Door]:
-    """HTTP for other software, towards the queue at `url`."""
+    """HTTP for other software, towards the queue; it tells how the worker stands."""
     # Here, and not in our loop's way: it brings aiohttp, which a daemon with `http: off` does not need.
     server = await asyncio.to_thread(import_module, "spacedockd.http.server")
-    door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir, settings.models_as)
+    url = settings.redis_url or socket_url(settings.socket)
+    watched = server.Watched(pulse, settings.worker_metrics)
+    door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir, settings.models_as, watched)
     async with alive("http", door, stop):
         yield door
 

@@ -6,12 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import NoReturn
 
 from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from spacedock._wire.connection import connect, redacted
 from spacedock_worker.condition import Condition
+from spacedockd.notify import Notifier
 
 _BYTES = 2**16
+_QUEUE_SECONDS = 2.0
+_REPORT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,40 @@ class Pulse:
             return "no worker runs: the daemon starts one"
         silent = self._clock() - self._heard_at
         return f"the worker has been silent for {silent:.0f} s" if silent > self.patience.doubt else None
+
+
+Readiness = dict[str, str | None]
+"""What jobs need, and what is wrong with each: None where nothing is."""
+
+
+async def readiness(pulse: Pulse, redis: Redis) -> Readiness:
+    """How worker, queue, engine and registry stand now, within 2 s; never raises."""
+    queue = None
+    try:
+        async with asyncio.timeout(_QUEUE_SECONDS):
+            await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        queue = f"the queue does not answer ({type(error).__name__})"
+    condition = pulse.condition
+    return {
+        "worker": pulse.trouble,
+        "queue": queue,
+        "engine": condition.engine,
+        "registry": condition.registry,
+    }
+
+
+async def report(pulse: Pulse, url: str, notify: Notifier) -> NoReturn:
+    """Have the service manager's status say the same as `/readyz`, until cancelled."""
+    said = serving = f"serving {redacted(url)}"
+    async with connect(url) as redis:
+        while True:
+            wrong = [why for why in (await readiness(pulse, redis)).values() if why]
+            now = "; ".join([serving, *wrong])
+            if now != said:
+                notify.status(now)
+            said = now
+            await asyncio.sleep(_REPORT_SECONDS)
 
 
 async def until_frozen(

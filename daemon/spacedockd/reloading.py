@@ -104,6 +104,9 @@ class Reloader:
 def shown(settings: DaemonSettings) -> dict[str, Any]:
     """The settings as JSON, with secrets hidden."""
     fields = settings.model_dump(mode="json")
+    if settings.http is None:
+        # As it is written: an empty key would mean the default.
+        fields["http"] = False
     if settings.redis_url is not None:
         fields["redis_url"] = redacted(settings.redis_url)
     if settings.images.hub_token:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -72,7 +72,10 @@ class DaemonSettings(BaseModel):
     default_model: ModelEndpoint | None = None
     models_as: dict[str, str] = Field(default_factory=dict)
     smollm: SmolLMSettings = SmolLMSettings()
-    http: Annotated[HttpSettings | None, BeforeValidator(_unless_off)] = HttpSettings()
+    http: Annotated[
+        HttpSettings | None,
+        BeforeValidator(_unless_off, json_schema_input_type=HttpSettings | Literal[False]),
+    ] = HttpSettings()
     webhooks: WebhookSettings = WebhookSettings()
     log_format: LogFormat = "auto"
     log_level: LogLevel = "info"
@@ -99,6 +102,11 @@ class DaemonSettings(BaseModel):
         return self.runtime_dir / SOCKET
 
     @property
+    def worker_metrics(self) -> Path:
+        """The unix socket on which the worker tells what it counts."""
+        return self.runtime_dir / "worker-metrics.sock"
+
+    @property
     def valkey_memory(self) -> int:
         """The bytes that the daemon's own Valkey may hold, which no container gets; 0 without one."""
         return 0 if self.redis_url is not None else self.queue_memory or share_of_host()
@@ -113,6 +121,7 @@ class DaemonSettings(BaseModel):
             secrets=self.secrets_dir or self.state_dir / "secrets",
             state=self.state_dir,
             lock=self.lock,
+            metrics=self.worker_metrics,
             max_jobs=self.max_jobs,
             drain_seconds=self.drain_seconds,
             images=self.images.model_copy(

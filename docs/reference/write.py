@@ -164,7 +164,7 @@ def _type(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{one}`" for one in field["enum"])
     if "const" in field:
-        return f"`{field['const']}`"
+        return "`off`" if field["const"] is False else f"`{field['const']}`"
     kind = _TYPES.get(field.get("type", "any"), field.get("type", "any"))
     bounds = [f"{sign} {field[key]}" for key, sign in _BOUNDS.items() if key in field]
     return " ".join([kind, *bounds])

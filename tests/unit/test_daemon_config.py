@@ -53,6 +53,8 @@ def test_what_counts_is_shown_without_secrets(tmp_path: Path) -> None:
     told = config.in_force(file, {}, ENV, 0)
     assert "open-sesame" not in told
     assert yaml.safe_load(told)["redis_url"] == "redis://me:***@db"
+    file.write_text("http: off\n")
+    assert yaml.safe_load(config.in_force(file, {}, ENV, 0))["http"] is False
     assert config.checked(file, {}, ENV, 0) == f"{file}: the configuration can be used"
     file.write_text("max_jobs: none\n")
     with pytest.raises(ConfigError, match="max_jobs"):

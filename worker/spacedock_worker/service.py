@@ -6,7 +6,8 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.model_step import ModelRunner
+from spacedock_worker.metrics import Gauge, WorkerMetrics, served
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.profiling.profiles import FILE as PROFILES
@@ -87,8 +89,13 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         answer = Dispatcher(wiring.calls(pool, runner), registry.fresh).answer
         witness = stack.enter_context(Witness(settings.state_dir / WITNESS))
 
+        metrics = WorkerMetrics(lambda name: name in registry.last.spaces, partial(_gauges, pool, engine))
+        await stack.enter_async_context(served(metrics, settings.metrics))
+
         async def handle(job: TakenJob, emit: Emit) -> JobResult:
-            return await witness.seen(job.id, jobs.handle(job, emit))
+            result = await witness.seen(job.id, jobs.handle(job, emit))
+            metrics.ended(result, private=job.request.privacy)
+            return result
 
         capacity = HostCapacity(settings.containers.instance_id, registry, pool.view, engine, gpu)
         worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity)
@@ -97,10 +104,30 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
             recommender=asyncio.to_thread(wiring.recommender.prepare),
             catalogue=follow(registry, redis),
             housekeeper=wiring.housekeeper(redis).run(),
+            loop_lag=metrics.watch_lag(),
             condition=forever("condition", partial(_look, told, engine, registry), _LOOK_SECONDS),
         )
         await stack.enter_async_context(background)
         await _work(worker, stop, ready, settings.drain_seconds)
+
+
+def _gauges(pool: Pool[Adapter], engine: Engine) -> Iterator[Gauge]:
+    view = pool.view
+    status, taken, limit = view.status().values(), view.taken(), view.limit
+    states: Counter[str] = Counter()
+    for one in status:
+        states.update(one.containers)
+    yield Gauge("containers", "Containers of Spaces.", dict(states), "state")
+    yield Gauge(
+        "quarantined", "Spaces that are not started for a while.", sum(bool(one.reason) for one in status)
+    )
+    for name, room in (("taken", taken), ("limit", limit)):
+        yield Gauge(f"containers_{name}", f"Containers: {name}.", room.containers)
+        yield Gauge(f"memory_{name}_bytes", f"Memory of containers: {name}.", room.memory)
+        yield Gauge(f"gpus_{name}", f"GPUs of containers: {name}.", room.gpus)
+    yield Gauge("pool_short", "Whether a call waits for room.", view.short)
+    yield Gauge("host_fault", "Whether this host can start no container.", view.host_fault is not None)
+    yield Gauge("engine_outages", "How often the Docker Engine could not be reached.", engine.outages)
 
 
 _LOOK_SECONDS, _ANSWER_SECONDS = 5.0, 3.0

@@ -18,7 +18,8 @@ class WorkerSettings(BaseModel):
 
     `state` is where it keeps its notes and short-lived files (None: beside `repositories`); `lock` the lock
     file (None: spacedock.lock beside the registry, if it is there). `files` is where this host finds the
-    queue's store of large files (None: where the queue says).
+    queue's store of large files (None: where the queue says). `metrics` is the unix socket on which it tells
+    Prometheus' text (None: it does not).
 
     `models` are the Tier 1 endpoints (where there is none, the usual local addresses are looked at unless
     `look_for_models` is off); `default_model` is the system default, the chain's last step. `secrets` is the
@@ -34,6 +35,7 @@ class WorkerSettings(BaseModel):
     secrets: Path | None = None
     state: Path | None = None
     lock: Path | None = None
+    metrics: Path | None = None
     max_jobs: int = Field(default=128, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0, le=86_400)
     images: ImageSettings = ImageSettings()

@@ -5,13 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from spacedock.client import Client
 from spacedock.files import FileRef, set_apart
 from spacedockd.http.events import EventHub
 from spacedockd.http.intake import Intake, ReceivedFile
+from spacedockd.http.monitoring.metrics import Monitoring
 from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.settings import HttpSettings
+from spacedockd.pulse import Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The worker that the daemon keeps up: its `pulse`, and the socket on which it tells its `metrics`."""
+
+    pulse: Pulse
+    metrics: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +30,7 @@ class DoorContext:
     """The queue's `client`, the door's settings, and the `intake` of what clients send.
 
     `secret` is the owner's token, in the clear. `events` are the queue's, for any number of listeners.
-    `batches` are those of OpenAI's API.
+    `batches` are those of OpenAI's API. `watched` is the daemon's own worker, and `monitor` what is measured.
     `models_as` says whom a model's name of OpenAI's API means (the configuration has it).
     `closing` is set when the daemon stops: an answer that has no end of its own ends then.
     """
@@ -30,6 +41,8 @@ class DoorContext:
     secret: str = field(repr=False)
     events: EventHub
     batches: BatchService
+    watched: Watched
+    monitor: Monitoring
     models_as: Mapping[str, str] = field(default_factory=dict)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

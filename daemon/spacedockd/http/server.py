@@ -11,20 +11,24 @@ from types import MappingProxyType
 import structlog
 from aiohttp import web
 
+from spacedock._wire.connection import connect
 from spacedock.client import Client
 from spacedockd import paths
 from spacedockd.http import listening, mcp_routes, native, page
 from spacedockd.http.access import is_guarded
 from spacedockd.http.authentication import Authenticator, owner_token
-from spacedockd.http.context import DoorContext
+from spacedockd.http.context import DoorContext, Watched
 from spacedockd.http.errors import told_as_http
 from spacedockd.http.events import EventHub
 from spacedockd.http.gradio import routes as gradio
 from spacedockd.http.guards import guard, sealed
 from spacedockd.http.intake import Intake
+from spacedockd.http.monitoring import routes as monitoring
+from spacedockd.http.monitoring.metrics import Monitoring
 from spacedockd.http.openai import routes as openai
 from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.settings import HttpSettings
+from spacedockd.pulse import Pulse
 
 log = structlog.get_logger()
 
@@ -35,7 +39,14 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
-ROUTES: tuple[Routes, ...] = (page.routes, openai.routes, gradio.routes, mcp_routes.routes, native.routes)
+ROUTES: tuple[Routes, ...] = (
+    page.routes,
+    monitoring.routes,
+    openai.routes,
+    gradio.routes,
+    mcp_routes.routes,
+    native.routes,
+)
 """What is served: a module of routes each; of two that match the same path the first counts."""
 
 
@@ -49,7 +60,9 @@ class HttpServer:
         state_dir: Path,
         runtime_dir: Path,
         models_as: Mapping[str, str] = NO_ALIASES,
+        watched: Watched | None = None,
     ) -> None:
+        self._watched = watched or Watched(Pulse(), runtime_dir / "nobody.sock")
         self._settings, self._url, self._models_as = settings, url, models_as
         self._state_dir, self._runtime_dir = state_dir, runtime_dir
         self._unix = settings.socket or runtime_dir / "http.sock"
@@ -114,7 +127,18 @@ class HttpServer:
         events = EventHub(client)
         service = BatchService(client, self._state_dir / "openai", self._models_as)
         batches = await stack.enter_async_context(service)
-        context = DoorContext(client, self._settings, intake, token, events, batches, self._models_as)
+        monitor = Monitoring(await stack.enter_async_context(connect(self._url)))
+        context = DoorContext(
+            client,
+            self._settings,
+            intake,
+            token,
+            events,
+            batches,
+            self._watched,
+            monitor,
+            self._models_as,
+        )
         runner = web.AppRunner(
             application(context), handler_cancellation=True, shutdown_timeout=_STOP_SECONDS
         )
@@ -130,7 +154,12 @@ def application(context: DoorContext) -> web.Application:
     """The door as an application: errors told, then guarded, then authenticated, then routed."""
     authenticator = Authenticator(context.settings, context.secret, context.client.tokens)
     app = web.Application(
-        middlewares=[told_as_http, guard(context.settings), authenticator.middleware()],
+        middlewares=[
+            context.monitor.door.middleware(),
+            told_as_http,
+            guard(context.settings),
+            authenticator.middleware(),
+        ],
         client_max_size=context.settings.limits.body,
     )
     app.on_response_prepare.append(sealed)
