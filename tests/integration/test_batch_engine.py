@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from tests.integration.queue.workers import until, working
 from tests.integration.test_privacy_commands import Shell
 
+from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
 from spacedock.request import Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
@@ -168,6 +170,48 @@ async def test_a_batch_that_was_handed_over_is_fetched_from_another_machine(
     got = rows(another, "got.jsonl")
     assert [(row["line"], row["row_id"]) for row in got] == [(n + 1, f"row{n}") for n in range(30)]
     assert got[3]["output"]["text"] == "line 3"
+
+
+async def registry(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+    """A registry without a Space."""
+    nothing = {"task": "", "category": "", "spaces": [], "advice": None}
+    return Reply(data=nothing if call.op is Op.RECOMMEND else {})
+
+
+async def test_requests_of_openais_api_come_back_as_its_lines(shell: Shell, redis_url: str) -> None:
+    url = "/v1/chat/completions"
+    given = [
+        {
+            "custom_id": f"request-{n}",
+            "method": "POST",
+            "url": url,
+            "body": {"model": "auto", "messages": [{"role": "user", "content": text}]},
+        }
+        for n, text in enumerate(["hello", "broken", "bye"], 1)
+    ]
+    write(shell, [json.dumps(line) for line in given], "in.jsonl")
+    app = App()
+    batch = ("batch", "in.jsonl", "-o", "out.jsonl", "--format", "openai")
+    async with working(redis_url, app, registry):
+        code, _, err = await shell.run(*batch)
+        assert code == 1, err
+        assert [row["custom_id"] for row in rows(shell)] == ["request-1", "request-3"]
+        assert [row["custom_id"] for row in rows(shell, "out.errors.jsonl")] == ["request-2"]
+        app.mended = True
+        code, _, err = await shell.run(*batch, "--retry", "failed")
+    assert code == 0, err
+    assert not (shell.folder / "out.errors.jsonl").exists()
+    answers = [row["response"]["body"]["choices"][0]["message"]["content"] for row in rows(shell)]
+    assert answers == ["hello", "broken", "bye"]
+    assert all(row["response"]["body"]["spacedock"]["attempts"] == [] for row in rows(shell))
+
+
+async def test_results_cannot_be_openais_lines_where_the_requests_are_not(
+    shell: Shell, redis_url: str
+) -> None:
+    write(shell, ["a"])
+    code, _, err = await shell.run(*BATCH, "--format", "openai")
+    assert (code, "prompts.txt has no requests of OpenAI's API" in err) == (2, True)
 
 
 LINES, ROUNDS, ALL_ROUNDS = 2000, 5, 50

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,7 @@ from spacedock.batching.guard import Guard
 from spacedock.batching.reading import BeginningRead, LineSource
 from spacedock.batching.results.invalid_lines import InvalidLines
 from spacedock.batching.results.line_index import LineName
+from spacedock.batching.results.openai_lines import rows_beside, write_openai_lines
 from spacedock.batching.results.results_file import ResultsFile, held, seen
 from spacedock.batching.results.saving import save_apart
 from spacedock.batching.sources.source import Source
@@ -39,6 +41,13 @@ from spacedock.states import JobState
 _STATES = {JobState.QUEUED: "in the queue", JobState.RUNNING: "running"}
 
 
+class ResultsForm(StrEnum):
+    """How results are written."""
+
+    SPACEDOCK = "spacedock"
+    OPENAI = "openai"
+
+
 @dataclass(frozen=True, slots=True)
 class BatchCommand:
     """A batch as the command asks for it; the fields are its options."""
@@ -56,12 +65,20 @@ class BatchCommand:
     allow_degraded: bool
     keep: bool
     progress: ProgressStyle
+    form: ResultsForm
     callback: str | None
+
+    @property
+    def _rows(self) -> Path | None:
+        """The results file; OpenAI's lines are written from it."""
+        if self.output is None or self.form is ResultsForm.SPACEDOCK:
+            return self.output
+        return rows_beside(self.output)
 
     async def run(self, url: str | None) -> None:
         """Run the batch to its end, show how it goes, and end with the exit code that it comes to."""
         guard = Guard(allowed=self.allow_degraded, told=say_host_fault)
-        errors = InvalidLines(self.output) if self.output else None
+        errors = InvalidLines(self._rows) if self._rows else None
         async with self._made(url, guard, errors) as (run, client, meter):
             with meter:
                 meter.tally = run.tally
@@ -73,6 +90,10 @@ class BatchCommand:
                     going = run.tally.in_flight
                     say(f"stopped watching; {going} jobs go on. The same command picks them up.")
                     raise typer.Exit(INTERRUPTED) from None
+            if self.output is not None and self.form is ResultsForm.OPENAI:
+                lost = self.output.with_name(f"{self.output.stem}.errors.jsonl")
+                rows = rows_beside(self.output)
+                await write_openai_lines(client, self.opened.lines(), rows, self.output, lost)
         for remark in self.opened.remarks:
             say(remark)
         summarise(run.tally, meter.started, self.output, errors.path if errors else None)
@@ -90,7 +111,7 @@ class BatchCommand:
 
     async def rehearse(self, url: str | None, *, json: bool) -> None:
         """Tell what would be done, and do none of it."""
-        results = seen(self.output) if self.output else None
+        results = seen(self._rows) if self._rows else None
         rehearsal, client = Rehearsal(), Client(url)
         with TemporaryDirectory() as nowhere:
             options = BatchOptions(self.defaults, self.again, skip_invalid=self.skip_invalid)
@@ -107,7 +128,7 @@ class BatchCommand:
         client, meter = Client(url), BatchProgress(self.progress)
         async with AsyncExitStack() as stack:
             # Before anything is submitted: a place that takes no results is told while it is cheap.
-            results = stack.enter_context(held(self.output))
+            results = stack.enter_context(held(self._rows))
 
             async def connect(spaces: set[str]) -> None:
                 await stack.enter_async_context(client)

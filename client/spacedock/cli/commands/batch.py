@@ -13,13 +13,14 @@ import typer
 from spacedock._wire.view.webhooks import check_callback
 from spacedock.batching.batch_options import Again, MaxFailures, Retry
 from spacedock.batching.sources.row import SourceOptions
-from spacedock.batching.sources.source import open_source
+from spacedock.batching.sources.source import Source, open_source
 from spacedock.cli import options
-from spacedock.cli.batching.carry_out import BatchCommand
+from spacedock.cli.batching.carry_out import BatchCommand, ResultsForm
 from spacedock.cli.batching.progress import ProgressStyle
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.configuration import models_as
+from spacedock.errors import BadRequestError
 from spacedock.openai.model_names import ModelNames
 from spacedock.openai.registry_names import registry_names
 
@@ -106,6 +107,10 @@ def batch(
     detach: Annotated[
         bool, typer.Option("--detach", help="Hand all lines over, print the batch's id, and do not wait.")
     ] = False,
+    form: Annotated[
+        ResultsForm,
+        typer.Option("--format", help="How -o is written; openai: its batches' lines, errors beside them."),
+    ] = ResultsForm.SPACEDOCK,
     progress: Annotated[
         ProgressStyle, typer.Option("--progress", help="How to show progress, on standard error.")
     ] = ProgressStyle.AUTO,
@@ -137,6 +142,8 @@ def batch(
         say(f"{opened.name}: {opened.form}")
     if opened.asks_models:
         opened = opened.with_models(asyncio.run(_models(redis, strict=strict_models)))
+    if form is ResultsForm.OPENAI:
+        _check_openai(opened, output)
     command = BatchCommand(
         source=source,
         opened=opened,
@@ -151,6 +158,7 @@ def batch(
         allow_degraded=allow_degraded,
         keep=keep,
         progress=progress,
+        form=form,
         callback=None if callback is None else check_callback(callback),
     )
     if dry_run:
@@ -159,6 +167,16 @@ def batch(
         asyncio.run(command.hand_over(redis))
     else:
         asyncio.run(command.run(redis))
+
+
+def _check_openai(opened: Source, output: Path | None) -> None:
+    """Raise BadRequestError where results cannot be OpenAI's lines."""
+    if not opened.asks_models:
+        raise BadRequestError(
+            f"--format openai: {opened.name} has no requests of OpenAI's API: leave the option out"
+        )
+    if output is None or output == Path("-") or not opened.rereadable:
+        raise BadRequestError("--format openai: it needs a file to read, and one to write, named by -o")
 
 
 async def _models(url: str | None, *, strict: bool) -> ModelNames:

@@ -1,0 +1,67 @@
+"""What a batch came to as OpenAI's and Anthropic's lines: results in one file, errors in a second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import time
+from typing import Any
+
+from spacedock.batching.batch_client import BatchClient
+from spacedock.batching.ended_lines import ended_lines
+from spacedock.batching.sources.line import BadLine, BatchLine
+from spacedock.errors import WireError
+from spacedock.openai.bodies import wants_files
+from spacedock.openai.result_lines import error_line, result_line
+from spacedock.openai.translation import TranslatedRequest
+from spacedock.result import JobResult
+
+
+def rows_beside(output: Path) -> Path:
+    """Where the results are kept from which the lines in `output` are written."""
+    return output.with_name(f"{output.stem}.rows.jsonl")
+
+
+async def write_openai_lines(
+    client: BatchClient, lines: Iterator[BatchLine | BadLine], rows: Path, output: Path, errors: Path
+) -> None:
+    """Write the results of a batch's lines anew, in their order; a line that has none yet is left out."""
+    drafts = [path.with_name(f".{path.name}.draft") for path in (output, errors)]
+    ended = ended_lines(lines, rows)
+    with drafts[0].open("w", encoding="utf-8") as out, drafts[1].open("w", encoding="utf-8") as err:
+        while (item := await asyncio.to_thread(next, ended, None)) is not None:
+            if (found := await _line(client, *item)) is not None:
+                row, is_result = found
+                (out if is_result else err).write(json.dumps(row) + "\n")
+    await asyncio.to_thread(_put, drafts[0], output)
+    await asyncio.to_thread(_put, drafts[1], errors, needed=False)
+
+
+def _put(draft: Path, path: Path, *, needed: bool = True) -> None:
+    """Put a file in its place; an empty one that is not needed goes, and so does what was there."""
+    if needed or draft.stat().st_size:
+        draft.replace(path)
+        return
+    draft.unlink()
+    path.unlink(missing_ok=True)
+
+
+async def _line(
+    client: BatchClient, line: BatchLine | BadLine, result: JobResult | None
+) -> tuple[dict[str, Any], bool] | None:
+    if isinstance(line, BadLine):
+        return error_line(None, "invalid_request", f"line {line.number}: {line.problem}"), False
+    if line.asked is None or result is None:
+        return None
+    return result_line(line.asked, result, int(time()), await _contents(client, line.asked, result))
+
+
+async def _contents(client: BatchClient, asked: TranslatedRequest, result: JobResult) -> Mapping[str, bytes]:
+    """The bytes of the files that the line holds; none where one is gone."""
+    if result.succeeded and wants_files(asked):
+        with suppress(WireError):
+            return {ref.sha256: await client.fetch(ref) for ref in result.output.files}
+    return {}
