@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from spacedock.batching.batch_client import BatchClient
-from spacedock.batching.ended_lines import ended_lines
+from spacedock.batching.results.ended_lines import ended_lines
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.errors import WireError
 from spacedock.openai.bodies import wants_files
