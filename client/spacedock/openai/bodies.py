@@ -16,7 +16,7 @@ from spacedock.result import JobResult
 
 UrlOf = Callable[[FileRef], str]
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
-_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 """Spaces count no tokens."""
 _NESTED = 6
 
@@ -111,7 +111,7 @@ def _completion(request: TranslatedRequest, result: JobResult, created: int) -> 
         "created": created,
         "model": model_of(request, result),
         "choices": [choice],
-        "usage": _USAGE,
+        "usage": NO_USAGE,
     }
 
 

@@ -18,11 +18,15 @@ _STATUS_OF_KIND = {
     ErrorKind.QUARANTINED: 503,
     ErrorKind.CANCELLED: 409,
 }
-_ANTHROPIC_TYPES = {
-    400: "invalid_request_error",
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
-    413: "request_too_large",
     429: "rate_limit_error",
+}
+_ANTHROPIC_TYPES = _TYPES | {
+    400: "invalid_request_error",
+    413: "request_too_large",
     503: "overloaded_error",
     504: "timeout_error",
 }
@@ -37,8 +41,7 @@ def status_of_result(result: JobResult) -> int:
 
 def envelope(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
     """An error as OpenAI's API writes it."""
-    kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(status)
-    kind = kind or ("invalid_request_error" if status < 500 else "server_error")
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 

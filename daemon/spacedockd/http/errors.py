@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from spacedock import errors
 from spacedock._wire.wire import describe
+from spacedock.openai.failures import envelope
 
 log = structlog.get_logger()
 
@@ -54,8 +55,6 @@ _STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
 """The first that fits counts."""
 
 _RETRY_SECONDS = {429: "5", 503: "2"}
-_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
-_TYPES |= {429: "rate_limit_error"}
 
 
 def told(error: Exception) -> HttpError | None:
@@ -80,9 +79,7 @@ def told(error: Exception) -> HttpError | None:
 
 def body(error: HttpError) -> dict[str, object]:
     """The envelope of an error, which is OpenAI's."""
-    usual = "invalid_request_error" if error.status < 500 else "server_error"
-    kind = _TYPES.get(error.status, usual)
-    return {"error": {"message": str(error), "type": kind, "param": error.param, "code": error.code}}
+    return envelope(error.status, error.code, str(error), error.param)
 
 
 def response(error: HttpError) -> web.Response:

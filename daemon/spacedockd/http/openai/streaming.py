@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from spacedock.openai.bodies import finish_reason, model_of, own_of, text_of
+from spacedock.openai.bodies import NO_USAGE, finish_reason, model_of, own_of, text_of
 from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
 from spacedockd.http.errors import HttpError, body
@@ -20,7 +20,6 @@ from spacedockd.http.openai.asking import Asking, succeeded
 _KEPT = 1000
 """The characters of an answer's end that its events tell."""
 _QUIET_SECONDS = 10.0
-_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
 class GrowingText:
@@ -136,7 +135,7 @@ class _Chunks:
         raws = self._words(self._text.rest(text_of(result)), model)
         raws.append(self._chunk(model, {}, finish_reason(result), {OWN: own_of(self._asked, result)}))
         if self._usage:
-            raws.append(_event({**self._base, "model": model, "choices": [], "usage": _USAGE}))
+            raws.append(_event({**self._base, "model": model, "choices": [], "usage": NO_USAGE}))
         return [*raws, b"data: [DONE]\n\n"]
 
     def _words(self, text: str, model: str) -> list[bytes]:
