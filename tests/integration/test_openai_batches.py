@@ -13,18 +13,21 @@ from typing import Any
 
 import openai
 import pytest
+from anthropic.types.messages import MessageBatchIndividualResponse
 from openai import AsyncOpenAI
 from openai.types import Batch
 from openai.types.chat import ChatCompletion
 from tests.door import opened
 from tests.integration.openai_spaces import PICTURE, SPOKEN, Spaces, registry
 from tests.integration.queue.workers import until, working
+from tests.integration.test_privacy_commands import Shell
 from tests.receiver import receiving
 
 from spacedock.client import Client
 from spacedockd.webhooks.deliverer import Deliverer
 from spacedockd.webhooks.settings import WebhookSettings
 
+EXAMPLES = Path(__file__).parents[1] / "unit/data"
 ROUTE: Any = "/v1/chat/completions"
 
 
@@ -105,8 +108,31 @@ async def test_a_batch_of_200_lines_runs_from_end_to_end(api: AsyncOpenAI, space
     assert len(spaces.asked) == 200
 
 
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+async def test_the_examples_of_the_documentations_run_by_the_command(
+    queue: str, tmp_path: Path, vendor: str
+) -> None:
+    example = EXAMPLES / f"{vendor}-batch.jsonl"
+    shell = Shell(queue, tmp_path)
+    code, _, err = await shell.run("batch", str(example), "-o", "out.jsonl", "--format", "openai")
+    assert code == 3, err
+    assert f"{'OpenAI' if vendor == 'openai' else 'Anthropic'}'s batch format" in err
+    found = [json.loads(line) for line in (shell.folder / "out.jsonl").read_text().splitlines()]
+    asked = [json.loads(line) for line in example.read_text().splitlines()]
+    assert [row["custom_id"] for row in found] == [row["custom_id"] for row in asked]
+    for row in found:
+        if vendor == "openai":
+            body = row["response"]["body"]
+            said = ChatCompletion.model_validate(body, strict=True).choices[0].message.content
+        else:
+            result = MessageBatchIndividualResponse.model_validate(row, strict=True).result
+            assert result.type == "succeeded"
+            said = result.message.content[0].text  # type: ignore[union-attr]
+        assert (said or "").startswith("you said: ")
+
+
 async def test_the_example_of_openais_documentation_runs_unchanged(api: AsyncOpenAI) -> None:
-    raw = (Path(__file__).parents[1] / "unit/data/openai-batch.jsonl").read_bytes()
+    raw = (EXAMPLES / "openai-batch.jsonl").read_bytes()
     done = await ended(api, (await begun(api, raw)).id)
     assert done.status == "completed"
     found = await rows(api, done.output_file_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,18 +27,29 @@ def rows_beside(output: Path) -> Path:
 
 
 async def write_openai_lines(
-    client: BatchClient, lines: Iterator[BatchLine | BadLine], rows: Path, output: Path, errors: Path
-) -> None:
-    """Write the results of a batch's lines anew, in their order; a line that has none yet is left out."""
+    client: BatchClient,
+    lines: Iterator[BatchLine | BadLine],
+    rows: Path,
+    output: Path,
+    errors: Path,
+    lost: tuple[str, str] | None = None,
+) -> Counter[bool]:
+    """Write the results of a batch's lines anew, in their order; returns how many are in which file.
+
+    Of a line that has no result `lost` says why, as a code and in words; without it the line is left out.
+    """
+    counts = Counter[bool]()
     drafts = [path.with_name(f".{path.name}.draft") for path in (output, errors)]
     ended = ended_lines(lines, rows)
     with drafts[0].open("w", encoding="utf-8") as out, drafts[1].open("w", encoding="utf-8") as err:
         while (item := await asyncio.to_thread(next, ended, None)) is not None:
-            if (found := await _line(client, *item)) is not None:
+            if (found := await _line(client, *item, lost)) is not None:
                 row, is_result = found
+                counts[is_result] += 1
                 (out if is_result else err).write(json.dumps(row) + "\n")
     await asyncio.to_thread(_put, drafts[0], output)
     await asyncio.to_thread(_put, drafts[1], errors, needed=False)
+    return counts
 
 
 def _put(draft: Path, path: Path, *, needed: bool = True) -> None:
@@ -50,12 +62,12 @@ def _put(draft: Path, path: Path, *, needed: bool = True) -> None:
 
 
 async def _line(
-    client: BatchClient, line: BatchLine | BadLine, result: JobResult | None
+    client: BatchClient, line: BatchLine | BadLine, result: JobResult | None, lost: tuple[str, str] | None
 ) -> tuple[dict[str, Any], bool] | None:
     if isinstance(line, BadLine):
         return error_line(None, "invalid_request", f"line {line.number}: {line.problem}"), False
     if line.asked is None or result is None:
-        return None
+        return None if lost is None else (error_line(line.id, *lost), False)
     return result_line(line.asked, result, int(time()), await _contents(client, line.asked, result))
 
 

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from time import time
-from typing import Any, TextIO
+from typing import Any
 
 from spacedock.batching.batch_options import BatchOptions
 from spacedock.batching.batch_run import BatchRun
 from spacedock.batching.checkpoint import Checkpoint, digest_of
-from spacedock.batching.results.ended_lines import ended_lines
+from spacedock.batching.results.openai_lines import write_openai_lines
 from spacedock.batching.results.results_file import held
 from spacedock.batching.sources.line import BadLine, BadLinesError, BatchLine
 from spacedock.batching.sources.row import SourceOptions
 from spacedock.batching.sources.source import Source, open_source
 from spacedock.batching.tally import Tally
 from spacedock.client import Client
-from spacedock.errors import BadRequestError, JobNotFoundError, WireError
-from spacedock.openai.bodies import wants_files
+from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.openai.model_names import ApiRoute, ModelNames
 from spacedock.openai.registry_names import registry_names
-from spacedock.openai.result_lines import error_line, result_line
-from spacedock.openai.translation import TranslatedRequest
-from spacedock.result import JobResult
 from spacedock_worker.atomic_write import write_whole
 from spacedockd.http.openai.records import Records, add_file
 
@@ -145,42 +140,19 @@ class BatchWork:
 
     async def _finish(self, source: Source, status: str) -> None:
         """Write the output and error files, and end the batch."""
-        output = self._records.path(self._id, ".output")
-        errors = self._records.path(self._id, ".errors")
-        counts = {**self._records.get(self._id)["request_counts"], "completed": 0, "failed": 0}
-        ended = ended_lines(source.lines(), self._rows)
-        with output.open("w") as out, errors.open("w") as err:
-            while (item := await asyncio.to_thread(next, ended, None)) is not None:
-                is_result = await self._write(*item, out, err, status)
-                counts["completed" if is_result else "failed"] += 1
+        paths = {what: self._records.path(self._id, f".{what}") for what in ("output", "error")}
+        counts = await write_openai_lines(
+            self._client, source.lines(), self._rows, paths["output"], paths["error"], _LOST[status]
+        )
         kept = {}
-        for path, what in ((output, "output"), (errors, "error")):
-            if path.stat().st_size:
+        for (what, path), is_result in zip(paths.items(), (True, False), strict=True):
+            if counts[is_result]:
                 name = f"{self._id}_{what}.jsonl"
                 # The same id again, where the daemon dies here and does this once more.
                 id_ = f"file-{digest_of(self._id, what, digits=32)}"
                 kept[f"{what}_file_id"] = add_file(self._files, path, name, "batch_output", id_)["id"]
-        self._enter(status, request_counts=counts, **kept)
-
-    async def _write(
-        self, line: BatchLine | BadLine, result: JobResult | None, out: TextIO, err: TextIO, status: str
-    ) -> bool:
-        asked = line.asked if isinstance(line, BatchLine) else None
-        if asked is None or result is None:
-            id_ = line.id if isinstance(line, BatchLine) else None
-            row, is_result = error_line(id_, *_LOST[status]), False
-        else:
-            row, is_result = result_line(asked, result, int(time()), await self._contents(asked, result))
-        (out if is_result else err).write(json.dumps(row) + "\n")
-        return is_result
-
-    async def _contents(self, asked: TranslatedRequest, result: JobResult) -> Mapping[str, bytes]:
-        """The bytes of the files that the line holds; none where one is gone."""
-        if not result.succeeded or not wants_files(asked):
-            return {}
-        with suppress(WireError):
-            return {ref.sha256: await self._client.fetch(ref) for ref in result.output.files}
-        return {}
+        told = {"total": counts.total(), "completed": counts[True], "failed": counts[False]}
+        self._enter(status, request_counts=told, **kept)
 
 
 def _checked(source: Source, endpoint: str) -> tuple[int, list[tuple[int | None, str]]]:
