@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import shutil
-import sys
 from typing import Annotated
 
 import typer
@@ -36,8 +34,8 @@ def hosts(context: typer.Context, json: options.Json = False, redis: options.Red
     if json:
         write(json_module.dumps([host.model_dump() for host in found], indent=2))
     elif found:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        write("\n".join(table.lines(_TITLES, [_row(host) for host in found], width)))
+        rows = [_row(host) for host in found]
+        write("\n".join(table.lines(_TITLES, rows, table.terminal_width())))
     else:
         say("no host works on this queue: start one with `spacedockd`")
 

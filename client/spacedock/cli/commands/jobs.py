@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from time import time
@@ -179,9 +177,8 @@ def list_jobs(
     elif not found:
         say(f"there is no {'batch' if batches else 'such job' if chosen else 'job'} at this queue")
     else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         rows = [_row(one, ago(max(0.0, time() - one.submitted))) for one in found]
-        write("\n".join(table.lines(_BATCH_TITLES if batches else _TITLES, rows, width)))
+        write("\n".join(table.lines(_BATCH_TITLES if batches else _TITLES, rows, table.terminal_width())))
 
 
 async def _jobs(

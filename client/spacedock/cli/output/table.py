@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 
 _GAP = "  "
@@ -23,6 +25,11 @@ def lines(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int | Non
         if _width(cells[-1]) > widths[-1]:
             cells[-1] = _cut(cells[-1], widths[-1] - 1) + "…"
         yield _GAP.join(cells).rstrip()
+
+
+def terminal_width() -> int | None:
+    """The columns that standard output shows; None for a pipe: what reads it wants each row on one line."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _width(cell: str) -> int:

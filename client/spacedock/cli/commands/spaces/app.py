@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import shutil
-import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -85,10 +83,8 @@ def _table(
     """The Spaces, the unused ones last; without `everything` these are one line of talk."""
     shown = sorted(spaces if everything else spaces.keys() - unused, key=lambda name: (name in unused, name))
     rows = [[_line(str(cell)) for cell in _cells(name, spaces[name], status.get(name))] for name in shown]
-    # A pipe has no width: what reads it wants each Space on one line.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if rows:
-        write("\n".join(table.lines(_TITLES, rows, width)))
+        write("\n".join(table.lines(_TITLES, rows, table.terminal_width())))
     if unused and not everything:
         count = f"{len(unused)} more" if rows else f"{len(unused)} Spaces"
         say(f"{count} come with Spacedock, none used or validated here: --all lists them")

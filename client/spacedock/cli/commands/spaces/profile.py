@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 from spacedock.cli import options
+from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import ago, memory, sparkline, took
 from spacedock.client import Client
 from spacedock.replies.spaces import ImageProfile, SpaceProfile
 
 _DIGEST = 19
-_PIPE_WIDTH = 240
 _COLUMNS = ("name", "runs", "succeeded", "cold start", "call p50", "call p95", "memory", "last run")
 
 
@@ -84,18 +84,9 @@ def _lines(image: ImageProfile) -> Iterator[tuple[str, str]]:
 
 
 def _table(found: dict[str, SpaceProfile]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=True)
-    for name, one in sorted(found.items()):
-        table.add_row(*(Text(printable(cell)) for cell in _row(name, one["images"][0])))
-    # A pipe has no width: what reads it wants each Space on one line.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    rows = [[printable(cell) for cell in _row(name, one["images"][0])] for name, one in sorted(found.items())]
+    # Nothing is cut on a narrow terminal: the figures are what was asked for.
+    write("\n".join(table.lines(_COLUMNS, rows, None)))
 
 
 def _row(name: str, image: ImageProfile) -> tuple[str, ...]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import shutil
-import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,8 +62,7 @@ def recommend(
 
 
 def _show(rows: Sequence[RecommendedRow]) -> None:
-    # A pipe has no width: what reads it wants each Space on one line.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = table.terminal_width()
     write("\n".join(blocks(rows, width) if width is not None else lines(rows)))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -64,8 +62,7 @@ def _show(found: SearchReply, *, json: bool) -> None:
     if json:
         write(json_module.dumps(found, indent=2))
     elif rows:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        # A pipe has no width: what reads it wants each Space on one line.
+        width = table.terminal_width()
         write("\n".join(blocks(rows, width) if width is not None else lines(rows)))
     if found["note"]:
         say(found["note"])
