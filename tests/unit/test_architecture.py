@@ -34,6 +34,11 @@ def test_the_way_of_a_prompt_leads_through_modules_that_exist() -> None:
     assert [path for path in way if not (TOP / path).is_file()] == []
 
 
+def test_every_place_that_the_page_names_exists() -> None:
+    places = re.findall(r"`((?:client|worker|daemon|tests|docs)/[\w./-]+)`", PAGE)
+    assert [place for place in places if not (TOP / place).exists()] == []
+
+
 MODULES = [path for part in ("client", "worker", "daemon") for path in (TOP / part).rglob("*.py")]
 
 
