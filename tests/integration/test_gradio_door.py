@@ -23,12 +23,9 @@ from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedockd.http.gradio import routes, spaces
 
-ROW = {
-    "endpoint": "/say",
-    "inputs": [{"name": "text", "component": "textbox", "position": 0, "required": True}],
-    "outputs": ["textbox"],
-    "visible": True,
-}
+INPUT = {"name": "text", "label": "Text", "component": "textbox", "position": 0, "required": True}
+INPUT |= {"default": None, "choices": [], "several": False, "file": False}
+ROW = {"endpoint": "/say", "inputs": [INPUT], "outputs": ["textbox"], "visible": True}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting per-request cookies:DeprecationWarning")
 

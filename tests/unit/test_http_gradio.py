@@ -18,7 +18,8 @@ from spacedockd.http.gradio.sessions import GradioSession
 
 
 def slot(name: str, component: str, position: int, **more: Any) -> dict[str, Any]:
-    return {"name": name, "component": component, "position": position, "required": True, **more}
+    row = {"name": name, "label": name, "component": component, "position": position, "required": True}
+    return row | {"default": None, "choices": [], "several": False, "file": False} | more
 
 
 def endpoint(*inputs: dict[str, Any], outputs: tuple[str, ...] = ("textbox",)) -> AppEndpoint:

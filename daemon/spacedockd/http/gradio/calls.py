@@ -47,9 +47,9 @@ def request_of(
         raise HttpError(400, "bad_request", takes)
     files = _Files()
     inputs = {
-        endpoint.key(one): files.named(value, plain=one.file and one.component != kinds.MULTIMODAL)
+        endpoint.key(one): files.named(value, plain=one["file"] and one["component"] != kinds.MULTIMODAL)
         for one, value in zip(endpoint.inputs, data, strict=False)
-        if value is not None or one.required or not one.file
+        if value is not None or one["required"] or not one["file"]
     }
     return JobRequest.model_validate(
         {"tier": Tier.HEAVY, "fallback": Fallback.NONE}

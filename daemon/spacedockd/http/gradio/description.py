@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from spacedock.replies.spaces import EndpointInput
 from spacedock_worker.adapters.binding import kinds
 from spacedockd.http.errors import HttpError
 
@@ -24,29 +25,13 @@ _SIMPLE: dict[frozenset[str], tuple[str, str]] = {
 }
 
 
-class AppInput(BaseModel):
-    """One input of an endpoint, as the Space's description tells it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    name: str
-    position: int
-    label: str = ""
-    component: str
-    required: bool
-    default: Any = None
-    choices: list[Any] = Field(default_factory=list)
-    several: bool = False
-    file: bool = False
-
-
 class AppEndpoint(BaseModel):
     """One endpoint: its inputs, and the components of its outputs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     endpoint: str
-    inputs: tuple[AppInput, ...]
+    inputs: tuple[EndpointInput, ...]
     outputs: tuple[str, ...]
     visible: bool
 
@@ -55,11 +40,10 @@ class AppEndpoint(BaseModel):
         """Its `fn_index`: made of its name, so that it stays when the Space gets other endpoints."""
         return zlib.crc32(self.endpoint.encode())
 
-    def key(self, one: AppInput) -> str:
+    def key(self, one: EndpointInput) -> str:
         """The name by which a job fills the input: the app may give it to another one, too."""
-        return next(
-            (f"input_{one.position}" for o in self.inputs if o.name == one.name and o != one), one.name
-        )
+        alike = sum(other["name"] == one["name"] for other in self.inputs)
+        return one["name"] if alike == 1 else f"input_{one['position']}"
 
 
 class AppDescription(BaseModel):
@@ -99,7 +83,7 @@ class AppDescription(BaseModel):
         dependencies = []
         for one in self.endpoints:
             ids = [len(components) + place for place in range(len(one.inputs) + len(one.outputs))]
-            named = [*((i.component, i.label) for i in one.inputs), *((o, "") for o in one.outputs)]
+            named = [*((i["component"], i["label"]) for i in one.inputs), *((o, "") for o in one.outputs)]
             components += [
                 {"id": i, "type": kind, "props": {"label": label}, "skip_api": False}
                 for i, (kind, label) in zip(ids, named, strict=True)
@@ -148,13 +132,13 @@ class AppDescription(BaseModel):
         }
 
 
-def _parameter(one: AppInput) -> dict[str, Any]:
+def _parameter(one: EndpointInput) -> dict[str, Any]:
     return {
-        "label": one.label or one.name,
-        "parameter_name": one.name,
-        "parameter_has_default": not one.required,
-        "parameter_default": one.default,
-        **_typed(one.component, file=one.file, several=one.several, choices=one.choices),
+        "label": one["label"] or one["name"],
+        "parameter_name": one["name"],
+        "parameter_has_default": not one["required"],
+        "parameter_default": one["default"],
+        **_typed(one["component"], file=one["file"], several=one["several"], choices=one["choices"]),
     }
 
 
