@@ -12,8 +12,10 @@ import pytest
 from spacedock.batching.checkpoint import Checkpoint, fingerprint, state_dir
 from spacedock.batching.results.invalid_lines import InvalidLines
 from spacedock.batching.results.line_index import DuplicateIdError, LineIndex, LineName, ResultRow, known_as
+from spacedock.batching.results.openai_lines import write_openai_lines
 from spacedock.batching.results.results_file import held, row_of, seen
 from spacedock.batching.results.row_forms import form_of
+from spacedock.batching.sources.line import BadLine
 from spacedock.batching.tally import Tally
 from spacedock.cli.batching.summary import summarise
 from spacedock.errors import BadRequestError
@@ -29,6 +31,7 @@ from spacedock.result import (
     Stage,
 )
 from spacedock.states import JobState
+from spacedock.testing import InMemoryClient
 
 REQUEST = JobRequest(prompt="hello")
 RESULT = JobResult(id="j1", state=JobState.SUCCEEDED, output=Output(text='zwei\n"Linien": ü\r'))
@@ -425,3 +428,29 @@ def test_the_directory_where_the_command_runs_takes_none(
     with pytest.raises(BadRequestError, match=r"^\. cannot take results: Is a directory"), held(Path()):
         pass
     assert InvalidLines(Path()).path == Path(".errors.jsonl")
+
+
+@pytest.mark.parametrize(("content", "is_there"), [('{"line": 1, "error": "x"}\n', False), ("mine\n", True)])
+def test_invalid_lines_of_an_earlier_run_go_when_there_are_none(
+    tmp_path: Path, content: str, is_there: bool
+) -> None:
+    errors = InvalidLines(tmp_path / "out.jsonl")
+    errors.forget()
+    errors.path.write_text(content)
+    errors.forget()
+    assert errors.path.exists() is is_there
+
+
+async def test_a_request_that_cannot_be_read_has_its_error_under_its_own_id(tmp_path: Path) -> None:
+    bad = [
+        BadLine(1, '{"custom_id": "a", "body": 1, "url": ""}', "no"),
+        BadLine(2, '{"custom_id": "b", "params": {}}', "no"),
+        BadLine(3, "[1", "not JSON"),
+    ]
+    rows, out, errors = (tmp_path / name for name in ("rows", "out", "errors"))
+    async with InMemoryClient() as client:
+        await write_openai_lines(client, iter(bad), rows, out, errors)
+    told = [json.loads(line) for line in errors.read_text().splitlines()]
+    assert [line["custom_id"] for line in told] == ["a", "b", None]
+    assert told[1]["result"]["type"] == "errored"
+    assert not out.read_text()

@@ -10,6 +10,7 @@ from typing import TextIO
 from spacedock.batching.results.results_file import written
 
 _LONGEST_TEXT = 1000
+_ROW = b'{"line": '
 
 
 class InvalidLines:
@@ -34,3 +35,11 @@ class InvalidLines:
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
+
+    def forget(self) -> None:
+        """Delete what an earlier run wrote, now that no line is invalid; a file of others stays."""
+        with suppress(OSError):
+            with self.path.open("rb") as file:
+                is_ours = file.read(len(_ROW)) == _ROW
+            if is_ours:
+                self.path.unlink()

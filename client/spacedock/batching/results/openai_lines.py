@@ -13,6 +13,7 @@ from typing import Any
 
 from spacedock.batching.batch_client import BatchClient
 from spacedock.batching.results.ended_lines import ended_lines
+from spacedock.batching.results.results_file import written
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.errors import WireError
 from spacedock.openai.bodies import wants_files
@@ -37,11 +38,16 @@ async def write_openai_lines(
     """Write the results of a batch's lines anew, in their order; returns how many are in which file.
 
     Of a line that has no result `lost` says why, as a code and in words; without it the line is left out.
+    Raises BadRequestError where they cannot be written.
     """
     counts = Counter[bool]()
     drafts = [path.with_name(f".{path.name}.draft") for path in (output, errors)]
     ended = ended_lines(lines, rows)
-    with drafts[0].open("w", encoding="utf-8") as out, drafts[1].open("w", encoding="utf-8") as err:
+    with (
+        written(output),
+        drafts[0].open("w", encoding="utf-8") as out,
+        drafts[1].open("w", encoding="utf-8") as err,
+    ):
         while (item := await asyncio.to_thread(next, ended, None)) is not None:
             if (found := await _line(client, *item, lost)) is not None:
                 row, is_result = found
@@ -65,10 +71,22 @@ async def _line(
     client: BatchClient, line: BatchLine | BadLine, result: JobResult | None, lost: tuple[str, str] | None
 ) -> tuple[dict[str, Any], bool] | None:
     if isinstance(line, BadLine):
-        return error_line(None, "invalid_request", f"line {line.number}: {line.problem}"), False
+        return _refused(line), False
     if line.asked is None or result is None:
         return None if lost is None else (error_line(line.id, *lost), False)
     return result_line(line.asked, result, int(time()), await _contents(client, line.asked, result))
+
+
+def _refused(line: BadLine) -> dict[str, Any]:
+    """The error of a line that is no request; its id is the caller's as far as it can be read."""
+    row: Any = None
+    with suppress(ValueError, RecursionError):
+        row = json.loads(line.text)
+    given = row if isinstance(row, dict) else {}
+    row_id = given.get("custom_id")
+    problem = f"line {line.number}: {line.problem}"
+    known = row_id if isinstance(row_id, str) else None
+    return error_line(known, "invalid_request", problem, anthropic="params" in given)
 
 
 async def _contents(client: BatchClient, asked: TranslatedRequest, result: JobResult) -> Mapping[str, bytes]:

@@ -96,6 +96,8 @@ class BatchCommand:
                 await write_openai_lines(client, self.opened.lines(), rows, self.output, lost)
         for remark in self.opened.remarks:
             say(remark)
+        if errors is not None and not run.tally.invalid:
+            errors.forget()
         summarise(run.tally, meter.started, self.output, errors.path if errors else None)
         self._end(run, guard)
 
