@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -106,6 +106,10 @@ class ModelNames:
             raise NoSpaceForRouteError(route, model)
         return MeantModel({"space": self.specialists[route]}, known)
 
+    def knows(self, name: str) -> bool:
+        """Whether the name is an alias, a Space, a category or a tier."""
+        return name in self.aliases or name in self.spaces or name in self.categories or name in set(Tier)
+
     def dumped(self) -> bytes:
         """The names as JSON, for `loaded`."""
         return json.dumps({**asdict(self), "categories": sorted(self.categories)}).encode()
@@ -115,20 +119,3 @@ class ModelNames:
         """The names from JSON."""
         fields = json.loads(raw)
         return cls(**{**fields, "categories": frozenset(fields["categories"])})
-
-
-def names_in(
-    rows: Mapping[str, Mapping[str, Any]],
-    aliases: Mapping[str, str],
-    specialists: Mapping[ApiRoute, str],
-    *,
-    strict: bool = False,
-) -> ModelNames:
-    """The names of a registry, by its `rows` as `Client.spaces.list` gives them."""
-    spaces = {str(row["hub_id"]): name for name, row in rows.items() if row.get("hub_id")}
-    spaces |= {name: name for name in rows}
-    return ModelNames(aliases, spaces, _categories(rows.values()), specialists, strict)
-
-
-def _categories(rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    return frozenset(str(row["category"]) for row in rows if row.get("category"))

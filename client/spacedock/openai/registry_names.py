@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
-from spacedock.openai.model_names import TASKS, ApiRoute, ModelNames, names_in
+from spacedock.openai.model_names import TASKS, ApiRoute, ModelNames
 
 
 async def registry_names(client: Client, aliases: Mapping[str, str], *, strict: bool = False) -> ModelNames:
@@ -19,4 +19,8 @@ async def registry_names(client: Client, aliases: Mapping[str, str], *, strict: 
             found = (await client.spaces.recommend(task.replace("-", " "), limit=1))["spaces"]
             if found and found[0]["fits"]:
                 specialists[route] = found[0]["name"]
-    return names_in(listed.spaces, aliases, specialists, strict=strict)
+    rows = listed.spaces
+    spaces = {str(row["hub_id"]): name for name, row in rows.items() if row.get("hub_id")}
+    spaces |= {name: name for name in rows}
+    categories = frozenset(str(row["category"]) for row in rows.values() if row.get("category"))
+    return ModelNames(aliases, spaces, categories, specialists, strict)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from spacedock.errors import JobNotFoundError, SpacedockError
+from spacedock.errors import SpacedockError
 from spacedock.files import FileRef, Payload
 from spacedock.openai.bodies import WrongAnswerError, response_body, wants_files
 from spacedock.openai.failures import failure_of
@@ -41,7 +41,11 @@ class Asking:
 
     async def names(self, model: Any) -> ModelNames:
         """The names that a model may have now, and this one above all. Raises NoWorkerError."""
-        seconds = _FRESH_SECONDS if str(model) in self._names.spaces else _UNKNOWN_SECONDS
+        is_known = isinstance(model, str) and self._names.knows(model)
+        seconds = _FRESH_SECONDS if is_known else _UNKNOWN_SECONDS
+        if is_known and self._reading.locked():
+            # A worker may take its time.
+            return self._names
         async with self._reading:
             if self._read is None or monotonic() - self._read > seconds:
                 await self._ask_for_names()
@@ -112,7 +116,8 @@ class Asking:
         return {ref.sha256: await self.client.fetch(ref) for ref in result.output.files}
 
     async def _cancel(self, job_id: str) -> None:
-        with suppress(JobNotFoundError):
+        # Where the queue is away nobody cancels it, and it is no news to who has hung up.
+        with suppress(SpacedockError):
             await self.client.cancel(job_id)
 
 
