@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,19 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock_worker.profiling.measured import BLAMELESS, measured, percentile
-from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 seconds = st.floats(0, 1000, allow_nan=False)
-
-
-@contextmanager
-def remembered(path: Path) -> Iterator[ProfileStore]:
-    store = ProfileStore(path)
-    store.open()
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def ran(space: str = "mood", digest: str = "sha256:a", at: float = 0.0, **more: object) -> Run:

@@ -12,7 +12,7 @@ from tests.integration.containers.parts import answers, never, silent, states
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError
-from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
 
 MB = 2**20
 GREEDY = "import http.server as h\nkept = b'x' * 100 * 2**20\nh.test(h.SimpleHTTPRequestHandler, port=7860)"
@@ -32,10 +32,8 @@ class Heard(ProfileStore):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ProfileStore]:
-    store = ProfileStore(tmp_path / FILE)
-    store.open()
-    yield store
-    store.close()
+    with remembered(tmp_path / FILE) as store:
+        yield store
 
 
 def ran(digest: str = "sha256:test", start: float | None = 0.3, peak: int | None = None) -> Run:

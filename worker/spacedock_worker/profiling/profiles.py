@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -170,3 +171,14 @@ class ProfileStore:
         """The image, for the Space that ran on it last."""
         spaces = self._of_digest.get(digest)
         return self._images[next(reversed(spaces)), digest] if spaces else None
+
+
+@contextmanager
+def remembered(path: Path) -> Iterator[ProfileStore]:
+    """The store in that file, open for this block; opening and closing block."""
+    store = ProfileStore(path)
+    store.open()
+    try:
+        yield store
+    finally:
+        store.close()
