@@ -129,6 +129,10 @@ async def test_embeddings_are_a_job_for_each_text(api: AsyncOpenAI, spaces: Spac
     found = await api.embeddings.create(model="embed", input=["a", "bcd"])
     assert [(row.index, row.embedding) for row in found.data] == [(0, [1.0, 0.5]), (1, [3.0, 0.5])]
     assert (await api.embeddings.create(model="embed", input="ab")).data[0].embedding == [2.0, 0.5]
+    with pytest.raises(openai.BadRequestError, match="it has no such input"):
+        await api.embeddings.create(model="embed", input=["a", "broken"])
+    with pytest.raises(openai.BadRequestError, match="'input' is not a text"):
+        await api.embeddings.create(model="embed", input=[])
     with pytest.raises(openai.NotFoundError, match="Name a Space as the model"):
         await api.embeddings.create(model="text-embedding-3-small", input="ab")
 

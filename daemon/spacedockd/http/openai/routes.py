@@ -88,13 +88,17 @@ class OpenAiRoutes:
         """POST /v1/embeddings: a job for each text."""
         body = await self._asking.body(request)
         texts = body.get("input") if isinstance(body, dict) else None
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             return await self._asking.answer(request, await self._asking.read(ApiRoute.EMBEDDINGS, body))
         if len(texts) > _MOST_TEXTS:
             raise HttpError(400, "too_many", f"'input' has over {_MOST_TEXTS} texts", param="input")
         parsed = [await self._asking.read(ApiRoute.EMBEDDINGS, {**body, "input": text}) for text in texts]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._embedded(request, asked)) for asked in parsed]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._embedded(request, asked)) for asked in parsed]
+        except ExceptionGroup as errors:
+            # One that fails has the others cancelled, and is the answer.
+            raise errors.exceptions[0] from errors
         answers = [task.result() for task in tasks]
         (_, first), (asked, result) = answers[0], (parsed[0], answers[0][0])
         rows = [{**found["data"][0], "index": index} for index, (_, found) in enumerate(answers)]
