@@ -19,6 +19,7 @@ from spacedock._wire import stream, submission, waiting
 from spacedock._wire.connection import connect, meet, told_as_ours
 from spacedock._wire.rpc import Op, call_of
 from spacedock._wire.view import listing
+from spacedock._wire.view.board import Board
 from spacedock._wire.view.queue_view import QueueView
 from spacedock._wire.view.tokens import Tokens
 from spacedock._wire.view.webhooks import Webhooks
@@ -60,6 +61,7 @@ class Client(QueueView, RunsBatches):
         self.spaces = Spaces(self._caller, self._payloads, self.url)
         self.tokens = Tokens(self._redis, self.url)
         self.webhooks = Webhooks(self._redis, self.url)
+        self.board = Board(self._redis, self.url)
 
     async def __aenter__(self) -> Self:
         try:

@@ -86,6 +86,14 @@ async def before(redis: Redis, seconds: float) -> int:
     return low - 1 if low > first else 0
 
 
+async def past(redis: Redis, last: int) -> list[Event]:
+    """The next events after that number, some hundred at most; none if no newer event is there."""
+    rows = await _read(redis, last, None)
+    told = [(number, _event(number, fields)) for number, fields in rows]
+    # One that cannot be read counts as told, or whoever goes on after the last one would stay before it.
+    return [event or Event(job_id="", id=number) for number, event in told]
+
+
 async def newest(redis: Redis) -> int:
     """The number of the last event, or 0 if the stream is empty."""
     rows = await answer(redis.xrevrange(keys.EVENTS, count=1))

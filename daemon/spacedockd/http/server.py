@@ -14,7 +14,7 @@ from aiohttp import web
 from spacedock._wire.connection import connect
 from spacedock.client import Client
 from spacedockd import paths
-from spacedockd.http import listening, mcp_routes, native, page
+from spacedockd.http import listening, mcp_routes, native
 from spacedockd.http.access import is_guarded
 from spacedockd.http.authentication import Authenticator, owner_token
 from spacedockd.http.context import DoorContext, Watched
@@ -27,6 +27,7 @@ from spacedockd.http.monitoring import routes as monitoring
 from spacedockd.http.monitoring.metrics import Monitoring
 from spacedockd.http.openai import routes as openai
 from spacedockd.http.openai.batch_service import BatchService
+from spacedockd.http.page import login, shell
 from spacedockd.http.settings import HttpSettings
 from spacedockd.pulse import Pulse
 
@@ -40,7 +41,8 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
 ROUTES: tuple[Routes, ...] = (
-    page.routes,
+    login.routes,
+    shell.routes,
     monitoring.routes,
     openai.routes,
     gradio.routes,

@@ -67,14 +67,15 @@ async def _records(redis: Redis, ids: AsyncIterator[str]) -> AsyncIterator[JobSu
     async for job_id in ids:
         page.append(job_id)
         if len(page) >= _PAGE:
-            for found in await _summaries(redis, page):
+            for found in await summaries(redis, page):
                 yield found
             page = []
-    for found in await _summaries(redis, page):
+    for found in await summaries(redis, page):
         yield found
 
 
-async def _summaries(redis: Redis, job_ids: Sequence[str]) -> list[JobSummary]:
+async def summaries(redis: Redis, job_ids: Sequence[str]) -> list[JobSummary]:
+    """The jobs of these ids, in order; those that are kept no longer are left out."""
     async with redis.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
             pipe.hmget(keys.job(job_id), [*_FIELDS])
@@ -144,9 +145,14 @@ async def _again(redis: Redis, job_id: str) -> JobRequest:
 
 
 async def _last_retry(redis: Redis, job_id: str) -> str:
-    while await redis.exists(keys.job(again := job_id_of_key(_retry_key(job_id)))):
+    while await redis.exists(keys.job(again := retry_id_of(job_id))):
         job_id = again
     return job_id
+
+
+def retry_id_of(job_id: str) -> str:
+    """The id of the job that is this one's retry, whether there is one or not."""
+    return job_id_of_key(_retry_key(job_id))
 
 
 def _retry_key(job_id: str) -> str:

@@ -9,16 +9,25 @@ from pydantic import BaseModel, Field
 
 from spacedock._wire.view.tokens import Scope
 from spacedock.errors import SpaceNotFoundError
+from spacedock.replies.checking import checked
 from spacedock.replies.spaces import (
     AboutReply,
     EndpointSchema,
     RecommendReply,
     SearchReply,
+    SpaceProfile,
     SpaceRow,
+    SpacesData,
     ValidateReply,
 )
 from spacedockd.http.context import DoorContext
 from spacedockd.http.native.operation import ApiOperation, answered
+
+
+class ListSpacesQuery(BaseModel):
+    """Whether to ask the host for the state of each Space (`here`)."""
+
+    status: bool = False
 
 
 class SearchQuery(BaseModel):
@@ -46,9 +55,18 @@ class ValidateQuery(BaseModel):
     timeout: float = Field(default=120.0, gt=0, le=3600)
 
 
-async def _list(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
-    """List the Spaces of the registry: their entries by their names."""
-    return answered((await context.client.spaces.list()).spaces)
+async def _list(context: DoorContext, request: web.Request, query: ListSpacesQuery) -> web.Response:
+    """List the Spaces of the registry: their entries by their names, with what is `here` where asked for."""
+    found = await context.client.spaces.list(status=query.status)
+    if not query.status:
+        return answered(found.spaces)
+    here = checked(SpacesData, found.data, "list").get("status", {})
+    return answered({name: {**entry, "here": here.get(name)} for name, entry in found.spaces.items()})
+
+
+async def _profiles(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
+    """Tell what was measured of all Spaces that have run, by their names; of each its newest image alone."""
+    return answered(await context.client.spaces.profiles())
 
 
 async def _search(context: DoorContext, request: web.Request, query: SearchQuery) -> web.Response:
@@ -93,7 +111,8 @@ async def _validate(context: DoorContext, request: web.Request, query: ValidateQ
 
 _ONE = "/spaces/{name}"
 OPERATIONS = (
-    ApiOperation("GET", "/spaces", _list, {200: dict[str, SpaceRow]}),
+    ApiOperation("GET", "/spaces", _list, {200: dict[str, SpaceRow]}, query=ListSpacesQuery),
+    ApiOperation("GET", "/spaces/profiles", _profiles, {200: dict[str, SpaceProfile]}),
     ApiOperation("GET", "/spaces/search", _search, {200: SearchReply}, query=SearchQuery),
     ApiOperation("GET", "/spaces/recommend", _recommend, {200: RecommendReply}, query=RecommendQuery),
     ApiOperation("GET", f"{_ONE}/endpoints", _endpoints, {200: list[EndpointSchema]}),

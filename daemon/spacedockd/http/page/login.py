@@ -1,4 +1,4 @@
-"""The page, and how a browser comes to it: `spacedock page` brings a code that becomes a cookie."""
+"""How a browser comes to the page: `spacedock page` brings a code that becomes a cookie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 from aiohttp import web
 
-from spacedock._wire.view.tokens import CODE, CODE_SECONDS, Scope, signed, verified
+from spacedock._wire.view.tokens import CODE, CODE_SECONDS, signed, verified
 from spacedockd.http.access import route
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
@@ -14,13 +14,6 @@ from spacedockd.http.guards import is_secure
 
 COOKIE = "spacedock"
 _COOKIE_SECONDS = 12 * 3600.0
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Spacedock</title>
-<h1>Spacedock</h1>
-<p>This daemon runs Hugging Face Spaces as durable local jobs. Programs reach it here:</p>
-<ul><li><a href="/openapi.json">/openapi.json</a>: what can be asked over HTTP</li>
-<li><a href="/jobs">/jobs</a>: the newest jobs</li><li><a href="/spaces">/spaces</a>: the Spaces</li>
-<li><a href="/hosts">/hosts</a>: the hosts of the queue</li></ul></html>
-"""
 
 
 def is_let_in(secret: str, request: web.Request) -> bool:
@@ -58,8 +51,4 @@ def routes(context: DoorContext) -> list[web.RouteDef]:
         )
         return response
 
-    async def page(request: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
-        return web.Response(text=_PAGE, content_type="text/html", headers=headers)
-
-    return [route("GET", "/login", login, None), route("GET", "/", page, Scope.READ)]
+    return [route("GET", "/login", login, None)]

@@ -1,0 +1,1 @@
+"""The status page: its files, and how a browser is let in."""
