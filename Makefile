@@ -30,6 +30,10 @@ reference: ## Write docs/reference, and the transcript of what the commands say,
 	@$(BIN)/python -m docs.reference.write
 	@$(BIN)/pytest -q tests/integration/test_transcript.py --rewrite
 
+.PHONY: screenshots
+screenshots: setup test-tools ## Pictures of the page, on a phone and on a desk, light and dark, in docs/screenshots
+	@$(BIN)/pytest -q tests/browser/test_screenshots.py --rewrite
+
 .PHONY: check
 check: lint test-tools ## lint, and the tests that need no Docker Engine
 	@$(BIN)/pytest -q -n 2 tests/unit tests/routing

@@ -61,7 +61,7 @@ async def test_a_code_opens_the_page_once_and_becomes_a_cookie(door: Door, space
     async with aiohttp.ClientSession(cookie_jar=jar) as browser:
         async with browser.get(address) as response:
             assert response.status == 200
-            assert "<h1>Spacedock</h1>" in await response.text()
+            assert '<script type="module" src="/page.js">' in await response.text()
             said = response.history[0].headers["Set-Cookie"]
             assert all(word in said for word in ("HttpOnly", "SameSite=Strict"))
         async with browser.get(f"{door.url}/hosts") as response:

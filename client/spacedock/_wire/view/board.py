@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,15 +14,16 @@ from spacedock import hosts
 from spacedock._wire import keys, lanes, stream, wire
 from spacedock._wire.connection import answer, told_as_ours
 from spacedock._wire.view import batches, listing
-from spacedock._wire.view.tally import MinuteRow, Tally
+from spacedock._wire.view.tally import MinuteRow, QueueTally
 from spacedock.errors import JobNotFoundError, WireError
-from spacedock.events import BatchStatus, JobSummary
+from spacedock.events import BatchStatus, Event, JobSummary
 from spacedock.files import FileRef
 from spacedock.hosts import Host
 from spacedock.result import AnsweredBy, AttemptError, JobResult, Stage
 from spacedock.states import JobState
 
 _LANES, _TARGETS, _RUNNING, _RECENT, _BATCHES = 50, 20, 100, 30, 20
+_OF_ONE_BATCH = 3
 _TEXT_CHARS, _FILES = 600, 6
 _MOST_RESULT_BYTES = 2**18
 _FAILED = (JobState.FAILED, JobState.DEAD)
@@ -102,7 +103,7 @@ class Board:
 
     def __init__(self, redis: Redis, url: str) -> None:
         self._redis, self._url = redis, url
-        self._tally, self._ended = Tally(), dict[str, EndedJob]()
+        self._tally, self._ended = QueueTally(), dict[str, EndedJob]()
         self._looking = asyncio.Lock()
 
     async def look(self) -> BoardReply:
@@ -115,7 +116,7 @@ class Board:
     async def _catch_up(self) -> None:
         if await stream.newest(self._redis) < self._tally.last:
             # Redis was emptied.
-            self._tally, self._ended = Tally(), {}
+            self._tally, self._ended = QueueTally(), {}
         while page := await stream.past(self._redis, self._tally.last):
             for event in page:
                 self._tally.fold(event)
@@ -129,7 +130,7 @@ class Board:
             pipe.zrange(keys.HELD, 0, _RUNNING - 1)
             now, lanes_there, held, names, running = await pipe.execute()
         standing = await self._lanes(_texts(names))
-        recent = await self._recent()
+        recent, failed = await self._look_up()
         return BoardReply(
             now=now[0] + now[1] / 1e6,
             event=self._tally.last,
@@ -137,8 +138,8 @@ class Board:
             running_jobs=held,
             lanes=standing,
             running=await self._running(_texts(running)),
-            recent=recent[:_RECENT],
-            failures=self._failures(recent),
+            recent=recent,
+            failures=self._failures(failed),
             batches=await self._batches([one.batch for one in standing if one.batch]),
             hosts=await hosts.hosts(self._redis),
             minutes=list(self._tally.rows()),
@@ -187,15 +188,19 @@ class Board:
         order = list(Stage)
         return sorted(found, key=lambda one: (order.index(one.stage or Stage.PLAN), one.since))
 
-    async def _recent(self) -> list[EndedJob]:
-        """Those that ended last, and those that failed, the newest first."""
+    async def _look_up(self) -> tuple[list[EndedJob], list[EndedJob]]:
+        """The jobs to be shown of those that ended last, and those that failed; the newest first."""
         ends = list(reversed(self._tally.ended.values()))
-        wanted = [*ends[:_RECENT], *(one for one in ends[_RECENT:] if one.state in _FAILED)]
+        shown = _some_of_each_batch(ends)[:_RECENT]
+        wanted = [*shown, *(one for one in ends if one.state in _FAILED)]
         new = [one.job_id for one in wanted if one.job_id not in self._ended]
         for job in await listing.summaries(self._redis, new):
             self._ended[job.id] = await self._ended_job(job)
-        self._ended = {one.job_id: self._ended[one.job_id] for one in wanted if one.job_id in self._ended}
-        return list(self._ended.values())
+        kept = sorted({one.job_id: one for one in wanted}.values(), key=lambda one: -one.id)
+        self._ended = {one.job_id: self._ended[one.job_id] for one in kept if one.job_id in self._ended}
+        known = self._ended
+        recent = [known[one.job_id] for one in shown if one.job_id in known]
+        return recent, [one for one in known.values() if one.state in _FAILED]
 
     async def _ended_job(self, job: JobSummary) -> EndedJob:
         found = EndedJob(**dict(job), ended=self._tally.ended[job.id].at)
@@ -223,7 +228,7 @@ class Board:
     def _failures(self, jobs: Iterable[EndedJob]) -> list[FailureGroup]:
         alike: dict[tuple[str | None, str, str], list[EndedJob]] = defaultdict(list)
         for job in jobs:
-            if job.error and job.state in _FAILED and listing.retry_id_of(job.id) not in self._tally.seen:
+            if job.error and listing.retry_id_of(job.id) not in self._tally.seen:
                 alike[job.batch, job.space, job.error.kind].append(job)
         return [
             FailureGroup(
@@ -243,6 +248,17 @@ class Board:
             except JobNotFoundError:
                 continue
         return sorted(found, key=lambda one: (not one.left, -one.submitted))
+
+
+def _some_of_each_batch(ends: Iterable[Event]) -> list[Event]:
+    """Without the bulk of a batch, which would leave no room for others."""
+    shown: Counter[str] = Counter()
+    some = []
+    for one in ends:
+        shown[one.batch or one.job_id] += 1
+        if shown[one.batch or one.job_id] <= _OF_ONE_BATCH:
+            some.append(one)
+    return some
 
 
 def _texts(raw: Iterable[bytes]) -> list[str]:

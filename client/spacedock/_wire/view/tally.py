@@ -50,7 +50,7 @@ class Minute:
 
 
 @dataclass(slots=True)
-class Tally:
+class QueueTally:
     """All events up to the number `last`, folded together; each dictionary has the newest last.
 
     `steps` and `begun` are of jobs that have not ended: the last event of each, and when its first came.

@@ -120,8 +120,8 @@ function home() {
         : [h("p", { class: "soft" }, "no job has ended yet; these three lines run some"), h("pre", null, "spacedock spaces list\nspacedock run \"I love it\" --space sentiment\nspacedock batch prompts.txt --space sentiment")])),
     h("div", { "data-key": "right" },
       section("Waiting", `${count(board.lanes.reduce((n, lane) => n + lane.waiting, 0))} in ${count(board.waiting_lanes)} lane${board.waiting_lanes === 1 ? "" : "s"}`, board.lanes.length ? list(board.lanes.slice(0, 8).map(laneRow)) : h("p", { class: "soft" }, "nobody waits")),
-      section("Jobs a minute", `${count(ended.reduce((a, b) => a + b, 0))} in the last hour`, chart(`jobs that ended in each of the last ${ended.length} minutes, at most ${Math.max(...ended)}`, [["f-accent", ended], ["f-bad", series.map((one) => one.failed)]], true)),
-      section("Seconds a job", "median, and 95 of 100", chart("seconds from start to end by the minute", [["l-accent", series.map((one) => one.p50)], ["l-soft", series.map((one) => one.p95)]], false), lastTimes(series)),
+      ended.some(Boolean) && section("Jobs a minute", `${count(ended.reduce((a, b) => a + b, 0))} in the last hour`, chart(`jobs that ended in each of the last ${ended.length} minutes, at most ${Math.max(...ended)}`, [["f-accent", ended], ["f-bad", series.map((one) => one.failed)]], true)),
+      ended.some(Boolean) && section("Seconds a job", "median, and 95 of 100", chart("seconds from start to end by the minute", [["l-accent", series.map((one) => one.p50)], ["l-soft", series.map((one) => one.p95)]], false), lastTimes(series)),
       section("Spaces", count(spaces.length), spaces.length ? list(spaces.sort((a, b) => order(a) - order(b)).slice(0, state.find ? 30 : 14).map((one) => spaceRow(one, busy)))
         : [h("p", { class: "soft" }, "no Space is known yet; this finds some"), h("pre", null, "spacedock spaces recommend \"describe a picture\"")]),
       board.hosts.length > 1 && section("Hosts", null, list(board.hosts.map(hostRow))),
@@ -131,7 +131,7 @@ function minutes({ minutes: rows, now: then }) {
   const byMinute = new Map(rows.map((one) => [Math.floor(one.at / 60), one])), last = Math.floor(then / 60);
   return Array.from({ length: 60 }, (_, i) => byMinute.get(last - 59 + i) ?? { succeeded: 0, failed: 0, degraded: 0, p50: null, p95: null });
 }
-const lastTimes = (series) => { const last = series.findLast((one) => one.p50 !== null); return h("p", { class: "soft" }, last ? `last: ${span(last.p50)} and ${span(last.p95)}` : "no job has ended in the last hour"); };
+const lastTimes = (series) => { const last = series.findLast((one) => one.p50 !== null); return h("p", { class: "soft" }, last && `last: ${span(last.p50)} and ${span(last.p95)}`); };
 
 function jobView(id) {
   const { status, result } = state.detail ?? {};
