@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spacedock.batching import batch_run, reading, sending
+from spacedock.batching import keeping, reading, sending
 from spacedock.batching.batch_options import Again, BatchOptions, MaxFailures, Retry
 from spacedock.batching.batch_run import BatchRun
 from spacedock.batching.reading import BeginningRead, LineSource
@@ -115,9 +115,9 @@ async def test_a_pipe_runs_without_its_bad_lines_where_that_is_asked_for(
 async def test_the_queue_keeps_only_the_newest_results_of_a_large_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_run, "_KEPT_RESULTS", 5)
-    monkeypatch.setattr(batch_run, "_IDLE_SYNC_SECONDS", 0)
-    monkeypatch.setattr(batch_run, "_SYNC_SECONDS", 0)
+    monkeypatch.setattr(keeping, "_KEPT_RESULTS", 5)
+    monkeypatch.setattr(keeping, "_IDLE_SYNC_SECONDS", 0)
+    monkeypatch.setattr(keeping, "_SYNC_SECONDS", 0)
     async with InMemoryClient() as client:
         with held(tmp_path / "out.jsonl") as results:
             source = Lines(prompts(*map(str, range(40))))

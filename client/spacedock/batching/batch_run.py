@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 
 from spacedock.batching.app_check import AppCheck
 from spacedock.batching.batch_client import BatchClient
 from spacedock.batching.batch_options import BatchOptions
 from spacedock.batching.checkpoint import Checkpoint
 from spacedock.batching.guard import Guard
+from spacedock.batching.keeping import Keeper
 from spacedock.batching.line_request import RequestMaker
 from spacedock.batching.reading import CHUNK_BYTES, BatchReader, LineSource, Unsent
 from spacedock.batching.results.line_index import LineIndex, LineName, ResultRow
-from spacedock.batching.results.results_file import ResultsFile, row_of
+from spacedock.batching.results.results_file import ResultsFile
 from spacedock.batching.sending import Sender, in_thread
 from spacedock.batching.sources.line import BadLinesError
 from spacedock.batching.tally import Tally
-from spacedock.batching.window import Window, fitting
+from spacedock.batching.window import Window, cancelled, fitting
 from spacedock.errors import BadRequestError, JobNotFoundError, RefusedError
 from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
 
-_KEPT_RESULTS, _FORGOTTEN_AT_ONCE = 10_000, 250
-"""So many written results of a batch stay in the queue; of a larger one the older are in its file alone."""
 _MOST_PROBLEMS, _HELD = 10_000, 10_000
-_SYNC_SECONDS, _IDLE_SYNC_SECONDS = 1.0, 0.1
 _MEND_OR_SKIP = "Mend these lines, or leave them out by --skip-invalid"
 
 OnLine = Callable[[Unsent, list[Payload]], None]
@@ -77,9 +73,8 @@ class BatchRun:
         self._sender = Sender(client, source.name, self._reader, maker, self.tally, options)
         self._sender.rereads = source.rereadable
         self._problems: list[str] = []
-        self._unwanted: deque[str] = deque()
-        self._written: deque[str] = deque()
-        self._synced = monotonic()
+        self._keeper = Keeper(client, results, options, self._index, batch)
+        self._unwanted: list[str] = []
         self.is_complete = True
         """Whether all lines that were to be sent have ended."""
         self.stopped = ""
@@ -90,6 +85,10 @@ class BatchRun:
         """The batch's id in the queue, once it has begun."""
         return self._book.id
 
+    def close(self) -> None:
+        """Remove the index; whoever iterates over `lines` or calls `hand_over` need not. Twice is safe."""
+        self._index.close()
+
     async def lines(self) -> AsyncGenerator[FinishedLine]:
         """Carry the batch out; yields each line as it ends, once its result is written.
 
@@ -97,7 +96,7 @@ class BatchRun:
         """
         try:
             if not await self.prepare():
-                await self._tidy()
+                await self._keeper.tidy()
                 return
             window = Window(self._client, await self._in_flight())
             feeder = asyncio.create_task(self._sender.feed(window, (self._book, self._retry)))
@@ -110,18 +109,18 @@ class BatchRun:
                         await self._stop_if_due(window, feeder, job_id)
                     elif self._guard.stopped:
                         await self._stop(window, feeder, job_id, "this host starts no Space")
-                    await self._settle(idle=window.idle)
+                    await self._keeper.settle(idle=window.idle)
                 self.tally.in_flight = 0
             finally:
                 await window.close(feeder)
-                await self._sync()
+                await self._keeper.sync()
             self.is_complete = self._sender.exhausted and not self.stopped
             if self.is_complete:
                 self._forget_checkpoints()
             if self._source.rereadable or self._sender.exhausted:
-                await self._tidy()
+                await self._keeper.tidy()
         finally:
-            self._index.close()
+            self.close()
 
     async def hand_over(self) -> None:
         """Send all lines at once and wait for none; `wait` and `results` fetch them later, from anywhere.
@@ -132,7 +131,7 @@ class BatchRun:
             if await self.prepare():
                 await self._sender.hand_over((self._book, self._retry))
         finally:
-            self._index.close()
+            self.close()
 
     async def prepare(self, *, start: bool = True, each: OnLine | None = None) -> bool:
         """Read what the results file has, and check all lines of a source that can be read twice.
@@ -141,8 +140,7 @@ class BatchRun:
         started for the check, unless not `start`; `each` is called with each line and the Space's directory
         that it brings along. Raises BadLinesError with all that is wrong.
         """
-        if self._results is not None:
-            await asyncio.to_thread(self._results.load, self._index, self._batch)
+        await self._keeper.load()
         place, identity = self._checkpoint
         words = self._options.again.words
         self._book = Checkpoint(place, identity)
@@ -176,7 +174,7 @@ class BatchRun:
         """Hold lines against their apps. Few are held back: what is wrong without an app is told first."""
         if connect:
             await self._options.connect({one.request.space for one in held if one.request.space})
-        await self._forget(self._unwanted, 0)
+        await self._keeper.forget_private(self._unwanted)
         for unsent in held:
             request = unsent.request
             await check.add(unsent.name.number, request, self._maker.repository(request))
@@ -212,53 +210,15 @@ class BatchRun:
         return fitting([])
 
     async def _take(self, unsent: Unsent, result: JobResult | None) -> FinishedLine | None:
-        """Write what a line came to; None where there is nothing, or it stays out."""
-        name = unsent.name
+        """Keep what a line came to; None where there is nothing, or it stays out."""
         if result is None:
-            self.tally.lost.append(name.number)
+            self.tally.lost.append(unsent.name.number)
             return None
         if self._guard.withholds(result) or (self.stopped and result.state is JobState.CANCELLED):
             return None
-        saved = await self._options.save(name, result) if self._options.save else []
-        row = name.fields | {"prompt": unsent.request.prompt} | result.model_dump(mode="json")
-        row |= {"run": self._retry.id} | ({"saved": [str(path) for path in saved]} if saved else {})
-        if self._results is not None:
-            self._results.write(row)
-        noted = row_of(row, self._batch)
-        self._index.add_row(name.identity, noted)
-        self.tally.add(noted, result)
-        await self._let_go(result, is_saved=bool(saved))
-        return FinishedLine(name, unsent.request, result, tuple(saved))
-
-    async def _let_go(self, result: JobResult, *, is_saved: bool) -> None:
-        """Delete a private job whose line is written; note others, to be deleted once there are too many.
-
-        A job whose files are still only in the queue stays there.
-        """
-        if self._options.keep or (result.output.files and not is_saved):
-            return
-        if result.privacy:
-            # What is deleted here cannot be had again.
-            await self._sync()
-            await self._client.forget(result.id)
-        elif self._results is not None and self._results.path is not None:
-            self._written.append(result.id)
-
-    async def _settle(self, *, idle: bool) -> None:
-        """Bring results to the disk from time to time, and let go of the oldest of very many."""
-        if monotonic() - self._synced >= (_IDLE_SYNC_SECONDS if idle else _SYNC_SECONDS):
-            await self._sync()
-            await self._forget(self._written, _KEPT_RESULTS)
-
-    async def _sync(self) -> None:
-        if self._results is not None:
-            await asyncio.to_thread(self._results.sync)
-        self._synced = monotonic()
-
-    async def _forget(self, job_ids: deque[str], most: int) -> None:
-        while len(job_ids) > most:
-            oldest = [job_ids.popleft() for _ in range(min(_FORGOTTEN_AT_ONCE, len(job_ids) - most))]
-            await self._client.forget(*oldest, note=job_ids is self._unwanted)
+        row, saved = await self._keeper.keep(unsent, result, self._retry.id)
+        self.tally.add(row, result)
+        return FinishedLine(unsent.name, unsent.request, result, tuple(saved))
 
     async def _stop_if_due(self, window: Window, feeder: asyncio.Task[None], job_id: str) -> None:
         most, tally = self._options.max_failures, self.tally
@@ -270,8 +230,7 @@ class BatchRun:
         if self.stopped:
             return
         self.stopped = why
-        feeder.cancel()
-        await asyncio.wait({feeder})
+        await cancelled({feeder})
         # Before anything is cancelled: the next run asks by new jobs, whatever becomes of this one.
         self._forget_checkpoints()
         # The last first: those that run end when none is left to take their place.
@@ -284,12 +243,3 @@ class BatchRun:
     def _forget_checkpoints(self) -> None:
         self._book.finish()
         self._retry.finish()
-
-    async def _tidy(self) -> None:
-        """Leave one result for each line."""
-        if self._results is not None:
-            try:
-                await asyncio.to_thread(self._results.tidy, self._index)
-            except OSError as error:
-                why = error.strerror or error
-                self._options.tell(f"{self._results.path} keeps what earlier tries came to: {why}")

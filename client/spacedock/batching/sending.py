@@ -12,7 +12,7 @@ from spacedock.batching.line_request import RequestMaker
 from spacedock.batching.reading import CHUNK, BatchReader, Unsent
 from spacedock.batching.tally import Tally
 from spacedock.batching.window import Window
-from spacedock.errors import NotConnectedError, QueueFullError
+from spacedock.errors import NotConnectedError, QueueFullError, RefusedError
 from spacedock.request import JobRequest
 
 _PAUSE_SECONDS = 1.0
@@ -83,14 +83,15 @@ class Sender:
             try:
                 ids = await self._try(chunk, requests)
                 break
-            except (QueueFullError, NotConnectedError) as error:
-                if window is None or (isinstance(error, QueueFullError) and not window.open):
+            except (QueueFullError, NotConnectedError, RefusedError) as error:
+                is_full = isinstance(error, QueueFullError)
+                lasts = isinstance(error, RefusedError) and error.lasting
+                if window is None or lasts or (is_full and not window.open):
                     raise
                 if not told:
                     self._options.tell(f"waiting, then going on: {error}")
                 told = True
-                full = isinstance(error, QueueFullError)
-                await (window.one_less() if full else asyncio.sleep(_PAUSE_SECONDS))
+                await (window.one_less() if is_full else asyncio.sleep(_PAUSE_SECONDS))
         self._options.submitted(ids)
         if window is not None:
             window.follow(dict(zip(ids, chunk, strict=True)))

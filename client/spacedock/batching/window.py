@@ -81,12 +81,7 @@ class Window:
 
     async def close(self, feeder: asyncio.Task[None]) -> None:
         """Follow no more; the jobs go on. Twice is safe."""
-        tasks = {feeder, *self._waits}
-        while tasks:
-            for task in tasks:
-                task.cancel()
-            # redis-py swallows a cancellation while it connects (asyncio.wait_for of Python 3.11).
-            _, tasks = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+        await cancelled({feeder, *self._waits})
 
     async def _collect(self, job_ids: list[str]) -> None:
         left = dict.fromkeys(job_ids)
@@ -106,3 +101,13 @@ class Window:
                     self._ended.put_nowait(job_id)
         except Exception as error:  # noqa: BLE001 - whoever waits for the results is told
             self._ended.put_nowait(error)
+
+
+async def cancelled(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended; what they raise does not matter any more."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        # redis-py swallows a cancellation while it connects (asyncio.wait_for of Python 3.11).
+        done, tasks = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+        await asyncio.gather(*done, return_exceptions=True)

@@ -14,7 +14,7 @@ _ROW = b'{"line": '
 
 
 class InvalidLines:
-    """Writes invalid lines to a file beside the results, anew with each run; none there is if none came."""
+    """Writes invalid lines to a file beside the results, anew in each run that meets one."""
 
     def __init__(self, output: Path) -> None:
         self.path = output.parent / f"{output.stem}.errors.jsonl"

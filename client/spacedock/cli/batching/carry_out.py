@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -118,7 +118,8 @@ class BatchCommand:
         with TemporaryDirectory() as nowhere:
             options = BatchOptions(self.defaults, self.again, skip_invalid=self.skip_invalid)
             run = self._run(client, results, Path(nowhere), options, Guard(allowed=True))
-            await run.prepare(start=False, each=rehearsal.add)
+            with closing(run):
+                await run.prepare(start=False, each=rehearsal.add)
         async with client:
             preflight.say_directories(rehearsal.spaces)
             await rehearsal.tell(client, json=json)
