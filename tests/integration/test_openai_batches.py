@@ -181,12 +181,14 @@ async def test_a_file_with_wrong_lines_fails_as_a_whole_and_says_which(
         {"custom_id": "c", "url": "/v1/audio/transcriptions", "body": secret},
         {"custom_id": "d", "url": "/v1/responses", "body": {}},
         {"prompt": "not a request", "file": "/etc/passwd"},
+        {**json.loads(lines("mine")), "custom_id": "f"},
     ]
+    bad[-1]["body"]["spacedock"] = {"privacy": True}
     raw = "".join(f"{json.dumps(row)}\n" for row in bad).encode() + b"{broken\n"
     done = await ended(api, (await begun(api, raw)).id)
     assert done.status == "failed"
     assert done.errors is not None
-    assert [error.line for error in done.errors.data or ()] == [2, 3, 4, 5, 6]
+    assert [error.line for error in done.errors.data or ()] == [2, 3, 4, 5, 6, 7]
     said = " ".join(error.message or "" for error in done.errors.data or ())
     assert "also that of line 1" in said
     assert "files of this machine are not read" in said

@@ -176,6 +176,8 @@ def _problem(line: BatchLine | BadLine, route: ApiRoute, ids: dict[str, int]) ->
         return "no request of OpenAI's batch format: custom_id, method, url and body"
     if line.asked.route is not route:
         return f"its url is {line.asked.route.value}, and the batch's endpoint {route.value}"
+    if line.fields.get("privacy"):
+        return "it asks for privacy, and a batch's results are kept in files: ask it alone"
     if (first := ids.setdefault(str(line.id), line.number)) != line.number:
         return f"its custom_id '{line.id}' is also that of line {first}: give each line its own"
     return None
