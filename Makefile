@@ -50,6 +50,10 @@ test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.
 test-http: setup ## The HTTP API asked 10,000 times what its document allows, and more (schemathesis)
 	@$(BIN)/pytest tests/integration/http/test_conformance.py --all-versions --timeout=1800
 
+.PHONY: test-systemd
+test-systemd: setup ## The service under a real systemd: upgraded, killed, frozen, rebooted with jobs under way
+	@$(BIN)/pytest -v tests/acceptance/test_service.py --all-versions --timeout=600
+
 .PHONY: test-gradio-minors
 test-gradio-minors: setup ## Minor versions of Gradio from 3.35 on: each installed, started, called; VERSIONS="5.9.1" chooses
 	@$(BIN)/python -m tests.minors.try_minors $(VERSIONS)

@@ -160,6 +160,7 @@ def test_an_older_systemd_is_told_how_to_reload() -> None:
         system_places(Path("/")),
     )
     assert "Type=notify\nExecReload=/bin/kill -HUP $MAINPID\n" in told
+    assert "RestartSteps" not in told
 
 
 def test_commands_in_a_home_are_refused_for_a_system_service() -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 FIRST_WITH_RELOAD = 253
 """systemd's version that brought Type=notify-reload; older ones send the signal by a command."""
 
+FIRST_WITH_STEPS = 254
+"""systemd's version that brought growing pauses between restarts."""
+
 DAEMON, QUEUE, WORKER = "spacedockd.service", "spacedock-queue.service", "spacedock-worker@.service"
 EXAMPLES = ("spacedock-nightly.service", "spacedock-nightly.timer")
 
@@ -45,8 +48,7 @@ class ServicePlaces:
 def rendered(name: str, text: str, machine: ServiceHost, places: ServicePlaces) -> str:
     """The unit as this machine takes it."""
     lines = text.replace(_SHIPPED_BIN, f"{machine.commands}/").splitlines()
-    if machine.systemd < FIRST_WITH_RELOAD:
-        lines = [line for one in lines for line in _older(one)]
+    lines = [line for one in lines for line in _spoken(one, machine.systemd)]
     if machine.user:
         lines = list(_for_user(name, lines, places))
     return "\n".join(lines) + "\n"
@@ -57,9 +59,12 @@ def configuration(text: str, places: ServicePlaces) -> str:
     return text.replace("@RUNTIME@", str(places.queue_runtime)).replace("@STATE@", str(places.state))
 
 
-def _older(line: str) -> tuple[str, ...]:
-    if line == "Type=notify-reload":
+def _spoken(line: str, systemd: int) -> tuple[str, ...]:
+    """The line as this systemd knows it: older ones restart after the same pause each time."""
+    if line == "Type=notify-reload" and systemd < FIRST_WITH_RELOAD:
         return "Type=notify", "ExecReload=/bin/kill -HUP $MAINPID"
+    if line.startswith(("RestartSteps=", "RestartMaxDelaySec=")) and systemd < FIRST_WITH_STEPS:
+        return ()
     return (line,)
 
 
