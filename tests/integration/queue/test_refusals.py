@@ -256,7 +256,7 @@ async def test_plain_calls_to_a_server_that_speaks_tls(tls_port: int) -> None:
 
 
 @pytest.mark.parametrize("command", ["daemon", "client"])
-async def test_the_commands_end_with_2_and_one_line(tmp_path: Path, command: str) -> None:
+async def test_the_commands_end_with_2_and_say_why_in_one_line(tmp_path: Path, command: str) -> None:
     made = Server(server_binary(), tmp_path)
     made.start()
     url = made.user("worker", "+@all", "~*", "&*").replace("secret", "wrong")
@@ -274,7 +274,8 @@ async def test_the_commands_end_with_2_and_one_line(tmp_path: Path, command: str
     )
     made.stop()
     assert ran.returncode == 2
-    assert re.fullmatch(
-        r"spacedockd?: Redis at \S+: it does not take this user and password .*\n", ran.stderr
-    )
+    why, *more = ran.stderr.splitlines()
+    assert re.fullmatch(r"spacedockd?: Redis at \S+: it does not take this user and password .*", why)
+    pointer = "spacedockd: `spacedock doctor` says what else is wrong here, and how to mend it"
+    assert more == ([pointer] if command == "daemon" else [])
     assert "READY" not in ran.stdout
