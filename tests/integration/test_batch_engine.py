@@ -167,6 +167,8 @@ async def test_a_batch_that_was_handed_over_is_fetched_from_another_machine(
         assert (await another.run("results", batch.strip(), "-o", "got.jsonl"))[0] == 0
         code, _, err = await another.run("results", batch.strip(), "-o", "got.jsonl")
         assert (code, "got.jsonl exists" in err) == (2, True)
+        assert (await another.run("results", batch.strip(), "-o", "got.csv"))[0] == 0
+    assert len((another.folder / "got.csv").read_text().splitlines()) == 31
     got = rows(another, "got.jsonl")
     assert [(row["line"], row["row_id"]) for row in got] == [(n + 1, f"row{n}") for n in range(30)]
     assert got[3]["output"]["text"] == "line 3"

@@ -54,6 +54,7 @@ class BatchCommand:
 
     source: str
     opened: Source
+    beginning: BeginningRead | None
     defaults: Mapping[str, Any]
     output: Path | None
     output_dir: Path | None
@@ -182,11 +183,8 @@ class BatchCommand:
         options: BatchOptions,
         guard: Guard,
     ) -> BatchRun:
-        source: LineSource = self.opened
-        place = str(Path(self.source).resolve())
-        if not self.opened.rereadable:
-            source = beginning = BeginningRead(self.opened)
-            place = f"- {beginning.identity}"
+        source: LineSource = self.beginning or self.opened
+        place = f"- {self.beginning.identity}" if self.beginning else str(Path(self.source).resolve())
         where = str(self.output.resolve()) if self.output else "-"
         identity = "\n".join([place, where, repr(sorted(self.defaults.items()))])
         return BatchRun(client, source, results, (state, identity), options, options.batch_of(place), guard)

@@ -12,6 +12,7 @@ import typer
 
 from spacedock._wire.view.webhooks import check_callback
 from spacedock.batching.batch_options import Again, MaxFailures, Retry
+from spacedock.batching.reading import BeginningRead
 from spacedock.batching.sources.row import SourceOptions
 from spacedock.batching.sources.source import Source, open_source
 from spacedock.cli import options
@@ -147,6 +148,8 @@ def batch(
     command = BatchCommand(
         source=source,
         opened=opened,
+        # Before the event loop runs: Ctrl-C ends the reading of a pipe at once.
+        beginning=None if opened.rereadable else BeginningRead(opened),
         defaults=defaults,
         output=None if output == Path("-") else output,
         output_dir=output_dir,

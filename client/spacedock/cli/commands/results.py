@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from spacedock.batching.results.line_index import LineIndex
 from spacedock.batching.results.results_file import ResultsFile, held
 from spacedock.batching.results.saving import save_apart
 from spacedock.batching.sending import LINE_LABEL
@@ -51,6 +52,10 @@ async def _fetch(url: str | None, batch: str, output: Path, output_dir: Path | N
                     written, failed = written + 1, failed + (not result.succeeded)
                     await _write(client, file, result, written, output_dir)
             file.sync()
+            with closing(LineIndex()) as index:
+                # A job that was retried has another after it, which counts.
+                file.load(index, "")
+                file.tidy(index)
     say(f"results: {output} has {written:,} of {total:,} jobs, {failed:,} of them without an answer")
     if written < total:
         say("the others are kept no longer, or were deleted as they were read")
@@ -79,7 +84,7 @@ async def _write(
     if output_dir is not None:
         saved = await save_apart(client, result.output.files, output_dir, row_id or f"{number:05d}")
     # What asked it is not in the queue any more, so this is no file to go on with.
-    row: dict[str, Any] = {"line": number, "asked": "", "batch": "", "prompt": "", "run": ""}
+    row: dict[str, Any] = {"line": number, "asked": f"line {number}", "batch": "-", "prompt": "", "run": ""}
     row |= {"row_id": row_id} if row_id else {}
     row |= result.model_dump(mode="json") | {"labels": labels}
     row |= {"saved": [str(path) for path in saved]} if saved else {}
