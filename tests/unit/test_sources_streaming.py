@@ -296,6 +296,13 @@ def test_files_are_relative_to_the_batch_file(
     assert (line.files, line.fields) == ((f"{elsewhere}/x.png",), {})
 
 
+def test_spaces_around_a_cell_are_no_part_of_a_quote_or_a_path(elsewhere: Path) -> None:
+    (elsewhere / "x.png").touch()
+    (line,) = opened(elsewhere, "a.csv", 'id, "prompt", file\n7, "x, y", x.png \n').lines()
+    assert isinstance(line, BatchLine)
+    assert (line.fields["prompt"], line.files) == ("x, y", (f"{elsewhere}/x.png",))
+
+
 def test_several_columns_may_name_files(elsewhere: Path) -> None:
     for name in ("x.png", "y.png"):
         (elsewhere / name).touch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BatchLine, few, shown
@@ -64,9 +64,14 @@ def _separator(header: str) -> str:
 
 def _cells(header: str, separator: str) -> list[str]:
     try:
-        return [cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])]
+        return [cell.strip() for cell in next(_reader([header], separator), [])]
     except csv.Error:
         return []
+
+
+def _reader(lines: Iterable[str], separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+    # People write a space behind a comma.
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=strict)
 
 
 class _Column(NamedTuple):
@@ -115,7 +120,7 @@ def table_lines(lines: TextLines, separator: str, rules: RowRules) -> Iterator[B
     """
     csv.field_size_limit(_MAX_ROW)
     rows = _RowText(lines)
-    reader = csv.reader(rows, delimiter=separator, strict=True)
+    reader = _reader(rows, separator, strict=True)
     if _EXCEL.fullmatch(lines.first.strip("\n")):
         next(lines)
     begun = rows.begin()
@@ -196,5 +201,5 @@ def _row(number: int, cells: list[str], columns: list[_Column], rules: RowRules)
     prompt = rules.prompt({column.header: value for column, value in zip(columns, values, strict=True)})
     if prompt is not None:
         fields["prompt"] = prompt
-    files = tuple(rules.file(path) for path in given["file"].values())
+    files = tuple(rules.file(path.strip()) for path in given["file"].values())
     return BatchLine(number, files, fields, checked_id(given["label"]))

@@ -107,8 +107,9 @@ class BatchCommand:
         async with self._made(url, Guard(allowed=True), None, wait=False) as (run, _, _):
             await run.hand_over()
         write(run.id)
+        sent = run.tally.sent
         say(
-            f"{run.tally.sent:,} jobs are in the queue: `spacedock wait {run.id}` waits for them, "
+            f"{sent:,} job{' is' if sent == 1 else 's are'} in the queue: `spacedock wait {run.id}` waits, "
             f"`spacedock results {run.id} -o FILE` fetches what they came to"
         )
 
