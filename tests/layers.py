@@ -7,6 +7,7 @@ is built on it later finds it there.
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,4 +36,6 @@ async def build(versions: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that runs it in the background has it ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(build(VERSIONS if "--all-versions" in sys.argv else USUAL))
