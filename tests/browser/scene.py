@@ -21,8 +21,11 @@ from tests.door import Door, opened
 from tests.integration.queue.workers import succeeded, working
 from tests.unit.test_cli_tiers import FOUND
 
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
+from spacedock.events import Event
 from spacedock.files import payload_of
 from spacedock.hosts import Host
 from spacedock.request import JobRequest, Tier
@@ -264,9 +267,24 @@ async def scene(redis_url: str, folder: Path, max_jobs: int = 4) -> AsyncIterato
             yield made
 
 
+async def past_hour(url: str) -> None:
+    """Events of jobs that ended within the last hour, which are kept no longer."""
+    async with connect(url) as redis:
+        now, number = int((await redis.time())[0]), 0
+        for minute in range(55, 2, -1):
+            for nth in range(2 + (minute * 7) % 5):
+                job_id, begun = f"{minute:02}{nth:02}".ljust(32, "0"), now - 60 * minute + nth
+                ended = Event(job_id=job_id, name="sentiment", state=JobState.SUCCEEDED, message="succeeded")
+                took = 0.3 + (minute % 6) * 0.5 + nth * 0.4
+                for event, at in ((Event(job_id=job_id, stage=Stage.PLAN), begun), (ended, begun + took)):
+                    number += 1
+                    await redis.xadd(keys.EVENTS, {"event": wire.encode(event), "at": at}, f"0-{number}")
+
+
 async def make_busy(made: Scene) -> None:
     """Jobs that ended well and badly, some that run, and a batch that waits behind them."""
     client = made.client
+    await past_hour(client.url)
     ids = [
         await client.submit("Is the harbour quiet?", space="sentiment"),
         await client.submit("", space="word-count", endpoint="/count"),

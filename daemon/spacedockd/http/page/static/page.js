@@ -45,7 +45,7 @@ function runningRow(job) {
     h("a", { class: "main", href: at("jobs", job.id), "data-row": true }, own(job.space || job.name || job.id.slice(0, 12), 32)),
     h("span", { class: "cut" }, over ? tone(over) : [job.stage ?? "begins", job.name && job.name !== job.space ? [" ", own(job.name, 24)] : "", h("span", { class: "soft" }, " ", plain(job.message).slice(0, 80))]),
     h("span", { class: "num" }, span(past), hoped && !over && h("span", { class: "soft" }, ` of ${span(hoped)}`)),
-    h("span", { class: "soft" }, whose(job), state.board.hosts.length > 1 && [" on ", own(job.host, 20)], " ", !over && button("cancel", job.id, "Cancel", { "aria-label": `Cancel the job of ${plain(job.space || job.id)}` })),
+    h("span", { class: "soft cut" }, whose(job), state.board.hosts.length > 1 && [" on ", own(job.host, 20)], " ", !over && button("cancel", job.id, "Cancel", { "aria-label": `Cancel the job of ${plain(job.space || job.id)}` })),
     hoped && !over && h("span", { class: "wide" }, bar("thin", `${span(past)} of about ${span(hoped)}`, [[Math.min(past, hoped), past > hoped ? "f-warn" : "f-accent"]], hoped)));
 }
 
@@ -55,7 +55,7 @@ function endedRow(job) {
     h("a", { class: "main", href: at("jobs", job.id), "data-row": true }, own(who || job.id.slice(0, 12), 32)),
     h("span", { class: "cut" }, tone(job.degraded ? "degraded" : job.state), job.degraded && job.space && h("span", { class: "soft" }, " instead of ", own(job.space, 20))),
     h("span", { class: "num" }, span(job.seconds)),
-    h("span", { class: "soft" }, whose(job), " ", ago(job.ended, now()), " ", ["failed", "dead", "cancelled"].includes(job.state) && button("retry", job.id, "Retry", { "aria-label": `Retry the job of ${plain(who || job.id)}` })),
+    h("span", { class: "soft cut" }, whose(job), " ", ago(job.ended, now()), " ", ["failed", "dead", "cancelled"].includes(job.state) && button("retry", job.id, "Retry", { "aria-label": `Retry the job of ${plain(who || job.id)}` })),
     h("div", { class: "wide" }, job.private ? h("p", { class: "soft" }, "a private job: its answer is for whoever asked")
       : [job.error && h("p", { class: "answer soft" }, plain(job.error.message)), job.text && h("p", { class: "answer" }, plain(job.text)),
         job.files.length > 0 && h("div", { class: "pictures" }, job.files.map((ref) => file(ref)))]));
@@ -72,7 +72,7 @@ function batchRow(batch, failures) {
     h("span", { class: "soft" }, words, left && done ? ` \u00b7 ${(rate * 60).toFixed(rate < 1 ? 1 : 0)} a minute, about ${span(left / rate)}` : "", " ", left > 0 && button("cancel-batch", batch.id, "Cancel")),
     failures.map(failureGroup));
 }
-const failureGroup = (group) => h("div", { class: "group", "data-key": group.jobs[0] }, tone("bad", `${count(group.jobs.length)} ${group.error.kind.replaceAll("_", " ")}`), " ", group.space && own(group.space, 32), " ",
+const failureGroup = (group) => h("div", { class: "group", "data-key": group.jobs[0] }, tone("bad", `${count(group.jobs.length)} \u00d7 ${group.error.kind.replaceAll("_", " ")}`), group.space && [" in ", own(group.space, 32)], " ",
   button("retry", group.jobs.join(" "), group.jobs.length === 1 ? "Retry it" : `Retry these ${group.jobs.length}`), h("p", { class: "answer soft" }, plain(group.error.message)));
 
 const KINDS = { running: ["good", "warm"], busy: ["good", "busy"], paused: ["wait", "paused"] };
@@ -90,7 +90,7 @@ function spaceRow([name, entry], busy) {
     h("a", { class: "main", href: at("spaces", name), "data-row": true }, own(name, 32)), spaceState(name, entry, busy),
     h("span", { class: "num" }, image?.call_p50 ? [span(image.call_p50), h("span", { class: "soft" }, ` / ${span(image.call_p95)}`)] : ""),
     h("span", { class: "spark" }, calls.length > 1 && chart(`seconds of the last ${calls.length} calls`, [["f-accent", calls]], true, "spark")),
-    h("span", { class: "num soft mem" }, image?.peak_memory ? `${size(image.peak_memory)} of ${size(image.memory_limit)}` : ""));
+    h("span", { class: "num soft mem" }, image?.peak_memory ? h("span", { title: "the most memory that it took, and its limit" }, `${(image.peak_memory / 1e9).toFixed(1)} of ${size(image.memory_limit)}`) : ""));
 }
 const laneRow = (lane) => h("li", { class: "row lane", "data-key": `${lane.batch}${lane.client}${lane.priority}` },
   h("span", { class: "cut" }, lane.batch ? h("a", { class: "main", href: at("batches", lane.batch), "data-row": true }, own(labelOf(lane.batch), 40)) : own(lane.client, 40),
@@ -105,7 +105,8 @@ const hostRow = (host) => h("li", { class: "row lane", "data-key": host.id },
 /* -- views -- */
 function home() {
   const board = state.board, bad = board.failures.filter((group) => !board.batches.some((one) => one.id === group.batch)), busy = new Set(board.running.map((job) => job.space));
-  const recent = board.recent.filter((job) => found(job.id, job.space, job.answered_by?.name, job.client, labelOf(job.batch)));
+  const grouped = new Set(board.failures.flatMap((group) => group.jobs));
+  const recent = board.recent.filter((job) => !grouped.has(job.id) && found(job.id, job.space, job.answered_by?.name, job.client, labelOf(job.batch)));
   const running = state.running.filter((job) => found(job.id, job.space, job.name, job.client, labelOf(job.batch)));
   const spaces = Object.entries(state.spaces).filter(([name]) => found(name));
   const order = ([name]) => (busy.has(name) ? 0 : state.profiles[name] ? 1 : 2);

@@ -51,6 +51,7 @@ export function own(text, most = 40, props = {}) {
 export const count = (n) => Number(n).toLocaleString("en");
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "";
+  if (seconds < 0.095) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 119) return `${Math.round(seconds)} s`;
   if (seconds < 7140) return `${Math.round(seconds / 60)} min`;
@@ -78,7 +79,7 @@ export function chart(label, series, bars, kind = "chart") {
   const n = series[0][1].length, top = Math.max(1e-9, ...series.flatMap(([, v]) => v.map((x) => x ?? 0)));
   const drawn = series.flatMap(([tint, values]) => bars
     ? values.map((v, i) => v ? h("rect", { class: tint, x: i, width: 0.8, y: 32 - (32 * v) / top, height: (32 * v) / top }) : null)
-    : [h("polyline", { class: tint, points: values.map((v, i) => v === null ? null : `${i},${32 - (30 * v) / top}`).filter(Boolean).join(" ") })]);
+    : [h("polyline", { class: tint, points: values.flatMap((v, i) => v === null ? [] : [`${i},${32 - (30 * v) / top}`, `${i + 0.8},${32 - (30 * v) / top}`]).join(" ") })]);
   return h("svg", { class: kind, viewBox: `0 0 ${n} 32`, preserveAspectRatio: "none", role: "img", "aria-label": label }, drawn);
 }
 
