@@ -41,7 +41,7 @@ finish() {
 begin images "$bin"/python -m tests.layers
 begin style nice -n 10 make --no-print-directory style
 begin unit nice -n 10 "${tests[@]}" -n 2 tests/unit tests/routing
-begin integration "${tests[@]}" -n 3 tests/integration --ignore tests/integration/apps
+begin integration "${tests[@]}" -n 3 tests/integration tests/browser --ignore tests/integration/apps
 finish style
 finish images
 begin spaces "${tests[@]}" -n 3 --durations=15 tests/compat tests/acceptance tests/integration/apps

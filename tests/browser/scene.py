@@ -54,10 +54,16 @@ TURNED = "invoice\u202egnp.exe"
 
 def picture(width: int = 192, height: int = 128) -> bytes:
     """A PNG of a sunset."""
-    rows = b"".join(
-        b"\0" + bytes(v for x in range(width) for v in (250 - y // 2, 90 + y, 60 + (x * y) // 180))
-        for y in range(height)
-    )
+
+    def colour(x: int, y: int) -> tuple[int, int, int]:
+        if (x - width // 3) ** 2 + (y - height // 2) ** 2 < (height // 5) ** 2 and y < height * 2 // 3:
+            return 255, 226, 160
+        band = y * 8 // height
+        return (
+            (240 - 9 * band, 110 + 16 * band, 90 + 6 * band) if y < height * 2 // 3 else (38, 84 - band, 110)
+        )
+
+    rows = b"".join(b"\0" + bytes(v for x in range(width) for v in colour(x, y)) for y in range(height))
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -272,8 +278,8 @@ async def past_hour(url: str) -> None:
     async with connect(url) as redis:
         now, number = int((await redis.time())[0]), 0
         for minute in range(55, 2, -1):
-            for nth in range(2 + (minute * 7) % 5):
-                job_id, begun = f"{minute:02}{nth:02}".ljust(32, "0"), now - 60 * minute + nth
+            for nth in range(6 + (minute * 7) % 9):
+                job_id, begun = f"{minute:02}{nth:02}".ljust(32, "0"), now - 60 * minute + 3 * nth
                 ended = Event(job_id=job_id, name="sentiment", state=JobState.SUCCEEDED, message="succeeded")
                 took = 0.3 + (minute % 6) * 0.5 + nth * 0.4
                 for event, at in ((Event(job_id=job_id, stage=Stage.PLAN), begun), (ended, begun + took)):
@@ -295,7 +301,7 @@ async def make_busy(made: Scene) -> None:
     ]
     async for _ in client.results(ids):
         pass
-    reviews = [JobRequest(prompt=f"review {n}", space="sentiment") for n in range(40)]
+    reviews = [JobRequest(prompt=f"review {n}", space="sentiment") for n in range(20)]
     broken = [JobRequest(prompt=f"report {n}", space="broken") for n in range(4)]
     batch = await client.submit_many([*reviews, *broken], label="reviews-of-november.csv")
     async for _ in client.results(batch):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from tests.browser.conftest import let_in
 from tests.browser.scene import Scene, scene
@@ -13,14 +14,16 @@ from tests.browser.scene import Scene, scene
 from spacedock.request import JobRequest
 from spacedock.states import JobState
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def made(redis_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
     async with scene(redis_url, tmp_path) as made:
         yield made
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, made: Scene) -> AsyncIterator[Page]:
     async with let_in(browser, made.door) as page:
         yield page

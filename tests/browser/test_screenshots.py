@@ -15,6 +15,7 @@ SIZES = {390: 844, 1280: 900}
 GRAVE = ("serious", "critical")
 
 
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("state", ["empty", "busy"])
 async def test_the_page_fits_and_everybody_can_use_it(
     browser: Browser, redis_url: str, tmp_path: Path, pytestconfig: pytest.Config, state: str
@@ -32,6 +33,8 @@ async def test_the_page_fits_and_everybody_can_use_it(
                     if pytestconfig.getoption("--rewrite"):
                         FOLDER.mkdir(exist_ok=True)
                         await page.screenshot(path=FOLDER / f"{state}-{width}-{scheme}.png")
+                    await page.set_viewport_size({"width": 2560, "height": height})
+                    assert await sideways(page) <= 0
 
 
 async def shown(page: Page, state: str) -> None:

@@ -288,7 +288,7 @@ async function arrive() {
   const [kind, id] = place();
   state.detail = null;
   draw();
-  main.focus({ preventScroll: true });
+  if (document.activeElement !== find) main.focus({ preventScroll: true });
   scrollTo(0, 0);
   if (kind === "spaces") offer(document.getElementById("try"), id, (job) => { location.hash = at("jobs", job.id); }, trouble);
   await look();
