@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,procps,libgomp1,ca-certificates"
-BASE = "spacedock-test/systemd-base"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,"
+    "python3,python3-venv,procps,libgomp1,ca-certificates"
+)
+BASE = "spacedock-test/systemd-with-users"
 DAEMON, QUEUE = "spacedockd.service", "spacedock-queue.service"
 CONFIG = "/etc/spacedock/spacedockd.yaml"
 JOBS = 12
@@ -258,6 +261,26 @@ def test_a_reboot_loses_no_job(machine: Booted) -> None:
     machine.await_up()
     machine.until(lambda: machine.asked("systemctl", "is-active", DAEMON) == "active")
     assert machine.run(spacedock, "wait", *jobs).count("succeeded") == JOBS
+
+
+def test_a_user_without_root_has_a_service_of_his_own(machine: Booted) -> None:
+    machine.run("useradd", "--create-home", "ada")
+    machine.run("loginctl", "enable-linger", "ada")
+    number = machine.run("id", "--user", "ada")
+    home, runtime = "HOME=/home/ada", f"XDG_RUNTIME_DIR=/run/user/{number}"
+
+    def ada(*command: str) -> str:
+        return machine.run("runuser", "--user", "ada", "--", "env", home, runtime, *command)
+
+    machine.until(lambda: "bus" in machine.asked("ls", f"/run/user/{number}"))
+    assert "wrote" in ada("/opt/spacedock/bin/spacedockd", "install", "--user")
+    assert "wrote" not in ada("/opt/spacedock/bin/spacedockd", "install", "--user")
+    ada("systemctl", "--user", "reload", DAEMON)
+    assert f"/run/user/{number}/spacedock-queue" in ada("systemctl", "--user", "status", "--no-pager", DAEMON)
+    assert "1 alive" in ada("/opt/spacedock/bin/spacedock", "tiers")
+    ada("/opt/spacedock/bin/spacedockd", "upgrade", "--user")
+    ada("/opt/spacedock/bin/spacedockd", "uninstall", "--user")
+    assert "spacedock" not in ada("ls", "/home/ada/.config/systemd/user")
 
 
 def test_an_uninstall_leaves_configuration_and_jobs(machine: Booted) -> None:

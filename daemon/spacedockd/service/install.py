@@ -45,7 +45,7 @@ class Installer:
         self._systemctl("enable", "--now", QUEUE, DAEMON)
         yield f"{DAEMON} and {QUEUE} run now, and start with the machine"
         if self._machine.user:
-            yield "to let them run while you are logged out: loginctl enable-linger"
+            yield "they end when you log out, unless you say: loginctl enable-linger"
 
     def upgrade(self) -> Iterator[str]:
         """Write what differs, and start the daemon by it: jobs that run go on, or go back to the queue."""

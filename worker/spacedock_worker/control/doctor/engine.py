@@ -135,21 +135,27 @@ def limit_lines(info: EngineInfo, settings: ContainerSettings, build_memory: int
         fit = min(settings.max_containers, budget // settings.memory)
         told = f"{settings.memory / 2**30:.1f} GB a container, {budget / 2**30:.1f} GB for all of them"
         if fit == 0:
-            yield LIMITS.error("memory", f"{told}: none fits", f"SPACEDOCK_CONTAINERS__MEMORY={budget}")
+            yield LIMITS.error(
+                "memory", f"{told}: none fits", f"SPACEDOCK_CONTAINERS__MEMORY={budget} spacedockd"
+            )
         elif fit < settings.max_containers:
             why = f"{told}: {fit} of {settings.max_containers} fit at once"
-            yield LIMITS.warning("memory", why, f"SPACEDOCK_CONTAINERS__MAX_CONTAINERS={fit}")
+            yield LIMITS.warning("memory", why, f"SPACEDOCK_CONTAINERS__MAX_CONTAINERS={fit} spacedockd")
         else:
             yield LIMITS.ok("memory", told)
     if info.machine is not None and build_memory > info.machine.memory:
         why = f"a build may take {build_memory / 2**30:.1f} GB, which is more than the host has"
-        yield LIMITS.warning("builds", why, f"SPACEDOCK_IMAGES__BUILD_MEMORY={info.machine.memory // 2}")
+        yield LIMITS.warning(
+            "builds", why, f"SPACEDOCK_IMAGES__BUILD_MEMORY={info.machine.memory // 2} spacedockd"
+        )
     if settings.cpus and cpus and settings.cpus > cpus:
         why = f"containers ask for {settings.cpus:g} CPUs, and the host has {cpus}: none starts"
-        yield LIMITS.error("cpus", why, f"SPACEDOCK_CONTAINERS__CPUS={cpus}")
+        yield LIMITS.error("cpus", why, f"SPACEDOCK_CONTAINERS__CPUS={cpus} spacedockd")
     if info.disk_free is not None and settings.disk > info.disk_free:
         why = f"a Space may write {settings.disk / 1e9:.0f} GB, and {info.disk_free / 1e9:.1f} GB are free"
-        yield LIMITS.warning("disk", why, f"SPACEDOCK_CONTAINERS__DISK={max(info.disk_free // 2, 2**20)}")
+        yield LIMITS.warning(
+            "disk", why, f"SPACEDOCK_CONTAINERS__DISK={max(info.disk_free // 2, 2**20)} spacedockd"
+        )
 
 
 def gpu_lines(info: EngineInfo) -> Iterator[DoctorLine]:
