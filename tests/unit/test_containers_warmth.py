@@ -10,7 +10,7 @@ import pytest
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.capacity import Machine, Room, memory_of, room_of
 from spacedock_worker.containers.pool.adoption import IdleNote, IdleNotes
-from spacedock_worker.containers.pool.history import History, Quarantine, TimingStore
+from spacedock_worker.containers.pool.history import ALONE_SECONDS, History, Quarantine, TimingStore
 from spacedock_worker.containers.pool.idle_policy import IdleState, IdleStep, idle_steps
 from spacedock_worker.containers.pool.slots import Slot, SlotState
 from spacedock_worker.containers.settings import ContainerSettings
@@ -24,14 +24,23 @@ GB = 2**30
 
 def test_a_pace_needs_a_measured_start_and_counts_the_call_under_way() -> None:
     profiles = TimingStore()
-    assert profiles.pace("one", under_way=9.0) is None
+    assert profiles.pace("one", under_way=9.0, now=1.0) is None
     profiles.started("one", 2.0)
     profiles.called("one", 1.0)
-    pace = profiles.pace("one", under_way=9.0)
+    pace = profiles.pace("one", under_way=9.0, now=1.0)
     assert pace is not None
     assert (pace.start, pace.call) == (2.0, 9.0)
-    profiles.stays_alone("one")
-    assert profiles.pace("one", under_way=9.0) is None
+
+
+def test_a_space_whose_second_container_failed_has_one_for_a_while_and_not_for_ever() -> None:
+    profiles = TimingStore()
+    profiles.started("one", 2.0)
+    profiles.stays_alone("one", now=1.0)
+    soon, later = ALONE_SECONDS, 1.0 + ALONE_SECONDS
+    assert profiles.pace("one", under_way=9.0, now=soon) is None
+    assert profiles.measured("one", now=soon) == (None, None)
+    assert profiles.pace("one", under_way=9.0, now=later) is not None
+    assert profiles.measured("one", now=later) == (None, 2.0)
 
 
 def failure(kind: ErrorKind = ErrorKind.CRASHED) -> StepError:
@@ -76,9 +85,9 @@ def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind:
     history, place = History(), Slot[Any](1, "key", "one", Room(), SlotState.STARTING)
     history.timings.started("key", 2.0)
     history.not_started(place, failure(kind), 0.0, others=True)
-    assert history.timings.pace("key", under_way=9.0) is not None
+    assert history.timings.pace("key", under_way=9.0, now=0.0) is not None
     history.not_started(place, failure(), 0.0, others=True)
-    assert history.timings.pace("key", under_way=9.0) is None
+    assert history.timings.pace("key", under_way=9.0, now=0.0) is None
 
 
 def test_a_writable_container_is_paused_and_then_stopped() -> None:

@@ -20,6 +20,9 @@ RECENT_SECONDS = 60.0
 REST_SECONDS = 30.0
 """Seconds without a call after which a container has rested; those of its start where that takes longer."""
 
+ALONE_SECONDS = 600.0
+"""How long a Space has one container after a second one failed: that may be a moment's trouble."""
+
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
 _DEATHS = frozenset({ErrorKind.CRASHED, ErrorKind.OUT_OF_MEMORY, ErrorKind.OUT_OF_DISK})
@@ -70,7 +73,7 @@ class History:
         for slot in slots:
             if slot.calls > 0:
                 longest[slot.key] = max(longest.get(slot.key, 0.0), now - slot.since)
-        found = {key: self.timings.pace(key, under_way) for key, under_way in longest.items()}
+        found = {key: self.timings.pace(key, under_way, now) for key, under_way in longest.items()}
         return {key: pace for key, pace in found.items() if pace is not None}
 
     def used(self, slot: Slot[Any], now: float) -> None:
@@ -131,7 +134,7 @@ class History:
         if blameless(error):
             return
         if others:
-            self.timings.stays_alone(slot.key)
+            self.timings.stays_alone(slot.key, now)
         else:
             self.quarantine.failed(slot.key, slot.space, error, now)
 
@@ -154,13 +157,13 @@ def loss(start: float, idle: float, floor: float) -> float:
 class KeyTimings:
     """One key's measures in seconds (None: not measured yet); `asked` is when a call last asked for it.
 
-    `alone` says that a second container beside a running one failed to start.
+    Until `alone` no second container is started beside a running one, as one failed to start.
     """
 
     start: float | None = None
     call: float | None = None
     asked: float = 0.0
-    alone: bool = False
+    alone: float = 0.0
 
 
 class TimingStore:
@@ -199,23 +202,23 @@ class TimingStore:
         known = self._get(key)
         self._put(key, replace(known, call=_mean(known.call, seconds)))
 
-    def stays_alone(self, key: str) -> None:
+    def stays_alone(self, key: str, now: float) -> None:
         """A second container of that key beside a running one could not be started."""
-        self._put(key, replace(self._get(key), alone=True))
+        self._put(key, replace(self._get(key), alone=now + ALONE_SECONDS))
 
     def start_seconds(self, key: str) -> float | None:
         """What a start takes; None where none was measured."""
         return self._get(key).start
 
-    def measured(self, key: str) -> tuple[float | None, float | None]:
+    def measured(self, key: str, now: float) -> tuple[float | None, float | None]:
         """What a call and a start take; None where none was measured, or no second one is to be started."""
         timings = self._get(key)
-        return timings.call, None if timings.alone else timings.start
+        return timings.call, None if timings.alone > now else timings.start
 
-    def pace(self, key: str, under_way: float) -> Pace | None:
+    def pace(self, key: str, under_way: float, now: float) -> Pace | None:
         """Start and call time, where a call has been under way for so long; None where it stays alone."""
         known = self._get(key)
-        if known.start is None or known.alone:
+        if known.start is None or known.alone > now:
             return None
         return Pace(known.start, max(known.call or 0.0, under_way))
 

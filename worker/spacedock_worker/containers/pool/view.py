@@ -102,9 +102,10 @@ class LivePoolView(Generic[App]):
     def up(self) -> dict[str, SpaceUp]:
         """Each Space that has a container which takes calls, or will in a moment, by its name."""
         found: dict[str, SpaceUp] = {}
+        now = monotonic()
         for slot in self._slots:
             if slot.state in _UP and not self._history.timings.is_outdated(slot.key, slot.family):
-                call, start = self._history.timings.measured(slot.key)
+                call, start = self._history.timings.measured(slot.key, now)
                 before = found.get(slot.space)
                 count = before.containers + 1 if before else 1
                 found[slot.space] = SpaceUp(count, slot.capacity, call, start)
