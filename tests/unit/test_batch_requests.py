@@ -77,3 +77,9 @@ def test_a_directory_is_packed_once_for_all_lines(tmp_path: Path) -> None:
     second, _ = maker.make(BatchLine(2))
     assert first.repository == second.repository
     assert [one.ref for one in maker.repository(first)] == [first.repository]
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": 0}, {"space": "no name"}, {"callback": "ftp://x"}])
+def test_options_that_fit_no_line_are_told_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadRequestError):
+        RequestMaker({**DEFAULTS, **wrong})

@@ -202,7 +202,7 @@ def test_a_share_of_very_few_lines_stops_nothing() -> None:
     assert not MaxFailures.of("10%").reached(1, 1)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "some", "2.5", "%"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "some", "2.5", "%", "101%"])
 def test_a_bound_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadRequestError, match="give a number of lines, or a share such as 2%"):
         MaxFailures.of(text)

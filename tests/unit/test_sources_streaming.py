@@ -502,3 +502,8 @@ def test_files_that_were_put_together_have_marks_in_the_middle(tmp_path: Path) -
 def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match=r"--glob '\.' is no pattern of names"):
         told(open_source(str(tmp_path), SourceOptions(glob=".")))
+
+
+def test_a_batch_without_a_name_is_not_the_directory_where_the_command_runs() -> None:
+    with pytest.raises(BadRequestError, match="is a variable of the shell empty"):
+        open_source("", PLAIN)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ class MaxFailures:
     def of(cls, text: str) -> MaxFailures:
         """From "5" or "2%". Raises BadRequestError."""
         found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
-        if found is None or (not found[2] and "." in found[1]) or not float(found[1]):
+        most = 100 if found and found[2] else inf
+        if found is None or (not found[2] and "." in found[1]) or not 0 < float(found[1]) <= most:
             raise BadRequestError(f"--max-failures {text}: give a number of lines, or a share such as 2%")
         return cls(float(found[1]), bool(found[2]))
 

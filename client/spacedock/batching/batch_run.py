@@ -223,7 +223,9 @@ class BatchRun:
     async def _stop_if_due(self, window: Window, feeder: asyncio.Task[None], job_id: str) -> None:
         most, tally = self._options.max_failures, self.tally
         if most is not None and most.reached(tally.failed, tally.came):
-            await self._stop(window, feeder, job_id, f"{tally.failed} lines failed")
+            await self._stop(
+                window, feeder, job_id, f"{tally.failed} line{'s' if tally.failed > 1 else ''} failed"
+            )
 
     async def _stop(self, window: Window, feeder: asyncio.Task[None], job_id: str, why: str) -> None:
         """Send nothing more, and cancel what is in flight: it is asked anew by the next run."""

@@ -17,10 +17,16 @@ _MOST_PACKED = 4
 
 
 class RequestMaker:
-    """Makes requests of lines; `defaults` are the fields of those that do not give them."""
+    """Makes requests of lines; `defaults` are the fields of those that do not give them.
+
+    Raises BadRequestError where the defaults fit no line.
+    """
 
     def __init__(self, defaults: Mapping[str, Any]) -> None:
         self._defaults = {"prompt": "", "space": None, "inputs": {}, **defaults}
+        fields = {name: value for name, value in self._defaults.items() if name not in {"prompt", "space"}}
+        space = self._defaults["space"]
+        prepare("x", (), None if space is not None and is_directory(space) else space, fields)
         self._packed: dict[str, Payload] = {}
 
     def make(self, line: BatchLine) -> tuple[JobRequest, list[Payload]]:

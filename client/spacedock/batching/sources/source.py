@@ -88,6 +88,8 @@ def open_source(where: str, options: SourceOptions, stdin: io.BufferedIOBase | N
     """
     template = PromptTemplate(options.template) if options.template is not None else None
     path = Path(where)
+    if not where:
+        raise BadRequestError("the batch has no name: is a variable of the shell empty?")
     if where == "-":
         return _text_source(open_text(_STDIN, stdin or _stdin()), None, RowRules(options, template, Path()))
     if path.is_dir():
