@@ -48,6 +48,7 @@ def refusal(row: dict[str, Any], models: ModelNames = MODELS, directory: Path | 
         ("user/chat", {"space": "chat"}),
         ("https://huggingface.co/spaces/user/chat", {"space": "chat"}),
         ("spaces/some/other", {"space": "some/other"}),
+        ("https://huggingface.co/spaces/some/other", {"space": "some/other"}),
         ("nlp", {"category": "nlp"}),
         ("gpt-4o-mini", {"tier": "auto"}),
         ("fast", {"tier": "fast"}),

@@ -88,12 +88,13 @@ class ModelNames:
 
     def meant(self, model: str, route: ApiRoute) -> MeantModel:
         """What the name means. Raises UnknownModelError, NoSpaceForRouteError, BadRequestError."""
-        name = hub_id_of(self.aliases.get(model, model)).strip()
-        known = True
+        given = self.aliases.get(model, model).strip()
+        name, known = hub_id_of(given), True
         if name in self.spaces:
             return MeantModel({"space": self.spaces[name]})
-        if name.startswith(PAGE_PREFIX) and SPACE_NAME.fullmatch(id_ := name.removeprefix(PAGE_PREFIX)):
-            return MeantModel({"space": id_})
+        on_hub = name.removeprefix(PAGE_PREFIX)
+        if given != on_hub and SPACE_NAME.fullmatch(on_hub):
+            return MeantModel({"space": on_hub})
         if name in self.categories:
             return MeantModel({"category": name})
         if name not in set(Tier):
