@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 from spacedock.batching import keeping, reading, sending
 from spacedock.batching.batch_options import Again, BatchOptions, MaxFailures, Retry
 from spacedock.batching.batch_run import BatchRun
-from spacedock.batching.reading import BeginningRead, LineSource
-from spacedock.batching.results.line_index import ResultRow
+from spacedock.batching.line_request import RequestMaker
+from spacedock.batching.reading import BatchReader, BeginningRead, LineSource
+from spacedock.batching.results.line_index import LineIndex, ResultRow
 from spacedock.batching.results.results_file import held
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.batching.window import fitting
@@ -62,6 +65,26 @@ async def test_lines_that_were_changed_meanwhile_are_not_sent_and_told(made: Run
         run = made(client, Lines(first, second))
         assert await through(run) == ["a", "c"]
     assert (run.tally.changed, run.tally.has_failed) == ([2, 4], True)
+
+
+def test_reading_holds_few_lines_whatever_their_number() -> None:
+    class Many:
+        name, unit, rereadable = "many", "line", True
+
+        def lines(self) -> Iterator[Line]:
+            return (BatchLine(n, fields={"prompt": f"line {n}"}, id=str(n)) for n in range(1, 8001))
+
+    with closing(LineIndex()) as index:
+        ignore = {"wanted": lambda row: True, "stays": lambda row: None, "invalid": lambda *told: None}
+        reader = BatchReader(Many(), RequestMaker({"batch": True}), index, "b", **ignore)
+        tracemalloc.start()
+        try:
+            assert sum(len(chunk) for chunk in reader.first(files=False)) == 8000
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    # All of the requests would be some 20 MB.
+    assert peak < 4 * 2**20
 
 
 async def test_no_more_jobs_are_in_flight_than_asked_for(made: Runner) -> None:

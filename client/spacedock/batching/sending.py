@@ -50,12 +50,16 @@ class Sender:
                 part = chunk[start : start + size]
                 await window.room(part)
                 await self._submit(part, books, window)
+                part.clear()
+            # The next files are read while this frame and others still know the list.
+            chunk.clear()
         await self._options.sent(books[0].id)
 
     async def hand_over(self, books: tuple[Checkpoint, Checkpoint]) -> None:
         """Send all lines at once; each job has its line's number as a label."""
         async for chunk in self._chunks():
             await self._submit(chunk, books, None)
+            chunk.clear()
         await self._options.sent(books[0].id)
 
     async def _chunks(self) -> AsyncIterator[list[Unsent]]:
@@ -64,11 +68,12 @@ class Sender:
         chunks = self._reader.again() if self.rereads else self._reader.first(files=True)
         async for chunk in in_thread(chunks):
             taken = chunk if limit is None else chunk[: limit - self._tally.sent]
+            is_last = len(taken) < len(chunk)
             self._tally.sent += len(taken)
             self._tally.total = self._reader.lines
             if taken:
                 yield taken
-            if len(taken) < len(chunk):
+            if is_last:
                 return
         self.exhausted = True
         self._tally.changed = self._reader.changed
