@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple, NoReturn
@@ -44,6 +44,25 @@ class Gauge(NamedTuple):
     said: str
     value: float | Mapping[str, float]
     label: str = ""
+
+
+class Tally:
+    """How many of one kind of work are `running`, and how many `succeeded` and `failed` since the start."""
+
+    def __init__(self) -> None:
+        self.states = {"running": 0.0, "succeeded": 0.0, "failed": 0.0}
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the block."""
+        outcome = "failed"
+        self.states["running"] += 1
+        try:
+            yield
+            outcome = "succeeded"
+        finally:
+            self.states["running"] -= 1
+            self.states[outcome] += 1
 
 
 class WorkerMetrics:

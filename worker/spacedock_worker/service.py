@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.model_step import ModelRunner
-from spacedock_worker.metrics import Gauge, WorkerMetrics, served
+from spacedock_worker.metrics import Gauge, Tally, WorkerMetrics, served
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.profiling.profiles import FILE as PROFILES
@@ -89,7 +89,9 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         answer = Dispatcher(wiring.calls(pool, runner), registry.fresh).answer
         witness = stack.enter_context(Witness(settings.state_dir / WITNESS))
 
-        metrics = WorkerMetrics(lambda name: name in registry.last.spaces, partial(_gauges, pool, engine))
+        metrics = WorkerMetrics(
+            lambda name: name in registry.last.spaces, partial(_gauges, pool, engine, wiring.images.tallies)
+        )
         await stack.enter_async_context(served(metrics, settings.metrics))
 
         async def handle(job: TakenJob, emit: Emit) -> JobResult:
@@ -111,7 +113,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         await _work(worker, stop, ready, settings.drain_seconds)
 
 
-def _gauges(pool: Pool[Adapter], engine: Engine) -> Iterator[Gauge]:
+def _gauges(pool: Pool[Adapter], engine: Engine, images: Mapping[str, Tally]) -> Iterator[Gauge]:
     view = pool.view
     status, taken, limit = view.status().values(), view.taken(), view.limit
     states: Counter[str] = Counter()
@@ -125,6 +127,8 @@ def _gauges(pool: Pool[Adapter], engine: Engine) -> Iterator[Gauge]:
         yield Gauge(f"containers_{name}", f"Containers: {name}.", room.containers)
         yield Gauge(f"memory_{name}_bytes", f"Memory of containers: {name}.", room.memory)
         yield Gauge(f"gpus_{name}", f"GPUs of containers: {name}.", room.gpus)
+    for name, tally in images.items():
+        yield Gauge(name, f"{name.capitalize()} of images since the start.", dict(tally.states), "state")
     yield Gauge("pool_short", "Whether a call waits for room.", view.short)
     yield Gauge("host_fault", "Whether this host can start no container.", view.host_fault is not None)
     yield Gauge("engine_outages", "How often the Docker Engine could not be reached.", engine.outages)

@@ -35,7 +35,7 @@ from spacedock.result import (
 )
 from spacedock.states import JobState
 from spacedock_worker.condition import Condition
-from spacedock_worker.metrics import Gauge, WorkerMetrics, served
+from spacedock_worker.metrics import Gauge, Tally, WorkerMetrics, served
 from spacedockd.http.context import Watched
 from spacedockd.http.monitoring.metrics import queue_text, worker_text
 from spacedockd.pulse import Pulse, readiness
@@ -175,6 +175,15 @@ async def test_jobs_are_counted_without_what_was_asked_or_answered(site: Site) -
     assert PROMPT not in text
     assert "stranger" not in text
     assert "known-secret" not in text
+
+
+def test_pulls_and_builds_are_counted_by_how_they_end() -> None:
+    tally = Tally()
+    with tally.counted():
+        assert tally.states["running"] == 1
+    with pytest.raises(ZeroDivisionError), tally.counted():
+        raise ZeroDivisionError
+    assert tally.states == {"running": 0, "succeeded": 1, "failed": 1}
 
 
 async def test_requests_are_counted_by_the_pattern_of_their_path(site: Site) -> None:

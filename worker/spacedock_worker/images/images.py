@@ -33,7 +33,7 @@ class Images:
 
     `pulled` hears of every image that is pulled for a Space; `network` is the one that builds run on (None:
     the engine's default bridge); `known` gives the ids of Spaces of the Hub that this host knows, `secrets`
-    the values of a Space's secrets; the containers of builds are `owner`'s.
+    the values of a Space's secrets; the containers of builds are `owner`'s. `tallies` count pulls and builds.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Images:
         self._pulls = Pulls(engine, settings, pulled)
         builder = ImageBuilder(engine, settings, self._pulls, network, owner, secrets)
         self._builds = Builds(engine, settings, builder)
+        self.tallies = {"pulls": self._pulls.tally, "builds": builder.tally}
         self._hub = HubImages(engine, settings, self._pulls, known)
         self._shared: Shared[Image] = Shared()
         self._names: TimedCache[str] = TimedCache()

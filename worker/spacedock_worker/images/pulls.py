@@ -19,6 +19,7 @@ from spacedock_worker.images.oci.preflight import Preflight
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, Reference, familiar, parse_reference
 from spacedock_worker.images.progress import PullProgress
 from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.metrics import Tally
 
 log = structlog.get_logger()
 
@@ -152,6 +153,7 @@ class Pulls:
     """Pulls each image once at a time; a pull that failed is not tried again for 10 minutes."""
 
     def __init__(self, engine: Engine, settings: ImageSettings, pulled: Pulled | None = None) -> None:
+        self.tally = Tally()
         self._engine, self._settings, self._pulled = engine, settings, pulled
         self._keyring = Keyring(settings)
         self._preflight = Preflight(engine, settings)
@@ -210,7 +212,8 @@ class Pulls:
             own = await self._keyring.find(reference.registry)
             manifest = await self._preflight.check(reference, own, platform)
             pull = Pull(self._engine, reference, manifest, own, on_progress, platform=platform)
-            return await pull.run(self._settings.pull_timeout)
+            with self.tally.counted():
+                return await pull.run(self._settings.pull_timeout)
         except StepError as error:
             if error.kind is ErrorKind.PULL_FAILED:
                 self._failed.put(key, error)

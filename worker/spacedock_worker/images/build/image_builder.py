@@ -26,6 +26,7 @@ from spacedock_worker.images.build.flavours import choose_base
 from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SecretsOf
+from spacedock_worker.metrics import Tally
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ class ImageBuilder:
     ) -> None:
         self._engine, self._settings, self._pulls = engine, settings, pulls
         self._network, self._owner, self._secrets = network, owner, secrets
+        self.tally = Tally()
         self._borrowing = Borrowing(engine, settings, pulls)
         self._buildkit = BuildKitImage(engine, settings, pulls)
         self._free = asyncio.Semaphore(settings.max_builds)
@@ -90,23 +92,30 @@ class ImageBuilder:
         if self._free.locked():
             on_progress("waiting for other builds to end")
         async with self._free:
-            if drawn.buildkit.words:
-                try:
-                    return await self._by_buildkit(order, bases, present, on_progress)
-                except NoBuilderError as error:
-                    if drawn.buildkit.strict:
-                        raise _needs_buildkit(drawn, error) from error
-                    log.warning("image.built_without_buildkit", image=drawn.tag, reason=str(error))
-            return await build(
-                self._engine,
-                drawn.context,
-                tag=drawn.tag,
-                dockerfile=drawn.dockerfile,
-                labels=order.labels,
-                words=drawn.words,
-                limits=self._limits,
-                on_progress=on_progress,
-            )
+            with self.tally.counted():
+                return await self._built(order, bases, present, on_progress)
+
+    async def _built(
+        self, order: Order, bases: frozenset[str], present: frozenset[str], on_progress: OnProgress
+    ) -> dict[str, Any]:
+        drawn = order.drawn
+        if drawn.buildkit.words:
+            try:
+                return await self._by_buildkit(order, bases, present, on_progress)
+            except NoBuilderError as error:
+                if drawn.buildkit.strict:
+                    raise _needs_buildkit(drawn, error) from error
+                log.warning("image.built_without_buildkit", image=drawn.tag, reason=str(error))
+        return await build(
+            self._engine,
+            drawn.context,
+            tag=drawn.tag,
+            dockerfile=drawn.dockerfile,
+            labels=order.labels,
+            words=drawn.words,
+            limits=self._limits,
+            on_progress=on_progress,
+        )
 
     async def _by_buildkit(
         self, order: Order, bases: frozenset[str], present: frozenset[str], on_progress: OnProgress
