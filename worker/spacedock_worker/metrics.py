@@ -46,7 +46,7 @@ class Gauge(NamedTuple):
     label: str = ""
 
 
-class Tally:
+class WorkCount:
     """How many of one kind of work are `running`, and how many `succeeded` and `failed` since the start."""
 
     def __init__(self) -> None:

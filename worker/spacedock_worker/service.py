@@ -27,7 +27,7 @@ from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.control.dispatcher import Dispatcher
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.model_step import ModelRunner
-from spacedock_worker.metrics import Gauge, Tally, WorkerMetrics, served
+from spacedock_worker.metrics import Gauge, WorkCount, WorkerMetrics, served
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.profiling.profiles import FILE as PROFILES
@@ -113,7 +113,7 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         await _work(worker, stop, ready, settings.drain_seconds)
 
 
-def _gauges(pool: Pool[Adapter], engine: Engine, images: Mapping[str, Tally]) -> Iterator[Gauge]:
+def _gauges(pool: Pool[Adapter], engine: Engine, images: Mapping[str, WorkCount]) -> Iterator[Gauge]:
     view = pool.view
     status, taken, limit = view.status().values(), view.taken(), view.limit
     states: Counter[str] = Counter()

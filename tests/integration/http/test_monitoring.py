@@ -35,7 +35,7 @@ from spacedock.result import (
 )
 from spacedock.states import JobState
 from spacedock_worker.condition import Condition
-from spacedock_worker.metrics import Gauge, Tally, WorkerMetrics, served
+from spacedock_worker.metrics import Gauge, WorkCount, WorkerMetrics, served
 from spacedockd.http.context import Watched
 from spacedockd.http.monitoring.metrics import queue_text, worker_text
 from spacedockd.pulse import Pulse, readiness
@@ -178,7 +178,7 @@ async def test_jobs_are_counted_without_what_was_asked_or_answered(site: Site) -
 
 
 def test_pulls_and_builds_are_counted_by_how_they_end() -> None:
-    tally = Tally()
+    tally = WorkCount()
     with tally.counted():
         assert tally.states["running"] == 1
     with pytest.raises(ZeroDivisionError), tally.counted():

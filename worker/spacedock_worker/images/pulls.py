@@ -19,7 +19,7 @@ from spacedock_worker.images.oci.preflight import Preflight
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, Reference, familiar, parse_reference
 from spacedock_worker.images.progress import PullProgress
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.metrics import Tally
+from spacedock_worker.metrics import WorkCount
 
 log = structlog.get_logger()
 
@@ -153,7 +153,7 @@ class Pulls:
     """Pulls each image once at a time; a pull that failed is not tried again for 10 minutes."""
 
     def __init__(self, engine: Engine, settings: ImageSettings, pulled: Pulled | None = None) -> None:
-        self.tally = Tally()
+        self.tally = WorkCount()
         self._engine, self._settings, self._pulled = engine, settings, pulled
         self._keyring = Keyring(settings)
         self._preflight = Preflight(engine, settings)

@@ -26,7 +26,7 @@ from spacedock_worker.images.build.flavours import choose_base
 from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SecretsOf
-from spacedock_worker.metrics import Tally
+from spacedock_worker.metrics import WorkCount
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class ImageBuilder:
     ) -> None:
         self._engine, self._settings, self._pulls = engine, settings, pulls
         self._network, self._owner, self._secrets = network, owner, secrets
-        self.tally = Tally()
+        self.tally = WorkCount()
         self._borrowing = Borrowing(engine, settings, pulls)
         self._buildkit = BuildKitImage(engine, settings, pulls)
         self._free = asyncio.Semaphore(settings.max_builds)
