@@ -134,9 +134,22 @@ function minutes({ minutes: rows, now: then }) {
 }
 const lastTimes = (series) => { const last = series.findLast((one) => one.p50 !== null); return h("p", { class: "soft" }, last && `last: ${span(last.p50)} and ${span(last.p95)}`); };
 
+const looking = () => state.detail?.wrong ? h("p", { role: "alert" }, tone("bad", plain(state.detail.wrong))) : h("p", { class: "soft" }, "looking");
+/** The attempts one after the other, each as long as it took. */
+function timeline(attempts) {
+  const all = attempts.reduce((sum, step) => sum + step.seconds, 0);
+  let before = 0;
+  return h("ol", { class: "line" }, attempts.map((step) => {
+    const kind = step.error ? step.error.kind === "skipped" ? ["wait", "skipped"] : ["bad", step.error.kind.replaceAll("_", " ")] : ["good", "answered"];
+    const row = h("li", null, tone(...kind), " ", own(step.name), ` at ${step.stage}, ${span(step.seconds)}`, step.seconds > 0 && bar("thin", `${span(step.seconds)} of ${span(all)}`, [[before, "f-none"], [step.seconds, `f-${kind[0]}`]], all), step.error && h("p", { class: "answer soft" }, plain(step.error.message)));
+    before += step.seconds;
+    return row;
+  }));
+}
+
 function jobView(id) {
   const { status, result } = state.detail ?? {};
-  if (!status) return h("p", { class: "soft" }, "looking");
+  if (!status) return looking();
   const job = [...state.running, ...state.board.recent].find((one) => one.id === id) ?? {}, over = !["queued", "running"].includes(status.state);
   const output = result?.output, hidden = result?.privacy;
   return h("div", { class: "big" }, h("h1", null, "Job ", h("code", null, plain(id))),
@@ -149,18 +162,18 @@ function jobView(id) {
       result.error && h("p", { class: "own" }, plain(result.error.message)),
       output.files.length > 0 && h("div", { class: "pictures" }, output.files.slice(0, 50).map((ref) => file(ref))),
       table(output.data, 50) ?? (output.text ? h("pre", { tabindex: 0 }, plain(output.text.slice(0, 1e5)), output.text.length > 1e5 && `\n\u2026 ${count(output.text.length - 1e5)} more characters: spacedock result ${id}`) : null)),
-    result && section("What was tried", `${span(result.timings.queued)} in the queue, ${span(result.timings.total)} in all`, h("ol", { class: "line" }, result.attempts.map((step) => h("li", null,
-      tone(...(step.error ? step.error.kind === "skipped" ? ["wait", "skipped"] : ["bad", step.error.kind.replaceAll("_", " ")] : ["good", "answered"])), " ", own(step.name), ` at ${step.stage}, ${span(step.seconds)}`, step.error && h("p", { class: "answer soft" }, plain(step.error.message)))))));
+    result && section("What was tried", `${span(result.timings.queued)} in the queue, ${span(result.timings.total)} in all`, timeline(result.attempts)));
 }
 
+const ORDER = ["dead", "failed", "queued", "running", "cancelled", "succeeded"];
 function batchView(id) {
   const { batch, jobs: rows } = state.detail ?? {};
-  if (!batch) return h("p", { class: "soft" }, "looking");
+  if (!batch) return looking();
   const failed = batch.counts.failed + batch.counts.dead + batch.counts.cancelled;
   return h("div", null, h("h1", null, "Batch ", own(batch.label || batch.id, 80)),
-    h("ul", { class: "rows" }, batchRow(batch, state.board.failures.filter((group) => group.batch === batch.id))),
+    h("ul", { class: "rows solo" }, batchRow(batch, state.board.failures.filter((group) => group.batch === batch.id))),
     h("div", { class: "buttons" }, failed > 0 && button("retry-batch", batch.id, `Retry all ${count(failed)} without an answer`)),
-    section("Its newest jobs", count(rows.length), h("ul", { class: "rows" }, rows.map((job) => h("li", { class: "row lane", "data-key": job.id }, h("a", { class: "main", href: at("jobs", job.id), "data-row": true }, own(job.id, 16)), tone(job.state), h("span", { class: "soft cut" }, plain(job.message).slice(0, 80)))))));
+    section("Its newest jobs", count(rows.length), h("ul", { class: "rows" }, [...rows].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state)).map((job) => h("li", { class: "row part", "data-key": job.id }, h("a", { class: "main", href: at("jobs", job.id), "data-row": true }, own(job.id, 16)), tone(job.state), h("span", { class: "soft cut" }, plain(job.message).slice(0, 80)))))));
 }
 
 function spaceView(name) {
@@ -200,7 +213,7 @@ function keepPlaces(next) {
 async function look() {
   const [kind, id] = place(), mine = location.hash;
   try {
-    const board = await ask("GET", "/board"), detail = DETAIL[kind] ? await DETAIL[kind](id) : null;
+    const board = await ask("GET", "/board"), detail = DETAIL[kind] ? await DETAIL[kind](id).catch((error) => ({ wrong: error.message })) : null;
     state.shift = board.now - Date.now() / 1000;
     state.running = keepPlaces(board);
     state.board = board;
@@ -220,7 +233,8 @@ function trouble(error) {
     live.textContent = "";
     become(verdict, h("p", null, tone("warn", "this browser is not let in (any more)")));
     become(main, h("main", null, h("p", null, "On the host of the daemon, this opens the page: ", h("code", null, "spacedock page"))));
-  } else say(error.message);
+  } else if (error.status && error.status < 500) say(error.message);
+  else become(verdict, h("p", null, tone("bad", error.status ? plain(error.message) : "the daemon does not answer"), " ", h("code", null, "spacedock doctor")));
 }
 
 let source = null, due = null;

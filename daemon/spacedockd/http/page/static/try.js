@@ -45,7 +45,7 @@ function form(box, space, endpoints, endpoint, done, failed) {
 function field(name, kind, needed) {
   const id = `field-${name}`, told = kind.default ?? "", text = typeof told === "object" ? JSON.stringify(told) : told;
   const label = h("label", { for: id }, plain(kind.title ?? name), needed && h("span", { class: "soft" }, " needed"));
-  if (kind.type === "boolean") return h("div", { class: "field" }, label, h("input", { id, name, type: "checkbox", checked: told === true }));
+  if (kind.type === "boolean") return h("div", { class: "field" }, h("div", { class: "check" }, h("input", { id, name, type: "checkbox", checked: told === true }), label));
   if (kind.enum) return h("div", { class: "field" }, label, h("select", { id, name }, kind.enum.map((one) => h("option", { selected: one === told }, plain(one)))));
   if (kind.type === "number" || kind.type === "integer")
     return h("div", { class: "field" }, label, h("input", { id, name, type: "number", step: "any", min: kind.minimum, max: kind.maximum, value: text, required: needed }), kind.minimum !== undefined && kind.maximum !== undefined && h("span", { class: "soft" }, `${kind.minimum} to ${kind.maximum}`));
