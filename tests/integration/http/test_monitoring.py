@@ -74,7 +74,8 @@ def gauges() -> list[Gauge]:
     bytes_ = {f"memory_{kind}_bytes": 2.0**30 for kind in ("taken", "limit")}
     single = {"host_fault": 0.0, "engine_outages": 0.0, "pool_short": 0.0, "quarantined": 0.0}
     plain = [Gauge(name, name, value) for name, value in (rooms | bytes_ | single).items()]
-    return [Gauge("containers", "Containers.", {"running": 2.0}, "state"), *plain]
+    counts = [Gauge(name, name, {"running": 2.0}, "state") for name in ("containers", "pulls", "builds")]
+    return [*counts, *plain]
 
 
 @pytest.fixture
@@ -235,9 +236,13 @@ async def test_rules_and_dashboard_ask_for_what_is_told(site: Site, redis_url: s
     site.metrics.ended(ended(timings=Timings(prepare=1.0, start=1.0, call=1.0)), private=False)
     await site.told("/healthz")
     asked = " ".join(expressions()) + (MONITORING / "alerts.yaml").read_text()
-    names = set(re.findall(r"\bspacedock_\w+", asked))
+    names, told = set(re.findall(r"\bspacedock_\w+", asked)), (await site.scraped()).keys()
     assert len(names) > 15
-    assert names - (await site.scraped()).keys() == set()
+    assert names - told == set()
+    page = (MONITORING.parents[1] / "docs/service.md").read_text()
+    shown = re.findall(r"`(spacedock_\w+)", page)
+    assert len(shown) > 20
+    assert [name for name in shown if not any(one.startswith(name) for one in told)] == []
 
 
 def test_promtool_takes_the_rules_and_the_dashboards_expressions(tmp_path: Path) -> None:
