@@ -7,14 +7,16 @@ from pydantic import BaseModel, ConfigDict
 from spacedock.result import Stage
 from spacedock.states import JobState
 
+PARTIAL_CHARS = 1000
+
 
 class Event(BaseModel):
     """One step of a job: which stage of whom (`name`), and a short message for people; or its end.
 
     `id` is the event's number, by which it can be asked for again; `at` is when it was told (seconds since
     1970 by the clock of Redis). `state` is there at the job's end only, and `name` says then who answered.
-    `partial` is the answer's text as far as it is there (its end, at most 1,000 characters); None where it
-    has not grown, and always in privacy mode. An event of no job, with `missed`, says how many events before
+    `partial` is the answer's text as far as it is there (its end, at most PARTIAL_CHARS); None where it has
+    not grown, and always in privacy mode. An event of no job, with `missed`, says how many events before
     the next one are no longer kept.
     """
 
@@ -30,6 +32,16 @@ class Event(BaseModel):
     at: float = 0.0
     batch: str | None = None
     missed: int = 0
+
+
+def grown(text: str, partial: str) -> str | None:
+    """The text so far, by the `partial` of the next event; None where the two have nothing in common."""
+    if len(partial) < PARTIAL_CHARS or not text:
+        return partial
+    for start in range(max(0, len(text) - len(partial)), len(text)):
+        if partial.startswith(text[start:]):
+            return text[:start] + partial
+    return None
 
 
 class JobStatus(BaseModel):

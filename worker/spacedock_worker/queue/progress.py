@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from spacedock.events import Event
+from spacedock.events import PARTIAL_CHARS, Event
 from spacedock.result import Stage
 from spacedock_worker.queue.job_store import JobStore
 from spacedock_worker.queue.patience import TROUBLE
@@ -19,7 +19,7 @@ Emit = Callable[[Stage, str, str, str | None], None]
 """Announces a stage of whom, with a short message and the answer's text so far."""
 
 _WAITING = 100
-_NAME_CHARS, _MESSAGE_CHARS, _PARTIAL_CHARS = 300, 1000, 1000
+_NAME_CHARS, _MESSAGE_CHARS = 300, 1000
 _CLOSE_SECONDS = 2.0
 
 
@@ -36,7 +36,7 @@ class ProgressPublisher:
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
         if not self._events.full():
-            end = partial and partial[-_PARTIAL_CHARS:]
+            end = partial and partial[-PARTIAL_CHARS:]
             event = Event(
                 job_id=self._job_id,
                 stage=stage,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from spacedock.events import Event
+from spacedock.events import Event, grown
 from spacedock.files import FileRef, media_type_of, travelling_name
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import JobResult, Stage
@@ -139,7 +139,8 @@ class Progress:
             self._started = True
             found.append(self._message("process_starts", eta=None))
         if event.partial is not None and self._streams:
-            self._text = _grown(self._text, event.partial)
+            whole = grown(self._text, event.partial)
+            self._text = self._text + event.partial if whole is None else whole
             found.append(self._generating([self._text]))
         elif event.message and event.state is None:
             unit = {"index": None, "length": None, "unit": None, "progress": None, "desc": event.message}
@@ -170,16 +171,3 @@ class Progress:
 
     def _message(self, kind: str, **fields: Any) -> dict[str, Any]:
         return {"msg": kind, "event_id": self._job_id, **fields}
-
-
-_PARTIAL = 1000
-
-
-def _grown(text: str, partial: str) -> str:
-    """The text so far: an event tells all of a short one, and the last characters of a long one."""
-    if len(partial) < _PARTIAL:
-        return partial
-    for start in range(max(0, len(text) - len(partial)), len(text)):
-        if partial.startswith(text[start:]):
-            return text[:start] + partial
-    return text + partial

@@ -12,8 +12,9 @@ from spacedock.errors import JobNotFoundError
 from spacedock.events import BatchStatus, JobStatus
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
+from spacedockd.http.event_stream import EVENTS, QUIET, EventStream
 from spacedockd.http.events import Heard, told
-from spacedockd.http.native.operation import EVENTS, ApiOperation
+from spacedockd.http.native.operation import ApiOperation
 
 
 class EventsQuery(BaseModel):
@@ -80,15 +81,14 @@ async def _sent(
     context: DoorContext, request: web.Request, after: int, rows: AsyncGenerator[Heard | None]
 ) -> web.StreamResponse:
     """Send events as they come. The first line tells the number after which they begin, to resume by."""
-    response = web.StreamResponse(headers={"Content-Type": EVENTS, "X-Accel-Buffering": "no"})
-    await response.prepare(request)
+    stream = await EventStream.begun(context.intake, request)
     if request.method == "HEAD":
-        return response
-    await context.intake.sent(response.write(f"id: {after}\n\n".encode()))
+        return stream.response
+    await stream.write(f"id: {after}\n\n".encode())
     async with aclosing(rows):
         async for row in rows:
-            await context.intake.sent(response.write(row.frame if row else b": quiet\n\n"))
-    return response
+            await stream.write(row.frame if row else QUIET)
+    return stream.response
 
 
 def _after(request: web.Request, query: EventsQuery) -> int | None:

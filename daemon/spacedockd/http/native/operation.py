@@ -15,7 +15,7 @@ from spacedockd.http.access import route
 from spacedockd.http.context import DoorContext
 
 JSON, FORM = "application/json", "multipart/form-data"
-EVENTS, BYTES = "text/event-stream", "application/octet-stream"
+BYTES = "application/octet-stream"
 
 Run = Callable[[DoorContext, web.Request, Any], Awaitable[web.StreamResponse]]
 

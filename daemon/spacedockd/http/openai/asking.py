@@ -35,6 +35,7 @@ class Asking:
 
     def __init__(self, context: DoorContext) -> None:
         self.client, self.events, self._context = context.client, context.events, context
+        self.intake = context.intake
         self._names = ModelNames()
         self._read: float | None = None
         self._reading = asyncio.Lock()
@@ -62,7 +63,7 @@ class Asking:
 
     async def body(self, request: web.Request) -> Any:
         """The JSON that a client has sent. Raises HttpError."""
-        return await self._context.intake.json(request, MAX_BODY_BYTES)
+        return await self.intake.json(request, MAX_BODY_BYTES)
 
     async def read(self, route: ApiRoute, body: Any, payloads: Sequence[Payload] = ()) -> TranslatedRequest:
         """What a body asks for. Raises HttpError, BadRequestError."""

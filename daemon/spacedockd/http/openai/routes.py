@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,9 +21,9 @@ from spacedockd.http.errors import HttpError
 from spacedockd.http.openai import batches
 from spacedockd.http.openai.asking import Asking, headers_of, wrong
 from spacedockd.http.openai.streaming import stream
+from spacedockd.http.sending import safe_type, send_file
 
 _MOST_TEXTS = 256
-_AUDIO = re.compile(r"audio/[A-Za-z0-9.+-]{1,50}")
 _TRANSCRIPTS = ("json", "text", "verbose_json")
 
 
@@ -132,7 +131,7 @@ class OpenAiRoutes:
         body = await self._asking.body_of(request, asked, result)
         return web.Response(text=f"{body['text']}\n", headers=headers_of(asked, result))
 
-    async def speech(self, request: web.Request) -> web.Response:
+    async def speech(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/audio/speech: the first recording of the answer."""
         asked = await self._asking.read(ApiRoute.SPEECH, await self._asking.body(request))
         if asked.form.get("stream_format", "audio") != "audio":
@@ -141,10 +140,8 @@ class OpenAiRoutes:
         spoken = next((ref for ref in result.output.files if ref.media_type.startswith("audio/")), None)
         if spoken is None:
             raise wrong(WrongAnswerError(asked, result, "a recording"), asked)
-        data = await self._context.client.fetch(spoken)
-        # A Space says of its files what it likes.
-        kind = spoken.media_type if _AUDIO.fullmatch(spoken.media_type) else "application/octet-stream"
-        return web.Response(body=data, content_type=kind, headers=headers_of(asked, result))
+        headers = headers_of(asked, result) | {"Content-Type": safe_type(spoken.media_type)}
+        return await send_file(self._context, request, spoken, spoken.name, headers)
 
     async def _form(self, request: web.Request, path: ApiRoute) -> TranslatedRequest:
         async with self._context.intake.form(request) as form:

@@ -11,14 +11,14 @@ from typing import Any
 
 from aiohttp import web
 
+from spacedock.events import grown
 from spacedock.openai.bodies import NO_USAGE, finish_reason, model_of, own_of, text_of
 from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
 from spacedockd.http.errors import HttpError, body
+from spacedockd.http.event_stream import QUIET, EventStream
 from spacedockd.http.openai.asking import Asking, succeeded
 
-_KEPT = 1000
-"""The characters of an answer's end that its events tell."""
 _QUIET_SECONDS = 10.0
 
 
@@ -35,11 +35,12 @@ class GrowingText:
 
     def grown(self, partial: str) -> str:
         """What is new, where an event tells the answer's end as it is now."""
-        new = None if self._lost else self._after(partial)
-        if new is None:
+        whole = None if self._lost else grown(self.sent, partial)
+        if whole is None or not whole.startswith(self.sent):
             self._lost = True
             return ""
-        self.sent += new
+        new = whole[len(self.sent) :]
+        self.sent = whole
         return new
 
     def rest(self, whole: str) -> str:
@@ -48,15 +49,6 @@ class GrowingText:
             return whole[len(self.sent) :]
         return f"\n\n{whole}"
 
-    def _after(self, partial: str) -> str | None:
-        """What comes after what was sent; None where the two have nothing in common."""
-        if len(partial) < _KEPT or not self.sent:
-            return partial[len(self.sent) :] if partial.startswith(self.sent) else None
-        for size in range(min(len(self.sent), _KEPT), 0, -1):
-            if partial.startswith(self.sent[-size:]):
-                return partial[size:]
-        return None
-
 
 async def stream(asking: Asking, request: web.Request, asked: TranslatedRequest) -> web.StreamResponse:
     """Answer with the chunks of a chat. An error before the first of them has its own status."""
@@ -64,17 +56,14 @@ async def stream(asking: Asking, request: web.Request, asked: TranslatedRequest)
         first = await anext(pieces)
         if isinstance(first, JobResult):
             succeeded(first)
-        headers = {"Content-Type": "text/event-stream", "x-request-id": job_id, "x-spacedock-job": job_id}
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
+        headers = {"x-request-id": job_id, "x-spacedock-job": job_id}
+        sending = await EventStream.begun(asking.intake, request, headers)
         chunks = _Chunks(asked, job_id)
-        for raw in chunks.of(first):
-            await response.write(raw)
+        await sending.write(chunks.of(first))
         async for piece in pieces:
-            for raw in chunks.of(piece):
-                await response.write(raw)
-    await response.write_eof()
-    return response
+            await sending.write(chunks.of(piece))
+    await sending.response.write_eof()
+    return sending.response
 
 
 Piece = str | JobResult
@@ -119,12 +108,14 @@ class _Chunks:
         self._usage = isinstance(options, dict) and bool(options.get("include_usage"))
         self._begun = False
 
-    def of(self, piece: Piece) -> list[bytes]:
+    def of(self, piece: Piece) -> bytes:
         """What to send for a piece."""
         if isinstance(piece, JobResult):
-            return self._end(piece)
-        new = self._text.grown(piece) if piece else ""
-        return self._words(new, self._asked.model) if new else [] if piece else [b": waiting\n\n"]
+            return b"".join(self._end(piece))
+        if not piece:
+            return QUIET
+        new = self._text.grown(piece)
+        return b"".join(self._words(new, self._asked.model)) if new else b""
 
     def _end(self, result: JobResult) -> list[bytes]:
         try:
