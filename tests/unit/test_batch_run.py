@@ -208,8 +208,14 @@ def test_which_lines_are_sent_again(retry: Retry | None, kinds: str, expected: l
         "crashed": ResultRow(1, "j", succeeded=False, kind="crashed"),
         "timeout": ResultRow(1, "j", succeeded=False, kind="timeout"),
     }
-    again = Again.of(retry, kinds)
+    again = Again.of(retry, kinds or None)
     assert [name for name, row in rows.items() if again.wants(row)] == expected
+
+
+async def test_a_retry_needs_the_results_that_it_replaces(made: Runner) -> None:
+    async with InMemoryClient() as client:
+        with pytest.raises(BadRequestError, match="--retry needs the results file of an earlier run"):
+            await through(made(client, Lines(prompts("a")), again=Again(Retry.FAILED)))
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ class Again:
     def of(cls, retry: Retry | None, kinds: str | None) -> Again:
         """From options; `kinds` are separated by commas. Raises BadRequestError."""
         named = frozenset(kind.strip() for kind in (kinds or "").split(",") if kind.strip())
+        if kinds is not None and not named and retry is None:
+            raise BadRequestError("--retry-if: name kinds of errors, such as timeout,crashed")
         known = {kind.value for kind in ErrorKind} | {JobState.DEAD.value, JobState.CANCELLED.value}
         if unknown := named - known:
             raise BadRequestError(

@@ -140,9 +140,11 @@ class BatchRun:
         started for the check, unless not `start`; `each` is called with each line and the Space's directory
         that it brings along. Raises BadLinesError with all that is wrong.
         """
+        words = self._options.again.words
+        if words and (self._results is None or self._results.path is None):
+            raise BadRequestError("--retry needs the results file of an earlier run: name it by -o")
         await self._keeper.load()
         place, identity = self._checkpoint
-        words = self._options.again.words
         self._book = Checkpoint(place, identity)
         self._retry = Checkpoint(place, f"{identity}\n{words}") if words else self._book
         if not self._source.rereadable:

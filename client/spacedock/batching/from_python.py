@@ -51,7 +51,7 @@ class RunsBatches:
         """
         chosen = BatchOptions(
             defaults={"batch": True, **options},
-            again=Again.of(Retry(retry) if retry else None, ",".join(retry_if)),
+            again=Again.of(Retry(retry) if retry else None, ",".join(retry_if) or None),
             in_flight=in_flight,
             limit=limit,
             max_failures=None if max_failures is None else MaxFailures.of(str(max_failures)),

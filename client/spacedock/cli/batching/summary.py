@@ -34,8 +34,9 @@ def summarise(tally: Tally, started: float, output: Path | None, errors: Path | 
     for kind_name, failures in sorted(tally.failures.items(), key=lambda item: -item[1].count):
         _say_failures(kind_name, failures)
     _say_troubles(tally, errors)
-    if output is not None:
-        say(f"results: {output}")
+    if output is None:
+        return
+    say(f"results: {output}")
     if again := tally.failed + tally.failed_before:
         say(f"{again:,} failed: to try {'it' if again == 1 else 'them'} again: {_command('failed')}")
 
