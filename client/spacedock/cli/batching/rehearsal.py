@@ -68,7 +68,11 @@ class Rehearsal:
                 write("\n".join(lines(plan)))
         if self._others:
             say(f"and {self._others:,} lines of other kinds")
+            seconds = None
         count = self._others + sum(kind.count for kind in self._kinds.values())
+        if not count:
+            say("nothing would be run: every line has a result")
+            return
         say(f"nothing was run: without --dry-run {count:,} jobs would be{await _about(client, seconds)}")
 
 
