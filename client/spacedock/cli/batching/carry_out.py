@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import typer
 
-from spacedock.batching.batch_options import Again, BatchOptions, MaxFailures
+from spacedock.batching.batch_options import BatchOptions
 from spacedock.batching.batch_run import BatchRun
 from spacedock.batching.checkpoint import state_dir
 from spacedock.batching.guard import Guard
@@ -50,21 +49,14 @@ class ResultsForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BatchCommand:
-    """A batch as the command asks for it; the fields are its options."""
+    """A batch as the command asks for it; `options` lack what is called while it runs."""
 
     source: str
     opened: Source
     beginning: BeginningRead | None
-    defaults: Mapping[str, Any]
+    options: BatchOptions
     output: Path | None
     output_dir: Path | None
-    again: Again
-    in_flight: int | None
-    limit: int | None
-    max_failures: MaxFailures | None
-    skip_invalid: bool
-    allow_degraded: bool
-    keep: bool
     progress: ProgressStyle
     form: ResultsForm
     callback: str | None
@@ -78,7 +70,7 @@ class BatchCommand:
 
     async def run(self, url: str | None) -> None:
         """Run the batch to its end, show how it goes, and end with the exit code that it comes to."""
-        guard = Guard(allowed=self.allow_degraded, told=say_host_fault)
+        guard = Guard(allowed=self.options.allow_degraded, told=say_host_fault)
         errors = InvalidLines(self._rows) if self._rows else None
         async with self._made(url, guard, errors) as (run, client, meter):
             with meter:
@@ -118,8 +110,7 @@ class BatchCommand:
         results = seen(self._rows) if self._rows else None
         rehearsal, client = Rehearsal(), Client(url)
         with TemporaryDirectory() as nowhere:
-            options = BatchOptions(self.defaults, self.again, skip_invalid=self.skip_invalid)
-            run = self._run(client, results, Path(nowhere), options, Guard(allowed=True))
+            run = self._run(client, results, Path(nowhere), self.options, Guard(allowed=True))
             with closing(run):
                 await run.prepare(start=False, each=rehearsal.add)
         async with client:
@@ -142,7 +133,7 @@ class BatchCommand:
             async def save(name: LineName, result: JobResult) -> list[Path]:
                 if self.output_dir is not None:
                     return await save_apart(client, result.output.files, self.output_dir, name.folder)
-                if result.output.files and result.privacy and not self.keep:
+                if result.output.files and result.privacy and not self.options.keep:
                     say_files_left(result)
                 return []
 
@@ -156,15 +147,8 @@ class BatchCommand:
                 else:
                     say(f"left out: {self.opened.unit} {number}: {problem}")
 
-            options = BatchOptions(
-                defaults=self.defaults,
-                again=self.again,
-                in_flight=self.in_flight,
-                limit=self.limit,
-                max_failures=self.max_failures,
-                skip_invalid=self.skip_invalid,
-                allow_degraded=self.allow_degraded,
-                keep=self.keep,
+            options = replace(
+                self.options,
                 save=save,
                 tell=say,
                 submitted=meter.note,
@@ -187,7 +171,7 @@ class BatchCommand:
         source: LineSource = self.beginning or self.opened
         place = f"- {self.beginning.identity}" if self.beginning else str(Path(self.source).resolve())
         where = str(self.output.resolve()) if self.output else "-"
-        identity = "\n".join([place, where, repr(sorted(self.defaults.items()))])
+        identity = "\n".join([place, where, repr(sorted(options.defaults.items()))])
         return BatchRun(client, source, results, (state, identity), options, options.batch_of(place), guard)
 
     def _end(self, run: BatchRun, guard: Guard) -> None:
@@ -201,10 +185,10 @@ class BatchCommand:
         if run.stopped:
             say(f"stopped: {run.stopped}, and {tally.left:,} lines have no result. The same command goes on")
         elif not run.is_complete:
-            say(f"ended at --limit {self.limit}: the same command sends the next lines")
+            say(f"ended at --limit {self.options.limit}: the same command sends the next lines")
         if tally.has_failed or run.stopped:
             raise typer.Exit(FAILED)
-        if tally.has_degraded and not self.allow_degraded:
+        if tally.has_degraded and not self.options.allow_degraded:
             say_degraded()
             raise typer.Exit(DEGRADED)
 

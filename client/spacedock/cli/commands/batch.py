@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from spacedock._wire.view.webhooks import check_callback
-from spacedock.batching.batch_options import Again, MaxFailures, Retry
+from spacedock.batching.batch_options import Again, BatchOptions, MaxFailures, Retry
 from spacedock.batching.reading import BeginningRead
 from spacedock.batching.sources.row import SourceOptions
 from spacedock.batching.sources.source import Source, open_source
@@ -123,10 +123,16 @@ def batch(
     redis: options.Redis = None,
 ) -> None:
     """Run many prompts. Ctrl-C stops watching only: run the same command again to pick up."""
-    defaults = {"prompt": prompt, "space": space, "batch": True}
-    defaults |= asked.fields()
-    again = Again.of(retry, retry_if)
-    most = None if max_failures is None else MaxFailures.of(max_failures)
+    run_options = BatchOptions(
+        defaults={"prompt": prompt, "space": space, "batch": True, **asked.fields()},
+        again=Again.of(retry, retry_if),
+        in_flight=in_flight,
+        limit=limit,
+        max_failures=None if max_failures is None else MaxFailures.of(max_failures),
+        skip_invalid=skip_invalid,
+        allow_degraded=allow_degraded,
+        keep=keep,
+    )
     if source == "-" and sys.stdin and sys.stdin.isatty():
         say("reading prompts from this terminal, one a line: Ctrl-D ends them")
     rules = SourceOptions(
@@ -150,16 +156,9 @@ def batch(
         opened=opened,
         # Before the event loop runs: Ctrl-C ends the reading of a pipe at once.
         beginning=None if opened.rereadable else BeginningRead(opened),
-        defaults=defaults,
+        options=run_options,
         output=None if output == Path("-") else output,
         output_dir=output_dir,
-        again=again,
-        in_flight=in_flight,
-        limit=limit,
-        max_failures=most,
-        skip_invalid=skip_invalid,
-        allow_degraded=allow_degraded,
-        keep=keep,
         progress=progress,
         form=form,
         callback=None if callback is None else check_callback(callback),
