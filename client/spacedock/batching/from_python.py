@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,31 @@ from spacedock.batching.batch_run import BatchRun, FinishedLine
 from spacedock.batching.checkpoint import state_dir
 from spacedock.batching.reading import BeginningRead, LineSource
 from spacedock.batching.results.results_file import held
-from spacedock.batching.sources.given import GivenLines
-from spacedock.batching.sources.row import SourceOptions
+from spacedock.batching.sources.json_lines import line_of
+from spacedock.batching.sources.line import BadLine, BatchLine
+from spacedock.batching.sources.row import RowRules, SourceOptions
 from spacedock.batching.sources.source import open_source
 
 BatchSource = Path | str | Iterable[str | Mapping[str, Any]]
 """The path of a file or a directory, or the lines themselves: prompts, or objects."""
+
+
+class GivenLines:
+    """Prompts, and objects with the keys of a line of JSON; a list can be read twice, a generator once."""
+
+    name, unit = "the lines given", "line"
+
+    def __init__(self, given: Iterable[str | Mapping[str, Any]]) -> None:
+        self._given, self.rereadable = given, isinstance(given, Sequence)
+
+    def lines(self) -> Iterator[BatchLine | BadLine]:
+        """The lines, numbered from 1; files are relative to the current directory."""
+        rules = RowRules(SourceOptions(), None, Path())
+        for number, row in enumerate(self._given, 1):
+            try:
+                yield line_of(number, row if isinstance(row, str) else dict(row), rules)
+            except ValueError as error:
+                yield BadLine(number, repr(row), str(error))
 
 
 class RunsBatches:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Any
 
 from spacedock.batching.batch_client import BatchClient
-from spacedock.batching.results.ended_lines import ended_lines
 from spacedock.batching.results.results_file import written
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.errors import WireError
@@ -42,7 +41,7 @@ async def write_openai_lines(
     """
     counts = Counter[bool]()
     drafts = [path.with_name(f".{path.name}.draft") for path in (output, errors)]
-    ended = ended_lines(lines, rows)
+    ended = _ended_lines(lines, rows)
     with (
         written(output),
         drafts[0].open("w", encoding="utf-8") as out,
@@ -56,6 +55,37 @@ async def write_openai_lines(
     await asyncio.to_thread(_put, drafts[0], output)
     await asyncio.to_thread(_put, drafts[1], errors, needed=False)
     return counts
+
+
+def _ended_lines(
+    lines: Iterable[BatchLine | BadLine], rows: Path
+) -> Iterator[tuple[BatchLine | BadLine, JobResult | None]]:
+    """Each line of a source with its last result in the results file (None: it has none), in its order."""
+    places = _places(rows)
+    if not places:
+        yield from ((line, None) for line in lines)
+        return
+    with rows.open("rb") as file:
+        for line in lines:
+            if (place := places.get(line.number)) is None:
+                yield line, None
+                continue
+            file.seek(place)
+            yield line, JobResult.model_validate(json.loads(file.readline()))
+
+
+def _places(rows: Path) -> dict[int, int]:
+    """Where in a results file the last row of each line begins; a torn row is left out."""
+    found: dict[int, int] = {}
+    if not rows.is_file():
+        return found
+    with rows.open("rb") as file:
+        place = 0
+        for raw in file:
+            if raw.endswith(b"\n"):
+                found[int(json.loads(raw)["line"])] = place
+            place += len(raw)
+    return found
 
 
 def _put(draft: Path, path: Path, *, needed: bool = True) -> None:
