@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 from tests.door import Door
 
 from spacedock._wire.view.tokens import CODE, signed
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+GRAVE = ("serious", "critical")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -49,3 +52,13 @@ async def let_in(
     yield page
     await context.close()
     assert complaints == []
+
+
+async def faults(page: Page) -> list[str]:
+    """What axe-core finds that keeps somebody from using the page."""
+    found = await Axe().run(page)
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:200]}"
+        for one in found.response["violations"]
+        if one["impact"] in GRAVE
+    ]

@@ -119,6 +119,7 @@ SCHEMA: dict[str, Any] = {
 
 def _kind(name: str) -> tuple[str, str, str]:
     kinds = {
+        "upscale": ("image", "image", "Makes pictures larger without blur"),
         "picture": ("text", "image", "Paints what it is told"),
         "speech": ("text", "audio", "Reads a text aloud"),
         "transcribe": ("audio", "text", "Writes down what is said"),
@@ -163,7 +164,7 @@ class Scene:
     begun: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     mended: bool = False
-    spaces: tuple[str, ...] = ("picture", "sentiment", "speech", "transcribe", "word-count")
+    spaces: tuple[str, ...] = ("picture", "sentiment", "speech", "transcribe", "word-count", "upscale")
 
     async def handle(self, job: TakenJob, tell: Emit) -> JobResult:
         """Answer as the Space that the job names."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
-from tests.browser.conftest import let_in
+from tests.browser.conftest import faults, let_in
 from tests.browser.scene import Scene, scene
 
 from spacedock.request import JobRequest
@@ -32,6 +32,7 @@ async def page(browser: Browser, made: Scene) -> AsyncIterator[Page]:
 async def test_a_space_is_tried_and_its_answer_seen(made: Scene, page: Page) -> None:
     await page.get_by_role("link", name="picture").click()
     await page.get_by_label("What to paint").fill("a harbour")
+    assert await faults(page) == []
     await page.get_by_label("style").select_option("ink")
     await page.locator("#files").set_input_files(
         [{"name": "like.png", "mimeType": "image/png", "buffer": b"\x89PNG"}]
@@ -45,6 +46,7 @@ async def test_a_space_is_tried_and_its_answer_seen(made: Scene, page: Page) -> 
     await expect(page.get_by_role("heading", name="Job")).to_be_visible()
     await expect(page.locator(".pictures img")).to_be_visible()
     await expect(page.get_by_text("answered", exact=True)).to_be_visible()
+    assert await faults(page) == []
     await page.go_back()
     await expect(page.get_by_label("What to paint")).to_be_visible()
     (job,) = await made.client.jobs()

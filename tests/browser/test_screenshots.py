@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
-from tests.browser.conftest import let_in
+from tests.browser.conftest import faults, let_in
 from tests.browser.scene import make_busy, scene
 
 FOLDER = Path(__file__).parents[2] / "docs/screenshots"
 SIZES = {390: 844, 1280: 900}
-GRAVE = ("serious", "critical")
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -49,13 +47,3 @@ async def sideways(page: Page) -> int:
     """By how many pixels the page is wider than the window."""
     wider: int = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
     return wider
-
-
-async def faults(page: Page) -> list[str]:
-    """What axe-core finds that keeps somebody from using the page."""
-    found = await Axe().run(page)
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:200]}"
-        for one in found.response["violations"]
-        if one["impact"] in GRAVE
-    ]

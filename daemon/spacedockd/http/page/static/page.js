@@ -88,9 +88,10 @@ function spaceRow([name, entry], busy) {
   const image = state.profiles[name]?.images[0], calls = image?.calls.map((call) => call.seconds ?? 0) ?? [];
   return h("li", { class: "row space", "data-key": name },
     h("a", { class: "main", href: at("spaces", name), "data-row": true }, own(name, 32)), spaceState(name, entry, busy),
-    h("span", { class: "num" }, image?.call_p50 ? [span(image.call_p50), h("span", { class: "soft" }, ` / ${span(image.call_p95)}`)] : ""),
-    h("span", { class: "spark" }, calls.length > 1 && chart(`seconds of the last ${calls.length} calls`, [["f-accent", calls]], true, "spark")),
-    h("span", { class: "num soft mem" }, image?.peak_memory ? h("span", { title: "the most memory that it took, and its limit" }, `${(image.peak_memory / 1e9).toFixed(1)} of ${size(image.memory_limit)}`) : ""));
+    image ? [h("span", { class: "num" }, image.call_p50 !== null && [span(image.call_p50), h("span", { class: "soft" }, ` / ${span(image.call_p95)}`)]),
+      h("span", { class: "spark" }, calls.length > 1 && chart(`seconds of the last ${calls.length} calls`, [["f-accent", calls]], true, "spark")),
+      h("span", { class: "num soft mem", title: "the most memory that it took, and its limit" }, image.peak_memory && `${(image.peak_memory / 1e9).toFixed(1)} of ${size(image.memory_limit)}`)]
+      : h("span", { class: "soft cut rest" }, plain(entry.description ?? "")));
 }
 const laneRow = (lane) => h("li", { class: "row lane", "data-key": `${lane.batch}${lane.client}${lane.priority}` },
   h("span", { class: "cut" }, lane.batch ? h("a", { class: "main", href: at("batches", lane.batch), "data-row": true }, own(labelOf(lane.batch), 40)) : own(lane.client, 40),
@@ -109,6 +110,8 @@ function home() {
   const recent = board.recent.filter((job) => !grouped.has(job.id) && found(job.id, job.space, job.answered_by?.name, job.client, labelOf(job.batch)));
   const running = state.running.filter((job) => found(job.id, job.space, job.name, job.client, labelOf(job.batch)));
   const spaces = Object.entries(state.spaces).filter(([name]) => found(name));
+  const most = state.find ? 30 : 12;
+  const first = spaces.length ? ` --space ${plain(spaces[0][0])}` : "";
   const order = ([name]) => (busy.has(name) ? 0 : state.profiles[name] ? 1 : 2);
   const batches = board.batches.filter((one) => found(one.id, one.label)).slice(0, 8), series = minutes(board), ended = series.map((one) => one.succeeded + one.failed);
   const list = (rows) => h("ul", { class: "rows" }, rows);
@@ -118,12 +121,12 @@ function home() {
       section("Running", count(board.running_jobs), running.length ? list(running.map(runningRow)) : h("p", { class: "soft" }, "nothing runs now")),
       batches.length > 0 && section("Batches", null, list(batches.map((one) => batchRow(one, board.failures.filter((group) => group.batch === one.id))))),
       section("Recent results", null, recent.length ? list(recent.slice(0, 12).map(endedRow))
-        : [h("p", { class: "soft" }, "no job has ended yet; these three lines run some"), h("pre", null, "spacedock spaces list\nspacedock run \"I love it\" --space sentiment\nspacedock batch prompts.txt --space sentiment")])),
+        : [h("p", { class: "soft" }, "no job has ended yet; these three lines run some"), h("pre", null, `spacedock spaces list\nspacedock run "A quiet harbour"${first}\nspacedock batch prompts.txt${first}`)])),
     h("div", { "data-key": "right" },
       section("Waiting", `${count(board.lanes.reduce((n, lane) => n + lane.waiting, 0))} in ${count(board.waiting_lanes)} lane${board.waiting_lanes === 1 ? "" : "s"}`, board.lanes.length ? list(board.lanes.slice(0, 8).map(laneRow)) : h("p", { class: "soft" }, "nobody waits")),
       ended.some(Boolean) && section("Jobs a minute", `${count(ended.reduce((a, b) => a + b, 0))} in the last hour`, chart(`jobs that ended in each of the last ${ended.length} minutes, at most ${Math.max(...ended)}`, [["f-accent", ended], ["f-bad", series.map((one) => one.failed)]], true)),
       ended.some(Boolean) && section("Seconds a job", "median, and 95 of 100", chart("seconds from start to end by the minute", [["l-accent", series.map((one) => one.p50)], ["l-soft", series.map((one) => one.p95)]], false), lastTimes(series)),
-      section("Spaces", count(spaces.length), spaces.length ? list(spaces.sort((a, b) => order(a) - order(b)).slice(0, state.find ? 30 : 14).map((one) => spaceRow(one, busy)))
+      section("Spaces", count(spaces.length), spaces.length ? [list(spaces.sort((a, b) => order(a) - order(b)).slice(0, most).map((one) => spaceRow(one, busy))), spaces.length > most && h("p", { class: "soft" }, `${count(spaces.length - most)} more: type a part of a name above`)]
         : [h("p", { class: "soft" }, "no Space is known yet; this finds some"), h("pre", null, "spacedock spaces recommend \"describe a picture\"")]),
       board.hosts.length > 1 && section("Hosts", null, list(board.hosts.map(hostRow))),
       board.hosts.length === 1 && section("This host", null, list(board.hosts.map(hostRow)))));
@@ -182,7 +185,7 @@ function spaceView(name) {
     h("p", { class: "own" }, plain(entry.description ?? "")), entry.here?.reason && h("p", { class: "own" }, plain(entry.here.reason)),
     h("div", { class: "buttons" }, button("validate", name, "Check whether it works")),
     checks && section("Check", plain(checks.reason), h("ol", { class: "line" }, checks.checks.map((one) => h("li", null, tone({ ok: "good", bad: "bad" }[one.status] ?? "wait", plain(one.name)), " ", h("span", { class: "soft" }, plain(one.reason), " ", plain(one.advice)))))),
-    image && section("Profile", null, h("p", null, `${count(image.runs)} runs, ${Math.round(100 * image.success_rate)} of 100 answered; a call takes ${span(image.call_p50) || "?"} (95 of 100: ${span(image.call_p95) || "?"}), a start ${span(image.start_p50) || "?"}; at most ${image.peak_memory ? size(image.peak_memory) : "?"} of ${size(image.memory_limit)}`),
+    image && section("Profile", null, h("p", null, `${count(image.runs)} run${image.runs === 1 ? "" : "s"}, ${Math.round(100 * image.success_rate)} of 100 answered; a call takes ${span(image.call_p50) || "?"} (95 of 100: ${span(image.call_p95) || "?"}), a start ${span(image.start_p50) || "?"}; at most ${image.peak_memory ? size(image.peak_memory) : "?"} of ${size(image.memory_limit)}`),
       profile.advice.map((line) => h("p", { class: "soft" }, plain(line)))),
     h("div", { "data-key": "try", "data-still": name, id: "try" }));
 }
