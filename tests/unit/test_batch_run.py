@@ -19,6 +19,8 @@ from spacedock.batching.reading import BatchReader, BeginningRead, LineSource
 from spacedock.batching.results.line_index import LineIndex, ResultRow
 from spacedock.batching.results.results_file import held
 from spacedock.batching.sources.line import BadLine, BatchLine
+from spacedock.batching.sources.row import SourceOptions
+from spacedock.batching.sources.source import open_source
 from spacedock.batching.window import fitting
 from spacedock.errors import BadRequestError, NotConnectedError, QueueFullError
 from spacedock.hosts import Host
@@ -65,6 +67,24 @@ async def test_lines_that_were_changed_meanwhile_are_not_sent_and_told(made: Run
         run = made(client, Lines(first, second))
         assert await through(run) == ["a", "c"]
     assert (run.tally.changed, run.tally.has_failed) == ([2, 4], True)
+
+
+@pytest.mark.parametrize(("form", "refused"), [("id", False), ("custom_id", True), ("--id-column", True)])
+async def test_an_id_that_comes_twice_in_a_table_is_refused_where_it_is_one_for_sure(
+    made: Runner, tmp_path: Path, form: str, refused: bool
+) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text(f"{'id' if form == '--id-column' else form},prompt\n7,a\n7,b\n8,c\n")
+    options = SourceOptions(id_column="id" if form == "--id-column" else None)
+    async with InMemoryClient() as client:
+        run = made(client, open_source(str(table), options))
+        if refused:
+            with pytest.raises(BadRequestError, match="line 3: its id '7' is also that of line 2"):
+                await through(run)
+            return
+        found = [(line.name.row_id, line.request.labels) async for line in run.lines()]
+    assert found == [("7", {"id": "7"}), (None, {"id": "7"}), ("8", {"id": "8"})]
+    assert run.tally.repeated_id == (2, 3)
 
 
 def test_reading_holds_few_lines_whatever_their_number() -> None:

@@ -114,6 +114,8 @@ class BatchReader:
         """How many valid lines there are, as far as they were read."""
         self.changed: list[int] = []
         """The numbers of lines that were others at the second reading."""
+        self.repeated_id: tuple[int, int] | None = None
+        """The numbers of the first two lines that have the same guessed id."""
 
     def first(self, *, files: bool) -> Iterator[list[Unsent]]:
         """Check all lines and note them in the index; with `files`, keep these for sending."""
@@ -138,8 +140,7 @@ class BatchReader:
             if isinstance(line, BadLine):
                 raise BadRequestError(line.problem)
             request, payloads = self._maker.make(line)
-            known = known_as(_files_of(line), line.id)
-            identity = self._index.add_line(line.number, fingerprint(request), line.id, known)
+            line, identity = self._noted(line, fingerprint(request))
         except (BadRequestError, DuplicateIdError) as error:
             self._index.add_invalid(line.number)
             self._invalid(line.number, str(error), line.text if isinstance(line, BadLine) else "")
@@ -151,6 +152,18 @@ class BatchReader:
             return None
         return self._unsent(line, identity, request, payloads if files else [], before)
 
+    def _noted(self, line: BatchLine, asked: str) -> tuple[BatchLine, str]:
+        """The line as the index has it, and its identity. Raises DuplicateIdError."""
+        try:
+            known = known_as(_files_of(line), line.id)
+            return line, self._index.add_line(line.number, asked, line.id, known)
+        except DuplicateIdError as error:
+            if not line.guessed_id:
+                raise
+            self.repeated_id = self.repeated_id or (error.first, line.number)
+        # A column may be called id and name something else, such as a customer: it stays as a label.
+        return self._noted(replace(line, id=None), asked)
+
     def _same(self, line: BatchLine | BadLine) -> Unsent | None:
         """The line at its second reading; None where it is not sent, or is another one now."""
         identity = self._index.identity(line.number)
@@ -161,6 +174,8 @@ class BatchReader:
             if isinstance(line, BatchLine) and identity is not None:
                 request, payloads = self._maker.make(line)
                 if fingerprint(request) == identity.partition("-")[0]:
+                    if line.guessed_id and not self._index.has_id(line.number):
+                        line = replace(line, id=None)
                     return self._unsent(line, identity, request, payloads, before)
         except BadRequestError:
             pass

@@ -77,6 +77,7 @@ class Sender:
                 return
         self.exhausted = True
         self._tally.changed = self._reader.changed
+        self._tally.repeated_id = self._reader.repeated_id
 
     async def _submit(
         self, chunk: Sequence[Unsent], books: tuple[Checkpoint, Checkpoint], window: Window | None

@@ -34,6 +34,7 @@ class Tally:
 
     `sent`, `in_flight`, `came`, `failed` and `degraded` are of this run. Somebody else took the results of
     the lines `lost`; `invalid` lines are no jobs, and `changed` ones were others at their second reading.
+    `repeated_id` are two lines whose ids in a table are the same, and so are labels alone.
     """
 
     total: int = 0
@@ -46,6 +47,7 @@ class Tally:
     lost: list[int] = field(default_factory=list)
     invalid: int = 0
     changed: list[int] = field(default_factory=list)
+    repeated_id: tuple[int, int] | None = None
     sent: int = 0
     in_flight: int = 0
     failures: dict[str, Failures] = field(default_factory=dict)

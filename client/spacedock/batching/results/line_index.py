@@ -117,6 +117,10 @@ class LineIndex:
         found = self._one("SELECT ifnull(asked, ''), max(nth, 1) FROM lines WHERE number = ?", number)
         return _identity(*found) if found else None
 
+    def has_id(self, number: int) -> bool:
+        """Whether the line is known by an id of its own."""
+        return self._one("SELECT 1 FROM lines WHERE number = ? AND row_id IS NOT NULL", number) is not None
+
     def last_number(self) -> int:
         """The number of the last line."""
         return int(self._one("SELECT max(number) FROM lines")[0] or 0)

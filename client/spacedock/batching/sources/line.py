@@ -34,8 +34,9 @@ _MOST_NAME = 60
 class BatchLine:
     """One job of a batch: its number (from 1, as an editor counts), file paths, and the request's fields.
 
-    `id` is the caller's own name for it; `asked` is there where it is a request of OpenAI's or Anthropic's
-    API, and holds inline files.
+    `id` is the caller's own name for it; with `guessed_id` it is from a column that is called so, which may
+    mean something else. `asked` is there where it is a request of OpenAI's or Anthropic's API, and holds
+    inline files.
     """
 
     number: int
@@ -43,6 +44,7 @@ class BatchLine:
     fields: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
     asked: TranslatedRequest | None = None
+    guessed_id: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

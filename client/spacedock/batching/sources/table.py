@@ -202,4 +202,5 @@ def _row(number: int, cells: list[str], columns: list[_Column], rules: RowRules)
     if prompt is not None:
         fields["prompt"] = prompt
     files = tuple(rules.file(path.strip()) for path in given["file"].values())
-    return BatchLine(number, files, fields, checked_id(given["label"]))
+    guessed = rules.options.id_column is None and not any(column.header == "custom_id" for column in columns)
+    return BatchLine(number, files, fields, checked_id(given["label"]), guessed_id=guessed)

@@ -57,6 +57,12 @@ def _say_troubles(tally: Tally, errors: Path | None) -> None:
     if tally.changed:
         changed = few(places(tally.changed), _MOST_NAMES)
         say(f"{changed}: changed while the batch was read, and not sent. The same command asks them.")
+    if tally.repeated_id is not None:
+        first, second = tally.repeated_id
+        say(
+            f"lines {first} and {second} have the same id: it names the first alone, and is only a label of "
+            "the other. --id-column id refuses ids that come twice."
+        )
 
 
 def _command(retry: str) -> str:
