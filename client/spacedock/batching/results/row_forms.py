@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from spacedock.errors import BadRequestError
 
@@ -17,43 +17,17 @@ _ROW = b'{"line": '
 """How every line of a results file begins, also one that was torn in the middle."""
 
 
-class RowForm(Protocol):
-    """How results are written, one after the other, and read again."""
-
-    header: bytes
-
-    def split(self, file: Iterable[bytes]) -> Iterator[bytes]:
-        """The rows of a file behind its header; the last may be torn."""
-        ...
-
-    def is_torn(self, raw: bytes) -> bool:
-        """Whether a last row was cut off while it was written."""
-        ...
-
-    def read(self, raw: bytes) -> dict[str, Any]:
-        """What a row says. Raises ValueError and the like for what is no row."""
-        ...
-
-    def written(self, row: Mapping[str, Any]) -> str:
-        """A row as text."""
-        ...
-
-    def renumbered(self, raw: bytes, number: int) -> bytes:
-        """The row under another number of its line."""
-        ...
-
-
 class JsonRows:
     """A line of JSON for each result: all that is known of it."""
 
     header = b""
 
     def split(self, file: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines."""
+        """The rows of a file behind its header; the last may be torn."""
         return iter(file)
 
     def is_torn(self, raw: bytes) -> bool:
-        """Whether the line is the beginning of a row."""
+        """Whether a last row was cut off while it was written."""
         return not raw.endswith(b"\n") and (raw.startswith(_ROW) or _ROW.startswith(raw))
 
     def read(self, raw: bytes) -> dict[str, Any]:
@@ -152,6 +126,10 @@ def _csv(cells: Iterable[Any]) -> str:
     # Each cell with one of these two characters is quoted.
     csv.writer(out, lineterminator="\r\n").writerow(cells)
     return out.getvalue().removesuffix("\r\n").encode(errors="backslashreplace").decode() + "\n"
+
+
+RowForm = JsonRows | CsvRows
+"""How results are written, one after the other, and read again."""
 
 
 def form_of(suffix: str) -> RowForm:
