@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spacedock.openai.bodies import NO_FILES, UrlOf, WrongAnswerError, own_of, response_body
+from spacedock.openai.bodies import NO_FILES, WrongAnswerError, own_of, response_body
 from spacedock.openai.failures import anthropic_error, envelope, failure_of
 from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
@@ -13,11 +13,7 @@ from spacedock.states import JobState
 
 
 def result_line(
-    request: TranslatedRequest,
-    result: JobResult,
-    created: int,
-    files: Mapping[str, bytes] = NO_FILES,
-    url_of: UrlOf | None = None,
+    request: TranslatedRequest, result: JobResult, created: int, files: Mapping[str, bytes] = NO_FILES
 ) -> tuple[dict[str, Any], bool]:
     """The line for a job that has ended, and whether it is one of the results file.
 
@@ -27,10 +23,10 @@ def result_line(
         status, body = failure_of(result)
     else:
         try:
-            return _line(request, result, 200, response_body(request, result, created, files, url_of)), True
+            return _line(request, result, 200, response_body(request, result, created, files)), True
         except WrongAnswerError as error:
             status, body = 502, envelope(502, "wrong_answer", str(error))
-    return _line(request, result, status, body | {OWN: own_of(request, result, url_of)}), False
+    return _line(request, result, status, body | {OWN: own_of(request, result)}), False
 
 
 def error_line(custom_id: str | None, code: str, message: str, *, anthropic: bool = False) -> dict[str, Any]:
