@@ -111,6 +111,11 @@ def _mb(size: int) -> str:
     return f"{size / 2**20:,.0f} MB"
 
 
+AWAY = (NotConnectedError, RefusedError, StoreAwayError)
+"""The queue cannot be used now. Their words name addresses and paths of this host: others get AWAY_TOLD."""
+AWAY_TOLD = "the queue cannot be reached now: try again in a moment; the daemon's log says why"
+
+
 class NoWorkerError(SpacedockError):
     """No worker answered; Redis is there, but nothing takes work from it."""
 

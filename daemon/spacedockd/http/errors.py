@@ -19,7 +19,6 @@ log = structlog.get_logger()
 STARTED = web.RequestKey("started", bool)
 """Whether the answer has begun: then no other one can be given."""
 
-_AWAY = "the queue cannot be reached now: try again in a moment; the daemon's log says why"
 _FULL = "the place where the queue keeps large files is full: try again when jobs have ended"
 
 
@@ -63,9 +62,8 @@ def told(error: Exception) -> HttpError | None:
         return error
     if isinstance(error, ValidationError):
         return HttpError(400, "bad_request", describe(error))
-    if isinstance(error, errors.NotConnectedError | errors.RefusedError | errors.StoreAwayError):
-        # Their own words name addresses and paths of this host.
-        return HttpError(503, "queue_away", _AWAY, headers={"Retry-After": "2"})
+    if isinstance(error, errors.AWAY):
+        return HttpError(503, "queue_away", errors.AWAY_TOLD, headers={"Retry-After": "2"})
     if isinstance(error, errors.StoreFullError):
         return HttpError(429, "queue_full", _FULL, headers={"Retry-After": "5"})
     if isinstance(error, OSError) and error.errno == ENOSPC:
