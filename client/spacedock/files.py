@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import mimetypes
 import os
@@ -10,10 +12,11 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spacedock.errors import FileTooLargeError, FileUnreadableError
+from spacedock.errors import BadRequestError, FileTooLargeError, FileUnreadableError
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_JOB_BYTES = 256 * 2**20
@@ -116,6 +119,24 @@ def payload_of(name: str, data: bytes, media_type: str | None = None) -> Payload
     kind = media_type if media_type and _MEDIA_TYPE.fullmatch(media_type) else media_type_of(name)
     ref = FileRef(name=name, sha256=digest, size=len(data), media_type=kind)
     return Payload(ref, data)
+
+
+def of_data_url(url: str, what: str = "file") -> tuple[bytes, str]:
+    """The bytes of a `data:` URL, and their media type. Raises BadRequestError."""
+    head, comma, body = url[len("data:") :].partition(",")
+    if not comma:
+        raise BadRequestError(f"the {what}'s data URL has no data: write data:image/png;base64,…")
+    media_type = head.partition(";")[0] or "text/plain"
+    is_base64 = head.lower().endswith(";base64")
+    return (of_base64(body, what) if is_base64 else unquote_to_bytes(body)), media_type
+
+
+def of_base64(text: str, what: str) -> bytes:
+    """The bytes that are written in base64. Raises BadRequestError."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequestError(f"the {what}'s data is not base64: {error}") from error
 
 
 def set_apart(payloads: Iterable[Payload], vault: str) -> tuple[Payload, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import mimetypes
 import re
 from collections.abc import Sequence
@@ -13,11 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, FileUnreadableError
-from spacedock.files import Payload, payload_of, read_payload
+from spacedock.files import Payload, of_data_url, payload_of, read_payload
 from spacedock.mcp.content import FILES, kind_of
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_DATA = re.compile(r"data:([^;,]*)(?:;[^;,]*)*;base64,", re.IGNORECASE)
 _SHOWN = 80
 
 
@@ -34,11 +31,8 @@ async def payload_at(uri: str, client: Client, allowed: Sequence[Path]) -> Paylo
     if uri.startswith(FILES):
         data = await client.fetch(digest_of(uri))
         return _named(data, kind_of(data))
-    if found := _DATA.match(uri):
-        try:
-            return _named(base64.b64decode(uri[found.end() :], validate=True), found[1])
-        except binascii.Error as error:
-            raise BadRequestError(f"the data: URI is no base64 ({error})") from None
+    if uri[:5].lower() == "data:":
+        return _named(*of_data_url(uri))
     if uri.startswith(("/", "file://")):
         return await asyncio.to_thread(_of_this_machine, uri, allowed)
     raise BadRequestError(

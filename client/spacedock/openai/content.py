@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from spacedock.errors import BadRequestError
-from spacedock.files import MAX_FILE_BYTES, Payload, payload_of, travelling_name
+from spacedock.files import MAX_FILE_BYTES, Payload, of_base64, of_data_url, payload_of, travelling_name
 
 _INSTRUCTING = frozenset({"system", "developer"})
 _SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Tool", "function": "Tool"}
@@ -32,7 +30,7 @@ class Attachments:
         if not isinstance(url, str) or not url:
             raise BadRequestError(f"the {what} has no URL: give a data URL or file://PATH")
         if url.startswith("data:"):
-            self.add_bytes(*_of_data_url(url, what), what)
+            self.add_bytes(*of_data_url(url, what), what)
         elif url.startswith("file:"):
             parts = urlsplit(url)
             # In file://a.png, which means a path, the name stands where a host would.
@@ -61,9 +59,9 @@ class Attachments:
         if not isinstance(text, str):
             raise BadRequestError(f"the {what} has no data: give it in base64")
         if text.startswith("data:"):
-            self.add_bytes(*_of_data_url(text, what), what, name)
+            self.add_bytes(*of_data_url(text, what), what, name)
         else:
-            self.add_bytes(_decoded(text, what), media_type, what, name)
+            self.add_bytes(of_base64(text, what), media_type, what, name)
 
 
 def below(directory: Path | None, path: str, shown: str) -> Path:
@@ -78,21 +76,6 @@ def below(directory: Path | None, path: str, shown: str) -> Path:
     if not found.is_relative_to(root):
         raise BadRequestError(f"{shown} is not below {root}, the batch file's directory: put the file there")
     return found
-
-
-def _of_data_url(url: str, what: str) -> tuple[bytes, str]:
-    head, comma, body = url.removeprefix("data:").partition(",")
-    if not comma:
-        raise BadRequestError(f"the {what}'s data URL has no data: write data:image/png;base64,…")
-    media_type = head.partition(";")[0] or "text/plain"
-    return (_decoded(body, what) if head.endswith(";base64") else unquote_to_bytes(body)), media_type
-
-
-def _decoded(text: str, what: str) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadRequestError(f"the {what}'s data is not base64: {error}") from error
 
 
 def prompt_of(messages: Any, system: Any, files: Attachments) -> str:
