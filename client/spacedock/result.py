@@ -151,6 +151,11 @@ class JobResult(_Value):
         """What keeps the host that ran the job from starting Spaces; None if the job met no such fault."""
         return next((a.error.message for a in self.attempts if a.error and a.error.host), None)
 
+    @property
+    def failure(self) -> str:
+        """Why there is no answer, in words for people."""
+        return self.error.message if self.error else f"job {self.id} {self.state.value}"
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def error(self) -> AttemptError | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from spacedock.result import ErrorKind, JobResult
 from spacedock.states import JobState
 
-_STATUS_OF_KIND = {
+_STATUS_OF_KIND: Mapping[ErrorKind | None, int] = {
     ErrorKind.BAD_INPUT: 400,
     ErrorKind.UNSUPPORTED: 400,
     ErrorKind.SPACE_NOT_FOUND: 404,
@@ -32,13 +33,6 @@ _ANTHROPIC_TYPES = _TYPES | {
 }
 
 
-def status_of_result(result: JobResult) -> int:
-    """The HTTP status for a job that ended without an answer."""
-    if result.state is JobState.CANCELLED:
-        return 409
-    return _STATUS_OF_KIND.get(result.error.kind, 500) if result.error else 500
-
-
 def envelope(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
     """An error as OpenAI's API writes it."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
@@ -47,11 +41,9 @@ def envelope(status: int, code: str, message: str, param: str | None = None) -> 
 
 def failure_of(result: JobResult) -> tuple[int, dict[str, Any]]:
     """The status and the envelope for a job that ended without an answer."""
-    status = status_of_result(result)
-    code, message = result.state.value, f"job {result.id} {result.state.value}"
-    if result.error is not None:
-        code, message = result.error.kind.value, result.error.message
-    return status, envelope(status, code, message)
+    kind = result.error.kind if result.error else None
+    status = 409 if result.state is JobState.CANCELLED else _STATUS_OF_KIND.get(kind, 500)
+    return status, envelope(status, (kind or result.state).value, result.failure)
 
 
 def anthropic_error(status: int, message: str) -> dict[str, Any]:

@@ -90,14 +90,15 @@ def parse_line(
         return replace(found, id=id_, anthropic=True)
     if (method := row.get("method", "POST")) != "POST":
         raise BadRequestError(f"the method is {method!r}: a line of a batch is a POST")
-    return replace(parse_body(route_of(row.get("url")), row.get("body"), models, directory=directory), id=id_)
+    route = _route_of(row.get("url"))
+    return replace(parse_body(route, row.get("body"), models, directory=directory), id=id_)
 
 
-def route_of(url: Any, routes: Sequence[ApiRoute] = BATCH_ROUTES) -> ApiRoute:
+def _route_of(url: Any) -> ApiRoute:
     """The route that a batch's line names. Raises BadRequestError for one that cannot be in a batch."""
     path = f"/v1/{str(url).strip('/').removeprefix('v1/')}"
-    if path not in set(routes):
-        known = ", ".join(route.value for route in routes)
+    if path not in set(BATCH_ROUTES):
+        known = ", ".join(route.value for route in BATCH_ROUTES)
         raise BadRequestError(f"the url '{url}' cannot be asked in a batch. Known: {known}")
     return ApiRoute(path)
 

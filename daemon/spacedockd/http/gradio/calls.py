@@ -154,8 +154,7 @@ class Progress:
             told = f"{result.answered_by.name} answered in place of the Space"
             found.append(self._message("log", log=told, level="warning"))
         if not result.succeeded:
-            why = result.error.message if result.error else f"the job is {result.state.value}"
-            output: dict[str, Any] = {"error": why}
+            output: dict[str, Any] = {"error": result.failure}
         else:
             output = {"data": outputs_of(result, self._base), "is_generating": False}
             if self._shown is not None and self._shown != output["data"]:

@@ -60,9 +60,8 @@ class DescribedSpaces:
         result = await self._client.result(job_id)
         if result.succeeded:
             return AppDescription.of(space, result.output.data)
-        why = result.error.message if result.error else f"the job is {result.state.value}"
         missing = result.error is not None and result.error.kind is ErrorKind.SPACE_NOT_FOUND
-        status, said = 404 if missing else 502, f"the Space {space} cannot be described: {why}"
+        status, said = 404 if missing else 502, f"the Space {space} cannot be described: {result.failure}"
         raise HttpError(status, "space_failed", said)
 
 
