@@ -130,3 +130,15 @@ async def test_a_browser_that_is_not_let_in_is_told_how_to_come(made: Scene, bro
     await page.goto(made.door.url)
     await expect(page.get_by_text("spacedock page")).to_be_visible()
     await page.close()
+
+
+async def test_the_page_goes_on_when_the_daemon_was_restarted(made: Scene, browser: Browser) -> None:
+    async with let_in(browser, made.door, complains=True) as page:
+        await made.door.server.stop()
+        await expect(page.get_by_text("the daemon does not answer")).to_be_visible(timeout=15_000)
+        job_id = await made.client.submit("x", space="sentiment")
+        await made.client.result(job_id)
+        await made.door.server.start()
+        await expect(page.locator(f"[data-key='{job_id}']")).to_be_visible(timeout=15_000)
+        await expect(page.locator("#verdict")).to_contain_text("All well")
+        await expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=15_000)

@@ -3,7 +3,7 @@ import { ago, ask, bar, become, chart, count, develop, file, h, own, plain, size
 import { offer } from "./try.js";
 
 const main = document.getElementById("main"), verdict = document.getElementById("verdict"), live = document.getElementById("live");
-const state = { board: null, spaces: {}, profiles: {}, tiers: null, running: [], detail: null, shift: 0, find: "" };
+const state = { board: null, away: null, spaces: {}, profiles: {}, tiers: null, running: [], detail: null, shift: 0, find: "" };
 const LINGER = 5000;
 const now = () => Date.now() / 1000 + state.shift;
 const at = (...words) => "#/" + words.map(encodeURIComponent).join("/");
@@ -16,7 +16,8 @@ const whose = (job) => job.batch ? own(labelOf(job.batch), 24) : job.client ? ow
 const expected = (space) => state.profiles[space]?.images[0]?.call_p50;
 
 /* -- what is wrong, and what to do about it -- */
-function troubles({ hosts, failures, lanes, minutes, now: then }) {
+function troubles({ hosts, failures, now: then }) {
+  if (state.away) return [[state.away, "spacedock doctor"]];
   const up = hosts.filter((host) => host.alive), found = [], host = state.tiers?.host;
   if (!up.length) found.push(["no host works on this queue", "spacedockd"]);
   if (host?.engine.fault || host?.engine.trouble) found.push([`${host.name}: ${host.engine.fault ?? host.engine.trouble}`, "spacedock doctor"]);
@@ -192,7 +193,7 @@ function spaceView(name) {
 
 /* -- what is fetched, and when -- */
 const VIEWS = { jobs: jobView, batches: batchView, spaces: spaceView };
-const place = () => location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+function place() { try { return location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent); } catch { return [""]; } }
 const DETAIL = {
   async jobs(id) { const status = await ask("GET", `/jobs/${id}`), over = !["queued", "running"].includes(status.state); return { status, result: over ? await ask("GET", `/jobs/${id}/result?keep=true`) : null }; },
   async batches(id) { return { batch: await ask("GET", `/batches/${id}`), jobs: await ask("GET", `/jobs?batch=${id}&limit=200`) }; },
@@ -220,6 +221,7 @@ async function look() {
     state.shift = board.now - Date.now() / 1000;
     state.running = keepPlaces(board);
     state.board = board;
+    state.away = null;
     if (detail && mine === location.hash) state.detail = detail;
     draw();
     follow(board.event);
@@ -233,11 +235,15 @@ async function lookWider() {
 function trouble(error) {
   if (error.status === 401) {
     source?.close();
+    state.board = null;
     live.textContent = "";
     become(verdict, h("p", null, tone("warn", "this browser is not let in (any more)")));
     become(main, h("main", null, h("p", null, "On the host of the daemon, this opens the page: ", h("code", null, "spacedock page"))));
   } else if (error.status && error.status < 500) say(error.message);
-  else become(verdict, h("p", null, tone("bad", error.status ? plain(error.message) : "the daemon does not answer"), " ", h("code", null, "spacedock doctor")));
+  else {
+    state.away = error.status ? error.message : "the daemon does not answer";
+    if (state.board) draw(); else become(verdict, h("p", null, tone("bad", plain(state.away)), " ", h("code", null, "spacedock doctor")));
+  }
 }
 
 let source = null, due = null;
