@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 from tests.door import Door
 
 from spacedock._wire.view.tokens import CODE, signed
@@ -18,6 +18,9 @@ from spacedock._wire.view.tokens import CODE, signed
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 GRAVE = ("serious", "critical")
+
+# What a busy machine takes says nothing of the page.
+expect.set_options(timeout=20_000)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
