@@ -226,6 +226,20 @@ def test_lines_that_ask_the_same_are_told_apart() -> None:
     assert identities("a", "b", "a", "a") == ["a", "b", "a-2", "a-3"]
 
 
+@pytest.mark.timeout(30)
+def test_many_lines_are_looked_up_and_not_searched_for() -> None:
+    count = 20_000
+    with closing(LineIndex()) as index:
+        for number in range(1, count + 1):
+            identity = index.add_line(number, f"{number % 100:016x}", None, None)
+            index.add_row(identity, ResultRow(number, "j", succeeded=True))
+        assert index.is_tidy()
+        assert [index.kept(f"{5:016x}", 4), index.kept(f"{5:016x}-2", 104)] == [5, 105]
+        index.add_row(f"{5:016x}", ResultRow(5, "j", succeeded=False))
+        assert not index.is_tidy()
+        assert [index.kept(f"{5:016x}", 4), index.kept(f"{5:016x}", count)] == [None, 5]
+
+
 def test_a_line_whose_id_another_has_is_refused_with_the_others_number() -> None:
     with closing(LineIndex()) as index:
         index.add_line(2, "a", "x", None)

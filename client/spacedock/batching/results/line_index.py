@@ -14,8 +14,9 @@ _SCHEMA = """
 CREATE TABLE lines (number INTEGER PRIMARY KEY, asked TEXT, nth INTEGER, row_id TEXT, known TEXT,
   UNIQUE (asked, nth));
 CREATE UNIQUE INDEX ids ON lines (row_id) WHERE row_id IS NOT NULL;
-CREATE TABLE rows (identity TEXT PRIMARY KEY, place INTEGER, number INTEGER, job_id TEXT, succeeded INTEGER,
-  degraded INTEGER, private INTEGER, kind TEXT, why TEXT, run TEXT, known TEXT, ours INTEGER) WITHOUT ROWID;
+CREATE TABLE rows (asked TEXT, nth INTEGER, place INTEGER, number INTEGER, job_id TEXT, succeeded INTEGER,
+  degraded INTEGER, private INTEGER, kind TEXT, why TEXT, run TEXT, known TEXT, ours INTEGER,
+  PRIMARY KEY (asked, nth)) WITHOUT ROWID;
 """
 _ROW = "number, job_id, succeeded, degraded, private, kind, why, run, known, ours"
 
@@ -127,19 +128,19 @@ class LineIndex:
 
     def add_row(self, identity: str, row: ResultRow) -> None:
         """Note the newest result of a line."""
-        values = identity, self.places, *astuple(row)
+        values = *_parts(identity), self.places, *astuple(row)
         self._one(f"REPLACE INTO rows VALUES ({', '.join('?' * len(values))})", *values)
         self.places += 1
 
     def row(self, identity: str) -> ResultRow | None:
         """The newest result of a line."""
-        found = self._one(f"SELECT {_ROW} FROM rows WHERE identity = ?", identity)
+        found = self._one(f"SELECT {_ROW} FROM rows WHERE asked = ? AND nth = ?", *_parts(identity))
         return ResultRow(*found) if found else None
 
     def is_tidy(self) -> bool:
         """Whether the results file has one row for each line, under its number, and none that is over."""
         query = (
-            f"SELECT count(*) FROM rows LEFT JOIN lines ON identity = {_IDENTITY} "
+            "SELECT count(*) FROM rows LEFT JOIN lines USING (asked, nth) "
             "WHERE lines.number IS NOT rows.number AND (ours OR lines.number IS NOT NULL)"
         )
         return (self._one("SELECT count(*) FROM rows"), self._one(query)) == ((self.places,), (0,))
@@ -151,21 +152,20 @@ class LineIndex:
         mended, and the answer to a file or an id that was changed, once there is a new one. Other answers,
         and what other batches have written to the same file, stay.
         """
+        parts = _parts(identity)
         last, number, ours, succeeded, known = self._one(
-            "SELECT place, number, ours, succeeded, known FROM rows WHERE identity = ?", identity
+            "SELECT place, number, ours, succeeded, known FROM rows WHERE asked = ? AND nth = ?", *parts
         )
         if place != last:
             return None
-        asked, _, nth = identity.partition("-")
-        if now := self._one("SELECT number FROM lines WHERE asked = ? AND nth = ?", asked, nth or 1):
+        if now := self._one("SELECT number FROM lines WHERE asked = ? AND nth = ?", *parts):
             return int(now[0])
         over = not succeeded or (known is not None and self._is_renewed(known))
         return None if ours and over else int(number)
 
     def _is_renewed(self, known: str) -> bool:
         self._one("CREATE INDEX IF NOT EXISTS names ON lines (known)")
-        join = f"lines JOIN rows ON identity = {_IDENTITY}"
-        query = f"SELECT 1 FROM {join} WHERE lines.known = ? AND succeeded LIMIT 1"
+        query = "SELECT 1 FROM lines JOIN rows USING (asked, nth) WHERE lines.known = ? AND succeeded LIMIT 1"
         return self._one(query, known) is not None
 
     def _one(self, query: str, *values: Any) -> Any:
@@ -173,11 +173,14 @@ class LineIndex:
             return self._db.execute(query, values).fetchone()
 
 
-_IDENTITY = "CASE nth WHEN 1 THEN asked ELSE asked || '-' || nth END"
-
-
 def _identity(asked: str, nth: int) -> str:
     return asked if nth == 1 else f"{asked}-{nth}"
+
+
+def _parts(identity: str) -> tuple[str, int]:
+    """What a line asks, and which of those that ask the same it is."""
+    asked, _, nth = identity.partition("-")
+    return (asked, int(nth)) if nth.isdecimal() else (identity, 1)
 
 
 def known_as(files: object, row_id: object) -> str | None:
