@@ -7,7 +7,6 @@ import os
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,12 +23,11 @@ from spacedock._wire.view.queue_view import QueueView
 from spacedock._wire.view.tokens import Tokens
 from spacedock._wire.view.webhooks import Webhooks
 from spacedock._wire.waiting import WaitHub
-from spacedock.batching.from_python import RunsBatches
+from spacedock.batching.from_python import ClientMethods
 from spacedock.configuration import FILES_VARIABLE, default_url, person
 from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event
 from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes
-from spacedock.prepare import is_directory, prepare
 from spacedock.replies.host import PlanReply
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
@@ -38,7 +36,7 @@ from spacedock.spaces import Spaces
 _DIFFERING = {"prompt", "inputs", "files", "endpoint"}
 
 
-class Client(QueueView, RunsBatches):
+class Client(QueueView, ClientMethods):
     """Submits jobs and brings back their results.
 
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,
@@ -78,28 +76,6 @@ class Client(QueueView, RunsBatches):
         if self._read:
             await self._delete()
         await self._redis.aclose()
-
-    async def submit(
-        self,
-        /,
-        prompt: str = "",
-        *,
-        files: Iterable[Path | str] = (),
-        space: str | None = None,
-        **options: Any,
-    ) -> str:
-        """Submit one job and return its id.
-
-        `files` are paths on this machine; their bytes travel. `space` is a registry name, a Hub id
-        (`user/space`) or the path of a Space's directory (it has a `/` at the start or `.` before it).
-        `options` are the fields of `JobRequest`. Raises BadRequestError and its kinds.
-        """
-        paths = list(files)
-        if paths or (space is not None and is_directory(space)):
-            request, payloads = await asyncio.to_thread(prepare, prompt, paths, space, options)
-        else:
-            request, payloads = prepare(prompt, (), space, options)
-        return await self.submit_prepared(request, payloads)
 
     async def submit_prepared(
         self, request: JobRequest, payloads: Sequence[Payload] = (), *, name: str | None = None

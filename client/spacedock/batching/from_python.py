@@ -1,4 +1,4 @@
-"""A batch as a program asks for it: `Client.batch`."""
+"""Methods that all clients share: submitting a prompt with its files, and running a batch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from spacedock.batching.sources.json_lines import line_of
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.batching.sources.row import RowRules, SourceOptions
 from spacedock.batching.sources.source import open_source
+from spacedock.prepare import is_directory, prepare
 
 BatchSource = Path | str | Iterable[str | Mapping[str, Any]]
 """The path of a file or a directory, or the lines themselves: prompts, or objects."""
@@ -42,8 +43,30 @@ class GivenLines:
                 yield BadLine(number, repr(row), str(error))
 
 
-class RunsBatches:
-    """What clients have in common: running batches."""
+class ClientMethods:
+    """What clients have in common: submitting one prompt, and running batches."""
+
+    async def submit(
+        self: BatchClient,
+        /,
+        prompt: str = "",
+        *,
+        files: Iterable[Path | str] = (),
+        space: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Submit one job and return its id.
+
+        `files` are paths on this machine; their bytes travel. `space` is a registry name, a Hub id
+        (`user/space`) or the path of a Space's directory (it has a `/` at the start or `.` before it).
+        `options` are the fields of `JobRequest`. Raises BadRequestError and its kinds.
+        """
+        paths = list(files)
+        if paths or (space is not None and is_directory(space)):
+            request, payloads = await asyncio.to_thread(prepare, prompt, paths, space, options)
+        else:
+            request, payloads = prepare(prompt, (), space, options)
+        return await self.submit_prepared(request, payloads)
 
     async def batch(
         self: BatchClient,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from pathlib import Path
 from time import time
 from types import TracebackType
 from typing import Any, Self
 
 from spacedock._wire import jobs as records
 from spacedock._wire import submission
-from spacedock.batching.from_python import RunsBatches
+from spacedock.batching.from_python import ClientMethods
 from spacedock.errors import (
     BadRequestError,
     JobNotFoundError,
@@ -23,19 +22,16 @@ from spacedock.errors import (
 from spacedock.events import BatchStatus, Event, JobStatus, JobSummary
 from spacedock.files import FileRef, Payload, payload_of
 from spacedock.hosts import Host
-from spacedock.prepare import prepare
 from spacedock.replies.host import PlanReply
 from spacedock.request import JobRequest, job_id_of
-from spacedock.result import (
-    JobResult,
-)
+from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedock.testing.memory_job import Answer, MemoryJob, answered, echo
 
 _HOST = Host(id="memory", name="memory", containers=4)
 
 
-class InMemoryClient(RunsBatches):
+class InMemoryClient(ClientMethods):
     """Answers jobs by `answer`, which may be a coroutine; it returns a text, an `Output` or a `JobResult`.
 
     What `answer` raises is the failure of its job. Without `answer`, the prompt comes back. `requests` are
@@ -64,18 +60,6 @@ class InMemoryClient(RunsBatches):
         payload = payload_of(name, data)
         self._files[payload.ref.place] = data
         return payload.ref
-
-    async def submit(
-        self,
-        /,
-        prompt: str = "",
-        *,
-        files: Iterable[Path | str] = (),
-        space: str | None = None,
-        **options: Any,
-    ) -> str:
-        """See `Client.submit`."""
-        return await self.submit_prepared(*prepare(prompt, list(files), space, options))
 
     async def submit_prepared(
         self, request: JobRequest, payloads: Sequence[Payload] = (), *, name: str | None = None
