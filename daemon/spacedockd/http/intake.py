@@ -112,14 +112,8 @@ class Intake:
 
     async def body(self, request: web.Request, most: int) -> bytes:
         """A whole body of at most `most` bytes, in memory. Raises HttpError."""
-        data = bytearray()
         async with self._in_time(request) as came:
-            async for chunk in request.content.iter_chunked(_CHUNK):
-                data += chunk
-                came(len(chunk))
-                if len(data) > most:
-                    raise _too_large(most)
-        return bytes(data)
+            return await _whole(request.content.iter_chunked(_CHUNK), most, came)
 
     @asynccontextmanager
     async def form(self, request: web.Request) -> AsyncIterator[ReceivedForm]:
@@ -197,26 +191,32 @@ _CLOSE = {"Connection": "close"}
 
 
 async def _text(part: BodyPartReader, most: int, came: Any) -> str:
-    data = bytearray()
-    while chunk := await part.read_chunk(_CHUNK):
-        data += chunk
-        came(len(chunk))
-        if len(data) > most:
-            raise _too_large(most)
     try:
-        return data.decode()
+        return (await _whole(_chunks(part), most, came)).decode()
     except UnicodeDecodeError:
         raise HttpError(400, "bad_form", f"the field '{part.name}' is not UTF-8") from None
 
 
 async def _file(part: BodyPartReader, path: Path, left: int, came: Any) -> ReceivedFile:
-    async def chunks() -> AsyncIterator[bytes]:
-        while chunk := await part.read_chunk(_CHUNK):
-            yield chunk
-
     name = travelling_name((part.filename or "").replace("/", "_")) or "file"
-    size = await _saved(chunks(), path, name, left, came)
+    size = await _saved(_chunks(part), path, name, left, came)
     return ReceivedFile(part.name or "", name, part.headers.get("Content-Type"), path, size)
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(_CHUNK):
+        yield chunk
+
+
+async def _whole(chunks: AsyncIterator[bytes], most: int, came: Any) -> bytes:
+    """What comes, in memory. Raises HttpError where it is over `most` bytes."""
+    data = bytearray()
+    async for chunk in chunks:
+        data += chunk
+        came(len(chunk))
+        if len(data) > most:
+            raise _too_large(most)
+    return bytes(data)
 
 
 async def _saved(chunks: AsyncIterator[bytes], path: Path, name: str, left: int, came: Any) -> int:

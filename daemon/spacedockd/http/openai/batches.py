@@ -10,12 +10,24 @@ from spacedock._wire.view.tokens import Scope
 from spacedockd.http.access import route
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
-from spacedockd.http.openai.records import add_file
+from spacedockd.http.openai.records import Records, add_file
 
 
 def routes(context: DoorContext) -> list[web.RouteDef]:
     """The routes."""
     return [*_file_routes(context), *_batch_routes(context)]
+
+
+def _read_routes(path: str, records: Records) -> list[web.RouteDef]:
+    """The list of the records of one kind, and each of them."""
+
+    async def listed(request: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(records.page, request.query))
+
+    async def shown(request: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(records.get, request.match_info["id"]))
+
+    return [route("GET", path, listed, Scope.READ), route("GET", f"{path}/{{id}}", shown, Scope.READ)]
 
 
 def _file_routes(context: DoorContext) -> list[web.RouteDef]:
@@ -31,12 +43,6 @@ def _file_routes(context: DoorContext) -> list[web.RouteDef]:
             sent = form.files[0]
             return web.json_response(await asyncio.to_thread(add_file, files, sent.path, sent.name, purpose))
 
-    async def listed(request: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(files.page, request.query))
-
-    async def shown(request: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(files.get, request.match_info["id"]))
-
     async def content(request: web.Request) -> web.StreamResponse:
         record = await asyncio.to_thread(files.get, request.match_info["id"])
         headers = {"Content-Type": "application/octet-stream"}
@@ -51,8 +57,7 @@ def _file_routes(context: DoorContext) -> list[web.RouteDef]:
 
     return [
         route("POST", "/v1/files", upload, Scope.SUBMIT),
-        route("GET", "/v1/files", listed, Scope.READ),
-        route("GET", "/v1/files/{id}", shown, Scope.READ),
+        *_read_routes("/v1/files", files),
         route("GET", "/v1/files/{id}/content", content, Scope.READ),
         route("DELETE", "/v1/files/{id}", deleted, Scope.SUBMIT),
     ]
@@ -64,18 +69,11 @@ def _batch_routes(context: DoorContext) -> list[web.RouteDef]:
     async def created(request: web.Request) -> web.Response:
         return web.json_response(await batches.create(await context.intake.json(request)))
 
-    async def listed(request: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(batches.records.page, request.query))
-
-    async def shown(request: web.Request) -> web.Response:
-        return web.json_response(batches.records.get(request.match_info["id"]))
-
     async def cancelled(request: web.Request) -> web.Response:
         return web.json_response(batches.cancel(request.match_info["id"]))
 
     return [
         route("POST", "/v1/batches", created, Scope.SUBMIT),
-        route("GET", "/v1/batches", listed, Scope.READ),
-        route("GET", "/v1/batches/{id}", shown, Scope.READ),
+        *_read_routes("/v1/batches", batches.records),
         route("POST", "/v1/batches/{id}/cancel", cancelled, Scope.SUBMIT),
     ]
