@@ -34,8 +34,7 @@ class Asking:
     """Makes jobs of requests."""
 
     def __init__(self, context: DoorContext) -> None:
-        self.client, self.events, self._context = context.client, context.events, context
-        self.intake = context.intake
+        self.context, self._client = context, context.client
         self._names = ModelNames()
         self._read: float | None = None
         self._reading = asyncio.Lock()
@@ -54,7 +53,7 @@ class Asking:
 
     async def _ask_for_names(self) -> None:
         try:
-            self._names = await registry_names(self.client, self._context.models_as)
+            self._names = await registry_names(self._client, self.context.models_as)
         except SpacedockError:
             # Those of before will do: a job may wait for a worker, or is told why it cannot.
             if self._read is None:
@@ -63,7 +62,7 @@ class Asking:
 
     async def body(self, request: web.Request) -> Any:
         """The JSON that a client has sent. Raises HttpError."""
-        return await self.intake.json(request, MAX_BODY_BYTES)
+        return await self.context.intake.json(request, MAX_BODY_BYTES)
 
     async def read(self, route: ApiRoute, body: Any, payloads: Sequence[Payload] = ()) -> TranslatedRequest:
         """What a body asks for. Raises HttpError, BadRequestError."""
@@ -78,7 +77,7 @@ class Asking:
     async def submitted(self, asked: TranslatedRequest) -> AsyncIterator[str]:
         """The id of the job, which is cancelled where the block is left before its end."""
         fields = {**asked.fields, "files": tuple(payload.ref for payload in asked.payloads)}
-        job_id = await self.client.submit_prepared(*request_of(fields, [*asked.payloads]))
+        job_id = await self._client.submit_prepared(*request_of(fields, [*asked.payloads]))
         try:
             yield job_id
         except BaseException:
@@ -88,7 +87,7 @@ class Asking:
     async def result(self, asked: TranslatedRequest) -> JobResult:
         """The result of a job. Raises HttpError where it has no answer."""
         async with self.submitted(asked) as job_id:
-            return succeeded(await self.client.result(job_id))
+            return succeeded(await self._client.result(job_id))
 
     async def answer(self, request: web.Request, asked: TranslatedRequest) -> web.Response:
         """The response to a request, in JSON."""
@@ -101,25 +100,26 @@ class Asking:
         self, request: web.Request, asked: TranslatedRequest, result: JobResult
     ) -> dict[str, Any]:
         """The body for a result. Raises HttpError for an answer of another kind."""
-        files = await self.files(result) if wants_files(asked, urls=True) else {}
+        files = await self._pictures(result) if wants_files(asked, urls=True) else {}
 
         def url_of(ref: FileRef) -> str:
-            scheme = "https" if is_secure(request, self._context.settings) else "http"
-            return f"{scheme}://{host_of(request, self._context.settings)}/files/{ref.sha256}"
+            scheme = "https" if is_secure(request, self.context.settings) else "http"
+            return f"{scheme}://{host_of(request, self.context.settings)}/files/{ref.sha256}"
 
         try:
             return response_body(asked, result, int(time()), files, url_of)
         except WrongAnswerError as error:
             raise wrong(error, asked) from error
 
-    async def files(self, result: JobResult) -> Mapping[str, bytes]:
-        """The bytes of a result's files by their digests."""
-        return {ref.sha256: await self.client.fetch(ref) for ref in result.output.files}
+    async def _pictures(self, result: JobResult) -> Mapping[str, bytes]:
+        """The bytes of a result's pictures by their digests; nothing else stands in a body."""
+        pictures = (ref for ref in result.output.files if ref.media_type.startswith("image/"))
+        return {ref.sha256: await self._client.fetch(ref) for ref in pictures}
 
     async def _cancel(self, job_id: str) -> None:
         # Where the queue is away nobody cancels it, and it is no news to who has hung up.
         with suppress(SpacedockError):
-            await self.client.cancel(job_id)
+            await self._client.cancel(job_id)
 
 
 def succeeded(result: JobResult) -> JobResult:

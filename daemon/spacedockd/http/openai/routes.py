@@ -29,7 +29,7 @@ _TRANSCRIPTS = ("json", "text", "verbose_json")
 
 def routes(context: DoorContext) -> list[web.RouteDef]:
     """The routes, the refusal of all others last."""
-    api = OpenAiRoutes(Asking(context), context)
+    api = OpenAiRoutes(context)
     jobs = {
         ApiRoute.CHAT: api.chat,
         ApiRoute.EMBEDDINGS: api.embeddings,
@@ -57,8 +57,8 @@ async def refused(request: web.Request) -> web.StreamResponse:
 class OpenAiRoutes:
     """Handles the requests of OpenAI's clients."""
 
-    def __init__(self, asking: Asking, context: DoorContext) -> None:
-        self._asking, self._context = asking, context
+    def __init__(self, context: DoorContext) -> None:
+        self._asking, self._context = Asking(context), context
 
     async def models(self, request: web.Request) -> web.Response:
         """GET /v1/models."""
@@ -74,7 +74,7 @@ class OpenAiRoutes:
 
     async def _models(self) -> list[dict[str, Any]]:
         listed = await self._context.client.spaces.list()
-        return model_rows(listed.spaces, self._context.models_as)
+        return [*_rows(listed.spaces, self._context.models_as)]
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""
@@ -166,12 +166,8 @@ def typed(text: str) -> Any:
         return text
 
 
-def model_rows(spaces: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows of GET /v1/models; `spaces` are the registry's entries by name."""
-    return [*_rows(spaces, aliases)]
-
-
 def _rows(spaces: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The rows of GET /v1/models; `spaces` are the registry's entries by name."""
     for tier in Tier:
         yield _row(tier.value, "tier", {})
     for category in sorted({str(entry["category"]) for entry in spaces.values() if entry.get("category")}):

@@ -57,7 +57,7 @@ async def stream(asking: Asking, request: web.Request, asked: TranslatedRequest)
         if isinstance(first, JobResult):
             succeeded(first)
         headers = {"x-request-id": job_id, "x-spacedock-job": job_id}
-        sending = await EventStream.begun(asking.intake, request, headers)
+        sending = await EventStream.begun(asking.context.intake, request, headers)
         chunks = _Chunks(asked, job_id)
         await sending.write(chunks.of(first))
         async for piece in pieces:
@@ -71,8 +71,8 @@ Piece = str | JobResult
 
 
 async def _pieces(asking: Asking, job_id: str) -> AsyncGenerator[Piece]:
-    ended = asyncio.create_task(asking.client.result(job_id))
-    events = asking.events.follow(None)
+    ended = asyncio.create_task(asking.context.client.result(job_id))
+    events = asking.context.events.follow(None)
     event = asyncio.ensure_future(anext(events))
     told = monotonic()
     try:
