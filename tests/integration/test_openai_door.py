@@ -20,6 +20,7 @@ from tests.door import Door, opened
 from tests.integration.openai_spaces import PICTURE, SPOKEN, Spaces, registry
 from tests.integration.queue.workers import working
 
+from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
 
 
@@ -232,3 +233,17 @@ async def test_litellm_is_answered_too(door: Door) -> None:
     ):
         words += chunk.choices[0].delta.content or ""
     assert words == "one two three"
+
+
+async def test_a_chat_asks_no_worker_who_draws_or_hears(
+    redis_url: str, tmp_path: Path, spaces: Spaces
+) -> None:
+    async def silent(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        if call.op is Op.RECOMMEND:
+            await asyncio.Event().wait()
+        return await registry(call, redis, tell)
+
+    async with working(redis_url, spaces, silent), opened(redis_url, tmp_path) as door:
+        async with AsyncOpenAI(base_url=f"{door.url}/v1", api_key=door.token) as api, asyncio.timeout(10):
+            answer = await api.chat.completions.create(model="chat", messages=said("hello"))
+            assert answer.model == "chat"

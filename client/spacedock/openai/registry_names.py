@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from spacedock.client import Client
@@ -10,11 +10,20 @@ from spacedock.errors import BadRequestError
 from spacedock.openai.model_names import TASKS, ApiRoute, ModelNames
 
 
-async def registry_names(client: Client, aliases: Mapping[str, str], *, strict: bool = False) -> ModelNames:
-    """Ask a worker for its Spaces, and which of them does the task of each route. Raises NoWorkerError."""
+async def registry_names(
+    client: Client,
+    aliases: Mapping[str, str],
+    *,
+    routes: Iterable[ApiRoute] = tuple(TASKS),
+    strict: bool = False,
+) -> ModelNames:
+    """Ask a worker for its Spaces, and which of them does the task of each of the routes.
+
+    Each route with a task may take seconds, as the engine is asked, too. Raises NoWorkerError.
+    """
     listed = await client.spaces.list()
     specialists: dict[ApiRoute, str] = {}
-    for route, task in TASKS.items():
+    for route, task in ((route, TASKS[route]) for route in routes if route in TASKS):
         with suppress(BadRequestError):
             found = (await client.spaces.recommend(task.replace("-", " "), limit=1))["spaces"]
             if found and found[0]["fits"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any
 from urllib.parse import quote
@@ -30,35 +31,43 @@ MAX_BODY_BYTES = 100 * 2**20
 """A body with a file in base64 is larger than the file."""
 
 
+@dataclass(slots=True)
+class _KnownNames:
+    """The names that a route's models had when a worker was asked last."""
+
+    names: ModelNames = field(default_factory=ModelNames)
+    read: float | None = None
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class Asking:
     """Makes jobs of requests."""
 
     def __init__(self, context: DoorContext) -> None:
         self.context, self._client = context, context.client
-        self._names = ModelNames()
-        self._read: float | None = None
-        self._reading = asyncio.Lock()
+        self._known = {route: _KnownNames() for route in ApiRoute}
 
-    async def names(self, model: Any) -> ModelNames:
+    async def names(self, route: ApiRoute, model: Any) -> ModelNames:
         """The names that a model may have now, and this one above all. Raises NoWorkerError."""
-        is_known = isinstance(model, str) and self._names.knows(model)
+        known = self._known[route]
+        is_known = isinstance(model, str) and known.names.knows(model)
         seconds = _FRESH_SECONDS if is_known else _UNKNOWN_SECONDS
-        if is_known and self._reading.locked():
+        if is_known and known.reading.locked():
             # A worker may take its time.
-            return self._names
-        async with self._reading:
-            if self._read is None or monotonic() - self._read > seconds:
-                await self._ask_for_names()
-        return self._names
+            return known.names
+        async with known.reading:
+            if known.read is None or monotonic() - known.read > seconds:
+                await self._ask_for_names(route, known)
+        return known.names
 
-    async def _ask_for_names(self) -> None:
+    async def _ask_for_names(self, route: ApiRoute, known: _KnownNames) -> None:
         try:
-            self._names = await registry_names(self._client, self.context.models_as)
+            known.names = await registry_names(self._client, self.context.models_as, routes=[route])
         except SpacedockError:
             # Those of before will do: a job may wait for a worker, or is told why it cannot.
-            if self._read is None:
+            if known.read is None:
                 raise
-        self._read = monotonic()
+        known.read = monotonic()
 
     async def body(self, request: web.Request) -> Any:
         """The JSON that a client has sent. Raises HttpError."""
@@ -67,7 +76,7 @@ class Asking:
     async def read(self, route: ApiRoute, body: Any, payloads: Sequence[Payload] = ()) -> TranslatedRequest:
         """What a body asks for. Raises HttpError, BadRequestError."""
         try:
-            names = await self.names(body.get("model") if isinstance(body, dict) else None)
+            names = await self.names(route, body.get("model") if isinstance(body, dict) else None)
             # A body may hold many megabytes in base64.
             return await asyncio.to_thread(parse_body, route, body, names, payloads)
         except (UnknownModelError, NoSpaceForRouteError) as error:

@@ -80,7 +80,8 @@ class BatchWork:
         """The input file, read with the names of models as they were at the beginning."""
         names = self._records.path(self._id, ".names")
         if not names.exists():
-            found = await registry_names(self._client, self._models_as)
+            route = ApiRoute(self._records.get(self._id)["endpoint"])
+            found = await registry_names(self._client, self._models_as, routes=[route])
             write_whole(names, found.dumped(), 0o600, durable=True)
         source = await asyncio.to_thread(open_source, str(self._input), SourceOptions())
         return source.with_models(ModelNames.loaded(names.read_bytes()), local=False)
