@@ -88,16 +88,19 @@ class Client(QueueView, ClientMethods):
             await self._payloads.upload(payloads)
             return (await submission.submit(self._redis, [request], name or self._name))[0]
 
-    async def submit_many(self, requests: Iterable[JobRequest | str], *, label: str = "") -> list[str]:
+    async def submit_many(
+        self, requests: Iterable[JobRequest | str], *, label: str = "", name: str | None = None
+    ) -> list[str]:
         """Submit many jobs in few round trips and return their ids, in order; a string is a prompt.
 
         Files must have been stored (`store`). Jobs that name no `batch_id` are one batch, which has its turn
-        among others as a whole, and is called `label` in lists. Raises BadRequestError.
+        among others as a whole, and is called `label` in lists; `name` is as in `submit_prepared`. Raises
+        BadRequestError.
         """
         batch = uuid.uuid4().hex
         made = [JobRequest(prompt=item) if isinstance(item, str) else item for item in requests]
         with told_as_ours(self.url):
-            return await submission.submit(self._redis, made, self._name, batch, label)
+            return await submission.submit(self._redis, made, name or self._name, batch, label)
 
     async def store(self, payloads: Iterable[Payload]) -> None:
         """Store files ahead of the jobs that name them; they wait an hour."""

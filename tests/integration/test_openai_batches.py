@@ -309,3 +309,15 @@ async def test_a_webhook_tells_that_a_batch_has_ended(api: AsyncOpenAI, queue: s
             )
     told = {one["type"]: (await api.batches.retrieve(one["data"]["id"])).status for one in came}
     assert told == {"batch.completed": "completed", "batch.failed": "failed"}
+
+
+async def test_a_batch_is_cancelled_before_its_file_was_looked_at(api: AsyncOpenAI) -> None:
+    batch = await begun(api, b"\xff\xfe no text")
+    await api.batches.cancel(batch.id)
+    assert (await ended(api, batch.id)).status == "cancelled"
+
+
+@pytest.mark.parametrize("limit", ["\u00b2", "0", "-1", "9" * 5000, "x"])
+async def test_a_limit_that_is_none_is_refused(api: AsyncOpenAI, limit: str) -> None:
+    with pytest.raises(openai.BadRequestError, match="limit is a number from 1 to 100"):
+        await api.files.list(extra_query={"limit": limit})

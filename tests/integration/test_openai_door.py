@@ -21,7 +21,9 @@ from tests.integration.openai_spaces import PICTURE, SPOKEN, Spaces, registry
 from tests.integration.queue.workers import working
 
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
+from spacedock._wire.view.tokens import Scope
 from spacedock.client import Client
+from spacedockd.http.openai.routes import typed
 
 
 @pytest.fixture
@@ -243,7 +245,24 @@ async def test_a_chat_asks_no_worker_who_draws_or_hears(
             await asyncio.Event().wait()
         return await registry(call, redis, tell)
 
-    async with working(redis_url, spaces, silent), opened(redis_url, tmp_path) as door:
-        async with AsyncOpenAI(base_url=f"{door.url}/v1", api_key=door.token) as api, asyncio.timeout(10):
+    async with (
+        working(redis_url, spaces, silent),
+        opened(redis_url, tmp_path) as door,
+        AsyncOpenAI(base_url=f"{door.url}/v1", api_key=door.token) as api,
+    ):
+        async with asyncio.timeout(10):
             answer = await api.chat.completions.create(model="chat", messages=said("hello"))
             assert answer.model == "chat"
+
+
+async def test_the_chats_of_a_token_wait_in_its_own_lane(door: Door, redis_url: str) -> None:
+    async with Client(redis_url) as client:
+        token = await client.tokens.create("ada", Scope.SUBMIT)
+        async with AsyncOpenAI(base_url=f"{door.url}/v1", api_key=token) as api:
+            await api.chat.completions.create(model="chat", messages=said("hello"))
+        assert [job.client for job in await client.jobs()] == ["http-ada"]
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 3000, "-Infinity", "9" * 5000, "{", "-"])
+def test_a_forms_text_is_never_a_fault(text: str) -> None:
+    assert isinstance(typed(text), str | int)

@@ -34,6 +34,12 @@ def principal_of(request: web.Request) -> Principal:
     return request[_PRINCIPAL]
 
 
+def whose(request: web.Request) -> str | None:
+    """In whose name the request's jobs wait, a lane for each token; None: in the door's own lane."""
+    principal = principal_of(request)
+    return f"http-{principal.name}" if principal.id else None
+
+
 def identify(request: web.Request, principal: Principal) -> None:
     """Note who makes the request."""
     request[_PRINCIPAL] = principal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from ipaddress import ip_address
 
@@ -78,8 +79,9 @@ def _check_origin(request: web.Request, settings: HttpSettings) -> None:
     """Only pages that this door has served may call it; other programs send no Origin."""
     scheme = "https" if is_secure(request, settings) else "http"
     ours = f"{scheme}://{host_of(request, settings)}".lower()
-    foreign = request.headers.get("Origin", ours).lower() != ours
-    if foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+    foreign = any(origin.lower() != ours for origin in request.headers.getall("Origin", ()))
+    sites = set(request.headers.getall("Sec-Fetch-Site", ()))
+    if foreign or not sites <= {"same-origin", "none"}:
         raise HttpError(403, "origin", "pages of other sites may not call this door")
 
 
@@ -92,11 +94,13 @@ def _is_trusted(request: web.Request, settings: HttpSettings) -> bool:
     return any(address in network for network in settings.trusted_proxies)
 
 
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::\d{1,5})?", re.ASCII)
+
+
 def _name_of(host: str) -> str:
-    """The host without its port, in small letters."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower().removesuffix(".")
+    """The host without its port, in small letters; "" for what is none."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower().removesuffix(".") if found else ""
 
 
 def _is_address(name: str) -> bool:

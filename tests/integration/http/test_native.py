@@ -76,6 +76,9 @@ async def test_the_same_key_is_the_same_job_of_each_token(door: Door, redis_url:
     theirs = {**key, "Authorization": f"Bearer {other}"}
     another = await sent(door, "POST", "/jobs", 202, json={"prompt": "a"}, headers=theirs)
     assert first["id"] == again["id"] != another["id"]
+    batch = {"jobs": [{"prompt": "a", "idempotency_key": "order-1"}, {"prompt": "b"}]}
+    del theirs["Idempotency-Key"]
+    assert (await sent(door, "POST", "/batches", 202, json=batch, headers=theirs))["jobs"][0] == another["id"]
 
 
 async def sizes(job: TakenJob, tell: Emit) -> JobResult:

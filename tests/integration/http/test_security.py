@@ -63,6 +63,9 @@ def head(door: Door, line: str, *more: str) -> bytes:
         ("localhost.evil.example:7788", 421),
         ("127.0.0.1.evil.example", 421),
         ("queue.example@evil.example", 421),
+        ("localhost:80@evil.example", 421),
+        ("[::1].evil.example", 421),
+        ("[localhost]", 421),
         ("", 421),
     ],
 )
@@ -90,6 +93,12 @@ async def test_what_browsers_send_across_sites_is_refused_without_an_origin_too(
     assert await asked(door, Sec_Fetch_Site="same-site") == 403
     assert await asked(door, Sec_Fetch_Site="none") == 200
     assert await asked(door, Origin=door.url, Sec_Fetch_Site="same-origin") == 200
+
+
+@pytest.mark.parametrize("second", ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site"])
+async def test_a_second_header_hides_behind_no_first_one(door: Door, second: str) -> None:
+    first = ("Origin: http://localhost", "Sec-Fetch-Site: same-origin")
+    assert b" 403 " in await raw(door, head(door, "GET /hosts HTTP/1.1", *first, second))
 
 
 async def test_a_head_that_does_not_come_is_cut_off(redis_url: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from spacedock._wire.view.tokens import Scope
 from spacedock.errors import JobNotFoundError, QueueFullError
-from spacedockd.http.access import principal_of, route
+from spacedockd.http.access import principal_of, route, whose
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError, told
 from spacedockd.http.event_stream import EventStream
@@ -156,7 +156,7 @@ class GradioDoor:
         told = ((name, request.headers.get(f"x-spacedock-{name}")) for name in OPTIONS)
         options = {name: value for name, value in told if value is not None}
         return await self._client.submit_prepared(
-            request_of(request.match_info["space"], endpoint, data, options)
+            request_of(request.match_info["space"], endpoint, data, options), name=whose(request)
         )
 
     async def _tell_all(

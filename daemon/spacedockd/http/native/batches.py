@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from spacedock._wire.view.tokens import Scope
 from spacedock.events import BatchStatus
 from spacedock.states import JobState
+from spacedockd.http.access import whose
 from spacedockd.http.context import DoorContext
-from spacedockd.http.native.jobs import JobBody
+from spacedockd.http.native.jobs import JobBody, keyed
 from spacedockd.http.native.operation import JSON, ApiOperation, answered
 
 
@@ -42,8 +43,9 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
     """Submit many jobs as one batch, which has its turn among others as a whole."""
     body = BatchBody.model_validate(await context.intake.json(request, _MOST_BYTES))
     batch_id = body.id or uuid.uuid4().hex
-    jobs = [job.model_copy(update={"batch_id": batch_id}) for job in body.jobs]
-    ids = await context.client.submit_many(jobs, label=body.label)
+    given = [job.model_copy(update={"batch_id": batch_id}) for job in body.jobs]
+    jobs = [keyed(request, job, job.idempotency_key) for job in given]
+    ids = await context.client.submit_many(jobs, label=body.label, name=whose(request))
     batch = await context.client.batch_status(batch_id)
     return answered(Submitted(batch=batch, jobs=ids), 202, {"Location": f"/batches/{batch_id}"})
 

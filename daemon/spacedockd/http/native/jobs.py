@@ -18,7 +18,7 @@ from spacedock.prepare import hub_id_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedockd.http.access import principal_of
+from spacedockd.http.access import principal_of, whose
 from spacedockd.http.context import DoorContext
 from spacedockd.http.intake import ReceivedForm, json_of
 from spacedockd.http.native.operation import FORM, JSON, ApiOperation, answered
@@ -56,14 +56,9 @@ class ResultQuery(BaseModel):
 
 async def _submit(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
     """Submit a job; wait for its result where Prefer says so (wait=SECONDS)."""
-    job, principal = await _posted(context, request), principal_of(request)
-    key = request.headers.get("Idempotency-Key", job.idempotency_key)
-    if key is not None:
-        # What one token calls its job is not another one's.
-        key = f"{principal.id}:{key}" if principal.id else key
-        job = JobRequest.model_validate({**dict(job), "idempotency_key": key})
-    name = f"http-{principal.name}" if principal.id else None
-    job_id = await context.client.submit_prepared(job, name=name)
+    job = await _posted(context, request)
+    job = keyed(request, job, request.headers.get("Idempotency-Key", job.idempotency_key))
+    job_id = await context.client.submit_prepared(job, name=whose(request))
     wait = _WAIT.search(request.headers.get("Prefer", ""))
     headers = {"Location": f"/jobs/{job_id}"}
     if wait is None:
@@ -71,6 +66,14 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
     seconds = min(float(wait[1]), MAX_WAIT_SECONDS)
     headers["Preference-Applied"] = f"wait={seconds:.0f}"
     return await _result_within(context, job_id, seconds, keep=False, headers=headers)
+
+
+def keyed(request: web.Request, job: JobRequest, key: str | None) -> JobRequest:
+    """The job under its key: what one token calls its job is not another one's."""
+    if key is None:
+        return job
+    token = principal_of(request).id
+    return JobRequest.model_validate({**dict(job), "idempotency_key": f"{token}:{key}" if token else key})
 
 
 async def _posted(context: DoorContext, request: web.Request) -> JobRequest:

@@ -21,6 +21,7 @@ from spacedock.openai.registry_names import registry_names
 from spacedock.openai.translation import TranslatedRequest, parse_body
 from spacedock.prepare import request_of
 from spacedock.result import JobResult
+from spacedockd.http.access import whose
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
 from spacedockd.http.guards import host_of, is_secure
@@ -83,24 +84,25 @@ class Asking:
             raise HttpError(404, "model_not_found", str(error), param="model") from error
 
     @asynccontextmanager
-    async def submitted(self, asked: TranslatedRequest) -> AsyncIterator[str]:
+    async def submitted(self, request: web.Request, asked: TranslatedRequest) -> AsyncIterator[str]:
         """The id of the job, which is cancelled where the block is left before its end."""
         fields = {**asked.fields, "files": tuple(payload.ref for payload in asked.payloads)}
-        job_id = await self._client.submit_prepared(*request_of(fields, [*asked.payloads]))
+        made = request_of(fields, [*asked.payloads])
+        job_id = await self._client.submit_prepared(*made, name=whose(request))
         try:
             yield job_id
         except BaseException:
             await asyncio.shield(self._cancel(job_id))
             raise
 
-    async def result(self, asked: TranslatedRequest) -> JobResult:
+    async def result(self, request: web.Request, asked: TranslatedRequest) -> JobResult:
         """The result of a job. Raises HttpError where it has no answer."""
-        async with self.submitted(asked) as job_id:
+        async with self.submitted(request, asked) as job_id:
             return succeeded(await self._client.result(job_id))
 
     async def answer(self, request: web.Request, asked: TranslatedRequest) -> web.Response:
         """The response to a request, in JSON."""
-        result = await self.result(asked)
+        result = await self.result(request, asked)
         return web.json_response(
             await self.body_of(request, asked, result), headers=headers_of(asked, result)
         )

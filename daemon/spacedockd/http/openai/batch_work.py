@@ -59,6 +59,10 @@ class BatchWork:
             await self._validate()
         if self._status not in UNFINISHED:
             return
+        if self._status == "cancelling" and "in_progress_at" not in self._records.get(self._id):
+            # Its file may be one that cannot be read, and nothing was sent.
+            self._enter("cancelled")
+            return
         source = await self._source()
         if self._status == "in_progress":
             await self._carry_out(source)

@@ -70,8 +70,7 @@ class Records:
             found = [one for one in found if one.get("purpose") == purpose]
         ids = [one["id"] for one in found]
         start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
-        limit = query.get("limit", "20")
-        most = min(int(limit), _MOST_LISTED) if limit.isdigit() else 20
+        most = _limit(query.get("limit", "20"))
         page = found[start : start + most]
         ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
         return {"object": "list", "data": page, **ends, "has_more": start + most < len(found)}
@@ -85,6 +84,12 @@ class Records:
     def _missing(self, id_: str) -> HttpError:
         what = "file" if self._kind == "file-" else "batch"
         return HttpError(404, "not_found", f"there is no {what} '{id_}' here", param="id")
+
+
+def _limit(text: str) -> int:
+    if re.fullmatch("[0-9]{1,6}", text) is None or not int(text):
+        raise HttpError(400, "invalid", f"limit is a number from 1 to {_MOST_LISTED}", param="limit")
+    return min(int(text), _MOST_LISTED)
 
 
 def add_file(files: Records, path: Path, name: str, purpose: str, id_: str | None = None) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
+from pydantic_core import from_json
 
 from spacedock._wire.view.tokens import Scope
 from spacedock.openai.bodies import WrongAnswerError
@@ -106,7 +106,7 @@ class OpenAiRoutes:
     async def _embedded(
         self, request: web.Request, asked: TranslatedRequest
     ) -> tuple[JobResult, dict[str, Any]]:
-        result = await self._asking.result(asked)
+        result = await self._asking.result(request, asked)
         return result, await self._asking.body_of(request, asked, result)
 
     async def images(self, request: web.Request) -> web.Response:
@@ -127,7 +127,7 @@ class OpenAiRoutes:
             raise HttpError(400, "unsupported", what, param="response_format")
         if form != "text":
             return await self._asking.answer(request, asked)
-        result = await self._asking.result(asked)
+        result = await self._asking.result(request, asked)
         body = await self._asking.body_of(request, asked, result)
         return web.Response(text=f"{body['text']}\n", headers=headers_of(asked, result))
 
@@ -136,7 +136,7 @@ class OpenAiRoutes:
         asked = await self._asking.read(ApiRoute.SPEECH, await self._asking.body(request))
         if asked.form.get("stream_format", "audio") != "audio":
             raise HttpError(400, "unsupported", "speech is not streamed here", param="stream_format")
-        result = await self._asking.result(asked)
+        result = await self._asking.result(request, asked)
         spoken = next((ref for ref in result.output.files if ref.media_type.startswith("audio/")), None)
         if spoken is None:
             raise wrong(WrongAnswerError(asked, result, "a recording"), asked)
@@ -161,7 +161,7 @@ def typed(text: str) -> Any:
     if not text[:1].isdigit() and text[:1] not in "-{tf":
         return text
     try:
-        return json.loads(text)
+        return from_json(text, allow_inf_nan=False)
     except ValueError:
         return text
 

@@ -52,7 +52,7 @@ class GrowingText:
 
 async def stream(asking: Asking, request: web.Request, asked: TranslatedRequest) -> web.StreamResponse:
     """Answer with the chunks of a chat. An error before the first of them has its own status."""
-    async with asking.submitted(asked) as job_id, aclosing(_pieces(asking, job_id)) as pieces:
+    async with asking.submitted(request, asked) as job_id, aclosing(_pieces(asking, job_id)) as pieces:
         first = await anext(pieces)
         if isinstance(first, JobResult):
             succeeded(first)
