@@ -11,9 +11,6 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from spacedockd.http.errors import HttpError
-from spacedockd.http.intake import Intake
-
 EVENTS = "text/event-stream"
 QUIET = b": quiet\n\n"
 """What is sent where nothing happens, so that nobody on the way takes the connection for dead."""
@@ -24,24 +21,22 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class EventStream:
-    """Sends events until its handler returns. A client that does not read them is cut off."""
+    """Sends events until its handler returns; the connection cuts a client off that does not read them."""
 
-    def __init__(self, intake: Intake, response: web.StreamResponse) -> None:
-        self._intake, self.response = intake, response
+    def __init__(self, response: web.StreamResponse) -> None:
+        self.response = response
 
     @classmethod
-    async def begun(
-        cls, intake: Intake, request: web.Request, headers: Mapping[str, str] = _NO_HEADERS
-    ) -> Self:
+    async def begun(cls, request: web.Request, headers: Mapping[str, str] = _NO_HEADERS) -> Self:
         """Begin the answer."""
         # Proxies that collect an answer before they send it on are told not to.
         response = web.StreamResponse(headers={"Content-Type": EVENTS, "X-Accel-Buffering": "no", **headers})
         await response.prepare(request)
-        return cls(intake, response)
+        return cls(response)
 
     async def write(self, raw: bytes) -> None:
-        """Send bytes. Raises ConnectionError where the client has hung up, HttpError where it is too slow."""
-        await self._intake.sent(self.response.write(raw))
+        """Send bytes. Raises ConnectionError where the client has hung up, or was cut off."""
+        await self.response.write(raw)
 
     async def send(self, data: Any, event: str | None = None) -> None:
         """Send one event, whose data is JSON. Raises as `write` does."""
@@ -60,12 +55,9 @@ class EventStream:
                 yield
                 beat.cancel()
         except ExceptionGroup as group:
-            found: Exception | None = group.subgroup((ConnectionError, HttpError))
-            while isinstance(found, ExceptionGroup):
-                found = found.exceptions[0]
-            if found is None:
-                raise
-            raise found from group
+            if group.subgroup(ConnectionError):
+                raise ConnectionResetError from group
+            raise
 
     async def _beat(self, closing: asyncio.Event) -> None:
         while True:

@@ -28,9 +28,9 @@ from spacedock.files import (
 )
 from spacedockd import paths
 from spacedockd.http.errors import HttpError
+from spacedockd.http.listening import LEAST_RATE
 from spacedockd.http.settings import HttpLimits
 
-_LEAST_RATE = 16 * 2**10
 _CHUNK = 2**18
 _MOST_FIELDS = 1000
 _LOADED = 4
@@ -142,14 +142,6 @@ class Intake:
         finally:
             await asyncio.shield(asyncio.to_thread(path.unlink, True))
 
-    async def sent(self, writing: Awaitable[None]) -> None:
-        """Write to a client, which is cut off if it does not read. Raises HttpError."""
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                await writing
-        except TimeoutError:
-            raise HttpError(408, "too_slow", "the answer was read too slowly") from None
-
     async def _read(self, request: web.Request, folder: Path) -> ReceivedForm:
         form = ReceivedForm()
         left, texts_left = self._limits.body, wire.MAX_CALL_BYTES
@@ -177,7 +169,7 @@ class Intake:
             async with asyncio.timeout(self._limits.body_seconds) as limit:
 
                 def came(size: int) -> None:
-                    limit.reschedule((limit.when() or 0.0) + size / _LEAST_RATE)
+                    limit.reschedule((limit.when() or 0.0) + size / LEAST_RATE)
 
                 yield came
         except TimeoutError:

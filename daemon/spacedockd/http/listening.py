@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -19,6 +20,9 @@ from spacedockd.http.guards import SEALS
 from spacedockd.http.settings import FIRST_PORT, HttpLimits, HttpSettings
 
 log = structlog.get_logger()
+
+LEAST_RATE = 16 * 2**10
+"""Bytes a second that a client has to send and to read."""
 
 _PORTS = 100
 _BACKLOG = 1024
@@ -86,6 +90,7 @@ async def serve(
             return _Full()
         return _Connection(
             server,
+            limits.body_seconds,
             loop=loop,
             access_log=_SILENT,
             keepalive_timeout=limits.idle_seconds,
@@ -101,7 +106,46 @@ async def serve(
 
 
 class _Connection(web.RequestHandler):
-    """A connection that answers what is no HTTP as the door answers all; aiohttp would log what came."""
+    """A connection that answers what is no HTTP as the door answers all; aiohttp would log what came.
+
+    A client that takes less than 16 kB a second of what waits for it is cut off after `seconds`, whatever
+    it reads: what is still to be written to it lies in memory.
+    """
+
+    def __init__(self, server: web.Server, seconds: float, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._seconds = seconds
+        self._looking: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """See from now on whether the client reads."""
+        super().pause_writing()
+        self._look()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._rest()
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone."""
+        self._rest()
+        super().connection_lost(exc)
+
+    def _rest(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look(self, before: int | None = None) -> None:
+        if self.transport is None:
+            return
+        left = self.transport.get_write_buffer_size()
+        if before is not None and before - left < self._seconds * LEAST_RATE:
+            log.warning("http.cut_off", code="too_slow", left=left)
+            # Closing would wait for the client.
+            self.transport.abort()
+        else:
+            self._looking = asyncio.get_running_loop().call_later(self._seconds, self._look, left)
 
     def handle_error(
         self,

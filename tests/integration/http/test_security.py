@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import io
 import json
 import ssl
 import subprocess
@@ -278,3 +279,22 @@ async def test_only_a_trusted_proxy_says_how_it_was_asked(
         assert await asked(door, Host="inside.example", **forwarded) == status
         origin = await asked(door, Origin="https://queue.example", Host="queue.example", **forwarded)
         assert origin == (200 if status == 200 else 403)
+
+
+@pytest.mark.parametrize("path", ["/v1/files/{file}/content", "/openapi.json"])
+async def test_whatever_is_not_read_is_cut_off(redis_url: str, tmp_path: Path, path: str) -> None:
+    async with opened(redis_url, tmp_path, limits={"body_seconds": 0.3}) as door:
+        form = aiohttp.FormData({"purpose": "batch"})
+        form.add_field("file", io.BytesIO(b"x" * 2**23), filename="a.jsonl")
+        async with door.session.post("/v1/files", data=form) as response:
+            asked_for = path.format(file=(await response.json())["id"])
+        with capture_logs() as logs:
+            port = int(door.url.rpartition(":")[2])
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+            writer.write(head(door, f"GET {asked_for} HTTP/1.1").replace(b"close", b"keep-alive") * 200)
+
+            async def is_cut_off() -> bool:
+                return any(one["event"] == "http.cut_off" for one in logs)
+
+            await until(is_cut_off)
+            writer.close()

@@ -102,7 +102,7 @@ class GradioDoor:
     async def listen(self, request: web.Request) -> web.StreamResponse:
         """Tell a session of its calls until the last has ended. A client that hangs up cancels them."""
         session = self._session(request, request.query.get("session_hash"))
-        stream = await EventStream.begun(self._context.intake, request)
+        stream = await EventStream.begun(request)
         try:
             async with session.listening() as calls:
                 await self._tell_all(request, stream, session, calls)
@@ -125,7 +125,7 @@ class GradioDoor:
         endpoint = await self._named(request)
         job_id = request.match_info["job"]
         await self._client.status(job_id)
-        stream = await EventStream.begun(self._context.intake, request)
+        stream = await EventStream.begun(request)
         shown: list[Any] = []
         async with stream.beating(self._context.closing):
             async for message in self._messages(request, SubmittedCall(job_id, endpoint)):

@@ -28,7 +28,7 @@ async def _all(context: DoorContext, request: web.Request, query: EventsQuery) -
     after = _after(request, query)
     if after is None:
         after = await context.client.last_event()
-    return await _sent(context, request, after, context.events.follow(after))
+    return await _sent(request, after, context.events.follow(after))
 
 
 async def _of_job(context: DoorContext, request: web.Request, query: EventsQuery) -> web.StreamResponse:
@@ -47,7 +47,7 @@ async def _followed(
     context: DoorContext, request: web.Request, query: EventsQuery, found: JobStatus | BatchStatus
 ) -> web.StreamResponse:
     after = max(_after(request, query) or 0, await context.client.last_event(found.submitted))
-    return await _sent(context, request, after, _until_end(context, found, after))
+    return await _sent(request, after, _until_end(context, found, after))
 
 
 async def _until_end(
@@ -77,11 +77,9 @@ async def _has_ended(context: DoorContext, found: JobStatus | BatchStatus) -> bo
         return True
 
 
-async def _sent(
-    context: DoorContext, request: web.Request, after: int, rows: AsyncGenerator[Heard | None]
-) -> web.StreamResponse:
+async def _sent(request: web.Request, after: int, rows: AsyncGenerator[Heard | None]) -> web.StreamResponse:
     """Send events as they come. The first line tells the number after which they begin, to resume by."""
-    stream = await EventStream.begun(context.intake, request)
+    stream = await EventStream.begun(request)
     if request.method == "HEAD":
         return stream.response
     await stream.write(f"id: {after}\n\n".encode())

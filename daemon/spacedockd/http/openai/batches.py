@@ -11,6 +11,7 @@ from spacedockd.http.access import route
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
 from spacedockd.http.openai.records import Records, add_file
+from spacedockd.http.sending import send_opened
 
 
 def routes(context: DoorContext) -> list[web.RouteDef]:
@@ -46,7 +47,8 @@ def _file_routes(context: DoorContext) -> list[web.RouteDef]:
     async def content(request: web.Request) -> web.StreamResponse:
         record = await asyncio.to_thread(files.get, request.match_info["id"])
         headers = {"Content-Type": "application/octet-stream"}
-        return web.FileResponse(files.path(record["id"], ".jsonl"), headers=headers)
+        with await asyncio.to_thread(files.content, record["id"]) as file:
+            return await send_opened(request, file, record["bytes"], headers)
 
     async def deleted(request: web.Request) -> web.Response:
         id_ = request.match_info["id"]

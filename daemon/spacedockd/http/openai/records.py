@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, BinaryIO
 
 from spacedock_worker.atomic_write import write_whole
 from spacedockd import paths
@@ -47,6 +47,12 @@ class Records:
         with suppress(OSError, ValueError):
             record: dict[str, Any] = json.loads(self.path(id_, ".json").read_bytes())
             return record
+        raise self._missing(id_)
+
+    def content(self, id_: str) -> BinaryIO:
+        """The content of a file, opened. Raises HttpError (404)."""
+        with suppress(OSError):
+            return self.path(id_, ".jsonl").open("rb")
         raise self._missing(id_)
 
     def delete(self, id_: str) -> None:

@@ -57,7 +57,7 @@ async def stream(asking: Asking, request: web.Request, asked: TranslatedRequest)
         if isinstance(first, JobResult):
             succeeded(first)
         headers = {"x-request-id": job_id, "x-spacedock-job": job_id}
-        sending = await EventStream.begun(asking.context.intake, request, headers)
+        sending = await EventStream.begun(request, headers)
         chunks = _Chunks(asked, job_id)
         await sending.write(chunks.of(first))
         async for piece in pieces:
