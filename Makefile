@@ -106,6 +106,10 @@ bench-registry: setup ## Ten thousand Spaces: list, search, recommend
 bench-http: setup ## What the HTTP door adds to a job, alone and with 1,000 connections that wait
 	@$(BIN)/python -m tests.benchmarks.bench_http
 
+.PHONY: bench-batch
+bench-batch: setup ## A batch of a million lines: what the client and the queue's server hold; LINES=… tries fewer
+	@$(BIN)/python -m tests.benchmarks.bench_batch
+
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -33,6 +33,12 @@ class Server:
             # It is still opening its socket or loading its file, and has no way of telling that it has.
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """The process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """Shut down in an orderly way; twice is safe."""
         if self._process is not None:
