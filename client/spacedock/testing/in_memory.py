@@ -68,7 +68,9 @@ class InMemoryClient(ClientMethods):
         await self.store(payloads)
         return self._submit(request, None, "")
 
-    async def submit_many(self, requests: Iterable[JobRequest | str], *, label: str = "") -> list[str]:
+    async def submit_many(
+        self, requests: Iterable[JobRequest | str], *, label: str = "", name: str | None = None
+    ) -> list[str]:
         """See `Client.submit_many`."""
         batch = uuid.uuid4().hex
         made = [JobRequest(prompt=item) if isinstance(item, str) else item for item in requests]
