@@ -11,7 +11,7 @@ from tests.served import served
 from tests.unit.catalogues import SHA, Clock, add, again, filled
 
 from spacedock_worker.hub.catalogue import Catalogue, entry_of
-from spacedock_worker.hub.errors import (
+from spacedock_worker.images.hub_errors import (
     HubOfflineError,
     HubSilentError,
 )

@@ -15,7 +15,7 @@ from tests.served import served
 from tests.unit.catalogues import SHA, Clock, add, again, filled
 
 from spacedock_worker.hub.catalogue import Catalogue, HubSpace
-from spacedock_worker.hub.errors import (
+from spacedock_worker.images.hub_errors import (
     HubError,
     HubLimitedError,
     HubOddError,

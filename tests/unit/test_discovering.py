@@ -24,7 +24,7 @@ from spacedock_worker.control.show_hub import offered
 from spacedock_worker.hub.auto_register import AutoRegister
 from spacedock_worker.hub.autofill import completing
 from spacedock_worker.hub.catalogue import Catalogue
-from spacedock_worker.hub.errors import HubError
+from spacedock_worker.images.hub_errors import HubError
 from spacedock_worker.images.oci.survey import Availability, Offer
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.planner import candidates_for

@@ -104,6 +104,11 @@ def test_the_worker_brings_no_package_for_what_it_says_itself() -> None:
     assert "openai" not in imported("import sys, spacedock_worker.__main__")[1]
 
 
+def test_the_worker_loads_the_hubs_library_only_when_it_asks_the_hub() -> None:
+    program = "import sys, spacedock_worker.service\nprint('huggingface_hub.hf_api' in sys.modules)"
+    assert imported(program)[0].strip() == "False"
+
+
 @pytest.mark.parametrize(
     ("own", "twin"), [(SyncClient, Client), (SyncSpaces, Spaces)], ids=["client", "spaces"]
 )

@@ -15,7 +15,7 @@ from spacedock_worker.containers.machine.engine_info import EngineInfo
 from spacedock_worker.containers.machine.gpu import Device
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import HostBusyError, StepError
-from spacedock_worker.hub.errors import HubSilentError
+from spacedock_worker.images.hub_errors import HubSilentError
 from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.survey import Availability, Offer
 from spacedock_worker.images.source import Image

@@ -10,8 +10,8 @@ from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import FoundRow, HubRow, SearchReply
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.catalogue import Catalogue, Found
-from spacedock_worker.hub.errors import HubError
 from spacedock_worker.hub.space import HubSpace
+from spacedock_worker.images.hub_errors import HubError
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from spacedock.errors import BadRequestError
 from spacedock_worker.caching import Shared, TimedCache
 from spacedock_worker.hub.catalogue import Catalogue, entry_of
-from spacedock_worker.hub.errors import HubError
+from spacedock_worker.images.hub_errors import HubError
 from spacedock_worker.images.space_name import subdomain_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry

@@ -9,8 +9,8 @@ import structlog
 
 from spacedock_worker.hub.catalogue import Catalogue, entry_of
 from spacedock_worker.hub.categories import Clues, infer
-from spacedock_worker.hub.errors import HubError
 from spacedock_worker.hub.kinds import UNKNOWN
+from spacedock_worker.images.hub_errors import HubError
 
 log = structlog.get_logger()
 

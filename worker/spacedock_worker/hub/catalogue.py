@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-
-from huggingface_hub import SpaceInfo
+from typing import TYPE_CHECKING
 
 from spacedock_worker.hub.cache import FOLDER, HubCache, Said
-from spacedock_worker.hub.client import ASK_SECONDS, HubClient
-from spacedock_worker.hub.errors import HubError, HubOddError, HubSilentError, no_such_space
-from spacedock_worker.hub.queries import discovery_of, merged, of_category
+from spacedock_worker.hub.queries import ASK_SECONDS, discovery_of, merged, of_category
 from spacedock_worker.hub.space import HubSpace, Texts, entry_of, of_info, of_search
+from spacedock_worker.images.hub import is_offline
+from spacedock_worker.images.hub_errors import HubError, HubOddError, HubSilentError, no_such_space
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.recommend.search import telling
+
+if TYPE_CHECKING:
+    from huggingface_hub import SpaceInfo
+
+    from spacedock_worker.hub.client import HubClient
 
 __all__ = ["Catalogue", "Found", "HubSpace", "entry_of"]
 
@@ -48,17 +53,28 @@ class Catalogue:
     def __init__(
         self, settings: ImageSettings, state: Path, now: Callable[[], float], pause: float = 1.0
     ) -> None:
-        self._hub = HubClient(settings, pause)
+        self._settings, self._pause = settings, pause
+        self._hub: HubClient | None = None
         self._cache, self._now = HubCache(state / FOLDER, now), now
 
     def close(self) -> None:
         """Ask nothing more."""
-        self._hub.close()
+        if self._hub is not None:
+            self._hub.close()
 
     @property
     def offline(self) -> bool:
         """Whether this host was told not to ask the Hub."""
-        return self._hub.offline
+        return is_offline(self._settings)
+
+    async def _client(self) -> HubClient:
+        """The Hub's client, made at the first question."""
+        # In a thread: it brings huggingface_hub, which takes 8 MB and longer than our loop may wait.
+        await asyncio.to_thread(import_module, "spacedock_worker.hub.client")
+        from spacedock_worker.hub.client import HubClient
+
+        self._hub = self._hub or HubClient(self._settings, self._pause)
+        return self._hub
 
     async def search(self, query: str, category: str | None = None, limit: int = 20) -> Found:
         """The Spaces that words find; with a category only those of it, as far as that can be told."""
@@ -113,7 +129,8 @@ class Catalogue:
         return space, None
 
     async def _asked(self, hub_id: str, whole: bool, seconds: float) -> HubSpace:
-        found = await self._hub.about(hub_id, seconds)
+        hub = await self._client()
+        found = await hub.about(hub_id, seconds)
         try:
             texts = await self._texts(found, whole, seconds)
             space = of_info(found, texts)
@@ -130,7 +147,8 @@ class Catalogue:
         app = str(card.get("app_file") or "app.py")
         models = [str(model) for model in (found.models or ())[:_MOST_MODELS]] if whole else []
         read = [("README.md", _README_BYTES), *([(app, _CODE_BYTES)] if whole else [])]
-        wanted = [self._hub.text(found, path, most, seconds) for path, most in read if path in files]
+        hub = await self._client()
+        wanted = [hub.text(found, path, most, seconds) for path, most in read if path in files]
         texts = dict(zip([path for path, _ in read if path in files], await _texts(wanted), strict=True))
         tasks = await _texts([self._task(model, seconds) for model in models])
         return Texts(
@@ -140,14 +158,14 @@ class Catalogue:
         )
 
     async def _task(self, model: str, seconds: float) -> str:
-        return await self._hub.task_of(model, seconds) or ""
+        return await (await self._client()).task_of(model, seconds) or ""
 
     async def _searched(self, query: str) -> tuple[HubSpace, ...]:
-        found = await self._hub.search(query)
+        found = await (await self._client()).search(query)
         return _readable([of_search(one) for one in found])
 
     async def _listed(self, tag: str) -> tuple[HubSpace, ...]:
-        found = await self._hub.tagged(tag, _TAGGED)
+        found = await (await self._client()).tagged(tag, _TAGGED)
         return _readable([of_info(one) for one in found])
 
     async def _answer(

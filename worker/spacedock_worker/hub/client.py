@@ -27,7 +27,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are lo
     hf_raise_for_status,
 )
 
-from spacedock_worker.hub.errors import (
+from spacedock_worker.hub.queries import ASK_SECONDS
+from spacedock_worker.images.hub import is_offline
+from spacedock_worker.images.hub_errors import (
     HubBrokenError,
     HubError,
     HubLimitedError,
@@ -40,13 +42,11 @@ from spacedock_worker.hub.errors import (
     gated_space,
     no_such_space,
 )
-from spacedock_worker.hub.http import bounded, install
-from spacedock_worker.images.hub import is_offline
+from spacedock_worker.images.hub_http import bounded, install
 from spacedock_worker.images.settings import ImageSettings
 
 log = structlog.get_logger()
 
-ASK_SECONDS = 10.0
 _THREADS = 4
 _SILENT_SECONDS = 30.0
 """For how long a Hub that did not answer is left alone: each job would wait for it otherwise."""
@@ -75,11 +75,6 @@ class HubClient:
     def close(self) -> None:
         """Begin no more calls; those that run end by their deadlines."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    @property
-    def offline(self) -> bool:
-        """Whether this host was told not to ask the Hub."""
-        return is_offline(self._settings)
 
     async def search(self, query: str, seconds: float = ASK_SECONDS) -> list[SpaceSearchResult]:
         """The Spaces that the Hub's semantic search finds, the best first; those that sleep there as well."""
@@ -169,7 +164,7 @@ class HubClient:
 
     def _check(self) -> None:
         """Raise what is known already: the Hub is not to be asked now."""
-        if self.offline:
+        if is_offline(self._settings):
             raise HubOfflineError
         if self._quiet is None:
             return

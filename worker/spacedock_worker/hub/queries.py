@@ -10,6 +10,9 @@ from typing import NamedTuple
 from spacedock_worker.hub.kinds import CATEGORIES
 from spacedock_worker.hub.space import HubSpace
 
+ASK_SECONDS = 10.0
+"""How long one question may take."""
+
 _IMAGES, _AUDIO, _TEXT, _NLP, _MANY, _VISION, _SPECIAL = CATEGORIES
 
 

@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import SpaceInfo, SpaceSearchResult
 from pydantic import TypeAdapter
 
 from spacedock.request import SPACE_NAME
 from spacedock_worker.hub.categories import Clues, Guess, infer
 from spacedock_worker.images.space_card import without_card
+
+if TYPE_CHECKING:
+    # Loaded only once the Hub is asked.
+    from huggingface_hub import SpaceInfo, SpaceSearchResult
 
 _MOST = 20
 _SECRET = r"[A-Z][A-Z0-9_]{0,60}"

@@ -1,4 +1,8 @@
-"""What the Hub says of a Space, and fetching its repository."""
+"""What the Hub says of a Space, and fetching its repository.
+
+huggingface_hub is imported at the first question, in that question's thread: it takes 8 MB, and a worker
+whose Spaces are all here never asks.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import HfApi, is_offline_mode, snapshot_download
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.constants import is_offline_mode
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError, full_disk, tells_full_disk
@@ -85,20 +88,33 @@ async def _translated(hub_id: str, seconds: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise _away(hub_id, f"no answer within {seconds:g} s", _NETWORK) from error
-    except RevisionNotFoundError as error:
-        raise _unavailable(hub_id, "the Hub does not have the commit that is wanted", _COMMIT) from error
-    except (RepositoryNotFoundError, GatedRepoError) as error:
-        none = _unavailable(hub_id, "the Hub has no such Space, or it is private", _ACCESS)
-        raise NoSuchSpaceError(none.stage, none.kind, str(none)) from error
     except Exception as error:
-        # The Hub's client lets errors of its HTTP library and of files through; all mean the same here.
-        if tells_full_disk(str(error)):
-            raise full_disk(Stage.BUILD, f"the repository of {hub_id} cannot be fetched") from error
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise _away(hub_id, why, _NETWORK) from error
+        raise _told(hub_id, error) from error
+
+
+def _told(hub_id: str, error: Exception) -> StepError:
+    """A failure of huggingface_hub in our words."""
+    # The thread that failed has loaded them.
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, RevisionNotFoundError):
+        return _unavailable(hub_id, "the Hub does not have the commit that is wanted", _COMMIT)
+    if isinstance(error, RepositoryNotFoundError | GatedRepoError):
+        none = _unavailable(hub_id, "the Hub has no such Space, or it is private", _ACCESS)
+        return NoSuchSpaceError(none.stage, none.kind, str(none))
+    # The Hub's client lets errors of its HTTP library and of files through; all mean the same here.
+    if tells_full_disk(str(error)):
+        return full_disk(Stage.BUILD, f"the repository of {hub_id} cannot be fetched")
+    why = (str(error) or type(error).__name__).splitlines()[0]
+    return _away(hub_id, why, _NETWORK)
 
 
 def _about(hub_id: str, settings: ImageSettings) -> SpaceRuntime:
+    from huggingface_hub import HfApi
+
+    from spacedock_worker.images.hub_http import install
+
+    install()
     api = HfApi(endpoint=settings.hub_endpoint, token=settings.hub_token or False)
     found = api.space_info(hub_id, timeout=_ABOUT_SECONDS)
     said = vars(found.card_data) if found.card_data else {}
@@ -123,6 +139,11 @@ def _word(value: object) -> str | None:
 
 
 def _download(hub_id: str, revision: str | None, folder: Path, settings: ImageSettings) -> None:
+    from huggingface_hub import snapshot_download
+
+    from spacedock_worker.images.hub_http import install
+
+    install()
     snapshot_download(
         repo_id=hub_id,
         repo_type="space",

@@ -15,8 +15,8 @@ from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
-from spacedock_worker.hub.errors import HubError, HubRefusedError
 from spacedock_worker.images.build.repository import read_repository
+from spacedock_worker.images.hub_errors import HubError, HubRefusedError
 from spacedock_worker.images.oci.manifest import can_run, emulators, parse_platform, platform_of
 from spacedock_worker.images.oci.survey import Offer, Survey
 from spacedock_worker.images.space_card import read_card

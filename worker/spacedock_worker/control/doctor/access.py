@@ -9,11 +9,11 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 from spacedock.replies.doctor import Area, DoctorLine
-from spacedock_worker.hub.client import HubClient
-from spacedock_worker.hub.errors import HubError, HubOfflineError, HubRefusedError
+from spacedock_worker.images.hub_errors import HubError, HubOfflineError, HubRefusedError
 from spacedock_worker.images.oci.client import NotAllowedError, NotAskedError, asking
 from spacedock_worker.images.oci.credentials import Keyring
 from spacedock_worker.images.oci.reference import Reference
@@ -32,6 +32,10 @@ _FEW_FILES = 1024
 
 async def hub_line(settings: ImageSettings) -> DoctorLine:
     """Whether the Hub answers, and takes our token."""
+    # It brings huggingface_hub, which is loaded once the Hub is asked; in a thread, for the loop's sake.
+    await asyncio.to_thread(import_module, "spacedock_worker.hub.client")
+    from spacedock_worker.hub.client import HubClient
+
     with closing(HubClient(settings)) as hub:
         try:
             name = await hub.account(_SECONDS)

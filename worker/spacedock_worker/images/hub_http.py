@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from time import monotonic
 
 import httpx2
 from huggingface_hub import get_session, set_client_factory
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # loaded lazily
 
-from spacedock_worker.hub.errors import HubBrokenError, HubLimitedError, HubOddError, HubSilentError
+from spacedock_worker.images.hub_errors import HubBrokenError, HubLimitedError, HubOddError, HubSilentError
 
 MOST_BYTES = 4 * 2**20
 """What one answer may have; a page of a hundred Spaces has some 200 kB."""
@@ -72,12 +73,20 @@ def bounded(seconds: float, endpoint: str) -> Iterator[Bounds]:
         _BOUNDS.reset(token)
 
 
-@cache
-def install() -> None:
-    """Have the library make its clients with our hooks behind its own; once in a process.
+_INSTALLING = Lock()
 
-    Before anything is downloaded: the client that the library has is closed by it.
+
+def install() -> None:
+    """Have the library make its clients with our hooks behind its own; once in a process, from any thread.
+
+    Call it before anything is downloaded: it closes the client that the library has.
     """
+    with _INSTALLING:
+        _install()
+
+
+@cache
+def _install() -> None:
     own = get_session().event_hooks
 
     def client() -> httpx2.Client:
