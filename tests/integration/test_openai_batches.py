@@ -321,3 +321,10 @@ async def test_a_batch_is_cancelled_before_its_file_was_looked_at(api: AsyncOpen
 async def test_a_limit_that_is_none_is_refused(api: AsyncOpenAI, limit: str) -> None:
     with pytest.raises(openai.BadRequestError, match="limit is a number from 1 to 100"):
         await api.files.list(extra_query={"limit": limit})
+
+
+async def test_a_batch_is_called_by_its_files_name_in_lists(api: AsyncOpenAI, queue: str) -> None:
+    batch = await begun(api, lines("one"))
+    await ended(api, batch.id)
+    async with Client(queue) as client:
+        assert [one.label for one in await client.batches()] == ["in.jsonl"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from time import time
 from typing import Any
 
@@ -88,7 +89,10 @@ class BatchWork:
             found = await registry_names(self._client, self._models_as, routes=[route])
             write_whole(names, found.dumped(), 0o600, durable=True)
         source = await asyncio.to_thread(open_source, str(self._input), SourceOptions())
-        return source.with_models(ModelNames.loaded(names.read_bytes()), local=False)
+        # In lists, which others read too, the batch is called as its file was, not by a path of this host.
+        name = self._files.get(self._records.get(self._id)["input_file_id"])["filename"]
+        models = ModelNames.loaded(names.read_bytes())
+        return replace(source.with_models(models, local=False), name=name)
 
     async def _validate(self) -> None:
         try:
