@@ -28,3 +28,8 @@ def test_addresses_of_the_internet_are_taken(address: str) -> None:
 def test_a_network_may_be_allowed() -> None:
     assert may_go_to("10.1.2.3", (ip_network("10.1.0.0/16"),))
     assert not may_go_to("10.2.2.3", (ip_network("10.1.0.0/16"),))
+
+
+@pytest.mark.parametrize("address", ["192.0.0.192", "64:ff9b:1::7f00:1", "::127.0.0.1"])
+def test_what_python_takes_for_the_internet_is_refused_where_it_is_none(address: str) -> None:
+    assert not may_go_to(address, ())

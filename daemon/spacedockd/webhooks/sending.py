@@ -21,6 +21,9 @@ from spacedock._wire.view.webhooks import SECRET_PREFIX
 from spacedockd.webhooks.settings import WebhookSettings
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_INNER = (IPv4Network("192.0.0.0/24"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+"""Networks that Python takes for the internet's: clouds' own services, local NAT64, IPv4 in IPv6."""
+
 _WAITS = (5, 5 * 60, 30 * 60, *(hours * 3600 for hours in (2, 5, 10, 14, 20, 24)))
 """Seconds after each try, as the specification proposes them."""
 
@@ -60,6 +63,8 @@ def may_go_to(address: str, allow: Networks) -> bool:
             inner = IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             return may_go_to(str(inner), allow)
+    if any(found in network for network in _INNER):
+        return False
     return found.is_global and not found.is_multicast
 
 
