@@ -173,6 +173,21 @@ def test_no_path_leads_out_of_the_batch_files_directory(tmp_path: Path, path: st
             "'space' under",
         ),
         (line({"model": "draw", "prompt": " "}, "/v1/images/generations"), "'prompt' is not a text"),
+        (
+            line({"model": "draw", "prompt": "x", "response_format": "webp"}, "/v1/images/generations"),
+            "response_format 'webp' is not written here: ask for url or b64_json",
+        ),
+        (
+            line({"model": "draw", "input": "x", "encoding_format": {"a": []}}, "/v1/embeddings"),
+            "is not written here: ask for float or base64",
+        ),
+        (
+            line(
+                {"model": "transcribe", "file": "data:audio/wav;base64,AA==", "response_format": "srt"},
+                "/v1/audio/transcriptions",
+            ),
+            "response_format 'srt' is not written here: ask for json or text or verbose_json",
+        ),
         (line({"model": "chat", "input": ["a", "b"]}, "/v1/embeddings"), "a request for each"),
         (line({"model": "whisper-1"}, "/v1/audio/transcriptions"), "no recording"),
         (line({}) | {"custom_id": 7}, "'custom_id' is not a text"),
@@ -247,3 +262,9 @@ def test_the_form_is_recognised_by_itself(row: Any, is_one: bool) -> None:
 def test_every_field_of_a_translation_is_one_of_a_job() -> None:
     for found in (chat(), parse_body(ApiRoute.IMAGES, {"model": "auto", "prompt": "a cat"}, MODELS)):
         json.dumps(JobRequest(**found.fields).model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(("asked", "told"), [(["segment"], []), (["word"], ["timestamp_granularities"])])
+def test_times_of_words_are_told_as_not_honoured(asked: list[str], told: list[str]) -> None:
+    body = {"model": "transcribe", "file": "data:audio/wav;base64,AA==", "timestamp_granularities": asked}
+    assert list(parse_line(line(body, "/v1/audio/transcriptions"), MODELS).not_honoured(())) == told

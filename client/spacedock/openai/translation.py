@@ -27,7 +27,7 @@ _READ_HERE: Mapping[ApiRoute, frozenset[str]] = {
     ApiRoute.EMBEDDINGS: frozenset({"input", "encoding_format"}),
     ApiRoute.IMAGES: frozenset({"prompt", "response_format", "size"}),
     ApiRoute.EDITS: frozenset({"prompt", "response_format", "size", "image", "mask"}),
-    ApiRoute.TRANSCRIPTIONS: frozenset({"file", "response_format", "timestamp_granularities"}),
+    ApiRoute.TRANSCRIPTIONS: frozenset({"file", "response_format"}),
     ApiRoute.SPEECH: frozenset({"input", "stream_format"}),
 }
 """The parameters that are understood here, or that only say how the answer is written."""
@@ -37,7 +37,21 @@ _OF_THE_SERVICE = frozenset(
 )
 """Parameters of OpenAI's own service that change no answer."""
 
-_DEFAULTS: Mapping[str, Any] = {"n": 1, "response_format": {"type": "text"}, "stream": False}
+_DEFAULTS: Mapping[str, Any] = {
+    "n": 1,
+    "response_format": {"type": "text"},
+    "stream": False,
+    "timestamp_granularities": ["segment"],
+}
+_PICTURE_FORMS = {"response_format": ("url", "b64_json")}
+_WRITTEN: Mapping[ApiRoute, Mapping[str, tuple[str, ...]]] = {
+    ApiRoute.EMBEDDINGS: {"encoding_format": ("float", "base64")},
+    ApiRoute.IMAGES: _PICTURE_FORMS,
+    ApiRoute.EDITS: _PICTURE_FORMS,
+    ApiRoute.TRANSCRIPTIONS: {"response_format": ("json", "text", "verbose_json")},
+    ApiRoute.SPEECH: {"stream_format": ("audio",)},
+}
+"""In which forms answers are written here; chats have theirs by `stream`."""
 _AS_INPUTS = {"max_completion_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
@@ -126,7 +140,7 @@ def parse_body(
     meant = models.meant(model, route)
     own = _own(body.get(OWN))
     fields = {"prompt": prompt, "optional_inputs": inputs, **_fallback(route), **meant.fields, **own}
-    form = {name: body[name] for name in _READ_HERE[route] & body.keys() if name in _FORMS}
+    form = _form(route, body)
     parameters = {name: tuple(found) for name, found in names.items()}
     return TranslatedRequest(
         route, model, fields, tuple(files.payloads), tuple(files.paths), None, parameters, form, meant.known
@@ -134,6 +148,17 @@ def parse_body(
 
 
 _FORMS = frozenset({"response_format", "stream", "stream_options", "encoding_format", "stream_format"})
+
+
+def _form(route: ApiRoute, body: Mapping[str, Any]) -> dict[str, Any]:
+    """How the answer is to be written. Raises BadRequestError for a form that it cannot have here."""
+    form = {name: body[name] for name in _READ_HERE[route] & _FORMS if body.get(name) is not None}
+    for name, written in _WRITTEN.get(route, {}).items():
+        if form.get(name, written[0]) not in written:
+            raise BadRequestError(
+                f"{name} {form[name]!r} is not written here: ask for {' or '.join(written)}"
+            )
+    return form
 
 
 def _fallback(route: ApiRoute) -> dict[str, Any]:
