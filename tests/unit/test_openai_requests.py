@@ -175,18 +175,18 @@ def test_no_path_leads_out_of_the_batch_files_directory(tmp_path: Path, path: st
         (line({"model": "draw", "prompt": " "}, "/v1/images/generations"), "'prompt' is not a text"),
         (
             line({"model": "draw", "prompt": "x", "response_format": "webp"}, "/v1/images/generations"),
-            "response_format 'webp' is not written here: ask for url or b64_json",
+            "response_format 'webp' is not written here: ask for url, b64_json",
         ),
         (
             line({"model": "draw", "input": "x", "encoding_format": {"a": []}}, "/v1/embeddings"),
-            "is not written here: ask for float or base64",
+            "is not written here: ask for float, base64",
         ),
         (
             line(
                 {"model": "transcribe", "file": "data:audio/wav;base64,AA==", "response_format": "srt"},
                 "/v1/audio/transcriptions",
             ),
-            "response_format 'srt' is not written here: ask for json or text or verbose_json",
+            "response_format 'srt' is not written here: ask for json, text, verbose_json",
         ),
         (line({"model": "chat", "input": ["a", "b"]}, "/v1/embeddings"), "a request for each"),
         (line({"model": "whisper-1"}, "/v1/audio/transcriptions"), "no recording"),

@@ -155,9 +155,7 @@ def _form(route: ApiRoute, body: Mapping[str, Any]) -> dict[str, Any]:
     form = {name: body[name] for name in _READ_HERE[route] & _FORMS if body.get(name) is not None}
     for name, written in _WRITTEN.get(route, {}).items():
         if form.get(name, written[0]) not in written:
-            raise BadRequestError(
-                f"{name} {form[name]!r} is not written here: ask for {' or '.join(written)}"
-            )
+            raise BadRequestError(f"{name} {form[name]!r} is not written here: ask for {', '.join(written)}")
     return form
 
 
