@@ -63,7 +63,9 @@ def test_an_action_is_the_subcommand_that_does_it(args: tuple[str, ...], subcomm
     assert translate(*args) == subcommand
 
 
-@pytest.mark.parametrize("args", [(), ("--help",), ("run", "x"), ("spaces", "--list-spaces"), ("batch",)])
+@pytest.mark.parametrize(
+    "args", [(), ("--help",), ("--show-completion",), ("run", "x"), ("spaces", "--list-spaces"), ("batch",)]
+)
 def test_a_subcommand_stays_as_it_is(args: tuple[str, ...]) -> None:
     assert translate(*args) == list(args)
 

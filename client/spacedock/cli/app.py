@@ -38,7 +38,6 @@ app = typer.Typer(
     "130 Ctrl-C, and the jobs go on.\n\n"
     "`spacedock --version` tells the version.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -20,6 +20,9 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What the seed writes as an option, and the subcommand that does it."""
 
+_OF_ALL_COMMANDS = frozenset({"--help", "--install-completion", "--show-completion"})
+"""Options that stand before any subcommand."""
+
 _BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 """A single word that may be meant as a subcommand. Prompts in scripts without spaces are none."""
 
@@ -40,7 +43,7 @@ def translated(args: Sequence[str], commands: Sequence[str], run: TyperCommand) 
     Raises BadRequestError where a word is more likely a mistyped subcommand than a prompt: a prompt is sent
     to a machine that works on it for minutes.
     """
-    if not args or args[0] in commands or args[0] == "--help":
+    if not args or args[0] in commands or args[0] in _OF_ALL_COMMANDS:
         return list(args)
     action = _action(args)
     if action is not None:
