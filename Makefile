@@ -25,6 +25,10 @@ style:
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .cache/imports.log || { cat .cache/imports.log; exit 1; }
 
+.PHONY: dist
+dist: setup ## What a release ships, in dist/: built, its contents checked, the wheel tried alone
+	@deploy/dist/make.sh
+
 .PHONY: reference
 reference: ## Write docs/reference, and the transcript of what the commands say, from the code
 	@$(BIN)/python -m docs.reference.write
@@ -116,4 +120,4 @@ bench-idle: setup ## What an idle host takes with 10,000 jobs queued: memory, CP
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
