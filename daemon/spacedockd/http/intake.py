@@ -105,15 +105,15 @@ class Intake:
         """A body of JSON; an empty one is {}. Raises HttpError."""
         if request.content_type not in ("application/json", "application/octet-stream"):
             raise HttpError(415, "not_json", f"a body of {request.content_type} is not taken here: send JSON")
-        raw = await self.body(request, most)
-        if wire.too_complex(raw):
-            raise HttpError(413, "too_complex", f"the body holds over {wire.MAX_NESTS:,} lists and objects")
-        return json_of(raw or b"{}")
+        return json_of(await self.body(request, most) or b"{}")
 
     async def body(self, request: web.Request, most: int) -> bytes:
-        """A whole body of at most `most` bytes, in memory. Raises HttpError."""
+        """A whole body of JSON of at most `most` bytes, in memory, quick to parse. Raises HttpError."""
         async with self._in_time(request) as came:
-            return await _whole(request.content.iter_chunked(_CHUNK), most, came)
+            raw = await _whole(_plain(request.content.iter_chunked(_CHUNK)), most, came)
+        if wire.too_complex(raw):
+            raise HttpError(413, "too_complex", f"the body holds over {wire.MAX_NESTS:,} lists and objects")
+        return raw
 
     @asynccontextmanager
     async def form(self, request: web.Request) -> AsyncIterator[ReceivedForm]:
@@ -180,6 +180,13 @@ class Intake:
 
 
 _CLOSE = {"Connection": "close"}
+_MARKS = (b",", b"[", b"{", b"\\")
+_MOST_MARKS = wire.MAX_CALL_BYTES // 2
+"""More than a request's own text can hold; what comes beside it is base64."""
+
+_TOO_MANY = (
+    f"the body holds over {_MOST_MARKS:,} commas, brackets and backslashes: send less, or files as base64"
+)
 
 
 async def _text(part: BodyPartReader, most: int, came: Any) -> str:
@@ -200,15 +207,29 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
         yield chunk
 
 
+async def _plain(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of JSON that no thread can parse beside the loop, as the parser keeps the interpreter.
+
+    So what takes long is refused as it comes: base64 is quick, and has none of the marks that are counted.
+    """
+    left = _MOST_MARKS
+    async for chunk in chunks:
+        left -= sum(map(chunk.count, _MARKS))
+        if left < 0:
+            raise HttpError(413, "too_complex", _TOO_MANY, headers=_CLOSE)
+        yield chunk
+
+
 async def _whole(chunks: AsyncIterator[bytes], most: int, came: Any) -> bytes:
     """What comes, in memory. Raises HttpError where it is over `most` bytes."""
-    data = bytearray()
+    data, size = list[bytes](), 0
     async for chunk in chunks:
-        data += chunk
+        data.append(chunk)
+        size += len(chunk)
         came(len(chunk))
-        if len(data) > most:
+        if size > most:
             raise _too_large(most)
-    return bytes(data)
+    return b"".join(data)
 
 
 async def _saved(chunks: AsyncIterator[bytes], path: Path, name: str, left: int, came: Any) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 from aiohttp import web
 
-from spacedock._wire import wire
 from spacedock._wire.view.tokens import Scope
 from spacedockd.http.access import principal_of, route
 from spacedockd.http.context import DoorContext
@@ -43,8 +42,6 @@ class McpRoutes:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any request. Raises HttpError."""
         body = await self._context.intake.body(request, MAX_BODY)
-        if wire.too_complex(body):
-            raise HttpError(413, "too_complex", f"the body holds over {wire.MAX_NESTS:,} lists and objects")
         app, exchange = await self._opened(), Exchange(request, body)
         answering = asyncio.ensure_future(app(_scope(request), exchange.receive, exchange.send))
         try:

@@ -21,7 +21,7 @@ from spacedock._wire.view.tokens import Scope
 from spacedock.client import Client
 from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
-from spacedockd.http import errors
+from spacedockd.http import errors, intake
 from spacedockd.http.server import TOKEN
 
 
@@ -143,6 +143,35 @@ async def test_bodies_are_bounded(redis_url: str, tmp_path: Path) -> None:
         chunked = head(door, "POST /files HTTP/1.1", "Transfer-Encoding: chunked")
         assert b" 413 " in await raw(door, chunked + (b"10000\r\n" + b"x" * 2**16 + b"\r\n") * 17)
         assert [*(tmp_path / "state/http-uploads").iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/v1/chat/completions", b"[" + b"{}," * 2**20 + b"{}]", "too_complex"),
+        ("/v1/chat/completions", b"[" + b"1," * 2**20 + b"1]", "too_complex"),
+        ("/v1/chat/completions", b'"' + rb"\n" * 2**20 + b'"', "too_complex"),
+        ("/batches", b"[" + b"1," * 2**20 + b"1]", "too_complex"),
+        ("/v1/chat/completions", b'"' + b"x" * 2**25 + b'"', "too_large"),
+    ],
+    ids=["objects", "numbers", "escapes", "batch", "text"],
+)
+async def test_json_that_takes_long_to_parse_is_refused_unparsed(
+    door: Door, monkeypatch: pytest.MonkeyPatch, path: str, body: bytes, code: str
+) -> None:
+    monkeypatch.setattr(intake, "from_json", None)
+    async with door.session.post(
+        path, data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+    ) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (413, code)
+
+
+async def test_a_large_file_in_base64_is_read(door: Door) -> None:
+    body = b'{"model": 1, "file": "' + rb"\/" * 2**18 + b"x" * 2**24 + b'"}'
+    async with door.session.post(
+        "/v1/chat/completions", data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+    ) as response:
+        assert response.status != 413
 
 
 async def test_the_texts_of_a_form_are_bounded_together(door: Door) -> None:

@@ -28,8 +28,8 @@ from spacedockd.http.guards import host_of, is_secure
 
 _FRESH_SECONDS, _UNKNOWN_SECONDS = 10.0, 1.0
 """How old the registry's names may be; a name that is not among them may be a new Space's."""
-MAX_BODY_BYTES = 100 * 2**20
-"""A body with a file in base64 is larger than the file."""
+MAX_BODY_BYTES = 32 * 2**20
+"""A body with files in base64, which is parsed while nothing else is answered."""
 
 
 @dataclass(slots=True)
