@@ -6,6 +6,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from spacedock._wire.view.webhooks import check_callback
+from spacedock.errors import BadRequestError
 from spacedockd.webhooks.sending import may_go_to
 
 PRIVATE = (
@@ -33,3 +35,17 @@ def test_a_network_may_be_allowed() -> None:
 @pytest.mark.parametrize("address", ["192.0.0.192", "64:ff9b:1::7f00:1", "::127.0.0.1"])
 def test_what_python_takes_for_the_internet_is_refused_where_it_is_none(address: str) -> None:
     assert not may_go_to(address, ())
+
+
+NUMBERS = ("2130706433", "0x7f000001", "017700000001", "0177.0.0.1", "127.1", "0x7f.1", "127.0.0.0x1", "1.2.3.4.5")
+
+
+@pytest.mark.parametrize("host", [*NUMBERS, "2130706433:80", "127.1.", "2130706433?x", "999.1.1.1", ":80"])
+def test_a_host_that_is_a_number_is_refused_when_it_is_asked_for(host: str) -> None:
+    with pytest.raises(BadRequestError, match="is not an address of a receiver"):
+        check_callback(f"http://{host}/hook")
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:80", "[::1]:80", "localhost", "1.example", "host.7f", "0x.example"])
+def test_names_and_addresses_are_taken(host: str) -> None:
+    assert check_callback(f"http://{host}/hook") == f"http://{host}/hook"

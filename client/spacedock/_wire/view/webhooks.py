@@ -9,7 +9,9 @@ import re
 import secrets
 import uuid
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
@@ -28,14 +30,25 @@ KEEP_SECONDS = 7 * 86_400
 TEST = "webhook.test"
 
 _URL = re.compile(r"https?://[^\s/@]+(/\S*)?", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+|0x[\da-f]*", re.IGNORECASE)
 _LONGEST = 2000
 
 
 def checked_url(url: str) -> str:
     """The address, if webhooks can go there. Raises ValueError."""
-    if len(url) > _LONGEST or not _URL.fullmatch(url):
+    if len(url) > _LONGEST or not _URL.fullmatch(url) or not _is_host(urlsplit(url).hostname or ""):
         raise ValueError(f"'{url[:100]}' is not an address of a receiver, such as https://host/path")
     return url
+
+
+def _is_host(name: str) -> bool:
+    """Whether it is a name or an address in its usual form: 2130706433 and 0x7f.1 mean 127.0.0.1 to some."""
+    if not _NUMBER.fullmatch(name.rstrip(".").rpartition(".")[2]):
+        return name != ""
+    try:
+        return IPv4Address(name) is not None
+    except ValueError:
+        return False
 
 
 Callback = Annotated[str, AfterValidator(checked_url)]
