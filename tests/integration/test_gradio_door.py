@@ -16,6 +16,7 @@ from tests.door import Door, opened
 from tests.integration.queue.workers import succeeded, working
 
 from spacedock.client import Client
+from spacedock.files import payload_of
 from spacedock.request import Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
@@ -106,6 +107,27 @@ async def test_a_call_does_not_wait_until_its_space_has_described_itself_again(
     assert await said(client, "still there") == "still there"
     space.starts.set()
     assert await said(await another, "here too") == "here too"
+
+
+async def test_a_files_address_is_that_of_the_proxy_which_was_asked(
+    redis_url: str, tmp_path: Path, space: ScriptedSpace
+) -> None:
+    picture = payload_of("cat.png", b"\x89PNG").ref
+
+    async def drawn(job: TakenJob, tell: Emit) -> JobResult:
+        if job.request.explain:
+            return await space(job, tell)
+        output = Output(data=[{"file": "cat.png", "index": 0}], files=(picture,))
+        return succeeded(job).model_copy(update={"output": output})
+
+    proxy = {"X-Forwarded-Host": "queue.example", "X-Forwarded-Proto": "https"}
+    names = {"trusted_proxies": ("127.0.0.0/8",), "allowed_hosts": ("queue.example",)}
+    async with working(redis_url, drawn), opened(redis_url, tmp_path, **names) as door:
+        url = "/spaces/ada/talker/gradio_api/call/say"
+        async with door.session.post(url, json={"data": ["a cat"]}, headers=proxy) as response:
+            job = (await response.json())["event_id"]
+        async with door.session.get(f"{url}/{job}", headers=proxy) as response:
+            assert '"url": "https://queue.example/spaces/ada/talker/gradio_api/file=' in await response.text()
 
 
 async def test_many_calls_of_one_client_are_told_apart(door: Door) -> None:

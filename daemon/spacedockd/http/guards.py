@@ -62,6 +62,11 @@ def host_of(request: web.Request, settings: HttpSettings) -> str:
     return forwarded or str(request.headers.get("Host", ""))
 
 
+def base_of(request: web.Request, settings: HttpSettings) -> str:
+    """The address at which the client has reached the door, such as https://queue.example."""
+    return f"{'https' if is_secure(request, settings) else 'http'}://{host_of(request, settings)}"
+
+
 def _check_host(request: web.Request, settings: HttpSettings) -> None:
     """A page may have its own name lead to this machine, so only names that are ours are answered."""
     if len(request.headers.getall("Host", ())) != 1:
@@ -77,8 +82,7 @@ def _check_host(request: web.Request, settings: HttpSettings) -> None:
 
 def _check_origin(request: web.Request, settings: HttpSettings) -> None:
     """Only pages that this door has served may call it; other programs send no Origin."""
-    scheme = "https" if is_secure(request, settings) else "http"
-    ours = f"{scheme}://{host_of(request, settings)}".lower()
+    ours = base_of(request, settings).lower()
     foreign = any(origin.lower() != ours for origin in request.headers.getall("Origin", ()))
     sites = set(request.headers.getall("Sec-Fetch-Site", ()))
     if foreign or not sites <= {"same-origin", "none"}:

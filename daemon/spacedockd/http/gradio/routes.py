@@ -20,6 +20,7 @@ from spacedockd.http.gradio.calls import OPTIONS, Progress, path_of, ref_of, req
 from spacedockd.http.gradio.description import PREFIX, AppDescription, AppEndpoint
 from spacedockd.http.gradio.sessions import GradioSession, GradioSessions, SubmittedCall
 from spacedockd.http.gradio.spaces import DescribedSpaces
+from spacedockd.http.guards import base_of
 from spacedockd.http.sending import send_file
 
 _SPACE = "/spaces/{space:[^/]+(?:/[^/]+)?}"
@@ -178,7 +179,7 @@ class GradioDoor:
         session.over(call.job_id)
 
     async def _messages(self, request: web.Request, call: SubmittedCall) -> AsyncIterator[dict[str, Any]]:
-        base = f"{request.scheme}://{request.host}/spaces/{request.match_info['space']}"
+        base = f"{base_of(request, self._context.settings)}/spaces/{request.match_info['space']}"
         progress = Progress(call.job_id, call.endpoint, base)
         yield progress.joined()
         async with aclosing(self._client.watch(call.job_id)) as events:

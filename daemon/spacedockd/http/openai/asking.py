@@ -24,7 +24,7 @@ from spacedock.result import JobResult
 from spacedockd.http.access import whose
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
-from spacedockd.http.guards import host_of, is_secure
+from spacedockd.http.guards import base_of
 
 _FRESH_SECONDS, _UNKNOWN_SECONDS = 10.0, 1.0
 """How old the registry's names may be; a name that is not among them may be a new Space's."""
@@ -114,8 +114,7 @@ class Asking:
         files = await self._pictures(result) if wants_files(asked, urls=True) else {}
 
         def url_of(ref: FileRef) -> str:
-            scheme = "https" if is_secure(request, self.context.settings) else "http"
-            return f"{scheme}://{host_of(request, self.context.settings)}/files/{ref.sha256}"
+            return f"{base_of(request, self.context.settings)}/files/{ref.sha256}"
 
         try:
             return response_body(asked, result, int(time()), files, url_of)
