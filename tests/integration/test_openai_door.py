@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from tests.integration.queue.workers import working
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock._wire.view.tokens import Scope
 from spacedock.client import Client
+from spacedock.files import Payload
+from spacedockd.http.intake import ReceivedFile
 from spacedockd.http.openai.routes import typed
 
 
@@ -171,6 +173,32 @@ async def test_a_recording_is_transcribed_in_three_forms(api: AsyncOpenAI, space
     assert spaces.asked[-1].optional_inputs == {"temperature": 0.5, "language": "en"}
     with pytest.raises(openai.BadRequestError, match="json, text, verbose_json"):
         await api.audio.transcriptions.create(model="whisper-1", file=file, response_format="srt")
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_the_files_of_few_forms_are_in_memory_at_once(
+    api: AsyncOpenAI, spaces: Spaces, monkeypatch: pytest.MonkeyPatch, private: bool
+) -> None:
+    read, store, held, most = ReceivedFile.payload, Client.store, set[str](), list[int]()
+
+    async def reads(file: ReceivedFile) -> Payload:
+        payload = await read(file)
+        held.add(payload.ref.sha256)
+        most.append(len(held))
+        return payload
+
+    async def stores(client: Client, payloads: Iterable[Payload]) -> None:
+        await store(client, payloads := [*payloads])
+        held.difference_update(payload.ref.sha256 for payload in payloads)
+
+    monkeypatch.setattr(ReceivedFile, "payload", reads)
+    monkeypatch.setattr(Client, "store", stores)
+    ours: Any = {"extra_body": {"spacedock": '{"privacy": true}'}} if private else {}
+    files = [(f"{n}.wav", b"RIFF%d" % n) for n in range(12)]
+    asked = [api.audio.transcriptions.create(model="whisper-1", file=file, **ours) for file in files]
+    assert {answer.text for answer in await asyncio.gather(*asked)} == {"hello"}
+    assert (len(most), max(most) <= 4, held) == (12, True, set())
+    assert {bool(one.files[0].vault) for one in spaces.asked} == {private}
 
 
 async def test_a_text_is_spoken(api: AsyncOpenAI) -> None:

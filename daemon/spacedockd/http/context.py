@@ -48,7 +48,7 @@ class DoorContext:
 
     async def store(self, file: ReceivedFile, vault: str | None = None) -> FileRef:
         """Store a file for jobs that name it; in a `vault`, for one private job alone."""
-        async with self.intake.loaded(file) as payload:
+        async with self.intake.loaded(file) as (payload,):
             (payload,) = set_apart([payload], vault) if vault else (payload,)
             await self.client.store([payload])
             return payload.ref

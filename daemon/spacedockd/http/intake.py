@@ -80,10 +80,10 @@ class Intake:
         paths.make_private(folder)
 
     @asynccontextmanager
-    async def loaded(self, file: ReceivedFile) -> AsyncIterator[Payload]:
-        """The file in memory, as it travels to the queue; few at a time."""
+    async def loaded(self, *files: ReceivedFile) -> AsyncIterator[list[Payload]]:
+        """A request's files in memory, as they travel to the queue; those of few requests at a time."""
         async with self._loading:
-            yield await file.payload()
+            yield [await file.payload() for file in files]
 
     @asynccontextmanager
     async def fetched(self, read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[tuple[BinaryIO, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import Any
 from urllib.parse import quote
@@ -20,11 +20,13 @@ from spacedock.openai.model_names import ApiRoute, ModelNames, NoSpaceForRouteEr
 from spacedock.openai.registry_names import registry_names
 from spacedock.openai.translation import TranslatedRequest, parse_body
 from spacedock.prepare import request_of
+from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedockd.http.access import whose
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
 from spacedockd.http.guards import base_of
+from spacedockd.http.intake import ReceivedFile
 
 _FRESH_SECONDS, _UNKNOWN_SECONDS = 10.0, 1.0
 """How old the registry's names may be; a name that is not among them may be a new Space's."""
@@ -74,21 +76,31 @@ class Asking:
         """The JSON that a client has sent. Raises HttpError."""
         return await self.context.intake.json(request, MAX_BODY_BYTES)
 
-    async def read(self, route: ApiRoute, body: Any, payloads: Sequence[Payload] = ()) -> TranslatedRequest:
-        """What a body asks for. Raises HttpError, BadRequestError."""
+    async def read(self, route: ApiRoute, body: Any, files: Sequence[ReceivedFile] = ()) -> TranslatedRequest:
+        """What a body asks for; the `files` beside it are stored. Raises HttpError, BadRequestError."""
         try:
             names = await self.names(route, body.get("model") if isinstance(body, dict) else None)
+            if files:
+                return await self._stored(route, body, names, files)
             # A body may hold many megabytes in base64.
-            return await asyncio.to_thread(parse_body, route, body, names, payloads)
+            return await asyncio.to_thread(parse_body, route, body, names)
         except (UnknownModelError, NoSpaceForRouteError) as error:
             raise HttpError(404, "model_not_found", str(error), param="model") from error
+
+    async def _stored(
+        self, route: ApiRoute, body: Any, names: ModelNames, files: Sequence[ReceivedFile]
+    ) -> TranslatedRequest:
+        """What a form asks for. Its files are in memory until they are stored, not until its job ends."""
+        async with self.context.intake.loaded(*files) as payloads:
+            asked = await asyncio.to_thread(parse_body, route, body, names, payloads)
+            made, stored = _request_of(asked)
+            await self._client.store(stored)
+        return replace(asked, fields={**asked.fields, "files": made.files}, payloads=())
 
     @asynccontextmanager
     async def submitted(self, request: web.Request, asked: TranslatedRequest) -> AsyncIterator[str]:
         """The id of the job, which is cancelled where the block is left before its end."""
-        fields = {**asked.fields, "files": tuple(payload.ref for payload in asked.payloads)}
-        made = request_of(fields, [*asked.payloads])
-        job_id = await self._client.submit_prepared(*made, name=whose(request))
+        job_id = await self._client.submit_prepared(*_request_of(asked), name=whose(request))
         try:
             yield job_id
         except BaseException:
@@ -173,3 +185,8 @@ def _told(result: JobResult) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     return quote(text, safe=" ,:/()@._-")
+
+
+def _request_of(asked: TranslatedRequest) -> tuple[JobRequest, list[Payload]]:
+    files = tuple(payload.ref for payload in asked.payloads)
+    return request_of({"files": files, **asked.fields}, [*asked.payloads])

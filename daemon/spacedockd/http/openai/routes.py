@@ -138,7 +138,6 @@ class OpenAiRoutes:
 
     async def _form(self, request: web.Request, path: ApiRoute) -> TranslatedRequest:
         async with self._context.intake.form(request) as form:
-            payloads = [await file.payload() for file in form.files]
             body: dict[str, Any] = {}
             for name, text in form.fields:
                 if name.endswith("[]"):
@@ -146,7 +145,7 @@ class OpenAiRoutes:
                 else:
                     body[name] = typed(text)
             body |= {"prompt": str(body["prompt"])} if "prompt" in body else {}
-            return await self._asking.read(path, body | {"model": str(body.get("model", ""))}, payloads)
+            return await self._asking.read(path, body | {"model": str(body.get("model", ""))}, form.files)
 
 
 def typed(text: str) -> Any:
