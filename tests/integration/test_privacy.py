@@ -166,7 +166,9 @@ async def working(server: Server, folder: Path, spaces: dict[str, Any]) -> Async
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(as_line(settings))
-    assert await process.stdout.readline() == b"ready\n", seen.log.decode()
+    ready = await process.stdout.readline()
+    assert ready, seen.log.decode()
+    assert json.loads(ready) == {"engine": None, "registry": None}
     async with heard(server.url, seen.heard):
         yield seen
     process.terminate()

@@ -308,7 +308,7 @@ async def test_a_batch_writes_what_it_could_hand_over_and_goes_on_later(
         code, said, written = await batch()
         assert code == 2
         assert 4 < len(written) < 30
-        assert f"{len(written)} of 30 lines are handed over" in said
+        assert f"{len(written)} of 30 lines have their results; the same command goes on" in said
         assert "the queue's memory is full" in said
         for _ in range(6):
             for key in [key async for key in redis.scan_iter(keys.payload("*"))]:

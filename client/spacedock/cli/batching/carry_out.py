@@ -33,7 +33,7 @@ from spacedock.cli.host_faults import say_host_fault, say_how_to_go_on
 from spacedock.cli.output.deliver import say_files_left
 from spacedock.cli.output.text import say, say_degraded, write
 from spacedock.client import Client
-from spacedock.errors import SpacedockError
+from spacedock.errors import QueueFullError, SpacedockError
 from spacedock.result import JobResult
 from spacedock.states import JobState
 
@@ -83,6 +83,11 @@ class BatchCommand:
                     going = run.tally.in_flight
                     say(f"stopped watching; {going} jobs go on. The same command picks them up.")
                     raise typer.Exit(INTERRUPTED) from None
+                except QueueFullError:
+                    meter.close()
+                    done, total = f"{run.tally.total - run.tally.left:,}", f"{run.tally.total:,}"
+                    say(f"{done} of {total} lines have their results; the same command goes on with the rest")
+                    raise
             if self.output is not None and self.form is ResultsForm.OPENAI:
                 lost = self.output.with_name(f"{self.output.stem}.errors.jsonl")
                 rows = rows_beside(self.output)
