@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
+import structlog
 
 from spacedockd.valkey import server_binary
 
@@ -36,6 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the compatibility cases on every Gradio, beside gradio_client, and write their table",
     )
+
+
+@pytest.fixture(autouse=True)
+def fresh_logs() -> Iterator[None]:
+    """Forget how a command that ran within the test has configured the log: others look at what is logged."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ class Event(BaseModel):
     """One step of a job: which stage of whom (`name`), and a short message for people; or its end.
 
     `id` is the event's number, by which it can be asked for again; `at` is when it was told (seconds since
-    1970 by the clock of Redis). `state` is there at the job's end only, and `name` says then who answered.
-    `partial` is the answer's text as far as it is there (its end, at most PARTIAL_CHARS); None where it has
-    not grown, and always in privacy mode. An event of no job, with `missed`, says how many events before
-    the next one are no longer kept.
+    1970 by the clock of Redis). `state` is there at the job's end only, and so are its `labels`, but for
+    privacy mode; `name` says then who answered. `partial` is the answer's text as far as it is there (its
+    end, at most PARTIAL_CHARS); None where it has not grown, and always in privacy mode. An event of no job,
+    with `missed`, says how many events before the next one are no longer kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -31,6 +31,7 @@ class Event(BaseModel):
     id: int = 0
     at: float = 0.0
     batch: str | None = None
+    labels: dict[str, str] = {}
     missed: int = 0
 
 

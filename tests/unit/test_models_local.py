@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from spacedock.request import Tier
+from spacedock_worker.models import local
 from spacedock_worker.models.local import KEEP_SECONDS, USUAL, LocalAddress, LocalModels
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -64,6 +65,12 @@ async def endless(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     while True:
         await response.write(b" " * 2**16)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is busy with other tests, a server may take longer to answer."""
+    monkeypatch.setattr(local, "LOOK_SECONDS", 3.0)
 
 
 async def test_what_answers_is_found_in_order(stack: AsyncExitStack) -> None:

@@ -34,7 +34,8 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         # One write for each line: the daemon and its children share one log.
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Log(sys.stderr))),
-        cache_logger_on_first_use=True,
+        # Every logger follows what is configured later, such as another level.
+        cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(_Log(sys.stderr))
     handler.setFormatter(

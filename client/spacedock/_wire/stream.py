@@ -136,4 +136,5 @@ def _event(number: int, fields: dict[bytes, bytes]) -> Event | None:
     except (WireError, KeyError, ValueError):
         return None
     batch = fields.get(b"batch", b"").decode(errors="replace") or None
-    return event.model_copy(update={"id": number, "at": at, "batch": batch, "missed": 0})
+    labels = wire.labels_in(fields.get(b"labels"))
+    return event.model_copy(update={"id": number, "at": at, "batch": batch, "labels": labels, "missed": 0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -119,3 +120,10 @@ def describe(error: ValidationError) -> str:
 def _fault(place: tuple[int | str, ...], message: str) -> str:
     reason = message.removeprefix("Value error, ")
     return f"{'.'.join(map(str, place))[:_SHOWN_LENGTH]}: {reason}" if place else reason
+
+
+def labels_in(raw: bytes | None) -> dict[str, str]:
+    """The labels of a job as its record and its last event hold them; none where they are rubbish."""
+    with suppress(ValueError, AttributeError):
+        return {str(name): str(value) for name, value in json.loads(raw or b"{}").items()}
+    return {}

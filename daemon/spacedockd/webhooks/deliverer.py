@@ -19,6 +19,7 @@ from spacedock._wire.connection import OUTAGES, answer, connect
 from spacedock._wire.scripts import registered
 from spacedock._wire.view import batches
 from spacedock._wire.view.webhooks import BATCH, JOB, KEEP_SECONDS, Webhooks, body_of, id_of
+from spacedock._wire.wire import labels_in
 from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import BatchStatus
 from spacedock.states import JobState
@@ -90,13 +91,14 @@ class Deliverer:
         ids = [name.removeprefix(JOB) for name in names]
         async with redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
-                pipe.hget(keys.job(job_id), "state")
-            states = await pipe.execute(raise_on_error=False)
+                pipe.hmget(keys.job(job_id), ["state", "labels"])
+            rows = await pipe.execute(raise_on_error=False)
         told = {}
-        for name, job_id, state in zip(names, ids, states, strict=True):
+        for name, job_id, row in zip(names, ids, rows, strict=True):
+            state, labels = row if isinstance(row, list) else (None, None)
             self._note(name, there=isinstance(state, bytes))
-            if (ended := _ENDED.get(state)) is not None:
-                told[name] = f"job.{ended}", {"id": job_id, "state": ended}
+            if (ended := _ENDED.get(state or b"")) is not None:
+                told[name] = f"job.{ended}", {"id": job_id, "state": ended, "labels": labels_in(labels)}
         return told
 
     async def _batch(self, redis: Redis, name: str) -> Told | None:

@@ -56,6 +56,16 @@ async def test_who_comes_late_catches_up_from_any_number(client: Client, redis_u
     assert [event async for event in client.watch(second)] == events[2:]
 
 
+async def test_the_event_of_the_end_has_the_jobs_labels(client: Client, redis_url: str) -> None:
+    labels = {"id": "7", "of": "März"}
+    await client.cancel(await client.submit("x", labels=labels))
+    async with working(redis_url, painter), asyncio.timeout(10):
+        await client.run("x", labels=labels)
+        await client.run("x", labels=labels, privacy=True)
+    events = await some(client.events(after=0), 5)
+    assert [event.labels for event in events] == [labels, {}, labels, {}, {}]
+
+
 async def test_without_a_number_only_what_comes_is_told(client: Client, redis: Redis) -> None:
     await told(redis, 3)
     async with asyncio.timeout(10), aclosing(client.events()) as events:

@@ -63,7 +63,10 @@ async def test_a_job_tells_of_its_end_without_its_prompt(client: Client, redis_u
     async with receiving() as receiver, delivering(redis_url), working(redis_url):
         job_id = await client.submit("a secret prompt", callback=receiver.url)
         told = await receiver.next(await client.webhooks.secret())
-    assert (told["type"], told["data"]) == ("job.succeeded", {"id": job_id, "state": "succeeded"})
+    assert (told["type"], told["data"]) == (
+        "job.succeeded",
+        {"id": job_id, "state": "succeeded", "labels": {}},
+    )
     assert (told["object"], told["timestamp"][-1]) == ("event", "Z")
     assert "secret prompt" not in str(told)
     delivery = await only(client, lambda one: one.state == "delivered")

@@ -21,7 +21,7 @@ if state == 'queued' then
   counted_out(lane, 'queued', 'cancelled', false, keep)
   redis.call('DEL', KEYS[2], KEYS[3])
   release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
-  announce(lane, ARGV[6])
+  announce(lane, ARGV[6], redis.call('HGET', KEYS[1], 'labels'))
   redis.call('PUBLISH', ARGV[4], ARGV[1])
   return 'cancelled'
 end

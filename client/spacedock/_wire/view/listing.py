@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 
 from redis.asyncio import Redis
 
@@ -92,21 +90,14 @@ def _summary(job_id: str, row: object) -> JobSummary | None:
         status = jobs.status_of(job_id, *row[:4])
     except WireError:
         return None
-    lane, target, private, labels = (value.decode(errors="replace") if value else "" for value in row[4:])
+    lane, target, private = (value.decode(errors="replace") if value else "" for value in row[4:7])
     return JobSummary(
         **status.model_dump(),
         batch=lanes.batch_of(lane),
         client=lanes.client_of(lane),
         space="" if private or target.startswith("tier:") else target,
-        labels=_labels(labels),
+        labels=wire.labels_in(row[7]),
     )
-
-
-def _labels(raw: str) -> dict[str, str]:
-    """The labels of a job's record; none where it is somebody else's rubbish."""
-    with suppress(ValueError, AttributeError):
-        return {str(name): str(value) for name, value in json.loads(raw or "{}").items()}
-    return {}
 
 
 async def retries_of(redis: Redis, names: Sequence[str]) -> list[JobRequest]:

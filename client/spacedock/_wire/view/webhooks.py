@@ -43,7 +43,7 @@ def checked_url(url: str) -> str:
 
 def _is_host(name: str) -> bool:
     """Whether it is a name or an address in its usual form: 2130706433 and 0x7f.1 mean 127.0.0.1 to some."""
-    if not _NUMBER.fullmatch(name.rstrip(".").rpartition(".")[2]):
+    if ":" in name or not _NUMBER.fullmatch(name.rstrip(".").rpartition(".")[2]):
         return name != ""
     try:
         return IPv4Address(name) is not None

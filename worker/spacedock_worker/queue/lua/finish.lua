@@ -24,7 +24,7 @@ local function finish()
   redis.call('ZREM', QUEUE, id)
   for place in string.gmatch(ARGV[5], '%S+') do keep_file(place, keep) end
   release_files(id, row[4], keep)
-  announce(lane, ARGV[8])
+  announce(lane, ARGV[8], redis.call('HGET', KEYS[1], 'labels'))
   redis.call('PUBLISH', DONE, id)
   return 1
 end
