@@ -11,12 +11,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 from tests.acceptance.conftest import StartDaemon
+from tests.acceptance.listening import Listener, assert_nothing_missed
 from tests.acceptance.running import BIN, Daemon
 from tests.door import free_port
-from tests.integration.http.sse import frames
 
 from spacedock import Client, Fallback
 
@@ -30,41 +29,6 @@ def served(make_daemon: StartDaemon) -> Iterator[Daemon]:
     daemon = make_daemon(http__port=str(free_port()), images__hub_offline="true")
     yield daemon
     daemon.stop()
-
-
-class Listener:
-    """Follows all events, and goes on after the last one that came, as a browser's EventSource does."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self._url = f"http://127.0.0.1:{daemon.env['SPACEDOCK_HTTP__PORT']}"
-        self._token = (daemon.folder / "state/http-token").read_text().strip()
-        self.begun = asyncio.Event()
-        self.numbers: list[int] = []
-        self.last = 0
-
-    async def listen(self, ended: set[str], wanted: int) -> None:
-        """Until so many jobs have ended."""
-        headers = {"Authorization": f"Bearer {self._token}"}
-        while len(ended) < wanted:
-            try:
-                async with (
-                    aiohttp.ClientSession(headers=headers) as session,
-                    session.get(f"{self._url}/events", headers=self._resuming()) as response,
-                ):
-                    async for frame in frames(response):
-                        self.last = frame["number"]
-                        self.begun.set()
-                        if "job_id" in frame:
-                            self.numbers.append(self.last)
-                            ended |= {frame["job_id"]} if frame["state"] else set()
-                        if len(ended) >= wanted:
-                            return
-            except aiohttp.ClientError:
-                # The daemon is down: there is nothing to wait on but its port.
-                await asyncio.sleep(0.2)
-
-    def _resuming(self) -> dict[str, str]:
-        return {"Last-Event-ID": str(self.last)} if self.begun.is_set() else {}
 
 
 async def submit(daemon: Daemon, count: int) -> None:
@@ -85,11 +49,7 @@ async def test_listeners_miss_nothing_when_the_daemon_is_killed(served: Daemon) 
         await submit(served, JOBS // 3)
         await asyncio.to_thread(served.start)
         await submit(served, JOBS // 3)
-    first = listeners[0].numbers
-    assert len(first) >= JOBS
-    for listener in listeners:
-        # Events are numbered one by one: none is missing, and none came twice.
-        assert listener.numbers == [*range(first[0], first[0] + len(listener.numbers))]
+    assert_nothing_missed(listeners, JOBS)
 
 
 def test_the_curl_lines_of_the_documentation_run_as_written(daemon: Daemon, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -9,15 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import OpenAI
 from openai.types import Batch
 from openai.types.batch_request_counts import BatchRequestCounts
 from tests.acceptance.conftest import StartDaemon
+from tests.acceptance.listening import Listener, assert_nothing_missed
 from tests.acceptance.running import FIXTURES, SPACES, Daemon
+from tests.door import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -89,20 +93,38 @@ def test_open_models_find_the_space_for_the_route(api: OpenAI) -> None:
     assert base64.b64decode(drawn.data[0].b64_json or "").startswith(b"\x89PNG")
 
 
-def test_a_batch_of_500_lines_outlives_a_kill_of_the_daemon(
+async def test_a_batch_of_500_lines_outlives_a_kill_of_the_daemon_as_do_50_listeners(
     make_daemon: StartDaemon, pytestconfig: pytest.Config
 ) -> None:
     if not pytestconfig.getoption("--all-versions"):
         pytest.skip("takes a minute: `make test-full` runs it")
-    daemon = make_daemon()
+    daemon = make_daemon(http__port=str(free_port()))
+    listeners = [Listener(daemon) for _ in range(50)]
+    names = [f"request-{number}" for number in range(500)]
+    async with asyncio.TaskGroup() as group:
+        for listener in listeners:
+            group.create_task(listener.listen(set(), len(names)))
+        await asyncio.gather(*(listener.begun.wait() for listener in listeners))
+        batch = await asyncio.to_thread(begin_batch, daemon, names)
+        await asyncio.to_thread(daemon.stop, signal.SIGKILL)
+        await asyncio.to_thread(daemon.start)
+        found = await asyncio.to_thread(results_of, daemon, batch)
+    assert sorted(row["custom_id"] for row in found) == sorted(names)
+    assert all(row["response"]["body"]["model"] == "sentiment" for row in found)
+    assert len({row["response"]["request_id"] for row in found}) == len(names)
+    assert_nothing_missed(listeners, len(names))
+
+
+def begin_batch(daemon: Daemon, names: Sequence[str]) -> str:
+    """A batch that asks a Space once for each name, when 50 of its lines are answered."""
     rows = [
         {
-            "custom_id": f"request-{number}",
+            "custom_id": name,
             "method": "POST",
             "url": "/v1/chat/completions",
-            "body": {"model": "sentiment", "messages": [{"role": "user", "content": f"I love it, {number}"}]},
+            "body": {"model": "sentiment", "messages": [{"role": "user", "content": f"I love {name}"}]},
         }
-        for number in range(500)
+        for name in names
     ]
     raw = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
     with client_of(daemon) as api:
@@ -111,17 +133,16 @@ def test_a_batch_of_500_lines_outlives_a_kill_of_the_daemon(
             input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
         await_counts(api, batch.id, 50)
-    daemon.stop(signal.SIGKILL)
-    daemon.start()
+    return batch.id
+
+
+def results_of(daemon: Daemon, batch_id: str) -> list[Any]:
+    """The lines of the batch's output, once it has ended."""
     with client_of(daemon) as api:
-        await_counts(api, batch.id, 500)
-        done = await_end(api, batch.id)
+        done = await_end(api, batch_id)
         assert (done.status, done.error_file_id) == ("completed", None)
         assert done.output_file_id is not None
-        found = [json.loads(line) for line in api.files.content(done.output_file_id).text.splitlines()]
-    assert sorted(row["custom_id"] for row in found) == sorted(row["custom_id"] for row in rows)
-    assert all(row["response"]["body"]["model"] == "sentiment" for row in found)
-    assert len({row["response"]["request_id"] for row in found}) == 500
+        return [json.loads(line) for line in api.files.content(done.output_file_id).text.splitlines()]
 
 
 def await_counts(api: OpenAI, batch_id: str, completed: int) -> None:
