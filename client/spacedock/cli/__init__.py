@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 
@@ -17,6 +18,13 @@ def main() -> None:
         from spacedock.cli.app import main as command
 
         command()
+    except SystemExit as end:
+        if "obstore" in sys.modules and isinstance(end.code, int):
+            # Its threads may still let go of a call, which aborts an interpreter that is on its way out.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
     except KeyboardInterrupt:
         # It can come before there is a command to end: importing takes a while.
         sys.exit(INTERRUPTED)

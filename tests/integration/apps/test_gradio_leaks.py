@@ -120,10 +120,9 @@ async def test_a_thousand_calls_leave_nothing_behind(
     assert asyncio.all_tasks() == tasks
     assert os.listdir(tmp_path) == []
     async with asyncio.timeout(SETTLE_SECONDS):
-        while await open_files_inside(url) > inside:
+        # The event loop closes its own sockets a moment later, too.
+        while await open_files_inside(url) > inside or open_files() - files:
             pass
-    # By now the event loop has closed its sockets too.
-    assert open_files() - files == set()
 
 
 async def connected(url: str, *, direct: bool) -> Adapter:

@@ -147,7 +147,13 @@ async def agreed(watched: Watched) -> bool:
 
 
 async def replicated(watched: Watched, master: str, replica: str) -> bool:
-    """Whether the replica has all that the master has."""
+    """Whether the replica has what the master has. A server that takes on another role drops connections."""
+    with suppress(redis.exceptions.ConnectionError):
+        return await _replicated(watched, master, replica)
+    return False
+
+
+async def _replicated(watched: Watched, master: str, replica: str) -> bool:
     async with watched.server(master) as first, watched.server(replica) as second:
         theirs, its = await first.info("replication"), await second.info("replication")
         up = its["role"] == "slave" and its["master_link_status"] == "up"
