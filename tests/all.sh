@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# `make test`: every test that CI runs, with what each part took. Most tests wait for the engine, for a server or for a
-# clock, so parts run beside each other, and what computes gives way to what waits. The machine must be set up (make
-# does that).
+# `make test`: every test that CI runs, with what each part took. A part that fails keeps no other from running. Images
+# of test Spaces are built beside the parts that need none. The machine must be set up (make does that).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin logs=.cache/tests failed=0
@@ -39,14 +38,12 @@ finish() {
 }
 
 begin images "$bin"/python -m tests.layers
-begin style nice -n 10 make --no-print-directory style
-begin unit nice -n 10 "${tests[@]}" -n 2 tests/unit tests/routing
-begin integration "${tests[@]}" -n 3 tests/integration tests/browser --ignore tests/integration/apps
+begin style make --no-print-directory style
 finish style
+begin servers "${tests[@]}" -n 3 tests/unit tests/routing tests/integration tests/browser --ignore tests/integration/apps
+finish servers
 finish images
 begin spaces "${tests[@]}" -n 3 --durations=15 tests/compat tests/acceptance tests/integration/apps
-finish unit
-finish integration
 finish spaces
 begin alone "$bin"/pytest -q "${alone[@]}"
 finish alone

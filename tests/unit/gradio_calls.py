@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,18 @@ class Heard:
         self.messages.append(message)
         if partial is not None:
             self.partials.append(partial)
+
+
+class GivesUp:
+    """A listener whose deadline is over at the first thing that it hears, however slow the machine is."""
+
+    def __init__(self, deadline: asyncio.Timeout) -> None:
+        self._deadline, self._over = deadline, False
+
+    def __call__(self, message: str, partial: str | None = None) -> None:
+        if not self._over:
+            self._over = True
+            self._deadline.reschedule(asyncio.get_running_loop().time())
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.unit.gradio_calls import SAY, connected
+from tests.unit.gradio_calls import SAY, GivesUp, connected
 from tests.unit.gradio_script import DONE, PROTOCOLS, STARTS, Reply, Script, config, speaking
 
 from spacedock_worker.adapters import http
@@ -122,8 +122,8 @@ async def test_a_deadline_is_a_cancellation() -> None:
     script = Script(ending="silence").says(STARTS, GROWS)
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await adapter.call(SAY, Until(""))
+            async with asyncio.timeout(30) as deadline:
+                await adapter.call(SAY, GivesUp(deadline))
         assert script.count("/cancel") == 1
         assert not adapter.abandoned
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.gradio_calls import SAY, Heard, ask, connected, failure
+from tests.unit.gradio_calls import SAY, GivesUp, Heard, ask, connected, failure
 from tests.unit.gradio_script import DONE, HEARTBEAT, PROTOCOLS, STARTS, done, failed, speaking
 
 from spacedock.result import ErrorKind, Stage
@@ -148,9 +148,9 @@ async def test_a_call_that_is_never_answered_ends_when_its_caller_gives_up(proto
     script = speaking(protocol, STARTS, ending="heartbeats")
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await adapter.call(SAY, Heard())
-        async with asyncio.timeout(5):
+            async with asyncio.timeout(30) as deadline:
+                await adapter.call(SAY, GivesUp(deadline))
+        async with asyncio.timeout(30):
             await script.left.wait()
 
 
@@ -158,9 +158,9 @@ async def test_an_answer_that_never_stops_growing_ends_when_its_caller_gives_up(
     script = speaking(protocol, STARTS, ending="growth")
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await adapter.call(SAY, Heard())
-        async with asyncio.timeout(5):
+            async with asyncio.timeout(30) as deadline:
+                await adapter.call(SAY, GivesUp(deadline))
+        async with asyncio.timeout(30):
             await script.left.wait()
 
 
