@@ -30,7 +30,7 @@ async def test_a_daemon_that_is_killed_between_two_tries_makes_the_second(make_d
         second = await receiver.next(secret)
         await asyncio.to_thread(daemon.await_event, "webhook.delivered")
         assert second == first
-        assert second["data"] == {"id": job, "state": "failed"}
+        assert second["data"] == {"id": job, "state": "failed", "labels": {}}
         (row,) = json.loads(await command("webhooks", "list", "--json"))
         assert (row["id"], row["state"], row["tries"]) == (first["id"], "delivered", 2)
         await command("webhooks", "redeliver", row["id"])
