@@ -45,7 +45,10 @@ def test_spaces_are_measured_as_they_run_and_compared_side_by_side(make_daemon: 
     daemon.stop()
     daemon.start()
     daemon.await_event("daemon.ready", count=2)
-    assert daemon.spacedock("spaces", "profile", API, "--json").result["images"] == before
+    after = daemon.spacedock("spaces", "profile", API, "--json").result["images"]
+    # A container is measured again while it is idle, which may be after the first look.
+    assert after[0].pop("peak_memory") >= before[0].pop("peak_memory")
+    assert after == before
     shown = daemon.spacedock("spaces", "profile", API).out
     assert "4, 100% succeeded" in shown
     listed = daemon.spacedock("spaces", "profile").out
