@@ -44,7 +44,7 @@ async def submit(
     rows = [_row(job_id_of(request), request, client, batch) for request in requests]
     asked = zip(rows, requests, strict=True)
     if callbacks := {JOB + row[0]: request.callback for row, request in asked if request.callback}:
-        # Before the jobs: who hears of one that does not come to be looks for it in vain, and forgets it.
+        # Before the jobs: a callback of a job that is refused then finds no job, and is forgotten.
         await answer(redis.hset(keys.CALLBACKS, mapping=callbacks))
     script, lacking = registered(redis, "submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S), 0
     whose = [client, label[:_LABEL_CHARS]]

@@ -153,7 +153,7 @@ class BatchReader:
         return self._unsent(line, identity, request, payloads if files else [], before)
 
     def _noted(self, line: BatchLine, asked: str) -> tuple[BatchLine, str]:
-        """The line as the index has it, and its identity. Raises DuplicateIdError."""
+        """Note the line in the index. Returns it as noted, and its identity. Raises DuplicateIdError."""
         try:
             known = known_as(_files_of(line), line.id)
             return line, self._index.add_line(line.number, asked, line.id, known)

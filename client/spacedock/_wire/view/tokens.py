@@ -91,7 +91,7 @@ class Tokens:
         return sorted(known, key=lambda token: (token.created, token.id))
 
     async def revoke(self, name: str) -> Token:
-        """Take a token back, by its id or its name. Raises BadRequestError where it is none, or several."""
+        """Take a token back, by its id or its name. Raises BadRequestError unless exactly one matches."""
         known = await self.list()
         found = [token for token in known if name in (token.id, token.name)]
         if len(found) != 1:

@@ -133,7 +133,7 @@ class Webhooks:
         return webhook_id
 
     async def note(self, webhook_id: str, said: str, *, delivered: bool, again: int | None) -> None:
-        """Write what came of a try; the next is `again` seconds from now (None: there is none)."""
+        """Write the outcome of a try. The next try is `again` seconds from now (None: no more tries)."""
         now = (await self._redis.time())[0]
         state = "delivered" if delivered else "failed" if again is None else "waiting"
         async with self._redis.pipeline() as pipe:

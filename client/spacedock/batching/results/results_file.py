@@ -183,7 +183,7 @@ def _foreign(path: Path) -> BadRequestError:
 
 
 def row_of(row: Mapping[str, Any], batch: str) -> ResultRow:
-    """What a row of the file says. Raises KeyError and the like for what is none."""
+    """What a row of the file says. Raises KeyError and the like if it is not a row of results."""
     error: Mapping[str, Any] = row.get("error") or {}
     succeeded = row.get("state") == JobState.SUCCEEDED
     files = row.get("files") or row.get("file")

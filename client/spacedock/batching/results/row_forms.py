@@ -58,7 +58,7 @@ _COLUMNS = (
 
 
 class CsvRows:
-    """A row of CSV for each result: the answer as text, who gave it, and why there is none."""
+    """A row of CSV for each result: the answer as text, who gave it, and the error if there is no answer."""
 
     header = (",".join(_COLUMNS) + "\n").encode()
 

@@ -100,7 +100,7 @@ _DECODER = json.JSONDecoder(
 
 
 def line_of(number: int, row: Any, rules: RowRules) -> BatchLine:
-    """The line of a JSON value. Raises ValueError for what is none."""
+    """The line of a JSON value. Raises ValueError if the value is not a line."""
     if isinstance(row, str):
         row = {"prompt": row}
     if not isinstance(row, dict):

@@ -48,7 +48,7 @@ class Source:
     def lines(self) -> Iterator[BatchLine | BadLine]:
         """Read the lines, one at a time; a source that is not rereadable has them once.
 
-        Raises BadRequestError where there is none, FileUnreadableError where the source breaks off.
+        Raises BadRequestError if it has no lines, FileUnreadableError where the source breaks off.
         """
         line = None
         for line in self.read(self.rules):

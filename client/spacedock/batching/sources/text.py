@@ -137,7 +137,7 @@ class TextLines:
 
 
 def each_line(lines: TextLines, parse: Callable[[int, str], BatchLine]) -> Iterator[BatchLine | BadLine]:
-    """The job of each line that is not blank; `parse` raises ValueError where it is none."""
+    """The job of each line that is not blank; `parse` raises ValueError for an invalid line."""
     while True:
         number, text = lines.next_number, ""
         try:
