@@ -82,9 +82,9 @@ test-bare: setup ## make demo in bare Debian 12 and 13, without Docker, pip or v
 test-tools:
 	@deploy/test-tools.sh
 
-.PHONY: test-storms
-test-storms: setup ## 200 jobs under 9 random kills, 20 times; 100 jobs with files under 10 restarts of the queue
-	@$(BIN)/pytest -v tests/acceptance/test_storms.py --all-versions
+.PHONY: faults
+faults: setup ## What goes wrong, tried again and again: writes docs/reliability.md; ROWS="1 3.slow" TRIALS=5 choose
+	@$(BIN)/python -m tests.faults $(ROWS) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: bench
 bench: setup ## The queue beside arq, streaq, SAQ and taskiq: writes docs/benchmarks.md in under ten minutes

@@ -8,8 +8,8 @@ rm -rf "$logs" && mkdir -p "$logs"
 
 # The tests of these files measure what other work on the machine would change, so each runs alone:
 # test_kills looks for what a killed worker leaves on the whole machine; test_queue_rounds has bars in seconds;
-# test_storms draws a seed anew, which processes side by side would do each for itself.
-alone=(tests/acceptance/test_kills.py tests/acceptance/test_storms.py tests/integration/queue/test_queue_rounds.py)
+# test_quick tells how soon work goes on after a process has died.
+alone=(tests/acceptance/test_kills.py tests/faults/test_quick.py tests/integration/queue/test_queue_rounds.py)
 not_alone=("${alone[@]/#/--ignore=}")
 # Files stay whole: the tests of one share servers and Spaces that take seconds to start.
 tests=("$bin"/pytest -q --dist loadfile "${not_alone[@]}")

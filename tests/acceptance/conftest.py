@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from tests.acceptance.running import Daemon, registry
+from tests.acceptance.running import Daemon, new_daemon
 
 StartDaemon = Callable[..., Daemon]
 
@@ -41,19 +38,7 @@ def make_daemon(clean_env: Mapping[str, str]) -> Iterator[StartDaemon]:
     made: list[Daemon] = []
 
     def make(start: bool = True, **settings: str) -> Daemon:
-        # Not pytest's own folders: their paths are too long for a unix socket.
-        folder = Path(tempfile.mkdtemp(prefix="sd-"))
-        (folder / "registry.yaml").write_text(yaml.safe_dump(registry()))
-        env = {
-            **clean_env,
-            "SPACEDOCK_REGISTRY": str(folder / "registry.yaml"),
-            "SPACEDOCK_LOOK_FOR_MODELS": "false",
-            "SPACEDOCK_SMOLLM__HUB": "false",
-            "SPACEDOCK_LOG_FORMAT": "json",
-            "XDG_STATE_HOME": str(folder / "client-state"),
-        }
-        env |= {f"SPACEDOCK_{name.upper()}": value for name, value in settings.items()}
-        daemon = Daemon(folder, env)
+        daemon = new_daemon(clean_env, **settings)
         made.append(daemon)
         if start:
             daemon.start()

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,16 +144,9 @@ class Daemon:
         if self.process is not None:
             self.stop()
         identity = self.folder / "state" / "instance-id"
-        if identity.exists():
-            label = f"label={OWNER_LABEL}={identity.read_text().strip()}"
-            listed = subprocess.run(
-                ["docker", "volume", "ls", "--quiet", "--filter", label],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            if names := listed.stdout.split():
-                subprocess.run(["docker", "volume", "rm", *names], stdout=subprocess.DEVNULL, check=True)
+        caches = ("volume", "ls", "--quiet", "--filter")
+        if identity.exists() and (names := self.docker(*caches, self.owned)):
+            self.docker("volume", "rm", *names)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def spacedock(self, *arguments: str | Path, stdin: str = "", limit: float = 280) -> Ran:
@@ -165,14 +160,35 @@ class Daemon:
 
     def containers(self) -> list[str]:
         """The ids of this daemon's containers, running or not."""
-        owner = (self.folder / "state/instance-id").read_text().strip()
-        listed = subprocess.run(
-            ["docker", "ps", "-aq", "--filter", f"label={OWNER_LABEL}={owner}"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return listed.stdout.split()
+        return self.docker("ps", "--all", "--quiet", "--filter", self.owned)
+
+    @property
+    def owned(self) -> str:
+        """The filter for what is this daemon's on its engine."""
+        return f"label={OWNER_LABEL}={self.id}"
+
+    def docker(self, *arguments: str) -> list[str]:
+        """The words that `docker` prints of this daemon's engine."""
+        host = self.env.get("SPACEDOCK_CONTAINERS__DOCKER_HOST")
+        command = ["docker", *(["--host", host] if host else []), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def new_daemon(env: Mapping[str, str], **settings: str) -> Daemon:
+    """A daemon with a folder of its own and these settings, which is yet to be started."""
+    # Not pytest's own folders: their paths are too long for a unix socket.
+    folder = Path(tempfile.mkdtemp(prefix="sd-"))
+    (folder / "registry.yaml").write_text(yaml.safe_dump(registry()))
+    whole = {
+        **env,
+        "SPACEDOCK_REGISTRY": str(folder / "registry.yaml"),
+        "SPACEDOCK_LOOK_FOR_MODELS": "false",
+        "SPACEDOCK_SMOLLM__HUB": "false",
+        "SPACEDOCK_LOG_FORMAT": "json",
+        "XDG_STATE_HOME": str(folder / "client-state"),
+    }
+    whole |= {f"SPACEDOCK_{name.upper()}": value for name, value in settings.items()}
+    return Daemon(folder, whole)
 
 
 @dataclass(frozen=True, slots=True)

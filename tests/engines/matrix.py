@@ -43,7 +43,7 @@ SUITES = {
         f"{_I}hostile/test_hostile_network.py",
     ),
 }
-ALONE = {"acceptance": ("tests/acceptance/test_kills.py", "tests/acceptance/test_storms.py")}
+ALONE = {"acceptance": ("tests/acceptance/test_kills.py", "tests/faults/test_quick.py")}
 """The files of a suite that run alone, as in tests/all.sh."""
 
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")

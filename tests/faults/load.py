@@ -1,0 +1,239 @@
+"""The jobs that run while things fail, and the exact account of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from tests.faults.account import Account
+
+from spacedock import Client
+from spacedock.errors import JobNotFoundError, NotConnectedError, RefusedError, StoreAwayError
+from spacedock.files import Payload, payload_of
+from spacedock.request import Fallback, JobRequest
+from spacedock.result import JobResult
+
+SPACE = "counting"
+TEXT, FILE = "text", "file"
+KINDS = (TEXT, TEXT, FILE)
+
+USERS = 8
+FILE_BYTES = 2**16
+END_SECONDS = 240.0
+_PAUSE = 0.1
+_TROUBLE = (NotConnectedError, RefusedError, StoreAwayError)
+
+Calls = Callable[[], Sequence[tuple[float, str]]]
+"""The calls that Spaces have noted: when (s since 1970), and the SHA-256 of what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job: its request, its files, and what its Space notes of it and answers."""
+
+    request: JobRequest
+    payloads: tuple[Payload, ...]
+    digest: str
+    answer: bytes
+
+
+def text_job(token: str) -> Job:
+    """A text, answered in capital letters."""
+    key = f"fault-{token}"
+    request = JobRequest(
+        prompt=key, space=SPACE, endpoint="/shout", fallback=Fallback.NONE, idempotency_key=key
+    )
+    return Job(request, (), hashlib.sha256(key.encode()).hexdigest(), key.upper().encode())
+
+
+def file_job(token: str, size: int = FILE_BYTES) -> Job:
+    """A file, answered with its bytes in reverse."""
+    key = f"fault-{token}"
+    data = random.Random(token).randbytes(size)
+    payload = payload_of(f"{token}.bin", data)
+    request = JobRequest(
+        files=(payload.ref,),
+        space=SPACE,
+        endpoint="/reversed",
+        fallback=Fallback.NONE,
+        idempotency_key=key,
+    )
+    return Job(request, (payload,), payload.ref.sha256, data[::-1])
+
+
+class Load:
+    """So many users who each submit a job, wait for its result, and submit the next, until `stop`.
+
+    A user whose submission was not acknowledged submits the same job again. `calls` are what the Spaces have
+    noted. Use it as `async with`; `account` is what came of all jobs.
+    """
+
+    def __init__(
+        self, url: str, calls: Calls, users: int = USERS, kinds: Sequence[str] = KINDS, size: int = FILE_BYTES
+    ) -> None:
+        self._client, self._calls = Client(url), calls
+        self._users, self._kinds, self._size = users, kinds, size
+        self._dice, self._going = random.Random(9), True
+        self.jobs: dict[str, Job] = {}
+        self.results: dict[str, JobResult] = {}
+        self.ends: dict[str, list[float]] = defaultdict(list)
+        self._wrong: dict[str, str] = {}
+        self._missing: set[str] = set()
+        self._last = 0
+        self._marks: list[float] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.recovery: list[float] = []
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        self._listening = asyncio.create_task(self._listen())
+        self._tasks = [asyncio.create_task(self._use()) for _ in range(self._users)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in (*self._tasks, self._listening):
+            task.cancel()
+        await asyncio.gather(*self._tasks, self._listening, return_exceptions=True)
+        await self._client.__aexit__(kind, error, trace)
+
+    async def recovered(self, since: float, limit: float = 120.0) -> None:
+        """Wait until a fault at `since` (s since 1970) is over, and note how many seconds that took.
+
+        It is over when each job that was in hand then has been called again or has ended, and another job
+        has ended.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while (over := self._over(since)) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(_PAUSE)
+                self.recovery.append(over - since)
+                return
+        self.recovery.append(limit)
+
+    async def stop(self, trials: int, seconds: float = END_SECONDS) -> Account:
+        """Submit no more, wait until every job has ended, and say what came of them."""
+        self._going = False
+        _, late = await asyncio.wait(self._tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for task in set(self._tasks) - late:
+            task.result()
+        # The listener may be behind; an end that is told twice is told at once.
+        async with asyncio.timeout(10):
+            while self.results.keys() - self.ends.keys():  # noqa: ASYNC110
+                await asyncio.sleep(_PAUSE)
+        return await self._account(trials)
+
+    async def _account(self, trials: int) -> Account:
+        again = {job_id: await self._client.result(job_id, wait=5, keep=True) for job_id in self.results}
+        doubled = {job_id for job_id, result in self.results.items() if again[job_id] != result}
+        doubled |= {job_id for job_id, ends in self.ends.items() if len(ends) > 1}
+        doubled |= self._called_after_the_end()
+        lost = self.jobs.keys() - self.results.keys()
+        wrong = [f"{job_id}: {why}" for job_id, why in self._wrong.items()]
+        wrong += [f"{job_id}: doubled" for job_id in doubled] + [f"{job_id}: lost" for job_id in lost]
+        return Account(
+            trials=trials,
+            acknowledged=len(self.jobs),
+            lost=len(lost),
+            doubled=len(doubled),
+            failed=len(self._wrong),
+            recovery=tuple(self.recovery),
+            wrong=tuple(wrong),
+        )
+
+    async def _use(self) -> None:
+        while self._going:
+            token = secrets.token_hex(8)
+            kind = self._dice.choice(self._kinds)
+            job = file_job(token, self._size) if kind == FILE else text_job(token)
+            if (job_id := await self._submitted(job)) is not None:
+                self.jobs[job_id] = job
+                await self._ended(job_id, job)
+
+    async def _submitted(self, job: Job) -> str | None:
+        """The id of the job once it is acknowledged; None where the load stopped before that."""
+        while self._going:
+            try:
+                return await self._client.submit_prepared(job.request, job.payloads)
+            except _TROUBLE as error:
+                if isinstance(error, RefusedError) and error.lasting:
+                    raise
+            await asyncio.sleep(_PAUSE)
+        return None
+
+    async def _ended(self, job_id: str, job: Job) -> None:
+        while True:
+            try:
+                result = await self._client.result(job_id, keep=True)
+                why = await self._fault(result, job)
+            except JobNotFoundError:
+                return
+            except _TROUBLE:
+                await asyncio.sleep(_PAUSE)
+                continue
+            self.results[job_id] = result
+            if why:
+                self._wrong[job_id] = why
+            return
+
+    async def _fault(self, result: JobResult, job: Job) -> str:
+        """Why the result is not the right one; "" where it is."""
+        if not result.succeeded:
+            return f"{result.state.value}: {result.error}"
+        if job.payloads:
+            answers = [await self._client.fetch(file) for file in result.output.files]
+        else:
+            answers = [(result.output.text or "").strip().encode()]
+        return "" if any(job.answer in answer for answer in answers) else "another answer than the right one"
+
+    async def _listen(self) -> None:
+        """Note the end of each job, however often it is told."""
+        async with Client(self._client.url) as client:
+            while True:
+                with suppress(*_TROUBLE):
+                    async for event in client.events(after=self._last):
+                        self._last = max(self._last, event.id)
+                        if event.state is not None:
+                            self.ends[event.job_id].append(event.at)
+                await asyncio.sleep(_PAUSE)
+
+    def _called(self) -> dict[str, list[float]]:
+        """When each job was called."""
+        noted: dict[str, list[float]] = defaultdict(list)
+        for at, digest in self._calls():
+            noted[digest].append(at)
+        return {job_id: noted[job.digest] for job_id, job in self.jobs.items()}
+
+    def _over(self, since: float) -> float | None:
+        """When the fault was over; None while it is not."""
+        after = [min(times) for ends in self.ends.values() if (times := [at for at in ends if at > since])]
+        if not after:
+            return None
+        over = min(after)
+        for job_id, calls in self._called().items():
+            times = sorted([*calls, *self.ends[job_id]])
+            if min(calls, default=since) < since and not any(at <= since for at in self.ends[job_id]):
+                if times[-1] <= since:
+                    return None
+                over = max(over, next(at for at in times if at > since))
+        return over
+
+    def _called_after_the_end(self) -> set[str]:
+        called = self._called()
+        return {
+            job_id
+            for job_id, ends in self.ends.items()
+            if any(at > min(ends) for at in called.get(job_id, ()))
+        }
