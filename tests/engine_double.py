@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ async def _at_once() -> None:
 class EngineDouble:
     """Answers each path, without its version, with its JSON; a whole number is the status of a refusal.
 
-    A callable is asked with the request, and may give a response of its own. `asked` are the paths as they
-    came; `before` is awaited before each answer.
+    A callable is asked with the request, may be a coroutine, and may give a response of its own. `asked` are
+    the paths as they came; `before` is awaited before each answer.
     """
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
@@ -38,6 +39,8 @@ class EngineDouble:
         found = self.answers.get(path or version, 404)
         if callable(found):
             found = found(request)
+        if isawaitable(found):
+            found = await found
         if isinstance(found, web.Response):
             return found
         if isinstance(found, int):

@@ -74,9 +74,10 @@ def test_only_docker_before_25_leads_sealed_containers_to_this_host() -> None:
 
 def test_a_network_tells_whether_its_route_leads_to_nobody() -> None:
     pool = {"Subnet": "172.19.0.0/16", "Gateway": "172.19.0.1"}
-    walled = network_body("n", sealed=True, pool=pool)
+    walled = network_body("n", sealed=True, pool=pool, walled=True)
     assert walled["IPAM"]["Config"][0]["AuxiliaryAddresses"] == {"DefaultGatewayIPv4": "172.19.255.254"}
     assert has_route_to_nobody(walled)
     assert not has_route_to_nobody(network_body("n", sealed=True))
+    assert not has_route_to_nobody(network_body("n", sealed=True, pool=pool))
     assert not has_route_to_nobody({"IPAM": {"Config": None}})
     assert not has_route_to_nobody({"IPAM": {"Config": [{"Subnet": "x"}]}})

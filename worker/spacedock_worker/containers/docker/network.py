@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from ipaddress import ip_network
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.subnets import free_subnets, host_routes, taken_subnets
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
@@ -19,6 +21,12 @@ log = structlog.get_logger()
 _LABEL = "io.spacedock.network"
 _CONFLICT = 409
 _ROUTE = "DefaultGatewayIPv4"
+
+_NO_ADDRESSES = ("overlap", "address pool")
+"""What engines say when their address pools are used up, or when another network has just taken a subnet."""
+
+_TRIES = 8
+"""How many subnets of our own choice the engine is asked for: others may choose at the same time."""
 
 
 class Network:
@@ -100,22 +108,47 @@ class Network:
     async def _leads_to_host(self) -> bool:
         return self._sealed and (await self._engine.dialect(Stage.START)).leads_to_host
 
-    def _body(self, pool: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return network_body(self.name, sealed=self._sealed, pool=pool) | {"Labels": self._labels}
-
     async def _create(self) -> None:
-        leads_to_host = await self._leads_to_host()
+        walled = await self._leads_to_host()
         try:
-            async with self._engine.call(Stage.START) as docker:
-                made = await docker.networks.create(self._body())
-                if leads_to_host:
-                    # The engine knows which addresses are free: made once to learn them, and once to keep.
-                    pool = (await made.show())["IPAM"]["Config"][0]
-                    await made.delete()
-                    await docker.networks.create(self._body(pool))
+            await self._create_by_engine(walled)
         except EngineRefusedError as error:
-            if error.status != _CONFLICT:
+            if lacks_addresses(error):
+                await self._create_by_draw(walled, error)
+            elif error.status != _CONFLICT:
                 raise
+
+    async def _create_by_engine(self, walled: bool) -> None:
+        """Create the network with a subnet from the engine's address pools."""
+        async with self._engine.call(Stage.START) as docker:
+            made = await docker.networks.create(self._body())
+            if walled:
+                # The engine knows which addresses are free: made once to learn them, and once to keep.
+                pool = (await made.show())["IPAM"]["Config"][0]
+                await made.delete()
+                await docker.networks.create(self._body(pool, walled=True))
+
+    async def _create_by_draw(self, walled: bool, error: EngineRefusedError) -> None:
+        """Create the network with a subnet that we choose; raises `error` if the engine takes none."""
+        routes = await asyncio.to_thread(host_routes)
+        async with self._engine.call(Stage.START) as docker:
+            taken = taken_subnets(await docker.networks.list(), routes)
+        for subnet in islice(free_subnets(self.name, taken), _TRIES):
+            pool = {"Subnet": str(subnet), "Gateway": str(subnet[1])}
+            try:
+                async with self._engine.call(Stage.START) as docker:
+                    await docker.networks.create(self._body(pool, walled=walled))
+            except EngineRefusedError as refused:
+                if not lacks_addresses(refused):
+                    raise
+            else:
+                log.info("network.subnet_chosen", network=self.name, subnet=str(subnet))
+                return
+        raise error
+
+    def _body(self, pool: Mapping[str, str] | None = None, *, walled: bool = False) -> dict[str, Any]:
+        body = network_body(self.name, sealed=self._sealed, pool=pool, walled=walled)
+        return body | {"Labels": self._labels}
 
 
 async def reap_networks(engine: Engine, owner: str, keep: Collection[str]) -> bool:
@@ -139,12 +172,19 @@ def has_route_to_nobody(network: Mapping[str, Any]) -> bool:
     return any(_ROUTE in (pool.get("AuxiliaryAddresses") or {}) for pool in pools)
 
 
-def network_body(name: str, *, sealed: bool, pool: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The body of `POST /networks/create` (pure); `pool` is the engine's choice of addresses.
+def lacks_addresses(error: EngineRefusedError) -> bool:
+    """Whether the engine refuses a network because it has no subnet for it, or not the wanted one (pure)."""
+    return any(words in error.message.lower() for words in _NO_ADDRESSES)
 
-    With a pool, the containers' default route leads to an address of it that nobody has. Engines before 25
-    have it lead to this host, all of whose addresses a sealed container reached by it. Newer engines give an
-    internal network no route at all, and refuse an address for one.
+
+def network_body(
+    name: str, *, sealed: bool, pool: Mapping[str, str] | None = None, walled: bool = False
+) -> dict[str, Any]:
+    """The body of `POST /networks/create` (pure); without a `pool` of addresses the engine chooses one.
+
+    With `walled`, the containers' default route leads to an address of the pool that nobody has. Engines
+    before 25 have it lead to this host, all of whose addresses a sealed container reached by it. Newer
+    engines give an internal network no route at all, and refuse an address for one.
     """
     body: dict[str, Any] = {
         "Name": name,
@@ -155,7 +195,8 @@ def network_body(name: str, *, sealed: bool, pool: Mapping[str, str] | None = No
         "Options": {"com.docker.network.bridge.enable_icc": "false"},
     }
     if pool is not None:
-        nobody = str(ip_network(pool["Subnet"])[-2])
-        addresses = {"Subnet": pool["Subnet"], "Gateway": pool["Gateway"]}
-        body["IPAM"] = {"Config": [{**addresses, "AuxiliaryAddresses": {_ROUTE: nobody}}]}
+        config: dict[str, Any] = {"Subnet": pool["Subnet"], "Gateway": pool["Gateway"]}
+        if walled:
+            config["AuxiliaryAddresses"] = {_ROUTE: str(ip_network(pool["Subnet"])[-2])}
+        body["IPAM"] = {"Config": [config]}
     return body
