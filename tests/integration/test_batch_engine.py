@@ -117,7 +117,8 @@ async def test_a_batch_stops_at_too_many_failures(shell: Shell, redis_url: str) 
     async with working(redis_url, app, max_jobs=1):
         code, _, err = await shell.run(*BATCH, "--max-failures", "3", "--in-flight", "8")
         assert (code, "stopped: 3 lines failed" in err) == (1, True), err
-        assert len(rows(shell)) <= 8
+        # Each of the first two failures made room for one more line among the eight in flight.
+        assert len(rows(shell)) <= (3 - 1) + 8
         app.mended = True
         code, _, err = await shell.run(*BATCH, "--retry", "failed")
     assert code == 0, err
