@@ -13,7 +13,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.adapters.detect import Opener
 from spacedock_worker.containers.pool.pool import Pool
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import ImageGoneError, StepError
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.jobs.chain import StepContext
@@ -30,6 +30,7 @@ class Host:
 
     def __init__(self, said: str = MISSING, build: str = "") -> None:
         self.said, self.build, self.asked = said, build, list[str]()
+        self.gone = 0
         self.start_seconds, self.peak_memory, self.app = 1.0, None, self
 
     async def get(self, source: SpaceSource, on_progress: Callable[[str], None]) -> Image:
@@ -41,6 +42,9 @@ class Host:
     @asynccontextmanager
     async def lease(self, spec: Any, *_: object) -> AsyncIterator[Host]:
         self.asked.append(spec.reference)
+        if self.gone:
+            self.gone -= 1
+            raise ImageGoneError(Stage.START, ErrorKind.START_FAILED, "no such image: x:slim")
         if spec.reference == "x:slim":
             raise StepError(Stage.READY, ErrorKind.CRASHED, self.said)
         yield self
@@ -80,3 +84,13 @@ async def test_other_failures_are_its_own(said: str, fields: dict[str, str]) -> 
 async def test_both_reasons_are_told_where_the_full_base_cannot_be_built() -> None:
     with pytest.raises(StepError, match=r"(?s)'datasets'.*full base image.*no package index"):
         await answer(Host(build="no package index answers"))
+
+
+async def test_an_image_that_was_removed_meanwhile_is_got_again_once() -> None:
+    host = Host()
+    host.gone = 1
+    assert await answer(host, flavour="full") == "right"
+    assert host.asked == ["x:full"] * 2
+    host.gone = 2
+    with pytest.raises(ImageGoneError, match="no such image"):
+        await answer(host, flavour="full")

@@ -92,6 +92,42 @@ async def test_what_fails_for_another_reason_is_built_once(engine, builder, sour
     assert builder.built == ["Dockerfile"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        'unable to find image "sha256:0ad5"',
+        "failed to export image: failed to set parent sha256:0ad5: unknown parent image ID sha256:0ad5",
+        "failed to get layer sha256:0ad5: layer does not exist",
+        "No such image: sha256:0ad5",
+    ],
+)
+async def test_a_build_whose_cache_was_removed_meanwhile_is_built_again_once(
+    engine, builder, source, said: str
+) -> None:
+    build = builder.answers["build"]
+
+    def lost(request: web.Request) -> dict[str, Any]:
+        builder.slim = said if times.pop() else ""
+        return build(request)
+
+    builder.answers["build"] = lost
+    times = [False, True]
+    assert (await got(Images(engine, ImageSettings()), source)).flavour == "slim"
+    assert builder.built == ["Dockerfile"] * 2
+    times = [True, True, True]
+    (source.repository / "app.py").write_text("import gradio as gr")
+    with pytest.raises(StepError, match="sha256:0ad5"):
+        await got(Images(engine, ImageSettings()), source)
+    assert builder.built == ["Dockerfile"] * 4
+
+
+async def test_what_a_step_of_its_own_says_of_images_is_no_reason(engine, builder, source) -> None:
+    builder.slim = "The command '/bin/sh -c echo no such image' returned a non-zero code: 1"
+    with pytest.raises(StepError, match="no such image"):
+        await got(Images(engine, ImageSettings()), source)
+    assert builder.built == ["Dockerfile"]
+
+
 async def test_what_fails_on_both_is_not_built_for_the_next_job(engine, builder, source, monkeypatch) -> None:
     builder.slim, builder.full = NO_COMPILER, "error: subprocess-exited-with-error"
     images, clock = Images(engine, ImageSettings()), [0.0]

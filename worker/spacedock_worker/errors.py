@@ -50,6 +50,10 @@ class TryAgainError(StepError):
         super().__init__(error.stage, error.kind, str(error), ours=error.ours, host=error.host)
 
 
+class ImageGoneError(StepError):
+    """The image was removed after it was found here, and before its container was made: get it again."""
+
+
 class HostBusyError(StepError):
     """This host has no room for the Space now; that is not the Space's fault, and it may have some later."""
 

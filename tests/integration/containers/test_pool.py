@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
+from spacedock_worker.containers.docker.task import Task
 from spacedock_worker.containers.pool.history import TimingStore
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import ImageGoneError, StepError
 
 
 async def test_a_warm_container_serves_the_second_lease_at_once(engine, settings, spec) -> None:
@@ -350,6 +352,16 @@ async def test_an_engine_that_does_not_answer_is_given_up(tmp_path: Path) -> Non
             async with engine.call(Stage.START, seconds=0.2) as docker:
                 await docker.version()
         await hung_up.wait()
+
+
+async def test_an_image_that_is_gone_is_told_from_other_failures(engine, settings, spec) -> None:
+    gone = replace(spec("one"), reference="spacedock/none:1")
+    async with Pool(engine, settings) as pool:
+        with pytest.raises(ImageGoneError, match="spacedock/none:1"):
+            async with pool.lease(gone, answers, silent):
+                pass
+        with pytest.raises(ImageGoneError):
+            await pool.complete(gone, Task(), silent)
 
 
 async def test_what_the_engine_refuses_is_told_from_its_absence(engine) -> None:

@@ -20,7 +20,7 @@ from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.slots import WAITING_FOR_CALLS, WAITING_FOR_ROOM
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.errors import StepError, TryAgainError, UnexplainedError
+from spacedock_worker.errors import ImageGoneError, StepError, TryAgainError, UnexplainedError
 from spacedock_worker.images.build.flavours import lacks_full
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
@@ -73,9 +73,12 @@ class SpaceRunner:
         image = await self._image(entry, context)
         try:
             return await self._asked(entry, image, context)
+        except ImageGoneError as error:
+            log.info("space.image_gone", space=entry.id, reason=str(error))
+            other = await self._image(entry, context)
         except StepError as error:
-            full = await self._on_full(entry, image, context, error)
-        return await self._asked(entry, full, context)
+            other = await self._on_full(entry, image, context, error)
+        return await self._asked(entry, other, context)
 
     async def _on_full(
         self, entry: SpaceEntry, image: Image, context: StepContext, error: StepError

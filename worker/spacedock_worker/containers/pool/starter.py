@@ -34,13 +34,15 @@ from spacedock_worker.containers.pool.slots import OnProgress, Slot, Waiter
 from spacedock_worker.containers.removal import reap
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.errors import StepError, UnexplainedError, full_disk, tells_full_disk
+from spacedock_worker.errors import ImageGoneError, StepError, UnexplainedError, full_disk, tells_full_disk
 
 log = structlog.get_logger()
 
 _NOT_FOUND = 404
 _CONFLICT = 409
 _NAME_LENGTH = 40
+_NO_IMAGE = ("no such image", "image not known")
+"""What Docker and Podman say."""
 
 
 class Starter(Generic[App]):
@@ -272,7 +274,8 @@ class Starter(Generic[App]):
         if said is not None:
             return host_fault(said)
         message = f"the container of {spec.space} cannot be started: {error.message}. See `docker info`."
-        return StepError(Stage.START, ErrorKind.START_FAILED, message)
+        gone = error.status == _NOT_FOUND and any(words in error.message.lower() for words in _NO_IMAGE)
+        return (ImageGoneError if gone else StepError)(Stage.START, ErrorKind.START_FAILED, message)
 
     async def _refusal_of_any(self, spec: ContainerSpec) -> str | None:
         """What the engine has against a container of that image that does nothing; None if it starts."""

@@ -28,6 +28,11 @@ _KEPT_CHUNKS = 200
 _SHOWN_LINES = 15
 _KILLED = "returned a non-zero code: 137"
 _COMMAND_FAILED = "The command "
+_VANISHED = (
+    *("unable to find image", "no such image", "unknown parent image"),
+    *("failed to get layer", "layer does not exist"),
+)
+"""What the engine says where somebody removed an image that it had just taken from the build's cache."""
 _DISTRUST = "certificate verify failed"
 _UNTRUSTED = (
     "it does not trust the certificate of a server that it asks, as behind a company's proxy: name "
@@ -67,13 +72,23 @@ async def build(
     last lines that the build said.
     """
     said: deque[str] = deque(maxlen=_KEPT_CHUNKS)
-    try:
+
+    async def once() -> None:
         async with (
             engine.stream(Stage.BUILD, limits.seconds) as docker,
             aclosing(_stream(docker, context, tag, dockerfile, labels, limits)) as items,
         ):
             async for item in items:
                 _hear(item, said, words, on_progress)
+
+    try:
+        try:
+            await once()
+        except EngineRefusedError as error:
+            if not _lost_cache(error):
+                raise
+            log.info("image.cache_lost", image=tag, reason=error.message)
+            await once()
     except TimeoutError as error:
         why = f"not built after {limits.seconds:g} s (`images.build_timeout`)"
         raise failed(tag, said, why) from error
@@ -126,6 +141,13 @@ async def _stream(
     ) as response:
         async for item in json_stream_stream(response):
             yield item
+
+
+def _lost_cache(error: EngineRefusedError) -> bool:
+    """Whether the build failed for want of an image that was there when it began (pure)."""
+    lowered = error.message.lower()
+    # What a step printed is its own.
+    return not error.message.startswith(_COMMAND_FAILED) and any(words in lowered for words in _VANISHED)
 
 
 def _hear(
