@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -28,21 +28,25 @@ _LONGEST = 100_000
 
 
 class ExpressionError(BadRequestError, ValueError):
-    """An expression of a pipeline cannot be read; `offset` is where it stands in its text."""
+    """An expression of a pipeline cannot be read; `near` are the words of it that are wrong."""
 
-    def __init__(self, words: str, offset: int = 0) -> None:
-        self.offset = offset
+    def __init__(self, words: str, near: str) -> None:
+        self.near = near
         super().__init__(words)
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One value: of an input, of a step's `part`, or of the item at hand; `pointer` leads into its JSON."""
+    """One value: of an input, of a step's `part`, or of the item at hand; `pointer` leads into its JSON.
+
+    `said` is how it is written.
+    """
 
     root: str
     name: str = ""
     part: str = ""
     pointer: tuple[str, ...] = ()
+    said: str = field(default="", compare=False)
 
 
 Alternatives = tuple[Lookup, ...]
@@ -62,14 +66,14 @@ class Comparison:
 def parsed(text: str) -> tuple[str | Alternatives, ...]:
     """A text's parts: its words, and what each `${{ … }}` looks up. Raises ExpressionError."""
     if len(text) > _LONGEST:
-        raise ExpressionError(f"over {_LONGEST:,} characters: give a long text as an input")
+        raise ExpressionError(f"over {_LONGEST:,} characters: give a long text as an input", "")
     parts: list[str | Alternatives] = []
     end = 0
     for found in _OPEN.finditer(text):
-        parts += [text[end : found.start()], _alternatives(found[1], found.start())]
+        parts += [text[end : found.start()], _alternatives(found[1])]
         end = found.end()
     if (unclosed := text.find("${{", end)) >= 0:
-        raise ExpressionError("'${{' is never closed: write '}}' behind it", unclosed)
+        raise ExpressionError("'${{' is never closed: write '}}' behind it", text[unclosed:])
     return tuple(part for part in (*parts, text[end:]) if part)
 
 
@@ -79,37 +83,38 @@ def whole(text: str) -> Alternatives | None:
     return parts[0] if len(parts) == 1 and isinstance(parts[0], tuple) else None
 
 
-def _alternatives(inner: str, offset: int) -> Alternatives:
-    return tuple(_lookup(one.strip(), offset) for one in inner.split("||"))
+def _alternatives(inner: str) -> Alternatives:
+    return tuple(_lookup(one.strip()) for one in inner.split("||"))
 
 
-def _lookup(text: str, offset: int) -> Lookup:
+def _lookup(text: str) -> Lookup:
     found = _LOOKUP.fullmatch(text)
     if found is None:
-        raise ExpressionError(f"'{text[:60]}' is nothing that can be looked up: {_KINDS}", offset)
-    return _looked_up(found, offset)
+        raise ExpressionError(f"'{text[:60]}' is nothing that can be looked up: {_KINDS}", text)
+    return _looked_up(found)
 
 
-def _looked_up(found: re.Match[str], offset: int) -> Lookup:
-    pointer = _tokens(found["pointer"] or "", offset)
+def _looked_up(found: re.Match[str]) -> Lookup:
+    pointer = _tokens(found["pointer"] or "")
     if found["input"]:
-        return Lookup("inputs", found["input"], pointer=pointer)
+        return Lookup("inputs", found["input"], pointer=pointer, said=found[0])
     if found["item"]:
-        return Lookup("item", pointer=((found["column"],) if found["column"] else ()) + pointer)
+        column = (found["column"],) if found["column"] else ()
+        return Lookup("item", pointer=column + pointer, said=found[0])
     if found["part"] not in PARTS:
-        raise ExpressionError(f"a step has no '{found['part']}': it has {', '.join(PARTS)}", offset)
+        raise ExpressionError(f"a step has no '{found['part']}': it has {', '.join(PARTS)}", found[0])
     if pointer and found["part"] == "text":
-        raise ExpressionError("a text has no parts: a pointer goes with data, as in data#/0", offset)
-    return Lookup("steps", found["step"], found["part"], pointer)
+        raise ExpressionError("a text has no parts: a pointer goes with data, as in data#/0", found[0])
+    return Lookup("steps", found["step"], found["part"], pointer, found[0])
 
 
-def _tokens(fragment: str, offset: int) -> tuple[str, ...]:
+def _tokens(fragment: str) -> tuple[str, ...]:
     """The steps of a JSON pointer, in the form that RFC 6901, section 6, gives it in an address."""
     pointer = unquote(fragment[1:])
     if pointer and not pointer.startswith("/"):
-        raise ExpressionError(f"'{fragment}' is no JSON pointer: it begins with '#/'", offset)
+        raise ExpressionError(f"'{fragment}' is no JSON pointer: it begins with '#/'", fragment)
     if re.search(r"~(?![01])", pointer):
-        raise ExpressionError(f"'{fragment}' is no JSON pointer: write '~' as '~0' and '/' as '~1'", offset)
+        raise ExpressionError(f"'{fragment}' is no JSON pointer: write '~' as '~0' and '/' as '~1'", fragment)
     return tuple(one.replace("~1", "/").replace("~0", "~") for one in pointer.split("/")[1:])
 
 
@@ -146,7 +151,7 @@ class _Scanner:
 
     def _operand(self) -> Lookup | Any:
         if found := self._take(_LOOKUP):
-            return _looked_up(found, found.start())
+            return _looked_up(found)
         if (found := self._take(_LITERAL)) is None:
             raise self._fault(f"a value ('text', 5, true, null) or a reference ({_KINDS})")
         word = found[0]
@@ -162,7 +167,7 @@ class _Scanner:
     def _fault(self, wanted: str) -> ExpressionError:
         rest = self._text[self._at :]
         where = f"at '{rest[:40]}'" if rest else "at the end"
-        return ExpressionError(f"the condition cannot be read {where}: there must be {wanted}", self._at)
+        return ExpressionError(f"the condition cannot be read {where}: there must be {wanted}", rest)
 
 
 def lookups(value: Any) -> Iterator[Lookup]:

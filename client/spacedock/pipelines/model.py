@@ -25,7 +25,7 @@ from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
 from spacedock.files import MAX_JOB_FILES, FileRef
 from spacedock.pipelines.expressions import NAME, Lookup, looked_up_in, lookups, whole
-from spacedock.request import Fallback, Tier
+from spacedock.request import SPACE_NAME, Fallback, Tier
 from spacedock.result import Output
 
 MAX_STEPS = 100
@@ -49,10 +49,14 @@ class InputType(StrEnum):
     JSON = "json"
 
 
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, FileRef) else value
+
+
 _KINDS: dict[InputType, Any] = {
     InputType.TEXT: str,
     InputType.FILE: FileRef,
-    InputType.FILES: Annotated[tuple[FileRef, ...], Field(max_length=MAX_FAN_OUT)],
+    InputType.FILES: Annotated[tuple[FileRef, ...], BeforeValidator(_several), Field(max_length=MAX_FAN_OUT)],
     InputType.LIST: Annotated[list[Any], Field(max_length=MAX_FAN_OUT)],
     InputType.CSV: Annotated[list[dict[str, str]], Field(max_length=MAX_FAN_OUT)],
     InputType.JSON: Any,
@@ -75,6 +79,13 @@ def _is_condition(text: str) -> str:
     for _ in looked_up_in(text):
         pass
     return text
+
+
+def _is_space(name: str) -> str:
+    if not SPACE_NAME.fullmatch(name):
+        how = "a directory becomes one by `spacedock spaces add NAME --dir DIR`"
+        raise ValueError(f"'{name}' is neither a name of the registry nor a Hub id: {how}")
+    return name
 
 
 def _seconds(value: object) -> object:
@@ -124,6 +135,14 @@ class PipelineInput(_Part):
             TypeAdapter(_KINDS[self.type]).validate_python(self.default)
         return self
 
+    @property
+    def is_required(self) -> bool:
+        """Whether a run must give it."""
+        return self.default is None and self.type is not InputType.JSON
+
+
+_BESIDE_A_PIPELINE = {"pipeline", "inputs", "for_each", "when", "continue_on_error"}
+
 
 class Step(_Part):
     """One step: whom it asks (just one of `space`, `category`, `tier`, `pipeline`), and what it hands over.
@@ -134,7 +153,7 @@ class Step(_Part):
     an earlier answer to the same call of the same image is taken again.
     """
 
-    space: str | None = Field(default=None, max_length=300)
+    space: Annotated[str, AfterValidator(_is_space)] | None = Field(default=None, max_length=300)
     category: str | None = Field(default=None, max_length=300)
     tier: Tier | None = None
     pipeline: Pipeline | None = None
@@ -158,9 +177,10 @@ class Step(_Part):
         if len(targets) != 1:
             given = f"it has {' and '.join(targets)}" if targets else "it has none"
             raise ValueError(f"a step runs just one of space, category, tier or pipeline: {given}")
-        mine = {"pipeline", "inputs", "for_each", "when", "continue_on_error"}
-        if self.pipeline is not None and (others := sorted(self.model_fields_set - mine)):
-            raise ValueError(f"a pipeline takes inputs alone: {', '.join(others)} goes to its own steps")
+        if self.pipeline is not None and (others := self._given - _BESIDE_A_PIPELINE):
+            raise ValueError(
+                f"a pipeline takes inputs alone: {', '.join(sorted(others))} goes to its own steps"
+            )
         if self.pipeline is None and not (self.prompt or self.files or self.inputs or self.endpoint):
             raise ValueError("it asks nothing: give it a prompt, files or inputs")
         if self.privacy and self.cache:
@@ -168,11 +188,20 @@ class Step(_Part):
         return self
 
     @property
-    def lookups(self) -> Iterator[Lookup]:
-        """Everything that the step looks up."""
-        yield from lookups([self.prompt, *self.files, self.inputs, self.for_each])
+    def _given(self) -> set[str]:
+        """The fields that are not as usual."""
+        usual = {
+            name: one.get_default(call_default_factory=True) for name, one in type(self).model_fields.items()
+        }
+        return {name for name in usual if getattr(self, name) != usual[name]}
+
+    @property
+    def looked_up(self) -> Iterator[tuple[str, Lookup]]:
+        """Everything that the step looks up, with the field that does."""
+        for field in ("prompt", "files", "inputs", "for_each"):
+            yield from ((field, one) for one in lookups(getattr(self, field)))
         if self.when is not None:
-            yield from looked_up_in(self.when)
+            yield from (("when", one) for one in looked_up_in(self.when))
 
     @property
     def target(self) -> str:
@@ -207,7 +236,7 @@ class Pipeline(_Part):
 
     def _given(self, name: str, declared: PipelineInput, values: Mapping[str, Any]) -> Any:
         value = values.get(name, declared.default)
-        if value is None and declared.type is not InputType.JSON:
+        if value is None and declared.is_required:
             raise BadRequestError(f"pipeline {self.name} needs the input '{name}' ({declared.type})")
         try:
             return TypeAdapter(_KINDS[declared.type]).validate_python(value)

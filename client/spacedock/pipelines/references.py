@@ -50,7 +50,7 @@ class _AbsentError(Exception):
 
 def needs(step: Step) -> frozenset[str]:
     """The names of the steps whose outcomes the step takes."""
-    return frozenset(one.name for one in step.lookups if one.root == "steps")
+    return frozenset(one.name for _, one in step.looked_up if one.root == "steps")
 
 
 def resolve(step: Step, inputs: Mapping[str, Any], done: Mapping[str, StepOutcome]) -> StepCalls:

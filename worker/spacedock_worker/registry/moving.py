@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 import yaml
 
+from spacedock._yaml.nodes import LOADER
 from spacedock.errors import BadRequestError
 from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
@@ -19,7 +20,7 @@ from spacedock_worker.registry.host_file import text_of
 from spacedock_worker.registry.reader import Declared, Reader
 from spacedock_worker.registry.record import HOSTS_OWN, Record, by_digest, has_source, record_of
 from spacedock_worker.registry.registry import Registry
-from spacedock_worker.registry.row import LOADER, row_of
+from spacedock_worker.registry.row import row_of
 
 log = structlog.get_logger()
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from spacedock._yaml.nodes import composed
 from spacedock.errors import BadRequestError
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.registry.row import LOADER, Row, row_of
+from spacedock_worker.registry.row import Row, row_of
 
 _REMOVED = "removed"
 _PARTS = ("spaces", "categories")
@@ -57,14 +58,7 @@ class Reader:
         An entry with a fault is left out, as a mistyped key may be a wall that was meant to be there; the
         warnings say where. Raises BadRequestError where the text is no registry at all.
         """
-        try:
-            return self._declared(text, yaml.compose(text, LOADER))
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-            raise BadRequestError(f"{self._path}{place}: not YAML: {error.problem}") from error
-        except (yaml.YAMLError, RecursionError) as error:
-            raise BadRequestError(f"{self._path}: not YAML: {error}") from error
+        return self._declared(text, composed(text, str(self._path)))
 
     def _declared(self, text: str, root: yaml.Node | None) -> Declared:
         parts = _Parts(self._path, root, (*_PARTS, _REMOVED) if self._removed else _PARTS)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from spacedock._yaml.nodes import child, locate, plain, twins
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.registry.entry import SpaceEntry
 
-# libyaml's are ten times as fast: a registry is read again between two jobs.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-_NO_VALUES = (ValueError, LookupError, AttributeError)
-"""What PyYAML raises for a scalar that has the form of its type, and no value."""
-
 _READ_OTHERWISE = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "timestamp")}
-_NO_VALUE = "it has a date or a number that there is not. Put it in quotes if it is a text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ def row_of(key: yaml.ScalarNode, value: yaml.Node) -> Row:
         return Row(None, (_fault(key, key, f"a Space's name does not begin with '{OWN_PREFIX}'"),))
     if not isinstance(fields, dict) or not isinstance(value, yaml.MappingNode):
         return Row(None, (_fault(key, key, "not a mapping of fields"),))
-    _keep_written(fields.get("env"), _child(value, "env"))
+    _keep_written(fields.get("env"), child(value, "env"))
     faults = [_fault(key, twice, f"'{twice.value}' is there twice") for twice in twins(value)]
     try:
         entry = SpaceEntry.model_validate({"id": key.value, **fields})
@@ -69,14 +62,6 @@ def _keep_written(env: object, found: tuple[yaml.Node, yaml.Node] | None) -> Non
             env[plain(name)] = scalar.value
 
 
-def plain(node: yaml.Node) -> Any:
-    """The node's value. Raises yaml.MarkedYAMLError."""
-    try:
-        return LOADER("").construct_document(node)
-    except _NO_VALUES as error:
-        raise yaml.MarkedYAMLError(problem=_NO_VALUE, problem_mark=node.start_mark) from error
-
-
 def _unreadable(node: yaml.Node) -> yaml.Node:
     """The first field that cannot be read, else the node."""
     for field, value in node.value if isinstance(node, yaml.MappingNode) else ():
@@ -86,18 +71,6 @@ def _unreadable(node: yaml.Node) -> yaml.Node:
             found: yaml.Node = field
             return found
     return node
-
-
-def twins(node: yaml.MappingNode) -> tuple[yaml.Node, ...]:
-    """The keys that the mapping has already had: YAML would let the last one win."""
-    seen: set[str] = set()
-    found = []
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                found.append(key)
-            seen.add(key.value)
-    return tuple(found)
 
 
 def _fault(key: yaml.Node, at: yaml.Node, words: str) -> Fault:
@@ -112,7 +85,7 @@ def _distinct(error: ValidationError) -> Iterable[ErrorDetails]:
 
 def _told(error: ErrorDetails, entry: yaml.MappingNode) -> tuple[yaml.Node, str]:
     """Where the error is, and its words; values are not repeated, as some are secret."""
-    at, path = _locate(entry, error["loc"])
+    at, _, path = locate(entry, error["loc"])
     name = ".".join(path)
     if error["type"] == "extra_forbidden":
         known = SpaceEntry.model_fields if len(path) == 1 else ()
@@ -120,26 +93,3 @@ def _told(error: ErrorDetails, entry: yaml.MappingNode) -> tuple[yaml.Node, str]
         return at, f"unknown key '{name}'" + (f" (did you mean '{close[0]}'?)" if close else "")
     reason = error["msg"].removeprefix("Value error, ")
     return at, f"{name}: {reason}" if name else reason
-
-
-def _locate(node: yaml.Node, loc: Sequence[int | str]) -> tuple[yaml.Node, list[str]]:
-    """The node as far down as the YAML goes; what pydantic adds to the path is no part of it."""
-    at, path = node, []
-    for part in loc:
-        found = _child(node, part)
-        if found is None:
-            break
-        at, node = found
-        path.append(str(part))
-    return at, path
-
-
-def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
-    """What to point at for a part of a path, and what is below it."""
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part]
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if getattr(key, "value", None) == str(part):
-                return key, value
-    return None

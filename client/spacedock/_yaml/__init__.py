@@ -1,0 +1,1 @@
+"""Private: YAML with the place of each value."""
