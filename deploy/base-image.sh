@@ -4,18 +4,20 @@
 #
 # usage: deploy/base-image.sh [--force] [PYTHON_VERSION]     (default: 3.11)
 #
-# SUITE names the Debian suite to take the packages from (default: bookworm). The
-# suite decides the version of Python: another version than its own is refused.
+# SUITE names the Debian suite to take the packages from (default: trixie for Python 3.13,
+# else bookworm). The suite decides the version of Python: another than its own is refused.
 # Needs root, mmdebstrap and a Docker Engine. Does nothing where the image is there.
 set -euo pipefail
 
-suite=${SUITE:-bookworm}
 force=no
 if [ "${1:-}" = --force ]; then
   force=yes
   shift
 fi
 version=${1:-3.11}
+suite=bookworm
+[ "$version" != 3.13 ] || suite=trixie
+suite=${SUITE:-$suite}
 image=spacedock/python:$version
 candidate=spacedock/python:$version-candidate-$$
 packages=python3-venv,python3-pip,python-is-python3,ca-certificates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -101,6 +102,22 @@ def fetch(
 
     configure("auto", "warning")
     raise typer.Exit(fetch_command(which, cache_folder(os.environ)))
+
+
+@app.command("base-image", short_help="Make the base image of Spaces from Debian packages.")
+def base_image(
+    version: Annotated[str, typer.Argument(metavar="PYTHON", help="Its Python: 3.11 or 3.13.")] = "3.11",
+) -> None:
+    """Make the base image of Spaces from Debian packages, for a host that reaches no image registry.
+
+    Needs root, mmdebstrap and a Docker Engine, and takes about a minute. Does nothing if the image is there.
+    """
+    own, checkout = Path(__file__).parent / _BASE_IMAGE, Path(__file__).parents[2] / "deploy" / _BASE_IMAGE
+    script = own if own.is_file() else checkout
+    raise typer.Exit(subprocess.run(["bash", script, version], check=False).returncode)
+
+
+_BASE_IMAGE = "base-image.sh"
 
 
 @app.command("config", short_help="Show, check and describe the configuration.")

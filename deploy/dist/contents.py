@@ -16,6 +16,7 @@ _PACKAGES = {
     "client/spacedock": "spacedock",
     "worker/spacedock_worker": "spacedock_worker",
     "daemon/spacedockd": "spacedockd",
+    "deploy/base-image.sh": "spacedockd/base-image.sh",
     "deploy/systemd": "spacedockd/service/systemd",
 }
 """Where a folder of the repository lies in the wheel."""

@@ -194,4 +194,4 @@ async def test_our_base_image_comes_from_no_image_registry(engine: Engine, name:
         Images(engine, ImageSettings()), name, docker_space(tmp_path, "spacedock/python:0.1")
     )
     assert error.kind is ErrorKind.UNSUPPORTED
-    assert "deploy/base-image.sh" in str(error)
+    assert "spacedockd base-image" in str(error)

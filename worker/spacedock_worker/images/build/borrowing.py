@@ -61,7 +61,7 @@ class Borrowing:
         if found is None:
             if base and not allowed:
                 # Whatever an image registry has by that name would be every other Space's base from then on.
-                raise _not_for_strangers(name, "which is not here: deploy/base-image.sh makes it")
+                raise _not_for_strangers(name, "which is not here: `spacedockd base-image` makes it")
             return await self._pulled(name, on_progress)
         if not allowed and not base and (why := why_not(found)):
             raise _not_for_strangers(name, why)

@@ -147,7 +147,7 @@ class ImageBuilder:
                 raise
             message = (
                 f"the base image {base} is not here and cannot be pulled. Set `base_images` to one that can, "
-                f"or make `spacedock/python` with the script in deploy/. ({error})"
+                f"or make one here: sudo $(which spacedockd) base-image. ({error})"
             )
             raise StepError(Stage.BUILD, ErrorKind.BUILD_FAILED, message) from error
 
