@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from docs.reference import environment, metrics
 from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo
 
@@ -54,6 +55,8 @@ def pages() -> Mapping[str, str]:
     return {
         "cli.md": _page("The commands", _commands()),
         "configuration.md": _page("The configuration's keys", _configuration()),
+        "environment.md": _page("Environment variables", _environment()),
+        "metrics.md": _page("Metrics", _metrics()),
         "registry.md": _page("The registry's fields", _registry()),
         "openapi.json": json.dumps(document(OPERATIONS), indent=1) + "\n",
     }
@@ -124,6 +127,40 @@ def _configuration() -> Iterator[str]:
         yield f"## {prefix or 'At the top'}"
         yield ""
         yield from _fields(model, lambda name: ())
+
+
+def _environment() -> Iterator[str]:
+    yield "[configuration.md](../configuration.md) says what goes before what. A value is YAML, such as"
+    yield "`true`, `4294967296` or `[a, b]`."
+    yield ""
+    for title, rows in (
+        ("Beside the settings", environment.OTHERS.items()),
+        ("Of the settings", environment.settings()),
+        ("In the containers of Spaces", environment.IN_SPACES.items()),
+    ):
+        yield from (f"## {title}", "")
+        second = "setting" if title == "Of the settings" else "meaning"
+        yield from _table(
+            ("variable", second),
+            [
+                (
+                    ", ".join(f"`{name}`" for name in names.split(", ")),
+                    f"`{said}`" if second == "setting" else said,
+                )
+                for names, said in rows
+            ],
+        )
+
+
+def _metrics() -> Iterator[str]:
+    yield "What `/metrics` of the HTTP door tells ([service.md](../service.md#health-and-metrics)). No metric"
+    yield "has a prompt, an answer, a user or a job's id. Of Spaces the first 200 names of the registry are"
+    yield "told, of others `other`, and of jobs in privacy mode neither Space nor tier. A histogram also has"
+    yield "`_bucket`, `_count` and `_sum`."
+    yield ""
+    for title, (said, rows) in metrics.sections().items():
+        yield from (f"## {title}", "", said, "")
+        yield from _table(metrics.TITLES, rows)
 
 
 def _registry() -> Iterator[str]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from docs.reference.write import FOLDER, pages
+
+TOP = Path(__file__).parents[2]
+READ = re.compile(r"""\b(?:env|environ)(?:\.get\(|\[)"([A-Z_]+)\"""")
 
 
 @pytest.mark.parametrize("page", pages())
@@ -16,3 +22,10 @@ def test_every_command_and_option_has_words() -> None:
     rows = [line for line in pages()["cli.md"].splitlines() if line.startswith("| `")]
     assert len(rows) > 100
     assert [row for row in rows if row.split("` | ")[-1].startswith("|")] == []
+
+
+def test_every_variable_that_is_read_has_words() -> None:
+    modules = [path for part in ("client", "worker", "daemon") for path in (TOP / part).rglob("*.py")]
+    read = {name for path in modules for name in READ.findall(path.read_text(encoding="utf-8"))}
+    assert len(read) > 8
+    assert {name for name in read if f"`{name}`" not in pages()["environment.md"]} == set()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -123,7 +124,13 @@ async def queue_text(redis: Redis) -> bytes:
             found = await answer(redis.info("memory"))
     except (RedisError, OSError, TimeoutError):
         return _generated([GaugeMetricFamily("spacedock_queue_up", "Whether the queue answers.", value=0)])
-    families = [
+    return _generated(queue_families(seconds, depth, found))
+
+
+def queue_families(seconds: float, depth: Depth, memory: Mapping[str, Any]) -> list[Metric]:
+    """The queue's gauges; its server answers in `seconds` and tells of its `memory`."""
+    server = {name: float(memory.get(name) or 0) for name in ("used_memory", "maxmemory")}
+    return [
         GaugeMetricFamily("spacedock_queue_up", "Whether the queue answers.", value=1),
         GaugeMetricFamily("spacedock_queue_answer_seconds", "How long its answer takes.", value=seconds),
         GaugeMetricFamily("spacedock_queue_hosts", "Hosts that are up.", value=depth.hosts),
@@ -131,13 +138,11 @@ async def queue_text(redis: Redis) -> bytes:
         GaugeMetricFamily("spacedock_queue_running", "Jobs that are claimed.", value=depth.running),
         GaugeMetricFamily("spacedock_queue_unfinished", "Jobs that wait or run.", value=depth.unfinished),
         *_by_kind(depth),
-    ]
-    for name in ("used_memory", "maxmemory"):
-        value = float(found.get(name) or 0)
-        families.append(
+        *(
             GaugeMetricFamily(f"spacedock_redis_{name}_bytes", f"{name} of the server.", value=value)
-        )
-    return _generated(families)
+            for name, value in server.items()
+        ),
+    ]
 
 
 def _by_kind(depth: Depth) -> Iterator[Metric]:
