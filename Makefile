@@ -34,6 +34,11 @@ reference: ## Write docs/reference, and the transcript of what the commands say,
 	@$(BIN)/python -m docs.reference.write
 	@$(BIN)/pytest -q tests/integration/test_transcript.py --rewrite
 
+.PHONY: docs
+docs: setup ## The documentation as a site, in site/: every link checked, nothing loaded from elsewhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	@echo "docs: site/index.html"
+
 .PHONY: screenshots
 screenshots: setup test-tools ## Pictures of the page, on a phone and on a desk, light and dark, in docs/screenshots
 	@$(BIN)/pytest -q tests/browser/test_screenshots.py --rewrite
@@ -120,4 +125,4 @@ bench-idle: setup ## What an idle host takes with 10,000 jobs queued: memory, CP
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
-	@rm -rf .venv dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv dist site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
