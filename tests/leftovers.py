@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 
-TEST_CACHES = "name=^spacedock-test-"
+OF_TESTS = "name=^spacedock-test-"
+LONGEST_RUN = timedelta(hours=2)
 
 
 def remove_caches() -> None:
     """Remove those that no container uses."""
-    listing = ["docker", "volume", "ls", "--quiet", "--filter", "dangling=true", "--filter", TEST_CACHES]
-    listed = subprocess.run(listing, capture_output=True, text=True, check=False)
-    if names := listed.stdout.split():
-        # Another run's may be in use by now.
-        subprocess.run(["docker", "volume", "rm", *names], capture_output=True, check=False)
+    # Another run's may be in use by now.
+    _remove("volume", _docker("volume", "ls", "--quiet", "--filter", "dangling=true", "--filter", OF_TESTS))
+
+
+def remove_old_networks() -> None:
+    """Remove what earlier runs left that were killed: an engine has few networks to give."""
+    rows = _docker("network", "ls", "--format", "{{.Name}} {{.CreatedAt}}", "--filter", OF_TESTS)
+    before = (datetime.now(UTC) - LONGEST_RUN).isoformat(" ")
+    # One that has a container is kept by the engine.
+    _remove("network", [name for name, _, made in (row.partition(" ") for row in rows) if made < before])
+
+
+def _docker(*arguments: str) -> list[str]:
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+
+
+def _remove(kind: str, names: list[str]) -> None:
+    if names:
+        _docker(kind, "rm", *names)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ class WorkerProcess:
     async def stop(self) -> None:
         """Let the worker drain and clean up; kill it when it takes too long. Twice is safe.
 
-        The containers of a worker that did not end in order are removed.
+        The containers and networks of a worker that did not end in order are removed.
         """
         process, self._process = self._process, None
         if process is None:
@@ -153,7 +153,9 @@ class WorkerProcess:
 
     async def _remove_containers(self) -> None:
         containers = self._settings.containers
-        whose = [containers.instance_id, *([containers.docker_host] if containers.docker_host else [])]
+        whose = [containers.instance_id, containers.network_name]
+        if containers.docker_host:
+            whose.append(containers.docker_host)
         removing = await asyncio.create_subprocess_exec(*REMOVAL, *whose, start_new_session=True)
         try:
             async with asyncio.timeout(REMOVE_SECONDS):

@@ -80,7 +80,14 @@ async def test_the_job_that_holds_the_loop_is_charged_with_the_workers_death(
         await worker.stop()
 
 
-async def test_a_killed_workers_containers_are_removed(settings: WorkerSettings) -> None:
+def networks(settings: WorkerSettings) -> list[str]:
+    """The names of the worker's networks."""
+    named = f"name={settings.containers.network_name}"
+    command = ["docker", "network", "ls", "--format", "{{.Name}}", "--filter", named]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+async def test_a_killed_workers_containers_and_networks_are_removed(settings: WorkerSettings) -> None:
     worker = WorkerProcess(settings, Pulse(SOON))
     await worker.start()
     try:
@@ -88,6 +95,7 @@ async def test_a_killed_workers_containers_are_removed(settings: WorkerSettings)
             result = await client.run("harmless", space="calm", endpoint="/text", fallback="none")
             assert result.output.text == "well", result.error
             assert len(containers(settings)) == 1
+            assert networks(settings)
             assert worker._process is not None
             worker._process.send_signal(signal.SIGSTOP)
             assert await worker.ended() == -signal.SIGKILL
@@ -95,4 +103,4 @@ async def test_a_killed_workers_containers_are_removed(settings: WorkerSettings)
             assert [key async for key in redis.scan_iter(match=keys.accused("*"))] == []
     finally:
         await worker.stop()
-    assert containers(settings) == []
+    assert containers(settings) == networks(settings) == []

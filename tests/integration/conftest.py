@@ -7,14 +7,15 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from tests.leftovers import remove_caches
+from tests.leftovers import remove_caches, remove_old_networks
 
 from spacedock_worker.images.build.flavours import choose_base
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_caches_are_left() -> Iterator[None]:
+def nothing_is_left() -> Iterator[None]:
     """Remove the cache volumes of tests' Spaces, unless other parts run beside this one (tests/all.sh)."""
+    remove_old_networks()
     yield
     if "TESTS_BESIDE" not in os.environ:
         remove_caches()

@@ -1,4 +1,4 @@
-"""Removing what an earlier life of an instance left on the engine: `python -m … INSTANCE [DOCKER_HOST]`.
+"""Removing what an earlier life left on the engine: `python -m … INSTANCE NETWORK [DOCKER_HOST]`.
 
 A program of its own too, so that the daemon's process does not have to know the engine.
 """
@@ -16,10 +16,13 @@ from spacedock.result import Stage
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.containers.docker.network import reap_networks
+from spacedock_worker.containers.docker.network import Network, reap_networks
 from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
+
+_SHARED = ("", "-sealed", "-builds")
+"""How the names of a daemon's networks end."""
 
 
 async def listed(engine: Engine, owner: str) -> dict[str, str]:
@@ -52,10 +55,11 @@ async def reap(engine: Engine, owner: str, keep: Collection[str] = ()) -> bool:
     return await reap_networks(engine, owner, keep) and all(gone)
 
 
-async def remove(instance_id: str, docker_host: str | None = None) -> bool:
-    """Remove the instance's containers; whether all of them are gone."""
+async def remove(instance_id: str, network: str, docker_host: str | None = None) -> bool:
+    """Remove the instance's containers, and the networks called `network`; whether all of them are gone."""
     async with Engine(docker_host) as engine:
-        return await reap(engine, instance_id)
+        reaped = await reap(engine, instance_id)
+        return all([await Network(engine, network + end).remove() for end in _SHARED]) and reaped
 
 
 if __name__ == "__main__":
