@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from tests.leftovers import remove_caches, remove_old_networks
 
-from spacedock_worker.images.build.flavours import choose_base
+from spacedock_worker.images.build.flavours import base_names, choose_base
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,6 +24,6 @@ def nothing_is_left() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def base() -> str:
     """A base image with Python that is on this host; an engine with many images lists them slowly."""
-    listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
-    listed = subprocess.run(listing, capture_output=True, text=True, check=True)
-    return choose_base(None, {}, set(listed.stdout.split()))
+    looking = ["docker", "image", "inspect", "--format", '{{join .RepoTags " "}}', *base_names({})]
+    found = subprocess.run(looking, capture_output=True, text=True, check=False)
+    return choose_base(None, {}, set(found.stdout.split()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spacedock_worker.images.build.flavours import choose_base
+from spacedock_worker.images.build.flavours import base_names, choose_base
 
 
 def test_a_configured_image_goes_first() -> None:
@@ -38,3 +38,8 @@ def test_a_local_image_is_called_as_podman_calls_it() -> None:
     assert (
         choose_base(None, {}, {"docker.io/library/python:3.10-slim"}) == "docker.io/library/python:3.10-slim"
     )
+
+
+def test_every_name_that_is_looked_for_is_chosen_where_it_is_all_there_is() -> None:
+    assert {"spacedock/python:3.11", "python:3.10-slim", "mine:1"} <= base_names({"3.11": "mine:1"})
+    assert all(choose_base(None, {}, {name}) == name for name in base_names({}))

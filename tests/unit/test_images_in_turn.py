@@ -30,7 +30,7 @@ class Builder:
         self.built: list[str] = []
         self.answers: dict[str, Any] = {
             "build": self._build,
-            "images/json": [{"RepoTags": ["spacedock/python:3.11"]}],
+            "images/spacedock/python:3.11/json": {"RepoTags": ["spacedock/python:3.11"]},
         }
 
     def _build(self, request: web.Request) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from spacedock_worker.jobs.inspection import Inspection, Inspector
 from spacedock_worker.jobs.planner import undescribed
 from spacedock_worker.registry.registry import Registry
 
-_HOST_SECONDS = 5.0
+_HOST_SECONDS = 15.0
+"""How long this host is asked: its engine lists its images twice, a thousand of them in seconds."""
+
 _MOST_ENDPOINTS = 50
 
 

@@ -81,7 +81,7 @@ def draw(
     present: Collection[str],
     secrets: Collection[str] = (),
 ) -> Blueprint:
-    """The blueprint of the Space's image; blocks. `present` are the references of the images on this host.
+    """The blueprint of the Space's image; blocks. `present` are the names of the base images on this host.
 
     The tag is made from the context's digest, so the same repository gives the same tag; but what a build
     with any of the Space's `secrets` makes is its own. Raises StepError: `unsupported` for a kind of Space

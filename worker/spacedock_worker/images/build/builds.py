@@ -15,7 +15,7 @@ from spacedock_worker.caching import OnProgress, TimedCache
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import HostBusyError, StepError
 from spacedock_worker.images.build.blueprint import Blueprint, draw
-from spacedock_worker.images.build.flavours import lacks_full
+from spacedock_worker.images.build.flavours import base_names, lacks_full
 from spacedock_worker.images.build.image_builder import ImageBuilder, Order
 from spacedock_worker.images.build.repository import Repository, read_repository
 from spacedock_worker.images.described import (
@@ -219,9 +219,10 @@ class Builds:
         return image if found is not None and found["Id"] == image.id else None
 
     async def _present(self) -> frozenset[str]:
-        async with self._engine.call(Stage.BUILD) as docker:
-            listed = await docker.images.list()
-        return frozenset(tag for image in listed for tag in image.get("RepoTags") or ())
+        """The names of the base images on this host, as the engine calls them."""
+        names = base_names(self._settings.base_images)
+        looked = await asyncio.gather(*(inspect(self._engine, name, Stage.BUILD) for name in names))
+        return frozenset(tag for found in looked if found is not None for tag in found.get("RepoTags") or ())
 
     async def _earlier(self, source: SpaceSource, hub_id: str) -> Image | None:
         """The newest image that was ever built here from that Space of the Hub, of the commit if given."""

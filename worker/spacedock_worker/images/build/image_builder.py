@@ -78,7 +78,7 @@ class ImageBuilder:
         )
 
     async def build(self, order: Order, present: frozenset[str], on_progress: OnProgress) -> dict[str, Any]:
-        """Build the image, and return what the engine knows of it; `present` are the images that are here.
+        """Build the image, and return what the engine knows of it; `present` are base images that are here.
 
         Raises StepError at stage `build`: `build_failed`, `unsupported`, `out_of_disk`, `docker_unavailable`.
         """
