@@ -14,6 +14,7 @@ import typer
 
 from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
+from spacedock_worker import light_imports
 from spacedockd.model.job import Which
 
 app = typer.Typer(
@@ -54,8 +55,9 @@ def serve(
         context.obj = {"config": config, "options": options}
         return
     # Here, because they bring what only a running daemon needs, and --help has to be quick.
-    from spacedock_worker.logs import configure
-    from spacedockd import daemon, settings
+    with light_imports():
+        from spacedock_worker.logs import configure
+        from spacedockd import daemon, settings
 
     try:
         read = partial(settings.load, config, options, os.environ, os.getuid())

@@ -36,6 +36,7 @@ from spacedockd.worker_process import WorkerProcess
 log = structlog.get_logger()
 
 MODEL_SOCKET = "model.sock"
+DOOR = "spacedockd.http.server"
 _MAX_TOKENS = 1024
 _AGAIN = "Ctrl-C or SIGTERM once more does not wait for running jobs"
 
@@ -60,6 +61,10 @@ async def serve(
     with paths.held(settings.state_dir):
         paths.make_private(settings.runtime_dir)
         async with AsyncExitStack() as children:
+            # First what loads longest: the worker's modules, beside ours and the start of the queue.
+            default = await children.enter_async_context(system_default(settings, env))
+            worker = WorkerProcess(settings.worker(default), hurry=stop.hurry)
+            await children.enter_async_context(worker.loading())
             if settings.redis_url is None:
                 await children.enter_async_context(own_queue(settings, stop))
             elif not await unless(stop, usable(settings.redis_url, notify, asyncio.sleep)):
@@ -67,8 +72,8 @@ async def serve(
             where = settings.redis_url or socket_url(settings.socket)
             if not await unless(stop, publish(where, settings, notify, asyncio.sleep)):
                 return
-            default = await children.enter_async_context(system_default(settings, env))
-            worker = WorkerProcess(settings.worker(default), hurry=stop.hurry)
+            if settings.http:
+                await asyncio.to_thread(import_module, DOOR)
             await children.enter_async_context(alive("worker", worker, stop))
             door = None
             if settings.http:
@@ -169,7 +174,7 @@ async def http_door(
 ) -> AsyncIterator[Door]:
     """HTTP for other software, towards the queue; it tells how the worker stands."""
     # Here, and not in our loop's way: it brings aiohttp, which a daemon with `http: off` does not need.
-    server = await asyncio.to_thread(import_module, "spacedockd.http.server")
+    server = await asyncio.to_thread(import_module, DOOR)
     url = settings.redis_url or socket_url(settings.socket)
     watched = server.Watched(pulse, settings.worker_metrics)
     door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir, settings.models_as, watched)

@@ -6,6 +6,8 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 
+from spacedock_worker import light_imports
+
 
 def main() -> None:
     """Run the daemon's command, or exit with 2 and a message where its packages are missing."""
@@ -13,7 +15,8 @@ def main() -> None:
         sys.stdout.write(f"spacedockd {version('hf-spacedock')}\n")
         return
     try:
-        cli = import_module("spacedockd.cli")
+        with light_imports():
+            cli = import_module("spacedockd.cli")
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"spacedockd: the package {error.name} is missing, because only the client is installed. "

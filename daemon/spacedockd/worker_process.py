@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +56,22 @@ class WorkerProcess:
         self._settings, self.pulse = settings, pulse or Pulse()
         self._hurry = hurry or asyncio.Event()
         self._process: Process | None = None
+        self._loading: Process | None = None
+
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[None]:
+        """Have the process load its modules already; `start` in the block goes on with it."""
+        self._loading = await _launched()
+        try:
+            yield
+        finally:
+            if process := self._loading:
+                # It was given no settings, so it has nothing to clean up.
+                await _kill(process)
 
     async def start(self) -> None:
         """Start the worker and wait until it takes jobs. Raises WorkerDiedError."""
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # A session of its own: Ctrl-C in the terminal reaches the daemon, which lets the worker drain.
-            start_new_session=True,
-        )
+        process, self._loading = self._loading or await _launched(), None
         self._process = process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -164,6 +170,16 @@ class WorkerProcess:
         except TimeoutError:
             await _kill(removing)
         log.warning("worker.containers_left", instance=containers.instance_id)
+
+
+async def _launched() -> Process:
+    return await asyncio.create_subprocess_exec(
+        *COMMAND,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        # A session of its own: Ctrl-C in the terminal reaches the daemon, which lets the worker drain.
+        start_new_session=True,
+    )
 
 
 async def _kill(process: Process) -> None:

@@ -1,8 +1,8 @@
 """What an idle host costs, by `make bench-idle`: memory and CPU with 10,000 jobs queued, and the start.
 
-The host is paused, so that the jobs stay queued. Memory is that of the daemon and the worker: `rss` counts
-what they share in each of them, `pss` once and by shares, `own` not at all. The start is timed a second time,
-when files are in the cache. Exits with 1 where a bar is missed.
+The host is paused, so that the jobs stay queued. `rss` is what each process has in memory; what both have
+there counts a page of a library that they share once, whatever other programs share it too (0049). The start
+is timed a second time, when files are in the cache. Exits with 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tests.acceptance.running import Daemon
@@ -23,7 +25,6 @@ JOBS = 10_000
 SETTLE_SECONDS, WATCHED_SECONDS = 5.0, 20.0
 BAR_MB, BAR_CORE, BAR_START_SECONDS = 120.0, 0.01, 1.0
 
-_SHOWN = {"rss": "Rss", "pss": "Pss", "own": "Private_Dirty"}
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,10 +45,26 @@ def processes(daemon: Daemon) -> dict[str, int]:
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Megabytes of a process, by the names in `_SHOWN`."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    found = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}
-    return {name: found[key] for name, key in _SHOWN.items()}
+    """Megabytes that a process has in memory: by the file they are from, "" for what is its own."""
+    found: Counter[str] = Counter()
+    file = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        head, *words = line.split()
+        if not head.endswith(":"):
+            file = words[4] if len(words) == 5 else ""
+        elif head == "Rss:":
+            found[file] += int(words[0])
+        elif head == "Anonymous:":
+            found[""] += int(words[0])
+            found[file] -= int(words[0])
+    return {name: pages / 1024 for name, pages in found.items()}
+
+
+def together(taken: Collection[Mapping[str, float]]) -> float:
+    """Megabytes that processes have in memory, each page of a file counted once."""
+    files = {name for one in taken for name in one} - {""}
+    own = sum(one[""] for one in taken)
+    return own + sum(max(one.get(name, 0.0) for one in taken) for name in files)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -86,13 +103,12 @@ def told(seconds: float, pids: dict[str, int]) -> int:
     time.sleep(WATCHED_SECONDS)
     cores = {name: (cpu_seconds(pid) - before[name]) / WATCHED_SECONDS for name, pid in pids.items()}
     taken = {name: memory(pid) for name, pid in pids.items()}
-    for name, megabytes in taken.items():
-        sizes = "  ".join(f"{key} {value:5.1f} MB" for key, value in megabytes.items())
-        print(f"{name:8} {sizes}  {cores[name]:.2%} of a core")
-    together = {key: sum(one[key] for one in taken.values()) for key in _SHOWN}
-    print("together", "  ".join(f"{key} {value:5.1f} MB" for key, value in together.items()))
+    for name, one in taken.items():
+        print(f"{name:8} rss {sum(one.values()):5.1f} MB  own {one['']:5.1f} MB  {cores[name]:.2%} of a core")
+    both = together(taken.values())
+    print(f"both     {both:.1f} MB in memory")
     print(f"ready    {seconds:.2f} s after its start, {JOBS:,} jobs queued since")
-    met = together["rss"] <= BAR_MB and sum(cores.values()) < BAR_CORE and seconds <= BAR_START_SECONDS
+    met = both <= BAR_MB and sum(cores.values()) < BAR_CORE and seconds <= BAR_START_SECONDS
     return 0 if met else 1
 
 

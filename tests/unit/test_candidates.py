@@ -117,7 +117,7 @@ def test_a_directory_may_have_a_category_to_fall_back_to(registry: Registry) -> 
 async def test_a_ranking_holds_no_other_job_of_the_worker_up(registry: Registry) -> None:
     profiles = SlowProfiles()
     recommender = Recommender(registry, profiles)
-    recommender.prepare()
+    recommender.search("anything", 1)
     models = ModelRunner(Models(), (), None, None)
     planner = Planner(registry, models, recommender, lambda _: lambda _: None)
     routed = asyncio.create_task(planner.plan(JobRequest(prompt="tell the mood", category="text")))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+import signal
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 
+from spacedock_worker.settings import WorkerSettings
 from spacedockd.daemon import BackgroundError, alive, running
+from spacedockd.worker_process import WorkerProcess
 
 
 class Lived:
@@ -60,3 +63,13 @@ async def test_a_fault_of_the_block_is_what_comes_out() -> None:
     with pytest.raises(KeyError):
         async with running("watchdog", asyncio.sleep(1000), asyncio.Event()):
             raise KeyError
+
+
+async def test_a_worker_that_is_loading_ends_with_a_start_that_fails() -> None:
+    worker = WorkerProcess(WorkerSettings.model_construct())
+    with suppress(KeyError):
+        async with worker.loading():
+            loading = worker._loading
+            raise KeyError
+    assert loading is not None
+    assert loading.returncode == -signal.SIGKILL

@@ -114,6 +114,43 @@ def test_the_worker_loads_the_hubs_library_only_when_it_asks_the_hub() -> None:
     assert imported(program)[0].strip() == "False"
 
 
+SERVING = """
+import sys
+from importlib import import_module
+from spacedock_worker import light_imports
+with light_imports():
+    import spacedockd.entry, spacedockd.cli, spacedockd.daemon, spacedockd.settings
+import spacedockd.http.server, spacedockd.webhooks.deliverer
+"""
+WORKING = "import sys, spacedock_worker.__main__"
+RESIDENT = "\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1])"
+NEVER_IDLE = {
+    "cryptography",
+    "greenlet",
+    "httpx",
+    "jsonschema",
+    "mcp",
+    "openai",
+    "pygments",
+    "rich",
+    "xllamacpp",
+}
+
+
+@pytest.mark.parametrize(("program", "megabytes"), [(SERVING, 70), (WORKING, 74)], ids=["daemon", "worker"])
+def test_an_idle_process_holds_no_package_that_it_does_not_use(program: str, megabytes: int) -> None:
+    resident, modules = imported(program + RESIDENT)
+    assert not modules & NEVER_IDLE
+    assert int(resident) / 1024 < megabytes, "see `make bench-idle`: what is loaded at the start stays"
+
+
+def test_what_a_service_does_not_use_is_there_for_who_asks() -> None:
+    hiding = (
+        "import sys, spacedock_worker.__main__\nfrom rich.console import Console\nprint(Console.__name__)"
+    )
+    assert imported(hiding)[0] == "Console\n"
+
+
 @pytest.mark.parametrize(
     ("own", "twin"), [(SyncClient, Client), (SyncSpaces, Spaces)], ids=["client", "spaces"]
 )

@@ -220,7 +220,7 @@ def test_ten_thousand_spaces_are_ranked_at_once(text: str) -> None:
     ]
     recommender = Recommender(Held({entry.id: entry for entry in entries}))
     started = time.process_time()
-    recommender.prepare()
+    recommender.search("anything", 1)
     indexed = time.process_time()
     assert len(recommender.recommend(analyse(text, frozenset()))) == 5
     # Under the bounds even on a machine that is busy with all the other tests.

@@ -7,11 +7,14 @@ import os
 import sys
 from contextlib import suppress
 
-from spacedock_worker.condition import Conditions
-from spacedock_worker.logs import configure
-from spacedock_worker.service import serve
-from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.stop import AT_ONCE, DRAIN, Stop
+from spacedock_worker import light_imports
+
+with light_imports():
+    from spacedock_worker.condition import Conditions
+    from spacedock_worker.logs import configure
+    from spacedock_worker.service import serve
+    from spacedock_worker.settings import WorkerSettings
+    from spacedock_worker.stop import AT_ONCE, DRAIN, Stop
 
 BEAT_SECONDS = 1.0
 
@@ -70,8 +73,10 @@ async def _until_end(stdin: asyncio.StreamReader, stop: Stop) -> None:
 
 
 def main() -> None:
-    """Read the settings, one line of JSON, and serve."""
-    settings = WorkerSettings.model_validate_json(_first_line())
+    """Read the settings, one line of JSON, and serve; end where the daemon has none to give."""
+    if not (line := _first_line()):
+        return
+    settings = WorkerSettings.model_validate_json(line)
     configure(settings.log_format, settings.log_level)
     asyncio.run(run(settings, _daemon()))
 

@@ -103,7 +103,6 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity)
         witness.worker_is(worker.worker_id)
         background = running(
-            recommender=asyncio.to_thread(wiring.recommender.prepare),
             catalogue=follow(registry, redis),
             housekeeper=wiring.housekeeper(redis).run(),
             loop_lag=metrics.watch_lag(),

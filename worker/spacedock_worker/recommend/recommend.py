@@ -138,12 +138,6 @@ class Recommender:
         """See how warm Spaces are now, for what is asked from here on; not from another thread."""
         self._seen = self._states()
 
-    def prepare(self) -> None:
-        """Read the registry and index it where that is due: what is asked next takes no time for it."""
-        taxonomy()
-        with self._lock:
-            self._ready()
-
     def _ready(self) -> SpaceIndex:
         """What is known of the registry as it is now."""
         snapshot = self._registry.snapshot()

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from spacedock_worker.recommend.phrases import Names, compiled
+from spacedock_worker.registry.row import LOADER
 
 GENERAL = "text-generation"
 """The task of a general language model: whatever no other task is."""
@@ -68,7 +69,7 @@ class Taxonomy:
 @cache
 def taxonomy() -> Taxonomy:
     """The taxonomy that comes with Spacedock, read once."""
-    document = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    document = yaml.load(_FILE.read_text(encoding="utf-8"), LOADER)
     kinds = {name: _kind(name, row, document["words"]) for name, row in document["tasks"].items()}
     names = Names({kind.name: (_spelled(kind.name), *kind.names) for kind in kinds.values()})
     polite = re.compile(rf"\A\W*(?:(?:{document['polite'].replace('| ', '|')})\b[\s,!.]*)+")
