@@ -1,4 +1,4 @@
-"""Spacedock's worker: runs jobs in the containers of Spaces and on local models; and how a process of the service loads its packages."""
+"""Spacedock's worker: runs jobs in containers of Spaces and on local models; and how such a process loads."""
 
 from __future__ import annotations
 
