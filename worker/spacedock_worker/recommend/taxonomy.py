@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from spacedock._yaml.nodes import LOADER
 from spacedock_worker.recommend.phrases import Names, compiled
-from spacedock_worker.registry.row import LOADER
 
 GENERAL = "text-generation"
 """The task of a general language model: whatever no other task is."""
