@@ -45,6 +45,40 @@ from spacedock_worker.queue.runner import TakenJob
 
 TRANSCRIPT = Path(__file__).parent / "data/transcript.txt"
 
+MOODS = """\
+name: moods
+description: What people feel, in one word
+inputs:
+  letters: files
+  language: {type: text, default: English}
+steps:
+  read:
+    space: mood
+    for_each: ${{ inputs.letters }}
+    files: ${{ item }}
+    cache: true
+  sum_up:
+    category: text_processing
+    prompt: "Sum up: ${{ steps.read.text }}"
+  translate:
+    tier: fast
+    when: inputs.language != 'English'
+    prompt: "${{ steps.sum_up.text }} in ${{ inputs.language }}, not: ${{ steps.read.text }}"
+outputs:
+  summary: ${{ steps.translate.text || steps.sum_up.text }}
+"""
+BROKEN = """\
+name: broken
+steps:
+  first: {space: mood, promt: hello}
+  second: {space: mood, prompt: "${{ steps.first.text", timeout: soon}
+"""
+LOST_SPACE = """\
+name: lost
+steps:
+  first: {space: moody, prompt: hello}
+"""
+
 ALONE = (
     "run",
     "run hello --redis redis://127.0.0.1:1",
@@ -68,6 +102,13 @@ ALONE = (
     "spaces update mood",
     "spaces unbundle spaces.tar",
     "cleanup --older-than soon",
+    "pipeline list",
+    "pipeline show moods",
+    "pipeline show moods --json",
+    "pipeline check broken.yaml",
+    "pipeline check broken.yaml --json",
+    "pipeline check moods",
+    "pipeline check nowhere",
 )
 """Commands that are wrong, or find nobody."""
 
@@ -106,6 +147,8 @@ ASKED = (
     "spaces search ears",
     "spaces discover audio_processing",
     "spaces show eve/red --hub",
+    "pipeline check moods",
+    "pipeline check lost.yaml",
 )
 """Commands that a worker answers."""
 
@@ -239,10 +282,14 @@ def said(line: str, url: str) -> str:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the commands run."""
+    (tmp_path / "pipelines").mkdir()
     for name, text in {
         "prompts.txt": "hello\nfails\ndegraded\n",
         "notes.txt": "my notes\n",
         "empty.txt": "",
+        "pipelines/moods.yaml": MOODS,
+        "broken.yaml": BROKEN,
+        "lost.yaml": LOST_SPACE,
         "broken.jsonl": '{"prompt": "fine"}\n{"prompt": \n{"promt": "x"}\n',
     }.items():
         (tmp_path / name).write_text(text)

@@ -23,6 +23,7 @@ from spacedock.cli.commands import (
     watch,
     webhooks,
 )
+from spacedock.cli.commands.pipelines.app import app as pipelines
 from spacedock.cli.commands.spaces.app import app as spaces
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
 from spacedock.cli.output.text import say
@@ -61,6 +62,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(webhooks.app, name="webhooks", short_help="Show, test and repeat webhooks.")
 app.add_typer(hosts.app, name="hosts", short_help="Show, pause and resume hosts.")
 app.add_typer(spaces, name="spaces")
+app.add_typer(pipelines, name="pipeline", short_help="Check, show and run pipelines of Spaces.")
 
 
 def _command() -> None:

@@ -67,7 +67,7 @@ class PipelineFile:
             raise self._error(told)
         return pipeline
 
-    def places(self, found: Iterable[Problem]) -> PipelineError:
+    def error_of(self, found: Iterable[Problem]) -> PipelineError:
         """The error that tells these problems, each with its place."""
         return self._error(self._told(found))
 
@@ -95,7 +95,7 @@ class PipelineFile:
                 except PipelineError:
                     raise
                 except BadRequestError as error:
-                    raise self.places([Problem(("steps", name, "pipeline"), str(error))]) from error
+                    raise self.error_of([Problem(("steps", name, "pipeline"), str(error))]) from error
 
     def _other(self, path: Path) -> Pipeline:
         way = (*self._within, self._path)

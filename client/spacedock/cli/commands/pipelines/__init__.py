@@ -1,0 +1,1 @@
+"""`spacedock pipeline …`, and how pipelines and their runs are drawn."""

@@ -1,0 +1,145 @@
+"""`spacedock pipeline …`: Spaces as the steps of a larger task."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spacedock.cli import options
+from spacedock.cli.exit_codes import USAGE
+from spacedock.cli.output import table
+from spacedock.cli.output.text import printable, say, write
+from spacedock.client import Client
+from spacedock.configuration import default_file
+from spacedock.errors import BadRequestError, NotConnectedError, NoWorkerError, RefusedError
+
+if TYPE_CHECKING:
+    from spacedock.pipelines.model import Pipeline
+    from spacedock.pipelines.reading import PipelineFile
+
+app = typer.Typer(
+    help="Spaces as the steps of a larger task (docs/pipelines.md).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or a name that `list` shows.")]
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def folders() -> list[Path]:
+    """Where pipelines are found by their names: `pipelines/` here, and beside the configuration file."""
+    return [Path("pipelines"), default_file(os.environ, os.getuid()).parent / "pipelines"]
+
+
+def opened(named: str) -> PipelineFile:
+    """The file of that path or name. Raises BadRequestError and its kinds."""
+    from spacedock.pipelines.reading import PipelineFile
+
+    places = [Path(named)]
+    if Path(named).name == named and not Path(named).suffix:
+        places += [folder / f"{named}{suffix}" for folder in folders() for suffix in _SUFFIXES]
+    return PipelineFile(next((path for path in places if path.is_file()), places[0]))
+
+
+@app.command("check", short_help="Say what is wrong with a pipeline.")
+def check(file: File, json: options.Json = False, redis: options.Redis = None) -> None:
+    """Say what is wrong with a pipeline, by its file and by what the hosts know of its Spaces."""
+    from spacedock.pipelines.checking import PipelineError, count_of
+
+    notes: list[str] = []
+    problems: list[str] = []
+    try:
+        source = opened(file)
+        pipeline = source.pipeline()
+        asyncio.run(_ask(redis, source, pipeline, notes))
+    except PipelineError as error:
+        if not json:
+            raise
+        problems = error.problems
+    for note in notes if not json else ():
+        say(note)
+    if json:
+        write(json_module.dumps({"file": file, "problems": problems, "notes": notes}, indent=2))
+    else:
+        write(f"{pipeline.name}: {count_of(pipeline)} steps, nothing is wrong")
+    if problems:
+        raise typer.Exit(USAGE)
+
+
+async def _ask(url: str | None, source: PipelineFile, pipeline: Pipeline, notes: list[str]) -> None:
+    from spacedock.pipelines.fitting import misfits
+
+    try:
+        async with Client(url) as client:
+            if found := await misfits(client, pipeline, notes):
+                raise source.error_of(found)
+    except (NotConnectedError, NoWorkerError, RefusedError) as error:
+        notes.append(f"names of Spaces and their endpoints were not checked: {error}")
+
+
+@app.command("show", short_help="Draw a pipeline as a tree.")
+def show(file: File, json: options.Json = False) -> None:
+    """Draw a pipeline as a tree: each step below the last one that it takes from."""
+    pipeline = opened(file).pipeline()
+    if json:
+        write(
+            json_module.dumps(
+                pipeline.model_dump(mode="json", exclude_defaults=True), indent=2, ensure_ascii=False
+            )
+        )
+        return
+    from rich.console import Console
+
+    from spacedock.cli.commands.pipelines.tree import drawn
+
+    console = Console(highlight=False)
+    console.print(drawn(pipeline), soft_wrap=not console.is_terminal)
+
+
+@app.command("list", short_help="List the pipelines that have names here.")
+def list_pipelines(json: options.Json = False) -> None:
+    """List the pipelines in `pipelines/` here, and in that folder beside the configuration file."""
+    rows = [row for folder in folders() for path in sorted(_files(folder)) if (row := _row(path))]
+    if json:
+        write(json_module.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        titles = ("name", "steps", "inputs", "file", "description")
+        cells = [tuple(printable(_cell(row[title])) for title in titles) for row in rows]
+        write("\n".join(table.lines(titles, cells, table.terminal_width())))
+    else:
+        places = " or ".join(map(str, folders()))
+        say(f"there is no pipeline in {places}: docs/pipelines.md shows how to write one")
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix in _SUFFIXES] if folder.is_dir() else []
+
+
+def _row(path: Path) -> dict[str, Any] | None:
+    """What is listed of a file; None, and said, where it is no pipeline."""
+    from spacedock.pipelines.reading import read_pipeline
+
+    try:
+        found = read_pipeline(path)
+    except BadRequestError as error:
+        say(str(error))
+        return None
+    steps, inputs = list(found.steps), list(found.inputs)
+    return {
+        "name": found.name,
+        "steps": steps,
+        "inputs": inputs,
+        "file": str(path),
+        "description": found.description,
+    }
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else " ".join(str(value).split())
