@@ -28,6 +28,7 @@ from spacedock.configuration import FILES_VARIABLE, default_url, person
 from spacedock.errors import ResultDeletedError, ResultTimeoutError, WireError
 from spacedock.events import Event
 from spacedock.files import MAX_JOB_BYTES, FileRef, Held, Payload, check_sizes
+from spacedock.pipelines.submitting import PipelineMethods
 from spacedock.replies.host import PlanReply
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
@@ -36,7 +37,7 @@ from spacedock.spaces import Spaces
 _DIFFERING = {"prompt", "inputs", "files", "endpoint"}
 
 
-class Client(QueueView, ClientMethods):
+class Client(QueueView, ClientMethods, PipelineMethods):
     """Submits jobs and brings back their results.
 
     Use it as `async with Client() as client:`. `url` is the address of a Redis (`redis://`, `rediss://`,

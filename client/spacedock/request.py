@@ -14,7 +14,7 @@ from spacedock._wire.lanes import Priority
 from spacedock._wire.retention import KeepFor
 from spacedock._wire.view.webhooks import Callback
 from spacedock.errors import FileTooLargeError
-from spacedock.files import MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
+from spacedock.files import MAX_JOB_BYTES, MAX_JOB_FILES, MAX_REPOSITORY_BYTES, FileRef, check_refs
 
 SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
@@ -24,7 +24,11 @@ Label = Annotated[str, StringConstraints(max_length=200)]
 OWN_PREFIX = "./"
 """How the ids of Spaces begin that came with their jobs; no name in the registry may begin so."""
 
+PIPELINE_PREFIX = "pipeline:"
+"""How the target of a pipeline's run begins, before the pipeline's name."""
+
 _SHOWN_DIGITS = 12
+_NAME_CHARS = 100
 
 
 def own_id(repository: FileRef) -> str:
@@ -49,6 +53,18 @@ class Fallback(StrEnum):
     NONE = "none"
 
 
+class Restart(BaseModel):
+    """What a pipeline's run takes over from an earlier `run`: steps that would ask the same again.
+
+    With `step` neither that step nor what takes from it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run: str = Field(min_length=1, max_length=200, pattern="^[A-Za-z0-9_-]+$")
+    step: str | None = Field(default=None, max_length=60)
+
+
 class JobRequest(BaseModel):
     """One job, as it is submitted; immutable.
 
@@ -61,7 +77,9 @@ class JobRequest(BaseModel):
     why; none is called. Jobs of one `batch_id` wait in a lane of their own, and have their turn among others
     by their `priority`. `keep_for` is how long (seconds, or such as "7d") the result and its files are kept
     after the end, in place of what the daemon's `retention` says; at most 30 days. `callback` is the address
-    of who wants to hear of the end, by a webhook.
+    of who wants to hear of the end, by a webhook. With `cache` an earlier answer of the same image to the
+    same call is taken again. A job with a `pipeline` (as JSON, see `spacedock.pipelines`) is a run of it:
+    `inputs` are its inputs, `files` are those among them, and its steps are jobs of their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -87,11 +105,14 @@ class JobRequest(BaseModel):
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
     callback: Callback | None = None
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=20)
+    cache: bool = False
+    pipeline: dict[str, Any] | None = None
+    restart: Restart | None = None
 
     @model_validator(mode="after")
     def _is_a_job(self) -> Self:
         # A Space may have a button that takes nothing.
-        if not (self.asks or self.space or self.repository or self.endpoint or self.explain):
+        if not (self.asks or self.space or self.repository or self.endpoint or self.explain or self.pipeline):
             raise ValueError("the prompt is empty and there is no file: give at least one of them")
         if self.space is not None and not SPACE_NAME.fullmatch(self.space):
             raise ValueError(f"'{self.space}' is not a Space: give a registry name or a Hub id (user/space)")
@@ -102,7 +123,9 @@ class JobRequest(BaseModel):
     @model_validator(mode="after")
     def _is_bounded(self) -> Self:
         try:
-            check_refs(self.files)
+            # A pipeline's files are many jobs'.
+            jobs = 1 if self.pipeline is None else MAX_JOB_FILES
+            check_refs(self.files, max_job=jobs * MAX_JOB_BYTES)
             if self.repository is not None:
                 check_refs([self.repository], MAX_REPOSITORY_BYTES)
         except FileTooLargeError as error:
@@ -119,6 +142,8 @@ class JobRequest(BaseModel):
     @property
     def target(self) -> str:
         """Whom the job waits for: a Space by its name, the tier of a model, or nobody yet ("")."""
+        if self.pipeline is not None:
+            return f"{PIPELINE_PREFIX}{str(self.pipeline.get('name'))[:_NAME_CHARS]}"
         if self.repository is not None:
             return own_id(self.repository)
         if self.space is not None:

@@ -52,10 +52,11 @@ class ErrorKind(StrEnum):
 
 
 class AnswerKind(StrEnum):
-    """What answered: a Space in its container, or a language model."""
+    """What answered: a Space in its container, a language model, or the steps of a pipeline."""
 
     SPACE = "space"
     MODEL = "model"
+    PIPELINE = "pipeline"
 
 
 class _Value(BaseModel):

@@ -30,6 +30,7 @@ from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.metrics import Gauge, WorkCount, WorkerMetrics, served
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.local import LocalModels
+from spacedock_worker.pipelines.advancer import Advancer
 from spacedock_worker.profiling.profiles import FILE as PROFILES
 from spacedock_worker.profiling.profiles import ProfileStore
 from spacedock_worker.queue.progress import Emit
@@ -99,11 +100,13 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
             metrics.ended(result, private=job.request.privacy)
             return result
 
+        advancer = Advancer(redis)
         capacity = HostCapacity(settings.containers.instance_id, registry, pool.view, engine, gpu)
-        worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity)
+        worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity, advancer.wake)
         witness.worker_is(worker.worker_id)
         background = running(
             catalogue=follow(registry, redis),
+            pipelines=advancer.run(),
             housekeeper=wiring.housekeeper(redis).run(),
             loop_lag=metrics.watch_lag(),
             condition=forever("condition", partial(_look, told, engine, registry), _LOOK_SECONDS),

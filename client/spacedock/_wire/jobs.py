@@ -115,11 +115,11 @@ async def ask_to_scrub(redis: Redis) -> None:
     await registered(redis, "scrub")(keys=[keys.SCRUB])
 
 
-async def cancel(redis: Redis, job_ids: Sequence[str]) -> dict[str, JobState]:
+async def cancel(redis: Redis, job_ids: Sequence[str], *, missing_ok: bool = False) -> dict[str, JobState]:
     """Cancel jobs: at once where they wait; where they run, their worker is told. Returns their states then.
 
     A job that has ended stays as it is. The last ones go first: a job that waits must not start when one
-    before it is stopped. Raises JobNotFoundError.
+    before it is stopped. Raises JobNotFoundError, unless `missing_ok`.
     """
     script, last_first = registered(redis, "cancel"), list(reversed(job_ids))
     states: dict[str, bytes | None] = {}
@@ -130,8 +130,8 @@ async def cancel(redis: Redis, job_ids: Sequence[str]) -> dict[str, JobState]:
                 await script(keys=_books(job_id), args=_cancelled(job_id), client=pipe)
             states |= dict(zip(page, await pipe.execute(), strict=True))
     found = {job_id: state for job_id in job_ids if (state := states[job_id]) is not None}
-    for missing in states.keys() - found.keys():
-        raise JobNotFoundError(missing)
+    if not missing_ok and (missing := states.keys() - found.keys()):
+        raise JobNotFoundError(min(missing))
     return {job_id: _state(state) for job_id, state in found.items()}
 
 

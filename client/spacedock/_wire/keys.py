@@ -27,6 +27,12 @@ LANE = PREFIX + "lane:"
 WAITING = PREFIX + "waiting:"
 """Prefix, before `lane|target`, of the sorted sets of waiting job ids; the score as in QUEUE."""
 
+RUNS = WAITING + "runs"
+"""Sorted set of the ids of pipelines' runs that are not settled; the score is when to look at each (s)."""
+
+RUNS_DUE = "runs"
+"""The message on WAKE that says that a run is to be looked at."""
+
 HELD = PREFIX + "held"
 """Sorted set of the running jobs' ids; the score is when to look whether their lease still lasts (ms)."""
 
@@ -123,6 +129,9 @@ def job(job_id: str) -> str:
     with it: waits, deaths, losses.
 
     Of a job in privacy mode also `private`; once it is deleted, state, submitted and `deleted` are left.
+    Of a pipeline's run also, with N for a step's number: `step N` (its plan, JSON), `left N`, `bad N` and
+    `first N` (of its jobs: how many have not ended, how many failed, and the index of the first that did),
+    `sent N` (all were submitted), and `degraded` (how many jobs). The jobs' ids are RUN-N-INDEX.
     """
     return JOB + job_id
 

@@ -31,6 +31,14 @@ def lane(priority: Priority, batch: str | None, client: str) -> str:
     return f"{priority.value}:{kind}:{written(name)}"
 
 
+def of_steps(lane: str) -> str:
+    """Where the steps of a pipeline's run wait: with its client's prompts, or in a lane beside its batch's.
+
+    A batch counts the jobs of its own lane: its runs, and not their steps.
+    """
+    return lane.replace(":batch:", ":steps:", 1)
+
+
 def written(name: str) -> str:
     """The name of a batch or a client in the form that its lane's name uses."""
     return _ODD.sub("_", name)[:_LANE_CHARS]
@@ -42,8 +50,8 @@ def is_named(target: str) -> bool:
 
 
 def batch_of(lane: str) -> str | None:
-    """The id of the batch whose lane that is."""
-    return _name_of(lane, "batch")
+    """The id of the batch whose lane that is, or in which the steps of its runs wait."""
+    return _name_of(lane, "batch") or _name_of(lane, "steps")
 
 
 def client_of(lane: str) -> str | None:

@@ -22,6 +22,10 @@ _CHUNK = 250
 
 _LABEL_CHARS = 200
 
+Row = tuple[str, str, list[str], bool, str, str, str, float, bool]
+"""A job as the script takes it: its id, request, files, privacy, lane, target, labels, keep, and whether it
+is a pipeline's run."""
+
 _ARQ_JOB = json.dumps({"t": None, "f": keys.FUNCTION, "a": [], "k": {}, "et": 0}).replace(
     '"et": 0', '"et": %.0f'
 )
@@ -46,6 +50,12 @@ async def submit(
     if callbacks := {JOB + row[0]: request.callback for row, request in asked if request.callback}:
         # Before the jobs: a callback of a job that is refused then finds no job, and is forgotten.
         await answer(redis.hset(keys.CALLBACKS, mapping=callbacks))
+    await submit_rows(redis, rows, client, label)
+    return [job_id for job_id, *_ in rows]
+
+
+async def submit_rows(redis: Redis, rows: Sequence[Row], client: str = "", label: str = "") -> None:
+    """Make one job of each row, as far as it is not there. Raises BadRequestError, QueueFullError."""
     script, lacking = registered(redis, "submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S), 0
     whose = [client, label[:_LABEL_CHARS]]
     for start in range(0, len(rows), _CHUNK):
@@ -60,19 +70,21 @@ async def submit(
         raise BadRequestError(
             f"{lacking} of {len(rows)} jobs: a file is not stored (any more); submit them again with it"
         )
-    return [job_id for job_id, *_ in rows]
 
 
-def _row(
-    job_id: str, request: JobRequest, client: str, batch: str | None
-) -> tuple[str, str, list[str], bool, str, str, str, float]:
+def _row(job_id: str, request: JobRequest, client: str, batch: str | None) -> Row:
     if request.privacy and not request.set_apart:
         raise BadRequestError("a file of a private job would be shared: see spacedock.files.set_apart")
+    return row_of(job_id, request, lanes.lane(request.priority, request.batch_id or batch, client))
+
+
+def row_of(job_id: str, request: JobRequest, lane: str) -> Row:
+    """A job in that lane as the script takes it. Raises BadRequestError where the request is no JSON."""
     raw = encoded(request).decode()
     places = list(dict.fromkeys(ref.place for ref in request.payloads))
-    lane = lanes.lane(request.priority, request.batch_id or batch, client)
     labels = json.dumps(request.labels) if request.labels and not request.privacy else ""
-    return job_id, raw, places, request.privacy, lane, request.target, labels, request.keep_for or 0
+    keep, is_run = request.keep_for or 0, request.pipeline is not None
+    return job_id, raw, places, request.privacy, lane, request.target, labels, keep, is_run
 
 
 _HALF = re.compile("[\ud800-\udfff]")

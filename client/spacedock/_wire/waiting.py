@@ -184,6 +184,7 @@ class WaitHub:
 async def watch(redis: Redis, name: str) -> AsyncGenerator[Event]:
     """Yield the events of a job or a batch, those that are kept and those that come; ends when it has ended.
 
+    To a run of a pipeline belong those of its steps' jobs.
     Raises JobNotFoundError.
     """
     found: JobStatus | BatchStatus
@@ -191,10 +192,10 @@ async def watch(redis: Redis, name: str) -> AsyncGenerator[Event]:
         found = await records.status(redis, name)
     except JobNotFoundError:
         found = await batches.find(redis, name)
-    begin = await stream.before(redis, found.submitted)
+    begin, steps = await stream.before(redis, found.submitted), f"{found.id}-"
     async with aclosing(stream.follow(redis, begin, partial(_has_ended, redis, found))) as events:
         async for event in events:
-            if event.missed or found.id in (event.job_id, event.batch):
+            if event.missed or found.id in (event.job_id, event.batch) or event.job_id.startswith(steps):
                 yield event
 
 

@@ -73,6 +73,12 @@ def resolve(step: Step, inputs: Mapping[str, Any], done: Mapping[str, StepOutcom
     return StepCalls(tuple(_call(step, replace(scope, item=item)) for item in items), fanned=True)
 
 
+def last_of(pipeline: Pipeline) -> list[str]:
+    """The names of the steps that no other step takes from."""
+    taken = frozenset[str]().union(*(needs(step) for step in pipeline.steps.values()))
+    return [name for name in pipeline.steps if name not in taken]
+
+
 def outputs_of(pipeline: Pipeline, inputs: Mapping[str, Any], done: Mapping[str, StepOutcome]) -> Output:
     """What a pipeline gives: `data` by the outputs' names, `text` of the first text, `files` of them all.
 
@@ -83,13 +89,12 @@ def outputs_of(pipeline: Pipeline, inputs: Mapping[str, Any], done: Mapping[str,
     asked = dict(pipeline.outputs)
     files: list[FileRef] = []
     if not asked:
-        taken = frozenset[str]().union(*(needs(step) for step in pipeline.steps.values()))
-        last = [name for name in pipeline.steps if name not in taken]
+        last = last_of(pipeline)
         asked = {name: f"${{{{ steps.{name}.text }}}}" for name in last}
-        files = _files_in([scope.value(f"${{{{ steps.{name}.files }}}}", None) for name in last])
+        files = files_in([scope.value(f"${{{{ steps.{name}.files }}}}", None) for name in last])
     values = {name: scope.value(text, None) for name, text in asked.items()}
-    text = next((_text(one) for one in values.values() if one is not None and not _files_in(one)), None)
-    return Output(text=text, data=_plain(values), files=(*_files_in(values), *files))
+    text = next((_text(one) for one in values.values() if one is not None and not files_in(one)), None)
+    return Output(text=text, data=_plain(values), files=(*files_in(values), *files))
 
 
 _REQUIRED: Any = object()
@@ -163,7 +168,7 @@ def _call(step: Step, scope: _Scope) -> JobRequest | NestedRun | None:
         inputs = scope.value(step.inputs)
         if step.pipeline is not None:
             return NestedRun(step.pipeline, step.pipeline.given(inputs))
-        files = (*_files_in([scope.value(text) for text in step.files]), *_files_in(inputs))
+        files = (*files_in([scope.value(text) for text in step.files]), *files_in(inputs))
         fields = {
             "prompt": _text(scope.value(step.prompt)),
             "files": tuple(dict.fromkeys(files)),
@@ -205,18 +210,19 @@ def _text(value: Any) -> str:
     """A value as part of a text: a list of texts a line each, anything else as JSON."""
     if value is None or isinstance(value, str):
         return value or ""
-    if _files_in(value):
+    if files_in(value):
         raise BadRequestError("a file cannot be part of a text: hand it over by 'files'")
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return "\n".join(value)
     return json.dumps(value, ensure_ascii=False)
 
 
-def _files_in(value: Any) -> list[FileRef]:
+def files_in(value: Any) -> list[FileRef]:
+    """Every file in a value, in order."""
     if isinstance(value, FileRef):
         return [value]
     if isinstance(value, dict | list | tuple):
-        return [f for one in (value.values() if isinstance(value, dict) else value) for f in _files_in(one)]
+        return [f for one in (value.values() if isinstance(value, dict) else value) for f in files_in(one)]
     return []
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from spacedock._wire import keys
+from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, OnProgress, Reply
 from spacedock.hosts import Host
 from spacedock.result import JobResult, Output
 from spacedock.states import JobState
+from spacedock_worker.pipelines.advancer import Advancer
 from spacedock_worker.queue.choose import HostOffer, InHand, choose
 from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import JobStore
@@ -77,9 +79,10 @@ async def working(
     controls: ControlHandler = no_registry,
     max_jobs: int = 8,
     capacity: Capacity | None = None,
+    on_run: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[QueueWorker]:
     """A worker that takes jobs until the block ends; a worker that fell over is the test's failure."""
-    worker = QueueWorker(url, handler, controls, max_jobs, capacity)
+    worker = QueueWorker(url, handler, controls, max_jobs, capacity, on_run)
     main = asyncio.create_task(worker.main())
     try:
         yield worker
@@ -90,6 +93,21 @@ async def working(
             task.cancel()
         await asyncio.gather(main, *jobs, return_exceptions=True)
         await worker.close()
+
+
+@asynccontextmanager
+async def advancing(url: str, handler: Handler = echo, max_jobs: int = 8) -> AsyncIterator[QueueWorker]:
+    """A worker that also moves the runs of pipelines on."""
+    async with connect(url) as redis:
+        advancer = Advancer(redis)
+        moving = asyncio.create_task(advancer.run())
+        try:
+            async with working(url, handler, max_jobs=max_jobs, on_run=advancer.wake) as worker:
+                yield worker
+            assert not moving.done(), f"the advancer fell over: {moving}"
+        finally:
+            moving.cancel()
+            await asyncio.gather(moving, return_exceptions=True)
 
 
 @asynccontextmanager

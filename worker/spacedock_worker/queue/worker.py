@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -41,20 +42,19 @@ _ROUNDS = 3
 _REPAIR_SECONDS = 5.0
 _LONGEST_REPAIR_SECONDS = 300.0
 _BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
-_GIVE_BACK_SECONDS = 10.0
-_MOST_PASSED = 1000
+_GIVE_BACK_SECONDS, _MOST_PASSED = 10.0, 1000
 _REST_SECONDS = 2.0
-"""How long a job rests that was given back for trouble of ours: it would meet the same trouble at once."""
+"""How long a job rests that was given back for trouble of ours: it would meet it again."""
 
 
 class QueueWorker(Worker):
     """Takes jobs from Redis and runs each with `handler`, at most `max_jobs` at a time.
 
-    `capacity` tells what the host has free, so that it takes what it can start; without, whatever comes. What
-    differs from arq's own worker: it serves lanes in turn (`choose`), claims many jobs in one script, and
-    never leaks a slot when Redis goes away meanwhile; it is woken by a notification and by each job that
-    ends; its locks last 9 s and are renewed every 3 s; our job store writes results and keeps arq's books;
-    nothing is pickled.
+    `capacity` tells what the host has free, so that it takes what it can start; without, whatever comes.
+    `on_run` is called when there may be a pipeline's run to look at. What differs from arq's own worker:
+    it serves lanes in turn (`choose`), claims many jobs in one script, leaks no slot when Redis goes away;
+    it is woken by a notification and by each job that ends; its locks last 9 s and are renewed every 3 s;
+    our job store writes results and keeps arq's books; nothing is pickled.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class QueueWorker(Worker):
         controls: ControlHandler,
         max_jobs: int = 32,
         capacity: Capacity | None = None,
+        on_run: Callable[[], None] = lambda: None,
     ) -> None:
         # arq logs the arguments and results of jobs at INFO: they are not for any log.
         logging.getLogger("arq").setLevel(logging.ERROR)
@@ -83,16 +84,13 @@ class QueueWorker(Worker):
         )
         self.worker_id = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._store = JobStore(redis, self.worker_id)
-        self._wake = asyncio.Event()
+        self._wake, self._claiming = asyncio.Event(), asyncio.Lock()
         self._runner = JobRunner(self._store, handler, self._wake.set)
-        self._controls, self._capacity = controls, capacity or Unbounded()
+        self._controls, self._capacity, self._on_run = controls, capacity or Unbounded(), on_run
         self._announcer, self._host_id, self._hosts = Announcer(redis), "", 1
         self._leaving = Leaving(lambda targets: self._announcer.others(self._host_id, targets))
-        self._seen = NOTHING
-        self._news, self._look_at = 0, 0.0
-        self._passed: set[str] = set()
-        self._repair_at, self._repair_pause = 0.0, _REPAIR_SECONDS
-        self._claiming = asyncio.Lock()
+        self._seen, self._news, self._look_at = NOTHING, 0, 0.0
+        self._passed, self._repair_at, self._repair_pause = set[str](), 0.0, _REPAIR_SECONDS
 
     async def main(self) -> None:
         """Take and run jobs until cancelled."""
@@ -294,7 +292,9 @@ class QueueWorker(Worker):
     def _hear(self, submitted: str) -> None:
         """Note that there is news in the queue, and of which lane and target."""
         lane, bar, target = submitted.partition("|")
-        if bar and len(self._seen.lanes) < LANES_SEEN:
+        if not bar:
+            self._on_run()
+        elif len(self._seen.lanes) < LANES_SEEN:
             self._seen = self._seen.heard_of(lane, target)
         self._news, self._look_at = self._news + 1, 0.0
         self._wake.set()

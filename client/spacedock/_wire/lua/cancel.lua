@@ -4,6 +4,7 @@
 -- include lanes
 -- include batches
 -- include announce
+-- include noted
 need('HGET', KEYS[1], 'state')
 need('ZREM', ARGV[3], ARGV[1])
 need('DEL', KEYS[2], KEYS[3])
@@ -23,10 +24,13 @@ if state == 'queued' then
   release_files(ARGV[1], redis.call('HGET', KEYS[1], 'files'), keep)
   announce(lane, ARGV[6], redis.call('HGET', KEYS[1], 'labels'))
   redis.call('PUBLISH', ARGV[4], ARGV[1])
+  noted(ARGV[1], 'cancelled')
+  look_at(ARGV[1])
   return 'cancelled'
 end
 if state == 'running' then
   redis.call('HSET', KEYS[1], 'cancel', '1')
   redis.call('PUBLISH', ARGV[5], ARGV[1])
+  look_at(ARGV[1])
 end
 return state

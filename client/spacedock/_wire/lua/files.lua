@@ -12,7 +12,9 @@ local function keep_file(place, keep)
   local payload, kept = PAYLOAD .. place, PAYLOAD_KEPT .. place
   local left = redis.call('TTL', payload)
   if left >= 0 and left < keep then redis.call('EXPIRE', payload, keep) end
-  if left == -1 and redis.call('TTL', kept) < keep then redis.call('SET', kept, '1', 'EX', keep) end
+  -- A private file goes with the last who needs it: a job, or the run of a pipeline.
+  local promised = left == -1 and not string.find(place, '.', 1, true)
+  if promised and redis.call('TTL', kept) < keep then redis.call('SET', kept, '1', 'EX', keep) end
 end
 local function release_files(id, places, keep)
   for place in string.gmatch(places or '', '%S+') do

@@ -10,6 +10,8 @@ need('HSET', JOB .. '0', 'state', '')
 need('SET', ARQ_JOB .. '0', '')
 need('ZADD', QUEUE, 0, '0')
 need('PUBLISH', WAKE, '1')
+need('ZADD', RUNS, 0, '0')
+need('HMGET', JOB .. '0', 'state')
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local submitted = now[1] .. '.' .. string.format('%06d', now[2])
@@ -26,12 +28,21 @@ local function drop(digests)
     end
   end
 end
-local answers, refused, joined, first = {}, nil, {}, nil
+-- Whether the job is a step's, of a pipeline's run that goes on no more.
+local function too_late(id)
+  local run = string.match(id, '^(.+)-%d+-%d+$')
+  if not run then return false end
+  local row = redis.call('HMGET', JOB .. run, 'state', 'cancel')
+  return row[1] ~= 'running' or row[2]
+end
+local answers, refused, joined, first, runs = {}, nil, {}, nil, false
 for n, job in ipairs(cjson.decode(ARGV[1])) do
   local id, request, digests = job[1], job[2], job[3]
   if redis.call('EXISTS', JOB .. id) == 1 then
     answers[n] = 'known'
     drop(digests)
+  elseif too_late(id) then
+    answers[n] = 'late'
   elseif missing(digests) then
     answers[n] = 'missing'
   else
@@ -54,20 +65,27 @@ for n, job in ipairs(cjson.decode(ARGV[1])) do
     if job[4] then redis.call('HSET', JOB .. id, 'private', '1') end
     if job[7] ~= '' then redis.call('HSET', JOB .. id, 'labels', job[7]) end
     if job[8] > 0 then redis.call('HSET', JOB .. id, 'keep', job[8]) end
-    redis.call('SET', ARQ_JOB .. id, string.format(ARGV[2], ms))
-    local due = now[1] * 1000 + (now[2] + n) / 1000
-    redis.call('ZADD', QUEUE, due, id)
-    enqueue(job[5], job[6], id, due)
+    if job[9] then
+      -- No worker holds a pipeline's run: whoever looks at it submits its steps.
+      redis.call('ZADD', sorted(RUNS), 0, id)
+      runs = true
+    else
+      redis.call('SET', ARQ_JOB .. id, string.format(ARGV[2], ms))
+      local due = now[1] * 1000 + (now[2] + n) / 1000
+      redis.call('ZADD', QUEUE, due, id)
+      enqueue(job[5], job[6], id, due)
+      first = first or job[5] .. '|' .. job[6]
+    end
     local priority, batch = string.match(job[5], '^(%a+):batch:(.+)$')
     if batch then
       joined[batch] = joined[batch] or {priority = priority}
       table.insert(joined[batch], id)
     end
-    first = first or job[5] .. '|' .. job[6]
     answers[n] = 'new'
   end
 end
 for batch, ids in pairs(joined) do join(batch, ids, submitted, ARGV[3], ARGV[4]) end
 -- A worker that is idle takes such a job without asking what waits.
 if first then redis.call('PUBLISH', WAKE, first) end
+if runs then redis.call('PUBLISH', WAKE, RUNS_DUE) end
 return answers

@@ -12,7 +12,7 @@ from spacedock._wire.connection import answer
 from spacedock._wire.view import batches
 from spacedock.errors import BadRequestError, WireError
 from spacedock.events import JobSummary
-from spacedock.request import JobRequest, job_id_of_key
+from spacedock.request import JobRequest, Restart, job_id_of_key
 from spacedock.states import JobState
 
 _PAGE = 500
@@ -132,7 +132,9 @@ async def _again(redis: Redis, job_id: str) -> JobRequest:
     request = wire.decode_bounded(JobRequest, raw, wire.MAX_REQUEST_BYTES)
     batch = lanes.batch_of((lane or b"").decode(errors="replace"))
     fields = {"idempotency_key": _retry_key(job_id), "batch_id": request.batch_id or batch}
-    return request.model_copy(update=fields)
+    # What the steps of a pipeline gave is not asked for again.
+    restart = Restart(run=job_id) if request.pipeline is not None else None
+    return request.model_copy(update={**fields, "restart": restart})
 
 
 async def _last_retry(redis: Redis, job_id: str) -> str:

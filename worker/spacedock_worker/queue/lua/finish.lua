@@ -9,6 +9,7 @@ local KEYS, ARGV
 -- include batches
 -- include announce
 -- include settle
+-- include noted
 need('DEL', KEYS[2], KEYS[3], KEYS[4])
 need('ZREM', QUEUE, ARGV[2])
 need('PUBLISH', DONE, ARGV[2])
@@ -26,6 +27,7 @@ local function finish()
   release_files(id, row[4], keep)
   announce(lane, ARGV[8], redis.call('HGET', KEYS[1], 'labels'))
   redis.call('PUBLISH', DONE, id)
+  noted(id, ARGV[3], ARGV[5], ARGV[7] == '1')
   return 1
 end
 local answers = {}

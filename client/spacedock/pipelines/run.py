@@ -1,0 +1,187 @@
+"""How a pipeline's run stands: read from its record, which the scripts write (docs/decisions/0044)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from redis.asyncio import Redis
+
+from spacedock._wire import keys, wire
+from spacedock._wire.connection import answer
+from spacedock._wire.jobs import DELETED, status_of
+from spacedock.errors import BadRequestError, JobNotFoundError
+from spacedock.events import JobStatus
+from spacedock.pipelines.model import Pipeline
+from spacedock.request import JobRequest
+
+Row = Mapping[bytes, bytes]
+
+
+class StepPlan(BaseModel):
+    """How a step is made up, once what it needs is there: its calls, and which of them are `skipped`.
+
+    `why` says what kept it from being made up: it failed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    total: int
+    fanned: bool = False
+    skipped: frozenset[int] = frozenset()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What a run's record says of a step that has begun: `left` jobs have not ended, `bad` ones failed.
+
+    `first` is the index of the first that did; `sent` says that all jobs were submitted.
+    """
+
+    plan: StepPlan
+    left: int
+    bad: int = 0
+    first: int = 0
+    sent: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended without all that it should give."""
+        return self.left <= 0 and (self.bad > 0 or bool(self.plan.why))
+
+    @property
+    def calls(self) -> list[int]:
+        """The indices of its jobs."""
+        return [index for index in range(self.plan.total) if index not in self.plan.skipped]
+
+
+class StepState(StrEnum):
+    """Where a step of a run stands; `blocked` is one that comes after a failed one."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    BLOCKED = "blocked"
+
+
+class RunStep(BaseModel):
+    """A step of a run: whom it asks (`target`), and how many of its `total` calls have `ended` or `failed`.
+
+    The job of a call is `RUN-NUMBER-INDEX`, with the run's id and the call's index; `message` says why the
+    step could not be made up.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    number: int
+    target: str
+    state: StepState
+    total: int = 0
+    ended: int = 0
+    failed: int = 0
+    message: str = ""
+
+
+class PipelineRun(JobStatus):
+    """A run of a pipeline: a job whose steps are jobs of their own."""
+
+    pipeline: str
+    steps: tuple[RunStep, ...]
+
+
+def job_id_of_step(run_id: str, number: int, index: int) -> str:
+    """The id of a step's job."""
+    return f"{run_id}-{number}-{index}"
+
+
+def pipeline_of(raw: Any) -> Pipeline:
+    """A pipeline from its JSON. Raises BadRequestError."""
+    try:
+        return Pipeline.model_validate(raw)
+    except ValidationError as error:
+        raise BadRequestError(f"the pipeline cannot be read: {wire.describe(error)}") from None
+
+
+def json_of(pipeline: Pipeline) -> dict[str, Any]:
+    """The pipeline as JSON, as `pipeline_of` takes it."""
+    return pipeline.model_dump(mode="json", exclude_unset=True)
+
+
+def is_private(pipeline: Pipeline) -> bool:
+    """Whether a step is private: then so is the record of a run, which has all inputs."""
+    return any(
+        step.privacy or (step.pipeline is not None and is_private(step.pipeline))
+        for step in pipeline.steps.values()
+    )
+
+
+def plans_of(row: Row) -> dict[int, StepPlan]:
+    """The plans of the steps that have begun, by their numbers. Raises WireError."""
+    found = {name.removeprefix(b"step "): raw for name, raw in row.items() if name.startswith(b"step ")}
+    return {int(number): wire.decode(StepPlan, raw) for number, raw in found.items()}
+
+
+def records_of(row: Row, names: Sequence[str]) -> dict[str, StepRecord]:
+    """The steps that have begun, by their names; `names` are the pipeline's. Raises WireError."""
+    found = {}
+    for number, plan in plans_of(row).items():
+        left, bad, first = (_number(row.get(b"%s %d" % (of, number))) for of in (b"left", b"bad", b"first"))
+        found[names[number]] = StepRecord(plan, left, bad, first, b"sent %d" % number in row)
+    return found
+
+
+def _number(raw: bytes | None) -> int:
+    return int(raw) if raw and raw.lstrip(b"-").isdigit() else 0
+
+
+async def read(redis: Redis, run_id: str) -> PipelineRun:
+    """How the run stands. Raises JobNotFoundError, BadRequestError where it is no pipeline's run."""
+    row: Row = await answer(redis.hgetall(keys.job(run_id)))
+    if b"state" not in row:
+        raise JobNotFoundError(run_id)
+    told = status_of(run_id, row[b"state"], row.get(b"submitted"), row.get(b"message"), row.get(b"deleted"))
+    if b"request" not in row:
+        raise BadRequestError(f"run {run_id} was private, or is {DELETED}: its steps are not kept")
+    request = wire.decode_bounded(JobRequest, row[b"request"], wire.MAX_REQUEST_BYTES)
+    if request.pipeline is None:
+        raise BadRequestError(
+            f"job {run_id} is not a run of a pipeline: `spacedock status {run_id}` says more"
+        )
+    pipeline = pipeline_of(request.pipeline)
+    records = records_of(row, [*pipeline.steps])
+    steps = tuple(
+        _step(pipeline, name, number, records.get(name), ended=told.state.terminal)
+        for number, name in enumerate(pipeline.steps)
+    )
+    return PipelineRun(**dict(told), pipeline=pipeline.name, steps=steps)
+
+
+def _step(pipeline: Pipeline, name: str, number: int, record: StepRecord | None, *, ended: bool) -> RunStep:
+    target = pipeline.steps[name].target
+    if record is None:
+        state = StepState.BLOCKED if ended else StepState.WAITING
+        return RunStep(name=name, number=number, target=target, state=state)
+    if record.left > 0:
+        state = StepState.BLOCKED if ended else StepState.RUNNING
+    elif record.failed:
+        state = StepState.FAILED
+    else:
+        state = StepState.SUCCEEDED if record.calls or record.plan.fanned else StepState.SKIPPED
+    calls = len(record.calls)
+    return RunStep(
+        name=name,
+        number=number,
+        target=target,
+        state=state,
+        total=calls,
+        ended=calls - max(0, record.left),
+        failed=record.bad,
+        message=record.plan.why,
+    )

@@ -1,0 +1,332 @@
+"""Runs of pipelines: each step's jobs are submitted once, from whatever worker, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from tests.integration.queue.workers import Held, advancing, succeeded, until
+
+from spacedock._stores.payloads import Payloads
+from spacedock._wire import keys
+from spacedock.client import Client
+from spacedock.errors import BadRequestError, JobNotFoundError
+from spacedock.files import payload_of
+from spacedock.pipelines.model import Pipeline
+from spacedock.pipelines.run import StepState
+from spacedock.request import Tier
+from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
+from spacedock.states import JobState
+from spacedock_worker.queue.progress import Emit
+from spacedock_worker.queue.runner import TakenJob
+
+
+def pipeline_of(**steps: Any) -> Pipeline:
+    """A pipeline of these steps, each of a Space of its name; inputs are a `text` and `words`."""
+    inputs = {"text": {"type": "text", "default": "hello"}, "words": {"type": "list", "default": []}}
+    made = {name: step if "pipeline" in step else {"space": name, **step} for name, step in steps.items()}
+    return Pipeline.model_validate({"name": "a-test", "inputs": inputs, "steps": made})
+
+
+CHAIN = pipeline_of(
+    one={"prompt": "${{ inputs.text }} one"},
+    two={"prompt": "${{ steps.one.text }} two"},
+    three={"prompt": "${{ steps.two.text }} three"},
+)
+FAN = pipeline_of(
+    each={"for_each": "${{ inputs.words }}", "prompt": "<${{ item }}>"},
+    all={"prompt": "${{ steps.each.text }}"},
+)
+
+
+class Space:
+    """A handler that answers with its prompt, and notes what it was asked; `fails` are prompts that fail."""
+
+    def __init__(self, *fails: str) -> None:
+        self.asked: list[str] = []
+        self.fails = set(fails)
+
+    async def __call__(self, job: TakenJob, tell: Emit) -> JobResult:
+        self.asked.append(job.request.prompt)
+        if job.request.prompt not in self.fails:
+            return succeeded(job)
+        error = AttemptError(kind=ErrorKind.APP_ERROR, message="the Space said no")
+        attempt = Attempt(tier=Tier.HEAVY, name="it", stage=Stage.CALL, error=error)
+        return JobResult(id=job.id, state=JobState.FAILED, attempts=(attempt,), labels=job.request.labels)
+
+
+async def test_each_step_gets_what_the_one_before_gave(client: Client, redis_url: str, redis: Redis) -> None:
+    async with advancing(redis_url):
+        result = await client.run_pipeline(CHAIN, {"text": "hi"}, wait=5)
+    assert result.succeeded
+    assert result.output.text == "hi one two three"
+    assert result.output.data == {"three": "hi one two three"}
+    assert result.answered_by is not None
+    assert result.answered_by.name == "a-test"
+    run = await client.pipeline_run(result.id)
+    assert [(step.name, step.state, step.total, step.ended) for step in run.steps] == [
+        (name, StepState.SUCCEEDED, 1, 1) for name in ("one", "two", "three")
+    ]
+    assert await redis.zcard(keys.RUNS) == 0
+    # What a run keeps goes with it.
+    assert await redis.ttl(keys.job(f"{result.id}-0-0")) > 0
+
+
+async def test_a_list_is_worked_at_at_once_and_brought_together(client: Client, redis_url: str) -> None:
+    space = Space()
+    async with advancing(redis_url, space):
+        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c"]}, wait=5)
+    assert result.output.text == "<a>\n<b>\n<c>"
+    assert sorted(space.asked) == ["<a>", "<a>\n<b>\n<c>", "<b>", "<c>"]
+
+
+async def test_an_empty_list_gives_an_empty_list(client: Client, redis_url: str) -> None:
+    pipeline = pipeline_of(each={"for_each": "${{ inputs.words }}", "prompt": "${{ item }}"})
+    async with advancing(redis_url):
+        result = await client.run_pipeline(pipeline, wait=5)
+    assert result.succeeded
+    assert result.output.data == {"each": []}
+
+
+async def test_what_a_step_takes_from_is_not_deleted_before_its_run_has_ended(
+    client: Client, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    made = payload_of("made.txt", b"made by a step")
+
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
+        if job.request.space == "maker":
+            await Payloads(redis).upload([made])
+            return succeeded(job).model_copy(update={"output": Output(files=(made.ref,))})
+        held.began.put_nowait(job.id)
+        await held.go.wait()
+        return succeeded(job).model_copy(update={"output": Output(files=job.request.files)})
+
+    held = Held()
+    pipeline = Pipeline.model_validate(
+        {
+            "name": "files",
+            "inputs": {"photo": "file"},
+            "steps": {
+                "make": {"space": "maker", "files": "${{ inputs.photo }}"},
+                "use": {"space": "user", "files": ["${{ steps.make.files }}", "${{ inputs.photo }}"]},
+            },
+        }
+    )
+    (tmp_path / "photo.png").write_bytes(b"a photo")
+    async with advancing(redis_url, handle):
+        run = await client.submit_pipeline(pipeline, {"photo": tmp_path / "photo.png"})
+        await held.began.get()
+        assert await redis.ttl(keys.payload(made.ref.place)) == -1
+        assert await redis.ttl(keys.job(f"{run}-0-0")) == -1
+        held.go.set()
+        result = await client.result(run, wait=5)
+        assert [await client.fetch(file) for file in result.output.files] == [b"made by a step", b"a photo"]
+        await until(lambda: _is_kept(redis, made.ref.place))
+        assert not await redis.exists(keys.PAYLOAD_USERS + made.ref.place)
+
+
+async def _is_kept(redis: Redis, place: str) -> bool:
+    return await redis.ttl(keys.payload(place)) > 0
+
+
+async def test_a_failed_step_fails_the_run_and_others_end(client: Client, redis_url: str) -> None:
+    pipeline = pipeline_of(
+        bad={"prompt": "bad"},
+        after={"prompt": "${{ steps.bad.text }}"},
+        good={"prompt": "good"},
+        also={"prompt": "${{ steps.good.text }} too"},
+    )
+    space = Space("bad")
+    async with advancing(redis_url, space):
+        result = await client.run_pipeline(pipeline, wait=5)
+        assert sorted(space.asked) == ["bad", "good", "good too"]
+        assert result.state is JobState.FAILED
+        assert result.failure.startswith(f"step 'bad' failed: (job {result.id}-0-0) the Space said no")
+        assert f"`spacedock retry {result.id}`" in result.failure
+        states = {step.name: step.state.value for step in (await client.pipeline_run(result.id)).steps}
+        assert states == {"bad": "failed", "after": "blocked", "good": "succeeded", "also": "succeeded"}
+        # Again, once it is mended: what is there counts.
+        space.fails.clear()
+        (again,) = await client.retry(result.id)
+        assert (await client.result(again, wait=5)).output.data == {"after": "bad", "also": "good too"}
+    assert sorted(space.asked) == ["bad", "bad", "bad", "good", "good too"]
+
+
+async def test_a_run_goes_on_without_what_may_fail(client: Client, redis_url: str) -> None:
+    pipeline = pipeline_of(
+        each={"for_each": "${{ inputs.words }}", "prompt": "${{ item }}", "continue_on_error": True},
+        all={"prompt": "${{ steps.each.text }}"},
+    )
+    async with advancing(redis_url, Space("b")):
+        result = await client.run_pipeline(pipeline, {"words": ["a", "b", "c"]}, wait=5)
+    assert result.output.text == "a\nc"
+
+
+async def test_a_step_whose_value_is_missing_fails_without_a_job(client: Client, redis_url: str) -> None:
+    pipeline = pipeline_of(one={"prompt": "x"}, two={"prompt": "${{ steps.one.data#/nowhere }}"})
+    async with advancing(redis_url):
+        result = await client.run_pipeline(pipeline, wait=5)
+    assert result.failure.startswith("step 'two' cannot run: the pointer #/nowhere leads nowhere")
+
+
+async def test_a_step_whose_condition_does_not_hold_is_skipped(client: Client, redis_url: str) -> None:
+    pipeline = pipeline_of(
+        no={"prompt": "no", "when": "inputs.text == 'other'"},
+        after={"prompt": "${{ steps.no.text }}"},
+        yes={"prompt": "yes", "when": "inputs.text == 'hello'"},
+    )
+    space = Space()
+    async with advancing(redis_url, space):
+        result = await client.run_pipeline(pipeline, wait=5)
+    assert space.asked == ["yes"]
+    assert result.output.data == {"after": None, "yes": "yes"}
+    states = [step.state.value for step in (await client.pipeline_run(result.id)).steps]
+    assert states == ["skipped", "skipped", "succeeded"]
+
+
+async def test_a_pipeline_can_be_a_step(client: Client, redis_url: str) -> None:
+    inner = CHAIN.model_dump(mode="json", exclude_unset=True)
+    pipeline = pipeline_of(
+        each={"pipeline": inner, "for_each": "${{ inputs.words }}", "inputs": {"text": "${{ item }}"}},
+        all={"prompt": "${{ steps.each.text }}"},
+    )
+    async with advancing(redis_url):
+        result = await client.run_pipeline(pipeline, {"words": ["a", "b"]}, wait=5)
+        assert result.output.text == "a one two three\nb one two three"
+        inside = await client.pipeline_run(f"{result.id}-0-1")
+    assert [step.state.value for step in inside.steps] == ["succeeded"] * 3
+
+
+async def test_cancelling_stops_what_runs_and_starts_nothing_more(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    held = Held()
+    async with advancing(redis_url, held, max_jobs=2):
+        run = await client.submit_pipeline(FAN, {"words": ["a", "b", "c", "d"]})
+        await held.began.get()
+        await held.began.get()
+        await client.cancel(run)
+        assert (await client.result(run, wait=5)).state is JobState.CANCELLED
+        jobs = [f"{run}-0-{index}" for index in range(4)]
+        ended = [(await client.result(job, wait=5)).state for job in jobs]
+        await until(lambda: _is_settled(redis))
+    assert ended == [JobState.CANCELLED] * 4
+    assert len(held.runs) == 2
+    with pytest.raises(JobNotFoundError):
+        await client.status(f"{run}-1-0")
+
+
+async def _is_settled(redis: Redis) -> bool:
+    return await redis.zcard(keys.RUNS) == 0
+
+
+async def test_a_run_that_nobody_has_begun_is_cancelled_at_once(client: Client, redis_url: str) -> None:
+    run = await client.submit_pipeline(CHAIN)
+    assert await client.cancel(run) is JobState.CANCELLED
+    space = Space()
+    async with advancing(redis_url, space) as worker:
+        await client.run("after it", wait=5)
+        assert not worker.tasks
+    assert space.asked == ["after it"]
+
+
+async def test_two_workers_and_repeated_looks_submit_nothing_twice(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    space = Space()
+    async with advancing(redis_url, space), advancing(redis_url, space):
+        words = [f"w{number}" for number in range(300)]
+        run = await client.submit_pipeline(FAN, {"words": words})
+        while not (await client.status(run)).state.terminal:
+            # Whoever has it in hand died, as far as the others know.
+            await redis.zadd(keys.RUNS, {run: 0}, xx=True)
+            await redis.publish(keys.WAKE, keys.RUNS_DUE)
+            await asyncio.sleep(0.001)
+        result = await client.result(run)
+    assert result.output.text == "\n".join(f"<{word}>" for word in words)
+    assert len(space.asked) == len(set(space.asked)) == 301
+
+
+async def test_a_run_goes_on_where_its_worker_died_in_the_middle_of_submitting(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    run = await client.submit_pipeline(FAN, {"words": ["a", "b", "c"]})
+    # As a worker leaves it that dies before it has submitted the last job of the step.
+    plan = json.dumps({"v": 1, "total": 3, "fanned": True})
+    await redis.hset(keys.job(run), mapping={"state": "running", "step 0": plan, "left 0": 3})
+    async with advancing(redis_url):
+        assert (await client.result(run, wait=5)).output.text == "<a>\n<b>\n<c>"
+
+
+async def test_a_run_goes_on_from_a_step_with_the_earlier_results(client: Client, redis_url: str) -> None:
+    space = Space()
+    async with advancing(redis_url, space):
+        first = await client.run_pipeline(CHAIN, wait=5)
+        second = await client.run_pipeline(CHAIN, restart=first.id, from_step="two", wait=5)
+        assert second.output == first.output
+        assert space.asked[3:] == ["hello one two", "hello one two three"]
+        # Another input: nothing of it was asked before.
+        await client.run_pipeline(CHAIN, {"text": "bye"}, restart=first.id, wait=5)
+        assert space.asked[5:] == ["bye one", "bye one two", "bye one two three"]
+        with pytest.raises(BadRequestError, match="has no step 'four'"):
+            await client.submit_pipeline(CHAIN, restart=first.id, from_step="four")
+
+
+async def test_the_events_of_a_run_are_those_of_its_steps(client: Client, redis_url: str) -> None:
+    async with advancing(redis_url):
+        run = await client.submit_pipeline(CHAIN)
+        async with asyncio.timeout(5):
+            told = [
+                (event.job_id.removeprefix(run), event.name, event.message)
+                async for event in client.watch(run)
+            ]
+    assert ("", "two", "1 job") in told
+    assert ("-1-0", "", "succeeded") in told
+    assert told[-1] == ("", "a-test", "succeeded")
+
+
+async def test_a_private_run_leaves_nothing_once_it_is_read(
+    client: Client, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    pipeline = Pipeline.model_validate(
+        {
+            "name": "secret",
+            "inputs": {"diary": "file"},
+            "steps": {
+                "read": {"space": "reader", "files": "${{ inputs.diary }}", "privacy": True},
+                "say": {
+                    "space": "sayer",
+                    "prompt": "${{ steps.read.text }} said",
+                    "files": "${{ inputs.diary }}",
+                },
+            },
+        }
+    )
+
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
+        return succeeded(job).model_copy(update={"output": Output(text=f"tell-nobody {job.request.prompt}")})
+
+    (tmp_path / "diary.txt").write_text("tell-nobody")
+    async with advancing(redis_url, handle):
+        result = await client.run_pipeline(pipeline, {"diary": tmp_path / "diary.txt"}, wait=5)
+        assert result.output.text == "tell-nobody tell-nobody  said"
+        await until(lambda: _is_settled(redis))
+    # A note says that there was a run.
+    assert [key async for key in redis.scan_iter(match="spacedock:job:*")] == [keys.job(result.id).encode()]
+    assert [key async for key in redis.scan_iter(match="spacedock:file*")] == []
+
+
+async def test_what_is_no_pipeline_is_told_as_such(client: Client, redis_url: str, redis: Redis) -> None:
+    with pytest.raises(BadRequestError, match="has no input 'other'"):
+        await client.submit_pipeline(CHAIN, {"other": 1})
+    run = await client.submit_pipeline(CHAIN)
+    await redis.hset(keys.job(run), "request", json.dumps({"v": 1, "pipeline": {"name": "x"}}))
+    async with advancing(redis_url):
+        assert "the pipeline cannot be read" in (await client.result(run, wait=5)).failure
+        job = await client.run("a prompt", wait=5)
+    with pytest.raises(BadRequestError, match="is not a run of a pipeline"):
+        await client.pipeline_run(job.id)

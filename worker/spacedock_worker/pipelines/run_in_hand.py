@@ -1,0 +1,174 @@
+"""One look at a pipeline's run: its steps that can begin do, and it ends where nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import structlog
+
+from spacedock._wire import wire
+from spacedock.errors import BadRequestError, WireError
+from spacedock.pipelines.model import Pipeline, StepOutcome
+from spacedock.pipelines.references import needs, outputs_of, resolve
+from spacedock.pipelines.run import StepPlan, StepRecord, job_id_of_step, pipeline_of, plans_of, records_of
+from spacedock.request import JobRequest
+from spacedock.result import Attempt
+from spacedock.states import JobState
+from spacedock_worker.pipelines import decision
+from spacedock_worker.pipelines.run_store import HeldRun, RunStore
+
+log = structlog.get_logger()
+
+_ENDED = {state.value for state in JobState if state.terminal}
+
+
+class _StoppedError(Exception):
+    """The run does not go on: somebody has cancelled or ended it meanwhile."""
+
+
+class RunInHand:
+    """A run that this worker looks at."""
+
+    def __init__(self, store: RunStore, run: HeldRun) -> None:
+        self._store, self._run = store, run
+
+    async def look(self) -> None:
+        """Do all that can be done now. Raises redis-py's errors, QueueFullError; it can be done again."""
+        over, sent = self._run.field("state") in _ENDED, list[int]()
+        if not over:
+            over, sent = await self._moved()
+        if over:
+            await self._store.let_go(self._run, self._job_ids())
+        await self._store.leave(self._run, sent, over=over)
+
+    def _job_ids(self) -> list[str]:
+        """The jobs of all steps that had begun."""
+        plans = plans_of(self._run.row).items()
+        return [job_id_of_step(self._run.id, number, n) for number, plan in plans for n in range(plan.total)]
+
+    async def _moved(self) -> tuple[bool, list[int]]:
+        """Move the run on; tells whether it has ended by that, and whose jobs were all submitted."""
+        request = None
+        try:
+            raw = self._run.row.get(b"request", b"")
+            request = wire.decode_bounded(JobRequest, raw, wire.MAX_REQUEST_BYTES)
+            if b"cancel" in self._run.row:
+                await self._end(request, JobState.CANCELLED)
+                return True, []
+            pipeline = pipeline_of(request.pipeline)
+            steps = _Steps(self._store, self._run, request, pipeline, pipeline.given(request.inputs))
+            await steps.begin_what_can()
+            if (ended := await steps.ended()) is not None:
+                state, more = ended
+                await self._end(request, state, **more)
+            return ended is not None, steps.sent
+        except _StoppedError:
+            return False, []
+        except (WireError, BadRequestError) as error:
+            faults = [decision.fault(self._run.field("target"), str(error))]
+            await self._end(request, JobState.FAILED, attempts=faults)
+            return True, []
+
+    async def _end(self, request: JobRequest | None, state: JobState, **more: Any) -> None:
+        """End the run; jobs of it that have not ended are cancelled before."""
+        await self._store.stop(self._job_ids() if state is not JobState.SUCCEEDED else [])
+        submitted = float(self._run.field("submitted") or 0)
+        result = decision.ended_run(self._run.id, request, state, self._run.now - submitted, **more)
+        await self._store.conclude(self._run, result)
+        log.info("run.ended", run=self._run.id, state=state.value, seconds=round(result.timings.total, 3))
+
+
+class _Steps:
+    """The steps of a run that goes on."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        run: HeldRun,
+        request: JobRequest,
+        pipeline: Pipeline,
+        inputs: Mapping[str, Any],
+    ) -> None:
+        self._store, self._run, self._request = store, run, request
+        self._pipeline, self._inputs, self._names = pipeline, inputs, [*pipeline.steps]
+        self._records = records_of(run.row, self._names)
+        self.sent = list[int]()
+
+    async def begin_what_can(self) -> None:
+        """Begin the steps that can, and go on with those whose jobs were not all submitted.
+
+        Raises BadRequestError, _StoppedError.
+        """
+        for name in [name for name, one in self._records.items() if one.left > 0 and not one.sent]:
+            await self._begin(name)
+        while names := decision.ready(self._pipeline, self._records):
+            for name in names:
+                await self._begin(name)
+
+    async def ended(self) -> tuple[JobState, dict[str, Any]] | None:
+        """How the run ends, and what is in its result; None while a job of it has not ended.
+
+        Raises BadRequestError.
+        """
+        if any(one.left > 0 for one in self._records.values()):
+            return None
+        if bad := decision.failed(self._pipeline, self._records):
+            return JobState.FAILED, {"attempts": [await self._fault(name) for name in bad]}
+        done = await self._outcomes(decision.needed_at_end(self._pipeline))
+        output = await asyncio.to_thread(outputs_of, self._pipeline, self._inputs, done)
+        degraded = bool(self._run.field("degraded"))
+        return JobState.SUCCEEDED, decision.answered(self._pipeline, output, degraded=degraded)
+
+    async def _begin(self, name: str) -> None:
+        number, calls = self._names.index(name), dict[int, JobRequest]()
+        try:
+            plan, calls = await self._made_up(name)
+        except BadRequestError as error:
+            plan = StepPlan(total=0, why=str(error))
+        if not await self._store.begin(self._run, name, number, plan):
+            raise _StoppedError
+        left = len(calls)
+        if calls and (earlier := await self._earlier(name)) is not None:
+            left = await self._store.adopt(self._run, number, calls, earlier)
+            calls = decision.going_on(calls, "{}-{}".format(*earlier))
+        if left:
+            await self._store.submit(self._run, number, calls)
+            self.sent.append(number)
+        self._records[name] = StepRecord(plan, left, sent=True)
+
+    async def _made_up(self, name: str) -> tuple[StepPlan, dict[int, JobRequest]]:
+        """How the step is made up, and its jobs. Raises BadRequestError."""
+        step = self._pipeline.steps[name]
+        resolving = partial(resolve, step, self._inputs, await self._outcomes(needs(step)))
+        # Many items take long.
+        found = await asyncio.to_thread(resolving) if step.for_each is not None else resolving()
+        calls = decision.requests_of(self._request, self._pipeline, name, found)
+        skipped = frozenset(range(len(found.calls))) - calls.keys()
+        return StepPlan(total=len(found.calls), fanned=found.fanned, skipped=skipped), calls
+
+    async def _earlier(self, name: str) -> tuple[str, int] | None:
+        """The step of an earlier run whose results count here, by that run and the step's number in it."""
+        restart = self._request.restart
+        if restart is None or (restart.step and name in decision.after(self._pipeline, restart.step)):
+            return None
+        names = await self._store.names_of(restart.run)
+        return (restart.run, names.index(name)) if name in names else None
+
+    async def _outcomes(self, names: Iterable[str]) -> dict[str, StepOutcome]:
+        done = {}
+        for name in names:
+            record, number = self._records[name], self._names.index(name)
+            ids = {job_id_of_step(self._run.id, number, index): index for index in record.calls}
+            # One that was taken over from another run has the id that it had there.
+            found = zip(ids.values(), await self._store.results([*ids]), strict=True)
+            done[name] = decision.outcome_of(record, dict(found))
+        return done
+
+    async def _fault(self, name: str) -> Attempt:
+        """Why a step failed, in the words of its first job that did."""
+        record, number = self._records[name], self._names.index(name)
+        first = await self._store.results([job_id_of_step(self._run.id, number, record.first)])
+        return decision.fault_of_step(self._run.id, name, record, first[0] if record.bad else None)
