@@ -13,6 +13,7 @@ from spacedock.errors import BadRequestError
 from spacedock.files import Payload, media_type_of
 from spacedock.prepare import hub_id_of
 from spacedock.replies.checking import checked
+from spacedock.replies.collections import ExportReply, ImportReply
 from spacedock.replies.host import CleanupReply
 from spacedock.replies.spaces import (
     AboutReply,
@@ -142,6 +143,31 @@ class Spaces:
         """
         call = call_of(Op.LOCK, names=tuple(names), start=start)
         return await self._caller.get(call, LockReply, on_progress)
+
+    async def export(self, names: Iterable[str] = (), category: str | None = None) -> ExportReply:
+        """A collection of these Spaces, or of a category, to share with others: `text` is its YAML.
+
+        Where neither is given, of all but those that Spacedock comes with. `notes` say what does not leave
+        the host. Raises BadRequestError.
+        """
+        return await self._caller.get(call_of(Op.EXPORT, names=tuple(names), category=category), ExportReply)
+
+    async def take_in(
+        self,
+        text: str,
+        source: str = "collection",
+        *,
+        apply: bool = False,
+        replace: bool = False,
+        seen: str | None = None,
+    ) -> ImportReply:
+        """What a collection (its `text`, and the name of its file) changes; with `apply` it is taken in.
+
+        All of it, or nothing where a Space is `refused`. Other code under a name that is there needs
+        `replace`. With `seen`, of an earlier reply, only if that still is what changes; else BadRequestError.
+        """
+        call = call_of(Op.IMPORT, text=text, source=source, apply=apply, replace=replace, seen=seen)
+        return await self._caller.get(call, ImportReply)
 
     async def validate(
         self,

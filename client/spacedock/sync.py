@@ -76,6 +76,8 @@ class SyncSpaces(_Blocking[Spaces]):
     profiles = _blocking(Spaces.profiles)
     logs = _blocking(Spaces.logs)
     lock = _blocking(Spaces.lock)
+    export = _blocking(Spaces.export)
+    take_in = _blocking(Spaces.take_in)
 
 
 class SyncClient(_Blocking[Client]):

@@ -40,6 +40,7 @@ from spacedock.result import (
 )
 from spacedock.states import JobState
 from spacedock_worker.cleanup.report import Report
+from spacedock_worker.control.collections.reading import read_collection
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
@@ -101,6 +102,8 @@ ALONE = (
     "spaces add mood",
     "spaces update mood",
     "spaces unbundle spaces.tar",
+    "spaces import nowhere.yaml",
+    "spaces import broken.jsonl --yes",
     "cleanup --older-than soon",
     "pipeline list",
     "pipeline show moods",
@@ -140,6 +143,12 @@ ASKED = (
     "spaces remove nobody",
     "spaces lock",
     "spaces lock mood",
+    "spaces export shared.yaml mood",
+    "spaces export shared.yaml mood",
+    "spaces import shared.yaml",
+    "spaces import shared.yaml --dry-run",
+    "spaces import shared.yaml --yes",
+    "spaces import evil.yaml --yes",
     "logs --space mood",
     "cleanup --dry-run",
     "run hello --space clip-analysis --dry-run",
@@ -195,6 +204,28 @@ FAILURES = {
 }
 
 
+EVIL = "spaces:\n  mood:\n    hub_id: ann/mood\n    gpu: auto\n    env:\n      HF_TOKEN: abc\n    port: 0\n"
+COLLECTION = {
+    "text": "spaces:\n  mood:\n    hub_id: ann/mood\n",
+    "names": ["mood"],
+    "notes": ["mood: left out gpu"],
+}
+
+
+def imported(text: str, source: str, *, apply: bool = False, **_: Any) -> dict[str, Any]:
+    """What a worker says of a collection whose Spaces are changed, or new, or as they were."""
+    told = {"memory": "memory: 2147483648 -> 4294967296", "category": "category: nlp"}
+    rows = [
+        {"name": "mood", "state": "changed", "fields": [told["memory"]]},
+        {"name": "ann/calm", "state": "new", "fields": [told["category"], "hub_id: ann/calm"]},
+        {"name": "translation", "state": "same", "fields": []},
+    ]
+    refused = read_collection(text, source).faults
+    note = "mood: its alternates gone are neither in the file nor here"
+    found = {"spaces": [] if refused else rows, "refused": refused, "notes": [] if refused else [note]}
+    return {**found, "seen": "0", "applied": apply and not refused}
+
+
 PLAYED: dict[Op, dict[str, Any]] = {
     Op.PLAN: {
         "route": {"tier": "heavy", "reasons": ["it has an image"]},
@@ -203,6 +234,7 @@ PLAYED: dict[Op, dict[str, Any]] = {
         "misfits": [],
     },
     Op.TIERS: tiers.FOUND,
+    Op.EXPORT: COLLECTION,
     Op.SEARCH: {**finding.FOUND, "spaces": [finding.SPACE | row for row in finding.FOUND["spaces"]]},
     Op.ABOUT: {
         "space": finding.SPACE,
@@ -241,6 +273,8 @@ async def controls(call: Call, redis: Redis, tell: OnProgress) -> Reply:
     """Play the host's registry and engine."""
     if call.op in PLAYED:
         return Reply(data=PLAYED[call.op])
+    if call.op is Op.IMPORT:
+        return Reply(data=imported(**call.options))
     known = call.name is None or call.name in SPACES
     if call.op is Op.LIST:
         return Reply(spaces=SPACES, data={"status": HERE, "shipped": ["translation"]})
@@ -290,6 +324,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "pipelines/moods.yaml": MOODS,
         "broken.yaml": BROKEN,
         "lost.yaml": LOST_SPACE,
+        "evil.yaml": EVIL,
         "broken.jsonl": '{"prompt": "fine"}\n{"prompt": \n{"promt": "x"}\n',
     }.items():
         (tmp_path / name).write_text(text)

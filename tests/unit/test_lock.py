@@ -16,7 +16,8 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot, signature
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.source import Image, SpaceSource
-from spacedock_worker.registry.entry import OwnSpace, SpaceEntry
+from spacedock_worker.jobs.space_spec import OwnSpace
+from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.state.image_policy import ImagePolicy
 from spacedock_worker.state.image_usage import ImageUsage
 from spacedock_worker.state.space_lock import LockedSpace, LockFile, check_endpoints, locked_endpoints

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.control.registry import _CLIENT_FIELDS
+from spacedock_worker.control.registry import CLIENT_FIELDS
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.space_spec import spec_of
 from spacedock_worker.registry.entry import SpaceEntry
@@ -96,5 +96,5 @@ def test_secrets_go_on_and_are_not_shown() -> None:
 
 
 def test_of_every_field_it_is_decided_whether_a_client_may_set_it() -> None:
-    assert SpaceEntry.model_fields.keys() == _CLIENT_FIELDS | HOST_ONLY
-    assert not _CLIENT_FIELDS & HOST_ONLY
+    assert SpaceEntry.model_fields.keys() == CLIENT_FIELDS | HOST_ONLY
+    assert not CLIENT_FIELDS & HOST_ONLY

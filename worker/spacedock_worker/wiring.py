@@ -27,6 +27,7 @@ from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.control.cleanup import CleanupHandler
+from spacedock_worker.control.collections.handler import CollectionHandler
 from spacedock_worker.control.dispatcher import CallHandler
 from spacedock_worker.control.doctor.handler import DoctorHandler
 from spacedock_worker.control.lock import LockHandler
@@ -133,6 +134,7 @@ class Wiring:
         tiers = TiersHandler(gethostname(), settings, self.engine, registry, self.image_cleanup, pool, models)
         doctor = DoctorHandler(settings, self.engine, registry, models, lambda: pool.view.host_fault)
         trials = Trials(self._spaces(pool))
+        collections = CollectionHandler(registry, self.engine, self.notes, self.cleaner.begin_anew)
         table: dict[Op, CallHandler] = {Op.LIST: spaces.look, Op.SHOW: spaces.look}
         if self.profiles is not None:
             memory = settings.containers.memory
@@ -150,6 +152,8 @@ class Wiring:
             Op.VALIDATE: ValidateHandler(registry, collector, trials, lambda: datetime.now(UTC)).answer,
             Op.TIERS: tiers.answer,
             Op.DOCTOR: doctor.answer,
+            Op.EXPORT: collections.export,
+            Op.IMPORT: collections.take_in,
         }
 
     def housekeeper(self, redis: Redis) -> Housekeeper:

@@ -55,6 +55,8 @@ class Op(StrEnum):
     TIERS = "tiers"
     LOGS = "logs"
     DOCTOR = "doctor"
+    EXPORT = "export"
+    IMPORT = "import"
 
     @property
     def asks(self) -> bool:
@@ -100,6 +102,23 @@ class LockOptions(Options):
 
     names: tuple[str, ...] = ()
     start: bool = False
+
+
+class ExportOptions(Options):
+    """Which Spaces: these, or those of a category; else all but those that Spacedock comes with."""
+
+    names: tuple[str, ...] = ()
+    category: str | None = None
+
+
+class ImportOptions(Options):
+    """A collection's `text`; with `apply` it is taken in, if what changes is still what was `seen` before."""
+
+    text: str
+    source: str = Field(default="collection", max_length=300)
+    replace: bool = False
+    apply: bool = False
+    seen: str | None = None
 
 
 class SearchOptions(Options):
@@ -155,6 +174,8 @@ _OPTIONS: dict[Op, type[Options]] = {
     Op.VALIDATE: ValidateOptions,
     Op.PLAN: PlanOptions,
     Op.LOGS: LogsOptions,
+    Op.EXPORT: ExportOptions,
+    Op.IMPORT: ImportOptions,
 }
 
 
@@ -275,13 +296,3 @@ class Caller:
         """Have nobody execute the call any more: those of others may keep the list alive."""
         place = keys.ASK if call.op.asks else keys.CONTROL
         await answer(self._redis.lrem(place, 0, wire.encode(call).decode()))
-
-
-async def push_reply(redis: Redis, call: Call, raw: bytes) -> None:
-    """Push a reply (`raw` on the wire) to whoever made the call."""
-    await registered(redis, "reply")(keys=[keys.reply(call.id)], args=[raw, SILENCE_SECONDS])
-
-
-async def workers(redis: Redis) -> int:
-    """How many workers are alive."""
-    return len([key async for key in redis.scan_iter(match=keys.worker("*"), count=1000)])

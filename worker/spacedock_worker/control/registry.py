@@ -22,7 +22,7 @@ from spacedock_worker.registry.record import by_digest
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 
-_CLIENT_FIELDS = frozenset(
+CLIENT_FIELDS = frozenset(
     {
         "docker_image",
         "hub_id",
@@ -52,6 +52,8 @@ _CLIENT_FIELDS = frozenset(
         "flavour",
         "alternates",
         "mcp",
+        "trial",
+        "image_digest",
     }
 )
 """What a client may say of a Space: what it is, how it is spoken to, and what it needs.
@@ -136,15 +138,15 @@ class RegistryHandler:
 
         A path that a client names is refused: its repository travels as a payload.
         """
-        refused = call.entry.keys() - _CLIENT_FIELDS
+        refused = call.entry.keys() - CLIENT_FIELDS
         if refused:
             own = sorted(refused & SpaceEntry.model_fields.keys() - {"id"})
             if own:
                 why = f"{', '.join(own)} can only be set in the registry's file on the host"
                 raise BadRequestError(f"Space '{call.name}': {why}")
             raise BadRequestError(f"Space '{call.name}': unknown field {', '.join(sorted(refused))}")
-        _check_hub_name(call)
-        _check_types(str(call.name), call.entry)
+        check_hub_name(str(call.name), call.entry, sent=call.repository is not None)
+        check_types(str(call.name), call.entry)
         fields = guessed(str(call.name), call.entry)
         if self._complete is not None:
             fields = await self._complete(str(call.name), call.entry)
@@ -168,21 +170,20 @@ def _writing() -> Iterator[None]:
         raise BadRequestError(f"the registry cannot be written: {error}") from error
 
 
-def _check_hub_name(call: Call) -> None:
-    """Raise BadRequestError where other code would go by the id of a Space of the Hub.
+def check_hub_name(name: str, entry: Mapping[str, Any], *, sent: bool = False) -> None:
+    """Raise BadRequestError where other code (a repository that was `sent`, too) would go by a Hub id.
 
     Whoever asks for that Space by its id would get the code instead.
     """
-    name, entry = str(call.name), call.entry
     other = [field for field in _OTHER_CODE if entry.get(field) is not None]
-    other += ["a repository"] if call.repository is not None else []
+    other += ["a repository"] if sent else []
     other += ["hub_id"] if entry.get("hub_id") not in (None, name) else []
     if "/" in name and other:
         why = f"its name is the id of a Space of the Hub, so it cannot have {', '.join(other)}"
         raise BadRequestError(f"Space '{name}': {why}. Choose a name without '/'")
 
 
-def _check_types(name: str, fields: Mapping[str, Any]) -> None:
+def check_types(name: str, fields: Mapping[str, Any]) -> None:
     """Raise EntryError where a type that a client names is none that any Space has."""
     for field in ("input_type", "output_type"):
         value = fields.get(field)

@@ -10,7 +10,8 @@ from typing import TypeVar
 from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.rpc import Options, Reply, workers
+from spacedock._wire.rpc import Options, Reply
+from spacedock._wire.view.depth import workers
 from spacedock.replies.host import HostRow, LimitsRow, ModelRow, QuarantineRow, SpacesTier, TiersReply
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.base import Adapter

@@ -14,11 +14,12 @@ from spacedock_worker.hub.categories import SURE
 from spacedock_worker.jobs.model_step import ModelRunner, option_of
 from spacedock_worker.jobs.plan import UNKNOWN, Fits, Plan, kinds_of, plan
 from spacedock_worker.jobs.routing import Route, needs_ranking, route
+from spacedock_worker.jobs.space_spec import OwnSpace
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.recommend.recommend import Recommendation, Recommender
 from spacedock_worker.recommend.tasks import analyse
-from spacedock_worker.registry.entry import OwnSpace, SpaceEntry
+from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import Snapshot
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
-from spacedock.files import Payload
-from spacedock.request import JobRequest
+from spacedock.files import FileRef, Payload
+from spacedock.request import OWN_PREFIX, JobRequest, own_id
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.detect import Access, AppKind
@@ -15,6 +16,32 @@ from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry
+
+
+class OwnSpace(SpaceEntry):
+    """A Space whose repository came with its job; its id is `./name@digest`.
+
+    Everything that is kept by a Space's id is therefore its own, whatever Spaces the registry has. It has no
+    cache volume: whoever makes up a name would share it.
+    """
+
+    own: ClassVar[bool] = True
+    cache: Literal[False] = False
+
+    @classmethod
+    def of(cls, repository: FileRef) -> Self:
+        """The Space of that repository; what it takes and gives shows when it runs."""
+        return cls(id=own_id(repository), input_type="unknown", output_type="unknown")
+
+    @property
+    def title(self) -> str:
+        """Its directory's name."""
+        return self.family.removeprefix(OWN_PREFIX)
+
+    @property
+    def family(self) -> str:
+        """`./name`: the directory, whatever is in it."""
+        return self.id.rpartition("@")[0]
 
 
 def spec_of(

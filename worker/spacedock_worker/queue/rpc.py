@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
-from spacedock._wire.rpc import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Op, Reply, push_reply
+from spacedock._wire.rpc import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Op, Reply
+from spacedock._wire.scripts import registered
 from spacedock.errors import WireError
 from spacedock_worker.errors import contained, kind_of
 from spacedock_worker.queue.patience import TROUBLE, through_outages
@@ -50,7 +51,7 @@ class CallLane:
 
 
 _LONG = frozenset({Op.CLEANUP, Op.LOCK, Op.VALIDATE})
-_ASKING = frozenset({Op.ADD, Op.SEARCH, Op.ABOUT, Op.RECOMMEND, Op.PLAN})
+_ASKING = frozenset({Op.ADD, Op.IMPORT, Op.SEARCH, Op.ABOUT, Op.RECOMMEND, Op.PLAN})
 """Calls that may ask the Hub, an image registry or the Docker Engine."""
 
 
@@ -129,13 +130,13 @@ class Controls:
             await asyncio.sleep(WORKING_SECONDS)
             message, said.message = said.message, ""
             try:
-                await push_reply(self._redis, call, _encoded(Reply(working=message)))
+                await _push_reply(self._redis, call, _encoded(Reply(working=message)))
             except TROUBLE as error:
                 # The caller hears the next one; where Redis stays away, it has lost its own connection too.
                 log.debug("control.not_told", op=call.op.value, error=type(error).__name__)
 
     async def _push(self, call: Call, raw: bytes) -> None:
-        await through_outages(lambda: push_reply(self._redis, call, raw), SILENCE_SECONDS)
+        await through_outages(lambda: _push_reply(self._redis, call, raw), SILENCE_SECONDS)
 
 
 class _Said:
@@ -151,3 +152,8 @@ class _Said:
 def _encoded(reply: Reply) -> bytes:
     """The reply on the wire; what it quotes may be no UTF-8. Raises where it is no JSON."""
     return wire.encode_repaired(reply)
+
+
+async def _push_reply(redis: Redis, call: Call, raw: bytes) -> None:
+    """Push a reply (`raw` on the wire) to whoever made the call."""
+    await registered(redis, "reply")(keys=[keys.reply(call.id)], args=[raw, SILENCE_SECONDS])

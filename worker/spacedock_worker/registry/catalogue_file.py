@@ -47,8 +47,8 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
-def rendered(records: Mapping[str, Record]) -> str:
-    """The catalogue as a person may read it."""
+def rendered(records: Mapping[str, Record], head: str = _HEAD) -> str:
+    """The catalogue as a person may read it, below a `head` of comments."""
     spaces: dict[str, Any] = {}
     categories: dict[str, list[str]] = {}
     for name, record in sorted(records.items()):
@@ -63,7 +63,7 @@ def rendered(records: Mapping[str, Record]) -> str:
     document: dict[str, Any] = {"spaces": spaces, "categories": categories}
     if removed := sorted(name for name, record in records.items() if record.entry is None):
         document["removed"] = removed
-    return _HEAD + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
+    return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
 
 
 class CatalogueFile:

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
@@ -21,13 +22,30 @@ from spacedock._wire.scripts import registered
 from spacedock.errors import WireError
 from spacedock.files import MAX_REPOSITORY_BYTES
 from spacedock_worker.atomic_write import write_whole
-from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS, Record, encoded, tar_of
+from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.record import (
+    MAX_RECORD_BYTES,
+    MAX_RECORDS,
+    Record,
+    digest_of,
+    encoded,
+    tar_of,
+)
+
+log = structlog.get_logger()
 
 _BOUNDS = {"MAX_RECORDS": MAX_RECORDS, "MAX_RECORD_BYTES": MAX_RECORD_BYTES}
 
 _KEYS = [keys.CATALOGUE, keys.CATALOGUE_VERSION, keys.CATALOGUE_REPOSITORIES]
 
 _SAME, _NONE = b"same", b"none"
+
+
+Swap = tuple[str, bytes | None, bytes | None, bytes | None]
+"""An entry's name, what it is (None: there is none), what it becomes (None: nothing), and its repository.
+
+That is the tar that belongs to it, where it is another one; empty, it has none.
+"""
 
 
 class CatalogueFullError(WireError):
@@ -63,19 +81,22 @@ class CatalogueStore:
         names = [name.decode(errors="replace") for name in rows[::2]]
         return Contents(version, dict(zip(names, rows[1::2], strict=True)), left_out)
 
-    async def put(
-        self, name: str, before: bytes | None, after: bytes | None, repository: bytes | None = None
-    ) -> bool:
-        """Replace an entry that still is `before` (None: there is none) by `after` (None: by nothing).
+    async def put(self, rows: Sequence[Swap]) -> bool:
+        """Replace entries that still are as they were, all of them or none.
 
-        `repository` is the tar that belongs to `after`, where it is another one; empty, it has none. Returns
-        False, with nothing changed, if somebody else was faster. Raises CatalogueFullError.
+        Returns False, with nothing changed, if somebody else was faster. Raises CatalogueFullError.
         """
-        tar = _NONE if repository == b"" or after is None else repository or _SAME
-        put = self._script("drop" if after is None else "put")
-        done = await put(keys=_KEYS, args=[name, before or b"", after or b"", _new_version(), tar])
+        args: list[str | bytes] = [_new_version()]
+        for name, before, after, repository in rows:
+            tar = _NONE if repository == b"" or after is None else repository or _SAME
+            args += [name, before or b"", after or b"", tar]
+        # Only what takes away is done where Redis is full.
+        put = self._script("drop" if all(after is None for _, _, after, _ in rows) else "put")
+        done = await put(keys=_KEYS, args=args)
         if done == -1:
-            raise CatalogueFullError(f"the catalogue has {MAX_RECORDS:,} Spaces, which is its limit")
+            raise CatalogueFullError(
+                f"the catalogue would have over {MAX_RECORDS:,} Spaces, which is its limit"
+            )
         return bool(done)
 
     async def seed(self, records: Mapping[str, Record], folder: Path) -> bool:
@@ -107,6 +128,26 @@ class CatalogueStore:
             raise WireError("its repository is not in Redis")
         await asyncio.to_thread(_keep, path, data, digest)
         return True
+
+    async def fetch_all(
+        self, spaces: Mapping[str, SpaceEntry], folder: Path, known: Collection[str]
+    ) -> dict[str, str]:
+        """Get the repositories that are not in the folder yet; why not, of those that cannot be had.
+
+        The log is told of those that are not `known` to lack.
+        """
+        missing = {}
+        for name, entry in spaces.items():
+            if (digest := digest_of(entry)) is None:
+                continue
+            try:
+                if await self.fetch(name, digest, folder):
+                    log.info("catalogue.repository_fetched", space=name, digest=digest)
+            except (WireError, OSError) as error:
+                missing[name] = f"catalogue: spaces.{name}: {error}. The Space is left out until it is there"
+                if name not in known:
+                    log.warning("catalogue.fault", reason=missing[name])
+        return missing
 
 
 def _keep(path: Path, data: bytes, digest: str) -> None:

@@ -21,10 +21,8 @@ from pydantic import (
 
 from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
-from spacedock.files import FileRef
-from spacedock.request import OWN_PREFIX, own_id
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
 _HUB_ID = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+", re.ASCII)
 _GPU_ID = re.compile(r"\d+|(GPU|MIG)-[A-Za-z0-9/-]+")
@@ -141,6 +139,20 @@ class SecretSource(BaseModel):
         return self
 
 
+class TrialCall(BaseModel):
+    """What a validation asks the Space once it runs, and the kinds of the answer (`expects`).
+
+    Without `expects` the answer is what the entry's `output_type` says. A file that the Space takes is a
+    sample of ours.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str = Field(default="", max_length=2000)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    expects: str | None = Field(default=None, pattern=f"^({'|'.join(TYPES)})(_and_({'|'.join(TYPES)}))*$")
+
+
 class Verdict(BaseModel):
     """What a validation of the Space on this host came to: of which image (`digest`), and when (`at`, UTC).
 
@@ -173,10 +185,11 @@ class SpaceEntry(BaseModel):
     `revision` pins a commit of the Hub's repository, `subdomain` the name that its image has there,
     `platform` the image's ("linux/amd64"), `flavour` the base that a Gradio Space is built on. `alternates`
     are the registry's names of Spaces that stand in for it first; `mcp` makes the Space a tool of its own for
-    MCP clients. What the Hub said when it was asked:
-    `hardware`, `tags` and `likes`; `confidence` (0 to 1) is that of a category which was inferred (None: a
-    person gave it). `verified` is "never" until it was validated. `discovered` says that a job named it and
-    nobody has listed it.
+    MCP clients. `trial` is the call that a validation makes; `image_digest` the image that the entry was
+    written for, which a validation compares. What the Hub said when it was asked: `hardware`, `tags` and
+    `likes`; `confidence` (0 to 1) is that of a category which was inferred (None: a person gave it).
+    `verified` is "never" until it was validated. `discovered` says that a job named it and nobody has listed
+    it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -200,8 +213,8 @@ class SpaceEntry(BaseModel):
     endpoint: str | None = None
     inputs: dict[str, Any] = Field(default_factory=dict)
     env: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(default_factory=dict)
-    memory: Size | None = Field(default=None, ge=64 * 2**20)
-    cpus: float | None = Field(default=None, gt=0)
+    memory: Size | None = Field(default=None, ge=64 * 2**20, le=2**50)
+    cpus: float | None = Field(default=None, gt=0, le=10_000)
     gpu: Gpus = "none"
     calls: int = Field(default=1, ge=1, le=64)
     runtime: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -216,6 +229,8 @@ class SpaceEntry(BaseModel):
     flavour: Literal["auto", "slim", "full"] = "auto"
     alternates: tuple[str, ...] = ()
     mcp: bool = False
+    trial: TrialCall | None = None
+    image_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     hardware: str | None = None
     tags: tuple[str, ...] = ()
     likes: int | None = Field(default=None, ge=0)
@@ -257,32 +272,6 @@ class SpaceEntry(BaseModel):
     def gives(self) -> frozenset[str]:
         """The kinds of output that the Space gives."""
         return frozenset(self.output_type.split("_and_"))
-
-
-class OwnSpace(SpaceEntry):
-    """A Space whose repository came with its job; its id is `./name@digest`.
-
-    Everything that is kept by a Space's id is therefore its own, whatever Spaces the registry has. It has no
-    cache volume: whoever makes up a name would share it.
-    """
-
-    own: ClassVar[bool] = True
-    cache: Literal[False] = False
-
-    @classmethod
-    def of(cls, repository: FileRef) -> Self:
-        """The Space of that repository; what it takes and gives shows when it runs."""
-        return cls(id=own_id(repository), input_type="unknown", output_type="unknown")
-
-    @property
-    def title(self) -> str:
-        """Its directory's name."""
-        return self.family.removeprefix(OWN_PREFIX)
-
-    @property
-    def family(self) -> str:
-        """`./name`: the directory, whatever is in it."""
-        return self.id.rpartition("@")[0]
 
 
 def valid_entry(name: str, fields: Mapping[str, Any]) -> SpaceEntry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,7 +15,7 @@ from spacedock._wire import keys
 from spacedock.errors import BadRequestError, WireError
 from spacedock.request import SPACE_NAME
 from spacedock_worker.registry.catalogue_file import CatalogueFile
-from spacedock_worker.registry.catalogue_store import CatalogueStore, Contents
+from spacedock_worker.registry.catalogue_store import CatalogueStore, Contents, Swap
 from spacedock_worker.registry.entry import EntryError, SpaceEntry, Verdict, valid_entry
 from spacedock_worker.registry.host_file import HostFile
 from spacedock_worker.registry.merging import code_of, is_untouched, merged, placed, recoded, wanted, without
@@ -35,11 +35,13 @@ log = structlog.get_logger()
 
 _TRIES = 20
 _RECODED_SECONDS = 30.0
+_SHOWN_CHARS = 200
 
 Recoded = Callable[[set[str]], Awaitable[None]]
 """Hears which names have other code now, or none, before anybody can run it."""
 
 Change = Callable[[SpaceEntry | None], Mapping[str, Any]]
+_Make = Callable[[Snapshot, SpaceEntry | None], Record | None]
 
 
 class Registry:
@@ -105,10 +107,10 @@ class Registry:
         """
         if self._store is not None:
             async with self._catching_up:
-                await self._catch_up(self._store, "", retry=retry)
+                await self._catch_up(self._store, (), retry=retry)
         return await self.fresh()
 
-    async def _catch_up(self, store: CatalogueStore, mine: str, *, retry: bool = False) -> None:
+    async def _catch_up(self, store: CatalogueStore, mine: Collection[str], *, retry: bool = False) -> None:
         try:
             version = await store.version()
             known = self._records is not None and version == self._contents.version
@@ -134,6 +136,17 @@ class Registry:
         `repository` is the tar that its `repository` names by its digest. Raises BadRequestError where its
         name or a field is wrong, where registry.yaml says otherwise, and what `change` raises.
         """
+        return (await self._write({name: self._settling(name, change)}, repository)).get(name)
+
+    async def settle_all(self, changes: Mapping[str, Change]) -> None:
+        """`settle` several Spaces, all of them or none. Raises BadRequestError, as `settle` does."""
+        await self._write({name: self._settling(name, change) for name, change in changes.items()})
+
+    def check(self, name: str, change: Change) -> None:
+        """Raise what `settle` would raise, by the registry as it was last read; changes nothing."""
+        self._swap(name, self._settling(name, change))
+
+    def _settling(self, name: str, change: Change) -> _Make:
         if not SPACE_NAME.fullmatch(name):
             raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
 
@@ -143,7 +156,7 @@ class Registry:
             fields = {key: value for key, value in change(before).items() if key != "discovered"}
             return wanted(own, before, valid_entry(name, fields), self.path)
 
-        return (await self._write(name, record, repository)).get(name)
+        return record
 
     async def discover(self, name: str, fields: Mapping[str, Any]) -> SpaceEntry:
         """Note a Space of the Hub that a job named; one that is there stays as it is, and is what is given.
@@ -155,7 +168,7 @@ class Registry:
         def record(snapshot: Snapshot, own: SpaceEntry | None) -> Record | None:
             return None if own is not None or snapshot.find(name) is not None else record_of(entry)
 
-        return (await self._write(name, record)).get(name)
+        return (await self._write({name: record})).get(name)
 
     async def judge(self, name: str, verdict: Verdict) -> None:
         """Note what a validation came to. Raises SpaceNotFoundError, BadRequestError."""
@@ -166,7 +179,7 @@ class Registry:
             entry = there.entry if there is not None and there.entry is not None else SpaceEntry(id=name)
             return Record(entry.model_copy(update={"verified": verdict}))
 
-        await self._write(name, record)
+        await self._write({name: record})
 
     async def take(self, name: str, record: Record) -> bool:
         """Note what an earlier release wrote into registry.yaml; whether the catalogue now says the same.
@@ -177,7 +190,7 @@ class Registry:
         if there is None:
             path = tar_of(record.entry, self.repositories)
             tar = await asyncio.to_thread(path.read_bytes) if digest_of(record.entry) else b""
-            await self._write(name, lambda *_: record, tar)
+            await self._write({name: lambda *_: record}, tar)
             there = (self._records or {}).get(name)
         return there is not None and code_of(there.entry) == code_of(record.entry)
 
@@ -191,7 +204,7 @@ class Registry:
                 raise EntryError(f"Space '{name}' cannot be removed from here: {why}")
             return Record(None)
 
-        await self._write(name, record)
+        await self._write({name: record})
 
     def write_out(self) -> None:
         """Write catalogue.yaml, where it is not there or not as the catalogue is; blocks."""
@@ -202,33 +215,35 @@ class Registry:
             self._out.write(self._records)
             self._written = changes
 
-    async def _write(
-        self,
-        name: str,
-        make: Callable[[Snapshot, SpaceEntry | None], Record | None],
-        repository: bytes | None = None,
-    ) -> Snapshot:
-        """Put a record in the catalogue in place of the one that is there, whoever changes it meanwhile."""
+    async def _write(self, makes: Mapping[str, _Make], repository: bytes | None = None) -> Snapshot:
+        """Put records in the catalogue in place of those that are there, whoever changes them meanwhile."""
         if self._store is None:
             raise BadRequestError("the catalogue of Spaces cannot be reached")
+        what = f"Space{'s' if len(makes) > 1 else ''} '{', '.join(makes)[:_SHOWN_CHARS]}'"
         for _ in range(_TRIES):
             await self.caught_up()
-            own = self._own.spaces.get(name) if self._own else None
-            record = make(self._plain, own)
-            before = self._contents.rows.get(name)
-            after = before if record is None else _raw(record, own)
-            if before == after and not repository:
+            swaps = [swap for name, make in makes.items() if (swap := self._swap(name, make, repository))]
+            if not swaps:
                 return self._snapshot
-            tar = repository if repository is not None or (record and digest_of(record.entry)) else b""
             try:
                 async with self._catching_up:
-                    done = await self._store.put(name, before, after, tar)
-                    await self._catch_up(self._store, name if done else "")
+                    done = await self._store.put(swaps)
+                    await self._catch_up(self._store, makes.keys() if done else ())
                 if done:
                     return await self.fresh()
             except (ResponseError, WireError) as error:
-                raise BadRequestError(f"Space '{name}' cannot be kept: {error}") from error
-        raise BadRequestError(f"Space '{name}' is being changed by others all the time: try again")
+                raise BadRequestError(f"{what} cannot be kept: {error}") from error
+        raise BadRequestError(f"{what} is being changed by others all the time: try again")
+
+    def _swap(self, name: str, make: _Make, repository: bytes | None = None) -> Swap | None:
+        """What is to be put in place of what; None if nothing changes."""
+        own = self._own.spaces.get(name) if self._own else None
+        record = make(self._plain, own)
+        before = self._contents.rows.get(name)
+        after = before if record is None else _raw(record, own)
+        if before == after and not repository:
+            return None
+        return name, before, after, repository or (None if record and digest_of(record.entry) else b"")
 
     def _merge(self) -> None:
         with self._merging:
@@ -240,7 +255,7 @@ class Registry:
             self._snapshot = placed(here, self.path.parent, self.repositories)
             self._own, self._plain = own, plain
 
-    async def _reread(self, store: CatalogueStore, mine: str) -> None:
+    async def _reread(self, store: CatalogueStore, mine: Collection[str]) -> None:
         first = self._records is None
         before = self._records if self._records is not None else await asyncio.to_thread(self._out.read)
         contents = await store.read()
@@ -259,9 +274,9 @@ class Registry:
                 log.warning("catalogue.fault", reason=fault)
         own = await asyncio.to_thread(self._file.read)
         plain = merged(own, records, faults)
-        missing = await self._fetched(store, plain)
+        missing = await store.fetch_all(plain.spaces, self.repositories, self._missing)
         was = merged(own, before) if first else self._plain
-        names = recoded(_of(was, before), plain.spaces) - own.broken - {mine}
+        names = recoded(_of(was, before), plain.spaces) - own.broken - set(mine)
         if names and self.recoded is not None:
             # A clean-up that runs for long, or an engine that is away, does not keep the catalogue waiting.
             try:
@@ -274,21 +289,6 @@ class Registry:
         self._changes += 1
         await asyncio.to_thread(self._merge)
         log.debug("catalogue.read", spaces=len(records))
-
-    async def _fetched(self, store: CatalogueStore, plain: Snapshot) -> dict[str, str]:
-        """Get the repositories that are not here yet; why not, of those that cannot be had."""
-        missing = {}
-        for name, entry in plain.spaces.items():
-            if (digest := digest_of(entry)) is None:
-                continue
-            try:
-                if await store.fetch(name, digest, self.repositories):
-                    log.info("catalogue.repository_fetched", space=name, digest=digest)
-            except (WireError, OSError) as error:
-                missing[name] = f"catalogue: spaces.{name}: {error}. The Space is left out until it is there"
-                if name not in self._missing:
-                    log.warning("catalogue.fault", reason=missing[name])
-        return missing
 
 
 def _raw(record: Record, own: SpaceEntry | None) -> bytes | None:

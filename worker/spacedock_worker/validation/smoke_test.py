@@ -46,6 +46,17 @@ class Sample:
 
     prompt: str = ""
     files: tuple[Payload, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def samples_of(entry: SpaceEntry, known: bool) -> Iterator[Sample]:
+    """What to try the Space with: its own trial call, with a file of ours if it takes one; else samples."""
+    found, trial = samples(entry.takes, known), entry.trial
+    if trial is None:
+        return found
+    first = next(found, Sample(SENTENCE))
+    prompt = trial.prompt or ("" if trial.inputs else first.prompt)
+    return iter([Sample(prompt, first.files, trial.inputs)])
 
 
 def samples(takes: Collection[str], known: bool) -> Iterator[Sample]:
@@ -153,7 +164,7 @@ class Trials:
     ) -> tuple[JobRequest, tuple[Payload, ...]] | None:
         """The call to make, once the app runs: the app's own example, else the first sample that fits it."""
         why = "it takes nothing that there is a sample of"
-        for sample in samples(entry.takes, known=UNKNOWN not in entry.takes):
+        for sample in samples_of(entry, known=UNKNOWN not in entry.takes):
             request = _request(sample, limit).model_copy(update={"explain": True})
             answer = await self._take(entry, request, sample.files, trial, tell)
             if not trial.endpoints:
@@ -162,7 +173,7 @@ class Trials:
             if (chosen := _chosen(answer.answer.data)) is not None:
                 shown = f"{chosen['endpoint']}({', '.join(chosen['parameters'])})"
                 trial.checks.append(Check("endpoints", Mark.OK, f"{shown} would be called"))
-                return _call(chosen, sample, limit), sample.files
+                return _call(entry, chosen, sample, limit), sample.files
             why = (answer.answer.text or why).strip().splitlines()[-1].strip()
         known = {"image", "audio", "text", "file", UNKNOWN} & entry.takes
         advice = "Name the right one by `endpoint`, or correct `input_type`."
@@ -197,7 +208,7 @@ class Trials:
 
 
 def _for_program(entry: SpaceEntry, limit: float) -> tuple[JobRequest, tuple[Payload, ...]]:
-    sample = next(samples(entry.takes, known=False))
+    sample = next(samples_of(entry, known=False))
     return _request(sample, limit), sample.files
 
 
@@ -205,16 +216,17 @@ def _request(sample: Sample, limit: float) -> JobRequest:
     return JobRequest(
         prompt=sample.prompt,
         files=tuple(file.ref for file in sample.files),
+        inputs=dict(sample.inputs),
         tier=Tier.HEAVY,
         fallback=Fallback.NONE,
         timeout=limit,
     )
 
 
-def _call(chosen: EndpointRow, sample: Sample, limit: float) -> JobRequest:
+def _call(entry: SpaceEntry, chosen: EndpointRow, sample: Sample, limit: float) -> JobRequest:
     """The trial call to the endpoint that was chosen for the sample."""
     request = _request(sample, limit)
-    if chosen.get("example"):
+    if chosen.get("example") and entry.trial is None:
         given = {"prompt": "", "inputs": chosen["example"], "endpoint": chosen["endpoint"]}
         request = request.model_copy(update=given)
     return request
@@ -235,11 +247,13 @@ def _judged(entry: SpaceEntry, answer: AppAnswer, trial: Trial, own_file: bool) 
     got |= {"text"} if (answer.text or "").strip() else set()
     got |= {"json"} if answer.data not in (None, "", [], {}) else set()
     got |= {"file"} if answer.files else set()
-    missing = sorted(entry.gives - got - {UNKNOWN})
+    own = entry.trial.expects if entry.trial else None
+    gives = frozenset(own.split("_and_")) if own else entry.gives
+    missing = sorted(gives - got - {UNKNOWN})
     where = f" to {trial.endpoint}" if trial.endpoint else ""
     took = f"in {trial.seconds.get('call', 0.0):.1f} s"
     if not missing:
-        kinds = " and ".join(sorted(entry.gives - {UNKNOWN})) or "something"
+        kinds = " and ".join(sorted(gives - {UNKNOWN})) or "something"
         return Check("call", Mark.OK, f"it answered a trial call{where} with {kinds} {took}")
     if own_file and not got:
         words = f"it answered a trial call{where} {took}, but with nothing: our sample may say nothing to it"

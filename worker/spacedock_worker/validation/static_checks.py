@@ -32,6 +32,7 @@ def _checks(found: Findings) -> Iterator[Check | None]:
     yield _sdk(found)
     yield _hub(found)
     yield image_check(found)
+    yield _digest(found)
     yield _platform(found)
     yield _disk(found)
     yield _memory(found)
@@ -90,6 +91,17 @@ def _hub(found: Findings) -> Check | None:
     said = ["private: this host's token reads it"] if space.private else []
     said += [f"{stage.lower()} on the Hub, which does not matter here"] if stage == "PAUSED" else []
     return Check("hub", Mark.OK, "; ".join(said) or "the Hub has it, open to all")
+
+
+def _digest(found: Findings) -> Check | None:
+    """Whether the image is the one that the entry was written for; nothing is pinned by it."""
+    wanted, here = found.entry.image_digest, found.here or found.offer
+    if wanted is None or here is None or here.digest is None:
+        return None
+    if here.digest == wanted:
+        return Check("digest", Mark.OK, "the image that its entry was written for")
+    words = f"its entry was written for the image {wanted[:19]}, and this is {here.digest[:19]}"
+    return Check("digest", Mark.UNKNOWN, words, "Try it with --deep.")
 
 
 def _platform(found: Findings) -> Check | None:

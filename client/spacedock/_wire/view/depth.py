@@ -65,3 +65,8 @@ async def _looked(redis: Redis, names: list[str]) -> tuple[dict[Kind, int], dict
             waiting[kind] = waiting.get(kind, 0) + int(next(counts))
             oldest[kind] = max(oldest.get(kind, 0.0), (now - float(since)) / 1000)
     return waiting, oldest
+
+
+async def workers(redis: Redis) -> int:
+    """How many workers are alive."""
+    return len([key async for key in redis.scan_iter(match=keys.worker("*"), count=1000)])

@@ -11,8 +11,9 @@ from spacedock._wire import jobs as records
 from spacedock._wire import stream
 from spacedock._wire.connection import told_as_ours
 from spacedock._wire.retention import DAY_S
-from spacedock._wire.rpc import Caller, OnProgress, Op, call_of, workers
+from spacedock._wire.rpc import Caller, OnProgress, Op, call_of
 from spacedock._wire.view import batches, listing, standing
+from spacedock._wire.view.depth import workers
 from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.hosts import Host
 from spacedock.replies.host import CleanupReply, TiersReply

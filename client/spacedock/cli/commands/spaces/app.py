@@ -12,6 +12,7 @@ import typer
 from spacedock._wire.rpc import Reply
 from spacedock.cli import options
 from spacedock.cli.commands.spaces.bench import bench
+from spacedock.cli.commands.spaces.collection import export, take_in
 from spacedock.cli.commands.spaces.entries import Name, add, update
 from spacedock.cli.commands.spaces.lock import bundle, lock, unbundle
 from spacedock.cli.commands.spaces.profile import profile
@@ -184,3 +185,5 @@ app.command("bench", short_help="Compare Spaces side by side.")(bench)
 app.command("lock", short_help="Write spacedock.lock.")(lock)
 app.command("bundle", short_help="Write Spaces and images to a file.")(bundle)
 app.command("unbundle", short_help="Take the Spaces of a bundle in.")(unbundle)
+app.command("export", short_help="Write Spaces to a file to share.")(export)
+app.command("import", short_help="Take the Spaces of such a file in.")(take_in)

@@ -43,7 +43,7 @@ def validate(
     """
     if bool(names) == all_spaces:
         raise BadRequestError("name the Spaces to validate, or give --all")
-    found = asyncio.run(_validate(redis, names, deep, timeout, json))
+    found = asyncio.run(verdicts(redis, names, deep, timeout, json))
     if json:
         write(json_module.dumps(found, indent=2))
     elif len(found) > 1:
@@ -52,7 +52,7 @@ def validate(
         raise typer.Exit(FAILED)
 
 
-async def _validate(
+async def verdicts(
     url: str | None,
     names: Sequence[str] | None,
     deep: bool,

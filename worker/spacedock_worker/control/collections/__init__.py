@@ -1,0 +1,1 @@
+"""Collections of Spaces: written for others to have, and taken in from strangers."""
