@@ -19,7 +19,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from spacedock._wire.retention import Retention
 from spacedock.cli.app import app as client
 from spacedock_worker.containers.settings import ContainerSettings
-from spacedock_worker.control.registry import _CLIENT_FIELDS
+from spacedock_worker.control.registry import CLIENT_FIELDS
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.changing import WALLS
@@ -175,7 +175,7 @@ def _registry() -> Iterator[str]:
 
 
 def _who(field: str) -> str:
-    who = "clients" if field in _CLIENT_FIELDS else "the file"
+    who = "clients" if field in CLIENT_FIELDS else "the file"
     return f"{who}; a wall" if field in WALLS else who
 
 

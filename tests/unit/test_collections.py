@@ -383,5 +383,11 @@ def test_our_collections_have_no_space_that_we_do_not_know(path: Path) -> None:
         assert fields["hub_id"] == known[name]["hub_id"]
 
 
+def test_the_example_of_the_docs_is_a_collection() -> None:
+    page = (Path(__file__).parents[2] / "docs/collections.md").read_text()
+    found = read_collection(page.split("```yaml\n")[1].partition("```")[0], "ours.yaml")
+    assert (found.faults, list(found.entries)) == ((), ["mood", "calm"])
+
+
 def test_there_are_four_collections() -> None:
     assert [path.stem for path in COLLECTIONS] == ["documents", "images", "speech", "text"]
