@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import random
 import secrets
+import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,10 +17,13 @@ from typing import Self
 from tests.faults.account import Account
 
 from spacedock import Client
+from spacedock._wire import keys
+from spacedock._wire.connection import OUTAGES, answer, connect
 from spacedock.errors import JobNotFoundError, NotConnectedError, RefusedError, StoreAwayError
 from spacedock.files import Payload, payload_of
 from spacedock.request import Fallback, JobRequest
 from spacedock.result import JobResult
+from spacedock.states import JobState
 
 SPACE = "counting"
 TEXT, FILE = "text", "file"
@@ -28,7 +32,9 @@ KINDS = (TEXT, TEXT, FILE)
 USERS = 8
 FILE_BYTES = 2**16
 END_SECONDS = 240.0
+MOST_SECONDS = 120.0
 _PAUSE = 0.1
+LIVE = (JobState.QUEUED, JobState.RUNNING)
 _TROUBLE = (NotConnectedError, RefusedError, StoreAwayError)
 
 Calls = Callable[[], Sequence[tuple[float, str]]]
@@ -79,7 +85,7 @@ class Load:
     def __init__(
         self, url: str, calls: Calls, users: int = USERS, kinds: Sequence[str] = KINDS, size: int = FILE_BYTES
     ) -> None:
-        self._client, self._calls = Client(url), calls
+        self._client, self._redis, self._calls = Client(url), connect(url), calls
         self._users, self._kinds, self._size = users, kinds, size
         self._dice, self._going = random.Random(9), True
         self.jobs: dict[str, Job] = {}
@@ -88,7 +94,6 @@ class Load:
         self._wrong: dict[str, str] = {}
         self._missing: set[str] = set()
         self._last = 0
-        self._marks: list[float] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.recovery: list[float] = []
 
@@ -104,21 +109,31 @@ class Load:
         for task in (*self._tasks, self._listening):
             task.cancel()
         await asyncio.gather(*self._tasks, self._listening, return_exceptions=True)
+        await self._redis.aclose()
         await self._client.__aexit__(kind, error, trace)
 
-    async def recovered(self, since: float, limit: float = 120.0) -> None:
-        """Wait until a fault at `since` (s since 1970) is over, and note how many seconds that took.
+    async def in_hand(self) -> dict[str, str]:
+        """The jobs that run, each with the id of its worker."""
+        states = {job_id: await self._state(job_id) for job_id in self.jobs.keys() - self.results.keys()}
+        return {job_id: worker for job_id, (state, worker) in states.items() if state == JobState.RUNNING}
 
-        It is over when each job that was in hand then has been called again or has ended, and another job
-        has ended.
+    async def recovered(self, since: float, held: Mapping[str, str], *, lives: bool = False) -> None:
+        """Wait until the jobs that were held are out of dead hands, and one is at work; note after how long.
+
+        `since` is when their workers died, or, where these live, when what was away came back (s since 1970).
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                while (over := self._over(since)) is None:  # noqa: ASYNC110
-                    await asyncio.sleep(_PAUSE)
-                self.recovery.append(over - since)
-                return
-        self.recovery.append(limit)
+        end = since + MOST_SECONDS
+        while time.time() < end:
+            with suppress(*OUTAGES):
+                states = [(*await self._state(job_id), worker) for job_id, worker in held.items()]
+                if not held or _at_work_again(states, lives):
+                    break
+            await asyncio.sleep(_PAUSE)
+        self.recovery.append(time.time() - since)
+
+    async def _state(self, job_id: str) -> tuple[str, str]:
+        state, worker = await answer(self._redis.hmget(keys.job(job_id), "state", "worker"))
+        return (state or b"").decode(), (worker or b"").decode()
 
     async def stop(self, trials: int, seconds: float = END_SECONDS) -> Account:
         """Submit no more, wait until every job has ended, and say what came of them."""
@@ -200,14 +215,13 @@ class Load:
 
     async def _listen(self) -> None:
         """Note the end of each job, however often it is told."""
-        async with Client(self._client.url) as client:
-            while True:
-                with suppress(*_TROUBLE):
-                    async for event in client.events(after=self._last):
-                        self._last = max(self._last, event.id)
-                        if event.state is not None:
-                            self.ends[event.job_id].append(event.at)
-                await asyncio.sleep(_PAUSE)
+        while True:
+            with suppress(*_TROUBLE):
+                async for event in self._client.events(after=self._last):
+                    self._last = max(self._last, event.id)
+                    if event.state is not None:
+                        self.ends[event.job_id].append(event.at)
+            await asyncio.sleep(_PAUSE)
 
     def _called(self) -> dict[str, list[float]]:
         """When each job was called."""
@@ -216,20 +230,6 @@ class Load:
             noted[digest].append(at)
         return {job_id: noted[job.digest] for job_id, job in self.jobs.items()}
 
-    def _over(self, since: float) -> float | None:
-        """When the fault was over; None while it is not."""
-        after = [min(times) for ends in self.ends.values() if (times := [at for at in ends if at > since])]
-        if not after:
-            return None
-        over = min(after)
-        for job_id, calls in self._called().items():
-            times = sorted([*calls, *self.ends[job_id]])
-            if min(calls, default=since) < since and not any(at <= since for at in self.ends[job_id]):
-                if times[-1] <= since:
-                    return None
-                over = max(over, next(at for at in times if at > since))
-        return over
-
     def _called_after_the_end(self) -> set[str]:
         called = self._called()
         return {
@@ -237,3 +237,14 @@ class Load:
             for job_id, ends in self.ends.items()
             if any(at > min(ends) for at in called.get(job_id, ()))
         }
+
+
+def _at_work_again(states: Iterable[tuple[str, str, str]], lives: bool) -> bool:
+    """Whether nobody dead holds a job, and one is held by a worker that lives, or has ended.
+
+    `states` are of each job its state, its worker now, and its worker before.
+    """
+    running = [(now, before) for state, now, before in states if state == JobState.RUNNING]
+    if not lives and any(now == before for now, before in running):
+        return False
+    return bool(running) or any(state not in LIVE for state, _, _ in states)

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,8 @@ from spacedock_worker.models.local import LocalModels
 from spacedock_worker.pipelines.advancer import Advancer
 from spacedock_worker.profiling.profiles import FILE as PROFILES
 from spacedock_worker.profiling.profiles import ProfileStore
+from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.patience import TROUBLE
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
@@ -45,6 +47,7 @@ from spacedock_worker.state.capacity import HostCapacity
 from spacedock_worker.stop import Stop
 from spacedock_worker.wiring import Wiring
 from spacedock_worker.witness import WITNESS, Witness
+from spacedock_worker.witness import read as witness_read
 
 log = structlog.get_logger()
 
@@ -88,6 +91,8 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         runner = ModelRunner(models, settings.models, local, settings.default_model)
         jobs = wiring.jobs(redis, pool, runner)
         answer = Dispatcher(wiring.calls(pool, runner), registry.fresh).answer
+        # Whoever left its note is dead: one that lives holds the state directory, or has taken its note away.
+        killed = witness_read(settings.state_dir / WITNESS)
         witness = stack.enter_context(Witness(settings.state_dir / WITNESS))
 
         metrics = WorkerMetrics(
@@ -104,6 +109,9 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         capacity = HostCapacity(settings.containers.instance_id, registry, pool.view, engine, gpu)
         worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity, advancer.wake)
         witness.worker_is(worker.worker_id)
+        if killed is not None:
+            with suppress(*TROUBLE):
+                await JobStore(redis, worker.worker_id).lapse(killed[0])
         background = running(
             catalogue=follow(registry, redis),
             pipelines=advancer.run(),

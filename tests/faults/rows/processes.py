@@ -74,7 +74,8 @@ async def killed(what: str, trials: int) -> Account:
         async with Load(daemon.url, partial(calls_of, daemon)) as load:
             for _ in range(trials):
                 await asyncio.sleep(dice.uniform(0.1, 2.0))
-                await load.recovered(await victims.kill(what))
+                held = await load.in_hand()
+                await load.recovered(await victims.kill(what), held, lives=what == SERVER)
             account = await load.stop(trials)
         return replace(account, left=tuple(await stopped(daemon)))
 

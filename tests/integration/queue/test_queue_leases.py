@@ -231,3 +231,24 @@ async def test_a_draining_worker_takes_no_more_jobs(client: Client, redis_url: s
         async with working(redis_url):
             await client.result(job_id, wait=5)
     assert held.runs == []
+
+
+@on_one_server
+async def test_the_jobs_of_a_worker_that_is_known_to_be_dead_do_not_wait_for_their_leases(
+    client: Client, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    async with worker_process(redis_url, tmp_path / "log") as process:
+        job_id = await client.submit("hang")
+        assert await told(redis, BEGAN) == job_id
+        process.kill()
+        await process.wait()
+    dead = await redis.get(keys.arq_in_progress(job_id))
+    held = Held()
+    async with working(redis_url, held) as worker:
+        other = await client.submit("held by another")
+        assert await held.began.get() == other
+        await JobStore(redis, worker.worker_id).lapse(dead.decode())
+        assert await asyncio.wait_for(held.began.get(), 2) == job_id
+        assert await redis.get(keys.arq_in_progress(other)) == worker.worker_id.encode()
+        held.go.set()
+        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED

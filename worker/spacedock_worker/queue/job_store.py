@@ -67,6 +67,7 @@ class JobStore:
         self._at_work = self._script("at_work")
         self._release = self._script("release")
         self._tell = self._script("tell")
+        self._lapse = self._script("lapse")
         self._finish = GroupCommit(self._script("finish"))
 
     def _script(self, name: str) -> AsyncScript:
@@ -169,6 +170,10 @@ class JobStore:
             args=[self.worker_id, event.message.encode(errors="replace"), wire.encode_repaired(event)],
         )
 
+    async def lapse(self, dead: str) -> None:
+        """Let the claims of a worker run out now that is known to be dead: its jobs wait again at once."""
+        await self._lapse(args=[dead])
+
     async def leave(self) -> None:
         """Say that this worker is gone."""
         await self._redis.delete(keys.worker(self.worker_id))
@@ -215,5 +220,6 @@ async def check_rights(redis: Redis) -> None:
     await store.repair()
     await store.at_work(_NOBODY, False)
     await store.release(_NOBODY)
+    await store.lapse(_NOBODY)
     await store.tell(Event(job_id=_NOBODY, stage=Stage.PLAN, name="", message=""))
     await store.finish(JobResult(id=_NOBODY, state=JobState.FAILED), b"")
