@@ -21,6 +21,7 @@ from spacedock.replies.spaces import (
     LockReply,
     LogsReply,
     ProfileReply,
+    PullReply,
     RecommendReply,
     SearchReply,
     SpaceHere,
@@ -168,6 +169,13 @@ class Spaces:
         """
         call = call_of(Op.IMPORT, text=text, source=source, apply=apply, replace=replace, seen=seen)
         return await self._caller.get(call, ImportReply)
+
+    async def pull(self, name: str, *, on_progress: OnProgress | None = None) -> PullReply:
+        """Get a Space's image (a registry name, or a Hub id) ahead of its first job: pulled, else built.
+
+        The host that answers gets it. Raises SpaceNotFoundError, and BadRequestError where it cannot be had.
+        """
+        return await self._caller.get(call_of(Op.PULL, name), PullReply, on_progress)
 
     async def validate(
         self,

@@ -72,6 +72,7 @@ class SyncSpaces(_Blocking[Spaces]):
     about = _blocking(Spaces.about)
     recommend = _blocking(Spaces.recommend)
     validate = _blocking(Spaces.validate)
+    pull = _blocking(Spaces.pull)
     profile = _blocking(Spaces.profile)
     profiles = _blocking(Spaces.profiles)
     logs = _blocking(Spaces.logs)

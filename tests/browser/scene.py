@@ -219,6 +219,12 @@ class Scene:
                 "spaces": {name: _profile(name, SECONDS[name]) for name in names if name in SECONDS}
             },
             Op.TIERS: {**FOUND, "spaces": {**FOUND["spaces"], "quarantined": {}}},
+            Op.PULL: {
+                "name": call.name,
+                "image": "registry.hf.space/x",
+                "digest": "sha256:0",
+                "seconds": 4.0,
+            },
             Op.VALIDATE: {
                 "name": call.name,
                 "works": True,

@@ -86,6 +86,8 @@ async def test_a_host_is_paused_and_a_space_checked(made: Scene, page: Page) -> 
     await page.get_by_role("button", name="Resume harbour").click()
     await expect(page.locator("#verdict")).to_contain_text("All well")
     await page.get_by_role("link", name="speech").click()
+    await page.get_by_role("button", name="Get its image").click()
+    await expect(page.locator("#said")).to_have_text("hf/speech is here, after 4.0 s")
     await page.get_by_role("button", name="Check whether it works").click()
     await expect(page.get_by_text("it is here")).to_be_visible()
 

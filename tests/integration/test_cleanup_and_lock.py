@@ -25,7 +25,7 @@ from tests.registries import declare
 
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op, Reply, call_of
-from spacedock.errors import BadRequestError
+from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.request import JobRequest
 from spacedock.result import Stage
 from spacedock_worker.adapters.detect import Opener
@@ -543,6 +543,20 @@ async def test_a_broken_bundle_changes_nothing(host: Host, name: str) -> None:
     assert taken.returncode == 2
     assert b"Nothing was changed" in said
     assert not host.settings.registry.exists()
+
+
+async def test_the_image_of_a_space_is_got_ahead_of_its_first_job(
+    host: Host, redis: Redis, name: str
+) -> None:
+    await asyncio.to_thread(_program, host.state / "spaces" / name)
+    declare(host.registry, name, {"repository": str(host.state / "spaces" / name), "adapter": "command"})
+    async with Pool[Any](host.engine, host.settings.containers) as pool:
+        got = (await answer(host, redis, Op.PULL, pool, name=name)).data
+        again = (await answer(host, redis, Op.PULL, pool, name=name)).data
+        assert (got["name"], got["image"]) == (name, again["image"])
+        assert [note.space for note in host.kept.notes.all()] == [name]
+        with pytest.raises(SpaceNotFoundError):
+            await answer(host, redis, Op.PULL, pool, name=f"{name}-none")
 
 
 async def test_what_cannot_be_locked_keeps_nothing_else_from_it(host: Host, redis: Redis, name: str) -> None:

@@ -46,6 +46,7 @@ class Op(StrEnum):
     REMOVE = "remove"
     CLEANUP = "cleanup"
     LOCK = "lock"
+    PULL = "pull"
     SEARCH = "search"
     ABOUT = "about"
     RECOMMEND = "recommend"

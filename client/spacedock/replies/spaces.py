@@ -280,6 +280,15 @@ class LockReply(TypedDict):
     left_out: list[str]
 
 
+class PullReply(TypedDict):
+    """The image that a Space runs from now; `seconds` is what getting it took."""
+
+    name: str
+    image: str
+    digest: str
+    seconds: float
+
+
 class LogsReply(TypedDict):
     """The last lines of each container's log."""
 

@@ -30,6 +30,7 @@ DATA: dict[Op, dict[str, Any]] = {
     Op.SEARCH: {"here": [], "spaces": [], "cached_at": None, "note": None},
     Op.RECOMMEND: {"task": "text", "category": None, "spaces": [], "advice": None},
     Op.VALIDATE: {"name": "mood", **VALID, "endpoint": None, "endpoints": [], "seconds": {}},
+    Op.PULL: {"name": "mood", "image": "registry.hf.space/mood", "digest": "sha256:0", "seconds": 1.5},
     Op.SHOW: {"endpoints": [{"name": "/predict", "schema": {}, "outputs": ["Label"]}]},
     Op.TIERS: dict(FOUND),
 }

@@ -202,7 +202,8 @@ async def test_who_may_read_submits_nothing(door: Door, redis_url: str) -> None:
     error = await sent(door, "POST", "/jobs", 403, json={"prompt": "x"}, headers=reader)
     assert "needs submit" in error["error"]["message"]
     await sent(door, "POST", "/jobs", 202, json={"prompt": "x"}, headers=writer)
-    await sent(door, "POST", "/spaces/x/validate", 403, headers=writer)
+    for doing in ("validate", "pull"):
+        await sent(door, "POST", f"/spaces/x/{doing}", 403, headers=writer)
 
 
 @pytest.mark.parametrize(
@@ -240,13 +241,15 @@ async def test_spaces_are_asked_of_a_worker(door: Door, redis_url: str) -> None:
         assert await sent(door, "GET", "/spaces/user%2Fmood") == {"id": "user/mood", "here": None, **ENTRY}
         assert (await sent(door, "GET", "/spaces/none", 404))["error"]["code"] == "space_not_found"
         assert (await sent(door, "POST", "/spaces/user/mood/validate", params={"deep": "true"}))["works"]
+        assert (await sent(door, "POST", "/spaces/user/mood/pull"))["image"] == "registry.hf.space/mood"
         (endpoint,) = await sent(door, "GET", "/spaces/mood/endpoints")
         assert endpoint["name"] == "/predict"
         for path in ("/spaces/search?q=mood", "/spaces/recommend?task=mood&file=a.png", "/tiers"):
             await sent(door, "GET", path)
-    told = [(call.op, call.options) for call in calls[-5:]]
+    told = [(call.op, call.options) for call in calls[-6:]]
     assert told[0] == (Op.VALIDATE, {"deep": True, "timeout": 120.0})
-    assert told[3][1]["media_types"] == ["image/png"]
+    assert told[1] == (Op.PULL, {})
+    assert told[4][1]["media_types"] == ["image/png"]
 
 
 async def test_a_stored_page_is_never_served_as_one(door: Door, redis_url: str) -> None:

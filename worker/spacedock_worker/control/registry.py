@@ -13,8 +13,10 @@ from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import AddOptions, Call, Reply
 from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import AddedData
+from spacedock.request import SPACE_NAME
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.autofill import Complete, guessed
+from spacedock_worker.jobs.planner import undescribed
 from spacedock_worker.registry.changing import How, is_other_code, settled
 from spacedock_worker.registry.entry import TYPES, EntryError, SpaceEntry, Verdict
 from spacedock_worker.registry.host_file import shipped
@@ -71,6 +73,16 @@ _OTHER_CODE = ("docker_image", "command", "operation", "env", "subdomain")
 _ALWAYS_TOLD = ("id", "description", "category", "input_type", "output_type", "port", "status")
 
 
+def entry_of(snapshot: Snapshot, name: str) -> tuple[SpaceEntry, bool]:
+    """The Space, and whether the registry has it: one of the Hub may be looked at before it is added.
+
+    Raises SpaceNotFoundError.
+    """
+    if "/" in name and SPACE_NAME.fullmatch(name) and snapshot.find(name) is None:
+        return undescribed(name, hub_id=name), False
+    return snapshot.get(name), True
+
+
 class RegistryHandler:
     """Serves one registry.
 
@@ -88,6 +100,10 @@ class RegistryHandler:
     async def show(self, name: str | None) -> Reply:
         """One entry. Raises BadRequestError, SpaceNotFoundError."""
         return Reply(spaces={_named(name): _row((await self._registry.caught_up()).get(_named(name)))})
+
+    async def entry(self, name: str | None) -> SpaceEntry:
+        """The entry of a Space, or one for a Space of the Hub. Raises BadRequestError, SpaceNotFoundError."""
+        return entry_of(await self._registry.caught_up(), _named(name))[0]
 
     async def remove(self, name: str | None) -> SpaceEntry | None:
         """Remove an entry; returns what it was. Raises BadRequestError, SpaceNotFoundError."""

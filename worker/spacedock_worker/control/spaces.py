@@ -1,14 +1,16 @@
-"""The registry's answers with what is there of each Space: its state, its image, its cache."""
+"""The registry's answers with what is there of each Space (state, image, cache), and getting its image."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 from spacedock._wire.rpc import AddOptions, Op, Options, Reply, StatusOptions
-from spacedock.replies.spaces import EndpointSchema, SpaceHere, SpacesData
+from spacedock.replies.spaces import EndpointSchema, PullReply, SpaceHere, SpacesData
+from spacedock.result import Stage
 from spacedock_worker.cleanup.cleaner import Cleaner
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
@@ -20,12 +22,13 @@ from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.borrowing import check_named
 from spacedock_worker.profiling.profiles import ProfileStore
+from spacedock_worker.state.image_policy import ImagePolicy
 
 _STATES = {"running": "running", "paused": "paused", "exited": "stopped"}
 
 
 class SpacesHandler:
-    """Serves list, show, add and remove; `entries` knows the registry, the rest what the engine holds.
+    """Serves list, show, add, remove and pull; `entries` knows the registry, the rest what the engine holds.
 
     `endpoints` tells what the app of a Space can do, by the Space's name.
     """
@@ -36,12 +39,14 @@ class SpacesHandler:
         inventory: Inventory,
         image_cleanup: ImageCleanup,
         cleaner: Cleaner,
+        policy: ImagePolicy,
         pool_view: PoolView | None,
         endpoints: Callable[[str], list[EndpointSchema]],
         profiles: ProfileStore | None = None,
     ) -> None:
         self._entries, self._inventory, self._image_cleanup = entries, inventory, image_cleanup
         self._cleaner, self._pool_view, self._profiles = cleaner, pool_view, profiles
+        self._policy = policy
         self._endpoints = endpoints
 
     async def look(self, asked: Asked[StatusOptions]) -> Reply:
@@ -71,6 +76,18 @@ class SpacesHandler:
         if self._profiles is not None and removed is not None:
             self._profiles.forget(removed.id)
         return Reply(data=report.told())
+
+    async def pull(self, asked: Asked[Options]) -> Reply:
+        """Get a Space's image, as a job would. Raises BadRequestError, SpaceNotFoundError, StepError."""
+        entry, began = await self._entries.entry(asked.call.name), monotonic()
+        image = await self._policy.get(entry, None, Stage.PULL, asked.on_progress)
+        data: PullReply = {
+            "name": str(asked.call.name),
+            "image": image.reference,
+            "digest": image.digest,
+            "seconds": round(monotonic() - began, 3),
+        }
+        return Reply(data=data)
 
     async def _with_status(self, reply: Reply) -> Reply:
         data: SpacesData = {"shipped": list(self._entries.shipped)}

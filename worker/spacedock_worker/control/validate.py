@@ -8,9 +8,8 @@ from datetime import datetime
 from spacedock._wire.rpc import Reply, ValidateOptions
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.replies.spaces import ValidateReply
-from spacedock.request import SPACE_NAME
 from spacedock_worker.control.dispatcher import Asked
-from spacedock_worker.jobs.planner import undescribed
+from spacedock_worker.control.registry import entry_of
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.validation.findings import FindingsCollector
@@ -39,7 +38,7 @@ class ValidateHandler:
         options, tell, name = asked.options, asked.on_progress, asked.call.name
         if not name:
             raise BadRequestError("the call names no Space")
-        entry, listed = self._entry(name)
+        entry, listed = entry_of(self._registry.snapshot(), name)
         found = await self._collector.of(entry, self._registry, tell, trying=options.deep)
         checks, trial = list(checks_of(found)), None
         if options.deep and all(check.mark is not Mark.BAD for check in checks):
@@ -48,13 +47,6 @@ class ValidateHandler:
         made = verdict(checks, self._now(), _digest(found, trial), deep=trial is not None)
         stored = made is not None and listed and await self._store(entry, made)
         return Reply(data=_row(name, checks, made, trial, stored=stored))
-
-    def _entry(self, name: str) -> tuple[SpaceEntry, bool]:
-        """The Space, and whether the registry has it: one of the Hub may be validated before it is added."""
-        snapshot = self._registry.snapshot()
-        if "/" in name and SPACE_NAME.fullmatch(name) and snapshot.find(name) is None:
-            return undescribed(name, hub_id=name), False
-        return snapshot.get(name), True
 
     async def _store(self, entry: SpaceEntry, made: Verdict) -> bool:
         """Keep the verdict, unless a trial of the same image says so already; whether there is one now."""

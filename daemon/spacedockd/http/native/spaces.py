@@ -13,6 +13,7 @@ from spacedock.replies.checking import checked
 from spacedock.replies.spaces import (
     AboutReply,
     EndpointSchema,
+    PullReply,
     RecommendReply,
     SearchReply,
     SpaceProfile,
@@ -109,6 +110,11 @@ async def _validate(context: DoorContext, request: web.Request, query: ValidateQ
     return answered(await context.client.spaces.validate(name, deep=query.deep, timeout=query.timeout))
 
 
+async def _pull(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
+    """Get a Space's image ahead of its first job: pulled, else built."""
+    return answered(await context.client.spaces.pull(request.match_info["name"]))
+
+
 _ONE = "/spaces/{name}"
 OPERATIONS = (
     ApiOperation("GET", "/spaces", _list, {200: dict[str, SpaceRow]}, query=ListSpacesQuery),
@@ -117,5 +123,6 @@ OPERATIONS = (
     ApiOperation("GET", "/spaces/recommend", _recommend, {200: RecommendReply}, query=RecommendQuery),
     ApiOperation("GET", f"{_ONE}/endpoints", _endpoints, {200: list[EndpointSchema]}),
     ApiOperation("POST", f"{_ONE}/validate", _validate, {200: ValidateReply}, Scope.OPERATE, ValidateQuery),
+    ApiOperation("POST", f"{_ONE}/pull", _pull, {200: PullReply}, Scope.OPERATE),
     ApiOperation("GET", _ONE, _show, {200: SpaceRow | AboutReply}),
 )

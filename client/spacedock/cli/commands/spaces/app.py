@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +26,7 @@ from spacedock.cli.output.units import age, size
 from spacedock.client import Client
 from spacedock.replies.checking import checked
 from spacedock.replies.host import CleanupReply
-from spacedock.replies.spaces import SpaceHere, SpacesData
+from spacedock.replies.spaces import PullReply, SpaceHere, SpacesData
 
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -174,6 +174,31 @@ def remove(name: Name, redis: options.Redis = None) -> None:
 async def _remove(url: str | None, name: str) -> CleanupReply:
     async with Client(url) as client:
         return await client.spaces.remove(name)
+
+
+@app.command("pull", short_help="Get the images of Spaces ahead.")
+def pull(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME…", help="Registry names, or Hub ids (user/space).")
+    ],
+    json: options.Json = False,
+    redis: options.Redis = None,
+) -> None:
+    """Get the images of Spaces ahead of their first jobs, on the host that answers: pulled, else built."""
+    got = asyncio.run(_pull(redis, names))
+    if json:
+        write(json_module.dumps(got, indent=2))
+
+
+async def _pull(url: str | None, names: Sequence[str]) -> dict[str, PullReply]:
+    got: dict[str, PullReply] = {}
+    async with Client(url) as client:
+        for name in names:
+            row = got[name] = await client.spaces.pull(
+                name, on_progress=lambda message, name=name: say(f"{name}: {message}")
+            )
+            say(f"{name}: {row['image']} is here, after {row['seconds']:.1f} s")
+    return got
 
 
 app.command("search", short_help="Find Spaces by words.")(search)
