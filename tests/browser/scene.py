@@ -221,7 +221,7 @@ class Scene:
             Op.TIERS: {**FOUND, "spaces": {**FOUND["spaces"], "quarantined": {}}},
             Op.PULL: {
                 "name": call.name,
-                "image": "registry.hf.space/x",
+                "image": "hf/speech",
                 "digest": "sha256:0",
                 "seconds": 4.0,
             },

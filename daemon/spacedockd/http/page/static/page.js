@@ -3,7 +3,7 @@ import { ago, ask, bar, become, chart, count, develop, file, h, own, plain, size
 import { offer } from "./try.js";
 
 const main = document.getElementById("main"), verdict = document.getElementById("verdict"), live = document.getElementById("live");
-const state = { board: null, away: null, spaces: {}, profiles: {}, tiers: null, running: [], detail: null, shift: 0, find: "" };
+const state = { board: null, away: null, spaces: {}, profiles: {}, tiers: null, running: [], detail: null, shift: 0, find: "", pulling: new Set() };
 const LINGER = 5000;
 const now = () => Date.now() / 1000 + state.shift;
 const at = (...words) => "#/" + words.map(encodeURIComponent).join("/");
@@ -184,7 +184,7 @@ function spaceView(name) {
   const entry = state.spaces[name] ?? {}, profile = state.profiles[name], image = profile?.images[0], checks = state.detail?.checks;
   return h("div", null, h("h1", null, own(name, 80)), h("p", null, spaceState(name, entry, new Set(state.board.running.map((job) => job.space))), h("span", { class: "soft" }, ` ${plain(entry.input_type ?? "")} \u2192 ${plain(entry.output_type ?? "")}`)),
     h("p", { class: "own" }, plain(entry.description ?? "")), entry.here?.reason && h("p", { class: "own" }, plain(entry.here.reason)),
-    h("div", { class: "buttons" }, button("pull", name, "Get its image"), button("validate", name, "Check whether it works")),
+    h("div", { class: "buttons" }, button("pull", name, state.pulling.has(name) ? "Getting its image \u2026" : "Get its image", { disabled: state.pulling.has(name) }), button("validate", name, "Check whether it works")),
     checks && section("Check", plain(checks.reason), h("ol", { class: "line" }, checks.checks.map((one) => h("li", null, tone({ ok: "good", bad: "bad" }[one.status] ?? "wait", plain(one.name)), " ", h("span", { class: "soft" }, plain(one.reason), " ", plain(one.advice)))))),
     image && section("Profile", null, h("p", null, `${count(image.runs)} run${image.runs === 1 ? "" : "s"}, ${Math.round(100 * image.success_rate)} of 100 answered; a call takes ${span(image.call_p50) || "?"} (95 of 100: ${span(image.call_p95) || "?"}), a start ${span(image.start_p50) || "?"}; at most ${image.peak_memory ? size(image.peak_memory) : "?"} of ${size(image.memory_limit)}`),
       profile.advice.map((line) => h("p", { class: "soft" }, plain(line)))),
@@ -278,7 +278,7 @@ const DO = {
   async pause(id) { const host = await ask("POST", `/hosts/${encodeURIComponent(id)}/pause`); say(`${host.name} takes no more jobs`); },
   async resume(id) { const host = await ask("POST", `/hosts/${encodeURIComponent(id)}/resume`); say(`${host.name} takes jobs again`); },
   async validate(name) { say(`${name} is being checked`); state.detail = { checks: await ask("POST", `/spaces/${name}/validate`) }; say(`${name} ${state.detail.checks.works ? "can run here" : "was checked"}`); },
-  async pull(name) { say(`the image of ${name} is being got`); const got = await ask("POST", `/spaces/${name}/pull`); say(`${got.image} is here, after ${span(got.seconds)}`); },
+  async pull(name) { state.pulling.add(name); draw(); try { const got = await ask("POST", `/spaces/${name}/pull`); say(`${got.image} is here, after ${span(got.seconds)}`); } finally { state.pulling.delete(name); } },
   async copy(text) { await navigator.clipboard.writeText(text); say("copied"); },
   theme() { const dark = matchMedia("(prefers-color-scheme:dark)").matches, root = document.documentElement, was = root.dataset.theme ?? (dark ? "dark" : "light"); root.dataset.theme = was === "dark" ? "light" : "dark"; localStorage.setItem("theme", root.dataset.theme); },
   keys() { document.getElementById("keys").showModal(); },
