@@ -19,7 +19,7 @@ from spacedock.cli.commands.spaces.profile import profile
 from spacedock.cli.commands.spaces.recommend import recommend
 from spacedock.cli.commands.spaces.search import discover, search
 from spacedock.cli.commands.spaces.show import show_endpoints, show_space
-from spacedock.cli.commands.spaces.validate import validate
+from spacedock.cli.commands.spaces.validate import named, validate
 from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age, size
@@ -194,9 +194,7 @@ async def _pull(url: str | None, names: Sequence[str]) -> dict[str, PullReply]:
     got: dict[str, PullReply] = {}
     async with Client(url) as client:
         for name in names:
-            row = got[name] = await client.spaces.pull(
-                name, on_progress=lambda message, name=name: say(f"{name}: {message}")
-            )
+            row = got[name] = await client.spaces.pull(name, on_progress=named(name))
             say(f"{name}: {row['image']} is here, after {row['seconds']:.1f} s")
     return got
 

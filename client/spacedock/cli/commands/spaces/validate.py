@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json as json_module
 import textwrap
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import typer
 
@@ -64,14 +64,15 @@ async def verdicts(
     async with Client(url) as client:
         for name in names or sorted((await client.spaces.list()).spaces):
             found[name] = await client.spaces.validate(
-                name, deep=deep, timeout=timeout, on_progress=_numbered(name)
+                name, deep=deep, timeout=timeout, on_progress=named(name)
             )
             if not quiet:
                 write("\n".join(lines(found[name])))
     return found
 
 
-def _numbered(name: str) -> Any:
+def named(name: str) -> Callable[[str], None]:
+    """Say what is done for a Space, by its name."""
     return lambda message: say(f"{name}: {message}")
 
 
