@@ -83,6 +83,7 @@ def unheard(message: str, partial: str | None = None) -> None:
         ("/html", "quotes", ""),
         ("/html", "entities", None),
         ("/html", "bold", None),
+        ("/json", "keys", None),
         ("/text", "halves", None),
         ("/text", "escapes", None),
         ("/text", "edits", "well"),
@@ -101,7 +102,7 @@ async def test_an_answer_that_is_slow_to_read_holds_nobody_up(
     assert max(held) < HELD
 
 
-@pytest.mark.parametrize("attack", ["lists", "deep", "lines", "packed"])
+@pytest.mark.parametrize("attack", ["lists", "deep", "lines", "packed", "long numbers"])
 async def test_an_answer_that_nobody_can_handle_is_refused(hostile: str, attack: str) -> None:
     async with connected(hostile) as adapter, watched() as held:
         with pytest.raises(StepError) as caught:

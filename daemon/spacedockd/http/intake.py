@@ -180,12 +180,13 @@ class Intake:
 
 
 _CLOSE = {"Connection": "close"}
-_MARKS = (b",", b"[", b"{", b"\\")
+_MARKS = (b",", b"[", b"{", b"\\", b":", b'"')
 _MOST_MARKS = wire.MAX_CALL_BYTES // 2
-"""More than a request's own text can hold; what comes beside it is base64."""
+"""More than a request's own text holds; what comes beside it is base64. A key and its value have four."""
 
 _TOO_MANY = (
-    f"the body holds over {_MOST_MARKS:,} commas, brackets and backslashes: send less, or files as base64"
+    f"the body holds over {_MOST_MARKS:,} commas, colons, quotes, brackets and backslashes: "
+    "send less, or files as base64"
 )
 
 

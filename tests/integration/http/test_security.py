@@ -151,10 +151,11 @@ async def test_bodies_are_bounded(redis_url: str, tmp_path: Path) -> None:
         ("/v1/chat/completions", b"[" + b"{}," * 2**20 + b"{}]", "too_complex"),
         ("/v1/chat/completions", b"[" + b"1," * 2**20 + b"1]", "too_complex"),
         ("/v1/chat/completions", b'"' + rb"\n" * 2**20 + b'"', "too_complex"),
+        ("/v1/chat/completions", b"{" + b",".join(b'"%x":0' % n for n in range(2**18)) + b"}", "too_complex"),
         ("/batches", b"[" + b"1," * 2**20 + b"1]", "too_complex"),
         ("/v1/chat/completions", b'"' + b"x" * 2**25 + b'"', "too_large"),
     ],
-    ids=["objects", "numbers", "escapes", "batch", "text"],
+    ids=["objects", "numbers", "escapes", "keys", "batch", "text"],
 )
 async def test_json_that_takes_long_to_parse_is_refused_unparsed(
     door: Door, monkeypatch: pytest.MonkeyPatch, path: str, body: bytes, code: str

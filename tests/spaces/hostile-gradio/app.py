@@ -71,6 +71,8 @@ ATTACKS = {
     "objects": items(b'{"a":1},', b"1"),
     "numbers": items(b"1,", b"1"),
     "floats": items(b"0.12345678901234567,", b"1"),
+    "long numbers": items(b"1" * 4300 + b",", b"1"),
+    "keys": lambda: [done(b"{" + b",".join(b'"%027x":0' % n for n in range(SIZE // 34)) + b"}")],
     "deep": lambda: [done(b"[" * 900 + b"]" * 900)],
     "edits": edits,
     "small edits": small_edits,

@@ -140,7 +140,7 @@ def result_of(job: TakenJob, outcome: Outcome) -> JobResult:
         state=JobState.SUCCEEDED if answered else JobState.FAILED,
         answered_by=answered.by if answered else None,
         degraded=answered.degraded if answered else False,
-        output=output_of(answered.answer) if answered else Output(),
+        output=_written(answered.answer) if answered else Output(),
         attempts=outcome.attempts,
         timings=outcome.timings,
         labels=job.request.labels,
@@ -179,20 +179,24 @@ def output_of(answer: AppAnswer) -> Output:
     except FileTooLargeError as error:
         message = f"the app's answer is too large: {error}"
         raise StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, message) from error
-    text = answer.text
-    long = text is not None and len(text) > MAX_TEXT
-    output = Output(
-        text=text[:MAX_TEXT] if text is not None else None,
-        data=answer.data,
-        files=tuple(payload.ref for payload in answer.files),
-        truncated=long or answer.truncated,
-    )
+    output = _written(answer)
     try:
         output.model_dump_json()
     except (ValueError, RecursionError) as error:
         message = f"the app's answer cannot be written as JSON ({type(error).__name__})"
         raise StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, message) from error
     return output
+
+
+def _written(answer: AppAnswer) -> Output:
+    text = answer.text
+    long = text is not None and len(text) > MAX_TEXT
+    return Output(
+        text=text[:MAX_TEXT] if text is not None else None,
+        data=answer.data,
+        files=tuple(payload.ref for payload in answer.files),
+        truncated=long or answer.truncated,
+    )
 
 
 def apart(answer: AppAnswer, job_id: str) -> AppAnswer:

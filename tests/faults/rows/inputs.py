@@ -1,0 +1,189 @@
+"""Row 10: input of every kind, changed at random and made to be slow: what crashes, and what takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from tests.faults.account import Account, CannotRunError, Case, Row
+from tests.faults.doors import DOORS, Door
+from tests.faults.shapes import SHAPES
+from tests.unit.gradio_json import JSON
+
+LIMIT_SECONDS = 1.0
+"""Of the event loop's own time, for an input of as many bytes as its place takes (16 MB of an app)."""
+
+_BYTES = st.binary(max_size=40) | st.sampled_from(
+    [b"\x00", b"\xef\xbb\xbf", b"\xff\xfe", b"&a", b"*a", b"!!python/object:os.system", b"\r", b"{{", b"<<: "]
+)
+
+
+@st.composite
+def changed(draw: Any, value: Any) -> Any:
+    """The value with one part of it taken out, put in, or made something else; mostly far below."""
+    if not isinstance(value, dict | list) or not value or draw(st.integers(0, 4)) == 0:
+        return draw(JSON)
+    places = list(value) if isinstance(value, dict) else list(range(len(value)))
+    place = draw(st.sampled_from(places))
+    match draw(st.integers(0, 5)):
+        case 0:
+            inner: Any = [(key, value[key]) for key in places if key != place]
+            return dict(inner) if isinstance(value, dict) else [one for _, one in inner]
+        case 1 if isinstance(value, dict):
+            return {**value, draw(st.text(max_size=8)): draw(JSON)}
+        case 1:
+            return [*value, draw(JSON)]
+    new = draw(changed(value[place]))
+    if isinstance(value, dict):
+        return {**value, place: new}
+    return [*value[:place], new, *value[place + 1 :]]
+
+
+@st.composite
+def broken(draw: Any, raw: bytes) -> bytes:
+    """The bytes with others put in, a part gone, or a part twice."""
+    start, end = sorted((draw(st.integers(0, len(raw))), draw(st.integers(0, len(raw)))))
+    part = draw(st.sampled_from([b"", raw[start:end] * 2]) | _BYTES)
+    return raw[:start] + part + raw[end:]
+
+
+def inputs_of(door: Door) -> st.SearchStrategy[bytes]:
+    """What is tried at a door."""
+    kinds: list[st.SearchStrategy[bytes]] = [st.binary(max_size=200)]
+    for raw in door.seeds:
+        kinds += [broken(raw), broken(raw).flatmap(broken)]
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError:
+            continue
+        written = json.dumps if raw[:1] in b"[{" else yaml.safe_dump
+        if isinstance(value, dict | list):
+            kinds.append(changed(value).flatmap(changed).map(partial(_encoded, written)))
+    return st.one_of(kinds)
+
+
+def _encoded(written: Callable[[Any], str], value: Any) -> bytes:
+    try:
+        return written(value).encode("utf-8", "replace")
+    except (yaml.YAMLError, ValueError):
+        return repr(value).encode("utf-8", "replace")
+
+
+class Trying:
+    """Reads inputs at one door, and notes the loop's time for each, crashes and overruns."""
+
+    def __init__(self, door: Door) -> None:
+        self.door, self.count, self.slowest = door, 0, (0.0, "")
+        self.wrong: list[str] = []
+
+    async def read(self, raw: bytes, what: str) -> None:
+        self.count += 1
+        began = time.thread_time()
+        try:
+            read = self.door.read(raw)
+            if inspect.isawaitable(read):
+                await read
+        except self.door.refusals:
+            pass
+        except Exception as error:  # noqa: BLE001 (a crash is what is looked for)
+            self.wrong.append(f"{self.door.name}: {type(error).__name__} of {what}: {raw[:200]!r}")
+        spent = time.thread_time() - began
+        self.slowest = max(self.slowest, (spent, what))
+        if spent > LIMIT_SECONDS:
+            self.wrong.append(f"{self.door.name}: {spent:.2f} s for {what}, {len(raw):,} bytes")
+
+
+def _account(tries: Iterable[Trying]) -> Account:
+    tries = list(tries)
+    notes = [
+        f"{t.door.name}: {t.count:,} inputs, at most {1000 * t.slowest[0]:.0f} ms ({t.slowest[1]})"
+        for t in tries
+    ]
+    wrong = [why for t in tries for why in t.wrong]
+    return Account(sum(t.count for t in tries), wrong=tuple(wrong), notes=tuple(notes))
+
+
+async def at_random(trials: int) -> Account:
+    """Try so many inputs at each door, from hypothesis."""
+    tries = [Trying(door) for door in DOORS]
+    await asyncio.to_thread(lambda: [_at_random(trying, trials) for trying in tries])
+    return _account(tries)
+
+
+def _at_random(trying: Trying, trials: int) -> None:
+    @seed(7)
+    @settings(max_examples=trials, deadline=None, database=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(raw=inputs_of(trying.door))
+    def tried(raw: bytes) -> None:
+        loop.run_until_complete(trying.read(raw, "a changed input"))
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        tried()
+
+
+async def worst_shapes(trials: int) -> Account:
+    """Try each shape at each door, of as many bytes as are read there."""
+    tries = [Trying(door) for door in DOORS]
+    for _ in range(trials):
+        for trying in tries:
+            for name, shape in SHAPES.items():
+                for raw in _within(trying.door, shape):
+                    await trying.read(raw, name)
+    return _account(tries)
+
+
+def _within(door: Door, shape: Callable[[int], bytes]) -> Iterable[bytes]:
+    """The shape alone, and in the place of each value of what is read by right."""
+    whole = shape(door.most - 2**10)
+    yield whole[: door.most]
+    seed_ = door.seeds[0]
+    if seed_[:1] == b"{" or seed_.startswith(b"data: "):
+        for found in re.finditer(rb': ("[^"]*"|\d+|\[\]|\{\})|(\{"headers.*?\]\]\})', seed_):
+            part = 2 if found[2] else 1
+            yield seed_[: found.start(part)] + whole + seed_[found.end(part) :]
+
+
+async def guided(trials: int) -> Account:
+    """Have atheris try so many inputs at each door, led by what they reach in the code."""
+    if importlib.util.find_spec("atheris") is None:
+        raise CannotRunError("atheris is not installed: `.venv/bin/pip install atheris`")
+    notes, wrong, total = [], [], 0
+    for door in DOORS:
+        command = [sys.executable, "-m", "tests.faults.guided", door.name, str(trials)]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        said = (await process.communicate())[0].decode(errors="replace")
+        tried = [int(count) for count in re.findall(r"(?m)^(?:#|Done )(\d+)", said)]
+        total += max(tried, default=0)
+        reached = re.findall(r"cov: (\d+)", said)
+        notes.append(f"{door.name}: {max(tried, default=0):,} inputs, {reached[-1:]} edges")
+        if process.returncode:
+            wrong.append(f"{door.name}: {said[-600:]}")
+    return Account(total, wrong=tuple(wrong), notes=tuple(notes))
+
+
+_READ = "at each place that reads what others wrote"
+
+ROW = Row(
+    10,
+    "Input",
+    (
+        Case("random", f"inputs changed at random, {_READ} (hypothesis)", at_random, 3000, 25),
+        Case("shapes", f"the slowest JSON, as large as it is taken, {_READ}", worst_shapes, 1),
+        Case("guided", f"inputs led by the code that they reach, {_READ} (atheris)", guided, 20_000),
+    ),
+)
