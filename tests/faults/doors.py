@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,8 @@ async def _gradio(raw: bytes) -> None:
     outputs = follower.hear(message)
     if outputs is None:
         return
-    for kind in ("json", "textbox", "chatbot", "dataframe", "highlightedtext", "html", "nativeplot"):
-        reading = await offload.read(read_outputs, [kind] * len(outputs), outputs, ())
+    kinds = cycle(("dataframe", "chatbot", "html", "highlightedtext", "nativeplot"))
+    reading = await offload.read(read_outputs, [*islice(kinds, len(outputs))], outputs, ())
     _answered(AppAnswer("/predict", reading.text, reading.data, ()))
 
 
