@@ -71,7 +71,8 @@ make_tarball() {
   WANTED_PYTHON=$version CARRIED_PYTHON_FILE=$work/carried mmdebstrap \
     --variant=minbase --include="$packages" --format=tar \
     --extract-hook="$work/check-version" \
-    --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt=force-unsafe-io \
+      --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \

@@ -186,7 +186,9 @@ def test_the_state_directory_is_the_daemons_alone(tmp_path: Path) -> None:
     assert first(tmp_path, uid=12345)["command"] == f"sudo chown -R 12345 {tmp_path}"
     tmp_path.chmod(0o755)
     assert first(tmp_path)["command"] == f"chmod 700 {tmp_path}"
-    assert first(tmp_path / "none")["state"] == "error"
+    assert first(tmp_path / "none")["state"] == "ok"
+    (tmp_path / "file").touch()
+    assert first(tmp_path / "file/none")["state"] == "error"
 
 
 PASSWORD, HASHED = "open-sesame", "$2b$04$Rf8uRtSi6gmEee4nQl9BU.WC1QWHfCnygTdx7z6bsrf0PhXqw6BMW"

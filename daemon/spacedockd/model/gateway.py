@@ -63,7 +63,7 @@ def resting(smollm: SmolLMSettings, folders: Sequence[Path]) -> dict[str, Any]:
     except GgufError as error:
         return {"state": "absent", "why": str(error)}
     if model is None:
-        return {"state": "resting", "why": "none is here yet, so it is fetched first"}
+        return {"state": "resting", "why": "no model is here yet: its first use fetches one"}
     return {"state": "resting", "model": model.label}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from time import monotonic
 
+from spacedock.request import Tier
 from spacedock.result import AnsweredBy, AnswerKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
@@ -14,6 +16,7 @@ from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.registry.entry import SpaceEntry
 
+_FIRST = "loading its model, which is fetched the first time"
 SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed", "frequency_penalty", "presence_penalty")
 """The optional inputs of a job that every model server knows."""
 
@@ -40,7 +43,11 @@ class ModelRunner:
     async def run(self, step: ModelStep, endpoint: ModelEndpoint, context: StepContext) -> StepAnswer:
         """Answer a job with one model. Raises StepError."""
         files, request = await context.files(), context.request
-        context.enter(Stage.CALL, "asking")
+        asking = partial(context.enter, Stage.CALL, "asking")
+        if self._models.loaded(endpoint):
+            asking()
+        else:
+            context.enter(Stage.READY, "loading its model" if step.tier is not Tier.DEFAULT else _FIRST)
         await context.job.at_work(True)
         started = monotonic()
         told = instruction(step.stands_in_for) if step.stands_in_for else None
@@ -48,7 +55,14 @@ class ModelRunner:
             name: request.optional_inputs[name] for name in SAMPLING if name in request.optional_inputs
         }
         answer = await self._models.answer(
-            endpoint, request.prompt, files, told, request.timeout, private=request.privacy, sampling=sampling
+            endpoint,
+            request.prompt,
+            files,
+            told,
+            request.timeout,
+            private=request.privacy,
+            sampling=sampling,
+            on_ready=asking,
         )
         context.seconds["call"] = monotonic() - started
         by = AnsweredBy(tier=step.tier, kind=AnswerKind.MODEL, name=answer.model, honoured=tuple(sampling))

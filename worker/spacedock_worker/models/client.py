@@ -62,6 +62,10 @@ class Models:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(closing), _CLOSE_SECONDS)
 
+    def loaded(self, endpoint: ModelEndpoint) -> bool:
+        """Whether the endpoint's model is loaded, as far as is known."""
+        return self._session(endpoint).warm
+
     async def answer(
         self,
         endpoint: ModelEndpoint,
@@ -72,12 +76,14 @@ class Models:
         *,
         private: bool = False,
         sampling: Mapping[str, Any] | None = None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> ModelAnswer:
         """Ask one model once. `limit` (seconds) bounds the answer; loading has the endpoint's own limit.
 
         `sampling` has parameters of the protocol, such as `temperature`.
 
-        A `private` prompt is refused where the model does not run on this machine.
+        A `private` prompt is refused where the model does not run on this machine. `on_ready` is called once
+        the model is loaded.
 
         Raises StepError: stage `ready` with `model_unavailable` or `timeout`; stage `call` with
         `bad_input` (files that it cannot take), `timeout`, `app_error`, `bad_output` (no words), or
@@ -87,7 +93,7 @@ class Models:
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, f"{reason}. Send it to a Space that takes it.")
         session = self._session(endpoint)
         chat = messages(prompt, files, instruction)
-        model, completion = await _asked(session, chat, limit, private, sampling or {})
+        model, completion = await _asked(session, chat, limit, private, sampling or {}, on_ready)
         log.debug("model.answered", endpoint=endpoint.name, model=completion.model)
         name = _honest(endpoint, completion.model or model)
         text, thoughts = _words(endpoint, completion)
@@ -100,12 +106,18 @@ class Models:
 
 
 async def _asked(
-    session: Session, chat: Chat, limit: float, private: bool, sampling: Mapping[str, Any]
+    session: Session,
+    chat: Chat,
+    limit: float,
+    private: bool,
+    sampling: Mapping[str, Any],
+    on_ready: Callable[[], None],
 ) -> tuple[str, Completion]:
     """Get ready and ask; again where the model was unloaded meanwhile, or has no chat."""
     tries = 2
     while tries:
         model = await session.ready(private=private)
+        on_ready()
         try:
             return model, await session.ask(model, chat, limit, sampling)
         except UnfitModelError as error:

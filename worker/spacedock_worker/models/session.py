@@ -49,6 +49,11 @@ class Session:
         """Close the connections; calls in progress break off."""
         await self._http.aclose()
 
+    @property
+    def warm(self) -> bool:
+        """Whether it answered lately, so that its model is loaded."""
+        return self._model is not None and self._clock() < self._warm_until
+
     async def ready(self, *, private: bool = False) -> str:
         """Wait until a model is loaded and return its name; at once where it answered lately.
 
@@ -59,7 +64,7 @@ class Session:
         limit = self.endpoint.load_timeout
         try:
             async with asyncio.timeout(limit), self._opening:
-                if self._model is None or self._clock() >= self._warm_until:
+                if self._model is None or not self.warm:
                     self._model = await self._loaded(private)
                     self._warm_until = self._clock() + WARM_SECONDS
                 self._stays_here(self._model, private)

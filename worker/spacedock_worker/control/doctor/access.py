@@ -73,8 +73,16 @@ async def registry_lines(hosts: Iterable[str], settings: ImageSettings) -> list[
     return list(await asyncio.gather(*(registry_line(host, settings) for host in hosts)))
 
 
+def _can_be_made(folder: Path) -> bool:
+    above = next(one for one in folder.parents if one.exists())
+    return os.access(above, os.W_OK | os.X_OK)
+
+
 def state_lines(state: Path, uid: int) -> Iterator[DoctorLine]:
     """Whether the state directory is this user's alone, and has room; and how many files may be open."""
+    if not state.exists() and _can_be_made(state):
+        yield HOST.ok("state directory", f"{state}: the daemon makes it at its first start")
+        return
     try:
         found = state.stat()
         free = shutil.disk_usage(state).free

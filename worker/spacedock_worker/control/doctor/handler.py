@@ -116,7 +116,7 @@ def default_line(found: Probe) -> DoctorLine:
         command = "sudo apt-get install libgomp1" if lacks else "pip install 'hf-spacedock[daemon,smollm]'"
         return MODELS.warning("default", found.why, command)
     if found.state == "resting" and not found.models:
-        return MODELS.warning("default", f"its model is not here yet: {found.why}", "spacedockd model fetch")
+        return MODELS.warning("default", found.why, "spacedockd model fetch")
     return MODELS.ok("default", ", ".join((*found.models, found.state)))
 
 
