@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from tests.integration.queue.workers import working
+from tests.integration.queue.workers import advancing
 from tests.unit import test_cli_finding as finding
 from tests.unit import test_cli_planning as planning
 from tests.unit import test_cli_tiers as tiers
@@ -78,6 +78,26 @@ LOST_SPACE = """\
 name: lost
 steps:
   first: {space: moody, prompt: hello}
+"""
+
+ECHO = """\
+name: echo
+inputs:
+  who: text
+steps:
+  first: {space: ann/mood, prompt: "${{ inputs.who }}"}
+  second:
+    space: mood
+    for_each: [a, b]
+    prompt: "${{ item }}: ${{ steps.first.text }}"
+  last:
+    tier: fast
+    when: steps.first.text contains 'nobody'
+    prompt: hello
+outputs:
+  first: ${{ steps.first.text }}
+  seconds: ${{ steps.second.text }}
+  files: ${{ steps.first.files }}
 """
 
 ALONE = (
@@ -158,6 +178,19 @@ ASKED = (
     "spaces show eve/red --hub",
     "pipeline check moods",
     "pipeline check lost.yaml",
+    "pipeline check echo.yaml",
+    "pipeline run echo.yaml --input who=you",
+    "pipeline run echo.yaml --input who=@notes.txt --json",
+    "pipeline run echo.yaml --input who=fails",
+    "pipeline run echo.yaml --input who=picture -d saved",
+    "pipeline run echo.yaml --input who=you --detach",
+    "pipeline run echo.yaml",
+    "pipeline run echo.yaml --input whom=you",
+    "pipeline run echo.yaml --input who=you --input who=me",
+    "pipeline run plain.yaml --from a",
+    "pipeline run plain.yaml --from b",
+    "pipeline run plain.yaml",
+    "pipeline run plain.yaml --from a",
 )
 """Commands that a worker answers."""
 
@@ -323,6 +356,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "empty.txt": "",
         "pipelines/moods.yaml": MOODS,
         "broken.yaml": BROKEN,
+        "echo.yaml": ECHO,
+        "plain.yaml": "name: plain\nsteps: {a: {tier: fast, prompt: hello}}\n",
         "lost.yaml": LOST_SPACE,
         "evil.yaml": EVIL,
         "broken.jsonl": '{"prompt": "fine"}\n{"prompt": \n{"promt": "x"}\n',
@@ -344,7 +379,7 @@ async def test_what_the_commands_say_is_what_the_transcript_has(
     monkeypatch.setenv("SPACEDOCK_REDIS_URL", f"unix://{folder}/no.sock")
     parts = [await asyncio.to_thread(said, line, f"unix://{folder}/no.sock") for line in ALONE]
     monkeypatch.setenv("SPACEDOCK_REDIS_URL", redis_url)
-    async with working(redis_url, answered, controls, max_jobs=1), connect(redis_url) as redis:
+    async with advancing(redis_url, answered, controls, max_jobs=1), connect(redis_url) as redis:
         await Payloads(redis).upload([payload_of("mood.txt", b"good")])
         # In turn: each is a process of its own in life.
         parts += [await asyncio.to_thread(said, line, redis_url) for line in ASKED]

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from spacedock._wire.connection import told_as_ours
 from spacedock.errors import BadRequestError
 from spacedock.files import FileRef, Payload, read_payload, set_apart
+from spacedock.pipelines.checking import check
 from spacedock.pipelines.model import InputType, Pipeline
 from spacedock.pipelines.references import files_in
 from spacedock.pipelines.run import PipelineRun, is_private, json_of, read
@@ -104,6 +105,7 @@ def prepared(
     options: Mapping[str, Any],
 ) -> tuple[JobRequest, list[Payload]]:
     """The request for a run of that pipeline, and its files. Raises BadRequestError and its kinds."""
+    check(pipeline)
     if restart is not None and restart.step is not None and restart.step not in pipeline.steps:
         raise BadRequestError(
             f"pipeline {pipeline.name} has no step '{restart.step}'; its steps: {', '.join(pipeline.steps)}"

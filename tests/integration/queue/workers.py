@@ -96,13 +96,15 @@ async def working(
 
 
 @asynccontextmanager
-async def advancing(url: str, handler: Handler = echo, max_jobs: int = 8) -> AsyncIterator[QueueWorker]:
+async def advancing(
+    url: str, handler: Handler = echo, controls: ControlHandler = no_registry, max_jobs: int = 8
+) -> AsyncIterator[QueueWorker]:
     """A worker that also moves the runs of pipelines on."""
     async with connect(url) as redis:
         advancer = Advancer(redis)
         moving = asyncio.create_task(advancer.run())
         try:
-            async with working(url, handler, max_jobs=max_jobs, on_run=advancer.wake) as worker:
+            async with working(url, handler, controls, max_jobs, on_run=advancer.wake) as worker:
                 yield worker
             assert not moving.done(), f"the advancer fell over: {moving}"
         finally:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from spacedock.cli import options
+from spacedock.cli.commands.pipelines.finding import File, compare, files, folders, opened
+from spacedock.cli.commands.pipelines.run import run
 from spacedock.cli.exit_codes import USAGE
 from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.client import Client
-from spacedock.configuration import default_file
 from spacedock.errors import BadRequestError, NotConnectedError, NoWorkerError, RefusedError
 
 if TYPE_CHECKING:
@@ -27,25 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-File = Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or a name that `list` shows.")]
-
-_SUFFIXES = (".yaml", ".yml")
-
-
-def folders() -> list[Path]:
-    """Where pipelines are found by their names: `pipelines/` here, and beside the configuration file."""
-    return [Path("pipelines"), default_file(os.environ, os.getuid()).parent / "pipelines"]
-
-
-def opened(named: str) -> PipelineFile:
-    """The file of that path or name. Raises BadRequestError and its kinds."""
-    from spacedock.pipelines.reading import PipelineFile
-
-    places = [Path(named)]
-    if Path(named).name == named and not Path(named).suffix:
-        places += [folder / f"{named}{suffix}" for folder in folders() for suffix in _SUFFIXES]
-    return PipelineFile(next((path for path in places if path.is_file()), places[0]))
+app.command("run", short_help="Run a pipeline and print what it gives.")(run)
 
 
 @app.command("check", short_help="Say what is wrong with a pipeline.")
@@ -74,12 +56,9 @@ def check(file: File, json: options.Json = False, redis: options.Redis = None) -
 
 
 async def _ask(url: str | None, source: PipelineFile, pipeline: Pipeline, notes: list[str]) -> None:
-    from spacedock.pipelines.fitting import misfits
-
     try:
         async with Client(url) as client:
-            if found := await misfits(client, pipeline, notes):
-                raise source.error_of(found)
+            await compare(client, source, pipeline, notes)
     except (NotConnectedError, NoWorkerError, RefusedError) as error:
         notes.append(f"names of Spaces and their endpoints were not checked: {error}")
 
@@ -106,7 +85,7 @@ def show(file: File, json: options.Json = False) -> None:
 @app.command("list", short_help="List the pipelines that have names here.")
 def list_pipelines(json: options.Json = False) -> None:
     """List the pipelines in `pipelines/` here, and in that folder beside the configuration file."""
-    rows = [row for folder in folders() for path in sorted(_files(folder)) if (row := _row(path))]
+    rows = [row for path in files() if (row := _row(path))]
     if json:
         write(json_module.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
@@ -116,10 +95,6 @@ def list_pipelines(json: options.Json = False) -> None:
     else:
         places = " or ".join(map(str, folders()))
         say(f"there is no pipeline in {places}: docs/pipelines.md shows how to write one")
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.suffix in _SUFFIXES] if folder.is_dir() else []
 
 
 def _row(path: Path) -> dict[str, Any] | None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
-def drawn(pipeline: Pipeline, marks: Mapping[str, str] | None = None) -> Tree:
-    """The tree; with `marks` each step has its own, and pipelines in it are not opened."""
+def drawn(pipeline: Pipeline, marks: Mapping[str, tuple[str, str]] | None = None) -> Tree:
+    """The tree; with `marks` each step has its own and a note, and pipelines in it are not opened."""
     from rich.text import Text
     from rich.tree import Tree
 
@@ -24,7 +24,9 @@ def drawn(pipeline: Pipeline, marks: Mapping[str, str] | None = None) -> Tree:
     for name, step in pipeline.steps.items():
         before = sorted(needs(step), key=[*pipeline.steps].index)
         parent = branches[before[-1]] if before else root
-        words = f"{marks[name]} {name}  {step.target}" if marks else _words(name, step, before[:-1])
+        words = _words(name, step, before[:-1])
+        if marks:
+            words = f"{marks[name][0]} {name}  {step.target}{marks[name][1]}"
         branches[name] = parent.add(Text(printable(words)))
         if step.pipeline is not None and not marks:
             branches[name].children.append(drawn(step.pipeline))
