@@ -134,6 +134,7 @@ class SyncClient(_Blocking[Client]):
     batch = _iterating(Client.batch)
     batch_status = _blocking(Client.batch_status)
     batches = _blocking(Client.batches)
+    story = _blocking(Client.story)
     last_event = _blocking(Client.last_event)
     hosts = _blocking(Client.hosts)
     pause_host = _blocking(Client.pause_host)

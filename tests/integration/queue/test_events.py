@@ -13,11 +13,13 @@ from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import succeeded, take, working
 
 from spacedock._wire import keys, stream, wire
+from spacedock.cli.commands.logs import fresh, logs
 from spacedock.cli.commands.watch import watch
 from spacedock.client import Client
+from spacedock.errors import BadRequestError
 from spacedock.events import Event
-from spacedock.request import JobRequest
-from spacedock.result import JobResult, Stage
+from spacedock.request import JobRequest, Tier
+from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage
 from spacedock.states import JobState
 from spacedock.sync import SyncClient
 from spacedock_worker.queue.job_store import JobStore
@@ -197,6 +199,59 @@ def test_events_come_without_asyncio_too(shared_server: object, redis_url: str) 
         (event,) = client.watch(job_id)
         assert (event.job_id, event.state) == (job_id, JobState.CANCELLED)
         assert next(client.events(after=0)) == event
+
+
+async def chained(job: TakenJob, tell: Emit) -> JobResult:
+    """A handler whose first Space crashes."""
+    tell(Stage.START, "painter", "starting its container", None)
+    error = AttemptError(kind=ErrorKind.CRASHED, message="the app ended with exit code 1\nno module named x")
+    failed = Attempt(tier=Tier.HEAVY, name="painter", stage=Stage.READY, error=error, seconds=4.0)
+    return succeeded(job).model_copy(update={"attempts": (failed, *succeeded(job).attempts)})
+
+
+async def test_a_job_has_a_story(client: Client, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with working(redis_url, chained), asyncio.timeout(10):
+        job_id = (await client.run("never told", space="painter")).id
+        private = (await client.run("hush", privacy=True)).id
+    assert (await client.story(job_id)).result == await client.result(job_id)
+    capsys.readouterr()
+    await asyncio.to_thread(logs, job_id, None, False, 100, redis=redis_url)
+    said = capsys.readouterr().out
+    assert "for painter\n" in said.splitlines(keepends=True)[0]
+    assert "painter: start: starting its container" in said
+    assert "painter (heavy) failed at ready after 4.0 s: the app ended with exit code 1" in said
+    assert "no module named x" in said
+    assert "succeeded: " in said.splitlines()[-1]
+    assert "never told" not in said
+    with pytest.raises(BadRequestError, match="it runs in privacy mode"):
+        await client.story(private)
+
+
+async def test_a_story_is_followed_to_its_end(
+    client: Client, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = await client.submit("x", space="painter")
+    following = asyncio.create_task(asyncio.to_thread(logs, job_id, None, True, 100, redis=redis_url))
+    async with working(redis_url, painter), asyncio.timeout(10):
+        await following
+    said = capsys.readouterr().out.splitlines()
+    assert sum("painting" in line for line in said) == 1
+    assert "succeeded: " in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "new"),
+    [
+        ([], ["a"], ["a"]),
+        (["a", "b"], ["a", "b"], []),
+        (["a", "a"], ["a", "a", "a"], ["a"]),
+        (["a", "b"], ["b", "c", "d"], ["c", "d"]),
+        (["a", "10 %"], ["a", "20 %"], ["20 %"]),
+        (["a"], ["x", "y"], ["x", "y"]),
+    ],
+)
+def test_a_log_is_followed_line_by_line(before: list[str], now: list[str], new: list[str]) -> None:
+    assert fresh(before, now) == new
 
 
 def test_the_command_prints_events(

@@ -12,8 +12,9 @@ from spacedock._wire import stream
 from spacedock._wire.connection import told_as_ours
 from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import Caller, OnProgress, Op, call_of
-from spacedock._wire.view import batches, listing, standing
+from spacedock._wire.view import batches, listing, standing, story
 from spacedock._wire.view.depth import workers
+from spacedock._wire.view.story import JobStory
 from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.hosts import Host
 from spacedock.replies.host import CleanupReply, TiersReply
@@ -86,6 +87,14 @@ class QueueView:
         """The newest batches, at most `limit`; each is kept as long as its jobs."""
         with told_as_ours(self.url):
             return await batches.newest(self._redis, limit)
+
+    async def story(self, job_id: str) -> JobStory:
+        """What became of a job so far: `job`, its `events` as far as they are kept, and its `result`.
+
+        Reading it deletes nothing. Raises JobNotFoundError, and BadRequestError for a private job.
+        """
+        with told_as_ours(self.url):
+            return await story.story_of(self._redis, job_id)
 
     async def last_event(self, before: float | None = None) -> int:
         """The number of the last event (0: none), of those before a time (seconds since 1970) where given."""
