@@ -11,6 +11,7 @@ import structlog
 from spacedock._wire.connection import redacted
 from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
+from spacedock_worker.logs import configure
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedockd.http.settings import HttpSettings
 from spacedockd.notify import Notifier
@@ -84,6 +85,8 @@ class Reloader:
             async with asyncio.timeout(_PUBLISH_SECONDS):
                 await publish(self._url, new, Notifier({}, 0), asyncio.sleep)
         log.info("reload.applied", changed=changed)
+        if keys & {"log_level", "log_format"}:
+            configure(new.log_format, new.log_level)
         before, self._settings = self._settings, new
         told = new.worker(self._default)
         if told != before.worker(self._default):

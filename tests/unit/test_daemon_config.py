@@ -152,6 +152,15 @@ async def test_what_changed_is_renewed_and_nothing_else(running: Running) -> Non
     ]
 
 
+async def test_the_daemons_own_log_follows_too(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured: list[tuple[str, str]] = []
+    monkeypatch.setattr("spacedockd.reloading.configure", lambda *given: configured.append(given))
+    await running.reload(settings(max_jobs=5))
+    assert configured == []
+    await running.reload(settings(max_jobs=5, log_level="debug", log_format="json"))
+    assert configured == [("json", "debug")]
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
