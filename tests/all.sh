@@ -16,6 +16,9 @@ tests=("$bin"/pytest -q --dist loadfile "${not_alone[@]}")
 # What tests leave on the engine goes when all are over: a part that ends must not take what another uses.
 export TESTS_BESIDE=1
 
+# Tests start Python programs of ours hundreds of times: without bytecode, each compiles all that it imports.
+unset PYTHONDONTWRITEBYTECODE
+
 # Starts a part beside the others: begin NAME COMMAND…
 begin() {
   local name=$1
@@ -40,10 +43,10 @@ finish() {
 begin images "$bin"/python -m tests.layers
 begin style make --no-print-directory style
 finish style
-begin servers "${tests[@]}" -n 3 tests/unit tests/routing tests/integration tests/browser --ignore tests/integration/apps
+begin servers "${tests[@]}" -n 3 --durations=40 tests/unit tests/routing tests/integration tests/browser --ignore tests/integration/apps
 finish servers
 finish images
-begin spaces "${tests[@]}" -n 3 --durations=15 tests/compat tests/acceptance tests/integration/apps
+begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tests/integration/apps
 finish spaces
 begin alone "$bin"/pytest -q "${alone[@]}"
 finish alone

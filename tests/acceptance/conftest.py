@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -45,8 +46,9 @@ def make_daemon(clean_env: Mapping[str, str]) -> Iterator[StartDaemon]:
         return daemon
 
     yield make
-    for daemon in made:
-        daemon.remove()
+    with ThreadPoolExecutor() as removing:
+        # All at once: each has containers to remove.
+        list(removing.map(Daemon.remove, made))
 
 
 @pytest.fixture(scope="session")
