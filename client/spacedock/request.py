@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import uuid
 from enum import StrEnum
@@ -156,9 +157,24 @@ class JobRequest(BaseModel):
         return (*self.files, self.repository) if self.repository else self.files
 
     @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of the prompt, each input (its text, or its JSON), each file and the repository."""
+        texts = {"prompt": self.prompt} if self.prompt else {}
+        texts |= {f"inputs.{name}": _text(value) for name, value in self.inputs.items()}
+        found = {
+            name: hashlib.sha256(text.encode(errors="replace")).hexdigest() for name, text in texts.items()
+        }
+        found |= {f"files.{number}": ref.sha256 for number, ref in enumerate(self.files, start=1)}
+        return found | ({"repository": self.repository.sha256} if self.repository else {})
+
+    @property
     def set_apart(self) -> bool:
         """Whether no other job shares a file with this one, as privacy asks for."""
         return all(ref.vault for ref in self.files)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 
 def job_id_of(request: JobRequest) -> str:

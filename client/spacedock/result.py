@@ -75,19 +75,24 @@ class AttemptError(_Value):
 
 
 class Attempt(_Value):
-    """One step of the chain: taken (successful where `error` is None) or skipped (kind `skipped`)."""
+    """One step of the chain: taken (successful where `error` is None) or skipped (kind `skipped`).
+
+    `image_digest` is None where it came to no image.
+    """
 
     tier: Tier
     name: str
     stage: Stage
     error: AttemptError | None = None
     seconds: float = 0.0
+    image_digest: str | None = None
 
 
 class AnsweredBy(_Value):
     """Who answered. `image`, `image_digest` and `endpoint` are None where there was no container.
 
-    `honoured` are the request's optional inputs that counted.
+    `model_digest` is that of the model's file, as far as it is known. `honoured` are the request's optional
+    inputs that counted.
     """
 
     tier: Tier
@@ -96,6 +101,7 @@ class AnsweredBy(_Value):
     image: str | None = None
     image_digest: str | None = None
     endpoint: str | None = None
+    model_digest: str | None = None
     honoured: tuple[str, ...] = ()
 
 
@@ -126,6 +132,18 @@ class Timings(_Value):
     total: float = 0.0
 
 
+class Origin(_Value):
+    """Where a job ran, and on which versions of Spacedock and of the Docker Engine ("": not asked).
+
+    `asked` are the digests of what a private job was asked, of which nothing else is kept.
+    """
+
+    host: str
+    spacedock: str
+    engine: str = ""
+    asked: dict[str, str] = Field(default_factory=dict)
+
+
 class JobResult(_Value):
     """How a job ended; written once. `degraded` where the answer is not of the kind that was asked for.
 
@@ -141,6 +159,7 @@ class JobResult(_Value):
     attempts: tuple[Attempt, ...] = ()
     timings: Timings = Timings()
     labels: dict[str, str] = Field(default_factory=dict)
+    origin: Origin | None = None
 
     @property
     def succeeded(self) -> bool:

@@ -123,6 +123,7 @@ class SyncClient(_Blocking[Client]):
     watch = _iterating(Client.watch)
     events = _iterating(Client.events)
     status = _blocking(Client.status)
+    provenance = _blocking(Client.provenance)
     cancel = _blocking(Client.cancel)
     cancel_batch = _blocking(Client.cancel_batch)
     retry = _blocking(Client.retry)

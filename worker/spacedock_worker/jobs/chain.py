@@ -118,11 +118,11 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
         started = monotonic()
         taken = await _taken(run_step, item, context)
         if isinstance(taken, StepAnswer):
-            attempts.append(_attempt(item, context.stage, started))
+            attempts.append(_attempt(item, context, context.stage, started))
             return Outcome(tuple(attempts), _timings(context, monotonic() - started), taken)
         said = withheld(taken) if request.privacy else str(taken)[:_SAID_CHARS]
         failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
-        attempts.append(_attempt(item, taken.stage, started, failure))
+        attempts.append(_attempt(item, context, taken.stage, started, failure))
         spent.update(_spent(context, taken.stage, attempts[-1].seconds))
         kind = taken.kind.value
         emit(taken.stage, item.name, f"no answer ({kind.replace('_', ' ')})", None)
@@ -186,13 +186,16 @@ def skipped(skip: Skip) -> Attempt:
     return Attempt(tier=skip.tier, name=skip.name, stage=Stage.PLAN, error=error)
 
 
-def _attempt(step: Step, stage: Stage, started: float, error: AttemptError | None = None) -> Attempt:
+def _attempt(
+    step: Step, context: StepContext, stage: Stage, started: float, error: AttemptError | None = None
+) -> Attempt:
     return Attempt(
         tier=step.tier,
         name=step.name,
         stage=stage,
         error=error,
         seconds=monotonic() - started,
+        image_digest=context.digest or None,
     )
 
 

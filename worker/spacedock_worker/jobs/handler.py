@@ -7,6 +7,8 @@ import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
+from socket import gethostname
 from time import monotonic
 from typing import TypeVar
 
@@ -26,7 +28,7 @@ from spacedock.errors import (
 )
 from spacedock.files import FileRef, Payload, check_sizes, set_apart
 from spacedock.request import JobRequest
-from spacedock.result import ErrorKind, JobResult, Output, Stage
+from spacedock.result import ErrorKind, JobResult, Origin, Output, Stage
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.containers.docker.engine import Engine
@@ -54,6 +56,8 @@ PAST_LIMIT = 1.25
 
 MAX_TEXT = 2**20
 """Characters of `output.text`; what is longer is cut, and flagged (the data stay whole)."""
+
+_HOST, _VERSION = gethostname(), version("hf-spacedock")
 
 _T = TypeVar("_T")
 
@@ -91,7 +95,11 @@ class JobHandler:
             return ended(job.id, JobState.FAILED, ErrorKind.BAD_INPUT, str(error), request.labels)
         with self._spaces.expecting(request) as expect:
             run_step = partial(self._run_step, planned, repository, expect)
-            return result_of(job, await run_chain(planned.plan, job, run_step, emit))
+            return result_of(job, await run_chain(planned.plan, job, run_step, emit), self._origin(request))
+
+    def _origin(self, request: JobRequest) -> Origin:
+        asked = request.digests if request.privacy else {}
+        return Origin(host=_HOST, spacedock=_VERSION, engine=self._engine.version, asked=asked)
 
     async def _run_step(
         self, planned: PlannedJob, repository: bytes | None, expect: Expect, step: Step, context: StepContext
@@ -132,7 +140,7 @@ class JobHandler:
         return await through_outages(partial(self._payloads.repository, ref))
 
 
-def result_of(job: TakenJob, outcome: Outcome) -> JobResult:
+def result_of(job: TakenJob, outcome: Outcome, origin: Origin) -> JobResult:
     """The job's result; queue and total times are added where it is written."""
     answered = outcome.answered
     return JobResult(
@@ -144,6 +152,7 @@ def result_of(job: TakenJob, outcome: Outcome) -> JobResult:
         attempts=outcome.attempts,
         timings=outcome.timings,
         labels=job.request.labels,
+        origin=origin,
     )
 
 

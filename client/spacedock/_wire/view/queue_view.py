@@ -14,6 +14,7 @@ from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import Caller, OnProgress, Op, call_of
 from spacedock._wire.view import batches, listing, standing, story
 from spacedock._wire.view.depth import workers
+from spacedock._wire.view.provenance import Provenance, provenance_of
 from spacedock._wire.view.story import JobStory
 from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.hosts import Host
@@ -34,6 +35,14 @@ class QueueView:
             if found.state is not JobState.QUEUED:
                 return found
             return found.model_copy(update={"waits_for": await standing.told(self._redis, job_id)})
+
+    async def provenance(self, job_id: str) -> Provenance:
+        """What a job was asked, who answered with what, and when, as far as it is known now.
+
+        Raises JobNotFoundError.
+        """
+        with told_as_ours(self.url):
+            return await provenance_of(self._redis, job_id)
 
     async def cancel(self, job_id: str) -> JobState:
         """Cancel a job; returns its state: `running` where its worker was told and is stopping it.

@@ -6,15 +6,17 @@ import asyncio
 import json as json_module
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from time import time
 from typing import Annotated
 
 import typer
 
 from spacedock.cli import options
+from spacedock.cli.commands.spaces.lock import STDOUT, write_whole
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
-from spacedock.cli.output.deliver import Delivery
+from spacedock.cli.output.deliver import Delivery, follow
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import ago
 from spacedock.client import Client
@@ -62,17 +64,37 @@ def result(
     json: options.Json = False,
     output_dir: options.OutputDir = None,
     keep: options.Keep = False,
+    provenance: Annotated[
+        str | None,
+        typer.Option(
+            "--provenance",
+            metavar="FILE",
+            help="Also write what was asked, who answered with what, and when, as JSON; - writes only that.",
+        ),
+    ] = None,
     redis: options.Redis = None,
 ) -> None:
     """Wait for a job's answer and print it."""
-    found = asyncio.run(_result(redis, job, Delivery(json, output_dir, keep)))
+    if provenance not in (None, STDOUT) and Path(provenance).exists():
+        raise BadRequestError(f"{provenance} exists: choose another name, or remove it")
+    found = asyncio.run(_result(redis, job, Delivery(json, output_dir, keep), provenance))
     if not found.succeeded:
         raise typer.Exit(FAILED)
 
 
-async def _result(url: str | None, job_id: str, handing: Delivery) -> JobResult:
+async def _result(url: str | None, job_id: str, handing: Delivery, provenance: str | None) -> JobResult:
     async with Client(url) as client:
-        return await handing.over(client, job_id)
+        result = await follow(client, job_id)
+        if provenance is not None:
+            # Before the answer is handed over: a private job is deleted with that.
+            text = (await client.provenance(job_id)).model_dump_json(indent=2)
+            if provenance == STDOUT:
+                write(text)
+                return result
+            write_whole(Path(provenance), f"{text}\n")
+            say(f"wrote {provenance}")
+        await handing.hand(client, result)
+        return result
 
 
 def cancel(names: Names, redis: options.Redis = None) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from spacedock._wire.view.provenance import Provenance
 from spacedock._wire.view.tokens import Scope
 from spacedock.errors import BadRequestError, ResultTimeoutError
 from spacedock.events import JobStatus, JobSummary
@@ -151,6 +152,11 @@ async def _result(context: DoorContext, request: web.Request, query: ResultQuery
     return await _result_within(context, request.match_info["job_id"], query.wait, keep=query.keep)
 
 
+async def _provenance(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
+    """Say what a job was asked, who answered with what, and when."""
+    return answered(await context.client.provenance(request.match_info["job_id"]))
+
+
 async def _cancel(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
     """Cancel a job: it ends without an answer, and what computes it is stopped."""
     job_id = request.match_info["job_id"]
@@ -180,6 +186,7 @@ OPERATIONS = (
     ApiOperation("GET", "/jobs", _list, {200: list[JobSummary]}, query=JobsQuery),
     ApiOperation("GET", _ONE, _status, {200: JobStatus}),
     ApiOperation("GET", f"{_ONE}/result", _result, {200: JobResult, 202: JobStatus}, query=ResultQuery),
+    ApiOperation("GET", f"{_ONE}/provenance", _provenance, {200: Provenance}),
     ApiOperation("DELETE", _ONE, _cancel, {200: JobStatus}, Scope.SUBMIT),
     ApiOperation("POST", f"{_ONE}/retry", _retry, {202: JobStatus}, Scope.SUBMIT),
 )
