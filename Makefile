@@ -119,6 +119,10 @@ bench-http: setup ## What the HTTP door adds to a job, alone and with 1,000 conn
 bench-batch: setup ## A batch of a million lines: what the client and the queue's server hold; LINES=… tries fewer
 	@$(BIN)/python -m tests.benchmarks.bench_batch
 
+.PHONY: bench-pipeline
+bench-pipeline: setup ## What a pipeline's step costs beside the same job, and whether 1,000 items keep a host busy
+	@$(BIN)/python -m tests.benchmarks.bench_pipeline
+
 .PHONY: bench-idle
 bench-idle: setup ## What an idle host takes with 10,000 jobs queued: memory, CPU, and the time to its start
 	@$(BIN)/python -m tests.benchmarks.bench_idle
