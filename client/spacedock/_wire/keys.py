@@ -118,6 +118,9 @@ WEBHOOK = PREFIX + "webhook:"
 WEBHOOK_SECRET = PREFIX + "webhook-secret"
 """String: what webhooks are signed with."""
 
+ANSWER = PREFIX + "answer:"
+"""Prefix of the strings (JSON) of answers that are taken again, by what was asked of which image."""
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 

@@ -15,8 +15,10 @@ from spacedock.request import JobRequest
 from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.errors import GiveBackError, StepError
+from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
 from spacedock_worker.queue.runner import TakenJob
+from spacedock_worker.registry.entry import SpaceEntry
 
 log = structlog.get_logger()
 
@@ -31,6 +33,9 @@ Files = Callable[[], Awaitable[tuple[Payload, ...]]]
 """Gives a job's files when they are needed: a hundred jobs that wait for room would hold all of theirs."""
 
 
+Recall = Callable[[SpaceEntry, Image], Awaitable["StepAnswer | None"]]
+
+
 async def no_files() -> tuple[Payload, ...]:
     """The files of a job without files."""
     return ()
@@ -42,7 +47,7 @@ class StepContext:
 
     That is the stage that it is in since when, and seconds spent by kind; of a Space also the digest of its
     image, and the most bytes that its container was seen to use. `repository` is the Space that the job
-    brought, where this step asks that.
+    brought, where this step asks that. `recall` gives what a Space's image answered to the same call before.
     """
 
     job: TakenJob
@@ -50,6 +55,7 @@ class StepContext:
     name: str
     files: Files = no_files
     repository: bytes | None = None
+    recall: Recall | None = None
     stage: Stage = Stage.PLAN
     seconds: dict[str, float] = field(default_factory=dict)
     digest: str = ""

@@ -33,6 +33,7 @@ from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import HostBusyError, StepError, full_disk
+from spacedock_worker.jobs.answer_cache import AnswerCache
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.plan import SpaceStep, Step
@@ -108,6 +109,9 @@ class JobHandler:
         job, steps = context.job, planned.plan.steps
         expect(steps[steps.index(step) :])
         context.files = partial(self._files, job.request)
+        cache = AnswerCache(self._redis, self._payloads, job.request)
+        if job.request.cache and not (job.request.privacy or job.request.explain):
+            context.recall = cache.recall
         job.serve(step.entry.id if isinstance(step, SpaceStep) else None)
         if isinstance(step, SpaceStep):
             context.repository = repository if step.entry is planned.chosen else None
@@ -116,12 +120,14 @@ class JobHandler:
         else:
             answer = await self._models.run(step, planned.models[step.name], context)
         context.at(Stage.OUTPUT)
-        output_of(answer.answer)
+        output = output_of(answer.answer)
         if job.request.privacy:
             answer = replace(answer, answer=apart(answer.answer, job.id))
         # An answer that is there is worth a longer wait than one that is still to be worked out.
         storing = partial(store_files, self._redis, self._payloads, answer.answer)
         await through_outages(storing, store_seconds=OUTAGE_SECONDS)
+        if context.recall is not None and isinstance(step, SpaceStep):
+            await cache.keep(output, answer.by)
         return answer
 
     async def _files(self, request: JobRequest) -> tuple[Payload, ...]:

@@ -13,7 +13,15 @@ from spacedock._wire import wire
 from spacedock.errors import BadRequestError, WireError
 from spacedock.pipelines.model import Pipeline, StepOutcome
 from spacedock.pipelines.references import needs, outputs_of, resolve
-from spacedock.pipelines.run import StepPlan, StepRecord, job_id_of_step, pipeline_of, plans_of, records_of
+from spacedock.pipelines.run import (
+    StepPlan,
+    StepRecord,
+    is_private,
+    job_id_of_step,
+    pipeline_of,
+    plans_of,
+    records_of,
+)
 from spacedock.request import JobRequest
 from spacedock.result import Attempt
 from spacedock.states import JobState
@@ -59,6 +67,8 @@ class RunInHand:
                 await self._end(request, JobState.CANCELLED)
                 return True, []
             pipeline = pipeline_of(request.pipeline)
+            if is_private(pipeline) and not request.privacy:
+                raise BadRequestError("a step of it is private, so the run must be: set `privacy`")
             steps = _Steps(self._store, self._run, request, pipeline, pipeline.given(request.inputs))
             await steps.begin_what_can()
             if (ended := await steps.ended()) is not None:

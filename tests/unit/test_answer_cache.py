@@ -1,0 +1,55 @@
+"""Answers that are taken again: for the same call of the same image, as long as their files are there."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from spacedock._stores.payloads import Payloads
+from spacedock._wire import keys
+from spacedock._wire.connection import connect
+from spacedock.files import payload_of
+from spacedock.request import JobRequest, Tier
+from spacedock.result import AnsweredBy, AnswerKind, Output
+from spacedock_worker.images.source import Image
+from spacedock_worker.jobs.answer_cache import AnswerCache
+from spacedock_worker.registry.entry import SpaceEntry
+
+ENTRY = SpaceEntry(id="painter", input_type="text", output_type="image")
+IMAGE = Image("painter:latest", "sha256:1")
+BY = AnsweredBy(tier=Tier.HEAVY, kind=AnswerKind.SPACE, name="painter", endpoint="/paint")
+MADE = payload_of("cat.png", b"a cat")
+
+
+def asked(redis: Redis, prompt: str = "a cat") -> AnswerCache:
+    return AnswerCache(redis, Payloads(redis), JobRequest(prompt=prompt, space="painter", cache=True))
+
+
+async def test_an_answer_is_taken_again_for_the_same_call_of_the_same_image(redis_url: str) -> None:
+    async with connect(redis_url) as redis:
+        await Payloads(redis).upload([MADE])
+        first = asked(redis)
+        assert await first.recall(ENTRY, IMAGE) is None
+        await first.keep(Output(text="a cat", data=["x"], files=(MADE.ref,)), BY)
+        kept = await asked(redis).recall(ENTRY, IMAGE)
+        assert kept is not None
+        assert kept.by == BY
+        assert (kept.answer.text, kept.answer.data, kept.answer.files) == ("a cat", ["x"], (MADE,))
+        assert await asked(redis, "a dog").recall(ENTRY, IMAGE) is None
+        assert await asked(redis).recall(ENTRY, Image("painter:latest", "sha256:2")) is None
+        assert await asked(redis).recall(ENTRY.model_copy(update={"inputs": {"size": 2}}), IMAGE) is None
+
+
+@pytest.mark.parametrize("lost", ["file", "answer"])
+async def test_an_answer_that_is_not_whole_is_asked_for_anew(redis_url: str, lost: str) -> None:
+    async with connect(redis_url) as redis:
+        await Payloads(redis).upload([MADE])
+        first = asked(redis)
+        await first.recall(ENTRY, IMAGE)
+        await first.keep(Output(files=(MADE.ref,)), BY)
+        if lost == "file":
+            await redis.delete(keys.payload(MADE.ref.place))
+        else:
+            (key,) = [key async for key in redis.scan_iter(match=keys.ANSWER + "*")]
+            await redis.set(key, b"{")
+        assert await asked(redis).recall(ENTRY, IMAGE) is None
