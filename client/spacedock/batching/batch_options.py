@@ -126,4 +126,5 @@ class BatchOptions:
 
     def batch_of(self, place: str) -> str:
         """The name of the batch that comes from `place`, which tells it from others in one results file."""
-        return digest_of(place, *(str(self.defaults.get(key)) for key in _ASKED))
+        run = [str(self.defaults["pipeline"])] if "pipeline" in self.defaults else []
+        return digest_of(place, *(str(self.defaults.get(key)) for key in _ASKED), *run)

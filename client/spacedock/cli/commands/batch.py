@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from spacedock.batching.sources.source import Source, open_source
 from spacedock.cli import options
 from spacedock.cli.batching.carry_out import BatchCommand, ResultsForm
 from spacedock.cli.batching.progress import ProgressStyle
+from spacedock.cli.commands.pipelines import finding
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.configuration import models_as
@@ -70,6 +71,10 @@ def batch(
         bool, typer.Option("--recursive", help="Of a directory also the files in those below it.")
     ] = False,
     space: options.Space = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option("--pipeline", metavar="FILE", help="Run this pipeline for each line, as its inputs."),
+    ] = None,
     asked: options.RequestOptions = options.USUAL,
     allow_degraded: options.AllowDegraded = False,
     output_dir: options.OutputDir = None,
@@ -123,8 +128,10 @@ def batch(
     redis: options.Redis = None,
 ) -> None:
     """Run many prompts. Ctrl-C stops watching only: run the same command again to pick up."""
+    if space is not None and pipeline is not None:
+        raise BadRequestError("--space and --pipeline: give one; the steps of a pipeline name their Spaces")
     run_options = BatchOptions(
-        defaults={"prompt": prompt, "space": space, "batch": True, **asked.fields()},
+        defaults={"prompt": prompt, "space": space, "batch": True, **asked.fields(), **_pipeline(pipeline)},
         again=Again.of(retry, retry_if),
         in_flight=in_flight,
         limit=limit,
@@ -169,6 +176,11 @@ def batch(
         asyncio.run(command.hand_over(redis))
     else:
         asyncio.run(command.run(redis))
+
+
+def _pipeline(named: str | None) -> dict[str, Any]:
+    """The pipeline of that file or name, among a batch's defaults. Raises BadRequestError and its kinds."""
+    return {} if named is None else {"pipeline": finding.opened(named).pipeline()}
 
 
 def _check_openai(opened: Source, output: Path | None) -> None:
