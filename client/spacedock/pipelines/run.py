@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
-from spacedock._wire.jobs import DELETED, status_of
+from spacedock._wire.jobs import status_of
 from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import JobStatus
 from spacedock.pipelines.model import Pipeline
-from spacedock.request import JobRequest
+from spacedock.request import PIPELINE_PREFIX, JobRequest
 
 Row = Mapping[bytes, bytes]
 
@@ -142,18 +142,20 @@ def _number(raw: bytes | None) -> int:
 
 
 async def read(redis: Redis, run_id: str) -> PipelineRun:
-    """How the run stands. Raises JobNotFoundError, BadRequestError where it is no pipeline's run."""
+    """How the run stands; the steps of a private one are not told once it has ended.
+
+    Raises JobNotFoundError, BadRequestError where it is no pipeline's run.
+    """
     row: Row = await answer(redis.hgetall(keys.job(run_id)))
     if b"state" not in row:
         raise JobNotFoundError(run_id)
     told = status_of(run_id, row[b"state"], row.get(b"submitted"), row.get(b"message"), row.get(b"deleted"))
+    target = row.get(b"target", b"").decode(errors="replace")
+    if b"deleted" not in row and not target.startswith(PIPELINE_PREFIX):
+        raise BadRequestError(f"job {run_id} is no run of a pipeline: see `spacedock status {run_id}`")
     if b"request" not in row:
-        raise BadRequestError(f"run {run_id} was private, or is {DELETED}: its steps are not kept")
+        return PipelineRun(**dict(told), pipeline=target.removeprefix(PIPELINE_PREFIX), steps=())
     request = wire.decode_bounded(JobRequest, row[b"request"], wire.MAX_REQUEST_BYTES)
-    if request.pipeline is None:
-        raise BadRequestError(
-            f"job {run_id} is not a run of a pipeline: `spacedock status {run_id}` says more"
-        )
     pipeline = pipeline_of(request.pipeline)
     records = records_of(row, [*pipeline.steps])
     steps = tuple(

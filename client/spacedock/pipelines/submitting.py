@@ -104,25 +104,35 @@ def prepared(
     restart: Restart | None,
     options: Mapping[str, Any],
 ) -> tuple[JobRequest, list[Payload]]:
-    """The request for a run of that pipeline, and its files. Raises BadRequestError and its kinds."""
+    """The request for a run of that pipeline, and its files, read. Raises BadRequestError and its kinds."""
+    payloads, vault = list[Payload](), uuid.uuid4().hex if is_private(pipeline) else None
+    values = {name: _value(pipeline, name, value, vault, payloads) for name, value in inputs.items()}
+    return run_of(pipeline, values, restart, options, payloads)
+
+
+def run_of(
+    pipeline: Pipeline,
+    values: Mapping[str, Any],
+    restart: Restart | None,
+    options: Mapping[str, Any],
+    payloads: Sequence[Payload] = (),
+) -> tuple[JobRequest, list[Payload]]:
+    """The request for a run with these inputs, whose files are stored, or at hand. Raises BadRequestError."""
     check(pipeline)
     if restart is not None and restart.step is not None and restart.step not in pipeline.steps:
         raise BadRequestError(
             f"pipeline {pipeline.name} has no step '{restart.step}'; its steps: {', '.join(pipeline.steps)}"
         )
-    private, payloads = is_private(pipeline), list[Payload]()
-    vault = uuid.uuid4().hex if private else None
-    values = {name: _value(pipeline, name, value, vault, payloads) for name, value in inputs.items()}
     given = pipeline.given(values)
     fields = {
         **options,
         "pipeline": json_of(pipeline),
         "inputs": given,
         "files": tuple(dict.fromkeys(files_in(given))),
-        "privacy": private,
+        "privacy": is_private(pipeline),
         "restart": restart,
     }
-    return request_of(fields, payloads)
+    return request_of(fields, [*payloads])
 
 
 def _value(pipeline: Pipeline, name: str, value: Any, vault: str | None, payloads: list[Payload]) -> Any:

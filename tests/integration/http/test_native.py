@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.door import Door, opened
 from tests.integration.http.answers import ENTRY, controls
-from tests.integration.queue.workers import Held, succeeded, working
+from tests.integration.queue.workers import Held, advancing, succeeded, working
 
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock._wire.view.tokens import Scope
@@ -263,3 +263,24 @@ async def test_a_stored_page_is_never_served_as_one(door: Door, redis_url: str) 
             assert response.headers["Content-Disposition"].startswith("attachment; ")
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             assert "sandbox" in response.headers["Content-Security-Policy"]
+
+
+async def test_a_pipeline_is_run_looked_at_and_cancelled(door: Door, redis_url: str, tmp_path: Path) -> None:
+    step = {"space": "reader", "files": "${{ inputs.page }}", "prompt": "read it"}
+    pipeline = {"name": "book", "inputs": {"page": "file"}, "steps": {"read": step}}
+    page = await sent(door, "POST", "/files", 201, params={"name": "page.png"}, data=b"a page")
+    body = {"pipeline": pipeline, "inputs": {"page": page}}
+    async with advancing(redis_url):
+        run = await sent(door, "POST", "/pipelines/runs", 202, json=body)
+        result = await sent(door, "GET", f"/jobs/{run['id']}/result", params={"wait": 10})
+        assert result["output"]["data"] == {"read": "read it"}
+        run = await sent(door, "GET", f"/pipelines/runs/{run['id']}")
+    assert (run["pipeline"], run["state"]) == ("book", "succeeded")
+    assert [(one["name"], one["state"], one["total"]) for one in run["steps"]] == [("read", "succeeded", 1)]
+    again = await sent(door, "POST", "/pipelines/runs", 202, json=body)
+    assert (await sent(door, "DELETE", f"/pipelines/runs/{again['id']}"))["state"] == "cancelled"
+    # No file of the host is read for an input.
+    (tmp_path / "secret.txt").write_text("secret")
+    body["inputs"] = {"page": str(tmp_path / "secret.txt")}
+    refused = await sent(door, "POST", "/pipelines/runs", 400, json=body)
+    assert "input 'page' of pipeline book is no file" in refused["error"]["message"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from spacedockd.http.context import DoorContext
-from spacedockd.http.native import batches, documents, events, files, hosts, jobs, spaces
+from spacedockd.http.native import batches, documents, events, files, hosts, jobs, pipelines, spaces
 from spacedockd.http.native.operation import ApiOperation
 
 OPERATIONS: tuple[ApiOperation, ...] = (
@@ -13,6 +13,7 @@ OPERATIONS: tuple[ApiOperation, ...] = (
     *events.OPERATIONS,
     *files.OPERATIONS,
     *batches.OPERATIONS,
+    *pipelines.OPERATIONS,
     *spaces.OPERATIONS,
     *hosts.OPERATIONS,
 )
