@@ -328,5 +328,23 @@ async def test_what_is_no_pipeline_is_told_as_such(client: Client, redis_url: st
     async with advancing(redis_url):
         assert "the pipeline cannot be read" in (await client.result(run, wait=5)).failure
         job = await client.run("a prompt", wait=5)
-    with pytest.raises(BadRequestError, match="is not a run of a pipeline"):
+    with pytest.raises(BadRequestError, match="is no run of a pipeline"):
         await client.pipeline_run(job.id)
+
+
+async def test_each_line_of_a_batch_is_a_run(client: Client, redis_url: str, tmp_path: Path) -> None:
+    space, results = Space("b one"), tmp_path / "results.jsonl"
+    async with advancing(redis_url, space):
+        lines = [line async for line in client.batch(["a", "b", "c"], pipeline=CHAIN, output=results)]
+        assert {line.name.number: line.result.output.text for line in lines} == {
+            1: "a one two three",
+            2: None,
+            3: "c one two three",
+        }
+        (batch,) = await client.batches()
+        # Its runs count, and not the jobs of their steps.
+        assert (batch.counts[JobState.SUCCEEDED], batch.counts[JobState.FAILED]) == (2, 1)
+        space.fails.clear()
+        again = client.batch(["a", "b", "c"], pipeline=CHAIN, output=results, retry="failed")
+        assert [line.result.output.text async for line in again] == ["b one two three"]
+    assert len(results.read_text().splitlines()) == 3
