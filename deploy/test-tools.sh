@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests hold Spacedock against: a real image registry, a real
-# Redis, systemd's own checker of units, and a browser for the page. Does nothing where they are.
+# Redis, systemd's own checker of units, Prometheus' of rules, and a browser for the page. Does nothing where they are.
 set -euo pipefail
 # shellcheck source=deploy/apt.sh
 . "$(dirname "$0")/apt.sh"
@@ -8,6 +8,7 @@ set -euo pipefail
 missing=()
 command -v docker-registry >/dev/null || missing+=(docker-registry)
 command -v jq >/dev/null || missing+=(jq)
+command -v promtool >/dev/null || missing+=(prometheus)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium fonts-dejavu-core)

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -245,14 +245,32 @@ async def test_rules_and_dashboard_ask_for_what_is_told(site: Site, redis_url: s
     assert [name for name in told if not any(name.startswith(one) for one in shown)] == []
 
 
-def test_promtool_takes_the_rules_and_the_dashboards_expressions(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
+@pytest.fixture
+def promtool() -> Callable[..., None]:
+    """Prometheus' own checker, which has to be content."""
+    if (found := shutil.which("promtool")) is None:
         pytest.skip("promtool is missing: apt-get install prometheus")
+
+    def run(*words: str | Path) -> None:
+        done = subprocess.run([found, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
+
+
+def test_promtool_takes_the_rules_and_the_dashboards_expressions(
+    promtool: Callable[..., None], tmp_path: Path
+) -> None:
     recorded: list[dict[str, str]] = []
     for number, expression in enumerate(expressions()):
         recorded.append({"record": f"panel:{number}", "expr": expression})
     (tmp_path / "panels.yaml").write_text(json.dumps({"groups": [{"name": "panels", "rules": recorded}]}))
-    command = [promtool, "check", "rules", str(MONITORING / "alerts.yaml"), str(tmp_path / "panels.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool("check", "rules", MONITORING / "alerts.yaml", tmp_path / "panels.yaml")
+
+
+def test_every_alert_fires_where_it_should_and_none_where_all_is_well(
+    promtool: Callable[..., None], tmp_path: Path
+) -> None:
+    hours = (Path(__file__).parent.parent / "data/alerts.yaml").read_text()
+    (tmp_path / "hours.yaml").write_text(hours.replace("[RULES]", json.dumps([str(MONITORING / "alerts.yaml")])))
+    promtool("test", "rules", tmp_path / "hours.yaml")
