@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ from spacedock_worker.containers.machine.engine_info import EngineInfo
 from spacedock_worker.containers.machine.gpu import Device
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.control.doctor import access
-from spacedock_worker.control.doctor.engine import EngineNetworks, engine_lines, gpu_lines, limit_lines
+from spacedock_worker.control.doctor.engine import (
+    EngineNetworks,
+    base_line,
+    engine_lines,
+    gpu_lines,
+    limit_lines,
+)
 from spacedock_worker.images.settings import ImageSettings
 from spacedockd.commands.doctor import examine
 
@@ -58,6 +65,26 @@ def said(**changes: Any) -> EngineInfo:
 def test_a_sound_engine_has_nothing_to_mend() -> None:
     assert {line["state"] for line in of_engine(SOUND).values()} == {"ok"}
     assert {line["state"] for line in limit_lines(SOUND, SETTINGS, 4 * GB)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("base", "made", "state", "said", "command"),
+    [
+        ("python:3.11-slim", None, "warning", "is not here", "docker pull python:3.11-slim"),
+        ("python:3.11-slim", "2026-05-20T10:00:00.123456789Z", "ok", "12 days old", None),
+        ("python:3.11-slim", "2025-06-01T00:00:00Z", "warning", "365 days old", "docker pull python"),
+        ("spacedock/python:3.11", "2025-06-01T00:00:00Z", "warning", "365 days old", "spacedockd base-image"),
+        ("python:3.11-slim", "0001-01-01T00:00:00Z", "ok", "does not say when it was made", None),
+    ],
+)
+def test_the_base_image_is_there_and_not_old(
+    base: str, made: str | None, state: str, said: str, command: str | None
+) -> None:
+    line = base_line(base, made, datetime(2026, 6, 1, 12, tzinfo=UTC))
+    assert (line["subject"], line["state"]) == ("base image", state)
+    assert said in line["message"]
+    assert (command or "") in (line["command"] or "")
+    assert (command is None) == (line["command"] is None)
 
 
 @pytest.mark.parametrize(

@@ -272,5 +272,7 @@ def test_every_alert_fires_where_it_should_and_none_where_all_is_well(
     promtool: Callable[..., None], tmp_path: Path
 ) -> None:
     hours = (Path(__file__).parent.parent / "data/alerts.yaml").read_text()
-    (tmp_path / "hours.yaml").write_text(hours.replace("[RULES]", json.dumps([str(MONITORING / "alerts.yaml")])))
+    (tmp_path / "hours.yaml").write_text(
+        hours.replace("[RULES]", json.dumps([str(MONITORING / "alerts.yaml")]))
+    )
     promtool("test", "rules", tmp_path / "hours.yaml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from spacedock.replies.doctor import Area, DoctorLine
@@ -21,6 +22,7 @@ _LEAKS_NO_NAMES = (25, 0, 5)
 """Engine 25.0.5 closed CVE-2024-29018: before it, names looked up in a sealed network can leave the host."""
 
 _TRIED_DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs", "overlay")
+_OLD_DAYS, _OLDEST_DAYS = 180, 365 * 20
 _LITTLE_DISK, _LOW_DISK = 2 * 2**30, 10 * 2**30
 _MOST_NETWORKS = 28
 """Of the about 31 that an engine's usual address pools hold."""
@@ -126,6 +128,23 @@ def _networks(networks: EngineNetworks, info: Mapping[str, Any]) -> DoctorLine:
         why = "there is no default network: builds that name it fail"
         return AREA.warning("network", why, "sudoedit /etc/docker/daemon.json  # take out bridge: none")
     return AREA.ok("network", f"the default bridge is there, {networks.count} networks in all")
+
+
+def base_line(base: str, made: str | None, now: datetime) -> DoctorLine:
+    """The image that Gradio Spaces are built on: whether it is here (`made` says when), and its age."""
+    ours = base.startswith("spacedock/")
+    if made is None:
+        why = f"{base} is not here: the first build of a Space pulls it"
+        return AREA.warning("base image", why, f"docker pull {base}  # or: sudo spacedockd base-image")
+    days = (now - datetime.fromisoformat(made)).days
+    if days > _OLDEST_DAYS:
+        # Such as an image that is built to be the same each time.
+        return AREA.ok("base image", f"{base}, which does not say when it was made")
+    if days > _OLD_DAYS:
+        why = f"{base} is {days} days old, and so are its packages"
+        anew = f"docker rmi {base} && sudo spacedockd base-image" if ours else f"docker pull {base}"
+        return AREA.warning("base image", why, anew)
+    return AREA.ok("base image", f"{base}, {days} days old")
 
 
 def limit_lines(info: EngineInfo, settings: ContainerSettings, build_memory: int) -> Iterator[DoctorLine]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,8 +20,16 @@ from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.engine_info import engine_info
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.control.doctor import access
-from spacedock_worker.control.doctor.engine import EngineNetworks, engine_lines, gpu_lines, limit_lines
+from spacedock_worker.control.doctor.engine import (
+    EngineNetworks,
+    base_line,
+    engine_lines,
+    gpu_lines,
+    limit_lines,
+)
 from spacedock_worker.errors import StepError
+from spacedock_worker.images.build.builds import bases_here
+from spacedock_worker.images.build.flavours import choose_base
 from spacedock_worker.images.oci.reference import parse_reference
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.models.listing import Probe, probe
@@ -69,13 +78,20 @@ class DoctorHandler:
     async def _of_engine(self) -> list[DoctorLine]:
         containers, images = self._settings.containers, self._settings.images
         info = await engine_info(self._engine, containers)
-        api, networks = "", None
+        api, networks, base = "", None, list[DoctorLine]()
         with suppress(StepError, EngineRefusedError):
             if info.trouble is None:
                 api = (await self._engine.dialect(Stage.START)).path
                 networks = await self._networks()
-        found = [*engine_lines(info, api, networks, self._fault()), *gpu_lines(info)]
+                base = [await self._base()]
+        found = [*engine_lines(info, api, networks, self._fault()), *gpu_lines(info), *base]
         return [*found, *limit_lines(info, containers, images.build_memory)]
+
+    async def _base(self) -> DoctorLine:
+        configured = self._settings.images.base_images
+        here = await bases_here(self._engine, configured)
+        base = choose_base(None, configured, here)
+        return base_line(base, here.get(base), datetime.now(UTC))
 
     async def _networks(self) -> EngineNetworks:
         async with self._engine.call(Stage.START) as docker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -218,11 +219,8 @@ class Builds:
         found = await inspect(self._engine, image.reference, Stage.BUILD)
         return image if found is not None and found["Id"] == image.id else None
 
-    async def _present(self) -> frozenset[str]:
-        """The names of the base images on this host, as the engine calls them."""
-        names = base_names(self._settings.base_images)
-        looked = await asyncio.gather(*(inspect(self._engine, name, Stage.BUILD) for name in names))
-        return frozenset(tag for found in looked if found is not None for tag in found.get("RepoTags") or ())
+    async def _present(self) -> Collection[str]:
+        return await bases_here(self._engine, self._settings.base_images)
 
     async def _earlier(self, source: SpaceSource, hub_id: str) -> Image | None:
         """The newest image that was ever built here from that Space of the Hub, of the commit if given."""
@@ -242,6 +240,15 @@ class Builds:
         tag = max(named)[1]
         found = await inspect(self._engine, tag, Stage.BUILD)
         return described(tag, found) if found is not None else None
+
+
+async def bases_here(engine: Engine, configured: Mapping[str, str]) -> dict[str, str]:
+    """When the base images on this host were made, by the names that the engine has for them."""
+    names = base_names(configured)
+    looked = await asyncio.gather(*(inspect(engine, name, Stage.BUILD) for name in names))
+    return {
+        tag: found["Created"] for found in looked if found is not None for tag in found.get("RepoTags") or ()
+    }
 
 
 def _key(source: SpaceSource, repository: Repository) -> str:
