@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -219,8 +219,8 @@ class Builds:
         found = await inspect(self._engine, image.reference, Stage.BUILD)
         return image if found is not None and found["Id"] == image.id else None
 
-    async def _present(self) -> Collection[str]:
-        return await bases_here(self._engine, self._settings.base_images)
+    async def _present(self) -> frozenset[str]:
+        return frozenset(await bases_here(self._engine, self._settings.base_images))
 
     async def _earlier(self, source: SpaceSource, hub_id: str) -> Image | None:
         """The newest image that was ever built here from that Space of the Hub, of the commit if given."""
