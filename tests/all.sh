@@ -11,8 +11,9 @@ rm -rf "$logs" && mkdir -p "$logs"
 # test_quick tells how soon work goes on after a process has died.
 alone=(tests/acceptance/test_kills.py tests/faults/test_quick.py tests/integration/queue/test_queue_rounds.py)
 not_alone=("${alone[@]/#/--ignore=}")
-# Files stay whole: the tests of one share servers and Spaces that take seconds to start.
-tests=("$bin"/pytest -q --dist loadfile "${not_alone[@]}")
+# Files stay whole: the tests of one share servers and Spaces that take seconds to start. The longest come first
+# (tests/conftest.py), and the quick ones of tests/unit last: so no process ends long before the others.
+tests=("$bin"/pytest -q --dist loadfile --no-loadscope-reorder "${not_alone[@]}")
 # What tests leave on the engine goes when all are over: a part that ends must not take what another uses.
 export TESTS_BESIDE=1
 
@@ -43,7 +44,7 @@ finish() {
 begin images "$bin"/python -m tests.layers
 begin style make --no-print-directory style
 finish style
-begin servers "${tests[@]}" -n 3 --durations=40 tests/unit tests/routing tests/integration tests/browser --ignore tests/integration/apps
+begin servers "${tests[@]}" -n 3 --durations=40 tests/integration tests/browser tests/routing tests/unit --ignore tests/integration/apps
 finish servers
 finish images
 begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tests/integration/apps

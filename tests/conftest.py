@@ -17,6 +17,24 @@ from spacedockd.valkey import server_binary
 
 START_SECONDS = 10.0
 
+LONGEST = (
+    "compat/test_matrix.py",
+    "acceptance/test_readme.py",
+    "apps/test_gradio_leaks.py",
+    "acceptance/test_seed.py",
+    "acceptance/test_cases.py",
+    "acceptance/test_hosts.py",
+    "acceptance/test_profiles.py",
+    "acceptance/test_strangers.py",
+    "acceptance/test_discovery.py",
+    "acceptance/test_stores.py",
+    "acceptance/test_faults.py",
+    "acceptance/test_http.py",
+    "apps/test_build_limits.py",
+    "acceptance/test_batch.py",
+)
+"""The files that take longest, whatever the number of their tests (`pytest --durations`)."""
+
 # A shell that runs the tests in the background has them ignore interrupts, as would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -37,6 +55,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the compatibility cases on every Gradio, beside gradio_client, and write their table",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first: processes that share the files whole then end together."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    name = f"{item.path.parent.name}/{item.path.name}"
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(autouse=True)
