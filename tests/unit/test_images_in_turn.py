@@ -121,6 +121,13 @@ async def test_a_build_whose_cache_was_removed_meanwhile_is_built_again_once(
     assert builder.built == ["Dockerfile"] * 4
 
 
+async def test_an_engine_without_its_bridge_is_the_hosts_fault(engine, builder, source) -> None:
+    builder.slim = "failed to create endpoint x on network bridge: could not find bridge docker0"
+    with pytest.raises(StepError, match="Restart the Docker Engine") as caught:
+        await got(Images(engine, ImageSettings()), source)
+    assert caught.value.host
+
+
 async def test_what_a_step_of_its_own_says_of_images_is_no_reason(engine, builder, source) -> None:
     builder.slim = "The command '/bin/sh -c echo no such image' returned a non-zero code: 1"
     with pytest.raises(StepError, match="no such image"):

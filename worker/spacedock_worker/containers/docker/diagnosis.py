@@ -101,6 +101,7 @@ _HINTS = (
     ("runtime specified", "Correct `containers.runtime`, or install that runtime for the Docker Engine."),
     ("nftables", "Install nftables, which Podman's networks need."),
     ("iptables", "Check that the Docker Engine may set firewall rules, or restart it."),
+    ("failed to create endpoint", "Restart the Docker Engine: it has lost a network of its own."),
 )
 _USUAL = "Try `docker run`, and see `docker info`."
 

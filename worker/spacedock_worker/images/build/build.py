@@ -15,6 +15,7 @@ from aiodocker.jsonstream import json_stream_stream
 from aiohttp import ClientTimeout
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.diagnosis import host_fault
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.log_tail import last_words
 from spacedock_worker.errors import StepError, full_disk, tells_full_disk
@@ -33,6 +34,9 @@ _VANISHED = (
     *("failed to get layer", "layer does not exist"),
 )
 """What the engine says where somebody removed an image that it had just taken from the build's cache."""
+_NO_NETWORK = "failed to create endpoint"
+"""The engine cannot connect a container of the build: its bridge or its firewall rules are gone."""
+
 _DISTRUST = "certificate verify failed"
 _UNTRUSTED = (
     "it does not trust the certificate of a server that it asks, as behind a company's proxy: name "
@@ -69,7 +73,7 @@ async def build(
 
     The build gets no secrets and no credentials; its arguments are the platform's alone. Where it is
     cancelled or takes too long, we hang up, and the engine ends it. Raises StepError `build_failed` with the
-    last lines that the build said.
+    last lines that the build said, `out_of_disk`, or the host's fault.
     """
     said: deque[str] = deque(maxlen=_KEPT_CHUNKS)
 
@@ -95,6 +99,8 @@ async def build(
     except EngineRefusedError as error:
         if tells_full_disk(error.message) and not error.message.startswith(_COMMAND_FAILED):
             raise full_disk(Stage.BUILD, f"{tag} cannot be built") from error
+        if error.message.startswith(_NO_NETWORK):
+            raise host_fault(error.message) from error
         killed = _KILLED in error.message
         hint = f" (killed; a step may take {limits.memory / 2**30:g} GB, see `images.build_memory`)"
         raise failed(tag, said, error.message + (hint if killed else "")) from error

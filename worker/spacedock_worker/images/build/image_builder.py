@@ -87,11 +87,12 @@ class ImageBuilder:
             await self._pull_base(drawn.base, on_progress)
         if drawn.wants is not None:
             bases = await self._borrowing.get(drawn.wants, on_progress)
-        if self._network is not None:
-            await self._network.ensure()
         if self._free.locked():
             on_progress("waiting for other builds to end")
         async with self._free:
+            if self._network is not None:
+                # Not before: while this one waits, somebody may prune what is not used.
+                await self._network.ensure()
             with self.tally.counted():
                 return await self._built(order, bases, present, on_progress)
 
