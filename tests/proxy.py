@@ -16,12 +16,15 @@ Upstream = str | Path
 class Proxy:
     """Hands on what comes, at most `rate` bytes per second and connection; `cut` breaks all connections.
 
-    While it is `refusing`, it accepts nobody; while it is `hung`, it accepts all and hands nothing on.
+    While it is `refusing`, it accepts nobody; while it is `hung`, it accepts all and hands nothing on. Each
+    answer is `late` seconds late; so many of the next answers as `halved` says end in their middle, and their
+    connections with them.
     """
 
     def __init__(self, upstream: Upstream, rate: float | None = None) -> None:
         self.rate = rate
-        self.handed_on = 0
+        self.handed_on = self.halved = 0
+        self.late = 0.0
         self.refusing = self.hung = False
         self._upstream = upstream
         self._writers: set[asyncio.StreamWriter] = set()
@@ -84,8 +87,13 @@ class Proxy:
             while data := await reader.read(_CHUNK):
                 if back:
                     self._count(len(data))
-                    if self.rate:
-                        await asyncio.sleep(len(data) / self.rate)
+                    await asyncio.sleep(self.late + (len(data) / self.rate if self.rate else 0.0))
+                    if self.halved > 0:
+                        self.halved -= 1
+                        writer.write(data[: len(data) // 2])
+                        await writer.drain()
+                        writer.transport.abort()
+                        return
                 writer.write(data)
                 await writer.drain()
         finally:

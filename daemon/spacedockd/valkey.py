@@ -8,12 +8,13 @@ import platform
 import shutil
 from asyncio.subprocess import Process
 from contextlib import suppress
+from enum import Enum, auto
 from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from spacedock._wire import keys
 from spacedock._wire.connection import connect
@@ -25,12 +26,23 @@ from spacedockd import paths
 log = structlog.get_logger()
 
 START_SECONDS = 30.0
+LOAD_SECONDS = 600.0
+"""How long it may take to read its append-only file."""
+
 STOP_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 _WATCH_SECONDS = 1.0
 _LONGEST_SOCKET = 100
 _LEAST_MEMORY = 2**28
 _GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+class _Said(Enum):
+    """What a server on our socket says."""
+
+    NOTHING = auto()
+    LOADING = auto()
+    READY = auto()
 
 
 class ValkeyError(SpacedockError):
@@ -111,13 +123,18 @@ class EmbeddedValkey:
 
     async def answers(self) -> bool:
         """Whether a server answers on our socket."""
+        return await self._said() is _Said.READY
+
+    async def _said(self) -> _Said:
         if not self.socket.exists():
-            return False
+            return _Said.NOTHING
         try:
             async with asyncio.timeout(2.0), connect(socket_url(self.socket)) as redis:
-                return bool(await redis.ping())
+                return _Said.READY if await redis.ping() else _Said.NOTHING
+        except BusyLoadingError:
+            return _Said.LOADING
         except (RedisError, OSError, TimeoutError):
-            return False
+            return _Said.NOTHING
 
     async def _adjust(self) -> None:
         """Set what a server that we attached to may have otherwise, or that an older one does not know.
@@ -145,12 +162,18 @@ class EmbeddedValkey:
         return True
 
     async def _comes_to_answer(self) -> bool:
-        """Whether the server answers in time: it may be loading its file."""
+        """Whether the server answers in time. One that says that it is loading its file has LOAD_SECONDS."""
+        loading = False
         with suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(START_SECONDS) as deadline:
                 while await self._lives():
-                    if await self.answers():
+                    said = await self._said()
+                    if said is _Said.READY:
                         return True
+                    if said is _Said.LOADING and not loading:
+                        loading = True
+                        deadline.reschedule(asyncio.get_running_loop().time() + LOAD_SECONDS)
+                        log.info("valkey.loading", socket=str(self.socket))
                     await asyncio.sleep(_LOOK_SECONDS)
         return False
 

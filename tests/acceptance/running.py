@@ -81,6 +81,8 @@ class Daemon:
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    within: tuple[str, ...] = ()
+    """The command that it is started by, such as one that enters a network namespace."""
 
     @property
     def url(self) -> str:
@@ -111,7 +113,7 @@ class Daemon:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def start(self) -> None:
-        command = [str(BIN / "spacedockd")]
+        command = [*self.within, str(BIN / "spacedockd")]
         command += ["--state-dir", f"{self.folder}/state", "--runtime-dir", f"{self.folder}/run"]
         with (self.folder / "log").open("ab") as log:
             before = sum(event["event"] == "daemon.ready" for event in self.events)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
+from redis.asyncio import Redis
 from tests.acceptance.running import SPACES, Daemon, new_daemon
 from tests.faults.load import SPACE
 
@@ -18,9 +20,7 @@ from spacedock._wire.connection import connect
 
 LEFT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
-_REGISTRY = {
-    "spaces": {SPACE: {"id": SPACE, "repository": str(SPACES / "openapi-counting"), "calls": 4}},
-}
+_BUILT = {"repository": str(SPACES / "openapi-counting")}
 
 
 def clean_env() -> dict[str, str]:
@@ -29,15 +29,30 @@ def clean_env() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def counting_daemon(**settings: str) -> AsyncIterator[Daemon]:
-    """A daemon with the one Space that counts its calls, which has answered once."""
-    daemon = new_daemon(clean_env(), **{"drain_seconds": "1", "http": "off", **settings})
-    (daemon.folder / "registry.yaml").write_text(yaml.safe_dump(_REGISTRY))
-    (daemon.folder / "tmp").mkdir()
-    daemon.env["TMPDIR"] = str(daemon.folder / "tmp")
-    try:
+async def counting_daemon(at_start: str = "", **settings: str) -> AsyncIterator[Daemon]:
+    """A daemon with the one Space that counts its calls, which has answered once.
+
+    `at_start` is code that each Python process of the daemon's runs when it starts.
+    """
+    async with daemon_to_start(at_start, **settings) as daemon:
         await asyncio.to_thread(daemon.start)
-        await warmed(daemon.url)
+        await warmed(settings.get("redis_url", daemon.url))
+        yield daemon
+
+
+@asynccontextmanager
+async def daemon_to_start(
+    at_start: str = "", entry: Mapping[str, Any] = _BUILT, **settings: str
+) -> AsyncIterator[Daemon]:
+    """Such a daemon before its start; `entry` is what its registry says of the Space."""
+    few = {"drain_seconds": "1", "http": "off", "containers__max_containers": "1"}
+    daemon = new_daemon(clean_env(), **{**few, **settings})
+    spaces = {SPACE: {"id": SPACE, "calls": 4, **entry}}
+    (daemon.folder / "registry.yaml").write_text(yaml.safe_dump({"spaces": spaces}))
+    (daemon.folder / "tmp").mkdir()
+    (daemon.folder / "sitecustomize.py").write_text(at_start)
+    daemon.env |= {"TMPDIR": str(daemon.folder / "tmp"), "PYTHONPATH": str(daemon.folder)}
+    try:
         yield daemon
     finally:
         await asyncio.to_thread(daemon.remove)
@@ -62,15 +77,15 @@ def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-async def stopped(daemon: Daemon) -> list[str]:
-    """Stop the daemon, whose jobs have all ended; what is left of them after 10 s."""
-    async with connect(daemon.url) as redis:
+async def stopped(daemon: Daemon, url: str = "") -> list[str]:
+    """Stop the daemon, whose jobs have all ended; what is left of them after 10 s. `url` is the queue's."""
+    async with connect(url or daemon.url) as redis:
         left = await _gone(lambda: _keys(redis))
     await asyncio.to_thread(daemon.stop)
     return left + await _gone(lambda: _on_the_host(daemon))
 
 
-async def _gone(look) -> list[str]:
+async def _gone(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
     """What there is still after 10 s; nothing as soon as there is nothing."""
     for _ in range(int(LEFT_SECONDS / _LOOK_SECONDS)):
         if not await look():
@@ -80,7 +95,7 @@ async def _gone(look) -> list[str]:
     return await look()
 
 
-async def _keys(redis) -> list[str]:
+async def _keys(redis: Redis) -> list[str]:
     """The keys of jobs that wait or run."""
     patterns = ("arq:*", keys.WAITING + "*", keys.LANE + "*", keys.HELD, keys.PAYLOAD_USERS + "*")
     return [f"key {key.decode()}" for wanted in patterns async for key in redis.scan_iter(wanted, count=1000)]

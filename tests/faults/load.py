@@ -19,7 +19,13 @@ from tests.faults.account import Account
 from spacedock import Client
 from spacedock._wire import keys
 from spacedock._wire.connection import OUTAGES, answer, connect
-from spacedock.errors import JobNotFoundError, NotConnectedError, RefusedError, StoreAwayError
+from spacedock.errors import (
+    JobNotFoundError,
+    NotConnectedError,
+    QueueFullError,
+    RefusedError,
+    StoreAwayError,
+)
 from spacedock.files import Payload, payload_of
 from spacedock.request import Fallback, JobRequest
 from spacedock.result import JobResult
@@ -35,7 +41,7 @@ END_SECONDS = 240.0
 MOST_SECONDS = 120.0
 _PAUSE = 0.1
 LIVE = (JobState.QUEUED, JobState.RUNNING)
-_TROUBLE = (NotConnectedError, RefusedError, StoreAwayError)
+_TROUBLE = (NotConnectedError, RefusedError, QueueFullError, StoreAwayError)
 
 Calls = Callable[[], Sequence[tuple[float, str]]]
 """The calls that Spaces have noted: when (s since 1970), and the SHA-256 of what was asked."""

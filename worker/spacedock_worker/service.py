@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+from redis.asyncio import Redis
 
 from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
@@ -67,7 +68,8 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
             # What a killed worker was downloading.
             await asyncio.to_thread(shutil.rmtree, settings.images.scratch, ignore_errors=True)
         registry = Registry(settings.registry, default_text(), CatalogueStore(redis), settings.repositories)
-        engine = await stack.enter_async_context(Engine(settings.containers.docker_host))
+        was_there = (settings.state_dir / _SEEN).exists()
+        engine = await stack.enter_async_context(Engine(settings.containers.docker_host, was_there=was_there))
         profiles = await _opened(ProfileStore(settings.state_dir / PROFILES), stack)
         pool: Pool[Adapter] = await stack.enter_async_context(Pool(engine, settings.containers, profiles))
         gpu = await _has_gpu(engine)
@@ -109,18 +111,25 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         capacity = HostCapacity(settings.containers.instance_id, registry, pool.view, engine, gpu)
         worker = QueueWorker(settings.redis_url, handle, answer, settings.max_jobs, capacity, advancer.wake)
         witness.worker_is(worker.worker_id)
-        if killed is not None:
-            with suppress(*TROUBLE):
-                await JobStore(redis, worker.worker_id).lapse(killed[0])
+        await _let_lapse(redis, killed)
         background = running(
             catalogue=follow(registry, redis),
             pipelines=advancer.run(),
             housekeeper=wiring.housekeeper(redis).run(),
             loop_lag=metrics.watch_lag(),
-            condition=forever("condition", partial(_look, told, engine, registry), _LOOK_SECONDS),
+            condition=forever(
+                "condition", partial(_look, told, engine, registry, settings.state_dir / _SEEN), _LOOK_SECONDS
+            ),
         )
         await stack.enter_async_context(background)
         await _work(worker, stop, ready, settings.drain_seconds)
+
+
+async def _let_lapse(redis: Redis, killed: tuple[str, str] | None) -> None:
+    """Have the jobs of the worker before wait again now, if it was killed."""
+    if killed is not None:
+        with suppress(*TROUBLE):
+            await JobStore(redis, killed[0]).lapse(killed[0])
 
 
 def _gauges(pool: Pool[Adapter], engine: Engine, images: Mapping[str, WorkCount]) -> Iterator[Gauge]:
@@ -144,16 +153,20 @@ def _gauges(pool: Pool[Adapter], engine: Engine, images: Mapping[str, WorkCount]
     yield Gauge("engine_outages", "How often the Docker Engine could not be reached.", engine.outages)
 
 
+_SEEN = "engine-seen"
+"""The file in the state directory that says that this host's engine has answered once."""
+
 _LOOK_SECONDS, _ANSWER_SECONDS = 5.0, 3.0
 """How often the engine is asked whether it is there, and how long it may take."""
 
 
-async def _look(told: Conditions, engine: Engine, registry: Registry) -> None:
-    """Note what is wrong with the engine and the registry, if anything is."""
+async def _look(told: Conditions, engine: Engine, registry: Registry, seen: Path) -> None:
+    """Note what is wrong with the engine and the registry, if anything is, and that the engine was there."""
     trouble = None
     try:
         async with engine.call(Stage.START, _ANSWER_SECONDS) as docker:
             await docker.version()
+        await asyncio.to_thread(seen.touch)
     except (StepError, EngineRefusedError) as error:
         trouble = str(error)
     told.now = Condition(engine=trouble, registry=registry.fault)

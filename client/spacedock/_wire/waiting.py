@@ -132,7 +132,6 @@ class WaitHub:
                 async with aclosing(messages(self._redis, keys.DONE)) as heard:
                     async for message in heard:
                         self._subscribed = True
-                        self._note(away=False)
                         self._remember(message)
                         for wait in self._waits:
                             wait.notify(wait.open if message is None else [message.text])
@@ -161,10 +160,13 @@ class WaitHub:
         try:
             if len(job_ids) == 1 and (found := await records.results(self._redis, job_ids)):
                 # The usual case costs one round trip.
+                self._note(away=False)
                 yield found, ()
                 return
             for start in range(0, len(job_ids), _CHUNK):
                 pages, gone = await records.ended(self._redis, job_ids[start : start + _CHUNK])
+                # One that is loading its file takes subscriptions, and answers nothing else.
+                self._note(away=False)
                 yield (), gone
                 for page in pages:
                     yield await records.results(self._redis, page), ()

@@ -69,7 +69,7 @@ def _lives(pid: int) -> bool:
 async def killed(what: str, trials: int) -> Account:
     """Kill it again and again under one load."""
     dice = random.Random(trials)
-    async with counting_daemon(containers__max_containers="1") as daemon:
+    async with counting_daemon() as daemon:
         victims = Victims(daemon)
         async with Load(daemon.url, partial(calls_of, daemon)) as load:
             for _ in range(trials):

@@ -48,6 +48,26 @@ async def test_work_is_begun_again_when_the_engine_is_back(proxy: Proxy, proxied
     assert await proxied.through_restart(lambda: version_of(proxied))
 
 
+async def test_what_an_engine_refuses_while_it_stops_is_begun_again(proxy: Proxy, proxied: Engine) -> None:
+    assert await version_of(proxied)
+    refused = [StepError(Stage.START, ErrorKind.START_FAILED, "database not open")] * 2
+    # It takes no new connections, and goes on answering by those that it has.
+    proxy.refusing = True
+
+    async def start() -> str:
+        if refused:
+            asyncio.get_running_loop().call_later(1.0, setattr, proxy, "refusing", False)
+            raise refused.pop()
+        return await version_of(proxied)
+
+    with pytest.raises(StepError, match="database not open"):
+        # It is back, and refuses again: that is no restart.
+        await proxied.through_restart(start)
+    proxy.refusing = True
+    refused.append(StepError(Stage.START, ErrorKind.START_FAILED, "database not open"))
+    assert await proxied.through_restart(start)
+
+
 async def test_an_engine_that_was_never_there_is_not_waited_for(proxy: Proxy, proxied: Engine) -> None:
     goes(proxy)
     began = time.monotonic()

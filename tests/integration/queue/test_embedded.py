@@ -10,6 +10,7 @@ from spacedock._wire.connection import connect
 from spacedock.client import Client
 from spacedock.configuration import socket_url
 from spacedock.errors import QueueFullError
+from spacedockd import valkey
 from spacedockd.valkey import EmbeddedValkey
 
 MB = 2**20
@@ -37,5 +38,26 @@ async def test_more_than_that_is_refused(tmp_path: Path) -> None:
         async with Client(socket_url(server.socket)) as client:
             with pytest.raises(QueueFullError, match="of 45 MB for jobs"):
                 await client.submit_many("x" * MB for _ in range(100))
+    finally:
+        await server.stop()
+
+
+async def test_one_that_reads_a_long_file_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, said = 0, EmbeddedValkey._said
+
+    async def loading(server: EmbeddedValkey) -> valkey._Said:
+        # A file that takes longer than that to read would be hundreds of MB long.
+        nonlocal asked
+        asked += 1
+        return valkey._Said.LOADING if asked < 30 else await said(server)
+
+    monkeypatch.setattr(valkey, "START_SECONDS", 1.0)
+    monkeypatch.setattr(EmbeddedValkey, "_said", loading)
+    server = EmbeddedValkey(tmp_path / "run/s", tmp_path, 64 * MB)
+    try:
+        await server.start()
+        assert await server.answers()
     finally:
         await server.stop()

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import Held, lapse, until, working
 
-from spacedock._wire import keys
+from spacedock._wire import keys, waiting
 from spacedock._wire.connection import connect
 from spacedock.client import Client
 from spacedock.errors import NotConnectedError
@@ -157,3 +158,42 @@ async def test_a_client_without_redis_is_told_where_it_looked(own_server: Server
         with pytest.raises(NotConnectedError, match=r"redis\.sock"):
             await client.submit("prompt")
         own_server.start()
+
+
+@pytest.mark.parametrize("own_server", ["valkey"], indirect=True)
+async def test_a_server_that_only_loads_its_file_is_not_said_to_be_there(
+    own_server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading = asyncio.Event()
+
+    async def ended(*_: object) -> tuple[list[list[str]], list[str]]:
+        if loading.is_set():
+            raise BusyLoadingError("LOADING")
+        return [], []
+
+    monkeypatch.setattr(waiting.records, "ended", ended)
+    async with Client(own_server.url) as client:
+        job_id = await client.submit("prompt")
+        waits = asyncio.create_task(client.result(job_id, wait=30))
+        loading.set()
+        await asyncio.to_thread(own_server.stop)
+        await asyncio.to_thread(own_server.start)
+
+        async def lost() -> bool:
+            return any("is lost" in record.getMessage() for record in caplog.records)
+
+        await until(lost)
+
+        async def subscribed() -> bool:
+            return client._waiting._subscribed
+
+        await until(subscribed)
+        assert not any("there again" in record.getMessage() for record in caplog.records)
+        loading.clear()
+
+        async def back() -> bool:
+            return any("there again" in record.getMessage() for record in caplog.records)
+
+        await until(back)
+        waits.cancel()
+        await asyncio.gather(waits, return_exceptions=True)

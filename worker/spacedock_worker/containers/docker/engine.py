@@ -28,10 +28,14 @@ _GREETING_SECONDS = 10.0
 _SILENT_SECONDS = 2.0
 """How long an engine is waited for that has left a call without an answer: it may still hang."""
 
-BACK_SECONDS = 60.0
+BACK_SECONDS = 120.0
 """How long an engine may be away, as it is while it restarts, before what needs it fails."""
 
 _LOOK_SECONDS = 0.5
+_RESTARTS = 2
+_REFUSALS = (ErrorKind.PULL_FAILED, ErrorKind.BUILD_FAILED, ErrorKind.START_FAILED)
+"""What a step ends with that the engine has said no to."""
+
 _T = TypeVar("_T")
 
 _UNREACHABLE = 900
@@ -53,16 +57,17 @@ class Engine:
 
     `docker_host` is an address such as `unix:///var/run/docker.sock`; None lets aiodocker look where the
     docker command looks (DOCKER_HOST, the current context, the usual sockets). Connects at the first call.
+    `was_there` says that it has answered before: such a one comes back.
     `outages` counts how often it could not be reached, or hung up.
     Every stream has connections of its own: an abandoned one cannot use up those of the calls.
     """
 
-    def __init__(self, docker_host: str | None = None) -> None:
+    def __init__(self, docker_host: str | None = None, *, was_there: bool = False) -> None:
         self.docker_host = docker_host
         self._calls: Docker | None = None
         self._dialect: Dialect | None = None
         self._silent = False
-        self._was_there = False
+        self._was_there = was_there
         self._left: list[Docker] = []
         self.outages = 0
 
@@ -136,16 +141,22 @@ class Engine:
             await client.close()
 
     async def through_restart(self, work: Callable[[], Awaitable[_T]]) -> _T:
-        """What the work returns, begun again once where the engine went away in it and came back.
+        """What the work returns, begun again where the engine went away in it and came back, at most twice.
 
-        An engine that was there is given BACK_SECONDS; one that stays away is not waited for again.
+        An engine that was there is given BACK_SECONDS; one that stays away is not waited for again. One that
+        stops refuses in many words before it is gone.
         """
-        try:
-            return await work()
-        except StepError as error:
-            if error.kind is not ErrorKind.DOCKER_UNAVAILABLE or not await self._back():
-                raise
-            log.info("engine.back", stage=error.stage.value)
+        for _ in range(_RESTARTS):
+            outages = self.outages
+            try:
+                return await work()
+            except StepError as error:
+                gone = error.kind is ErrorKind.DOCKER_UNAVAILABLE
+                if not gone and (error.kind not in _REFUSALS or not await self.leaving(outages)):
+                    raise
+                if not await self._back():
+                    raise
+                log.info("engine.back", stage=error.stage.value)
         return await work()
 
     async def leaving(self, outages: int) -> bool:
