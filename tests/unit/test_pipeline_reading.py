@@ -253,12 +253,12 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
         ),
         pytest.param(
             HEAD + "  a: {tier: fast, prompt: x, when: inputs.t = 'x'}\n",
-            "4:45: steps.a.when: the condition cannot be read at '= 'x'': there must be ==",
+            "4:36: steps.a.when: the condition cannot be read at 'inputs.t = 'x'': write",
             id="bad condition",
         ),
         pytest.param(
             HEAD + "  a: {tier: fast, prompt: x, when: __import__('os')}\n",
-            "4:36: steps.a.when: the condition cannot be read at '__import__('os')': there must be a value",
+            "4:36: steps.a.when: the condition cannot be read at '__import__('os')': write",
             id="code as condition",
         ),
         pytest.param(

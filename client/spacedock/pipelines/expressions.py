@@ -21,10 +21,17 @@ _LOOKUP = re.compile(
     rf"|(?P<item>item)(?:\.(?P<column>{NAME}))?){_POINTER}"
 )
 _KINDS = "write inputs.NAME, steps.NAME.text, steps.NAME.data#/POINTER, steps.NAME.files or item"
-_LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?![\w.])|(?:true|false|null)\b")
-_OPERATOR = re.compile(r"(?:is not empty|is empty|not contains|contains)\b|==|!=|<=|>=|<|>")
+_OPERAND = r"'[^']*'|\"[^\"]*\"|[^\s'\"=!<>]+"
+_TEST = re.compile(
+    rf"\s*(?P<left>{_OPERAND})\s*(?:(?P<empty>is (?:not )?empty\b)|"
+    rf"(?P<operator>==|!=|<=|>=|<|>|(?:not )?contains\b)\s*(?P<right>{_OPERAND}))\s*(?P<join>and\b|or\b|$)"
+)
+_CONDITIONS = (
+    "write such as inputs.language == 'German', with ==, !=, <, <=, >, >=, contains, not contains, "
+    "is empty or is not empty; join several by 'and' or 'or'"
+)
 _WORDS = {"true": True, "false": False, "null": None}
-_LONGEST = 100_000
+_LONGEST, _LONGEST_CONDITION = 100_000, 1000
 
 
 class ExpressionError(BadRequestError, ValueError):
@@ -67,14 +74,14 @@ def parsed(text: str) -> tuple[str | Alternatives, ...]:
     """A text's parts: its words, and what each `${{ … }}` looks up. Raises ExpressionError."""
     if len(text) > _LONGEST:
         raise ExpressionError(f"over {_LONGEST:,} characters: give a long text as an input", "")
-    parts: list[str | Alternatives] = []
-    end = 0
-    for found in _OPEN.finditer(text):
-        parts += [text[end : found.start()], _alternatives(found[1])]
-        end = found.end()
-    if (unclosed := text.find("${{", end)) >= 0:
-        raise ExpressionError("'${{' is never closed: write '}}' behind it", text[unclosed:])
-    return tuple(part for part in (*parts, text[end:]) if part)
+    first, *others = text.split("${{")
+    parts: list[str | Alternatives] = [first]
+    for other in others:
+        inner, closed, rest = other.partition("}}")
+        if not closed:
+            raise ExpressionError("'${{' is never closed: write '}}' behind it", f"${{{{{other}")
+        parts += [tuple(_lookup(one.strip()) for one in inner.split("||")), rest]
+    return tuple(part for part in parts if part)
 
 
 def whole(text: str) -> Alternatives | None:
@@ -83,29 +90,21 @@ def whole(text: str) -> Alternatives | None:
     return parts[0] if len(parts) == 1 and isinstance(parts[0], tuple) else None
 
 
-def _alternatives(inner: str) -> Alternatives:
-    return tuple(_lookup(one.strip()) for one in inner.split("||"))
-
-
 def _lookup(text: str) -> Lookup:
     found = _LOOKUP.fullmatch(text)
     if found is None:
         raise ExpressionError(f"'{text[:60]}' is nothing that can be looked up: {_KINDS}", text)
-    return _looked_up(found)
-
-
-def _looked_up(found: re.Match[str]) -> Lookup:
     pointer = _tokens(found["pointer"] or "")
     if found["input"]:
-        return Lookup("inputs", found["input"], pointer=pointer, said=found[0])
+        return Lookup("inputs", found["input"], pointer=pointer, said=text)
     if found["item"]:
         column = (found["column"],) if found["column"] else ()
-        return Lookup("item", pointer=column + pointer, said=found[0])
+        return Lookup("item", pointer=column + pointer, said=text)
     if found["part"] not in PARTS:
-        raise ExpressionError(f"a step has no '{found['part']}': it has {', '.join(PARTS)}", found[0])
+        raise ExpressionError(f"a step has no '{found['part']}': it has {', '.join(PARTS)}", text)
     if pointer and found["part"] == "text":
-        raise ExpressionError("a text has no parts: a pointer goes with data, as in data#/0", found[0])
-    return Lookup("steps", found["step"], found["part"], pointer, found[0])
+        raise ExpressionError("a text has no parts: a pointer goes with data, as in data#/0", text)
+    return Lookup("steps", found["step"], found["part"], pointer, text)
 
 
 def _tokens(fragment: str) -> tuple[str, ...]:
@@ -122,52 +121,30 @@ def _tokens(fragment: str) -> tuple[str, ...]:
 def condition(text: str) -> tuple[tuple[Comparison, ...], ...]:
     """A condition: one of the inner tuples must hold, whole. Raises ExpressionError."""
     # References may keep the braces that they have elsewhere.
-    return tuple(_Scanner(_OPEN.sub(r"\1", text).strip()).any_of())
-
-
-class _Scanner:
-    """Reads a condition from left to right; `and` binds closer than `or`."""
-
-    def __init__(self, text: str) -> None:
-        self._text, self._at = text, 0
-
-    def any_of(self) -> Iterator[tuple[Comparison, ...]]:
-        while True:
-            tests = [self._test()]
-            while self._take(re.compile(r"and\b")):
-                tests.append(self._test())
-            yield tuple(tests)
-            if not self._take(re.compile(r"or\b")):
-                break
-        if self._at < len(self._text):
-            raise self._fault("'and', 'or' or the end")
-
-    def _test(self) -> Comparison:
-        left = self._operand()
-        found = self._take(_OPERATOR)
+    text = _OPEN.sub(r"\1", text[: _LONGEST_CONDITION + 1])
+    if len(text) > _LONGEST_CONDITION:
+        raise ExpressionError(f"a condition has at most {_LONGEST_CONDITION:,} characters", "")
+    tests: list[list[Comparison]] = [[]]
+    at, join = 0, "and"
+    while join:
+        found = _TEST.match(text, at)
         if found is None:
-            raise self._fault("==, !=, <, <=, >, >=, contains, not contains, is empty or is not empty")
-        return Comparison(left, found[0], None if found[0].endswith("empty") else self._operand())
+            rest = text[at:].strip()
+            where = f"at '{rest[:40]}'" if rest else "at its end"
+            raise ExpressionError(f"the condition cannot be read {where}: {_CONDITIONS}", rest)
+        right = None if found["empty"] else _operand(found["right"])
+        tests[-1].append(Comparison(_operand(found["left"]), found["empty"] or found["operator"], right))
+        at, join = found.end(), found["join"]
+        tests += [[]] if join == "or" else []
+    return tuple(map(tuple, tests))
 
-    def _operand(self) -> Lookup | Any:
-        if found := self._take(_LOOKUP):
-            return _looked_up(found)
-        if (found := self._take(_LITERAL)) is None:
-            raise self._fault(f"a value ('text', 5, true, null) or a reference ({_KINDS})")
-        word = found[0]
-        if word[0] in "'\"":
-            return word[1:-1]
-        return _WORDS[word] if word in _WORDS else float(word)
 
-    def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        if found := pattern.match(self._text, self._at):
-            self._at = len(self._text) - len(self._text[found.end() :].lstrip())
-        return found
-
-    def _fault(self, wanted: str) -> ExpressionError:
-        rest = self._text[self._at :]
-        where = f"at '{rest[:40]}'" if rest else "at the end"
-        return ExpressionError(f"the condition cannot be read {where}: there must be {wanted}", rest)
+def _operand(text: str) -> Lookup | Any:
+    if text[0] in "'\"":
+        return text[1:-1]
+    if text in _WORDS:
+        return _WORDS[text]
+    return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else _lookup(text)
 
 
 def lookups(value: Any) -> Iterator[Lookup]:

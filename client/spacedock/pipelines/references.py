@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
@@ -23,6 +24,8 @@ from spacedock.pipelines.expressions import (
 from spacedock.pipelines.model import MAX_FAN_OUT, Pipeline, Step, StepOutcome
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Output
+
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,24 @@ def needs(step: Step) -> frozenset[str]:
     return frozenset(one.name for _, one in step.looked_up if one.root == "steps")
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _bounded(work: Callable[P, T]) -> Callable[P, T]:
+    """Raise BadRequestError for values that are nested too deeply to follow: apps are strangers."""
+
+    @wraps(work)
+    def bounded(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return work(*args, **named)
+        except RecursionError:
+            raise BadRequestError("a value is nested too deeply") from None
+
+    return bounded
+
+
+@_bounded
 def resolve(step: Step, inputs: Mapping[str, Any], done: Mapping[str, StepOutcome]) -> StepCalls:
     """What the step asks for, once all that it needs is done; `inputs` are those of `Pipeline.given`.
 
@@ -79,6 +100,7 @@ def last_of(pipeline: Pipeline) -> list[str]:
     return [name for name in pipeline.steps if name not in taken]
 
 
+@_bounded
 def outputs_of(pipeline: Pipeline, inputs: Mapping[str, Any], done: Mapping[str, StepOutcome]) -> Output:
     """What a pipeline gives: `data` by the outputs' names, `text` of the first text, `files` of them all.
 
@@ -200,8 +222,9 @@ def _pointed(value: Any, pointer: tuple[str, ...]) -> Any:
         ):
             value = value[int(token)]
         else:
+            way = "/".join(pointer)[:_SHOWN]
             raise BadRequestError(
-                f"the pointer #/{'/'.join(pointer)} leads nowhere: no '{token}' in {_shown(value)}"
+                f"the pointer #/{way} leads nowhere: no '{token[:_SHOWN]}' in {_shown(value)}"
             )
     return value
 

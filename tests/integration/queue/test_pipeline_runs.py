@@ -348,3 +348,19 @@ async def test_each_line_of_a_batch_is_a_run(client: Client, redis_url: str, tmp
         again = client.batch(["a", "b", "c"], pipeline=CHAIN, output=results, retry="failed")
         assert [line.result.output.text async for line in again] == ["b one two three"]
     assert len(results.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("depth", [200, 400, 900])
+async def test_data_of_any_depth_lets_a_run_end(client: Client, redis_url: str, depth: int) -> None:
+    data: Any = "bottom"
+    for _ in range(depth):
+        data = [data]
+
+    async def deep(job: TakenJob, tell: Emit) -> JobResult:
+        return succeeded(job).model_copy(update={"output": Output(text="t", data=data)})
+
+    steps = pipeline_of(a={"prompt": "x"}, b={"inputs": {"deep": "${{ steps.a.data }}"}, "prompt": "y"})
+    asked = steps.model_copy(update={"outputs": {"o": "${{ steps.b.data }}"}})
+    async with advancing(redis_url, deep):
+        result = await client.run_pipeline(asked, wait=20)
+    assert result.state in (JobState.SUCCEEDED, JobState.FAILED)
