@@ -48,7 +48,8 @@ def grown(text: str, partial: str) -> str | None:
 class JobStatus(BaseModel):
     """Where a job stands now. `submitted` is in seconds since 1970 by the clock of Redis.
 
-    `waits_for` says of a queued job what is before it, or which host it waits for.
+    `waits_for` says of a queued job what is before it, or which host it waits for. `pipeline` is the name of
+    the one that the job is a run of, None for another job, and in privacy mode.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -58,6 +59,7 @@ class JobStatus(BaseModel):
     submitted: float
     message: str = ""
     waits_for: str = ""
+    pipeline: str | None = None
 
 
 class JobSummary(JobStatus):

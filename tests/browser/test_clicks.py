@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from playwright.async_api import Browser, Page, expect
 from tests.browser.conftest import faults, let_in
 from tests.browser.scene import Scene, scene
 
+from spacedock._wire.connection import connect
+from spacedock.pipelines.model import Pipeline
 from spacedock.request import JobRequest
 from spacedock.states import JobState
+from spacedock_worker.pipelines.advancer import Advancer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -64,6 +68,29 @@ async def test_a_running_job_is_watched_and_cancelled(made: Scene, page: Page) -
     await page.get_by_role("button", name="Yes").click()
     assert (await made.client.result(job_id, wait=10)).state is JobState.CANCELLED
     await expect(row.get_by_text("cancelled").first).to_be_visible()
+
+
+async def test_a_pipelines_run_shows_its_steps(made: Scene, page: Page, redis_url: str) -> None:
+    steps = {
+        "paint": {"space": "picture", "for_each": ["a cat", "a dog"], "prompt": "hold ${{ item }}"},
+        "tell": {"space": "picture", "files": "${{ steps.paint.files }}"},
+    }
+    pipeline = Pipeline.model_validate({"name": "album", "steps": steps})
+    async with connect(redis_url) as redis:
+        advancing = asyncio.create_task(Advancer(redis).run())
+        run_id = await made.client.submit_pipeline(pipeline)
+        await page.locator(f"[data-key='{run_id}']").get_by_role("link").click()
+        await expect(page.get_by_role("heading", name="album")).to_be_visible()
+        await expect(page.locator("[data-key=paint]")).to_contain_text("running")
+        await expect(page.locator("[data-key=paint]")).to_contain_text("0 of 2")
+        await expect(page.locator("[data-key=tell]")).to_contain_text("waiting")
+        made.go.set()
+        await expect(page.locator("[data-key=tell]")).to_contain_text("succeeded", timeout=15_000)
+        advancing.cancel()
+    assert await faults(page) == []
+    await page.locator("[data-key=paint]").get_by_role("link").click()
+    await page.get_by_role("link", name="Its pipeline's run").click()
+    await expect(page.get_by_role("heading", name="album")).to_be_visible()
 
 
 async def test_failures_of_a_batch_are_grouped_and_retried(made: Scene, page: Page) -> None:

@@ -13,6 +13,7 @@ from spacedock._wire.retention import DEFAULTS
 from spacedock._wire.scripts import registered
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import Event, JobStatus
+from spacedock.request import PIPELINE_PREFIX
 from spacedock.result import JobResult
 from spacedock.states import JobState
 
@@ -26,11 +27,12 @@ DELETED = "deleted after it was read"
 
 async def status(redis: Redis, job_id: str) -> JobStatus:
     """Where the job stands. Raises JobNotFoundError."""
-    fields = ["state", "submitted", "message", "deleted"]
-    state, *more = await answer(redis.hmget(keys.job(job_id), fields))
+    fields = ["state", "submitted", "message", "deleted", "target", "private"]
+    state, *more, target, private = await answer(redis.hmget(keys.job(job_id), fields))
     if state is None:
         raise JobNotFoundError(job_id)
-    return status_of(job_id, state, *more)
+    told = status_of(job_id, state, *more)
+    return told if private else told.model_copy(update={"pipeline": pipeline_in(target)})
 
 
 def status_of(
@@ -43,6 +45,12 @@ def status_of(
         submitted=_seconds(submitted),
         message=DELETED if deleted else message.decode(errors="replace") if message else "",
     )
+
+
+def pipeline_in(target: bytes | None) -> str | None:
+    """The name of the pipeline that a job with that target is a run of."""
+    text = (target or b"").decode(errors="replace")
+    return text.removeprefix(PIPELINE_PREFIX) if text.startswith(PIPELINE_PREFIX) else None
 
 
 async def check_may_wait(redis: Redis) -> None:

@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
-from spacedock._wire.jobs import status_of
+from spacedock._wire.jobs import pipeline_in, status_of
 from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import JobStatus
 from spacedock.pipelines.model import Pipeline
-from spacedock.request import PIPELINE_PREFIX, JobRequest
+from spacedock.request import JobRequest
 
 Row = Mapping[bytes, bytes]
 
@@ -150,11 +150,11 @@ async def read(redis: Redis, run_id: str) -> PipelineRun:
     if b"state" not in row:
         raise JobNotFoundError(run_id)
     told = status_of(run_id, row[b"state"], row.get(b"submitted"), row.get(b"message"), row.get(b"deleted"))
-    target = row.get(b"target", b"").decode(errors="replace")
-    if b"deleted" not in row and not target.startswith(PIPELINE_PREFIX):
+    name, base = pipeline_in(row.get(b"target")), told.model_dump(exclude={"pipeline"})
+    if b"deleted" not in row and name is None:
         raise BadRequestError(f"job {run_id} is no run of a pipeline: see `spacedock status {run_id}`")
     if b"request" not in row:
-        return PipelineRun(**dict(told), pipeline=target.removeprefix(PIPELINE_PREFIX), steps=())
+        return PipelineRun(**base, pipeline=name or "", steps=())
     request = wire.decode_bounded(JobRequest, row[b"request"], wire.MAX_REQUEST_BYTES)
     pipeline = pipeline_of(request.pipeline)
     records = records_of(row, [*pipeline.steps])
@@ -162,7 +162,7 @@ async def read(redis: Redis, run_id: str) -> PipelineRun:
         _step(pipeline, name, number, records.get(name), ended=told.state.terminal)
         for number, name in enumerate(pipeline.steps)
     )
-    return PipelineRun(**dict(told), pipeline=pipeline.name, steps=steps)
+    return PipelineRun(**base, pipeline=pipeline.name, steps=steps)
 
 
 def _step(pipeline: Pipeline, name: str, number: int, record: StepRecord | None, *, ended: bool) -> RunStep:

@@ -24,6 +24,8 @@ from spacedock.states import JobState
 
 _LANES, _TARGETS, _RUNNING, _RECENT, _BATCHES = 50, 20, 100, 30, 20
 _OF_ONE_BATCH = 3
+_RUNS = 20
+"""Of pipelines, which no host has in hand: they stand among the running jobs."""
 _TEXT_CHARS, _FILES = 600, 6
 _MOST_RESULT_BYTES = 2**18
 _FAILED = (JobState.FAILED, JobState.DEAD)
@@ -128,7 +130,8 @@ class Board:
             pipe.zcard(keys.HELD)
             pipe.zrange(keys.LANES, 0, _LANES - 1)
             pipe.zrange(keys.HELD, 0, _RUNNING - 1)
-            now, lanes_there, held, names, running = await pipe.execute()
+            pipe.zrange(keys.RUNS, 0, _RUNS - 1)
+            now, lanes_there, held, names, running, runs = await pipe.execute()
         standing = await self._lanes(_texts(names))
         recent, failed = await self._look_up()
         return BoardReply(
@@ -137,7 +140,7 @@ class Board:
             waiting_lanes=lanes_there,
             running_jobs=held,
             lanes=standing,
-            running=await self._running(_texts(running)),
+            running=await self._running(_texts([*runs, *running])),
             recent=recent,
             failures=self._failures(failed),
             batches=await self._batches([one.batch for one in standing if one.batch]),

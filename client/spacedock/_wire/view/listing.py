@@ -92,7 +92,8 @@ def _summary(job_id: str, row: object) -> JobSummary | None:
         return None
     lane, target, private = (value.decode(errors="replace") if value else "" for value in row[4:7])
     return JobSummary(
-        **status.model_dump(),
+        **status.model_dump(exclude={"pipeline"}),
+        pipeline=None if private else jobs.pipeline_in(row[5]),
         batch=lanes.batch_of(lane),
         client=lanes.client_of(lane),
         space="" if private or target.startswith("tier:") else target,

@@ -151,17 +151,23 @@ function timeline(attempts) {
   }));
 }
 
+/** A step of a pipeline's run, with how many of its jobs have ended. */
+const stepRow = (id) => (step) => h("li", { class: "row part", "data-key": step.name },
+  step.total ? h("a", { class: "main", href: at("jobs", `${id}-${step.number}-0`), "data-row": true }, own(step.name, 24)) : own(step.name, 24), tone(step.state),
+  h("span", { class: "soft cut" }, own(step.target, 32), step.total > 1 && ` ${count(step.ended)} of ${count(step.total)}`, step.failed > 0 && `, ${count(step.failed)} failed`, step.message && ` ${plain(step.message)}`));
+
 function jobView(id) {
-  const { status, result } = state.detail ?? {};
+  const { status, run, result } = state.detail ?? {}, parent = /^(.+)-\d+-\d+$/.exec(id)?.[1];
   if (!status) return looking();
   const job = [...state.running, ...state.board.recent].find((one) => one.id === id) ?? {}, over = !["queued", "running"].includes(status.state);
   const output = result?.output, hidden = result?.privacy;
-  return h("div", { class: "big" }, h("h1", null, "Job ", h("code", null, plain(id))),
+  return h("div", { class: "big" }, h("h1", null, run ? [own(status.pipeline), " "] : "Job ", h("code", null, plain(id))),
     h("p", null, tone(result?.degraded ? "degraded" : status.state), " ", status.state === "queued" ? plain(status.waits_for) : over ? "" : plain(status.message)),
     h("div", { class: "buttons" }, !over && button("cancel", id, "Cancel this job"), ["failed", "dead", "cancelled"].includes(status.state) && button("retry", id, "Retry this job"),
-      job.space && h("a", { href: at("spaces", job.space) }, "Its Space: ", own(job.space)), job.batch && h("a", { href: at("batches", job.batch) }, "Its batch: ", own(labelOf(job.batch)))),
+      parent && h("a", { href: at("jobs", parent) }, "Its pipeline's run"), job.space && !run && h("a", { href: at("spaces", job.space) }, "Its Space: ", own(job.space)), job.batch && h("a", { href: at("batches", job.batch) }, "Its batch: ", own(labelOf(job.batch)))),
     h("p", { class: "soft" }, "submitted ", ago(status.submitted, now()), !over && job.since && `, runs for ${span(now() - job.since)}, at ${job.stage ?? "its beginning"}`),
     hidden && h("p", { class: "soft" }, "a private job: ", h("code", null, `spacedock result ${id}`), " shows its answer once"),
+    run && section("Steps", count(run.steps.length), h("ul", { class: "rows" }, run.steps.map(stepRow(id)))),
     result && !hidden && section("Answer", result.answered_by && plain(`${result.answered_by.name}${result.answered_by.endpoint ? ` ${result.answered_by.endpoint}` : ""}`),
       result.error && h("p", { class: "own" }, plain(result.error.message)),
       output.files.length > 0 && h("div", { class: "pictures" }, output.files.slice(0, 50).map((ref) => file(ref))),
@@ -195,7 +201,7 @@ function spaceView(name) {
 const VIEWS = { jobs: jobView, batches: batchView, spaces: spaceView };
 function place() { try { return location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent); } catch { return [""]; } }
 const DETAIL = {
-  async jobs(id) { const status = await ask("GET", `/jobs/${id}`), over = !["queued", "running"].includes(status.state); return { status, result: over ? await ask("GET", `/jobs/${id}/result?keep=true`) : null }; },
+  async jobs(id) { const status = await ask("GET", `/jobs/${id}`), over = !["queued", "running"].includes(status.state); return { status, run: status.pipeline && await ask("GET", `/pipelines/runs/${id}`), result: over ? await ask("GET", `/jobs/${id}/result?keep=true`) : null }; },
   async batches(id) { return { batch: await ask("GET", `/batches/${id}`), jobs: await ask("GET", `/jobs?batch=${id}&limit=200`) }; },
 };
 

@@ -64,7 +64,7 @@ export function ago(at, now) {
     past < 10 ? "just now" : `${span(past)} ago`);
 }
 
-const TONES = { succeeded: "good", degraded: "warn", failed: "bad", dead: "bad", cancelled: "wait", queued: "wait", running: "good" };
+const TONES = { succeeded: "good", degraded: "warn", failed: "bad", dead: "bad", cancelled: "wait", queued: "wait", running: "good", waiting: "wait", skipped: "wait", blocked: "wait" };
 export const tone = (state, text = state) => h("span", { class: `tone ${TONES[state] ?? state}` }, text);
 
 /** A bar of parts: [how much, its class]. */
