@@ -28,6 +28,7 @@ from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.listing import Probe, probe
 from spacedockd.model import ModelGateway, ServerJob, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
+from spacedockd.model.gguf import STAND_IN_FILE, model_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -286,7 +287,8 @@ async def test_how_it_stands_is_told_without_waking_it(tmp_path: Path, folder: P
         assert await probe(endpoint, 5.0) == Probe("resting", (LABEL,))
         assert gateway.pid is None
         await ask(gateway)
-        assert await probe(endpoint, 5.0) == Probe("ready", (LABEL,))
+        digest = await asyncio.to_thread(model_of(folder / STAND_IN_FILE).digest)
+        assert await probe(endpoint, 5.0) == Probe("ready", (LABEL,), digest=digest)
     assert not gateway.state_socket.exists()
     assert (await probe(endpoint, 5.0)).state == "absent"
 

@@ -20,7 +20,7 @@ from spacedockd.paths import private_socket
 
 
 class StateSocket:
-    """Answers every connection to a unix socket with one line of JSON: `state`, `model` and `why`.
+    """Answers every connection to a unix socket with one line of JSON: `state`, `model`, `digest` and `why`.
 
     The states are "ready", "loading", "resting" (it is loaded at its first use) and "absent".
     """
@@ -46,7 +46,8 @@ class StateSocket:
     async def _state(self) -> dict[str, Any]:
         supervisor = self._supervisor
         if supervisor.child is not None:
-            return {"state": "ready", "model": supervisor.child.model}
+            child = supervisor.child
+            return {"state": "ready", "model": child.model, "digest": child.digest}
         if supervisor.starting:
             return {"state": "loading"}
         if supervisor.failure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ class Gguf:
     def label(self) -> str:
         """What the model calls itself in results and logs."""
         return f"{self.name} (stand-in for {self.stand_in_for})" if self.stand_in_for else self.name
+
+    def digest(self) -> str:
+        """The SHA-256 of the file, as it is now; blocks. Raises OSError."""
+        with self.path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

@@ -44,11 +44,15 @@ class ServerJob(BaseModel):
 
 
 class ServerEvent(BaseModel):
-    """One report of the model server. `final` marks a failure that another start does not heal."""
+    """One report of the model server. `digest` is that of the model's file, told once it is ready.
+
+    `final` marks a failure that another start does not heal.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     event: Literal["fetching", "loading", "ready", "failed"]
     model: str | None = None
+    digest: str | None = None
     message: str = ""
     final: bool = False

@@ -30,11 +30,15 @@ class ModelStartError(SpacedockError):
 
 
 class ModelProcess:
-    """A model server of one start. `model` is what its model calls itself, known once it is ready."""
+    """A model server of one start.
+
+    Once it is ready, `model` is what its model calls itself, and `digest` that of the model's file.
+    """
 
     def __init__(self, job: ServerJob) -> None:
         self.job = job
         self.model: str | None = None
+        self.digest: str | None = None
         self._process: Process | None = None
 
     @property
@@ -56,7 +60,8 @@ class ModelProcess:
             async with asyncio.timeout(settings.fetch_seconds):
                 await self._until("loading")
             async with asyncio.timeout(settings.load_seconds):
-                self.model = (await self._until("ready")).model
+                ready = await self._until("ready")
+                self.model, self.digest = ready.model, ready.digest
         except TimeoutError as error:
             message = f"the model was not fetched within {settings.fetch_seconds:g} s, or not loaded within "
             raise ModelStartError(f"{message}{settings.load_seconds:g} s; raise these limits") from error

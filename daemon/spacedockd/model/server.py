@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 from spacedockd.model.fetch import find_or_fetch
@@ -61,8 +62,10 @@ def _started(job: ServerJob, report: _Report) -> Any:
     report(ServerEvent(event="fetching"))
     model = find_or_fetch(job.smollm, job.folders)
     report(ServerEvent(event="loading", model=model.label))
-    server = _server(job, str(model.path), model.label)
-    report(ServerEvent(event="ready", model=model.label))
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(model.digest)
+        server = _server(job, str(model.path), model.label)
+        report(ServerEvent(event="ready", model=model.label, digest=digest.result()))
     return server
 
 

@@ -150,6 +150,7 @@ async def test_a_run_has_the_provenance_of_each_job_of_its_steps(client: Client,
     found = await client.provenance(result.id)
     assert found.request is not None
     assert found.request["pipeline"]["name"] == "a-test"
+    assert found.again == """spacedock pipeline run a-test --input text=hello --input 'words=["a", "b"]'"""
     jobs = {
         name: [one.request and one.request["prompt"] for one in some] for name, some in found.steps.items()
     }
@@ -171,6 +172,11 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "repository": payload_of("mood.tar", b"x").ref,
         "files": (FILE.ref,),
         "performance_first": True,
+    },
+    "spacedock pipeline run photos --input pages=a.png --input pages=b.png --input to=fr --input n=3": {
+        "pipeline": {"name": "photos"},
+        "files": (FILE.ref,),
+        "inputs": {"pages": [{"name": n, "sha256": "0"} for n in ("a.png", "b.png")], "to": "fr", "n": 3},
     },
     "spacedock run hi --input 'rows=[[1, \"a\"]]' --input 'to=A B'": {
         "prompt": "hi",

@@ -13,10 +13,13 @@ from spacedock_worker.jobs.chain import StepAnswer, StepContext
 from spacedock_worker.jobs.plan import ModelOption, ModelStep
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedock_worker.models.listing import probe
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.registry.entry import SpaceEntry
 
 _FIRST = "loading its model, which is fetched the first time"
+_PROBE_SECONDS = 1.0
+
 SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed", "frequency_penalty", "presence_penalty")
 """The optional inputs of a job that every model server knows."""
 
@@ -65,7 +68,15 @@ class ModelRunner:
             on_ready=asking,
         )
         context.seconds["call"] = monotonic() - started
-        by = AnsweredBy(tier=step.tier, kind=AnswerKind.MODEL, name=answer.model, honoured=tuple(sampling))
+        # Only the daemon's own server tells of its file.
+        digest = (await probe(endpoint, _PROBE_SECONDS)).digest if endpoint.state_socket else None
+        by = AnsweredBy(
+            tier=step.tier,
+            kind=AnswerKind.MODEL,
+            name=answer.model,
+            model_digest=digest,
+            honoured=tuple(sampling),
+        )
         data = {"text": answer.text, "thoughts": answer.thoughts} if answer.thoughts else answer.text
         said = AppAnswer("/chat/completions", answer.text, data, truncated=answer.truncated)
         return StepAnswer(said, by, step.degraded)

@@ -161,12 +161,13 @@ _NAME_LENGTH = 100
 class Probe:
     """`state` is "ready", "loading", "resting" (it is loaded at its first use) or "absent"; `why` says more.
 
-    `models` are the names that the endpoint tells, at most 10.
+    `models` are the names that the endpoint tells, at most 10; `digest` is that of the model's file.
     """
 
     state: str
     models: tuple[str, ...] = ()
     why: str = ""
+    digest: str | None = None
 
 
 class _State(BaseModel):
@@ -177,6 +178,7 @@ class _State(BaseModel):
     state: str
     model: str | None = None
     why: str = ""
+    digest: str | None = None
 
 
 async def probe(endpoint: ModelEndpoint, seconds: float) -> Probe:
@@ -202,7 +204,7 @@ async def _told(socket: Path) -> Probe:
             writer.close()
     except (OSError, ValueError) as error:
         return Probe("absent", why=f"the daemon does not tell its state ({type(error).__name__})")
-    return Probe(said.state, (said.model,) if said.model else (), said.why)
+    return Probe(said.state, (said.model,) if said.model else (), said.why, said.digest)
 
 
 async def _listed(endpoint: ModelEndpoint) -> Probe:

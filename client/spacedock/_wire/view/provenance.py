@@ -117,20 +117,36 @@ def _told(request: JobRequest) -> dict[str, Any]:
 
 def command_of(request: JobRequest) -> str | None:
     """The command that asks the same, with files by their names; None for what no command asks."""
-    if request.pipeline is not None or request.explain or request.optional_inputs:
+    if request.explain or request.optional_inputs:
         return None
+    pipeline = request.pipeline
     words = ["spacedock", "run", *([request.prompt] if request.prompt else [])]
+    if pipeline is not None:
+        words = ["spacedock", "pipeline", "run", str(pipeline.get("name"))]
     space = f"./{request.repository.name.removesuffix('.tar')}" if request.repository else request.space
     values = {"--space": space, "--category": request.category, "--endpoint": request.endpoint}
     values |= {"--tier": request.tier.value if request.tier is not Tier.AUTO else None}
     values |= {"--timeout": f"{request.timeout:g}" if request.timeout != 300.0 else None}
     words += [word for option, value in values.items() if value is not None for word in (option, value)]
     for name, value in request.inputs.items():
-        words += ["--input", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    for ref in request.files:
+        for text in _texts(value):
+            words += ["--input", f"{name}={text}"]
+    for ref in request.files if pipeline is None else ():
         words += ["--file", ref.name]
     words += ["--no-fallback"] if request.fallback is Fallback.NONE else []
     return shlex.join([*words, *(["--performance-first"] if request.performance_first else [])])
+
+
+def _texts(value: Any) -> list[str]:
+    """A value as options give it: files by their names, each on its own."""
+    some = value if isinstance(value, list) and value and all(map(_is_file, value)) else [value]
+    return [
+        one["name"] if _is_file(one) else one if isinstance(one, str) else json.dumps(one) for one in some
+    ]
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, dict) and {"name", "sha256"} <= value.keys()
 
 
 def _digests(output: Output) -> OutputDigests:
