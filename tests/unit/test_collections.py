@@ -53,8 +53,8 @@ HOSTILE: dict[str, tuple[str, str]] = {
     ),
     "too many levels": ("spaces: " + "[" * 40 + "]" * 40, "c.yaml:1:20: over 12 levels deep"),
     "levels without end": ("spaces: " + "[" * 100_000, "c.yaml:1:"),
-    "values without end": ("spaces: [" + "a," * 60_000 + "]", "over 50,000 values"),
-    "too many bytes": ("#" * (MAX_BYTES + 1), "c.yaml:1:1: over the limit of 512 KB"),
+    "values without end": ("spaces: [" + "a," * 30_000 + "]", "over 20,000 values"),
+    "too many bytes": ("#" * (MAX_BYTES + 1), "c.yaml:1:1: over the limit of 256 KB"),
     "a long text": (with_field("description: " + "x" * 5000), "c.yaml:4:18: a text of over 4,000 characters"),
     "too many Spaces": (
         "spaces:\n" + "".join(f"  s{n}: {{hub_id: a/b}}\n" for n in range(501)),

@@ -27,6 +27,7 @@ from spacedock_worker.registry.record import (
     MAX_RECORD_BYTES,
     MAX_RECORDS,
     Record,
+    Swap,
     digest_of,
     encoded,
     tar_of,
@@ -39,13 +40,6 @@ _BOUNDS = {"MAX_RECORDS": MAX_RECORDS, "MAX_RECORD_BYTES": MAX_RECORD_BYTES}
 _KEYS = [keys.CATALOGUE, keys.CATALOGUE_VERSION, keys.CATALOGUE_REPOSITORIES]
 
 _SAME, _NONE = b"same", b"none"
-
-
-Swap = tuple[str, bytes | None, bytes | None, bytes | None]
-"""An entry's name, what it is (None: there is none), what it becomes (None: nothing), and its repository.
-
-That is the tar that belongs to it, where it is another one; empty, it has none.
-"""
 
 
 class CatalogueFullError(WireError):

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from spacedock_worker.registry.entry import EntryError, SpaceEntry, Verdict, valid_entry
 from spacedock_worker.registry.host_file import shipped
 from spacedock_worker.registry.reader import Declared
-from spacedock_worker.registry.record import HOSTS_OWN, SOURCE, Record, digest_of, has_source, record_of
+from spacedock_worker.registry.record import (
+    HOSTS_OWN,
+    SOURCE,
+    Record,
+    Swap,
+    digest_of,
+    encoded,
+    has_source,
+    record_of,
+)
 from spacedock_worker.registry.snapshot import Snapshot
+
+Make = Callable[[Snapshot, SpaceEntry | None], Record | None]
+"""Makes a record, by the registry and the entry of the host's own file; None where all stays as it is."""
 
 CODE = (*SOURCE, "revision", "subdomain", "platform", "command")
 """What names the program of a Space."""
@@ -126,6 +138,30 @@ def wanted(own: SpaceEntry | None, before: SpaceEntry | None, after: SpaceEntry,
         raise EntryError(f"Space '{name}'{secret} {why}")
     fields = after.model_dump(mode="json", include=after.model_fields_set - closed)
     return record_of(valid_entry(name, fields))
+
+
+def swaps_of(
+    makes: Mapping[str, Make],
+    repository: bytes | None,
+    declared: Declared | None,
+    plain: Snapshot,
+    rows: Mapping[str, bytes],
+) -> list[Swap]:
+    """What is to be put in place of what, of that state; what stays is left out. Blocks for many Spaces."""
+    found = []
+    for name, make in makes.items():
+        own = declared.spaces.get(name) if declared else None
+        record, before = make(plain, own), rows.get(name)
+        after = before if record is None else _raw(record, own)
+        if before != after or repository:
+            tar = repository or (None if record and digest_of(record.entry) else b"")
+            found.append((name, before, after, tar))
+    return found
+
+
+def _raw(record: Record, own: SpaceEntry | None) -> bytes | None:
+    """What is written; nothing for a removed Space that no host begins with."""
+    return None if record.entry is None and own is None else encoded(record)
 
 
 def placed(snapshot: Snapshot, folder: Path, repositories: Path) -> Snapshot:

@@ -25,6 +25,12 @@ MAX_RECORDS = 20_000
 MAX_RECORD_BYTES = 2**16
 MAX_NAME = 200
 
+Swap = tuple[str, bytes | None, bytes | None, bytes | None]
+"""An entry's name, what it is (None: there is none), what it becomes (None: nothing), and its repository.
+
+That is the tar that belongs to it, where it is another one; empty, it has none.
+"""
+
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 

@@ -15,17 +15,26 @@ from spacedock._wire import keys
 from spacedock.errors import BadRequestError, WireError
 from spacedock.request import SPACE_NAME
 from spacedock_worker.registry.catalogue_file import CatalogueFile
-from spacedock_worker.registry.catalogue_store import CatalogueStore, Contents, Swap
+from spacedock_worker.registry.catalogue_store import CatalogueStore, Contents
 from spacedock_worker.registry.entry import EntryError, SpaceEntry, Verdict, valid_entry
 from spacedock_worker.registry.host_file import HostFile
-from spacedock_worker.registry.merging import code_of, is_untouched, merged, placed, recoded, wanted, without
+from spacedock_worker.registry.merging import (
+    Make,
+    code_of,
+    is_untouched,
+    merged,
+    placed,
+    recoded,
+    swaps_of,
+    wanted,
+    without,
+)
 from spacedock_worker.registry.reader import Declared
 from spacedock_worker.registry.record import (
     MAX_RECORDS,
     Record,
     all_decoded,
     digest_of,
-    encoded,
     record_of,
     tar_of,
 )
@@ -41,7 +50,6 @@ Recoded = Callable[[set[str]], Awaitable[None]]
 """Hears which names have other code now, or none, before anybody can run it."""
 
 Change = Callable[[SpaceEntry | None], Mapping[str, Any]]
-_Make = Callable[[Snapshot, SpaceEntry | None], Record | None]
 
 
 class Registry:
@@ -144,9 +152,9 @@ class Registry:
 
     def check(self, name: str, change: Change) -> None:
         """Raise what `settle` would raise, by the registry as it was last read; changes nothing."""
-        self._swap(name, self._settling(name, change))
+        swaps_of({name: self._settling(name, change)}, None, self._own, self._plain, self._contents.rows)
 
-    def _settling(self, name: str, change: Change) -> _Make:
+    def _settling(self, name: str, change: Change) -> Make:
         if not SPACE_NAME.fullmatch(name):
             raise BadRequestError(f"'{name}' cannot name a Space: use letters, digits, '.', '_' and '-'")
 
@@ -215,14 +223,15 @@ class Registry:
             self._out.write(self._records)
             self._written = changes
 
-    async def _write(self, makes: Mapping[str, _Make], repository: bytes | None = None) -> Snapshot:
+    async def _write(self, makes: Mapping[str, Make], repository: bytes | None = None) -> Snapshot:
         """Put records in the catalogue in place of those that are there, whoever changes them meanwhile."""
         if self._store is None:
             raise BadRequestError("the catalogue of Spaces cannot be reached")
         what = f"Space{'s' if len(makes) > 1 else ''} '{', '.join(makes)[:_SHOWN_CHARS]}'"
         for _ in range(_TRIES):
             await self.caught_up()
-            swaps = [swap for name, make in makes.items() if (swap := self._swap(name, make, repository))]
+            state = self._own, self._plain, self._contents.rows
+            swaps = await asyncio.to_thread(swaps_of, makes, repository, *state)
             if not swaps:
                 return self._snapshot
             try:
@@ -234,16 +243,6 @@ class Registry:
             except (ResponseError, WireError) as error:
                 raise BadRequestError(f"{what} cannot be kept: {error}") from error
         raise BadRequestError(f"{what} is being changed by others all the time: try again")
-
-    def _swap(self, name: str, make: _Make, repository: bytes | None = None) -> Swap | None:
-        """What is to be put in place of what; None if nothing changes."""
-        own = self._own.spaces.get(name) if self._own else None
-        record = make(self._plain, own)
-        before = self._contents.rows.get(name)
-        after = before if record is None else _raw(record, own)
-        if before == after and not repository:
-            return None
-        return name, before, after, repository or (None if record and digest_of(record.entry) else b"")
 
     def _merge(self) -> None:
         with self._merging:
@@ -289,11 +288,6 @@ class Registry:
         self._changes += 1
         await asyncio.to_thread(self._merge)
         log.debug("catalogue.read", spaces=len(records))
-
-
-def _raw(record: Record, own: SpaceEntry | None) -> bytes | None:
-    """What is written; nothing for a removed Space that no host begins with."""
-    return None if record.entry is None and own is None else encoded(record)
 
 
 def _of(snapshot: Snapshot, records: Mapping[str, Record]) -> dict[str, SpaceEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,16 +47,18 @@ class CollectionHandler:
     async def export(self, asked: Asked[ExportOptions]) -> Reply:
         """The collection of the Spaces that are asked for. Raises BadRequestError."""
         snapshot = await self._registry.caught_up()
-        chosen = _chosen(snapshot, asked.options)
+        return Reply(data=await asyncio.to_thread(self._exported, snapshot, asked.options))
+
+    def _exported(self, snapshot: Snapshot, options: ExportOptions) -> ExportReply:
         digests = {note.space: note.digest for note in self._usage.all() if note.pulled}
         records: dict[str, Record] = {}
         notes: list[str] = []
-        for entry in chosen:
+        for entry in _chosen(snapshot, options):
             if entry.repository is None:
                 fields, left = shared(entry, digests.get(entry.id))
                 records[entry.id] = Record(valid_entry(entry.id, fields))
                 notes += [f"{entry.id}: left out {', '.join(left)}"] if left else []
-            elif entry.id in asked.options.names:
+            elif entry.id in options.names:
                 why = "its code is a directory that was sent. Put it on the Hub, or into an image registry"
                 raise BadRequestError(f"Space '{entry.id}' cannot be shared in a file: {why}")
             else:
@@ -64,10 +66,9 @@ class CollectionHandler:
         if not records:
             raise BadRequestError("there is nothing to export: name Spaces, or a --category that has some")
         text = rendered(records, _HEAD)
-        if faults := (await asyncio.to_thread(read_collection, text, "the file")).faults:
+        if faults := read_collection(text, "the file").faults:
             raise BadRequestError(f"nobody could take the file in: {faults[0]}")
-        data: ExportReply = {"text": text, "names": sorted(records), "notes": notes}
-        return Reply(data=data)
+        return {"text": text, "names": sorted(records), "notes": notes}
 
     async def take_in(self, asked: Asked[ImportOptions]) -> Reply:
         """What the collection changes, and with `apply` do it. Raises BadRequestError."""
@@ -75,16 +76,15 @@ class CollectionHandler:
         found = await asyncio.to_thread(read_collection, options.text, options.source)
         known = await self._registry.caught_up()
         how = How.REPLACE if options.replace else How.ADD
-        changes, refused = {}, list(found.faults)
-        for name, fields in found.entries.items():
-            change = EntryChange(name, fields, how)
-            try:
-                await self._check(change)
-                changes[name] = change
-            except (BadRequestError, WireError) as error:
-                refused.append(f"{found.places[name]}: {error}")
-        rows = [] if refused else [change.row() for change in changes.values()]
-        seen = hashlib.sha256("\n".join(map(repr, changes.values())).encode()).hexdigest()
+        changes = [EntryChange(name, fields, how) for name, fields in found.entries.items()]
+        refused = [*found.faults, *await asyncio.to_thread(self._refused, changes, found.places)]
+        for change in () if refused else changes:
+            if image := change.fields.get("docker_image"):
+                try:
+                    await check_named(self._engine, str(image), change.name)
+                except BadRequestError as error:
+                    refused.append(f"{found.places[change.name]}: {error}")
+        rows, seen = ([], "") if refused else await asyncio.to_thread(_shown, changes)
         data: ImportReply = {
             "spaces": rows,
             "refused": refused,
@@ -95,17 +95,20 @@ class CollectionHandler:
         if data["applied"]:
             if options.seen not in (None, seen):
                 raise BadRequestError("the registry was changed meanwhile: look at what would change again")
-            await self._apply([changes[row["name"]] for row in rows if row["state"] != "same"])
+            await self._apply([one for one, row in zip(changes, rows, strict=True) if row["state"] != "same"])
         return Reply(data=data)
 
-    async def _check(self, change: EntryChange) -> None:
-        """Raise BadRequestError or WireError where the registry would not have it."""
-        name, fields = change.name, change.fields
-        check_hub_name(name, fields)
-        check_types(name, fields)
-        if image := fields.get("docker_image"):
-            await check_named(self._engine, str(image), name)
-        self._registry.check(name, change)
+    def _refused(self, changes: Iterable[EntryChange], places: Mapping[str, str]) -> list[str]:
+        """Why the registry would not have some of them."""
+        refused = []
+        for change in changes:
+            try:
+                check_hub_name(change.name, change.fields)
+                check_types(change.name, change.fields)
+                self._registry.check(change.name, change)
+            except (BadRequestError, WireError) as error:
+                refused.append(f"{places[change.name]}: {error}")
+        return refused
 
     async def _apply(self, changes: list[EntryChange]) -> None:
         await self._registry.settle_all({change.name: change for change in changes})
@@ -125,11 +128,17 @@ class EntryChange:
     fields: Mapping[str, Any]
     how: How
     before: SpaceEntry | None = None
-    after: SpaceEntry | None = field(default=None, init=False)
+    _after: SpaceEntry | None = field(default=None, init=False)
+
+    @property
+    def after(self) -> SpaceEntry:
+        """What it makes of it, once it was called."""
+        assert self._after is not None
+        return self._after
 
     def __call__(self, before: SpaceEntry | None) -> Mapping[str, Any]:
         """Raises BadRequestError where a wall would come down, or at another entry than the first time."""
-        if self.after is not None and before != self.before:
+        if self._after is not None and before != self.before:
             raise BadRequestError(f"Space '{self.name}' was changed meanwhile: look at the collection again")
         for wall in ("network", "cache"):
             if before is not None and not getattr(before, wall) and self.fields.get(wall):
@@ -137,7 +146,7 @@ class EntryChange:
                 raise EntryError(f"Space '{self.name}': {why}")
         fields = settled(before, self.fields, guessed(self.name, self.fields), self.how)
         self.before = before
-        self.after = valid_entry(self.name, {**fields, "discovered": False})
+        self._after = valid_entry(self.name, {**fields, "discovered": False})
         return fields
 
     @property
@@ -148,7 +157,6 @@ class EntryChange:
 
     def row(self) -> ImportRow:
         """What changes, for people."""
-        assert self.after is not None
         old = _told(self.before or SpaceEntry(id=self.name))
         changed = {key: value for key, value in _told(self.after).items() if value != old[key]}
         if self.before is None:
@@ -158,6 +166,13 @@ class EntryChange:
         if self.other_code:
             fields.append("other code: its containers and its cache are removed")
         return {"name": self.name, "state": "changed" if fields else "same", "fields": fields}
+
+
+def _shown(changes: Iterable[EntryChange]) -> tuple[list[ImportRow], str]:
+    """A row for each, and a digest of exactly these changes."""
+    whole = [(one.name, _told(one.before) if one.before else None, _told(one.after)) for one in changes]
+    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+    return [one.row() for one in changes], digest
 
 
 def _told(entry: SpaceEntry) -> dict[str, Any]:

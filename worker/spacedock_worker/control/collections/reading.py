@@ -29,8 +29,8 @@ _UNSHARED = {
     "repository": "a repository is a path of one host",
 }
 
-MAX_BYTES, MAX_SPACES = 2**19, 500
-_MAX_EVENTS, _MAX_DEPTH, _MAX_TEXT, _MAX_FAULTS = 50_000, 12, 4000, 50
+MAX_BYTES, MAX_SPACES = 2**18, 500
+_MAX_EVENTS, _MAX_DEPTH, _MAX_TEXT, _MAX_FAULTS = 20_000, 12, 4000, 50
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"

@@ -22,7 +22,7 @@ from spacedock.errors import BadRequestError
 from spacedock.files import read_payload
 from spacedock.replies.collections import ExportReply, ImportReply
 
-_MAX_BYTES = 2**19
+_MAX_BYTES = 2**18
 _TRIAL_SECONDS = 120.0
 _FOLDERS = (Path(__file__).parents[2] / "collections", Path(__file__).parents[5] / "deploy/collections")
 """Where the collections are that Spacedock comes with: in a wheel, and in a checkout."""
