@@ -115,8 +115,9 @@ def _odd_events(text: str) -> Iterator[_Fault]:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         if depth > _MAX_DEPTH or count > _MAX_EVENTS or documents > 1:
-            many = "over 12 levels deep" if depth > _MAX_DEPTH else f"over {_MAX_EVENTS:,} values"
-            yield _at(event, "a second document" if documents > 1 else many)
+            many = f"over {_MAX_EVENTS:,} values: share fewer Spaces in a file"
+            deep = f"over {_MAX_DEPTH} levels deep" if depth > _MAX_DEPTH else many
+            yield _at(event, "a second document" if documents > 1 else deep)
             return
         if (words := _oddity(event)) is not None:
             yield _at(event, words)
