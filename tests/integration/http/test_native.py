@@ -76,6 +76,16 @@ async def test_the_same_key_is_the_same_job_of_each_token(door: Door, redis_url:
     theirs = {**key, "Authorization": f"Bearer {other}"}
     another = await sent(door, "POST", "/jobs", 202, json={"prompt": "a"}, headers=theirs)
     assert first["id"] == again["id"] != another["id"]
+    for other_body in ({"prompt": "b"}, {"prompt": "a", "space": "mood"}):
+        error = (await sent(door, "POST", "/jobs", 422, json=other_body, headers=key))["error"]
+        assert error["code"] == "idempotency_key_reused"
+    secret = {"Idempotency-Key": "order-2"}
+    told = [aiohttp.FormData({"prompt": "hush", "privacy": "true"}) for _ in range(2)]
+    for form in told:
+        form.add_field("file", TEXT, filename="a.txt")
+    ids = [(await sent(door, "POST", "/jobs", 202, data=form, headers=secret))["id"] for form in told]
+    assert ids[0] == ids[1]
+    await sent(door, "POST", "/jobs", 422, json={"prompt": "loud", "privacy": True}, headers=secret)
     batch = {"jobs": [{"prompt": "a", "idempotency_key": "order-1"}, {"prompt": "b"}]}
     del theirs["Idempotency-Key"]
     assert (await sent(door, "POST", "/batches", 202, json=batch, headers=theirs))["jobs"][0] == another["id"]

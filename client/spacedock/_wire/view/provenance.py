@@ -64,6 +64,10 @@ class Provenance(BaseModel):
     again: str | None = None
     steps: dict[str, list[Provenance]] = Field(default_factory=dict)
 
+    def asked_by(self, request: JobRequest) -> bool:
+        """Whether a request asks the same, as far as that is known of a private job."""
+        return (self.request is None or self.request == _told(request)) and self.asked == request.digests
+
 
 async def provenance_of(redis: Redis, job_id: str) -> Provenance:
     """The provenance of a job, as far as it is known now. Raises JobNotFoundError, WireError."""

@@ -37,7 +37,10 @@ _HEADERS = {
         r"^[ -~]{0,200}$",
         "`wait=SECONDS`: wait so long for the result; else it is answered at once (202)",
     ),
-    "Idempotency-Key": (r"^[!-~]{1,180}$", "The same key of the same token is the same job"),
+    "Idempotency-Key": (
+        r"^[!-~]{1,180}$",
+        "One job for each key of a token; with another body: 422",
+    ),
     "Last-Event-ID": (r"^[0-9]{0,15}$", "The number of the last event that came, after which to go on"),
     "Range": (r"^bytes=[0-9]{1,12}-[0-9]{0,12}$", "The bytes wanted, such as bytes=0-99"),
 }

@@ -21,6 +21,7 @@ from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedockd.http.access import principal_of, whose
 from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError
 from spacedockd.http.intake import ReceivedForm, json_of
 from spacedockd.http.native.operation import FORM, JSON, ApiOperation, answered
 
@@ -58,8 +59,7 @@ class ResultQuery(BaseModel):
 async def _submit(context: DoorContext, request: web.Request, query: BaseModel) -> web.Response:
     """Submit a job; wait for its result where Prefer says so (wait=SECONDS)."""
     job = await _posted(context, request)
-    job = keyed(request, job, request.headers.get("Idempotency-Key", job.idempotency_key))
-    job_id = await context.client.submit_prepared(job, name=whose(request))
+    job_id = await submitted(context, request, job)
     wait = _WAIT.search(request.headers.get("Prefer", ""))
     headers = {"Location": f"/jobs/{job_id}"}
     if wait is None:
@@ -67,6 +67,17 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
     seconds = min(float(wait[1]), MAX_WAIT_SECONDS)
     headers["Preference-Applied"] = f"wait={seconds:.0f}"
     return await _result_within(context, job_id, seconds, keep=False, headers=headers)
+
+
+async def submitted(context: DoorContext, request: web.Request, job: JobRequest) -> str:
+    """Submit the job under the request's Idempotency-Key. Raises HttpError if another job has the key."""
+    key = request.headers.get("Idempotency-Key", job.idempotency_key)
+    job = keyed(request, job, key)
+    job_id = await context.client.submit_prepared(job, name=whose(request))
+    if key is not None and not (await context.client.provenance(job_id)).asked_by(job):
+        why = f"the Idempotency-Key is that of job {job_id}, which asks something else: send another key"
+        raise HttpError(422, "idempotency_key_reused", why)
+    return job_id
 
 
 def keyed(request: web.Request, job: JobRequest, key: str | None) -> JobRequest:

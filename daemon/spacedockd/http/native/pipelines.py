@@ -14,9 +14,8 @@ from spacedock._wire.view.webhooks import Callback
 from spacedock.pipelines.run import PipelineRun, pipeline_of
 from spacedock.pipelines.submitting import run_of
 from spacedock.request import Label, Restart
-from spacedockd.http.access import whose
 from spacedockd.http.context import DoorContext
-from spacedockd.http.native.jobs import keyed
+from spacedockd.http.native.jobs import submitted
 from spacedockd.http.native.operation import JSON, ApiOperation, answered
 
 
@@ -43,8 +42,7 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
     body = RunBody.model_validate(await context.intake.json(request))
     options = {name: getattr(body, name) for name in ("priority", "keep_for", "callback", "labels")}
     job, _ = run_of(pipeline_of(body.pipeline), body.inputs, body.restart, options)
-    job = keyed(request, job, request.headers.get("Idempotency-Key"))
-    run_id = await context.client.submit_prepared(job, name=whose(request))
+    run_id = await submitted(context, request, job)
     run = await context.client.pipeline_run(run_id)
     return answered(run, 202, {"Location": f"/pipelines/runs/{run_id}"})
 
