@@ -461,10 +461,32 @@ async def test_a_request_that_cannot_be_read_has_its_error_under_its_own_id(tmp_
         BadLine(2, '{"custom_id": "b", "params": {}}', "no"),
         BadLine(3, "[1", "not JSON"),
     ]
+    theirs = [BadLine(1, "[1", "not JSON"), BadLine(2, '{"custom_id": "b", "params": {}}', "no")]
     rows, out, errors = (tmp_path / name for name in ("rows", "out", "errors"))
     async with InMemoryClient() as client:
         await write_openai_lines(client, iter(bad), rows, out, errors)
     told = [json.loads(line) for line in errors.read_text().splitlines()]
     assert [line["custom_id"] for line in told] == ["a", "b", None]
-    assert told[1]["result"]["type"] == "errored"
     assert not out.read_text()
+    async with InMemoryClient() as client:
+        await write_openai_lines(client, iter(theirs), rows, out, errors)
+    told = [json.loads(line) for line in errors.read_text().splitlines()]
+    # One that cannot be read is written as the file's other lines are.
+    assert [line["result"]["type"] for line in told] == ["errored", "errored"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_line_that_was_asked_again_keeps_its_place(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    with held(path) as file:
+        file.begin()
+        for number, text in ((2, "two"), (3, "first"), (1, 'one\n"quoted"'), (3, "last"), (10**9, "far")):
+            output = Output(text=text)
+            result = JobResult(id=text, state=JobState.SUCCEEDED, output=output).model_dump(mode="json")
+            file.write({"line": number, "asked": "", "batch": "-", "prompt": "", "run": "", **result})
+        file.settle()
+    read = form_of(suffix)
+    with path.open("rb") as written:
+        written.read(len(read.header))
+        found = [(int(row["line"]), row["id"]) for row in map(read.read, read.split(written))]
+    assert found == [(1, 'one\n"quoted"'), (2, "two"), (3, "last"), (10**9, "far")]

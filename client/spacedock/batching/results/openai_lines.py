@@ -7,18 +7,24 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from time import time
 from typing import Any
 
 from spacedock.batching.batch_client import BatchClient
 from spacedock.batching.results.results_file import written
+from spacedock.batching.results.row_forms import form_of
+from spacedock.batching.results.row_places import RowPlaces
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.errors import WireError
 from spacedock.openai.bodies import wants_files
 from spacedock.openai.result_lines import error_line, result_line
 from spacedock.openai.translation import TranslatedRequest
 from spacedock.result import JobResult
+
+_MOST_UNREADABLE = 20
+"""So many lines are looked at for one that tells whose file it is."""
 
 
 def rows_beside(output: Path) -> Path:
@@ -41,14 +47,15 @@ async def write_openai_lines(
     """
     counts = Counter[bool]()
     drafts = [path.with_name(f".{path.name}.draft") for path in (output, errors)]
-    ended = _ended_lines(lines, rows)
+    head, anthropic = await asyncio.to_thread(_shape, lines)
+    ended = _ended_lines(chain(head, lines), rows)
     with (
         written(output),
         drafts[0].open("w", encoding="utf-8") as out,
         drafts[1].open("w", encoding="utf-8") as err,
     ):
         while (item := await asyncio.to_thread(next, ended, None)) is not None:
-            if (found := await _line(client, *item, lost)) is not None:
+            if (found := await _line(client, *item, lost, anthropic=anthropic)) is not None:
                 row, is_result = found
                 counts[is_result] += 1
                 (out if is_result else err).write(json.dumps(row) + "\n")
@@ -57,35 +64,30 @@ async def write_openai_lines(
     return counts
 
 
+def _shape(lines: Iterator[BatchLine | BadLine]) -> tuple[list[BatchLine | BadLine], bool]:
+    """The first lines, up to one that tells whose file it is, and whether it is Anthropic's."""
+    head: list[BatchLine | BadLine] = []
+    for line in islice(lines, _MOST_UNREADABLE):
+        head.append(line)
+        if isinstance(line, BatchLine) and line.asked is not None:
+            return head, line.asked.anthropic
+        if isinstance(line, BadLine) and (given := _object(line)):
+            return head, "params" in given
+    return head, False
+
+
 def _ended_lines(
     lines: Iterable[BatchLine | BadLine], rows: Path
 ) -> Iterator[tuple[BatchLine | BadLine, JobResult | None]]:
     """Each line of a source with its last result in the results file (None: it has none), in its order."""
-    places = _places(rows)
-    if not places:
+    if not rows.is_file():
         yield from ((line, None) for line in lines)
         return
+    places = RowPlaces(rows, form_of(rows.suffix))
     with rows.open("rb") as file:
         for line in lines:
-            if (place := places.get(line.number)) is None:
-                yield line, None
-                continue
-            file.seek(place)
-            yield line, JobResult.model_validate(json.loads(file.readline()))
-
-
-def _places(rows: Path) -> dict[int, int]:
-    """Where in a results file the last row of each line begins; a torn row is left out."""
-    found: dict[int, int] = {}
-    if not rows.is_file():
-        return found
-    with rows.open("rb") as file:
-        place = 0
-        for raw in file:
-            if raw.endswith(b"\n"):
-                found[int(json.loads(raw)["line"])] = place
-            place += len(raw)
-    return found
+            raw = places.row(file, line.number)
+            yield line, JobResult.model_validate(json.loads(raw)) if raw else None
 
 
 def _put(draft: Path, path: Path, *, needed: bool = True) -> None:
@@ -98,25 +100,34 @@ def _put(draft: Path, path: Path, *, needed: bool = True) -> None:
 
 
 async def _line(
-    client: BatchClient, line: BatchLine | BadLine, result: JobResult | None, lost: tuple[str, str] | None
+    client: BatchClient,
+    line: BatchLine | BadLine,
+    result: JobResult | None,
+    lost: tuple[str, str] | None,
+    *,
+    anthropic: bool,
 ) -> tuple[dict[str, Any], bool] | None:
     if isinstance(line, BadLine):
-        return _refused(line), False
+        return _refused(line, anthropic), False
     if line.asked is None or result is None:
-        return None if lost is None else (error_line(line.id, *lost), False)
+        return None if lost is None else (error_line(line.id, *lost, anthropic=anthropic), False)
     return result_line(line.asked, result, int(time()), await _contents(client, line.asked, result))
 
 
-def _refused(line: BadLine) -> dict[str, Any]:
+def _refused(line: BadLine, anthropic: bool) -> dict[str, Any]:
     """The error of a line that is no request; its id is the caller's as far as it can be read."""
-    row: Any = None
-    with suppress(ValueError, RecursionError):
-        row = json.loads(line.text)
-    given = row if isinstance(row, dict) else {}
-    row_id = given.get("custom_id")
+    row_id = _object(line).get("custom_id")
     problem = f"line {line.number}: {line.problem}"
     known = row_id if isinstance(row_id, str) else None
-    return error_line(known, "invalid_request", problem, anthropic="params" in given)
+    return error_line(known, "invalid_request", problem, anthropic=anthropic)
+
+
+def _object(line: BadLine) -> dict[str, Any]:
+    """The JSON object that a line is; an empty one where it is none."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(row := json.loads(line.text), dict):
+            return row
+    return {}
 
 
 async def _contents(client: BatchClient, asked: TranslatedRequest, result: JobResult) -> Mapping[str, bytes]:

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from spacedock.batching.results.line_index import LineIndex, ResultRow, known_as
 from spacedock.batching.results.row_forms import RowForm, form_of
+from spacedock.batching.results.row_places import RowPlaces
 from spacedock.errors import BadRequestError
 from spacedock.states import JobState
 
@@ -55,18 +56,33 @@ class ResultsFile:
             with written(self.path):
                 os.fsync(self._file.fileno())
 
+    def settle(self) -> None:
+        """Leave the last row of each line, in the order of the lines."""
+        if self.path is None:
+            return
+        places = RowPlaces(self.path, self._form)
+        with self._anew() as (file, out):
+            out.writelines(places.rows(file))
+
     def tidy(self, index: LineIndex) -> None:
         """Leave one result for each line, under the number that it has now (`LineIndex.kept`)."""
         if self.path is None or not self.path.is_file() or index.is_tidy():
             return
-        target = self.path.resolve()
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        with target.open("rb") as file, draft.open("wb") as out:
-            out.write(file.read(len(self._form.header)))
+        with self._anew() as (file, out):
             for place, raw in enumerate(self._form.split(file)):
                 row = self._form.read(raw)
                 if (number := index.kept(str(row["asked"]), place)) is not None:
                     out.write(raw if int(row["line"]) == number else self._form.renumbered(raw, number))
+
+    @contextmanager
+    def _anew(self) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+        """The file behind its header, and a draft that takes its place."""
+        assert self.path is not None
+        target = self.path.resolve()
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        with target.open("rb") as file, draft.open("wb") as out:
+            out.write(file.read(len(self._form.header)))
+            yield file, out
             out.flush()
             os.fsync(out.fileno())
         shutil.copymode(target, draft)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spacedock.batching.results.line_index import LineIndex
 from spacedock.batching.results.results_file import ResultsFile, held
 from spacedock.batching.results.saving import save_apart
 from spacedock.batching.sending import LINE_LABEL
@@ -22,6 +21,8 @@ from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedErr
 from spacedock.result import JobResult
 
 _AT_ONCE = 500
+_MOST_DIGITS = 16
+"""Of a line's number in a label, which anybody may have set."""
 
 
 def results(
@@ -52,10 +53,8 @@ async def _fetch(url: str | None, batch: str, output: Path, output_dir: Path | N
                     written, failed = written + 1, failed + (not result.succeeded)
                     await _write(client, file, result, written, output_dir)
             file.sync()
-            with closing(LineIndex()) as index:
-                # A job that was retried has another after it, which counts.
-                file.load(index, "")
-                file.tidy(index)
+            # A job that was retried has another after it, which counts in its place.
+            file.settle()
     say(f"results: {output} has {written:,} of {total:,} jobs, {failed:,} of them without an answer")
     if written < total:
         say("the others are kept no longer, or were deleted as they were read")
@@ -79,7 +78,9 @@ async def _write(
 ) -> None:
     labels = dict(result.labels)
     row_id = labels.get(ROW_ID)
-    number = int(told) if (told := labels.pop(LINE_LABEL, "")).isdecimal() else place
+    number = (
+        int(told) if (told := labels.pop(LINE_LABEL, "")).isdecimal() and len(told) < _MOST_DIGITS else place
+    )
     saved = []
     if output_dir is not None:
         saved = await save_apart(client, result.output.files, output_dir, row_id or f"{number:05d}")
