@@ -9,6 +9,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
+from spacedock._wire.view.board import Board
 from spacedock.client import Client
 from spacedock.spaces import Spaces
 
@@ -81,6 +82,15 @@ class SyncSpaces(_Blocking[Spaces]):
     take_in = _blocking(Spaces.take_in)
 
 
+class SyncBoard(_Blocking[Board]):
+    """`Board` for code without asyncio."""
+
+    def __init__(self, board: Board, runner: asyncio.Runner) -> None:
+        self._twin, self._runner = board, runner
+
+    look = _blocking(Board.look)
+
+
 class SyncClient(_Blocking[Client]):
     """`Client` for code without asyncio: the same methods, each blocking until it is done.
 
@@ -99,6 +109,7 @@ class SyncClient(_Blocking[Client]):
             self._runner.close()
             raise
         self.spaces = SyncSpaces(self._twin.spaces, self._runner)
+        self.board = SyncBoard(self._twin.board, self._runner)
         return self
 
     async def _open(self) -> Client:

@@ -8,6 +8,8 @@ import logging
 import resource
 import socket
 import ssl
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ log = structlog.get_logger()
 LEAST_RATE = 16 * 2**10
 """Bytes a second that a client has to send and to read."""
 
-_PORTS = 100
+_PORTS = range(FIRST_PORT, FIRST_PORT + 100)
 _BACKLOG = 1024
 _LINGER_SECONDS = 0.5
 _MOST_LINE = 2**17
@@ -33,12 +35,29 @@ _SILENT.disabled = True
 _MOST_FILES = 2**16
 
 
-def tcp_socket(settings: HttpSettings) -> socket.socket:
+def tcp_socket(settings: HttpSettings, remembered: Path | None = None) -> socket.socket:
     """A socket that listens: on the port that is configured, else on the first free one from 7788 on.
 
-    Raises ConfigError.
+    The file `remembered` has the port of last time, which goes first: clients were told of it. Raises
+    ConfigError.
     """
-    ports = [settings.port] if settings.port else range(FIRST_PORT, FIRST_PORT + _PORTS)
+    if settings.port or remembered is None:
+        return _listening(settings, [settings.port or 0])
+    ports = [port for port in _PORTS if f"{port}\n" == _read(remembered)]
+    bound = _listening(settings, [*ports, *_PORTS])
+    with suppress(OSError):
+        remembered.write_text(f"{bound.getsockname()[1]}\n")
+    return bound
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _listening(settings: HttpSettings, ports: Sequence[int]) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     for port in ports:
         try:

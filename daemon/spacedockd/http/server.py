@@ -33,7 +33,7 @@ from spacedockd.pulse import Pulse
 
 log = structlog.get_logger()
 
-TOKEN = "http-token"
+TOKEN, _PORT = "http-token", "http-port"
 _STOP_SECONDS = 2.0
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
@@ -105,7 +105,7 @@ class HttpServer:
         settings = self._settings
         listening.allow_files()
         tls = listening.tls_context(settings)
-        tcp = stack.enter_context(listening.tcp_socket(settings))
+        tcp = stack.enter_context(listening.tcp_socket(settings, self._state_dir / _PORT))
         try:
             unix = stack.enter_context(paths.private_socket(self._unix))
         except OSError as error:

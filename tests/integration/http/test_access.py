@@ -16,6 +16,7 @@ from spacedock.client import Client
 from spacedock.configuration import ConfigError
 from spacedock.errors import BadRequestError
 from spacedockd.http import access
+from spacedockd.http.listening import tcp_socket
 from spacedockd.http.settings import HttpSettings
 
 
@@ -42,6 +43,18 @@ async def test_the_owner_comes_in_by_his_token_and_nobody_without_one(door: Door
 async def test_what_does_not_exist_is_told_to_those_with_a_token_alone(door: Door) -> None:
     assert await status(door, "/nothing") == 404
     assert await status(door, "/nothing", Authorization="") == 401
+
+
+def test_the_port_of_last_time_is_taken_first(tmp_path: Path) -> None:
+    remembered = tmp_path / "http-port"
+    with tcp_socket(HttpSettings(), remembered) as one, tcp_socket(HttpSettings(), remembered) as another:
+        port = another.getsockname()[1]
+        assert port != one.getsockname()[1]
+    with tcp_socket(HttpSettings(), remembered) as again:
+        assert again.getsockname()[1] == port
+    remembered.write_text("no port")
+    with tcp_socket(HttpSettings(), remembered):
+        assert remembered.read_text().strip().isdecimal()
 
 
 async def test_the_unix_socket_needs_no_token(door: Door) -> None:

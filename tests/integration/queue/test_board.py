@@ -9,6 +9,7 @@ from spacedock.client import Client
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Stage
 from spacedock.states import JobState
+from spacedock.sync import SyncClient
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
@@ -64,6 +65,12 @@ async def test_running_jobs_are_told_with_their_step(redis_url: str) -> None:
         ended = await client.board.look()
     assert (ended.running, [one.id for one in ended.recent]) == ([], [job_id])
     assert ended.recent[0].text == "x"
+
+
+def test_scripts_without_asyncio_look_at_it_too(shared_server: object, redis_url: str) -> None:
+    with SyncClient(redis_url) as client:
+        client.cancel(client.submit("x"))
+        assert [one.state for one in client.board.look().recent] == [JobState.CANCELLED]
 
 
 async def test_failures_are_grouped_until_they_are_retried(redis_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Where each line's row is in a results file: 24 bytes a row, so that a million of them need little memory."""
+"""Where each line's row is in a results file: 24 bytes a row, so that a million need little memory."""
 
 from __future__ import annotations
 

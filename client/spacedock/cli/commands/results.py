@@ -78,9 +78,8 @@ async def _write(
 ) -> None:
     labels = dict(result.labels)
     row_id = labels.get(ROW_ID)
-    number = (
-        int(told) if (told := labels.pop(LINE_LABEL, "")).isdecimal() and len(told) < _MOST_DIGITS else place
-    )
+    told = labels.pop(LINE_LABEL, "")
+    number = int(told) if told.isdecimal() and len(told) < _MOST_DIGITS else place
     saved = []
     if output_dir is not None:
         saved = await save_apart(client, result.output.files, output_dir, row_id or f"{number:05d}")
