@@ -83,6 +83,10 @@ test-pythons: setup test-tools ## Unit and queue tests on Python 3.11 to 3.14, a
 test-bare: setup ## make demo in bare Debian 12 and 13, without Docker, pip or venv
 	@for system in bookworm trixie; do tests/engines/bare-demo.sh $$system || exit 1; done
 
+.PHONY: test-compose
+test-compose: setup ## deploy/compose: the daemon's image, a queue and two hosts, one of them killed; after make dist
+	@tests/engines/compose.sh
+
 .PHONY: test-tools
 test-tools:
 	@deploy/test-tools.sh
