@@ -28,7 +28,8 @@ cleanup() {
 # With nothing of this user's: no configuration, no state, no model, no PYTHONPATH.
 # An array, not a function, so that the pid of one in the background is the command's own.
 clean=(env -i HOME="$work/home" PATH="$work/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-  ${DOCKER_HOST:+DOCKER_HOST="$DOCKER_HOST"} SPACEDOCK_CONFIG="$work/spacedockd.yaml"
+  ${DOCKER_HOST:+DOCKER_HOST="$DOCKER_HOST"} ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"}
+  SPACEDOCK_CONFIG="$work/spacedockd.yaml"
   SPACEDOCK_STATE_DIR="$work/state" SPACEDOCK_RUNTIME_DIR="$work/run")
 
 install() {
@@ -62,7 +63,18 @@ install '[daemon]'
 expect 'spacedockd 0.' spacedockd --version
 expect 'can be used' spacedockd config --check
 
+# As people install commands: each tool has an environment of its own, and links both commands.
+"$work/venv/bin/python" -m pip install -q --disable-pip-version-check uv pipx
+for tool in 'uv tool install' 'pipx install'; do
+  # shellcheck disable=SC2086
+  "${clean[@]}" $tool "$wheel[daemon,smollm]" >"$work/said" 2>&1 || fail "$tool fails: $(cat "$work/said")"
+  expect 'spacedock 0.' "$work/home/.local/bin/spacedock" --version
+  expect 'spacedockd 0.' "$work/home/.local/bin/spacedockd" --version
+  rm -rf "$work/home/.local"
+done
+
 install '[daemon,smollm]'
+expect 'already there' spacedockd base-image
 expect 'fetched' spacedockd model fetch stand-in
 "${clean[@]}" spacedockd >"$work/log" 2>&1 &
 daemon=$!
