@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ async def daemon_to_start(
     try:
         yield daemon
     finally:
-        await asyncio.to_thread(daemon.remove)
+        # Its engine may be the one that does not come back.
+        with suppress(subprocess.CalledProcessError):
+            await asyncio.to_thread(daemon.remove)
 
 
 async def warmed(url: str) -> None:

@@ -27,13 +27,15 @@ from spacedock.errors import (
     StoreAwayError,
 )
 from spacedock.files import Payload, payload_of
+from spacedock.pipelines.model import Pipeline
+from spacedock.pipelines.submitting import prepared
 from spacedock.request import Fallback, JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
 
 SPACE = "counting"
-TEXT, FILE = "text", "file"
-KINDS = (TEXT, TEXT, FILE)
+TEXT, FILE, PIPELINE = "text", "file", "pipeline"
+KINDS = (TEXT, TEXT, FILE, PIPELINE)
 
 USERS = 8
 FILE_BYTES = 2**16
@@ -43,17 +45,30 @@ _PAUSE = 0.1
 LIVE = (JobState.QUEUED, JobState.RUNNING)
 _TROUBLE = (NotConnectedError, RefusedError, QueueFullError, StoreAwayError)
 
+_SHOUTED = {"space": SPACE, "endpoint": "/shout", "fallback": "none"}
+TWICE = Pipeline.model_validate(
+    {
+        "name": "twice",
+        "inputs": {"text": {"type": "text"}},
+        "steps": {
+            "once": {**_SHOUTED, "prompt": "${{ inputs.text }}"},
+            "again": {**_SHOUTED, "prompt": "${{ steps.once.text }}"},
+        },
+        "outputs": {"text": "${{ steps.again.text }}"},
+    }
+)
+
 Calls = Callable[[], Sequence[tuple[float, str]]]
 """The calls that Spaces have noted: when (s since 1970), and the SHA-256 of what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job: its request, its files, and what its Space notes of it and answers."""
+    """One job: its request, its files, the SHA-256 of what its Space is asked, and what it answers."""
 
     request: JobRequest
     payloads: tuple[Payload, ...]
-    digest: str
+    asked: tuple[str, ...]
     answer: bytes
 
 
@@ -63,7 +78,7 @@ def text_job(token: str) -> Job:
     request = JobRequest(
         prompt=key, space=SPACE, endpoint="/shout", fallback=Fallback.NONE, idempotency_key=key
     )
-    return Job(request, (), hashlib.sha256(key.encode()).hexdigest(), key.upper().encode())
+    return Job(request, (), (_digest(key),), key.upper().encode())
 
 
 def file_job(token: str, size: int = FILE_BYTES) -> Job:
@@ -78,7 +93,21 @@ def file_job(token: str, size: int = FILE_BYTES) -> Job:
         fallback=Fallback.NONE,
         idempotency_key=key,
     )
-    return Job(request, (payload,), payload.ref.sha256, data[::-1])
+    return Job(request, (payload,), (payload.ref.sha256,), data[::-1])
+
+
+def pipeline_job(token: str) -> Job:
+    """A run of two steps: a text in capital letters, and once more."""
+    key = f"fault-{token}"
+    request, _ = prepared(TWICE, {"text": key}, None, {"idempotency_key": key})
+    return Job(request, (), (_digest(key), _digest(key.upper())), key.upper().encode())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_MAKE = {TEXT: text_job, FILE: file_job, PIPELINE: pipeline_job}
 
 
 class Load:
@@ -121,7 +150,11 @@ class Load:
     async def in_hand(self) -> dict[str, str]:
         """The jobs that run, each with the id of its worker."""
         states = {job_id: await self._state(job_id) for job_id in self.jobs.keys() - self.results.keys()}
-        return {job_id: worker for job_id, (state, worker) in states.items() if state == JobState.RUNNING}
+        return {
+            job_id: worker
+            for job_id, (state, worker) in states.items()
+            if state == JobState.RUNNING and worker
+        }
 
     async def recovered(self, since: float, held: Mapping[str, str], *, lives: bool = False) -> None:
         """Wait until the jobs that were held are out of dead hands, and one is at work; note after how long.
@@ -136,6 +169,13 @@ class Load:
                     break
             await asyncio.sleep(_PAUSE)
         self.recovery.append(time.time() - since)
+
+    async def served(self, count: int = 1, limit: float = MOST_SECONDS) -> None:
+        """Wait until so many more jobs have ended."""
+        wanted = len(self.results) + count
+        async with asyncio.timeout(limit):
+            while len(self.results) < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(_PAUSE)
 
     async def _state(self, job_id: str) -> tuple[str, str]:
         state, worker = await answer(self._redis.hmget(keys.job(job_id), "state", "worker"))
@@ -178,7 +218,7 @@ class Load:
         while self._going:
             token = secrets.token_hex(8)
             kind = self._dice.choice(self._kinds)
-            job = file_job(token, self._size) if kind == FILE else text_job(token)
+            job = file_job(token, self._size) if kind == FILE else _MAKE[kind](token)
             if (job_id := await self._submitted(job)) is not None:
                 self.jobs[job_id] = job
                 await self._ended(job_id, job)
@@ -234,7 +274,7 @@ class Load:
         noted: dict[str, list[float]] = defaultdict(list)
         for at, digest in self._calls():
             noted[digest].append(at)
-        return {job_id: noted[job.digest] for job_id, job in self.jobs.items()}
+        return {job_id: [at for one in job.asked for at in noted[one]] for job_id, job in self.jobs.items()}
 
     def _called_after_the_end(self) -> set[str]:
         called = self._called()

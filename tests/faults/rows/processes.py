@@ -73,6 +73,7 @@ async def killed(what: str, trials: int) -> Account:
         victims = Victims(daemon)
         async with Load(daemon.url, partial(calls_of, daemon)) as load:
             for _ in range(trials):
+                await load.served()
                 await asyncio.sleep(dice.uniform(0.1, 2.0))
                 held = await load.in_hand()
                 await load.recovered(await victims.kill(what), held, lives=what == SERVER)
