@@ -92,7 +92,7 @@ test-tools:
 	@deploy/test-tools.sh
 
 .PHONY: faults
-faults: setup ## What goes wrong, tried again and again: writes docs/reliability.md; ROWS="1 3.slow" TRIALS=5 choose
+faults: setup test-tools ## What goes wrong, tried again and again: writes docs/reliability.md; ROWS="1 3.slow" TRIALS=5 choose
 	@$(BIN)/python -m tests.faults $(ROWS) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: bench
