@@ -88,11 +88,18 @@ class Attempt(_Value):
     image_digest: str | None = None
 
 
+class TokenCounts(_Value):
+    """How many tokens a model read and wrote, as its server counts them."""
+
+    prompt: int = Field(default=0, ge=0, lt=2**53)
+    completion: int = Field(default=0, ge=0, lt=2**53)
+
+
 class AnsweredBy(_Value):
     """Who answered. `image`, `image_digest` and `endpoint` are None where there was no container.
 
     `model_digest` is that of the model's file, as far as it is known. `honoured` are the request's optional
-    inputs that counted.
+    inputs that counted. `tokens` is None where nobody counted: Spaces do not.
     """
 
     tier: Tier
@@ -102,6 +109,7 @@ class AnsweredBy(_Value):
     image_digest: str | None = None
     endpoint: str | None = None
     model_digest: str | None = None
+    tokens: TokenCounts | None = None
     honoured: tuple[str, ...] = ()
 
 

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from spacedock.files import payload_of
-from spacedock.result import ErrorKind, Stage
+from spacedock.result import ErrorKind, Stage, TokenCounts
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
@@ -120,6 +120,27 @@ async def test_an_answer_that_was_cut_says_so(server: Endpoint, models: Models) 
     server.chats = [says("ready"), says("The sky is", finish_reason="length"), says("Blue.")]
     assert (await models.answer(at(server), "Hi")).truncated
     assert not (await models.answer(at(server), "Hi")).truncated
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (
+            {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+            TokenCounts(prompt=7, completion=3),
+        ),
+        ({"prompt_tokens": 7}, TokenCounts(prompt=7)),
+        (None, None),
+        ({"prompt_tokens": -1}, None),
+        ({"prompt_tokens": 10**400}, None),
+        ("many", None),
+    ],
+)
+async def test_tokens_are_told_as_the_server_counts_them(
+    server: Endpoint, models: Models, usage: Any, tokens: TokenCounts | None
+) -> None:
+    server.chats = [says("ready"), says("Four.") | {"usage": usage}]
+    assert (await models.answer(at(server), "Hi")).tokens == tokens
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from spacedock.result import (
     JobResult,
     Output,
     Stage,
+    TokenCounts,
 )
 from spacedock.states import JobState
 
@@ -58,6 +59,15 @@ def test_a_chat_is_read_by_openais_types() -> None:
     assert (found.choices[0].finish_reason, found.model) == ("stop", "space")
     own = body["spacedock"]
     assert (own["answered_by"]["name"], own["degraded"], own["not_honoured"]) == ("space", False, ["top_p"])
+
+
+def test_the_tokens_of_a_model_are_its_usage() -> None:
+    by = BY.model_copy(update={"tokens": TokenCounts(prompt=7, completion=3)})
+    counted = answered(text="Hi").model_copy(update={"answered_by": by})
+    body = response_body(request(ApiRoute.CHAT, **CHAT), counted, CREATED)
+    assert body["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    body = response_body(request(ApiRoute.CHAT, **CHAT), answered(text="Hi"), CREATED)
+    assert set(body["usage"].values()) == {0}
 
 
 def test_a_cut_answer_ended_for_its_length() -> None:

@@ -12,11 +12,11 @@ from spacedock.errors import SpacedockError
 from spacedock.files import FileRef
 from spacedock.openai.model_names import ApiRoute
 from spacedock.openai.translation import OWN, TranslatedRequest
-from spacedock.result import JobResult
+from spacedock.result import JobResult, TokenCounts
 
 UrlOf = Callable[[FileRef], str]
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
-NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+_UNCOUNTED = TokenCounts()
 """Spaces count no tokens."""
 _NESTED = 6
 
@@ -102,6 +102,16 @@ def model_of(request: TranslatedRequest, result: JobResult) -> str:
     return result.answered_by.name if result.answered_by else request.model
 
 
+def usage_of(result: JobResult) -> dict[str, int]:
+    """The tokens of a chat's answer, in OpenAI's words; zeros where nobody counted."""
+    read, wrote = (tokens := _tokens(result)).prompt, tokens.completion
+    return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
+
+
+def _tokens(result: JobResult) -> TokenCounts:
+    return (result.answered_by.tokens if result.answered_by else None) or _UNCOUNTED
+
+
 def _completion(request: TranslatedRequest, result: JobResult, created: int) -> dict[str, Any]:
     message = {"role": "assistant", "content": text_of(result), "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason(result)}
@@ -111,11 +121,12 @@ def _completion(request: TranslatedRequest, result: JobResult, created: int) -> 
         "created": created,
         "model": model_of(request, result),
         "choices": [choice],
-        "usage": NO_USAGE,
+        "usage": usage_of(result),
     }
 
 
 def _message(request: TranslatedRequest, result: JobResult) -> dict[str, Any]:
+    tokens = _tokens(result)
     return {
         "id": f"msg_{result.id}",
         "type": "message",
@@ -124,7 +135,7 @@ def _message(request: TranslatedRequest, result: JobResult) -> dict[str, Any]:
         "content": [{"type": "text", "text": text_of(result)}],
         "stop_reason": "max_tokens" if result.output.truncated else "end_turn",
         "stop_sequence": None,
-        "usage": {"input_tokens": 0, "output_tokens": 0},
+        "usage": {"input_tokens": tokens.prompt, "output_tokens": tokens.completion},
     }
 
 

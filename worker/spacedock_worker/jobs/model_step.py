@@ -75,6 +75,7 @@ class ModelRunner:
             kind=AnswerKind.MODEL,
             name=answer.model,
             model_digest=digest,
+            tokens=answer.tokens,
             honoured=tuple(sampling),
         )
         data = {"text": answer.text, "thoughts": answer.thoughts} if answer.thoughts else answer.text

@@ -13,7 +13,7 @@ from typing import Any, Self
 import structlog
 
 from spacedock.files import Payload
-from spacedock.result import ErrorKind, Stage
+from spacedock.result import ErrorKind, Stage, TokenCounts
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.failures import NotReadyError, UnfitModelError
@@ -39,6 +39,7 @@ class ModelAnswer:
     model: str
     thoughts: str = ""
     truncated: bool = False
+    tokens: TokenCounts | None = None
 
 
 class Models:
@@ -97,7 +98,7 @@ class Models:
         log.debug("model.answered", endpoint=endpoint.name, model=completion.model)
         name = _honest(endpoint, completion.model or model)
         text, thoughts = _words(endpoint, completion)
-        return ModelAnswer(text, name, thoughts, completion.cut_off)
+        return ModelAnswer(text, name, thoughts, completion.cut_off, completion.tokens)
 
     def _session(self, endpoint: ModelEndpoint) -> Session:
         if endpoint not in self._sessions:

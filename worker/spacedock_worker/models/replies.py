@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from spacedock.result import TokenCounts
 
 _NESTED = 4
 
@@ -40,11 +43,25 @@ class _Choice(_Said):
     finish_reason: str | None = None
 
 
+class _Usage(_Said):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
 class Completion(_Said):
-    """The answer to POST /chat/completions."""
+    """The answer to POST /chat/completions. `tokens` is None where the server counts none."""
 
     model: str | None = None
+    tokens: TokenCounts | None = Field(None, validation_alias="usage")
     choices: tuple[_Choice, ...] = Field(min_length=1)
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _counted(cls, said: Any) -> TokenCounts | None:
+        with suppress(ValidationError):
+            usage = _Usage.model_validate(said)
+            return TokenCounts(prompt=usage.prompt_tokens, completion=usage.completion_tokens)
+        return None
 
     @property
     def text(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from spacedock.events import grown
-from spacedock.openai.bodies import NO_USAGE, finish_reason, model_of, own_of, text_of
+from spacedock.openai.bodies import finish_reason, model_of, own_of, text_of, usage_of
 from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
 from spacedockd.http.errors import HttpError, body
@@ -126,7 +126,7 @@ class _Chunks:
         raws = self._words(self._text.rest(text_of(result)), model)
         raws.append(self._chunk(model, {}, finish_reason(result), {OWN: own_of(self._asked, result)}))
         if self._usage:
-            raws.append(_event({**self._base, "model": model, "choices": [], "usage": NO_USAGE}))
+            raws.append(_event({**self._base, "model": model, "choices": [], "usage": usage_of(result)}))
         return [*raws, b"data: [DONE]\n\n"]
 
     def _words(self, text: str, model: str) -> list[bytes]:
