@@ -364,3 +364,33 @@ async def test_data_of_any_depth_lets_a_run_end(client: Client, redis_url: str, 
     async with advancing(redis_url, deep):
         result = await client.run_pipeline(asked, wait=20)
     assert result.state in (JobState.SUCCEEDED, JobState.FAILED)
+
+
+async def test_a_run_whose_file_is_lost_fails_and_leaves_nothing_running(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    inputs = {"photos": "files", "lost": "file"}
+    steps = {
+        "some": {"space": "a", "for_each": "${{ inputs.photos }}", "files": "${{ item }}"},
+        "other": {"space": "b", "files": "${{ inputs.lost }}"},
+    }
+    pipeline = Pipeline.model_validate({"name": "lossy", "inputs": inputs, "steps": steps})
+    photos, lost = [payload_of(f"{n}.png", bytes([n])) for n in range(3)], payload_of("lost.png", b"lost")
+    run = await client.submit_pipeline(pipeline, {"photos": photos, "lost": lost})
+    await redis.delete(keys.payload(lost.ref.place))
+    async with advancing(redis_url, Held()):
+        result = await client.result(run, wait=5)
+        assert result.state is JobState.FAILED
+        assert "a file is not stored (any more)" in result.failure
+        for index in range(3):
+            assert (await client.result(f"{run}-0-{index}", wait=5)).state is JobState.CANCELLED
+        await until(lambda: _is_settled(redis))
+
+
+async def test_a_step_that_fans_out_over_thousands_holds_up_nobody(client: Client, redis_url: str) -> None:
+    pipeline = pipeline_of(each={"for_each": "${{ inputs.words }}", "prompt": "${{ item }}"})
+    async with advancing(redis_url, max_jobs=64):
+        run = await client.submit_pipeline(pipeline, {"words": [str(n) for n in range(3000)]})
+        assert (await client.run("in between", wait=10)).succeeded
+        result = await client.result(run, wait=60)
+    assert result.output.data == {"each": [str(n) for n in range(3000)]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import structlog
@@ -49,12 +48,12 @@ class RunInHand:
         if not over:
             over, sent = await self._moved()
         if over:
-            await self._store.let_go(self._run, self._job_ids())
+            await self._store.let_go(self._run, await self._job_ids())
         await self._store.leave(self._run, sent, over=over)
 
-    def _job_ids(self) -> list[str]:
-        """The jobs of all steps that had begun."""
-        plans = plans_of(self._run.row).items()
+    async def _job_ids(self) -> list[str]:
+        """The jobs of all steps that have begun by now."""
+        plans = plans_of(await self._store.row(self._run.id)).items()
         return [job_id_of_step(self._run.id, number, n) for number, plan in plans for n in range(plan.total)]
 
     async def _moved(self) -> tuple[bool, list[int]]:
@@ -84,7 +83,8 @@ class RunInHand:
 
     async def _end(self, request: JobRequest | None, state: JobState, **more: Any) -> None:
         """End the run; jobs of it that have not ended are cancelled before."""
-        await self._store.stop(self._job_ids() if state is not JobState.SUCCEEDED else [])
+        if state is not JobState.SUCCEEDED:
+            await self._store.stop(await self._job_ids())
         submitted = float(self._run.field("submitted") or 0)
         result = decision.ended_run(self._run.id, request, state, self._run.now - submitted, **more)
         await self._store.conclude(self._run, result)
@@ -129,7 +129,7 @@ class _Steps:
             return JobState.FAILED, {"attempts": [await self._fault(name) for name in bad]}
         done = await self._outcomes(decision.needed_at_end(self._pipeline))
         output = await asyncio.to_thread(outputs_of, self._pipeline, self._inputs, done)
-        degraded = bool(self._run.field("degraded"))
+        degraded = b"degraded" in await self._store.row(self._run.id)
         return JobState.SUCCEEDED, decision.answered(self._pipeline, output, degraded=degraded)
 
     async def _begin(self, name: str) -> None:
@@ -152,12 +152,16 @@ class _Steps:
     async def _made_up(self, name: str) -> tuple[StepPlan, dict[int, JobRequest]]:
         """How the step is made up, and its jobs. Raises BadRequestError."""
         step = self._pipeline.steps[name]
-        resolving = partial(resolve, step, self._inputs, await self._outcomes(needs(step)))
+        done = await self._outcomes(needs(step))
+
+        def make_up() -> tuple[StepPlan, dict[int, JobRequest]]:
+            found = resolve(step, self._inputs, done)
+            calls = decision.requests_of(self._request, self._pipeline, name, found)
+            skipped = frozenset(range(len(found.calls))) - calls.keys()
+            return StepPlan(total=len(found.calls), fanned=found.fanned, skipped=skipped), calls
+
         # Many items take long.
-        found = await asyncio.to_thread(resolving) if step.for_each is not None else resolving()
-        calls = decision.requests_of(self._request, self._pipeline, name, found)
-        skipped = frozenset(range(len(found.calls))) - calls.keys()
-        return StepPlan(total=len(found.calls), fanned=found.fanned, skipped=skipped), calls
+        return make_up() if step.for_each is None else await asyncio.to_thread(make_up)
 
     async def _earlier(self, name: str) -> tuple[str, int] | None:
         """The step of an earlier run whose results count here, by that run and the step's number in it."""

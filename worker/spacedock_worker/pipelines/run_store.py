@@ -66,6 +66,10 @@ class RunStore:
         rows = [(run.decode(), dict(zip(row[::2], row[1::2], strict=True))) for run, row in found]
         return [HeldRun(run_id, row, float(now), lease.decode()) for run_id, row in rows]
 
+    async def row(self, run_id: str) -> Row:
+        """The run's record as it is now."""
+        return await answer(self._redis.hgetall(keys.job(run_id)))
+
     async def begin(self, run: HeldRun, name: str, number: int, plan: StepPlan) -> bool:
         """Note how a step is made up, unless that is noted already. False where the run does not go on."""
         calls = plan.total - len(plan.skipped)

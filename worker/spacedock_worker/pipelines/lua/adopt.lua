@@ -16,11 +16,12 @@ local function there(places)
 end
 for n = 4, #ARGV, 2 do
   local old, new = JOB .. ARGV[2] .. '-' .. ARGV[n], ARGV[1] .. '-' .. ARGV[n]
-  local state, request, places = unpack(redis.call('HMGET', old, 'state', 'request', 'outputs'))
+  local state, request, places, result = unpack(redis.call('HMGET', old, 'state', 'request', 'outputs', 'result'))
   local same = state == 'succeeded' and request and redis.sha1hex(request) == ARGV[n + 1]
   if same and there(places) and redis.call('EXISTS', JOB .. new) == 0 then
     redis.call('COPY', old, JOB .. new)
     hold(run, new, places)
+    if string.match(result or '', '"degraded":(%a+)') == 'true' then redis.call('HINCRBY', KEYS[1], 'degraded', 1) end
     redis.call('HINCRBY', KEYS[1], 'left ' .. ARGV[3], -1)
   end
 end
