@@ -18,7 +18,7 @@ from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.deliver import Delivery, follow
 from spacedock.cli.output.text import say, write
 from spacedock.client import Client
-from spacedock.errors import BadRequestError, FileUnreadableError, SpacedockError
+from spacedock.errors import BadRequestError, FileUnreadableError, NoWorkerError, RefusedError, SpacedockError
 from spacedock.request import PIPELINE_PREFIX
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ async def _run(url: str | None, asked: _Asked, handing: Delivery, *, detach: boo
     async with Client(url) as client:
         await preflight.check(client, set(), wait=not detach)
         if await client.workers():
-            await compare(client, asked.source, asked.pipeline, [])
+            # Whoever may submit need not have the right to ask.
+            with suppress(NoWorkerError, RefusedError):
+                await compare(client, asked.source, asked.pipeline, [])
         again = asked.again or (await _newest(client, asked) if asked.step else None)
         run_id = await client.submit_pipeline(
             asked.pipeline, asked.values, restart=again, from_step=asked.step
@@ -126,8 +128,8 @@ def _told(outputs: Any) -> str:
 
 def _text(value: Any) -> str:
     match value:
-        case str():
-            return value
+        case str() | None:
+            return value or ""
         case {"sha256": str(), "name": str(name)}:
             return name
         case list():
