@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -158,12 +159,9 @@ class JobRequest(BaseModel):
 
     @property
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of the prompt, each input (its text, or its JSON), each file and the repository."""
-        texts = {"prompt": self.prompt} if self.prompt else {}
-        texts |= {f"inputs.{name}": _text(value) for name, value in self.inputs.items()}
-        found = {
-            name: hashlib.sha256(text.encode(errors="replace")).hexdigest() for name, text in texts.items()
-        }
+        """The SHA-256 of the prompt, each input by its name, each file and the repository."""
+        inputs = {f"inputs.{name}": value for name, value in self.inputs.items()}
+        found = digests({"prompt": self.prompt or None, **inputs})
         found |= {f"files.{number}": ref.sha256 for number, ref in enumerate(self.files, start=1)}
         return found | ({"repository": self.repository.sha256} if self.repository else {})
 
@@ -173,8 +171,14 @@ class JobRequest(BaseModel):
         return all(ref.vault for ref in self.files)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+def digests(values: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of each value but None, by its name: of a text as it is, else of its JSON, keys sorted."""
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        for name, value in values.items()
+        if value is not None
+    }
+    return {name: hashlib.sha256(text.encode(errors="replace")).hexdigest() for name, text in texts.items()}
 
 
 def job_id_of(request: JobRequest) -> str:

@@ -98,8 +98,9 @@ class TokenCounts(_Value):
 class AnsweredBy(_Value):
     """Who answered. `image`, `image_digest` and `endpoint` are None where there was no container.
 
-    `model_digest` is that of the model's file, as far as it is known. `honoured` are the request's optional
-    inputs that counted. `tokens` is None where nobody counted: Spaces do not.
+    `model_digest` is that of the model's file, as far as it is known. `reused` says that this is an earlier
+    answer to the same call. `honoured` are the request's optional inputs that counted. `tokens` is None where
+    nobody counted: Spaces do not.
     """
 
     tier: Tier
@@ -110,6 +111,7 @@ class AnsweredBy(_Value):
     endpoint: str | None = None
     model_digest: str | None = None
     tokens: TokenCounts | None = None
+    reused: bool = False
     honoured: tuple[str, ...] = ()
 
 

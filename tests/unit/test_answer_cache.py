@@ -33,7 +33,7 @@ async def test_an_answer_is_taken_again_for_the_same_call_of_the_same_image(redi
         await first.keep(Output(text="a cat", data=["x"], files=(MADE.ref,)), BY)
         kept = await asked(redis).recall(ENTRY, IMAGE)
         assert kept is not None
-        assert kept.by == BY
+        assert kept.by == BY.model_copy(update={"reused": True})
         assert (kept.answer.text, kept.answer.data, kept.answer.files) == ("a cat", ["x"], (MADE,))
         assert await asked(redis, "a dog").recall(ENTRY, IMAGE) is None
         assert await asked(redis).recall(ENTRY, Image("painter:latest", "sha256:2")) is None

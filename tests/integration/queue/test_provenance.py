@@ -74,15 +74,13 @@ async def test_all_that_asks_a_job_again_is_told(client: Client, redis_url: str,
         )
         await client.result(job, wait=10)
     found = (await client.provenance(job)).model_dump(mode="json")
-    times = {name: found.pop(name) for name in ("submitted", "ended", "timings")}
-    assert times["submitted"] <= times["ended"]
-    assert times["timings"]["total"] > 0
+    assert found.pop("submitted") <= found.pop("ended")
+    assert found["result"].pop("timings")["total"] > 0
     file = {"name": "voice.wav", "sha256": sha256("RIFF"), "size": 4, "media_type": "audio/wav"}
     attempt = {"tier": "heavy", "seconds": 0.0}
     assert found == {
         "version": 1,
-        "job": job,
-        "state": "succeeded",
+        "client": "0.1.0",
         "request": {
             "prompt": "I love it",
             "files": [file],
@@ -92,25 +90,33 @@ async def test_all_that_asks_a_job_again_is_told(client: Client, redis_url: str,
             "timeout": 60.0,
         },
         "asked": {"prompt": sha256("I love it"), "inputs.n": sha256("2"), "files.1": sha256("RIFF")},
-        "answered_by": BY.model_dump(mode="json"),
-        "degraded": False,
-        "origin": {"host": "one", "spacedock": "0.1.0", "engine": "20.10.24", "asked": {}},
-        "attempts": [
-            attempt
-            | {
-                "name": "calm",
-                "stage": "call",
-                "error": {"kind": "crashed", "message": "it ended", "host": False},
-                "image_digest": FAILED_IMAGE,
+        "result": {
+            "id": job,
+            "state": "succeeded",
+            "answered_by": BY.model_dump(mode="json"),
+            "degraded": False,
+            "privacy": False,
+            "output": {
+                "text": None,
+                "data": None,
+                "files": [FILE.ref.model_dump(mode="json")],
+                "truncated": False,
             },
-            attempt | {"name": "mood", "stage": "output", "error": None, "image_digest": IMAGE},
-        ],
-        "output": {
-            "text": sha256("positive"),
-            "data": sha256('{"a": [2], "b": 1}'),
-            "files": [FILE.ref.model_dump(mode="json")],
+            "attempts": [
+                attempt
+                | {
+                    "name": "calm",
+                    "stage": "call",
+                    "error": {"kind": "crashed", "message": "it ended", "host": False},
+                    "image_digest": FAILED_IMAGE,
+                },
+                attempt | {"name": "mood", "stage": "output", "error": None, "image_digest": IMAGE},
+            ],
+            "labels": {},
+            "origin": {"host": "one", "spacedock": "0.1.0", "engine": "20.10.24", "asked": {}},
+            "error": None,
         },
-        "client": "0.1.0",
+        "output": {"text": sha256("positive"), "data": sha256('{"a": [2], "b": 1}')},
         "again": "spacedock run 'I love it' --space mood --endpoint /tell --timeout 60 --input n=2 "
         "--file voice.wav",
         "steps": {},
@@ -138,7 +144,7 @@ async def test_of_a_private_job_that_runs_nothing_else_is_told(client: Client, r
         job = await client.submit("my secret", space="mood", privacy=True)
         await held.began.get()
         found = await client.provenance(job)
-        assert (found.state, found.request, found.ended) == (JobState.RUNNING, None, None)
+        assert (found.result.state, found.request, found.ended) == (JobState.RUNNING, None, None)
         assert "my secret" not in found.model_dump_json()
         held.go.set()
         await client.result(job, wait=10)
@@ -156,7 +162,7 @@ async def test_a_run_has_the_provenance_of_each_job_of_its_steps(client: Client,
     }
     assert jobs == {"each": ["<a>", "<b>"], "all": ["positive\npositive"]}
     assert {
-        one.answered_by.image_digest for some in found.steps.values() for one in some if one.answered_by
+        by.image_digest for some in found.steps.values() for one in some if (by := one.result.answered_by)
     } == {IMAGE}
 
 
@@ -226,7 +232,7 @@ async def test_result_writes_it_beside_the_answer_or_in_its_place(
     code, _, err = await result(job, str(path))
     assert (code, err) == (2, f"spacedock: {path} exists: choose another name, or remove it\n")
     code, out, _ = await result(failed, "-")
-    assert (code, json.loads(out)["state"]) == (1, "failed")
+    assert (code, json.loads(out)["result"]["state"]) == (1, "failed")
 
 
 async def test_a_private_answer_is_handed_over_after_its_provenance_is_written(

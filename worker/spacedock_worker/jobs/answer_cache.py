@@ -52,7 +52,7 @@ class AnswerCache:
             files = [Payload(ref, await self._payloads.read(ref.place)) for ref in kept.output.files]
         except WireError:
             return None
-        output, by = kept.output, kept.by
+        output, by = kept.output, kept.by.model_copy(update={"reused": True})
         answer = AppAnswer(by.endpoint, output.text, output.data, tuple(files), output.truncated, by.honoured)
         return StepAnswer(answer, by)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -17,28 +16,16 @@ from spacedock._wire import keys, wire
 from spacedock._wire.connection import answer
 from spacedock._wire.jobs import status_of
 from spacedock.errors import JobNotFoundError
-from spacedock.files import FileRef
 from spacedock.pipelines.run import job_id_of_step, plans_of
-from spacedock.request import Fallback, JobRequest, Tier
-from spacedock.result import AnsweredBy, Attempt, JobResult, Origin, Output, Timings
-from spacedock.states import JobState
+from spacedock.request import Fallback, JobRequest, Tier, digests
+from spacedock.result import JobResult, Output
 
 _NOT_TOLD = {"idempotency_key", "callback", "batch", "batch_id", "keep_for", "restart"}
 """Fields of a request that do not change its answer."""
 
 
-class OutputDigests(BaseModel):
-    """The SHA-256 of an answer's text and of its data (as JSON with sorted keys), and its files."""
-
-    model_config = ConfigDict(frozen=True)
-
-    text: str | None = None
-    data: str | None = None
-    files: tuple[FileRef, ...] = ()
-
-
 class Provenance(BaseModel):
-    """A job's request, answer and attempts, without the answer itself.
+    """A job's request and its result, whose output has the files alone: `output` has digests of the rest.
 
     `request` has the fields that were given; None of a private job, of which only the digests of what it was
     asked are kept (`asked`). Times are UTC. `again` is the command that asks the same; `client` the version
@@ -48,25 +35,22 @@ class Provenance(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: int = 1
-    job: str
-    state: JobState
-    submitted: datetime
-    ended: datetime | None = None
-    request: dict[str, Any] | None = None
-    asked: dict[str, str] = Field(default_factory=dict)
-    answered_by: AnsweredBy | None = None
-    degraded: bool = False
-    origin: Origin | None = None
-    attempts: tuple[Attempt, ...] = ()
-    timings: Timings = Timings()
-    output: OutputDigests = OutputDigests()
     client: str = Field(default_factory=lambda: version("hf-spacedock"))
-    again: str | None = None
-    steps: dict[str, list[Provenance]] = Field(default_factory=dict)
+    submitted: datetime
+    ended: datetime | None
+    request: dict[str, Any] | None
+    asked: dict[str, str]
+    again: str | None
+    result: JobResult
+    output: dict[str, str]
+    steps: dict[str, list[Provenance]]
 
     def asked_by(self, request: JobRequest) -> bool:
         """Whether a request asks the same, as far as that is known of a private job."""
-        return (self.request is None or self.request == _told(request)) and self.asked == request.digests
+        if self.request is None:
+            # Of a private job that no Space was asked for, nothing is known.
+            return not self.asked or self.asked == request.digests
+        return self.request == _told(request)
 
 
 async def provenance_of(redis: Redis, job_id: str) -> Provenance:
@@ -78,23 +62,18 @@ async def provenance_of(redis: Redis, job_id: str) -> Provenance:
     raw, asked = row.get(b"result"), row.get(b"request")
     result = wire.decode(JobResult, wire.repaired(raw)) if raw else JobResult(id=job_id, state=status.state)
     request = wire.decode_bounded(JobRequest, asked, wire.MAX_REQUEST_BYTES) if asked else None
-    private = b"private" in row
-    given = None if request is None or private else _told(request)
-    ended = status.submitted + result.timings.total
+    given, private = request, b"private" in row
+    if private:
+        given, result = None, result.model_copy(update={"privacy": True})
+    total, output = result.timings.total, result.output
     return Provenance(
-        job=job_id,
-        state=status.state,
-        submitted=_utc(status.submitted),
-        ended=_utc(ended) if result.timings.total else None,
-        request=given,
+        submitted=datetime.fromtimestamp(status.submitted, UTC),
+        ended=datetime.fromtimestamp(status.submitted + total, UTC) if total else None,
+        request=_told(given) if given else None,
         asked=request.digests if request else result.origin.asked if result.origin else {},
-        answered_by=result.answered_by,
-        degraded=result.degraded,
-        origin=result.origin.model_copy(update={"asked": {}}) if result.origin else None,
-        attempts=result.attempts,
-        timings=result.timings,
-        output=_digests(result.output),
-        again=command_of(request) if request is not None and given is not None else None,
+        again=command_of(given) if given else None,
+        result=result.model_copy(update={"output": Output(files=output.files, truncated=output.truncated)}),
+        output=digests({"text": output.text, "data": output.data}),
         steps=await _steps(redis, job_id, request, row),
     )
 
@@ -151,16 +130,3 @@ def _texts(value: Any) -> list[str]:
 
 def _is_file(value: Any) -> bool:
     return isinstance(value, dict) and {"name", "sha256"} <= value.keys()
-
-
-def _digests(output: Output) -> OutputDigests:
-    data = None if output.data is None else json.dumps(output.data, sort_keys=True)
-    return OutputDigests(text=_sha256(output.text), data=_sha256(data), files=output.files)
-
-
-def _sha256(text: str | None) -> str | None:
-    return None if text is None else hashlib.sha256(text.encode(errors="replace")).hexdigest()
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -6,7 +6,6 @@ import asyncio
 import json as json_module
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -82,39 +81,33 @@ def take_in(
 ) -> None:
     """Show what a collection of Spaces would change in the registry, ask, and do it: all of it or nothing."""
     path = _found(file)
-    found = asyncio.run(_imported(redis, path, _text(path), replace, yes=yes, dry_run=dry_run, quiet=json))
-    done = found["applied"] and validated
-    verdict = asyncio.run(verdicts(redis, _names(found), deep, _TRIAL_SECONDS, json)) if done else {}
+    text = _text(path)
+
+    async def ask(seen: str | None = None) -> ImportReply:
+        async with Client(redis) as client:
+            return await client.spaces.take_in(
+                text, path.name, replace=replace, apply=seen is not None, seen=seen
+            )
+
+    found = asyncio.run(ask())
+    if not json:
+        _show(found, path.name)
+    changes = sum(row["state"] != "same" for row in found["spaces"])
+    if not (found["refused"] or dry_run) and (yes or not changes or _agreed(changes)):
+        found = asyncio.run(ask(found["seen"]))
+        say(f"imported {_counted(changes)}" if changes else "nothing to import: all of it is here already")
+    names = [row["name"] for row in found["spaces"]] if validated and found["applied"] else []
+    verdict = asyncio.run(verdicts(redis, names, deep, _TRIAL_SECONDS, json)) if names else {}
     if json:
         write(json_module.dumps({**found, "validated": verdict} if validated else found, indent=2))
     if found["refused"]:
         say(f"{path.name} is refused, and nothing was changed")
         raise typer.Exit(USAGE)
-    if not (found["applied"] or dry_run) or any(row["works"] is not True for row in verdict.values()):
+    if not (found["applied"] or dry_run):
+        say("nothing was changed")
         raise typer.Exit(FAILED)
-
-
-async def _imported(
-    url: str | None, path: Path, text: str, replace: bool, *, yes: bool, dry_run: bool, quiet: bool
-) -> ImportReply:
-    """What was, or would be, taken in."""
-    async with Client(url) as client:
-        found = await client.spaces.take_in(text, path.name, replace=replace)
-        if not quiet:
-            _show(found, path.name)
-        changes = sum(row["state"] != "same" for row in found["spaces"])
-        if found["refused"] or dry_run:
-            return found
-        if changes and not yes and not await asyncio.to_thread(_agreed, changes):
-            say("nothing was changed")
-            return found
-        found = await client.spaces.take_in(text, path.name, replace=replace, apply=True, seen=found["seen"])
-    say(f"imported {_counted(changes)}" if changes else "nothing to import: all of it is here already")
-    return found
-
-
-def _names(found: ImportReply) -> list[str]:
-    return [row["name"] for row in found["spaces"]]
+    if any(row["works"] is not True for row in verdict.values()):
+        raise typer.Exit(FAILED)
 
 
 def _found(file: str) -> Path:
@@ -141,20 +134,14 @@ def _show(found: ImportReply, source: str) -> None:
         say(f"refused: {reason}")
     for note in found["notes"]:
         say(f"note: {note}")
-    if found["spaces"]:
-        count = Counter(row["state"] for row in found["spaces"])
-        told = ", ".join(f"{count[state]} {word}" for state, word in _WORDS if count[state])
-        write("\n".join([f"{source}: {_counted(len(found['spaces']))}: {told}", *_lines(found)]))
-
-
-_WORDS = (("new", "new"), ("changed", "changed"), ("same", "the same"))
-
-
-def _lines(found: ImportReply) -> Iterator[str]:
+    count = Counter(row["state"] for row in found["spaces"])
+    told = ", ".join(f"{count[state]} {state}" for state in _MARKS if count[state])
+    lines = [f"{source}: {_counted(len(found['spaces']))}: {told}"]
     for row in found["spaces"]:
-        yield f"{_MARKS[row['state']]} {printable(row['name'])}"
-        for line in row["fields"]:
-            yield f"    {' '.join(printable(line).split())}"
+        lines.append(f"{_MARKS[row['state']]} {printable(row['name'])}")
+        lines += [f"    {' '.join(printable(line).split())}" for line in row["fields"]]
+    if found["spaces"]:
+        write("\n".join(lines))
 
 
 def _agreed(count: int) -> bool:
