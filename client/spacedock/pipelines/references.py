@@ -107,9 +107,7 @@ def outputs_of(pipeline: Pipeline, inputs: Mapping[str, Any], done: Mapping[str,
     A pipeline without `outputs` gives what the steps gave that no other step takes from. Raises
     BadRequestError where a value is missing.
     """
-    scope = _Scope(inputs, done)
-    asked = dict(pipeline.outputs)
-    files: list[FileRef] = []
+    scope, asked, files = _Scope(inputs, done), dict(pipeline.outputs), list[FileRef]()
     if not asked:
         last = last_of(pipeline)
         asked = {name: f"${{{{ steps.{name}.text }}}}" for name in last}
