@@ -14,7 +14,9 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.disk_usage import upper_of, volume_bytes
 from spacedock_worker.containers.docker.image_stream import stream_error
+from spacedock_worker.containers.docker.volumes import Caches, volume_labels, volume_name
 from spacedock_worker.containers.pool.usage_watch import DiskWatch, UncountedError, disk_bytes, too_much
+from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.pulls import Pulls
 from spacedock_worker.images.settings import ImageSettings
@@ -198,3 +200,23 @@ async def test_an_engine_that_was_silent_is_greeted_first_and_asked_what_it_spea
         async with engine.call(Stage.START) as docker:
             await docker.system.info()
         assert double.asked == ["/version", "/v1.45/info"]
+
+
+async def test_a_volume_is_ours_by_what_is_told_when_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Engine 20.10 answers after its start, where the volume was there before.
+    name = volume_name("me", "x")
+    answers = {"volumes/create": {"Name": name, "Labels": None, "Scope": ""}}
+    answers[f"volumes/{name}"] = {"Name": name, "Labels": volume_labels("me", "x")}
+
+    async def handed_over(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(Caches, "_hand_over", handed_over)
+    spec = ContainerSpec("x", "image", "sha256:x", None, cache="/home/user/.cache")
+    async with engine_double(tmp_path, answers) as (engine, double):
+        assert await Caches(engine, "me", set()).ensure(spec) == name
+        double.answers[f"volumes/{name}"] = {"Name": name, "Labels": None}
+        with pytest.raises(StepError, match="did not make"):
+            await Caches(engine, "me", set()).ensure(spec)

@@ -145,6 +145,8 @@ async def loaded(trials: int) -> Account:
             await asyncio.to_thread(_kill_and_pad, pid, daemon.folder / "state/valkey")
             # The client of the load is answered again when all has been read.
             await load.recovered(time.time(), held, lives=True)
+            async with connect(daemon.url) as redis:
+                await redis.bgrewriteaof()
 
     async with counting_daemon() as daemon:
         return await accounted(daemon, daemon.url, trials, partial(long_file, daemon))

@@ -112,9 +112,11 @@ class Caches:
         body = {"Name": name, "Driver": "local", "Labels": volume_labels(self._owner, spec.space)}
         try:
             async with self._engine.call(Stage.START) as docker:
-                # An engine that has it already gives that one.
-                created = await docker._query_json("volumes/create", method="POST", data=body)
-            labels = created.get("Labels") or {}
+                # An engine that has it already keeps that one.
+                await docker._query_json("volumes/create", method="POST", data=body)
+                # Engine 20.10 answers without labels there, the first time after its start.
+                found = await docker._query_json(f"volumes/{name}")
+            labels = found.get("Labels") or {}
             if labels.get(SPACE_LABEL) != spec.space or labels.get(OWNER_LABEL) != self._owner:
                 raise EngineRefusedError(0, "there is one of that name that Spacedock did not make")
             await self._hand_over(name, spec, path)
