@@ -8,18 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-_PACKAGES = {
-    "client/spacedock": "spacedock",
-    "worker/spacedock_worker": "spacedock_worker",
-    "daemon/spacedockd": "spacedockd",
-    "deploy/base-image.sh": "spacedockd/base-image.sh",
-    "deploy/systemd": "spacedockd/service/systemd",
-}
-"""Where a folder of the repository lies in the wheel."""
+_WHEEL = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+_PACKAGES = {folder: Path(folder).name for folder in _WHEEL["packages"]} | _WHEEL["force-include"]
+"""Where a folder or a file of the repository lies in the wheel."""
 
 _METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 _SHIPPED = (

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
+import sys
+from pathlib import Path
 
 from tests.acceptance.conftest import StartDaemon
+from tests.door import free_port
 from tests.receiver import receiving
 
 from spacedock import SyncClient
+
+PAGE = Path(__file__).parents[2] / "docs/webhooks.md"
 
 
 async def test_a_daemon_that_is_killed_between_two_tries_makes_the_second(make_daemon: StartDaemon) -> None:
@@ -36,6 +42,19 @@ async def test_a_daemon_that_is_killed_between_two_tries_makes_the_second(make_d
         await command("webhooks", "redeliver", row["id"])
         await command("webhooks", "test", receiver.url)
         assert [(await receiver.next(secret))["type"] for _ in range(2)] == ["job.failed", "webhook.test"]
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    port = free_port()
+    script = example.replace("8000", str(port))
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, env={"WEBHOOK_SECRET": secret}, stdout=asyncio.subprocess.PIPE
+    )
+    assert ran.stdout is not None
+    try:
+        await command("webhooks", "test", f"http://127.0.0.1:{port}/")
+        assert (await ran.stdout.readline()).startswith(b"webhook.test ")
+    finally:
+        ran.kill()
+        await ran.wait()
     table = await command("webhooks", "list")
     assert "HTTP 204" in table
     assert receiver.url in table

@@ -147,7 +147,7 @@ async def test_the_pages_curl_lines_run_as_written(queue: str, tmp_path: Path) -
     async with opened(queue, tmp_path) as door:
 
         async def run(command: str) -> dict[str, Any]:
-            env = {**os.environ, "URL": door.url, "TOKEN": door.token}
+            env = {**os.environ, "SPACEDOCK_HTTP": door.url, "SPACEDOCK_TOKEN": door.token}
             ran = await asyncio.create_subprocess_shell(
                 f"{command} --silent --show-error --fail",
                 cwd=tmp_path,
