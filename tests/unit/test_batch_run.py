@@ -25,6 +25,7 @@ from spacedock.batching.window import fitting
 from spacedock.errors import BadRequestError, NotConnectedError, QueueFullError
 from spacedock.hosts import Host
 from spacedock.request import JobRequest
+from spacedock.states import JobState
 from spacedock.testing import InMemoryClient
 
 Line = BatchLine | BadLine
@@ -122,6 +123,32 @@ async def test_no_more_jobs_are_in_flight_than_asked_for(made: Runner) -> None:
         texts = [f"{number:03}" for number in range(100)]
         assert await through(made(client, Lines(prompts(*texts)), in_flight=7)) == texts
     assert 1 < most <= 7
+
+
+async def test_jobs_on_their_way_when_a_batch_stops_are_cancelled(made: Runner) -> None:
+    on_their_way = asyncio.Event()
+
+    class Unanswering(InMemoryClient):
+        """Submits the second part, and never says so."""
+
+        async def submit_many(self, requests: Iterable[JobRequest | str], **more: Any) -> list[str]:
+            ids = await super().submit_many(requests, **more)
+            if len(self.requests) > 2:
+                on_their_way.set()
+                await asyncio.Event().wait()
+            return ids
+
+    async def answer(request: JobRequest) -> str:
+        await (on_their_way if request.prompt == "bad" else asyncio.Event()).wait()
+        raise ValueError("no answer")
+
+    async with Unanswering(answer) as client, asyncio.timeout(10):
+        source = Lines(prompts("bad", "b", "c", "d"))
+        run = made(client, source, in_flight=8, max_failures=MaxFailures.of("1"))
+        await through(run)
+        states = {job.state for job in await client.jobs()}
+    assert run.stopped
+    assert states == {JobState.FAILED, JobState.CANCELLED}
 
 
 async def test_a_short_pipe_is_checked_as_a_whole(made: Runner) -> None:

@@ -230,7 +230,7 @@ class BatchRun:
             )
 
     async def _stop(self, window: Window, feeder: asyncio.Task[None], job_id: str, why: str) -> None:
-        """Send nothing more, and cancel what is in flight: it is asked anew by the next run."""
+        """Send nothing more, and cancel what is in flight, or on its way: it is asked anew by the next run."""
         if self.stopped:
             return
         self.stopped = why
@@ -238,7 +238,7 @@ class BatchRun:
         # Before anything is cancelled: the next run asks by new jobs, whatever becomes of this one.
         self._forget_checkpoints()
         # The last first: those that run end when none is left to take their place.
-        for open_id in reversed(list(window.open)):
+        for open_id in reversed([*window.open, *self._sender.sending]):
             if open_id != job_id:
                 with suppress(JobNotFoundError):
                     await self._client.cancel(open_id)

@@ -13,7 +13,7 @@ from spacedock.batching.reading import CHUNK, BatchReader, Unsent
 from spacedock.batching.tally import Tally
 from spacedock.batching.window import Window
 from spacedock.errors import NotConnectedError, QueueFullError, RefusedError
-from spacedock.request import JobRequest
+from spacedock.request import JobRequest, job_id_of
 
 _PAUSE_SECONDS = 1.0
 LINE_LABEL = "line"
@@ -39,6 +39,8 @@ class Sender:
         self._tally, self._options = tally, options
         self.rereads = True
         """Whether all lines were read before, and are now read again."""
+        self.sending: list[str] = []
+        """The jobs that are being submitted: whether they were is known once the queue has answered."""
         self.exhausted = False
         """Whether all lines were sent, and not only as many as `limit` says."""
 
@@ -84,6 +86,7 @@ class Sender:
     ) -> None:
         """Hand some lines over, files just before their jobs. Waits while Redis is away, or has no room."""
         requests = [self._keyed(unsent, *books, labelled=window is None) for unsent in chunk]
+        self.sending = [job_id_of(request) for request in requests]
         told = False
         while True:
             try:
@@ -99,6 +102,7 @@ class Sender:
                 told = True
                 await (window.one_less() if is_full else asyncio.sleep(_PAUSE_SECONDS))
         self._options.submitted(ids)
+        self.sending = []
         if window is not None:
             window.follow(dict(zip(ids, chunk, strict=True)))
             self._tally.in_flight = len(window.open)
