@@ -230,7 +230,7 @@ class BatchRun:
             )
 
     async def _stop(self, window: Window, feeder: asyncio.Task[None], job_id: str, why: str) -> None:
-        """Send nothing more, and cancel what is in flight, or on its way: it is asked anew by the next run."""
+        """Send nothing more, and cancel what is in flight or on its way: the next run asks it anew."""
         if self.stopped:
             return
         self.stopped = why
