@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -199,6 +200,21 @@ async def test_the_files_of_few_forms_are_in_memory_at_once(
     assert {answer.text for answer in await asyncio.gather(*asked)} == {"hello"}
     assert (len(most), max(most) <= 4, held) == (12, True, set())
     assert {bool(one.files[0].vault) for one in spaces.asked} == {private}
+
+
+async def test_the_files_in_json_are_in_memory_no_longer_than_until_they_are_stored(
+    api: AsyncOpenAI, spaces: Spaces
+) -> None:
+    data = b"\x89PNG" + bytes(1000)
+    url = "data:image/png;base64," + base64.b64encode(data).decode()
+    words: Any = [{"type": "text", "text": "wait"}, {"type": "image_url", "image_url": {"url": url}}]
+    asking = asyncio.create_task(api.chat.completions.create(model="chat", messages=said(words)))
+    async with asyncio.timeout(10):
+        await spaces.began.wait()
+    assert [one for one in gc.get_objects() if isinstance(one, Payload) and one.data == data] == []
+    spaces.held.set()
+    assert (await asking).choices[0].message.content
+    assert [ref.size for ref in spaces.asked[0].files] == [len(data)]
 
 
 async def test_a_text_is_spoken(api: AsyncOpenAI) -> None:

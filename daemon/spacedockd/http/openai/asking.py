@@ -77,24 +77,25 @@ class Asking:
         return await self.context.intake.json(request, MAX_BODY_BYTES)
 
     async def read(self, route: ApiRoute, body: Any, files: Sequence[ReceivedFile] = ()) -> TranslatedRequest:
-        """What a body asks for; the `files` beside it are stored. Raises HttpError, BadRequestError."""
+        """What a body asks for; files in it and beside it are stored. Raises HttpError, BadRequestError.
+
+        They are in memory until they are stored, not until the job ends.
+        """
         try:
             names = await self.names(route, body.get("model") if isinstance(body, dict) else None)
-            if files:
-                return await self._stored(route, body, names, files)
-            # A body may hold many megabytes in base64.
-            return await asyncio.to_thread(parse_body, route, body, names)
+            if not files:
+                # A body may hold many megabytes in base64.
+                return await self._stored(await asyncio.to_thread(parse_body, route, body, names))
+            async with self.context.intake.loaded(*files) as payloads:
+                return await self._stored(await asyncio.to_thread(parse_body, route, body, names, payloads))
         except (UnknownModelError, NoSpaceForRouteError) as error:
             raise HttpError(404, "model_not_found", str(error), param="model") from error
 
-    async def _stored(
-        self, route: ApiRoute, body: Any, names: ModelNames, files: Sequence[ReceivedFile]
-    ) -> TranslatedRequest:
-        """What a form asks for. Its files are in memory until they are stored, not until its job ends."""
-        async with self.context.intake.loaded(*files) as payloads:
-            asked = await asyncio.to_thread(parse_body, route, body, names, payloads)
-            made, stored = _request_of(asked)
-            await self._client.store(stored)
+    async def _stored(self, asked: TranslatedRequest) -> TranslatedRequest:
+        if not asked.payloads:
+            return asked
+        made, stored = _request_of(asked)
+        await self._client.store(stored)
         return replace(asked, fields={**asked.fields, "files": made.files}, payloads=())
 
     @asynccontextmanager
