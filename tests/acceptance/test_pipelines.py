@@ -7,8 +7,8 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
@@ -18,11 +18,11 @@ from tests.acceptance.running import FIXTURES, SPACES, Daemon
 from spacedock import Client
 from spacedock.files import payload_of
 from spacedock.pipelines.model import Pipeline
-from spacedock.result import Output
+from spacedock.result import JobResult, Output
 
 KILLS, MANY_KILLS = 2, 20
 MANY, PHOTOS_A_RUN = 25, 5
-LONGEST_PAUSE_SECONDS = 5.0
+PAUSE_SECONDS, MANY_PAUSE_SECONDS = 0.1, 5.0
 
 Runs = list[tuple[Pipeline, dict[str, Any]]]
 
@@ -51,7 +51,7 @@ def small_runs() -> Runs:
         read=each("inputs.given", **space, prompt="${{ item }}"),
         classify=each("steps.read.text", **space, prompt="${{ item }}", cache=True),
     )
-    return [(chain, {"given": "good"}) for _ in range(4)] + [(fan, {"given": ["good"] * 4}) for _ in range(2)]
+    return [(chain, {"given": "good"})] * 20 + [(fan, {"given": ["good"] * 20})] * 4
 
 
 def many_runs() -> Runs:
@@ -108,15 +108,32 @@ async def test_pipelines_end_as_if_nothing_had_been_killed_and_no_step_runs_to_i
             for pipeline, inputs in (runs[0], runs[-1])
         }
         ids = {await client.submit_pipeline(pipeline, inputs): pipeline.name for pipeline, inputs in runs}
-        for number in range(MANY_KILLS if many else KILLS):
-            await asyncio.sleep(dice.uniform(0.2, LONGEST_PAUSE_SECONDS))
+        ending = asyncio.create_task(all_of(client, ids))
+        kills, pause = (MANY_KILLS, MANY_PAUSE_SECONDS) if many else (KILLS, PAUSE_SECONDS)
+        for number in range(kills):
+            # Something has been done since the last kill, and something is left to do.
+            await asyncio.wait({ending, asyncio.create_task(next_end(client))}, return_when="FIRST_COMPLETED")
+            assert not ending.done(), f"all had ended before the {number + 1}. kill"
+            await asyncio.sleep(dice.uniform(0.0, pause))
             await kill(daemon, whole=number % 2 == 1)
-        results = {result.id: result async for result in client.results(ids)}
+        results = await ending
     assert {run_id: result.failure for run_id, result in results.items() if not result.succeeded} == {}
     assert {run_id: plain(result.output) for run_id, result in results.items()} == {
         run_id: plain(undisturbed[name]) for run_id, name in ids.items()
     }
     assert written_twice(daemon.events) == {}
+
+
+async def all_of(client: Client, ids: Iterable[str]) -> dict[str, JobResult]:
+    return {result.id: result async for result in client.results(ids)}
+
+
+async def next_end(client: Client) -> None:
+    """Wait until one more job has ended."""
+    async with aclosing(client.events()) as events:
+        async for event in events:
+            if event.state is not None:
+                return
 
 
 def plain(output: Output) -> tuple[str | None, Any]:
