@@ -19,7 +19,7 @@ from tests.page import as_row
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 KEPT = ROOT / ".cache" / "faults"
-_SHOWN = 5
+_SHOWN, _CHARS = 5, 200
 
 _HEAD = (
     "what was done",
@@ -130,7 +130,8 @@ def _section(row: Row) -> str | None:
             continue
         table.append(as_row((case.what, *one.cells)))
         remarks += [f"- {case.what}: {note}" for note in one.account.notes]
-        remarks += [f"- **falls short**, {case.what}: {why}" for why in one.wrong[:_SHOWN]]
+        wrong = [(why.splitlines() or [""])[0][:_CHARS] for why in one.wrong[:_SHOWN]]
+        remarks += [f"- **falls short**, {case.what}: {why}" for why in wrong]
     parts = [
         _title(row),
         "\n".join(table),

@@ -19,7 +19,7 @@ from spacedock.result import ErrorKind, JobResult
 
 TRIALS = 5
 SMALL, DISK = 96 * 2**20, 256 * 2**20
-WAIT_SECONDS = 120.0
+WAIT_SECONDS, HANG_SECONDS = 120.0, 5.0
 NAME = "faulty"
 
 
@@ -36,7 +36,11 @@ async def failing(fault: str, kinds: frozenset[ErrorKind], entry: Mapping[str, A
         path.write_text(yaml.safe_dump(document))
         await asyncio.to_thread(daemon.start)
         await warmed(daemon.url)
-        asked = {"space": NAME, "fallback": "none", "timeout": 10.0}
+        asked = {
+            "space": NAME,
+            "fallback": "none",
+            "timeout": HANG_SECONDS if fault == "hang" else WAIT_SECONDS,
+        }
         results = []
         async with Load(daemon.url, partial(calls_of, daemon), users=2) as load, Client(daemon.url) as client:
             for number in range(trials):

@@ -192,11 +192,13 @@ def _no_redirects() -> aiohttp.TraceConfig:
 
 @contextmanager
 def _breaks_told() -> Iterator[None]:
-    """Every way in which a connection breaks as one StepError."""
+    """Every way in which a connection breaks as one StepError; an app that talks nonsense is not dead."""
     try:
         yield
     except TimeoutError as error:
         raise crashed("the app's connection went silent") from error
+    except aiohttp.ClientResponseError as error:
+        raise bad_output(f"the app does not answer in HTTP ({shortened(str(error), 200)})") from error
     except (aiohttp.ClientError, OSError) as error:
         why = shortened(str(error), 200) or type(error).__name__
         raise crashed(f"the connection to the app broke ({why})") from error
