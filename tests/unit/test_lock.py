@@ -98,7 +98,9 @@ def test_a_lock_that_changes_is_read_again_and_one_that_goes_locks_nothing(tmp_p
     assert lock.get("mood") is None
 
 
-@pytest.mark.parametrize("text", ["no json", "[]", '{"version": 2}', '{"version": 1, "spaces": {"m": {}}}'])
+@pytest.mark.parametrize(
+    "text", ["no json", "[]", "[" * 10_000, '{"version": 2}', '{"version": 1, "spaces": {"m": {}}}']
+)
 def test_a_lock_that_cannot_be_read_stops_its_host(tmp_path: Path, text: str) -> None:
     (tmp_path / "l").write_text(text)
     with pytest.raises(StepError, match="cannot be used"):

@@ -368,3 +368,10 @@ def test_steps_of_pipelines_in_a_pipeline_count_too() -> None:
     inner = Pipeline(name="inner", steps=steps)
     with pytest.raises(BadRequestError, match="120 steps"):
         check(Pipeline(name="outer", steps={"x": Step(pipeline=inner), "y": Step(pipeline=inner)}))
+
+
+def test_of_thousands_of_problems_the_first_are_told(tmp_path: Path) -> None:
+    text = GOOD + "".join(f"key_{number}: 1\n" for number in range(6000))
+    with pytest.raises(BadRequestError) as caught:
+        read_pipeline(written(tmp_path, text))
+    assert str(caught.value).count("unknown key") == 100

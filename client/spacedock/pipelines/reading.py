@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from spacedock.errors import BadRequestError, FileUnreadableError
 from spacedock.pipelines.checking import PipelineError, Problem, problems
 from spacedock.pipelines.model import Pipeline, PipelineInput, Step
 
-_MOST_BYTES, _MOST_VALUES, _MOST_NESTED = 2**20, 20_000, 8
+_MOST_BYTES, _MOST_VALUES, _MOST_NESTED, _MOST_TOLD = 2**20, 20_000, 8, 100
 _MESSAGES = {
     "missing": "is missing",
     "string_type": "is not a text: put it in quotes",
@@ -108,9 +109,10 @@ class PipelineFile:
         return PipelineFile(path, way).pipeline()
 
     def _told(self, found: Iterable[Problem]) -> list[str]:
-        """The problems in the order of the file, each once."""
+        """The first problems, in the order of the file, each once."""
         places: dict[tuple[int, int], str] = {}
-        for one in found:
+        # To find the place of each takes long where there are thousands, and nobody reads them.
+        for one in islice(found, _MOST_TOLD):
             place = locate(self._root, one.path)
             start, end = place.value.start_mark.index, place.value.end_mark.index
             at = self._text.find(one.near, start, end) if one.near else -1

@@ -94,6 +94,8 @@ def read_lock(text: str) -> LockDocument:
         document = LockDocument.model_validate(json.loads(text))
     except ValidationError as error:
         raise ValueError(describe(error)) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if document.version != VERSION:
         raise ValueError(f"it has version {document.version}, and this Spacedock reads version {VERSION}")
     return document

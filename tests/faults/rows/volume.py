@@ -1,0 +1,266 @@
+"""Row 9: much at once, and for long: many jobs, files, clients and connections; what grows in a soak."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+from tests.acceptance.running import Daemon
+from tests.door import free_port
+from tests.faults.account import Account, Case, Row
+from tests.faults.ground import calls_of, counting_daemon, stopped
+from tests.faults.load import Job, Load, file_job, text_job
+
+from spacedock import Client
+from spacedock._wire.connection import connect
+from spacedock.result import JobResult
+from spacedockd.http.listening import allow_files
+
+FILE_BYTES = 5 * 2**20
+UPLOADS = 8
+SAMPLE_SECONDS = 10.0
+MB = 2**20
+
+
+async def texts(trials: int) -> Account:
+    """So many texts, submitted at once."""
+    async with counting_daemon(containers__max_containers="3") as daemon, Client(daemon.url) as client:
+        jobs = [text_job(f"{number:08}") for number in range(trials)]
+        began = time.monotonic()
+        ids = await client.submit_many(job.request for job in jobs)
+        submitted = time.monotonic() - began
+        account = await followed(client, dict(zip(ids, jobs, strict=True)), daemon)
+        note = f"submitted in {submitted:.1f} s, all ended after {time.monotonic() - began:.0f} s"
+        return replace(account, trials=trials, notes=(note,), left=tuple(await stopped(daemon)))
+
+
+async def files(trials: int) -> Account:
+    """So many files of 5 MB, each sent, answered in reverse, and fetched."""
+    async with counting_daemon(containers__max_containers="3") as daemon, Client(daemon.url) as client:
+        began, turns, jobs = time.monotonic(), asyncio.Semaphore(UPLOADS), dict[str, Job]()
+
+        async def submit(number: int) -> None:
+            async with turns:
+                job = file_job(f"{number:08}", FILE_BYTES)
+                jobs[await client.submit_prepared(job.request, job.payloads)] = job
+
+        await asyncio.gather(*(submit(number) for number in range(trials)))
+        account = await followed(client, jobs, daemon)
+        note = f"all ended after {time.monotonic() - began:.0f} s"
+        return replace(account, trials=trials, notes=(note,), left=tuple(await stopped(daemon)))
+
+
+async def clients(trials: int) -> Account:
+    """So many clients, each with connections of its own, that wait at the same time."""
+    async with counting_daemon(containers__max_containers="3") as daemon:
+        jobs = [text_job(f"{number:08}") for number in range(trials)]
+
+        async def run(client: Client, job: Job) -> JobResult:
+            return await client.result(await client.submit_prepared(job.request))
+
+        async with AsyncExitStack() as stack:
+            many = [await stack.enter_async_context(Client(daemon.url)) for _ in range(trials)]
+            results = await asyncio.gather(*map(run, many, jobs))
+        asked = {result.id: job for result, job in zip(results, jobs, strict=True)}
+        account = accounted({result.id: result for result in results}, asked, daemon)
+        return replace(account, trials=trials, left=tuple(await stopped(daemon)))
+
+
+async def queued(trials: int) -> Account:
+    """So many jobs of one user that wait, while another's are answered; then all are cancelled."""
+    async with counting_daemon(containers__max_containers="3") as daemon, Client(daemon.url) as client:
+        before, began = memory(daemon), time.monotonic()
+        waiting = [text_job(f"waits-{number:08}").request for number in range(trials)]
+        ids = await client.submit_many(waiting, name="one")
+        notes = [f"submitted in {time.monotonic() - began:.1f} s"]
+        jobs, seconds = dict[str, Job](), list[float]()
+        for number in range(100):
+            job, began = text_job(f"{number:08}"), time.monotonic()
+            jobs[job_id := await client.submit_prepared(job.request, name="another")] = job
+            await client.result(job_id)
+            seconds.append(time.monotonic() - began)
+        account = await followed(client, jobs, daemon)
+        median, worst = 1000 * statistics.median(seconds), 1000 * max(seconds)
+        notes.append(f"another's job meanwhile: {median:.0f} ms at the median, {worst:.0f} ms at most")
+        grown = {name: (size - before[name]) / MB for name, size in memory(daemon).items()}
+        notes.append("memory more: " + ", ".join(f"{name} {size:.0f} MB" for name, size in grown.items()))
+        began = time.monotonic()
+        for start in range(0, len(ids), 1000):
+            await asyncio.gather(*map(client.cancel, ids[start : start + 1000]))
+        states = Counter([result.state.value async for result in client.results(ids)])
+        notes.append(f"then all cancelled in {time.monotonic() - began:.0f} s: {dict(states)}")
+        lost = account.lost + len(ids) - states["cancelled"] - states["succeeded"]
+        total = account.acknowledged + len(ids)
+        account = replace(account, trials=trials, lost=lost, notes=tuple(notes), acknowledged=total)
+        return replace(account, left=tuple(await stopped(daemon)))
+
+
+async def connections(trials: int) -> Account:
+    """So many HTTP connections that wait for their jobs at once."""
+    allow_files()
+    port = free_port()
+    settings = {"http__port": str(port), "http__limits__rate": "1000000"}
+    async with (
+        counting_daemon(containers__max_containers="3", **settings) as daemon,
+        Client(daemon.url) as client,
+    ):
+        token = (daemon.folder / "state" / "http-token").read_text().strip()
+        jobs = [text_job(f"{number:08}") for number in range(trials)]
+        headers = {"Authorization": f"Bearer {token}"}
+        connector, patience = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=600)
+        async with aiohttp.ClientSession(
+            f"http://127.0.0.1:{port}", headers=headers, connector=connector, timeout=patience
+        ) as session:
+
+            async def run(job: Job) -> str:
+                body = job.request.model_dump(mode="json", exclude_unset=True)
+                async with session.post("/jobs", json=body, headers={"Prefer": "wait=300"}) as response:
+                    assert response.status == 200, await response.text()
+                    return str((await response.json())["id"])
+
+            ids = await asyncio.gather(*map(run, jobs))
+        account = await followed(client, dict(zip(ids, jobs, strict=True)), daemon)
+        return replace(account, trials=trials, left=tuple(await stopped(daemon)))
+
+
+async def followed(client: Client, jobs: Mapping[str, Job], daemon: Daemon) -> Account:
+    """Wait for all jobs, and say what came of them."""
+    results, bytes_of = dict[str, JobResult](), dict[str, bytes]()
+    async for result in client.results(jobs, keep=True):
+        results[result.id] = result
+        if jobs[result.id].payloads and result.succeeded:
+            bytes_of[result.id] = await client.fetch(result.output.files[0])
+    return accounted(results, jobs, daemon, bytes_of)
+
+
+def accounted(
+    results: Mapping[str, JobResult],
+    jobs: Mapping[str, Job],
+    daemon: Daemon,
+    files: Mapping[str, bytes] | None = None,
+) -> Account:
+    """What came of these jobs: the daemon's log tells each result written, the Space each call."""
+    written = Counter(e["job_id"] for e in daemon.events if e["event"] == "job.ended" and e["written"])
+    called = Counter(digest for _, digest in calls_of(daemon))
+    doubled = [job_id for job_id, job in jobs.items() if written[job_id] > 1 or called[job.digest] > 1]
+    wrong = {
+        job_id: f"{result.state.value}: {result.error}"
+        for job_id, result in results.items()
+        if not result.succeeded
+        or jobs[job_id].answer not in ((files or {}).get(job_id) or (result.output.text or "").encode())
+    }
+    lost = jobs.keys() - results.keys()
+    said = [f"{job_id}: {why}" for job_id, why in wrong.items()]
+    return Account(1, len(jobs), len(lost), len(doubled), len(wrong), wrong=tuple(said))
+
+
+def memory(daemon: Daemon) -> dict[str, int]:
+    """The resident bytes of each process of the daemon."""
+    return {name: int(read(pid, "statm").split()[1]) * 4096 for name, pid in processes(daemon).items()}
+
+
+def processes(daemon: Daemon) -> dict[str, int]:
+    """The pids of the daemon, and of its children that were started last."""
+    assert daemon.process is not None
+    found = {"daemon": daemon.process.pid}
+    for event in daemon.events:
+        if event["event"] in ("worker.started", "valkey.started"):
+            found[event["event"].removesuffix(".started")] = event["pid"]
+    return found
+
+
+def read(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+async def soak(trials: int) -> Account:
+    """So many minutes of texts and files, while memory, descriptors, keys, containers and disk are noted."""
+    async with counting_daemon(containers__max_containers="3") as daemon, sampled(daemon) as samples:
+        async with Load(daemon.url, partial(calls_of, daemon)) as load:
+            await asyncio.sleep(60 * trials)
+            account = await load.stop(trials)
+        notes, wrong = slopes(samples, len(load.jobs))
+        return replace(
+            account, notes=notes, wrong=(*account.wrong, *wrong), left=tuple(await stopped(daemon))
+        )
+
+
+Sample = tuple[float, dict[str, float]]
+
+
+@asynccontextmanager
+async def sampled(daemon: Daemon) -> AsyncIterator[list[Sample]]:
+    """What the daemon takes, looked at again and again."""
+    samples: list[Sample] = []
+
+    async def look() -> None:
+        async with connect(daemon.url) as redis:
+            while True:
+                taken: dict[str, float] = {f"MB of the {n}": size / MB for n, size in memory(daemon).items()}
+                for name, pid in processes(daemon).items():
+                    taken[f"descriptors of the {name}"] = len(os.listdir(f"/proc/{pid}/fd"))
+                taken["containers"] = len(daemon.containers())
+                taken["MB in the state directory"] = await asyncio.to_thread(disk, daemon.folder / "state")
+                taken["keys that never expire"] = await lasting(redis)
+                samples.append((time.monotonic(), taken))
+                await asyncio.sleep(SAMPLE_SECONDS)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield samples
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+async def lasting(redis) -> int:
+    keyspace = (await redis.info("keyspace")).get("db0", {"keys": 0, "expires": 0})
+    return keyspace["keys"] - keyspace["expires"]
+
+
+def disk(folder: Path) -> float:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / MB
+
+
+MOST_GROWN: Callable[[str], float] = lambda name: 24.0 if name.startswith("MB of") else 2.0  # noqa: E731
+"""What may be more in the last quarter of a soak than in the second: MB of a process, or of anything else."""
+
+
+def slopes(samples: Sequence[Sample], jobs: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What each figure was after a quarter and at the end, in words; and what grew without an end in sight.
+
+    The queue's server keeps results for a day: its memory and disk grow with the jobs, and are told for each.
+    """
+    quarter = max(len(samples) // 4, 1)
+    early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
+    notes, wrong = [], []
+    for name in samples[0][1]:
+        first, last = (statistics.median(taken[name] for _, taken in part) for part in (early, late))
+        notes.append(f"{name}: {first:.1f} after a quarter, {last:.1f} at the end ({jobs:,} jobs)")
+        kept = "valkey" in name or "state" in name
+        if not kept and last - first > MOST_GROWN(name):
+            wrong.append(f"{name} grew from {first:.1f} to {last:.1f}")
+    return tuple(notes), tuple(wrong)
+
+
+ROW = Row(
+    9,
+    "Load",
+    (
+        Case("texts", "10,000 texts through 3 slots, one trial each", texts, 10_000),
+        Case("files", "500 files of 5 MB through 3 slots, one trial each", files, 500),
+        Case("clients", "200 clients that wait at once", clients, 200, 20),
+        Case("queued", "100,000 jobs of one user that wait, while another's are answered", queued, 100_000),
+        Case("connections", "1,000 HTTP connections that wait for their jobs at once", connections, 1000),
+        Case("soak", "20 minutes of texts and files, one trial a minute", soak, 20),
+    ),
+)
