@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,25 @@ async def test_a_call_does_not_wait_until_its_space_has_described_itself_again(
     assert await said(client, "still there") == "still there"
     space.starts.set()
     assert await said(await another, "here too") == "here too"
+
+
+async def test_a_client_goes_on_calling_after_a_restart_before_its_space_has_started(
+    redis_url: str, tmp_path: Path, space: ScriptedSpace
+) -> None:
+    join, body = "/spaces/ada/talker/gradio_api/queue/join", {"data": ["x"], "session_hash": "s"}
+    async with (
+        working(redis_url, space),
+        opened(redis_url, tmp_path) as door,
+        door.session.get("/spaces/ada/talker/gradio_api/info") as response,
+    ):
+        assert "/say" in (await response.json())["named_endpoints"]
+    # Nobody can start the Space now.
+    async with (
+        opened(redis_url, tmp_path) as door,
+        asyncio.timeout(5),
+        door.session.post(join, json=body | {"fn_index": zlib.crc32(b"/say")}) as response,
+    ):
+        assert (response.status, list(await response.json())) == (200, ["event_id"])
 
 
 async def test_a_files_address_is_that_of_the_proxy_which_was_asked(

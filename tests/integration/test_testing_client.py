@@ -190,6 +190,14 @@ async def test_a_batch_with_a_bad_line_sends_nothing(client: Either) -> None:
     assert await client.jobs() == []
 
 
+def test_what_asks_hosts_is_said_not_to_be_there() -> None:
+    for name in ("tiers", "spaces", "cleanup", "board"):
+        with pytest.raises(AttributeError, match=f"has no '{name}': it knows jobs and batches"):
+            getattr(InMemoryClient(), name)
+    with pytest.raises(AttributeError, match="has no attribute 'titers'"):
+        _ = InMemoryClient().titers
+
+
 def test_its_methods_are_those_of_the_client() -> None:
     for name, method in vars(InMemoryClient).items():
         if not name.startswith("_") and name != "file":

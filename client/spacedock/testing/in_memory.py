@@ -7,11 +7,12 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from time import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from spacedock._wire import jobs as records
 from spacedock._wire import submission
 from spacedock.batching.from_python import ClientMethods
+from spacedock.client import Client
 from spacedock.errors import (
     BadRequestError,
     JobNotFoundError,
@@ -27,6 +28,9 @@ from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedock.testing.memory_job import Answer, MemoryJob, answered, echo
+
+_ASKS_HOSTS = {*dir(Client), "spaces", "board", "tokens", "webhooks"}
+"""What `Client` has; reached where this client has none of it."""
 
 _HOST = Host(id="memory", name="memory", containers=4)
 
@@ -54,6 +58,14 @@ class InMemoryClient(ClientMethods):
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _ASKS_HOSTS:
+                why = f"{type(self).__name__} has no '{name}': it knows jobs and batches, and asks no host"
+                raise AttributeError(f"{why}. Try this on a daemon (docs/python.md)")
+            return super().__getattribute__(name)
 
     def file(self, name: str, data: bytes) -> FileRef:
         """Keep a file, for an `Output` to name."""

@@ -31,8 +31,8 @@ class DoorContext:
 
     `secret` is the owner's token, in the clear. `events` are the queue's, for any number of listeners.
     `batches` are those of OpenAI's API. `watched` is the daemon's own worker, and `monitor` what is measured.
-    `models_as` says whom a model's name of OpenAI's API means (the configuration has it).
-    `closing` is set when the daemon stops: an answer that has no end of its own ends then.
+    `models_as` says whom a model's name of OpenAI's API means (the configuration has it); `state_dir` is where
+    the daemon keeps its own notes. `closing` is set when the daemon stops: an answer that has no end of its own ends then.
     """
 
     client: Client
@@ -43,6 +43,7 @@ class DoorContext:
     batches: BatchService
     watched: Watched
     monitor: Monitoring
+    state_dir: Path
     models_as: Mapping[str, str] = field(default_factory=dict)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

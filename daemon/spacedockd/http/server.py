@@ -139,6 +139,7 @@ class HttpServer:
             batches,
             self._watched,
             monitor,
+            self._state_dir,
             self._models_as,
         )
         runner = web.AppRunner(

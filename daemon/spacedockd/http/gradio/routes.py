@@ -56,7 +56,7 @@ class GradioDoor:
     def __init__(self, context: DoorContext) -> None:
         self._context, self._client = context, context.client
         self._sessions = GradioSessions()
-        self._spaces = DescribedSpaces(context.client)
+        self._spaces = DescribedSpaces(context.client, context.state_dir / "gradio")
 
     async def config(self, request: web.Request) -> web.StreamResponse:
         """The page. Spaces keep the client waiting until it is known; why it is not, `info` says."""

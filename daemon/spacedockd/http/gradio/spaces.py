@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 
 from spacedock.client import Client
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import ErrorKind
+from spacedock_worker.atomic_write import write_whole
 from spacedockd.http.errors import HttpError
 from spacedockd.http.gradio.description import AppDescription
 
@@ -19,15 +23,20 @@ Asking = asyncio.Task[AppDescription]
 
 
 class DescribedSpaces:
-    """The descriptions of Spaces by name; whoever asks while a Space is being asked waits for that."""
+    """The descriptions of Spaces by name; whoever asks while a Space is being asked waits for that.
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    The last of each is kept in `folder`: a client that goes on after a restart waits 5 s, and for no start.
+    """
+
+    def __init__(self, client: Client, folder: Path) -> None:
+        self._client, self._folder = client, folder
         self._asked: OrderedDict[str, tuple[float, Asking]] = OrderedDict()
         self._known: OrderedDict[str, AppDescription] = OrderedDict()
 
     async def known(self, space: str) -> AppDescription:
         """The last description: who has one already calls, however long a start would take. As `fresh`."""
+        if space not in self._known and (read := await asyncio.to_thread(self._read, space)):
+            self._known.setdefault(space, read)
         return self._known.get(space) or await self.fresh(space)
 
     async def fresh(self, space: str) -> AppDescription:
@@ -59,10 +68,28 @@ class DescribedSpaces:
         job_id = await self._client.submit_prepared(request)
         result = await self._client.result(job_id)
         if result.succeeded:
-            return AppDescription.of(space, result.output.data)
+            found = AppDescription.of(space, result.output.data)
+            await asyncio.to_thread(self._keep, found)
+            return found
         missing = result.error is not None and result.error.kind is ErrorKind.SPACE_NOT_FOUND
         status, said = 404 if missing else 502, f"the Space {space} cannot be described: {result.failure}"
         raise HttpError(status, "space_failed", said)
+
+    def _file(self, space: str) -> Path:
+        return self._folder / f"{hashlib.sha256(space.encode()).hexdigest()}.json"
+
+    def _read(self, space: str) -> AppDescription | None:
+        with suppress(OSError, ValueError):
+            return AppDescription.model_validate_json(self._file(space).read_bytes())
+        return None
+
+    def _keep(self, found: AppDescription) -> None:
+        """Write a description down, in the place of the oldest where there are many; a full disk has none."""
+        with suppress(OSError):
+            write_whole(self._file(found.space), found.model_dump_json().encode())
+            files = sorted(self._folder.iterdir(), key=lambda one: one.stat().st_mtime)
+            for file in files[:-_MOST]:
+                file.unlink()
 
 
 def _lasts(done: Asking) -> float:
