@@ -31,8 +31,9 @@ class DoorContext:
 
     `secret` is the owner's token, in the clear. `events` are the queue's, for any number of listeners.
     `batches` are those of OpenAI's API. `watched` is the daemon's own worker, and `monitor` what is measured.
-    `models_as` says whom a model's name of OpenAI's API means (the configuration has it); `state_dir` is where
-    the daemon keeps its own notes. `closing` is set when the daemon stops: an answer that has no end of its own ends then.
+    `state_dir` is where the daemon keeps its own notes. `models_as` says whom a model's name of OpenAI's API
+    means (the configuration has it). `closing` is set when the daemon stops: an answer that has no end of its
+    own ends then.
     """
 
     client: Client
