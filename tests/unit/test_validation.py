@@ -272,3 +272,12 @@ def test_it_reads_well_in_80_columns_and_a_space_cannot_move_the_cursor() -> Non
     assert max(map(len, said)) <= 79
     assert "\x1b" not in "".join(said)
     assert said[-1].endswith("(not kept: it is not in the registry)")
+
+
+def test_another_image_than_the_entry_was_written_for_is_told_and_does_not_decide() -> None:
+    about = entry(hub_id="m/x", image_digest="sha256:" + "9" * 64)
+    other = check(found(about, here=HERE), "digest")
+    assert other is not None
+    assert (other.mark, other.decisive) == (Mark.UNKNOWN, False)
+    assert other.reason.startswith("its entry was written for the image sha256:999999999999, and this is ")
+    assert check(found(about), "digest") is None

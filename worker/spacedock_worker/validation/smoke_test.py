@@ -259,7 +259,8 @@ def _judged(entry: SpaceEntry, answer: AppAnswer, trial: Trial, own_file: bool) 
         words = f"it answered a trial call{where} {took}, but with nothing: our sample may say nothing to it"
         return Check("call", Mark.UNKNOWN, words)
     words = f"it answered a trial call{where} with {' and '.join(sorted(got)) or 'nothing'}"
-    advice = "Correct `output_type` in its entry, or name another `endpoint`."
+    said = "trial" if own else "output_type"
+    advice = f"Correct `{said}` in its entry, or name another `endpoint`."
     return Check("call", Mark.BAD, f"{words}, and its entry promises {' and '.join(missing)}", advice)
 
 
