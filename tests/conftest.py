@@ -18,6 +18,15 @@ from spacedockd.valkey import server_binary
 START_SECONDS = 10.0
 
 LONGEST = (
+    "integration/test_cleanup_and_lock.py",
+    "integration/test_batch_engine.py",
+    "queue/test_queue_memory.py",
+    "integration/test_command.py",
+    "containers/test_pool.py",
+    "integration/test_hub_images.py",
+    "containers/test_pool_warmth.py",
+    "integration/test_mcp.py",
+    "integration/test_model_server.py",
     "compat/test_matrix.py",
     "acceptance/test_readme.py",
     "apps/test_gradio_leaks.py",
