@@ -366,7 +366,7 @@ def test_a_pipeline_from_python_is_checked_too() -> None:
 def test_steps_of_pipelines_in_a_pipeline_count_too() -> None:
     steps = {f"s{n}": Step(tier="fast", prompt="x") for n in range(60)}
     inner = Pipeline(name="inner", steps=steps)
-    with pytest.raises(BadRequestError, match="120 steps"):
+    with pytest.raises(BadRequestError, match="122 steps"):
         check(Pipeline(name="outer", steps={"x": Step(pipeline=inner), "y": Step(pipeline=inner)}))
 
 

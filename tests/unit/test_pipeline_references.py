@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import reduce
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from spacedock.errors import BadRequestError
 from spacedock.files import FileRef, payload_of
@@ -28,6 +32,15 @@ DONE = {
     ),
     "many": gave(Output(text="p", data={"n": 1}), None, Output(text="q", data={"n": 2}), fanned=True),
     "skipped": SKIPPED,
+}
+
+
+HOSTILE: dict[str, Any] = {
+    "empty": " ",
+    "many": [0] * 10_001,
+    "some": [0] * 200,
+    "long": "x" * 2**19,
+    "deep": reduce(lambda inner, _: [inner], range(3000), []),
 }
 
 
@@ -110,6 +123,36 @@ def test_a_condition_decides_whether_a_step_runs(when: str, holds: bool) -> None
     assert (call is not None) is holds
 
 
+def test_a_step_that_is_skipped_for_all_its_items_is_skipped_as_a_whole() -> None:
+    each = {"space": "s", "for_each": ["a", "b"]}
+    for more in ({"prompt": "x", "when": "inputs.go == 'yes'"}, {"prompt": "${{ steps.skipped.text }}"}):
+        calls = resolve(Step.model_validate(each | more), {"go": "no"}, DONE)
+        assert (calls.calls, calls.fanned) == ((None,), False)
+
+
+def test_the_name_of_a_file_is_looked_up_by_a_pointer() -> None:
+    assert asked(Step(space="s", prompt="${{ inputs.photo#/name }}"), photo=file("a.png")).prompt == "a.png"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "contains", "not contains")
+
+
+@drawn(JSON, JSON, st.sampled_from(OPERATORS))
+def test_any_values_can_be_compared_or_fail_the_step(left: Any, right: Any, operator: str) -> None:
+    compare = Step(space="s", prompt="${{ inputs.l }}", when=f"inputs.l {operator} inputs.r")
+    for step in (
+        compare,
+        Step(space="s", prompt="x", when="inputs.l is empty", inputs={"x": "${{ inputs.r#/0 }}"}),
+    ):
+        with suppress(BadRequestError):
+            resolve(step, {"l": left, "r": right}, {})
+
+
 def test_a_nested_pipeline_is_given_its_inputs() -> None:
     inner = Pipeline(
         name="inner", inputs={"t": "text"}, steps={"a": Step(space="s", prompt="${{ inputs.t }}")}
@@ -130,11 +173,15 @@ def test_a_nested_pipeline_is_given_its_inputs() -> None:
         ),
         (Step(space="s", prompt="x", when="steps.one.text > 1"), "compares numbers, and there is a text"),
         (Step(tier="fast", prompt="${{ inputs.empty }}"), "the prompt is empty"),
+        (Step(space="s", prompt="x", for_each="${{ inputs.many }}"), "for_each has 10,001 items"),
+        (Step(space="s", prompt="${{ inputs.long }}", for_each="${{ inputs.some }}"), "over 64 MB together"),
+        (Step(space="s", inputs={"x": "${{ inputs.deep }}"}), "nested too deeply"),
+        (Step(space="s", prompt="${{ inputs.some#/99999999999999999999 }}"), "leads nowhere"),
     ],
 )
 def test_a_value_that_does_not_fit_fails_the_step(step: Step, words: str) -> None:
     with pytest.raises(BadRequestError, match=words):
-        resolve(step, {"empty": " "}, DONE)
+        resolve(step, HOSTILE, DONE)
 
 
 def test_a_step_needs_what_it_takes_from_anywhere() -> None:

@@ -65,7 +65,7 @@ def check(pipeline: Pipeline) -> None:
 
 def count_of(pipeline: Pipeline) -> int:
     """How many steps it has, with those of the pipelines in it."""
-    return sum(count_of(step.pipeline) if step.pipeline else 1 for step in pipeline.steps.values())
+    return sum(1 + count_of(step.pipeline) if step.pipeline else 1 for step in pipeline.steps.values())
 
 
 def problems(pipeline: Pipeline) -> list[Problem]:
@@ -176,9 +176,7 @@ class _Check:
 
 
 def _without_parts(one: Lookup, kind: str) -> str | None:
-    if one.pointer and kind in ("text", "file"):
-        return f"it is {_WORDS[kind]}, which has no parts that a pointer could lead to"
-    return None
+    return "it is a text, which has no parts" if one.pointer and kind == "text" else None
 
 
 def _meant(name: str, known: list[str]) -> str:

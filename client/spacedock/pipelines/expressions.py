@@ -149,12 +149,14 @@ def _operand(text: str) -> Lookup | Any:
 
 def lookups(value: Any) -> Iterator[Lookup]:
     """Everything that the texts in a value look up. Raises ExpressionError."""
-    if isinstance(value, str):
-        for part in parsed(value):
-            yield from () if isinstance(part, str) else part
-    elif isinstance(value, dict | list | tuple):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from lookups(one)
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            for part in parsed(one):
+                yield from () if isinstance(part, str) else part
+        elif isinstance(one, dict | list | tuple):
+            left += reversed(list(one.values()) if isinstance(one, dict) else one)
 
 
 def looked_up_in(text: str) -> Iterator[Lookup]:

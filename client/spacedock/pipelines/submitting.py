@@ -17,8 +17,8 @@ from spacedock.errors import BadRequestError
 from spacedock.files import FileRef, Payload, read_payload, set_apart
 from spacedock.pipelines.checking import check
 from spacedock.pipelines.model import InputType, Pipeline
-from spacedock.pipelines.references import files_in
 from spacedock.pipelines.run import PipelineRun, is_private, json_of, read
+from spacedock.pipelines.values import files_in
 from spacedock.prepare import request_of
 from spacedock.request import JobRequest, Restart
 from spacedock.result import JobResult

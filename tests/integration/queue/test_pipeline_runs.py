@@ -18,7 +18,7 @@ from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.files import payload_of
 from spacedock.pipelines.model import Pipeline
 from spacedock.pipelines.run import StepState
-from spacedock.request import Tier
+from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
@@ -394,3 +394,25 @@ async def test_a_step_that_fans_out_over_thousands_holds_up_nobody(client: Clien
         assert (await client.run("in between", wait=10)).succeeded
         result = await client.result(run, wait=60)
     assert result.output.data == {"each": [str(n) for n in range(3000)]}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {
+            "a": {"space": "s", "prompt": "${{ steps.b.text }}"},
+            "b": {"space": "s", "prompt": "${{ steps.a.text }}"},
+        },
+        {"a": {"space": "s", "prompt": "${{ steps.none.text }}"}},
+        {"a": {"space": "s", "prompt": "${{ inputs.none }}"}},
+        {"a": {"space": "s", "prompt": "x", "when": "item == 1"}},
+    ],
+    ids=["cycle", "no step", "no input", "no item"],
+)
+async def test_a_pipeline_that_nobody_checked_ends_too(
+    client: Client, redis_url: str, steps: dict[str, Any]
+) -> None:
+    request = JobRequest(pipeline={"name": "p", "steps": steps})
+    async with advancing(redis_url):
+        result = await client.result(await client.submit_prepared(request), wait=10)
+    assert result.state in (JobState.FAILED, JobState.SUCCEEDED)

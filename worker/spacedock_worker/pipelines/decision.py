@@ -7,8 +7,9 @@ from typing import Any
 
 from spacedock.pipelines.expressions import lookups
 from spacedock.pipelines.model import Pipeline, StepOutcome
-from spacedock.pipelines.references import NestedRun, StepCalls, files_in, last_of, needs
+from spacedock.pipelines.references import NestedRun, StepCalls, last_of, needs
 from spacedock.pipelines.run import StepRecord, is_private, json_of
+from spacedock.pipelines.values import files_in
 from spacedock.request import JobRequest, Restart, Tier
 from spacedock.result import (
     AnsweredBy,

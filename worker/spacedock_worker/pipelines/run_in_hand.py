@@ -10,6 +10,7 @@ import structlog
 
 from spacedock._wire import wire
 from spacedock.errors import BadRequestError, WireError
+from spacedock.pipelines.checking import check
 from spacedock.pipelines.model import Pipeline, StepOutcome
 from spacedock.pipelines.references import needs, outputs_of, resolve
 from spacedock.pipelines.run import (
@@ -66,6 +67,9 @@ class RunInHand:
                 await self._end(request, JobState.CANCELLED)
                 return True, []
             pipeline = pipeline_of(request.pipeline)
+            if not plans_of(self._run.row):
+                # Whoever can write to Redis may have left out the check.
+                check(pipeline)
             if is_private(pipeline) and not request.privacy:
                 raise BadRequestError("a step of it is private, so the run must be: set `privacy`")
             steps = _Steps(self._store, self._run, request, pipeline, pipeline.given(request.inputs))
