@@ -49,6 +49,10 @@ async def test_a_job_is_submitted_and_its_result_waited_for(door: Door, redis_ur
         assert (result["state"], result["output"]["text"], result["error"]) == ("succeeded", "hello", None)
         assert (await sent(door, "GET", f"/jobs/{job['id']}"))["state"] == "succeeded"
         assert [one["id"] for one in await sent(door, "GET", "/jobs")] == [job["id"]]
+        told = await sent(door, "GET", f"/jobs/{job['id']}/provenance")
+        assert (told["request"], told["again"]) == ({"prompt": "hello"}, "spacedock run hello")
+        assert (told["result"]["id"], told["result"]["output"]["text"]) == (job["id"], None)
+        await sent(door, "GET", "/jobs/nowhere/provenance", 404)
 
 
 async def test_prefer_says_whether_to_wait(door: Door, redis_url: str) -> None:
