@@ -262,7 +262,3 @@ class StepOutcome(_Part):
     def is_absent(self) -> bool:
         """Whether there is nothing that a later step could take."""
         return not self.fanned and self.outputs == (None,)
-
-
-SKIPPED = StepOutcome(outputs=(None,))
-"""The outcome of a step that was skipped as a whole."""
