@@ -46,6 +46,8 @@ LONGEST = (
 
 # A shell that runs the tests in the background has them ignore interrupts, as would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A run that is ended from outside, as by `timeout`, stops what its tests have started.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How long one example takes says more of a busy machine than of the code.
