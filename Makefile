@@ -53,7 +53,7 @@ test: setup test-tools ## Everything: lint, unit, integration and acceptance tes
 
 .PHONY: test-full
 test-full: setup ## Every test Space on every Gradio (writes docs/compatibility.md); 50 kills; the client alone
-	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py tests/acceptance/test_thin_client.py tests/acceptance/test_cases.py tests/acceptance/test_openai.py tests/acceptance/test_life_cycle.py tests/integration/test_batch_engine.py --all-versions --timeout=1200
+	@$(BIN)/pytest tests/compat tests/acceptance/test_kills.py tests/acceptance/test_thin_client.py tests/acceptance/test_cases.py tests/acceptance/test_openai.py tests/acceptance/test_life_cycle.py tests/acceptance/test_readme.py tests/integration/test_batch_engine.py --all-versions --timeout=1200
 
 .PHONY: test-http
 test-http: setup ## The HTTP API asked 10,000 times what its document allows, and more (schemathesis)
