@@ -16,12 +16,13 @@ from spacedock.spaces import Spaces
 ENTRIES = {
     "writer": {"input_type": "text", "output_type": "text"},
     "painter": {"input_type": "text", "output_type": "image"},
+    "hearer": {"input_type": "audio", "output_type": "text"},
     "reader": {"input_type": "image", "output_type": "text_and_json"},
 }
 
 
 class Hosts:
-    """Knows three Spaces; `misfit` is what every app has against its call."""
+    """Knows four Spaces; `misfit` is what every app has against its call."""
 
     def __init__(self, misfit: str | None = None, **step: Any) -> None:
         self.asked: list[JobRequest] = []
@@ -79,6 +80,12 @@ async def test_files_that_a_space_does_not_give_are_told() -> None:
     told, _ = await found(Hosts(), Step(space="writer", prompt="x"), reading)
     assert told == [("steps.a.space", "writer gives text alone, and files are taken from the step")]
     assert await found(Hosts(), Step(space="painter", prompt="x"), reading) == ([], [])
+
+
+async def test_files_of_another_kind_than_the_next_space_takes_are_told() -> None:
+    hearing = Step(space="hearer", files="${{ steps.a.files }}")
+    told, _ = await found(Hosts(), Step(space="painter", prompt="x"), hearing)
+    assert told == [("steps.b.space", "hearer takes audio, and step 'a' gives image")]
 
 
 async def test_a_nested_pipelines_steps_are_asked_about_too() -> None:

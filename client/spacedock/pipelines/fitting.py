@@ -16,6 +16,7 @@ from spacedock.spaces import Spaces
 
 _SAMPLE = FileRef(name="file", sha256="0" * 64, size=0)
 _FILES = (InputType.FILE, InputType.FILES)
+_MEDIA = {"image", "audio", "video"}
 
 
 class _Asked(Protocol):
@@ -39,6 +40,7 @@ async def misfits(client: _Asked, pipeline: Pipeline, notes: list[str]) -> list[
 class _Fitting:
     def __init__(self, client: _Asked, pipeline: Pipeline, notes: list[str]) -> None:
         self._client, self._pipeline, self._notes = client, pipeline, notes
+        self._gives = dict[str, set[str]]()
         self._taken = [one for step in pipeline.steps.values() for _, one in step.looked_up]
         self._taken += lookups(pipeline.outputs)
 
@@ -67,8 +69,14 @@ class _Fitting:
             return None
         entry = await self._client.spaces.show(step.space)
         takes, gives = (set(str(entry[key]).split("_and_")) for key in ("input_type", "output_type"))
+        self._gives[name] = gives
         if self._files(step) and takes == {"text"}:
             return f"{step.space} takes text alone, and the step hands over files"
+        for one in lookups(step.files):
+            given = self._gives.get(one.name, set()) & _MEDIA
+            if given and "file" not in takes and takes & _MEDIA and not takes & given:
+                wants = " or ".join(sorted(takes & _MEDIA))
+                return f"{step.space} takes {wants}, and step '{one.name}' gives {' or '.join(sorted(given))}"
         if gives == {"text"} and any((one.name, one.part) == (name, "files") for one in self._taken):
             return f"{step.space} gives text alone, and files are taken from the step"
         return None
