@@ -75,6 +75,7 @@ def test_a_sound_engine_has_nothing_to_mend() -> None:
         ("python:3.11-slim", "2025-06-01T00:00:00Z", "warning", "365 days old", "docker pull python"),
         ("spacedock/python:3.11", "2025-06-01T00:00:00Z", "warning", "365 days old", "spacedockd base-image"),
         ("python:3.11-slim", "0001-01-01T00:00:00Z", "ok", "does not say when it was made", None),
+        ("python:3.11-slim", "", "ok", "does not say when it was made", None),
     ],
 )
 def test_the_base_image_is_there_and_not_old(

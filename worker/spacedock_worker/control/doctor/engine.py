@@ -136,8 +136,8 @@ def base_line(base: str, made: str | None, now: datetime) -> DoctorLine:
     if made is None:
         why = f"{base} is not here: the first build of a Space pulls it"
         return AREA.warning("base image", why, f"docker pull {base}  # or: sudo spacedockd base-image")
-    days = (now - datetime.fromisoformat(made)).days
-    if days > _OLDEST_DAYS:
+    days = (now - datetime.fromisoformat(made)).days if made else None
+    if days is None or days > _OLDEST_DAYS:
         # Such as an image that is built to be the same each time.
         return AREA.ok("base image", f"{base}, which does not say when it was made")
     if days > _OLD_DAYS:

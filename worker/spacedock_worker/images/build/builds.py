@@ -243,12 +243,14 @@ class Builds:
 
 
 async def bases_here(engine: Engine, configured: Mapping[str, str]) -> dict[str, str]:
-    """When the base images on this host were made, by the names that the engine has for them."""
+    """When the base images on this host were made, by the names that the engine has for them.
+
+    Empty for an image that does not say.
+    """
     names = base_names(configured)
     looked = await asyncio.gather(*(inspect(engine, name, Stage.BUILD) for name in names))
-    return {
-        tag: found["Created"] for found in looked if found is not None for tag in found.get("RepoTags") or ()
-    }
+    here = [found for found in looked if found is not None]
+    return {tag: found.get("Created") or "" for found in here for tag in found.get("RepoTags") or ()}
 
 
 def _key(source: SpaceSource, repository: Repository) -> str:
