@@ -23,7 +23,7 @@ function troubles({ hosts, failures, now: then }) {
   if (host?.engine.fault || host?.engine.trouble) found.push([`${host.name}: ${host.engine.fault ?? host.engine.trouble}`, "spacedock doctor"]);
   if (up.length && up.every((one) => one.paused)) found.push(["every host is paused", `spacedock hosts resume ${up[0].name || up[0].id}`]);
   for (const one of failures.filter((group) => then - group.last < 900))
-    found.push([`${jobs(one.jobs.length)} failed${one.space ? ` in ${one.space}` : ""}: ${one.error.kind.replaceAll("_", " ")}`, one.space && !/[/]/.test(one.space) ? `spacedock logs --space ${one.space}` : `spacedock logs ${one.jobs[0]}`]);
+    found.push([`${jobs(one.jobs.length)} failed${one.space ? ` in ${one.space}` : ""}: ${one.error.kind.replaceAll("_", " ")}`, `spacedock logs ${one.jobs[0]}`]);
   for (const [name, rest] of Object.entries(state.tiers?.spaces.quarantined ?? {})) found.push([`${name} rests for ${span(rest.for)}: ${rest.reason ?? ""}`, `spacedock logs --space ${name}`]);
   return found;
 }
