@@ -48,7 +48,8 @@ class ApiOperation:
             return await self.run(context, request, self.query.model_validate(self._asked(request)))
 
         # A Hub id has a slash in it.
-        path = self.path.replace("/spaces/{name}", "/spaces/{name:[^/]+(?:/(?!endpoints$|validate$)[^/]+)?}")
+        name = r"{name:[^/]+(?:/(?!endpoints$|pull$|validate$)[^/]+)?}"
+        path = self.path.replace("/spaces/{name}", f"/spaces/{name}")
         return route(self.method, path, handler, self.scope)
 
     def _asked(self, request: web.Request) -> dict[str, Any]:
