@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 from tests.integration.queue.servers import Server
-from tests.integration.queue.workers import ROOT, Held, succeeded, working
+from tests.integration.queue.workers import ROOT, Held, advancing, succeeded, working
 from tests.receiver import receiving
 
 from spacedock._stores.payloads import LARGE, Payloads, opened
@@ -23,6 +23,7 @@ from spacedock._wire.rpc import Call, OnProgress, Op, Reply
 from spacedock.client import Client
 from spacedock.errors import RefusedError
 from spacedock.files import payload_of
+from spacedock.pipelines.model import Pipeline
 from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult, Output, Stage
 from spacedock.states import JobState
@@ -114,6 +115,25 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
         assert await client.serving("x") == []
         assert len(await client.jobs()) == len(await reader.jobs()) > 20
         assert await client.forget(many[0]) in (0, 1)
+
+
+async def test_pipelines_need_no_rights_of_their_own(urls: dict[str, str]) -> None:
+    step = {"space": "painter", "prompt": "a cat"}
+    pipeline = Pipeline.model_validate(
+        {"name": "p", "steps": {"one": step, "secret": {**step, "privacy": True}}}
+    )
+    async with (
+        advancing(urls["operate"], painting),
+        Client(urls["submit"]) as client,
+        Client(urls["read"]) as reader,
+        asyncio.timeout(30),
+    ):
+        run = await client.submit_pipeline(pipeline)
+        assert (await reader.pipeline_run(run)).pipeline == "p"
+        assert (await client.result(run)).succeeded
+        run = await client.submit_pipeline(pipeline)
+        await client.cancel(run)
+        assert (await client.result(run)).state in (JobState.CANCELLED, JobState.SUCCEEDED)
 
 
 async def test_who_operates_calls_workers_and_cleans_up(urls: dict[str, str]) -> None:
