@@ -46,7 +46,8 @@ async def daemon_to_start(
     at_start: str = "", entry: Mapping[str, Any] = _BUILT, **settings: str
 ) -> AsyncIterator[Daemon]:
     """Such a daemon before its start; `entry` is what its registry says of the Space."""
-    few = {"drain_seconds": "1", "http": "off", "containers__max_containers": "1"}
+    few = {"drain_seconds": "1", "containers__max_containers": "1"}
+    few |= {} if "http__port" in settings else {"http": "off"}
     daemon = new_daemon(clean_env(), **{**few, **settings})
     spaces = {SPACE: {"id": SPACE, "calls": 4, **entry}}
     (daemon.folder / "registry.yaml").write_text(yaml.safe_dump({"spaces": spaces}))

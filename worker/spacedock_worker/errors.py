@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
@@ -67,6 +68,17 @@ def full_disk(stage: Stage, what: str) -> HostBusyError:
     """The error for what failed because this host's disk is full."""
     message = f"{what}: this host's disk is full. Free some of it, such as by `spacedock cleanup --images`."
     return HostBusyError(stage, ErrorKind.OUT_OF_DISK, message)
+
+
+def lacks_descriptors(error: Exception) -> bool:
+    """Whether it failed because the worker, or this host, has no file descriptor left."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def no_descriptors(stage: Stage, what: str) -> HostBusyError:
+    """The error for what failed because there are no file descriptors left."""
+    message = f"{what}: too many files are open on this host. Raise the daemon's limit (`ulimit -n`)."
+    return HostBusyError(stage, ErrorKind.INTERNAL, message)
 
 
 class GiveBackError(SpacedockError):

@@ -60,11 +60,9 @@ def restarted(daemon: Daemon, path: str | None) -> None:
     daemon.stop()
     # The earlier one has no door, and knows no such setting.
     daemon.env.pop("SPACEDOCK_HTTP", None)
-    daemon.env.pop("PYTHONPATH", None)
+    daemon.env["PYTHONPATH"] = path or ""
     if path is None:
         daemon.env["SPACEDOCK_HTTP"] = "off"
-    else:
-        daemon.env["PYTHONPATH"] = path
     daemon.start()
 
 

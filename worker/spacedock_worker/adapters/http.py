@@ -14,8 +14,10 @@ import aiohttp
 from yarl import URL
 
 from spacedock.files import Payload
+from spacedock.result import Stage
 from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.faults import bad_output, crashed, shortened, too_complex
+from spacedock_worker.errors import lacks_descriptors, no_descriptors
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
@@ -200,6 +202,8 @@ def _breaks_told() -> Iterator[None]:
     except aiohttp.ClientResponseError as error:
         raise bad_output(f"the app does not answer in HTTP ({shortened(str(error), 200)})") from error
     except (aiohttp.ClientError, OSError) as error:
+        if lacks_descriptors(error):
+            raise no_descriptors(Stage.CALL, "the app cannot be reached") from error
         why = shortened(str(error), 200) or type(error).__name__
         raise crashed(f"the connection to the app broke ({why})") from error
 

@@ -32,7 +32,13 @@ from spacedock.result import ErrorKind, JobResult, Origin, Output, Stage
 from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.errors import HostBusyError, StepError, full_disk
+from spacedock_worker.errors import (
+    HostBusyError,
+    StepError,
+    full_disk,
+    lacks_descriptors,
+    no_descriptors,
+)
 from spacedock_worker.jobs.answer_cache import AnswerCache
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.model_step import ModelRunner
@@ -174,9 +180,13 @@ async def once_there_is_room(work: Callable[[], Awaitable[_T]], context: StepCon
         except HostBusyError as error:
             busy = error
         except OSError as error:
-            if error.errno not in _FULL:
+            what = f"{context.name} cannot be prepared"
+            if lacks_descriptors(error):
+                busy = no_descriptors(context.stage, what)
+            elif error.errno in _FULL:
+                busy = full_disk(context.stage, what)
+            else:
                 raise
-            busy = full_disk(context.stage, f"{context.name} cannot be prepared")
         if monotonic() > give_up:
             raise busy
         log.info("step.waits_for_host", step=context.name, stage=busy.stage.value, kind=busy.kind.value)

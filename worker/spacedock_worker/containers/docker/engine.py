@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from time import monotonic
@@ -17,7 +19,7 @@ from aiodocker.exceptions import DockerError
 from spacedock.errors import SpacedockError
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.dialect import Dialect, UnspeakableError, dialect_of
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, no_descriptors
 
 log = structlog.get_logger()
 
@@ -244,6 +246,9 @@ class Engine:
 
     def _away(self, stage: Stage, why: str) -> StepError:
         """The engine cannot be reached: the one that comes back may be another."""
+        # aiodocker keeps of its connection's error the words alone.
+        if os.strerror(errno.EMFILE) in why or os.strerror(errno.ENFILE) in why:
+            return no_descriptors(stage, "the Docker Engine cannot be reached")
         self._dialect = None
         self.outages += 1
         return _unavailable(stage, why)

@@ -16,7 +16,7 @@ from typing import IO
 
 from spacedock.files import MAX_REPOSITORY_BYTES, MAX_REPOSITORY_FILES
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, lacks_descriptors
 
 MAX_ENTRIES = MAX_REPOSITORY_FILES
 MAX_BYTES = 512 * 2**20
@@ -114,7 +114,7 @@ def _from_directory(root: Path) -> Repository:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_unread):
         folders[:] = [name for name in folders if name not in _IGNORED]
         if Path(folder) == root / ".cache":
             # huggingface_hub keeps its notes on a download there.
@@ -122,6 +122,12 @@ def _walk(root: Path) -> Iterator[Path]:
         for path in (Path(folder, name) for name in (*names, *folders)):
             if path.is_symlink() or path.is_file():
                 yield path
+
+
+def _unread(error: OSError) -> None:
+    # A folder that may not be read is left out; one that cannot be opened now is no empty one.
+    if lacks_descriptors(error):
+        raise error
 
 
 def _opener(path: Path) -> Callable[[], IO[bytes]]:
