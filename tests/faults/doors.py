@@ -190,7 +190,8 @@ DOORS = (
     Door("registry.yaml", _registry, (yaml.safe_dump({"spaces": {"s": _ENTRY}}).encode(),), 2**16),
     Door("lock", lambda raw: read_lock(raw.decode(errors="replace")), _json(_LOCKED), MB, (ValueError,)),
     Door("pipeline", _pipeline, (yaml.safe_dump(_RUN).encode(),), 2**16),
-    Door("batch", _batch, _ROWS, MB),
+    # It is read a line at a time, for as long as there are lines.
+    Door("batch", _batch, _ROWS, 2**18),
     Door("image registry's answer", _image_registry, _json(_MANIFEST), MB),
     Door("README of a Space", lambda raw: read_card(raw.decode(errors="replace")), (_CARD,), MB),
     Door("model's answer", _model, _json(_SAID), MB, (ValidationError,)),

@@ -146,11 +146,12 @@ async def worst_shapes(trials: int) -> Account:
 
 
 def _within(door: Door, shape: Callable[[int], bytes]) -> Iterable[bytes]:
-    """The shape alone, and in the place of values of what is read by right: of each, or of the last one."""
-    whole = shape(door.most - 2**10)
-    yield whole[: door.most]
-    seed_ = door.seeds[0]
-    if seed_[:1] == b"{" or seed_.startswith(b"data: "):
+    """The shape alone and in the place of each value of what is read by right; of a large one the last."""
+    whole, seed_ = shape(door.most - 2**10), door.seeds[0]
+    is_json = seed_[:1] == b"{" or seed_.startswith(b"data: ")
+    if door.most <= MB or not is_json:
+        yield whole[: door.most]
+    if is_json:
         places = [*re.finditer(rb': ("[^"]*"|\d+|\[\]|\{\})|(\{"headers.*?\]\]\})', seed_)]
         for found in places if door.most <= MB else places[-1:]:
             part = 2 if found[2] else 1
