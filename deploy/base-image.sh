@@ -72,7 +72,7 @@ make_tarball() {
     --variant=minbase --include="$packages" --format=tar \
     --extract-hook="$work/check-version" \
     --dpkgopt=force-unsafe-io \
-      --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \
