@@ -45,6 +45,7 @@ def test_several_files_go_to_an_input_that_takes_several(tmp_path: Path) -> None
         (BatchLine(1, fields={"prompt": "x"}), "has no input of type text"),
         (BatchLine(1, fields={"inputs": {"other": 1}}), "has no input 'other'"),
         (BatchLine(1), "needs the input 'photo'"),
+        (BatchLine(1, fields={"privacy": True}), "is not private: write `privacy: true` at its steps"),
     ],
 )
 def test_a_line_that_does_not_fit_is_told(line: BatchLine, problem: str) -> None:

@@ -14,7 +14,7 @@ from spacedock.pipelines.submitting import prepared
 from spacedock.prepare import is_directory, pack, prepare
 from spacedock.request import JobRequest
 
-_OF_A_RUN = {"batch", "batch_id", "priority", "keep_for", "labels"}
+_OF_A_RUN = {"batch", "batch_id", "priority", "keep_for", "labels", "privacy"}
 _MOST_NAMES = 5
 _MOST_PACKED = 4
 

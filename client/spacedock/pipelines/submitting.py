@@ -119,6 +119,8 @@ def run_of(
 ) -> tuple[JobRequest, list[Payload]]:
     """The request for a run with these inputs, whose files are stored, or at hand. Raises BadRequestError."""
     check(pipeline)
+    if options.get("privacy") and not is_private(pipeline):
+        raise BadRequestError(f"pipeline {pipeline.name} is not private: write `privacy: true` at its steps")
     if restart is not None and restart.step is not None and restart.step not in pipeline.steps:
         raise BadRequestError(
             f"pipeline {pipeline.name} has no step '{restart.step}'; its steps: {', '.join(pipeline.steps)}"
