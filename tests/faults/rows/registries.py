@@ -40,7 +40,8 @@ class Front:
         """Answer one request of the engine's or the worker's."""
         in_blob = "/blobs/" in request.path
         if self.fault in _STATUSES:
-            errors = {"errors": [{"code": "TROUBLE", "message": self.fault}]}
+            code = "TOOMANYREQUESTS" if self.fault == "too many" else "TROUBLE"
+            errors = {"errors": [{"code": code, "message": self.fault}]}
             return web.json_response(errors, status=_STATUSES[self.fault])
         if self.fault == "redirects":
             raise web.HTTPTemporaryRedirect(str(request.url))
@@ -101,6 +102,8 @@ async def pulls(trials: int) -> Account:
                 try:
                     said = await _pulled(engine, name)
                     if said != "pulled":
+                        if fault in ("too many", "broken", "away"):
+                            wrong.append(f"{fault}: not waited for: {said}")
                         front.fault = ""
                         if (after := await _pulled(engine, name)) != "pulled":
                             wrong.append(f"{fault}: not even pulled when all was well again: {after}")

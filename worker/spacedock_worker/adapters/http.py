@@ -19,11 +19,8 @@ from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.faults import bad_output, crashed, shortened, too_complex
 from spacedock_worker.errors import lacks_descriptors, no_descriptors
 
-CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0
-CLOSE_SECONDS = 2.0
-WORDS_DEPTH = 8
-CONNECTIONS = 64
+CONNECT_SECONDS, SILENCE_SECONDS, CLOSE_SECONDS = 5.0, 60.0, 2.0
+WORDS_DEPTH, CONNECTIONS = 8, 64
 # Uvicorn closes a connection that was idle for 5 s: one that is used just then breaks the call.
 KEEP_SECONDS = 4.0
 # A generator that streams its answer sends it again and again before it is whole.
@@ -241,10 +238,9 @@ def _loaded(text: str) -> Any:
 
     def whole_number(digits: str) -> int:
         nonlocal left
-        if len(digits) > SHORT_DIGITS:
-            left -= len(digits)
-            if left < 0:
-                raise too_complex("holds too many long numbers")
+        left -= len(digits) if len(digits) > SHORT_DIGITS else 0
+        if left < 0:
+            raise too_complex("holds too many long numbers")
         return int(digits)
 
     return json.loads(text, parse_int=whole_number, parse_constant=lambda _: None)
@@ -261,13 +257,14 @@ def _check_size(value: Any) -> None:
     values, nests, left = 0, 0, [value]
     while left:
         item = left.pop()
-        keys, inner = (len(item), list(item.values())) if isinstance(item, dict) else (0, item)
+        inner = [*item, *item.values()] if isinstance(item, dict) else item
         if isinstance(inner, list):
-            values, nests = values + keys + len(inner), nests + 1
+            values, nests = values + len(inner), nests + 1
             left += [i for i in inner if isinstance(i, list | dict)]
         if values > MAX_VALUES or nests > MAX_NESTS:
-            most = f"{MAX_VALUES:,} keys and values, or over {MAX_NESTS:,} lists and objects"
-            raise too_complex(f"holds over {most}")
+            raise too_complex(
+                f"holds over {MAX_VALUES:,} keys and values, or {MAX_NESTS:,} lists and objects"
+            )
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> AppRefusedError:
@@ -276,8 +273,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> AppRefusedError:
         body += chunk
         if len(body) > ERROR_BODY_BYTES:
             break
-    wait = response.headers.get("Retry-After", "")
-    told = _told(body, response.content_type)
+    wait, told = response.headers.get("Retry-After", ""), _told(body, response.content_type)
     # The status in words, which some frameworks send for a body, says nothing.
     said = None if told == response.reason else told
     return AppRefusedError(response.status, said, float(wait) if wait.isdecimal() else None)

@@ -31,6 +31,10 @@ _BROKEN = ("eof", "reset", "timeout", "timed out", "refused", "broken pipe", "cl
 """What the engine says of a connection that broke; other words mean that no new attempt would help."""
 
 
+_BUSY = ("unexpected http status: 5", "unexpected http status: 429", "toomanyrequests", "too many requests")
+"""What it says where the image registry is out of order or busy, which passes."""
+
+
 async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any] | None:
     """What the engine knows of the image; None where it is not present."""
     try:
@@ -112,10 +116,12 @@ class Pull:
         return found
 
     def _interrupted(self, error: StepError) -> bool:
-        """Whether the pull was on its way and the connection broke, the engine's or the image registry's."""
+        """Whether a new attempt may help: the connection broke on the way, or the image registry was busy."""
+        words = str(error).lower()
+        if any(busy in words for busy in _BUSY):
+            return True
         if not self._progress.begun:
             return False
-        words = str(error).lower()
         return error.kind is ErrorKind.DOCKER_UNAVAILABLE or any(word in words for word in _BROKEN)
 
 
