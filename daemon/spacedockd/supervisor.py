@@ -14,8 +14,8 @@ from spacedock.errors import SpacedockError
 log = structlog.get_logger()
 
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 10.0
-STEADY_SECONDS = 60.0
+LONGEST_PAUSE = 5.0
+STEADY_SECONDS = 10.0
 """A child that lived this long has earned a quick restart."""
 
 

@@ -57,6 +57,8 @@ class WorkerProcess:
         self._hurry = hurry or asyncio.Event()
         self._process: Process | None = None
         self._loading: Process | None = None
+        self._kills: int | None = None
+        self._charge = Charge(settings.redis_url, settings.state_dir / WITNESS)
 
     @asynccontextmanager
     async def loading(self) -> AsyncIterator[None]:
@@ -72,7 +74,7 @@ class WorkerProcess:
     async def start(self) -> None:
         """Start the worker and wait until it takes jobs. Raises WorkerDiedError."""
         process, self._loading = self._loading or await _launched(), None
-        self._process = process
+        self._process, self._kills = process, oom_kills()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -100,9 +102,12 @@ class WorkerProcess:
         waiting = asyncio.create_task(process.wait())
         try:
             await asyncio.wait({watching, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                watching.result()
-            return await waiting
+            frozen, code = watching.done() and watching.result(), await waiting
+            killed = code == -signal.SIGKILL and not frozen
+            if killed and self._kills is not None and self._kills == oom_kills():
+                # Somebody killed it, and not the kernel for want of memory: no job of it did that.
+                await self._charge.nobody()
+            return code
         finally:
             self.pulse.ended()
             for task in (watching, waiting):
@@ -149,13 +154,15 @@ class WorkerProcess:
                 task.cancel()
             await asyncio.gather(ending, hurrying, return_exceptions=True)
 
-    async def _watch(self, process: Process) -> None:
-        """Kill the worker when its loop has frozen; return when it has ended."""
+    async def _watch(self, process: Process) -> bool:
+        """Kill the worker when its loop has frozen; return when it has ended: True where it was killed."""
         assert process.stdout is not None
-        charge = Charge(self._settings.redis_url, self._settings.state_dir / WITNESS)
-        if await until_frozen(process.stdout, charge.set, charge.lift, self.pulse):
-            log.error("worker.frozen", pid=process.pid, job_id=charge.job_id)
+        self._charge = Charge(self._settings.redis_url, self._settings.state_dir / WITNESS)
+        frozen = await until_frozen(process.stdout, self._charge.set, self._charge.lift, self.pulse)
+        if frozen:
+            log.error("worker.frozen", pid=process.pid, job_id=self._charge.job_id)
             await _kill(process)
+        return frozen
 
     async def _remove_containers(self) -> None:
         containers = self._settings.containers
@@ -189,6 +196,14 @@ async def _kill(process: Process) -> None:
     await process.wait()
 
 
+def oom_kills() -> int | None:
+    """How many processes the kernel has killed for want of memory; None where it does not tell."""
+    with suppress(OSError, ValueError):
+        counters = dict(line.split(maxsplit=1) for line in Path("/proc/vmstat").read_text().splitlines())
+        return int(counters["oom_kill"]) if "oom_kill" in counters else None
+    return None
+
+
 def as_line(settings: WorkerSettings) -> bytes:
     """The settings as one line of JSON, secrets in the clear: it goes through a pipe, never to a log."""
     return json.dumps(settings.model_dump(), default=_plain).encode() + b"\n"
@@ -208,6 +223,8 @@ log = structlog.get_logger()
 
 _CHARGE_SECONDS = 2.0
 _KEPT_SECONDS = 24 * 3600
+_NOBODY = "-"
+"""In place of a job's id."""
 
 
 class Charge:
@@ -230,6 +247,12 @@ class Charge:
             return
         self._key, self.job_id = keys.accused(worker_id), job_id
         self._before = await self._ask(lambda redis: redis.set(self._key, job_id, ex=_KEPT_SECONDS, get=True))
+
+    async def nobody(self) -> None:
+        """Have the worker's death charged to none of its jobs."""
+        if noted := witness.read(self._note):
+            key = keys.accused(noted[0])
+            await self._ask(lambda redis: redis.set(key, _NOBODY, ex=_KEPT_SECONDS))
 
     async def lift(self) -> None:
         """Put back what was charged before."""

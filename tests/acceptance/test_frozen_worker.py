@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from redis.asyncio import Redis
 from tests.acceptance.running import OWNER_LABEL, SPACES
+from tests.integration.queue.workers import until
 
 from spacedock import Client
 from spacedock._wire import keys
-from spacedock._wire.connection import connect
+from spacedock._wire.connection import answer, connect
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.settings import WorkerSettings
@@ -32,6 +35,19 @@ from spacedock_worker import __main__
 from spacedock_worker.jobs.handler import JobHandler
 async def handle(self, job, tell):
     re.match("(a|a)*b", "a" * 60)
+JobHandler.handle = handle
+__main__.main()
+"""
+
+
+# Every job is executed, and never ends.
+EXECUTING = """
+import asyncio
+from spacedock_worker import __main__
+from spacedock_worker.jobs.handler import JobHandler
+async def handle(self, job, tell):
+    await job.at_work(True)
+    await asyncio.Event().wait()
 JobHandler.handle = handle
 __main__.main()
 """
@@ -104,3 +120,38 @@ async def test_a_killed_workers_containers_and_networks_are_removed(settings: Wo
     finally:
         await worker.stop()
     assert containers(settings) == networks(settings) == []
+
+
+@pytest.mark.parametrize("memory", [False, True])
+async def test_a_worker_that_somebody_killed_is_charged_to_no_job(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, memory: bool
+) -> None:
+    """Where the kernel has killed for want of memory meanwhile, a job may have done it."""
+    kills = itertools.count()
+    monkeypatch.setattr(worker_process, "COMMAND", (sys.executable, "-c", EXECUTING))
+    monkeypatch.setattr(worker_process, "oom_kills", lambda: next(kills) if memory else 0)
+    worker = WorkerProcess(settings)
+    await worker.start()
+    try:
+        async with Client(settings.redis_url) as client, connect(settings.redis_url) as redis:
+            job_id = await client.submit("be executed")
+            for _ in range(6):
+                await until(lambda: executed(redis, job_id, worker))
+                assert worker._process is not None
+                worker._process.send_signal(signal.SIGKILL)
+                assert await worker.ended() == -signal.SIGKILL
+                await worker.start()
+                if memory:
+                    break
+            await until(lambda: executed(redis, job_id, worker))
+            deaths = await answer(redis.hget(keys.job(job_id), "deaths"))
+            assert len((deaths or b"").split()) == memory
+    finally:
+        await worker.stop()
+
+
+async def executed(redis: Redis, job_id: str, worker: WorkerProcess) -> bool:
+    """Whether that worker executes the job now."""
+    assert worker._process is not None
+    state, waits, holder = await answer(redis.hmget(keys.job(job_id), "state", "waits", "worker"))
+    return state == b"running" and waits is None and f"-{worker._process.pid}-" in (holder or b"").decode()

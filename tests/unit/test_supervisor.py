@@ -67,7 +67,7 @@ async def test_a_child_that_ends_is_started_again_soon() -> None:
 
 async def test_the_pauses_grow_to_their_bound() -> None:
     child = await watched(Scripted(*[1.0] * 10))
-    assert child.pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0])
+    assert child.pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0])
     assert child.pauses[-1] == LONGEST_PAUSE
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from redis.asyncio import Redis
 from tests.integration.queue.workers import Held, lapse, succeeded, take, until, working
@@ -16,6 +18,7 @@ from spacedock_worker.queue.claims import Claimed
 from spacedock_worker.queue.job_store import MAX_TRIES, SUSPECT_DEATHS, SUSPECT_LOSSES, JobStore, LeaseState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
+from spacedock_worker.queue.worker import QueueWorker
 
 
 class Lives:
@@ -238,3 +241,30 @@ async def test_a_worker_holds_one_suspect_at_a_time(
             return await redis.get(keys.accused(worker.worker_id)) is None
 
         await until(acquitted)
+
+
+async def test_a_job_that_another_worker_has_run_meanwhile_is_not_begun(
+    client: Client, redis: Redis, redis_url: str
+) -> None:
+    claimed, go, begun = asyncio.Event(), asyncio.Event(), []
+
+    async def handle(job: TakenJob, tell: Emit) -> JobResult:
+        await job.at_work(False)
+        claimed.set()
+        await go.wait()
+        # As after an outage: what it waits for is there when Redis is, and nobody has told it yet.
+        await job.at_work(True)
+        begun.append(job.id)
+        return succeeded(job)
+
+    async with working(redis_url, handle) as first:
+        job_id = await client.submit("prompt")
+        await claimed.wait()
+        await redis.hset(keys.job(job_id), "worker", "another")
+        go.set()
+        await until(lambda: _none(first))
+    assert begun == []
+
+
+async def _none(worker: QueueWorker) -> bool:
+    return not worker.tasks

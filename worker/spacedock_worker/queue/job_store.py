@@ -123,10 +123,15 @@ class JobStore:
         states = [LeaseState.LOST if isinstance(a, Exception) else LeaseState(a) for a in answers[1:]]
         return dict(zip(job_ids, states, strict=True))
 
-    async def at_work(self, job_id: str, executed: bool) -> None:
-        """Note whether the job is being executed now, or only waits: a worker's death is charged by it."""
+    async def at_work(self, job_id: str, executed: bool) -> bool:
+        """Note whether the job is being executed now, or only waits: a worker's death is charged by it.
+
+        False where it is not ours (any more).
+        """
         with _lost_where_overwritten():
-            await self._at_work(keys=[keys.job(job_id)], args=[self.worker_id, job_id, int(executed)])
+            args: list[str | int] = [self.worker_id, job_id, int(executed)]
+            return bool(await self._at_work(keys=[keys.job(job_id)], args=args))
+        return False
 
     async def release(self, job_id: str, rest: float = 0.0) -> bool:
         """Give a running job back, uncharged; nobody takes it for `rest` seconds.

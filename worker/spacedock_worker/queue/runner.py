@@ -220,7 +220,10 @@ class JobRunner:
     async def _at_work(self, hold: _Hold, executed: bool) -> None:
         hold.executed = executed
         if executed != hold.noted:
-            await through_outages(lambda: self._store.at_work(hold.claimed.id, executed))
+            ours = await through_outages(lambda: self._store.at_work(hold.claimed.id, executed))
+            if executed and not ours:
+                # Somebody else has run it while Redis was away: a call now would be one after its end.
+                raise GiveBackError("another worker has taken the job")
             hold.noted = executed
         # A call that begins shows what its container takes.
         self._on_change()
