@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.acceptance.running import Daemon
 from tests.faults.account import Account, CannotRunError, Case, Row
 from tests.faults.ground import calls_of, counting_daemon, stopped
-from tests.faults.load import Load, text_job
+from tests.faults.load import FILE, TEXT, Load, text_job
 from tests.faults.page import ROOT
 from tests.faults.rows.volume import accounted
 
@@ -67,15 +67,19 @@ def restarted(daemon: Daemon, path: str | None) -> None:
 
 
 async def replaced(trials: int) -> Account:
-    """Downgrade and upgrade the daemon again and again, under the load of today's client."""
+    """Downgrade and upgrade the daemon again and again, under the load of today's client.
+
+    It asks for no pipelines, which the earlier one does not know.
+    """
     with earlier() as path:
         async with counting_daemon(containers__max_containers="1") as daemon:
-            async with Load(daemon.url, partial(calls_of, daemon)) as load:
+            async with Load(daemon.url, partial(calls_of, daemon), kinds=(TEXT, FILE)) as load:
                 for _ in range(trials):
                     for code in (path, None):
                         await asyncio.sleep(2)
+                        held = await load.in_hand()
                         await asyncio.to_thread(restarted, daemon, code)
-                        await load.recovered(time.time())
+                        await load.recovered(time.time(), held)
                 account = await load.stop(trials)
             return replace(account, left=tuple(await stopped(daemon)))
 

@@ -151,7 +151,11 @@ def accounted(
     """What came of these jobs: the daemon's log tells each result written, the Space each call."""
     written = Counter(e["job_id"] for e in daemon.events if e["event"] == "job.ended" and e["written"])
     called = Counter(digest for _, digest in calls_of(daemon))
-    doubled = [job_id for job_id, job in jobs.items() if written[job_id] > 1 or called[job.digest] > 1]
+    doubled = [
+        job_id
+        for job_id, job in jobs.items()
+        if written[job_id] > 1 or any(called[digest] > 1 for digest in job.asked)
+    ]
     wrong = {
         job_id: f"{result.state.value}: {result.error}"
         for job_id, result in results.items()
