@@ -38,6 +38,7 @@ from spacedock_worker.adapters.openapi.description import describe as describe_a
 from spacedock_worker.adapters.openapi.reading import _from_json
 from spacedock_worker.containers.docker.task import Captured, Completed
 from spacedock_worker.errors import StepError
+from spacedock_worker.images.oci.client import _MOST_NESTS
 from spacedock_worker.images.oci.manifest import Platform, read_manifest, read_platforms
 from spacedock_worker.images.space_card import read_card
 from spacedock_worker.jobs.handler import output_of
@@ -129,6 +130,9 @@ def _batch(raw: bytes) -> None:
 
 
 def _image_registry(raw: bytes) -> None:
+    # More of them the worker does not take.
+    if raw.count(b"[") + raw.count(b"{") > _MOST_NESTS:
+        return
     read_platforms(raw)
     read_manifest(raw, Platform("linux", "amd64"))
 

@@ -28,7 +28,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=12,
 )
-MESSAGES = st.lists(st.fixed_dictionaries({"role": _WORDS, "content": JSON}, optional={"tool_calls": JSON}))
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": _WORDS | JSON, "content": JSON}, optional={"tool_calls": JSON})
+)
 BODIES = st.fixed_dictionaries(
     {"model": st.sampled_from(["space", "auto", "gpt", "https://x", ""]) | JSON},
     optional={

@@ -103,13 +103,13 @@ def prompt_of(messages: Any, system: Any, files: Attachments) -> str:
 
 def _said(message: Any, number: int, files: Attachments) -> tuple[str, str]:
     role = message.get("role") if isinstance(message, dict) else None
-    if role not in _INSTRUCTING and role not in _SPEAKERS:
+    if not isinstance(role, str) or (role not in _INSTRUCTING and role not in _SPEAKERS):
         known = ", ".join(sorted({*_INSTRUCTING, *_SPEAKERS}))
         raise BadRequestError(f"messages[{number - 1}] has no role that is known: give one of {known}")
     text = _text(message.get("content"), files, f"messages[{number - 1}]")
     calls = message.get("tool_calls")
     called = [f"[calls {_name_of(call)}]" for call in calls] if isinstance(calls, list) else []
-    return str(role), "\n".join(filter(None, [text, *called]))
+    return role, "\n".join(filter(None, [text, *called]))
 
 
 def _name_of(call: Any) -> str:
