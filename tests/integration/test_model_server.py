@@ -296,7 +296,7 @@ async def test_how_it_stands_is_told_without_waking_it(tmp_path: Path, folder: P
 async def test_a_model_that_is_not_there_is_told_with_its_reason(tmp_path: Path) -> None:
     nowhere, empty = SETTINGS.model_copy(update={"path": tmp_path / "none.gguf"}), tmp_path / "empty"
     for name, settings, state, words in (
-        ("a", SETTINGS, "resting", "fetched first"),
+        ("a", SETTINGS, "resting", "its first use fetches one"),
         ("b", nowhere, "absent", "none.gguf"),
     ):
         async with front_of(tmp_path / name, settings, empty) as gateway:

@@ -89,13 +89,14 @@ class EscapedError(SpacedockError):
     """Something was raised that is no Exception, such as SystemExit; its kind is the message."""
 
 
-async def contained(work: Awaitable[_T]) -> _T:
-    """What the work returns or raises; what would end its task's owner, or the loop, is an EscapedError.
+async def contained(call: Callable[[], Awaitable[_T]]) -> _T:
+    """What the call returns or raises; what would end its task's owner, or the loop, is an EscapedError.
 
-    A cancellation that somebody asked of this task goes on.
+    A cancellation that somebody asked of this task goes on. It takes the call, not its coroutine: a task
+    that is cancelled before it begins would leave that one behind, never awaited.
     """
     try:
-        return await work
+        return await call()
     except Exception:
         raise
     except asyncio.CancelledError as error:

@@ -284,7 +284,7 @@ async def test_containers_of_another_configuration_are_not_adopted(engine, setti
     await abandon(first)
     changed = noted(settings, tmp_path).model_copy(update={"pids": 100})
     async with Pool(engine, changed) as second:
-        assert await ours(engine, settings.instance_id) == []
+        await until(second, engine, settings.instance_id)
         assert await use(second, spec("idle")) > 0
 
 
@@ -297,8 +297,8 @@ async def test_a_daemon_that_keeps_containers_warm_leaves_them_paused(
     assert list((await states(engine, settings.instance_id)).values()) == ["paused"]
     async with Pool(engine, keeps) as pool:
         assert await use(pool, spec("idle")) == 0.0
-    async with Pool(engine, noted(settings, tmp_path)):
-        assert await ours(engine, settings.instance_id) == []
+    async with Pool(engine, noted(settings, tmp_path)) as cold:
+        await until(cold, engine, settings.instance_id)
 
 
 async def test_a_private_container_is_left_to_nobody(engine, settings, spec, tmp_path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from redis.asyncio import Redis
@@ -105,7 +106,7 @@ class Controls:
         said = _Said()
         try:
             async with self._heard(call, said), lane.room, asyncio.timeout(lane.seconds) as limit:
-                return _encoded(await contained(self._handle(call, self._redis, said)))
+                return _encoded(await contained(partial(self._handle, call, self._redis, said)))
         except Exception as error:
             # A fault of ours, or of a file of ours, is the call's answer.
             if isinstance(error, TimeoutError) and limit.expired():

@@ -235,7 +235,7 @@ class JobRunner:
 
     async def _handle(self, hold: _Hold, job: TakenJob) -> JobResult:
         publisher = ProgressPublisher(self._store, job.id)
-        hold.work = asyncio.create_task(contained(self._handler(job, publisher.tell)))
+        hold.work = asyncio.create_task(contained(partial(self._handler, job, publisher.tell)))
         try:
             return await hold.work
         except asyncio.CancelledError:
