@@ -264,11 +264,21 @@ ROW = Row(
     9,
     "Load",
     (
-        Case("texts", "10,000 texts through 3 slots, one trial each", texts, 10_000),
-        Case("files", "500 files of 5 MB through 3 slots, one trial each", files, 500),
-        Case("clients", "200 clients that wait at once", clients, 200, 20),
-        Case("queued", "100,000 jobs of one user that wait, while another's are answered", queued, 100_000),
-        Case("connections", "1,000 HTTP connections that wait for their jobs at once", connections, 1000),
-        Case("soak", "20 minutes of texts and files, one trial a minute", soak, 20),
+        Case("texts", "texts through 3 slots, each a trial", texts, 10_000),
+        Case("files", "files of 5 MB through 3 slots, each a trial", files, 500),
+        Case("clients", "clients that wait at once, each a trial", clients, 200, 20),
+        Case(
+            "queued",
+            "jobs of one user that wait, each a trial, while another's are answered",
+            queued,
+            100_000,
+        ),
+        Case(
+            "connections",
+            "HTTP connections that wait for their jobs at once, each a trial",
+            connections,
+            1000,
+        ),
+        Case("soak", "texts and files without a pause, each minute a trial", soak, 20),
     ),
 )
