@@ -20,6 +20,7 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.preflight import Preflight
 from spacedock_worker.images.oci.reference import parse_reference
+from spacedock_worker.images.pulls import Pull
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SpaceSource
 
@@ -156,7 +157,7 @@ async def test_an_image_that_does_not_fit_on_the_disk_is_not_begun(images: Image
     assert said == []
 
 
-@pytest.mark.parametrize("answer", ["page", "endless", "redirect", "error"])
+@pytest.mark.parametrize("answer", ["page", "endless", "redirect"])
 async def test_where_the_registry_cannot_be_asked_the_engine_decides(
     engine: Engine, registry: str, answer: str
 ) -> None:
@@ -167,8 +168,6 @@ async def test_where_the_registry_cannot_be_asked_the_engine_decides(
             return web.Response(status=404, text="<html>nothing here</html>")
         if answer == "redirect":
             raise web.HTTPFound("http://127.0.0.1:9/")
-        if answer == "error":
-            return web.Response(status=500)
         response = web.StreamResponse()
         await response.prepare(request)
         for _ in range(200):
@@ -181,6 +180,21 @@ async def test_where_the_registry_cannot_be_asked_the_engine_decides(
             await Images(engine, ImageSettings()).get(SpaceSource("space", f"{address}/odd:1"), said.append)
     assert caught.value.kind is ErrorKind.PULL_FAILED
     assert said == [f"pulling {address}/odd:1"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_pull_is_tried_again_where_the_image_registry_is_busy(engine: Engine, status: int) -> None:
+    async def busy(request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async with served(busy) as address:
+        said: list[str] = []
+        reference = f"{address}/busy:1"
+        pull = Pull(engine, parse_reference(reference), None, None, said.append, pauses=(0.0, 0.0))
+        with pytest.raises(StepError, match="cannot be pulled"):
+            await pull.run(60)
+    again = f"pulling {reference} met an image registry that is busy: trying again"
+    assert said == [f"pulling {reference}", again, again]
 
 
 async def test_elsewhere_a_registry_is_asked_by_tls_that_the_ca_bundle_trusts(

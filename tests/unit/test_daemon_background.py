@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
 
 import pytest
 
+from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.settings import WorkerSettings
 from spacedockd.daemon import BackgroundError, alive, running
 from spacedockd.worker_process import WorkerProcess
@@ -65,8 +67,15 @@ async def test_a_fault_of_the_block_is_what_comes_out() -> None:
             raise KeyError
 
 
-async def test_a_worker_that_is_loading_ends_with_a_start_that_fails() -> None:
-    worker = WorkerProcess(WorkerSettings.model_construct())
+async def test_a_worker_that_is_loading_ends_with_a_start_that_fails(tmp_path: Path) -> None:
+    settings = WorkerSettings(
+        redis_url="redis://127.0.0.1:1",
+        registry=tmp_path / "registry.yaml",
+        repositories=tmp_path,
+        state=tmp_path,
+        containers=ContainerSettings(instance_id="test-loading", state=tmp_path),
+    )
+    worker = WorkerProcess(settings)
     with suppress(KeyError):
         async with worker.loading():
             loading = worker._loading

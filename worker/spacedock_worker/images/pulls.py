@@ -30,9 +30,8 @@ PAUSES = (1.0, 3.0, 10.0, 30.0)
 _BROKEN = ("eof", "reset", "timeout", "timed out", "refused", "broken pipe", "closed", "unreachable")
 """What the engine says of a connection that broke; other words mean that no new attempt would help."""
 
-
-_BUSY = ("unexpected http status: 5", "unexpected http status: 429", "toomanyrequests", "too many requests")
-"""What it says where the image registry is out of order or busy, which passes."""
+_BUSY = ("http status: 5", "http status: 429", "http 5", "http 429", "toomanyrequests", "too many requests")
+"""What it says of an image registry that is busy or out of order for now. An empty body has its own words."""
 
 
 async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any] | None:
@@ -82,10 +81,10 @@ class Pull:
                     try:
                         return await self._attempt(seconds)
                     except StepError as error:
-                        if not self._interrupted(error):
+                        if (why := self._passing(error)) is None:
                             raise
                         log.info("image.pull_interrupted", image=str(self._reference), reason=str(error))
-                    self._hear(f"pulling {self._reference} was interrupted: trying again")
+                    self._hear(f"pulling {self._reference} {why}: trying again")
                     await asyncio.sleep(pause)
                 return await self._attempt(seconds)
         except TimeoutError as error:
@@ -115,14 +114,13 @@ class Pull:
         log.info("image.pulled", image=str(self._reference))
         return found
 
-    def _interrupted(self, error: StepError) -> bool:
-        """Whether a new attempt may help: the connection broke on the way, or the image registry was busy."""
+    def _passing(self, error: StepError) -> str | None:
+        """What happened to the pull, where a new attempt may help."""
         words = str(error).lower()
         if any(busy in words for busy in _BUSY):
-            return True
-        if not self._progress.begun:
-            return False
-        return error.kind is ErrorKind.DOCKER_UNAVAILABLE or any(word in words for word in _BROKEN)
+            return "met an image registry that is busy"
+        broke = error.kind is ErrorKind.DOCKER_UNAVAILABLE or any(word in words for word in _BROKEN)
+        return "was interrupted" if broke and self._progress.begun else None
 
 
 def _failed(reference: Reference, why: str) -> StepError:
