@@ -27,13 +27,13 @@ from spacedock.prepare import request_of
 from spacedock.result import JobResult, Timings
 from spacedock.states import JobState
 from spacedock_worker.adapters import offload
+from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer
 from spacedock_worker.adapters.command import answer_of
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.events import AppQueueFullError, Follower
 from spacedock_worker.adapters.gradio.output import read_outputs
 from spacedock_worker.adapters.gradio.transport import EventBuffer
-from spacedock_worker.adapters.http import parsed
 from spacedock_worker.adapters.openapi.description import describe as describe_api
 from spacedock_worker.adapters.openapi.reading import _from_json
 from spacedock_worker.containers.docker.task import Captured, Completed

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tests.unit.gradio_calls import Heard
 from tests.unit.gradio_json import JSON, LEAVES, TEXTS, fuzz
 
+from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.gradio.chained import follow_up
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.events import AppQueueFullError, BadEditError, Editor, Follower
 from spacedock_worker.adapters.gradio.output import OutputReading, read_outputs
 from spacedock_worker.adapters.gradio.transport import EventBuffer
-from spacedock_worker.adapters.http import AppRefusedError, parsed
+from spacedock_worker.adapters.http import AppRefusedError
 from spacedock_worker.errors import StepError
 
 LIMIT = 2000

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.unit.gradio_calls import Heard
 
+from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.gradio.description import describe
 from spacedock_worker.adapters.gradio.events import Follower
 from spacedock_worker.adapters.gradio.output import read_outputs
-from spacedock_worker.adapters.http import AppRefusedError, parsed
+from spacedock_worker.adapters.http import AppRefusedError
 from spacedock_worker.errors import StepError
 
 # Every frame of ours takes from what the parser leaves, so the last few levels matter.

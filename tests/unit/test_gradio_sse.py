@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from spacedock.result import ErrorKind
+from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.gradio.transport import EventBuffer
-from spacedock_worker.adapters.http import parsed
 from spacedock_worker.errors import StepError
 
 STREAM = 'data: {"n": 1}\r\n\r\n: comment\n\nevent: x\ndata: {"n":\ndata: "é"}\n\ndata: {"n": 3}\n\n'.encode()

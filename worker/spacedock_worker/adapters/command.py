@@ -8,8 +8,8 @@ from typing import Any
 
 from spacedock.files import Payload, payload_of
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters.app_json import may_fit, parsed
 from spacedock_worker.adapters.base import AppAnswer, AppCall
-from spacedock_worker.adapters.http import may_fit, parsed
 from spacedock_worker.adapters.names import safe_name, unique_name
 from spacedock_worker.containers.docker.log_tail import last_words
 from spacedock_worker.containers.docker.task import (

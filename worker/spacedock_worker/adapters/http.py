@@ -16,21 +16,20 @@ from yarl import URL
 from spacedock.files import Payload
 from spacedock.result import Stage
 from spacedock_worker.adapters import offload
-from spacedock_worker.adapters.faults import bad_output, crashed, shortened, too_complex
+from spacedock_worker.adapters.app_json import parsed
+from spacedock_worker.adapters.faults import bad_output, crashed, shortened
 from spacedock_worker.errors import lacks_descriptors, no_descriptors
 
-CONNECT_SECONDS, SILENCE_SECONDS, CLOSE_SECONDS = 5.0, 60.0, 2.0
-WORDS_DEPTH, CONNECTIONS = 8, 64
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 60.0
+CLOSE_SECONDS = 2.0
+WORDS_DEPTH = 8
+CONNECTIONS = 64
 # Uvicorn closes a connection that was idle for 5 s: one that is used just then breaks the call.
 KEEP_SECONDS = 4.0
 # A generator that streams its answer sends it again and again before it is whole.
 STREAM_FACTOR = 16
 ERROR_BODY_BYTES = 2**18
-# A million numbers are read, copied and written as JSON in 100 ms each; a key takes as long as a value.
-MAX_VALUES, MAX_NESTS = 1_000_000, 200_000
-# A number of 4,300 digits, the most that Python reads, takes 100 us each way; short ones are as good as free.
-SHORT_DIGITS, MAX_DIGITS = 100, 250_000
-_HALVES = ("\\ud", "\\uD")
 
 
 class AppRefusedError(Exception):
@@ -215,65 +214,14 @@ async def read_bounded(response: aiohttp.ClientResponse, max_bytes: int, what: s
     return bytes(body)
 
 
-def parsed(body: bytes | str) -> Any:
-    """JSON from the app; NaN and its like become None, half a surrogate pair becomes a question mark.
-
-    Raises StepError of kind `bad_output` where it is no JSON, or holds too many values. Takes long where
-    there are many: see `offload.read`.
-    """
-    try:
-        text = body if isinstance(body, str) else body.decode(json.detect_encoding(body), "replace")
-        value = _loaded(text)
-        if any(half in text for half in _HALVES):
-            value = _loaded(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode())
-    except (ValueError, RecursionError) as error:
-        raise bad_output("the app's answer is not JSON that can be read") from error
-    if not may_fit(text):
-        _check_size(value)
-    return value
-
-
-def _loaded(text: str) -> Any:
-    left = MAX_DIGITS
-
-    def whole_number(digits: str) -> int:
-        nonlocal left
-        left -= len(digits) if len(digits) > SHORT_DIGITS else 0
-        if left < 0:
-            raise too_complex("holds too many long numbers")
-        return int(digits)
-
-    return json.loads(text, parse_int=whole_number, parse_constant=lambda _: None)
-
-
-def may_fit(text: str) -> bool:
-    """Whether JSON surely holds no more values than can be handled: its strings may hold commas, too."""
-    values, nests = text.count(",") + text.count(":"), text.count("[") + text.count("{")
-    return values <= MAX_VALUES and nests <= MAX_NESTS
-
-
-def _check_size(value: Any) -> None:
-    """Raise StepError of kind `bad_output` where handling the value would hold up other calls."""
-    values, nests, left = 0, 0, [value]
-    while left:
-        item = left.pop()
-        inner = [*item, *item.values()] if isinstance(item, dict) else item
-        if isinstance(inner, list):
-            values, nests = values + len(inner), nests + 1
-            left += [i for i in inner if isinstance(i, list | dict)]
-        if values > MAX_VALUES or nests > MAX_NESTS:
-            raise too_complex(
-                f"holds over {MAX_VALUES:,} keys and values, or {MAX_NESTS:,} lists and objects"
-            )
-
-
 async def _refusal(response: aiohttp.ClientResponse) -> AppRefusedError:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > ERROR_BODY_BYTES:
             break
-    wait, told = response.headers.get("Retry-After", ""), _told(body, response.content_type)
+    wait = response.headers.get("Retry-After", "")
+    told = _told(body, response.content_type)
     # The status in words, which some frameworks send for a body, says nothing.
     said = None if told == response.reason else told
     return AppRefusedError(response.status, said, float(wait) if wait.isdecimal() else None)

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import aiohttp
 
 from spacedock_worker.adapters import offload
+from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.faults import app_error, bad_input, bad_output, crashed, unexplained
 from spacedock_worker.adapters.gradio.events import AppQueueFullError, Follower
-from spacedock_worker.adapters.http import STREAM_FACTOR, AppHttp, AppRefusedError, parsed
+from spacedock_worker.adapters.http import STREAM_FACTOR, AppHttp, AppRefusedError
 from spacedock_worker.errors import StepError
 
 SMALL_ANSWER_BYTES = 2**20

@@ -15,9 +15,10 @@ import aiohttp
 
 from spacedock.files import Payload, payload_of, sniffed
 from spacedock_worker.adapters import offload
+from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer
 from spacedock_worker.adapters.faults import bad_output
-from spacedock_worker.adapters.http import parsed, read_bounded
+from spacedock_worker.adapters.http import read_bounded
 from spacedock_worker.adapters.names import encodable, safe_name, unique_name
 from spacedock_worker.adapters.openapi.media import (
     MEDIA_TYPE,
