@@ -129,9 +129,10 @@ def _section(row: Row) -> str | None:
             table.append(as_row((case.what, "not measured", *[""] * (len(_HEAD) - 2))))
             continue
         table.append(as_row((case.what, *one.cells)))
-        remarks += [f"- {case.what}: {note}" for note in one.account.notes]
         wrong = [(why.splitlines() or [""])[0][:_CHARS] for why in one.wrong[:_SHOWN]]
-        remarks += [f"- **falls short**, {case.what}: {why}" for why in wrong]
+        told = [*one.account.notes, *(f"**falls short**: {why}" for why in wrong)]
+        if told:
+            remarks += [f"- {case.what}:", *(f"    - {note}" for note in told)]
     parts = [
         _title(row),
         "\n".join(table),

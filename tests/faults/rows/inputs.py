@@ -172,7 +172,9 @@ async def guided(trials: int) -> Account:
         tried = [int(count) for count in re.findall(r"(?m)^(?:#|Done )(\d+)", said)]
         total += max(tried, default=0)
         reached = re.findall(r"cov: (\d+)", said)
-        notes.append(f"{door.name}: {max(tried, default=0):,} inputs, {reached[-1:]} edges")
+        notes.append(
+            f"{door.name}: {max(tried, default=0):,} inputs, {reached[-1] if reached else 'no'} edges"
+        )
         if process.returncode:
             wrong.append(f"{door.name}: {said[-600:]}")
     return Account(total, wrong=tuple(wrong), notes=tuple(notes))
