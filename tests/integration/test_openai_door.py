@@ -18,7 +18,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from redis.asyncio import Redis
 from tests.door import Door, opened
-from tests.integration.openai_spaces import PICTURE, SPOKEN, Spaces, registry
+from tests.integration.openai_spaces import PICTURE, SPACES, SPOKEN, Spaces, registry
 from tests.integration.queue.workers import working
 
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
@@ -73,6 +73,15 @@ async def test_a_model_that_nobody_knows_is_auto_and_a_degraded_answer_says_so(a
     raw = await api.chat.completions.with_raw_response.create(model="gpt-9", messages=said("hello"))
     assert raw.headers["x-spacedock-degraded"] == "true"
     assert raw.parse().model_extra["spacedock"]["unknown_model"] == "gpt-9"  # type: ignore[index]
+
+
+async def test_a_space_that_was_added_just_now_is_asked(
+    api: AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.chat.completions.create(model="chat", messages=said("hello"))
+    monkeypatch.setitem(SPACES, "newest", SPACES["chat"])
+    answer = await api.chat.completions.create(model="newest", messages=said("hello"))
+    assert answer.model == "newest"
 
 
 async def test_the_synchronous_client_is_answered_as_well(door: Door) -> None:

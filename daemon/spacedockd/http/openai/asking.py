@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from time import monotonic, time
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +30,8 @@ from spacedockd.http.guards import base_of
 from spacedockd.http.intake import ReceivedFile
 
 _FRESH_SECONDS, _UNKNOWN_SECONDS = 10.0, 1.0
-"""How old the registry's names may be; a name that is not among them may be a new Space's."""
+"""How old the registry's names may be. Another may be a new Space's, so a worker is asked for it first."""
+_MAX_UNKNOWN = 1000
 MAX_BODY_BYTES = 32 * 2**20
 """A body with files in base64, which is parsed while nothing else is answered."""
 
@@ -41,6 +43,23 @@ class _KnownNames:
     names: ModelNames = field(default_factory=ModelNames)
     read: float | None = None
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    unknown: dict[str, float] = field(default_factory=dict)
+
+    def is_fresh(self, model: Any, arrived: float) -> bool:
+        """Whether they will do for a request that came then."""
+        if self.read is None:
+            return False
+        if not isinstance(model, str) or self.names.knows(model):
+            return arrived - self.read <= _FRESH_SECONDS
+        return self.read > arrived or arrived - self.unknown.get(model, -inf) <= _UNKNOWN_SECONDS
+
+    def note(self, model: Any, began: float) -> None:
+        """They were asked for then, and for this name."""
+        self.read = began
+        if isinstance(model, str) and not self.names.knows(model):
+            if len(self.unknown) >= _MAX_UNKNOWN:
+                self.unknown.clear()
+            self.unknown[model] = began
 
 
 class Asking:
@@ -52,15 +71,15 @@ class Asking:
 
     async def names(self, route: ApiRoute, model: Any) -> ModelNames:
         """The names that a model may have now, and this one above all. Raises NoWorkerError."""
-        known = self._known[route]
-        is_known = isinstance(model, str) and known.names.knows(model)
-        seconds = _FRESH_SECONDS if is_known else _UNKNOWN_SECONDS
-        if is_known and known.reading.locked():
+        known, arrived = self._known[route], monotonic()
+        if known.reading.locked() and isinstance(model, str) and known.names.knows(model):
             # A worker may take its time.
             return known.names
         async with known.reading:
-            if known.read is None or monotonic() - known.read > seconds:
+            if not known.is_fresh(model, arrived):
+                began = monotonic()
                 await self._ask_for_names(route, known)
+                known.note(model, began)
         return known.names
 
     async def _ask_for_names(self, route: ApiRoute, known: _KnownNames) -> None:
@@ -70,7 +89,6 @@ class Asking:
             # Those of before will do: a job may wait for a worker, or is told why it cannot.
             if known.read is None:
                 raise
-        known.read = monotonic()
 
     async def body(self, request: web.Request) -> Any:
         """The JSON that a client has sent. Raises HttpError."""
