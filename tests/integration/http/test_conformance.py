@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.door import opened
 from tests.integration.http.answers import controls
-from tests.integration.queue.workers import working
+from tests.integration.queue.workers import advancing
 
 EXAMPLES = 450
 """Cases for each operation and phase, where there is time for them."""
@@ -26,7 +26,7 @@ async def test_every_answer_is_as_the_document_says(
     thorough = pytestconfig.getoption("--all-versions")
     async with (
         opened(redis_url, tmp_path, limits={"rate": 100_000}) as door,
-        working(redis_url, controls=controls),
+        advancing(redis_url, controls=controls),
     ):
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("st"),
