@@ -158,7 +158,7 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
         ),
         pytest.param(
             HEAD + "  a: {tier: fast, prompt: x, cache: true, privacy: true}\n",
-            "4:3: steps.a: with privacy",
+            "4:3: steps.a: privacy keeps no answer",
             id="private",
         ),
         pytest.param(

@@ -15,7 +15,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NO_VALUES = (ValueError, LookupError, AttributeError)
 """What PyYAML raises for a scalar that has the form of its type, and no value."""
 
-_NO_VALUE = "it has a date or a number that there is not. Put it in quotes if it is a text"
+_NO_VALUE = "it has a date or a number that does not exist. Put it in quotes if it is a text"
 
 
 class NodePlace(NamedTuple):

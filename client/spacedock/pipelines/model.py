@@ -184,7 +184,7 @@ class Step(_Part):
         if self.pipeline is None and not (self.prompt or self.files or self.inputs or self.endpoint):
             raise ValueError("it asks nothing: give it a prompt, files or inputs")
         if self.privacy and self.cache:
-            raise ValueError("with privacy no answer is kept, so there is none to cache: leave one out")
+            raise ValueError("privacy keeps no answer, and cache needs one: leave one of them out")
         return self
 
     @property

@@ -92,7 +92,7 @@ def _calls(step: Step, scope: _Scope) -> Iterator[JobRequest | NestedRun | None]
         own = replace(scope, item=item)
         call = _call(step, own) if step.when is None or own.holds(step.when) else None
         size += len(str(call.inputs)) + len(getattr(call, "prompt", "")) if call is not None else 0
-        # Each of them may take all that there is.
+        # Each item may take the whole value.
         if size > _MOST_CHARS:
             raise BadRequestError(f"its prompts and inputs have over {_MOST_CHARS // 2**20} MB together")
         yield call
@@ -159,7 +159,7 @@ class _Scope:
         raise _AbsentError
 
     def look_up(self, one: Lookup) -> Any:
-        """A value; of a step with `for_each` the list of its items' values, of one that was skipped None."""
+        """A value; the list of its items' values for a step with `for_each`, None for a skipped step."""
         if one.root == "inputs":
             return pointed(self.inputs[one.name], one.pointer)
         if one.root == "item":

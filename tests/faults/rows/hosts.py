@@ -27,7 +27,7 @@ from spacedockd.valkey import server_binary
 PORT = 16391
 BUSY_SECONDS = 15.0
 SHORT_SECONDS, LONG_SECONDS = 60.0, 600.0
-LIMIT_SECONDS = 12.0
+LIMIT_SECONDS = 10.0
 USERS = 12
 AHEAD = "+1h"
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))

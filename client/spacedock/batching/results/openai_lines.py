@@ -123,7 +123,7 @@ def _refused(line: BadLine, anthropic: bool) -> dict[str, Any]:
 
 
 def _object(line: BadLine) -> dict[str, Any]:
-    """The JSON object that a line is; an empty one where it is none."""
+    """The JSON object of a line; an empty one where the line is not a JSON object."""
     with suppress(ValueError, RecursionError):
         if isinstance(row := json.loads(line.text), dict):
             return row

@@ -111,7 +111,7 @@ def take_in(
 
 
 def _found(file: str) -> Path:
-    """The file; for a word that is none, the collection of that name that Spacedock comes with."""
+    """The file; where no file has that name, the collection of that name that Spacedock ships."""
     path = Path(file)
     own = [folder / f"{file}.yaml" for folder in _FOLDERS if file.isalpha() and not path.exists()]
     return next((one for one in own if one.is_file()), path)
