@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -60,7 +61,9 @@ def used_up() -> Iterator[str]:
     own = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net"]
     command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     command += ["-p", f"{folder}/pid", "-H", host, "--bridge", "none", "--default-address-pool", POOL]
-    command += ["--containerd-namespace", folder.name, "--containerd-plugins-namespace", f"{folder.name}-p"]
+    # Not the folder's name: mkdtemp may end it with an underscore, which containerd refuses.
+    namespace = f"sd-engine-{secrets.token_hex(4)}"
+    command += ["--containerd-namespace", namespace, "--containerd-plugins-namespace", f"{namespace}-p"]
     with (folder / "log").open("wb") as log, subprocess.Popen([*own, *command], stderr=log) as process:
         try:
             end = time.monotonic() + START_SECONDS
