@@ -16,16 +16,16 @@ Upstream = str | Path
 class Proxy:
     """Hands on what comes, at most `rate` bytes per second and connection; `cut` breaks all connections.
 
-    While it is `refusing`, it accepts nobody; while it is `hung`, it accepts all and hands nothing on. Each
-    answer is `late` seconds late; so many of the next answers as `halved` says end in their middle, and their
-    connections with them.
+    While it is `refusing`, it hangs up at once (`polite`: once it was asked); while it is `hung`, it accepts
+    all and hands nothing on. Each answer is `late` seconds late; so many of the next answers as `halved` says
+    end in their middle, and their connections with them.
     """
 
     def __init__(self, upstream: Upstream, rate: float | None = None) -> None:
         self.rate = rate
         self.handed_on = self.halved = 0
         self.late = 0.0
-        self.refusing = self.hung = False
+        self.refusing = self.polite = self.hung = False
         self._upstream = upstream
         self._writers: set[asyncio.StreamWriter] = set()
         self._quiet = asyncio.Event()
@@ -54,7 +54,11 @@ class Proxy:
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         if self.refusing:
-            writer.transport.abort()
+            if self.polite:
+                await reader.read(_CHUNK)
+                writer.close()
+            else:
+                writer.transport.abort()
             return
         self._writers.add(writer)
         self._quiet.clear()

@@ -92,6 +92,29 @@ async def test_an_engine_that_stays_away_is_asked_so_often_and_no_more(
     assert sum("trying again" in text for text in said) == 2
 
 
+@pytest.mark.parametrize("words", ["EOF", "reset"])
+async def test_a_registry_that_hangs_up_before_the_first_layer_is_asked_again(
+    registry: ImageRegistry, words: str
+) -> None:
+    name = f"own/geoffrey-{secrets.token_hex(4)}:1"
+    await asyncio.to_thread(put, f"{registry.address}/{name}", LAYERS[0])
+    said: list[str] = []
+
+    async with tcp_proxy(registry.address) as (proxy, address), Engine() as engine:
+
+        def hear(text: str) -> None:
+            said.append(text)
+            if "trying again" in text:
+                proxy.refusing = False
+
+        proxy.refusing, proxy.polite = True, words == "EOF"
+        reference = f"{address}/{name}"
+        pull = Pull(engine, parse_reference(reference), None, None, hear, pauses=(0.0,))
+        assert (await pull.run(60))["Id"]
+        docker("image", "rm", "--force", reference)
+    assert said[1] == f"pulling {reference} was interrupted: trying again"
+
+
 async def test_a_registry_that_dies_and_comes_back_costs_nothing_that_was_loaded(
     slow, registry: ImageRegistry
 ) -> None:

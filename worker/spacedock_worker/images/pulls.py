@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -24,11 +25,15 @@ from spacedock_worker.metrics import WorkCount
 log = structlog.get_logger()
 
 _NOT_FOUND = 404
+_PULL_AGAIN_SECONDS = 600.0
 PAUSES = (1.0, 3.0, 10.0, 30.0)
 """Seconds before each new attempt of a pull that was interrupted."""
 
 _BROKEN = ("eof", "reset", "timeout", "timed out", "refused", "broken pipe", "closed", "unreachable")
 """What the engine says of a connection that broke; other words mean that no new attempt would help."""
+
+_HUNG_UP = re.compile(r"\beof\b|connection reset|broken pipe|server closed")
+"""What it says of an image registry that hangs up, as one that restarts does: also before the first layer."""
 
 _BUSY = ("http status: 5", "http status: 429", "http 5", "http 429", "toomanyrequests", "too many requests")
 """What it says of an image registry that is busy or out of order for now. An empty body has its own words."""
@@ -116,9 +121,11 @@ class Pull:
 
     def _passing(self, error: StepError) -> str | None:
         """What happened to the pull, where a new attempt may help."""
-        words = str(error).lower()
+        words = str(error).replace(str(self._reference), "").lower()
         if any(busy in words for busy in _BUSY):
             return "met an image registry that is busy"
+        if _HUNG_UP.search(words):
+            return "was interrupted"
         broke = error.kind is ErrorKind.DOCKER_UNAVAILABLE or any(word in words for word in _BROKEN)
         return "was interrupted" if broke and self._progress.begun else None
 
@@ -133,24 +140,30 @@ def _failed(reference: Reference, why: str) -> StepError:
     )
 
 
+_BUILD_IT = "give the Space a `repository` or `hub_id` to build from."
+_LATER = f"submit the job again after {_PULL_AGAIN_SECONDS / 60:.0f} minutes"
+_ADVICE = (
+    (r"unauthorized|denied|authentication|forbidden|\b40[13]\b",
+     f"It is private or not there: check the name, `docker login`, or {_BUILD_IT}"),
+    (r"not found|manifest unknown|does not exist|\b404\b", f"Check the name and tag, or {_BUILD_IT}"),
+    (r"verification failed|digest",
+     f"What was sent is not what the manifest names: push the image again, check a proxy, or {_BUILD_IT}"),
+    (r"redirects", f"Check the address of the image registry, check a proxy, or {_BUILD_IT}"),
+    (r"429|too ?many ?requests",
+     f"Its image registry limits this host: `docker login` there, {_LATER}, or {_BUILD_IT}"),
+    (r"http (?:status: )?5|\beof\b|connection reset",
+     f"Its image registry is out of order: {_LATER}, or {_BUILD_IT}"),
+    ("", f"Check that this host reaches the image registry, or {_BUILD_IT}"),
+)  # fmt: skip
+"""What to do, judged by the words of the image registry: it sends no status through the engine."""
+
+
 def _advice(why: str) -> str:
-    """What to do, judged by the image registry's words: it sends no status through the engine."""
-    text = why.lower()
-    if any(word in text for word in ("unauthorized", "denied", "authentication", "forbidden", "401", "403")):
-        return (
-            "It is private or not there: check the name, `docker login`, or give a `repository` or `hub_id`."
-        )
-    if any(word in text for word in ("not found", "manifest unknown", "does not exist", "404")):
-        return "Check the name and tag, or give the Space a `repository` or `hub_id` to build from."
-    return "Check that this host reaches the image registry, or give the Space a `repository` or `hub_id`."
+    return next(advice for words, advice in _ADVICE if re.search(words, why.lower()))
 
-
-log = structlog.get_logger()
 
 Pulled = Callable[[str, str], Awaitable[None]]
 """Hears the reference and the digest of an image that was pulled for a Space."""
-
-_PULL_AGAIN_SECONDS = 600.0
 
 
 class Pulls:
