@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Protocol
@@ -16,7 +17,7 @@ log = structlog.get_logger()
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 STEADY_SECONDS = 10.0
-"""A child that lived this long has earned a quick restart."""
+"""A child that lived this long has earned a quick restart; so has one that somebody killed."""
 
 
 class Child(Protocol):
@@ -26,8 +27,8 @@ class Child(Protocol):
         """Start and wait until it works. Raises SpacedockError, and OSError where no process can be made."""
         ...
 
-    async def ended(self) -> object:
-        """Return when it has ended by itself."""
+    async def ended(self) -> int | None:
+        """Return the exit code when it has ended, negative for a signal; None where that is not known."""
         ...
 
     async def stop(self) -> None:
@@ -45,7 +46,7 @@ async def keep_alive(
     pause, started = FIRST_PAUSE, clock()
     while True:
         code = await child.ended()
-        if clock() - started > STEADY_SECONDS:
+        if code == -signal.SIGKILL or clock() - started > STEADY_SECONDS:
             pause = FIRST_PAUSE
         log.warning("child.died", child=name, code=code, restart_in=pause)
         while True:

@@ -97,15 +97,17 @@ class EmbeddedValkey:
         await self._adjust()
         log.info("valkey.started", socket=str(self.socket), pid=self._process.pid)
 
-    async def ended(self) -> None:
-        """Return when the server has ended; one that is only silent has not."""
+    async def ended(self) -> int | None:
+        """Return the exit code when the server has ended; one that is only silent has not.
+
+        None where we attached to it.
+        """
         if self._process is not None:
-            await self._process.wait()
-            return
+            return await self._process.wait()
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if not await self._is_listened_on():
-                return
+                return None
 
     async def stop(self) -> None:
         """Shut the server down, its append-only file flushed."""

@@ -22,6 +22,7 @@ from spacedock._wire import keys
 from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
 from spacedock_worker import witness
+from spacedock_worker.queue.job_store import Blame, JobStore
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.stop import AT_ONCE, DRAIN
 from spacedock_worker.witness import WITNESS
@@ -57,7 +58,6 @@ class WorkerProcess:
         self._hurry = hurry or asyncio.Event()
         self._process: Process | None = None
         self._loading: Process | None = None
-        self._kills: int | None = None
         self._charge = Charge(settings.redis_url, settings.state_dir / WITNESS)
 
     @asynccontextmanager
@@ -74,7 +74,7 @@ class WorkerProcess:
     async def start(self) -> None:
         """Start the worker and wait until it takes jobs. Raises WorkerDiedError."""
         process, self._loading = self._loading or await _launched(), None
-        self._process, self._kills = process, oom_kills()
+        self._process = process
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -103,10 +103,7 @@ class WorkerProcess:
         try:
             await asyncio.wait({watching, waiting}, return_when=asyncio.FIRST_COMPLETED)
             frozen, code = watching.done() and watching.result(), await waiting
-            killed = code == -signal.SIGKILL and not frozen
-            if killed and self._kills is not None and self._kills == oom_kills():
-                # Somebody killed it, and not the kernel for want of memory: no job of it did that.
-                await self._charge.nobody()
+            await self._charge.died(code, frozen=frozen)
             return code
         finally:
             self.pulse.ended()
@@ -196,14 +193,6 @@ async def _kill(process: Process) -> None:
     await process.wait()
 
 
-def oom_kills() -> int | None:
-    """How many processes the kernel has killed for want of memory; None where it does not tell."""
-    with suppress(OSError, ValueError):
-        counters = dict(line.split(maxsplit=1) for line in Path("/proc/vmstat").read_text().splitlines())
-        return int(counters["oom_kill"]) if "oom_kill" in counters else None
-    return None
-
-
 def as_line(settings: WorkerSettings) -> bytes:
     """The settings as one line of JSON, secrets in the clear: it goes through a pipe, never to a log."""
     return json.dumps(settings.model_dump(), default=_plain).encode() + b"\n"
@@ -223,8 +212,6 @@ log = structlog.get_logger()
 
 _CHARGE_SECONDS = 2.0
 _KEPT_SECONDS = 24 * 3600
-_NOBODY = "-"
-"""In place of a job's id."""
 
 
 class Charge:
@@ -241,18 +228,31 @@ class Charge:
 
     async def set(self) -> None:
         """Charge the job that the worker's note names; nobody where it names none."""
-        worker_id, job_id = witness.read(self._note) or ("", "")
-        log.warning("worker.silent", worker=worker_id, job_id=job_id or None)
-        if not job_id:
+        note = witness.read(self._note)
+        log.warning("worker.silent", worker=note and note.worker_id, job_id=(note and note.job_id) or None)
+        if note is None or not note.job_id:
             return
-        self._key, self.job_id = keys.accused(worker_id), job_id
-        self._before = await self._ask(lambda redis: redis.set(self._key, job_id, ex=_KEPT_SECONDS, get=True))
+        self._key, self.job_id = keys.accused(note.worker_id), note.job_id
+        self._before = await self._ask(
+            lambda redis: redis.set(self._key, note.job_id, ex=_KEPT_SECONDS, get=True)
+        )
 
-    async def nobody(self) -> None:
-        """Have the worker's death charged to none of its jobs."""
-        if noted := witness.read(self._note):
-            key = keys.accused(noted[0])
-            await self._ask(lambda redis: redis.set(key, _NOBODY, ex=_KEPT_SECONDS))
+    async def died(self, code: int, *, frozen: bool) -> None:
+        """Have the jobs of the worker, which ended with that exit code, wait again, and charge its death.
+
+        The note goes with it: the next worker has nothing to add. One that ended in order has left none.
+        """
+        if (note := witness.read(self._note)) is None:
+            return
+        # Somebody killed it, and not the kernel for want of memory: no job of it did that.
+        outside = code == -signal.SIGKILL and not note.starved
+        blame = Blame.UNKNOWN if frozen else Blame.NONE if outside else Blame.EXECUTED
+
+        async def lapse(redis: Redis) -> None:
+            await JobStore(redis, note.worker_id).lapse(note.worker_id, blame)
+            self._note.unlink(missing_ok=True)
+
+        await self._ask(lapse)
 
     async def lift(self) -> None:
         """Put back what was charged before."""

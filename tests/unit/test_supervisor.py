@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import deque
 
 import pytest
@@ -14,8 +15,8 @@ from spacedockd.supervisor import FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS, ke
 class Scripted:
     """A child whose lives last as long as told, on a clock of its own; after the last it lives on."""
 
-    def __init__(self, *lives: float, failures: tuple[Exception, ...] = ()) -> None:
-        self._lives, self._failures = deque(lives), deque(failures)
+    def __init__(self, *lives: float, failures: tuple[Exception, ...] = (), code: int = 1) -> None:
+        self._lives, self._failures, self._code = deque(lives), deque(failures), code
         self.now = 0.0
         self.pauses: list[float] = []
         self.starts = 0
@@ -31,7 +32,7 @@ class Scripted:
             self.living.set()
             await asyncio.Event().wait()
         self.now += self._lives.popleft()
-        return -9
+        return self._code
 
     async def stop(self) -> None:
         raise AssertionError("stopping is not the watcher's task")
@@ -69,6 +70,11 @@ async def test_the_pauses_grow_to_their_bound() -> None:
     child = await watched(Scripted(*[1.0] * 10))
     assert child.pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0])
     assert child.pauses[-1] == LONGEST_PAUSE
+
+
+async def test_a_child_that_somebody_kills_again_and_again_is_started_again_soon() -> None:
+    child = await watched(Scripted(*[1.0] * 5, code=-signal.SIGKILL))
+    assert child.pauses == [FIRST_PAUSE] * 5
 
 
 async def test_a_child_that_lived_long_has_earned_a_quick_restart() -> None:

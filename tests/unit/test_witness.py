@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from spacedock_worker import witness
-from spacedock_worker.witness import Witness
+from spacedock_worker.witness import Note, Witness
 
 HOLDING = """
 import asyncio, sys
@@ -36,6 +38,30 @@ asyncio.run(main())
 """
 
 
+def noted(path: Path) -> tuple[str, str]:
+    """The worker and the job that are noted."""
+    note = witness.read(path)
+    assert note is not None
+    return note.worker_id, note.job_id
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "starved"),
+    [
+        ("a 1", "a 1", False),
+        ("a 1", "a 2", True),
+        ("a 1", "b 0", False),
+        ("", "a 1", True),
+        ("a 1", "", True),
+    ],
+)
+def test_the_note_tells_whether_the_kernel_has_lacked_memory_since(
+    monkeypatch: pytest.MonkeyPatch, before: str, now: str, starved: bool
+) -> None:
+    monkeypatch.setattr(witness, "kernel_kills", lambda: now)
+    assert Note("worker-1", "", before).starved is starved
+
+
 def test_the_job_that_holds_the_loop_is_named(tmp_path: Path) -> None:
     note = tmp_path / "loop"
     command = [sys.executable, "-c", HOLDING, str(note)]
@@ -43,7 +69,7 @@ def test_the_job_that_holds_the_loop_is_named(tmp_path: Path) -> None:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"held\n"
-            assert witness.read(note) == ("worker-1", "job-2")
+            assert noted(note) == ("worker-1", "job-2")
         finally:
             process.kill()
 
@@ -54,10 +80,10 @@ async def test_nobody_is_named_while_the_loop_is_free(tmp_path: Path) -> None:
         seen.worker_is("worker-1")
         job = asyncio.create_task(seen.seen("job-1", asyncio.sleep(1000)))
         await asyncio.sleep(0)
-        assert witness.read(note) == ("worker-1", "")
+        assert noted(note) == ("worker-1", "")
         job.cancel()
         await asyncio.gather(job, return_exceptions=True)
-        assert witness.read(note) == ("worker-1", "")
+        assert noted(note) == ("worker-1", "")
     assert witness.read(note) is None
 
 

@@ -34,7 +34,7 @@ from spacedock_worker.models.local import LocalModels
 from spacedock_worker.pipelines.advancer import Advancer
 from spacedock_worker.profiling.profiles import FILE as PROFILES
 from spacedock_worker.profiling.profiles import ProfileStore
-from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.job_store import Blame, JobStore
 from spacedock_worker.queue.patience import TROUBLE
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
@@ -47,7 +47,7 @@ from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.state.capacity import HostCapacity
 from spacedock_worker.stop import Stop
 from spacedock_worker.wiring import Wiring
-from spacedock_worker.witness import WITNESS, Witness
+from spacedock_worker.witness import WITNESS, Note, Witness
 from spacedock_worker.witness import read as witness_read
 
 log = structlog.get_logger()
@@ -125,11 +125,15 @@ async def serve(settings: WorkerSettings, stop: Stop, ready: Callable[[], None],
         await _work(worker, stop, ready, settings.drain_seconds)
 
 
-async def _let_lapse(redis: Redis, killed: tuple[str, str] | None) -> None:
-    """Have the jobs of the worker before wait again now, if it was killed."""
+async def _let_lapse(redis: Redis, killed: Note | None) -> None:
+    """Have the jobs of the worker before wait again now, if it died and no daemon has seen that.
+
+    Whatever ended both came from outside; only where the kernel lacked memory a job may have done it.
+    """
     if killed is not None:
+        blame = Blame.EXECUTED if killed.starved else Blame.NONE
         with suppress(*TROUBLE):
-            await JobStore(redis, killed[0]).lapse(killed[0])
+            await JobStore(redis, killed.worker_id).lapse(killed.worker_id, blame)
 
 
 def _gauges(pool: Pool[Adapter], engine: Engine, images: Mapping[str, WorkCount]) -> Iterator[Gauge]:

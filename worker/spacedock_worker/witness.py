@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,7 +22,7 @@ T = TypeVar("T")
 WITNESS = "loop"
 """The file's name in the state directory."""
 
-_WORKER, _JOB = slice(0, 256), slice(256, 512)
+_WORKER, _JOB, _KILLS = slice(0, 256), slice(256, 512), slice(512, 768)
 _NOBODY = bytes(256)
 
 _step: ContextVar[Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]] | None] = ContextVar("step")
@@ -33,7 +35,7 @@ class Witness:
         self._path = path
 
     def __enter__(self) -> Self:
-        self._path.write_bytes(_NOBODY + _NOBODY)
+        self._path.write_bytes(_NOBODY + _NOBODY + _field(kernel_kills()))
         with self._path.open("r+b") as file:
             self._note = mmap.mmap(file.fileno(), 0)
         asyncio.get_running_loop().set_task_factory(_task)
@@ -56,17 +58,38 @@ class Witness:
         return await _Step(work, note, name)
 
 
-def read(path: Path) -> tuple[str, str] | None:
-    """The worker's id, and the job that its loop is busy with (empty: none); None where nothing is noted.
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A worker's id, the job that its loop is busy with ("": none), and `kernel_kills` when it started."""
 
-    Reads a small file.
-    """
+    worker_id: str
+    job_id: str
+    kills: str
+
+    @property
+    def starved(self) -> bool:
+        """Whether the kernel may have killed the worker for want of memory. Nothing of a past boot counts."""
+        (boot, _, before), (booted, _, now) = self.kills.partition(" "), kernel_kills().partition(" ")
+        return not before or not now or (boot == booted and before != now)
+
+
+def kernel_kills() -> str:
+    """This boot's id, and how many processes the kernel killed in it for want of memory; "" if unknown."""
+    with suppress(OSError, KeyError, ValueError):
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {counters['oom_kill']}"
+    return ""
+
+
+def read(path: Path) -> Note | None:
+    """What a worker has noted; None where there is no note. Reads a small file."""
     try:
         noted = path.read_bytes()
     except OSError:
         return None
-    worker_id, job_id = (noted[field].rstrip(b"\0").decode(errors="replace") for field in (_WORKER, _JOB))
-    return (worker_id, job_id) if worker_id else None
+    note = Note(*(noted[at].rstrip(b"\0").decode(errors="replace") for at in (_WORKER, _JOB, _KILLS)))
+    return note if note.worker_id else None
 
 
 def _field(text: str) -> bytes:

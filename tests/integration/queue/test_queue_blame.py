@@ -15,7 +15,14 @@ from spacedock.request import JobRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState
 from spacedock_worker.queue.claims import Claimed
-from spacedock_worker.queue.job_store import MAX_TRIES, SUSPECT_DEATHS, SUSPECT_LOSSES, JobStore, LeaseState
+from spacedock_worker.queue.job_store import (
+    MAX_TRIES,
+    SUSPECT_DEATHS,
+    SUSPECT_LOSSES,
+    Blame,
+    JobStore,
+    LeaseState,
+)
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
@@ -37,10 +44,10 @@ class Lives:
         self._store = store = JobStore(self._redis, f"worker-{self.count}")
         return store, {claimed.id: claimed for claimed in await take(store, 100)}
 
-    async def dies(self, *jobs: str) -> None:
+    async def dies(self, *jobs: str, blame: Blame = Blame.EXECUTED) -> None:
         """The worker's death: its jobs are free."""
         for job_id in jobs:
-            await lapse(self._redis, job_id)
+            await lapse(self._redis, job_id, blame)
 
     async def begins(self, job_id: str) -> None:
         """The newest worker executes the job."""
@@ -77,6 +84,30 @@ async def test_a_job_is_charged_for_a_death_only_while_it_is_executed(
         await store.at_work(job_id, executed)
     await lives.dies(job_id)
     assert await deaths(lives, job_id) == charged
+
+
+@pytest.mark.parametrize("blame", [Blame.NONE, Blame.UNKNOWN])
+async def test_a_death_from_outside_or_that_nobody_has_seen_is_charged_to_no_job(
+    client: Client, lives: Lives, blame: Blame
+) -> None:
+    job_id = await client.submit("prompt")
+    for _ in range(MAX_TRIES + 1):
+        _, claims = await lives.claims()
+        assert claims[job_id].deaths == 0
+        await lives.begins(job_id)
+        await lives.dies(job_id, blame=blame)
+
+
+async def test_a_death_from_outside_is_charged_to_no_suspect_either(client: Client, lives: Lives) -> None:
+    suspect = await client.submit("suspect")
+    await suspected(lives, suspect)
+    # The claim that hears of the death lets it rest.
+    await lives.claims()
+    for _ in range(MAX_TRIES):
+        _, claims = await lives.claims()
+        assert claims[suspect].deaths == SUSPECT_DEATHS
+        await lives.begins(suspect)
+        await lives.dies(suspect, blame=Blame.NONE)
 
 
 async def test_a_job_that_was_given_back_is_not_charged(client: Client, lives: Lives) -> None:

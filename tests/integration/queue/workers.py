@@ -21,7 +21,7 @@ from spacedock.states import JobState
 from spacedock_worker.pipelines.advancer import Advancer
 from spacedock_worker.queue.choose import HostOffer, InHand, choose
 from spacedock_worker.queue.claims import Claimed
-from spacedock_worker.queue.job_store import JobStore
+from spacedock_worker.queue.job_store import Blame, JobStore
 from spacedock_worker.queue.presence import Capacity, Presence
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.rpc import ControlHandler
@@ -160,8 +160,10 @@ async def until(true: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_S
             await asyncio.sleep(0.02)
 
 
-async def lapse(redis: Redis, job_id: str) -> None:
-    """Let a job's lease run out now, instead of in some seconds."""
+async def lapse(redis: Redis, job_id: str, blame: Blame = Blame.EXECUTED) -> None:
+    """Let a job's lease run out now, and tell whom its worker's death is charged to, as its daemon does."""
+    if (holder := await redis.get(keys.arq_in_progress(job_id))) and blame is not Blame.UNKNOWN:
+        await redis.set(keys.accused(holder.decode()), blame, nx=blame is Blame.EXECUTED)
     await redis.delete(keys.arq_in_progress(job_id))
     await redis.zadd(keys.HELD, {job_id: 0}, xx=True)
     await redis.publish(keys.WAKE, "1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -45,6 +45,17 @@ _NUMBERS = {
     "SUSPECT_LOSSES": SUSPECT_LOSSES,
     "LANES_SEEN": LANES_SEEN,
 }
+
+
+class Blame(StrEnum):
+    """Which jobs a worker's death is charged to (docs/decisions/0051).
+
+    EXECUTED are those that it executed, or the one of them that is accused; NONE is a death from outside.
+    """
+
+    EXECUTED = "*"
+    NONE = "-"
+    UNKNOWN = ""
 
 
 class LeaseState(IntEnum):
@@ -175,9 +186,9 @@ class JobStore:
             args=[self.worker_id, event.message.encode(errors="replace"), wire.encode_repaired(event)],
         )
 
-    async def lapse(self, dead: str) -> None:
+    async def lapse(self, dead: str, blame: Blame = Blame.UNKNOWN) -> None:
         """Let the claims of a worker run out now that is known to be dead: its jobs wait again at once."""
-        await self._lapse(args=[dead])
+        await self._lapse(args=[dead, blame])
 
     async def leave(self) -> None:
         """Say that this worker is gone."""

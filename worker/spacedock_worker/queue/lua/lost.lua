@@ -3,10 +3,9 @@ local function lost(id, holder, row)
   local job, accused = JOB .. id, said(ACCUSED .. holder)
   redis.call('HSET', job, 'state', 'queued')
   redis.call('HDEL', job, 'worker', 'waits')
+  if accused == NONE then return 0 end
   redis.call('HSET', job, 'losses', (tonumber(row[8] or 0) or 0) + 1)
-  local charged = not row[5]
-  if accused then charged = accused == id end
-  if not charged then return 0 end
+  if accused ~= id and (accused ~= ALL or row[5]) then return 0 end
   local deaths = (row[7] or '') .. holder .. ' '
   redis.call('HSET', job, 'deaths', deaths)
   local times = count(deaths)

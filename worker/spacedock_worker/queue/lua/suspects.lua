@@ -1,8 +1,9 @@
--- Whom a worker's death is charged to (docs/decisions/0017). A job's record holds `waits` (nothing of it is
--- executed now; set by its claim), `deaths` (the workers that died while they executed it) and `losses` (how
--- often a worker was lost that held it). ACCUSED names the one job that a death of a worker is charged to, if
--- it is known: whoever ends a worker that hangs in a job sets it before.
+-- Whom a worker's death is charged to (docs/decisions/0017, 0051). A job's record holds `waits` (nothing of it
+-- is executed now; set by its claim), `deaths` (the workers that died while they executed it) and `losses`
+-- (how often a worker was lost that held it). ACCUSED names the one job that a death of a worker is charged
+-- to, all that it executed, or none; while nobody knows why it died, no job is charged.
 local ACCUSED_SECONDS = 24 * 3600
+local ALL, NONE = '*', '-'
 need('GET', ACCUSED .. '0')
 need('SET', ACCUSED .. '0', '0', 'EX', 1)
 need('DEL', ACCUSED .. '0')
