@@ -9,10 +9,10 @@ from typing import Any
 from spacedock._stores.payloads import Payloads
 from spacedock._wire.connection import told_as_ours
 from spacedock._wire.rpc import Caller, OnProgress, Op, Reply, call_of
+from spacedock._wire.wire import checked
 from spacedock.errors import BadRequestError
 from spacedock.files import Payload, media_type_of
 from spacedock.prepare import hub_id_of
-from spacedock.replies.checking import checked
 from spacedock.replies.collections import ExportReply, ImportReply
 from spacedock.replies.host import CleanupReply
 from spacedock.replies.spaces import (

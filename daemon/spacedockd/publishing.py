@@ -8,8 +8,7 @@ import structlog
 from redis.asyncio import Redis
 
 from spacedock._stores.payloads import opened
-from spacedock._stores.records import Published, published
-from spacedock._stores.store import IDENTITY, IN_REDIS
+from spacedock._stores.store import IDENTITY, IN_REDIS, Published, published
 from spacedock._wire import keys
 from spacedock._wire.connection import answer, connect, told_as_ours
 from spacedock.configuration import ConfigError

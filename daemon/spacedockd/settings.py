@@ -22,10 +22,9 @@ from spacedock_worker.logs import LogFormat, LogLevel
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.settings import WorkerSettings
 from spacedockd import paths
-from spacedockd.http.settings import HttpSettings
+from spacedockd.http.settings import HttpSettings, WebhookSettings
 from spacedockd.model.job import SmolLMSettings
 from spacedockd.valkey import share_of_host
-from spacedockd.webhooks.settings import WebhookSettings
 
 PREFIX = "SPACEDOCK_"
 _NOT_SETTINGS = frozenset({configuration.VARIABLE})

@@ -21,8 +21,8 @@ from spacedock.result import AnsweredBy, AnswerKind, Attempt, AttemptError, Erro
 from spacedock.states import JobState
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
+from spacedockd.http.settings import WebhookSettings
 from spacedockd.webhooks.deliverer import Deliverer
-from spacedockd.webhooks.settings import WebhookSettings
 
 BATCH = ("batch", "prompts.txt", "-o", "out.jsonl")
 

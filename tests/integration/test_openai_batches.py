@@ -24,8 +24,8 @@ from tests.integration.test_privacy_commands import Shell
 from tests.receiver import receiving
 
 from spacedock.client import Client
+from spacedockd.http.settings import WebhookSettings
 from spacedockd.webhooks.deliverer import Deliverer
-from spacedockd.webhooks.settings import WebhookSettings
 
 EXAMPLES = Path(__file__).parents[1] / "unit/data"
 ROUTE: Any = "/v1/chat/completions"

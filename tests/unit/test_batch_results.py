@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from spacedock.batching.checkpoint import Checkpoint, fingerprint, state_dir
-from spacedock.batching.results.invalid_lines import InvalidLines
 from spacedock.batching.results.line_index import DuplicateIdError, LineIndex, LineName, ResultRow, known_as
 from spacedock.batching.results.openai_lines import write_openai_lines
-from spacedock.batching.results.results_file import held, row_of, seen
+from spacedock.batching.results.results_file import InvalidLines, held, row_of, seen
 from spacedock.batching.results.row_forms import form_of
 from spacedock.batching.sources.line import BadLine
 from spacedock.batching.tally import Tally

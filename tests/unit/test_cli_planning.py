@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from spacedock._wire.wire import checked
 from spacedock.cli.output.plan import lines
-from spacedock.replies.checking import checked
 from spacedock.replies.host import PlanReply, PlanRoute
 
 LIMITS = {

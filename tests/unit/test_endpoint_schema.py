@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spacedock.errors import BadRequestError
-from spacedock.mcp.space_tools import space_tool, tool_name
+from spacedock.mcp.tools import space_tool, tool_name
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.adapters.endpoint_schema import described
 

@@ -12,10 +12,10 @@ from openai.types import CreateEmbeddingResponse, ErrorObject, ImagesResponse
 from openai.types.audio import Transcription, TranscriptionVerbose
 from openai.types.chat import ChatCompletion
 
+from spacedock.batching.results.openai_lines import error_line, result_line
 from spacedock.files import payload_of
 from spacedock.openai.bodies import WrongAnswerError, response_body, wants_files
 from spacedock.openai.model_names import ApiRoute, ModelNames
-from spacedock.openai.result_lines import error_line, result_line
 from spacedock.openai.translation import TranslatedRequest, parse_body, parse_line
 from spacedock.request import Tier
 from spacedock.result import (

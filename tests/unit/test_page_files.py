@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from spacedockd.http.page import shell
+from spacedockd.http.page import routes as shell
 
 FOLDER = Path(shell.__file__).with_name("static")
 FILES = {path.name: path.read_text() for path in FOLDER.iterdir()}

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from spacedock._wire.wire import checked
 from spacedock.errors import WireError
 from spacedock.replies import host, spaces
-from spacedock.replies.checking import checked
 
 LOGS = {"logs": {"one": "a line"}}
 REPLIES = [

@@ -14,11 +14,13 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from spacedock._stores.bucket import BucketStore
 from spacedock._stores.folder import FolderStore
-from spacedock._stores.records import (
+from spacedock._stores.store import (
     DELETING_SECONDS,
+    IN_REDIS,
+    Store,
+    check_url,
     published,
 )
-from spacedock._stores.store import IN_REDIS, Store, check_url
 from spacedock._wire import keys, memory
 from spacedock._wire.connection import answer
 from spacedock._wire.retention import PRIVATE_GRACE_S, UPLOAD_GRACE_S

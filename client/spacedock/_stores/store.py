@@ -1,12 +1,17 @@
-"""What a store of files is, and the addresses by which there are some."""
+"""What a store of files is, the addresses by which there are some, and which one a queue has."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from redis.asyncio import Redis
+
+from spacedock._wire import keys
+from spacedock._wire.connection import answer
 from spacedock.errors import BadRequestError
 
 IN_REDIS = "redis"
@@ -110,3 +115,26 @@ def check_url(url: str) -> str:
             raise BadRequestError(f"unknown option '{unknown[0]}': {_FORMS}")
         return url
     raise BadRequestError(f"'{url}' is not where files can be: {_FORMS}")
+
+
+DELETING_SECONDS = 60
+"""How long a file may take to be deleted from the store, after which it may be put again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the queue's daemons say that large files are, and whose store that is.
+
+    `own` says that it is a folder of the machine that the queue's server runs on.
+    """
+
+    url: str
+    identity: str
+    own: bool = False
+
+
+async def published(redis: Redis) -> Published | None:
+    """What the daemons say; None where all files are in Redis."""
+    told = await answer(redis.hmget(keys.SETTINGS, ["files", "store", "own"]))
+    url, identity, own = (value.decode(errors="replace") if value else "" for value in told)
+    return Published(url, identity, bool(own)) if url and identity else None

@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from spacedock._wire import keys, wire
 from spacedock._wire.connection import OUTAGES, answer, told_as_ours
 from spacedock._wire.scripts import registered
+from spacedock._wire.wire import checked
 from spacedock.errors import BadRequestError, NoWorkerError, SpaceNotFoundError
 from spacedock.files import FileRef
-from spacedock.replies.checking import checked
 from spacedock.request import JobRequest
 
 CALL_SECONDS = 5

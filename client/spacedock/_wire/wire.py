@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Hashable
 from contextlib import suppress
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from spacedock.errors import WireError
 
@@ -30,6 +32,7 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SHOWN_ERRORS, _SHOWN_LENGTH = 5, 200
 
 Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
 
 
 def encode(message: BaseModel) -> bytes:
@@ -127,3 +130,21 @@ def labels_in(raw: bytes | None) -> dict[str, str]:
     with suppress(ValueError, AttributeError):
         return {str(name): str(value) for name, value in json.loads(raw or b"{}").items()}
     return {}
+
+
+def checked(kind: type[T], data: object, what: str) -> T:
+    """The answer to the call `what`, as it came: fields that this version does not know stay.
+
+    Raises WireError where a field is missing or of another type, as in an answer of another version.
+    """
+    try:
+        _adapter(cast(Hashable, kind)).validate_python(data)
+    except ValidationError as error:
+        message = f"the worker's answer to '{what}' cannot be read: {describe(error)}"
+        raise WireError(f"{message}. Have client and daemon the same version?") from error
+    return cast(T, data)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -13,7 +13,7 @@ from typing import Any
 from spacedock.batching.checkpoint import digest_of
 from spacedock.batching.results.line_index import LineName, ResultRow
 from spacedock.errors import BadRequestError
-from spacedock.result import ErrorKind, JobResult
+from spacedock.result import AnswerKind, ErrorKind, JobResult
 from spacedock.states import JobState
 
 _ASKED = ("space", "category", "endpoint")
@@ -128,3 +128,25 @@ class BatchOptions:
         """The name of the batch that comes from `place`, which tells it from others in one results file."""
         run = [str(self.defaults["pipeline"])] if "pipeline" in self.defaults else []
         return digest_of(place, *(str(self.defaults.get(key)) for key in _ASKED), *run)
+
+
+class Guard:
+    """Unless `allowed`, results stay out that a faulty host let no Space answer, and stop the batch.
+
+    `told` is called with the first result that met such a fault.
+    """
+
+    def __init__(self, *, allowed: bool, told: Callable[[JobResult], None] = lambda result: None) -> None:
+        self._allowed, self._told = allowed, told
+        self._has_told = self.stopped = False
+
+    def withholds(self, result: JobResult) -> bool:
+        """Whether the result stays out; the first one to do so stops the batch."""
+        if result.host_fault is not None and not self._has_told:
+            self._told(result)
+            self._has_told = True
+        by = result.answered_by
+        astray = result.host_fault is not None and (by is None or by.kind is not AnswerKind.SPACE)
+        if astray and not self._allowed:
+            self.stopped = True
+        return self.stopped and (astray or result.state is JobState.CANCELLED)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from spacedock.batching.app_check import AppCheck
 from spacedock.batching.batch_client import BatchClient
-from spacedock.batching.batch_options import BatchOptions
+from spacedock.batching.batch_options import BatchOptions, Guard
 from spacedock.batching.checkpoint import Checkpoint
-from spacedock.batching.guard import Guard
 from spacedock.batching.keeping import Keeper
 from spacedock.batching.line_request import RequestMaker
 from spacedock.batching.reading import CHUNK_BYTES, BatchReader, LineSource, Unsent

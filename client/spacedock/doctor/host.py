@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Caller, Op, call_of
+from spacedock._wire.wire import checked
 from spacedock.doctor import queue
 from spacedock.errors import SpacedockError
-from spacedock.replies.checking import checked
 from spacedock.replies.doctor import Area, DoctorLine, DoctorReply
 
 _DAEMON = "spacedockd"

@@ -1,14 +1,17 @@
-"""A tool call as a durable job: submitted, followed with progress, cancelled with the call."""
+"""A tool call as a durable job: its files, its submission, its progress; cancelled with the call."""
 
 from __future__ import annotations
 
 import asyncio
+import mimetypes
+import re
 import uuid
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import anyio
 from mcp.server.context import ServerRequestContext
@@ -18,11 +21,11 @@ from pydantic import ValidationError
 
 from spacedock._wire import wire
 from spacedock.client import Client
-from spacedock.errors import BadRequestError, SpacedockError
-from spacedock.files import Payload, check_sizes
+from spacedock.errors import BadRequestError, FileUnreadableError, SpacedockError
+from spacedock.files import Payload, check_sizes, of_data_url, payload_of, read_payload
 from spacedock.mcp import content, job_tasks
-from spacedock.mcp.arguments import RunSpace
-from spacedock.mcp.uris import payload_at
+from spacedock.mcp.content import FILES, kind_of
+from spacedock.mcp.tools import RunSpace
 from spacedock.prepare import hub_id_of
 from spacedock.request import JobRequest, job_id_of
 from spacedock.result import JobResult
@@ -180,3 +183,48 @@ def _renamed(payload: Payload, place: int) -> Payload:
     """The payload under a name that no other of the job has."""
     name = f"{place + 1}-{payload.ref.name}"[-255:]
     return Payload(payload.ref.model_copy(update={"name": name}), payload.data)
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHOWN = 80
+
+
+def digest_of(uri: str) -> str:
+    """The digest in a resource's URI. Raises BadRequestError."""
+    digest = uri.removeprefix(FILES)
+    if digest == uri or not _DIGEST.fullmatch(digest):
+        raise BadRequestError(f"'{uri[:_SHOWN]}' is no file of an answer: those are {FILES}SHA256")
+    return digest
+
+
+async def payload_at(uri: str, client: Client, allowed: Sequence[Path]) -> Payload:
+    """The file of that URI; paths only below the folders `allowed`. Raises BadRequestError, WireError."""
+    if uri.startswith(FILES):
+        data = await client.fetch(digest_of(uri))
+        return _named(data, kind_of(data))
+    if uri[:5].lower() == "data:":
+        return _named(*of_data_url(uri))
+    if uri.startswith(("/", "file://")):
+        return await asyncio.to_thread(_of_this_machine, uri, allowed)
+    raise BadRequestError(
+        f"'{uri[:_SHOWN]}' is no file: give {FILES}SHA256 of an answer, or data:image/png;base64,…"
+    )
+
+
+def _named(data: bytes, kind: str) -> Payload:
+    return payload_of(f"file{mimetypes.guess_extension(kind) or ''}", data, kind)
+
+
+def _of_this_machine(uri: str, allowed: Sequence[Path]) -> Payload:
+    path = Path(unquote(urlsplit(uri).path) if uri.startswith("file://") else uri)
+    try:
+        # Where links and .. lead is what counts; what is elsewhere is not told, not even whether it is there.
+        path = path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FileUnreadableError(repr(str(path)[:_SHOWN]), "is no path") from error
+    if not any(path.is_relative_to(folder.resolve()) for folder in allowed):
+        raise BadRequestError(
+            f"{path}: files are not read from there. Start `spacedock mcp --allow-dir DIR` with its "
+            "folder, or give the file as a data: URI"
+        )
+    return read_payload(path)

@@ -16,12 +16,19 @@ from pydantic import ValidationError
 from spacedock._wire import wire
 from spacedock.client import Client
 from spacedock.errors import AWAY, AWAY_TOLD, BadRequestError, SpacedockError, SpaceNotFoundError
-from spacedock.mcp import arguments as given
 from spacedock.mcp import content
+from spacedock.mcp import tools as given
 from spacedock.mcp.job_tasks import JobTasks
-from spacedock.mcp.running import LABEL, CallRunner, Context, Limits, ToolAnswer, answer_of, owner_of
-from spacedock.mcp.space_tools import MOST_SPACES, SpaceTool, space_tool, tool_name
-from spacedock.mcp.uris import digest_of
+from spacedock.mcp.running import (
+    LABEL,
+    CallRunner,
+    Context,
+    Limits,
+    ToolAnswer,
+    answer_of,
+    digest_of,
+    owner_of,
+)
 
 _INSTRUCTIONS = (
     "Spacedock runs Hugging Face Spaces as durable jobs on the user's own machines. find_space says which "
@@ -76,11 +83,13 @@ class _Tools:
 
     async def list(self, ctx: Context, params: Any) -> types.ListToolsResult:
         """The tools that are always there, and one for each Space that is marked."""
-        spaces: Sequence[SpaceTool] = ()
+        spaces: Sequence[given.SpaceTool] = ()
         # What keeps the Spaces from being listed is told by the other tools, when they are called.
         with suppress(SpacedockError):
             marked = await self._marked()
-            spaces = [await self._space_tool(name, marked[name]) for name in sorted(marked)[:MOST_SPACES]]
+            spaces = [
+                await self._space_tool(name, marked[name]) for name in sorted(marked)[: given.MOST_SPACES]
+            ]
         return types.ListToolsResult(tools=[*given.fixed_tools(), *(space.tool for space in spaces)])
 
     async def call(self, ctx: Context, params: types.CallToolRequestParams) -> ToolAnswer:
@@ -167,17 +176,17 @@ class _Tools:
         usable = (name for name, row in rows.items() if row.get("mcp") and row["status"] == "available")
         return {name: rows[name] for name in usable}
 
-    async def _found(self, tool: str) -> SpaceTool:
+    async def _found(self, tool: str) -> given.SpaceTool:
         marked = await self._marked()
-        name = next((name for name in marked if tool_name(name) == tool), None)
+        name = next((name for name in marked if given.tool_name(name) == tool), None)
         if name is None:
             raise MCPError(
                 types.INVALID_PARAMS, f"no tool {tool[:100]}: tools/list names those that there are"
             )
         return await self._space_tool(name, marked[name])
 
-    async def _space_tool(self, name: str, row: Mapping[str, Any]) -> SpaceTool:
-        return space_tool(name, row, await self._client.spaces.endpoints(name))
+    async def _space_tool(self, name: str, row: Mapping[str, Any]) -> given.SpaceTool:
+        return given.space_tool(name, row, await self._client.spaces.endpoints(name))
 
 
 def _shown(uri: str, data: bytes) -> types.ContentBlock:

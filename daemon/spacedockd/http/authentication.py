@@ -20,7 +20,7 @@ from spacedock.errors import SpacedockError
 from spacedockd.http.access import OWNER, Principal, identify, is_public
 from spacedockd.http.errors import HttpError
 from spacedockd.http.guards import is_local_socket
-from spacedockd.http.page.login import is_let_in
+from spacedockd.http.page.routes import is_let_in
 from spacedockd.http.settings import HttpLimits, HttpSettings
 
 _BURST_SECONDS = 10.0

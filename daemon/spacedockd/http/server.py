@@ -27,7 +27,7 @@ from spacedockd.http.monitoring import routes as monitoring
 from spacedockd.http.monitoring.metrics import Monitoring
 from spacedockd.http.openai import routes as openai
 from spacedockd.http.openai.batch_service import BatchService
-from spacedockd.http.page import login, shell
+from spacedockd.http.page import routes as page
 from spacedockd.http.settings import HttpSettings
 from spacedockd.pulse import Pulse
 
@@ -41,8 +41,7 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
 ROUTES: tuple[Routes, ...] = (
-    login.routes,
-    shell.routes,
+    page.routes,
     monitoring.routes,
     openai.routes,
     gradio.routes,

@@ -24,8 +24,8 @@ from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import BatchStatus
 from spacedock.states import JobState
 from spacedock_worker.background import forever
+from spacedockd.http.settings import WebhookSettings
 from spacedockd.webhooks.sending import TryOutcome, headers_of, sender, tried
-from spacedockd.webhooks.settings import WebhookSettings
 
 log = structlog.get_logger()
 

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from spacedock._wire.view.webhooks import SECRET_PREFIX
-from spacedockd.webhooks.settings import WebhookSettings
+from spacedockd.http.settings import WebhookSettings
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _INNER = (IPv4Network("192.0.0.0/24"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))

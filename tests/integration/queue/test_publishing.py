@@ -11,8 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from spacedock._stores.payloads import LARGE, Payloads
-from spacedock._stores.records import published
-from spacedock._stores.store import IDENTITY
+from spacedock._stores.store import IDENTITY, published
 from spacedock._wire import keys, wire
 from spacedock.client import Client
 from spacedock.configuration import ConfigError

@@ -32,8 +32,8 @@ from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.sweep import sweep_files, sweep_past, sweep_records, sweep_store
+from spacedockd.http.settings import WebhookSettings
 from spacedockd.webhooks.deliverer import Deliverer
-from spacedockd.webhooks.settings import WebhookSettings
 
 PAGE = (ROOT / "docs/redis.md").read_text()
 RULES = {

@@ -19,9 +19,9 @@ from spacedock._wire.view.webhooks import WebhookDelivery
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest
+from spacedockd.http.settings import WebhookSettings
 from spacedockd.webhooks import deliverer, sending
 from spacedockd.webhooks.deliverer import Deliverer
-from spacedockd.webhooks.settings import WebhookSettings
 
 LOOPBACK = WebhookSettings(allow=(ip_network("127.0.0.0/8"),), timeout=1)
 

@@ -1,4 +1,4 @@
-"""Where an answer comes from: what a job was asked, who answered with what, and when; enough to ask again."""
+"""All that is known of one job: where its answer comes from, enough to ask again, and its story so far."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
-from spacedock._wire import keys, wire
+from spacedock._wire import jobs, keys, stream, wire
 from spacedock._wire.connection import answer
 from spacedock._wire.jobs import status_of
-from spacedock.errors import JobNotFoundError
+from spacedock._wire.view import listing
+from spacedock.errors import BadRequestError, JobNotFoundError
+from spacedock.events import Event, JobSummary
 from spacedock.pipelines.run import job_id_of_step, plans_of
 from spacedock.request import Fallback, JobRequest, Tier, digests
 from spacedock.result import JobResult, Output
@@ -130,3 +132,29 @@ def _texts(value: Any) -> list[str]:
 
 def _is_file(value: Any) -> bool:
     return isinstance(value, dict) and {"name", "sha256"} <= value.keys()
+
+
+class JobStory(BaseModel):
+    """What is known of a job now. `events` are those that are kept; `result` is None until it has ended."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    job: JobSummary
+    events: tuple[Event, ...] = ()
+    result: JobResult | None = None
+
+
+async def story_of(redis: Redis, job_id: str) -> JobStory:
+    """The story of a job so far. Raises JobNotFoundError, and BadRequestError for a private job."""
+    found = await listing.summaries(redis, [job_id])
+    if not found:
+        raise JobNotFoundError(job_id)
+    if await answer(redis.hexists(keys.job(job_id), "private")) or found[0].message == jobs.DELETED:
+        raise BadRequestError(f"no log is kept of job {job_id}: it runs in privacy mode")
+    events: list[Event] = []
+    last = await stream.before(redis, found[0].submitted)
+    while page := await stream.past(redis, last):
+        last = page[-1].id
+        events += [event for event in page if event.job_id == job_id]
+    result = next(iter(await jobs.results(redis, [job_id])), None)
+    return JobStory(job=found[0], events=tuple(events), result=result)

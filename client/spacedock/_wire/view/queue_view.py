@@ -12,10 +12,9 @@ from spacedock._wire import stream
 from spacedock._wire.connection import told_as_ours
 from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import Caller, OnProgress, Op, call_of
-from spacedock._wire.view import batches, listing, standing, story
+from spacedock._wire.view import batches, listing, standing
 from spacedock._wire.view.depth import workers
-from spacedock._wire.view.provenance import Provenance, provenance_of
-from spacedock._wire.view.story import JobStory
+from spacedock._wire.view.provenance import JobStory, Provenance, provenance_of, story_of
 from spacedock.events import BatchStatus, JobStatus, JobSummary
 from spacedock.hosts import Host
 from spacedock.replies.host import CleanupReply, TiersReply
@@ -103,7 +102,7 @@ class QueueView:
         Reading it deletes nothing. Raises JobNotFoundError, and BadRequestError for a private job.
         """
         with told_as_ours(self.url):
-            return await story.story_of(self._redis, job_id)
+            return await story_of(self._redis, job_id)
 
     async def last_event(self, before: float | None = None) -> int:
         """The number of the last event (0: none), of those before a time (seconds since 1970) where given."""

@@ -14,14 +14,14 @@ from typing import Any
 
 from spacedock.batching.batch_client import BatchClient
 from spacedock.batching.results.results_file import written
-from spacedock.batching.results.row_forms import form_of
-from spacedock.batching.results.row_places import RowPlaces
+from spacedock.batching.results.row_forms import RowPlaces, form_of
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.errors import WireError
-from spacedock.openai.bodies import wants_files
-from spacedock.openai.result_lines import error_line, result_line
-from spacedock.openai.translation import TranslatedRequest
+from spacedock.openai.bodies import NO_FILES, WrongAnswerError, own_of, response_body, wants_files
+from spacedock.openai.failures import anthropic_error, envelope, failure_of
+from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
+from spacedock.states import JobState
 
 _MOST_UNREADABLE = 20
 """So many lines are looked at for one that tells whose file it is."""
@@ -136,3 +136,50 @@ async def _contents(client: BatchClient, asked: TranslatedRequest, result: JobRe
         with suppress(WireError):
             return {ref.sha256: await client.fetch(ref) for ref in result.output.files}
     return {}
+
+
+def result_line(
+    request: TranslatedRequest, result: JobResult, created: int, files: Mapping[str, bytes] = NO_FILES
+) -> tuple[dict[str, Any], bool]:
+    """The line for a job that has ended, and whether it is one of the results file.
+
+    False: it is one of the errors file. The arguments are those of `response_body`.
+    """
+    if not result.succeeded:
+        status, body = failure_of(result)
+    else:
+        try:
+            return _row_line(request, result, 200, response_body(request, result, created, files)), True
+        except WrongAnswerError as error:
+            status, body = 502, envelope(502, "wrong_answer", str(error))
+    return _row_line(request, result, status, body | {OWN: own_of(request, result)}), False
+
+
+def error_line(custom_id: str | None, code: str, message: str, *, anthropic: bool = False) -> dict[str, Any]:
+    """The line of the errors file for a request that never was a job, such as one that cannot be read.
+
+    `code` is a word for programs, such as `invalid_request` or `batch_expired`.
+    """
+    if anthropic:
+        kind = {"batch_expired": "expired", "batch_cancelled": "canceled"}.get(code)
+        outcome = {"type": kind} if kind else {"type": "errored", "error": anthropic_error(400, message)}
+        return {"custom_id": custom_id, "result": outcome}
+    error = {"code": code, "message": message}
+    return {"id": f"batch_req_{custom_id}", "custom_id": custom_id, "response": None, "error": error}
+
+
+def _row_line(
+    request: TranslatedRequest, result: JobResult, status: int, body: dict[str, Any]
+) -> dict[str, Any]:
+    if request.anthropic:
+        return {"custom_id": request.id, "result": _outcome(result, status, body)}
+    response = {"status_code": status, "request_id": result.id, "body": body}
+    return {"id": f"batch_req_{result.id}", "custom_id": request.id, "response": response, "error": None}
+
+
+def _outcome(result: JobResult, status: int, body: dict[str, Any]) -> dict[str, Any]:
+    if status == 200:
+        return {"type": "succeeded", "message": body}
+    if result.state is JobState.CANCELLED:
+        return {"type": "canceled", OWN: body[OWN]}
+    return {"type": "errored", "error": anthropic_error(status, body["error"]["message"]), OWN: body[OWN]}

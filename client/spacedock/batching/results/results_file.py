@@ -1,8 +1,9 @@
-"""The results file of a batch: a row for each result, read again to know what is done."""
+"""The files of a batch: a row for each result, read again to know what is done; and what is no job."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import stat
@@ -13,8 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from spacedock.batching.results.line_index import LineIndex, ResultRow, known_as
-from spacedock.batching.results.row_forms import RowForm, form_of
-from spacedock.batching.results.row_places import RowPlaces
+from spacedock.batching.results.row_forms import ROW, RowForm, RowPlaces, form_of
 from spacedock.errors import BadRequestError
 from spacedock.states import JobState
 
@@ -230,3 +230,38 @@ def _why(row: Mapping[str, Any], error: Mapping[str, Any]) -> str:
     told = others[-1 if others[0].startswith("Traceback") else 0] if others and first.endswith(":") else ""
     who = [one["name"] for one in row.get("attempts", ()) if one.get("error") == error]
     return ": ".join([*who[-1:], f"{first} {told.strip()}".rstrip()[:_LONGEST_REASON]])
+
+
+_LONGEST_TEXT = 1000
+
+
+class InvalidLines:
+    """Writes invalid lines to a file beside the results, anew in each run that meets one."""
+
+    def __init__(self, output: Path) -> None:
+        self.path = output.parent / f"{output.stem}.errors.jsonl"
+        self._file: TextIO | None = None
+
+    def add(self, number: int, problem: str, text: str) -> None:
+        """Write a line that is no job."""
+        row = {"line": number, "error": problem, "text": text[:_LONGEST_TEXT]}
+        with written(self.path):
+            if self._file is None:
+                self._file = self.path.open("w", encoding="utf-8")
+            # Other than the results, what is no UTF-8 may stand here.
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; twice is safe."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+
+    def forget(self) -> None:
+        """Delete what an earlier run wrote, now that no line is invalid; a file of others stays."""
+        with suppress(OSError):
+            with self.path.open("rb") as file:
+                is_ours = file.read(len(ROW)) == ROW
+            if is_ours:
+                self.path.unlink()

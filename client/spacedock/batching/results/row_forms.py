@@ -1,4 +1,4 @@
-"""The forms of a results file: a line of JSON for each result, or a row of CSV."""
+"""The rows of a results file: a line of JSON or of CSV for each result, and where each line's row is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import re
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from spacedock.errors import BadRequestError
 
 _ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
 """What JSON writes as it is: terminals obey the first, and the others, of odd file names, are no UTF-8."""
-_ROW = b'{"line": '
+ROW = b'{"line": '
 """How every line of a results file begins, also one that was torn in the middle."""
 
 
@@ -28,7 +31,7 @@ class JsonRows:
 
     def is_torn(self, raw: bytes) -> bool:
         """Whether a last row was cut off while it was written."""
-        return not raw.endswith(b"\n") and (raw.startswith(_ROW) or _ROW.startswith(raw))
+        return not raw.endswith(b"\n") and (raw.startswith(ROW) or ROW.startswith(raw))
 
     def read(self, raw: bytes) -> dict[str, Any]:
         """The object. Raises ValueError, RecursionError."""
@@ -137,3 +140,39 @@ def form_of(suffix: str) -> RowForm:
     if suffix.lower() in {".xlsx", ".xls", ".parquet"}:
         raise BadRequestError(f"results are not written as {suffix}: choose -o with .jsonl or .csv")
     return CsvRows() if suffix.lower() == ".csv" else JsonRows()
+
+
+class RowPlaces:
+    """The last row of each line of a results file, which stays as it is; a torn row counts as none."""
+
+    def __init__(self, path: Path, form: RowForm) -> None:
+        lines, begins, sizes = array("Q"), array("Q"), array("Q")
+        with path.open("rb") as file:
+            begin = len(file.read(len(form.header)))
+            for raw in form.split(file):
+                if not form.is_torn(raw):
+                    lines.append(int(form.read(raw)["line"]))
+                    begins.append(begin)
+                    sizes.append(len(raw))
+                begin += len(raw)
+        # Rows of one line stay in their order.
+        order = sorted(range(len(lines)), key=lines.__getitem__)
+        self._lines, self._begins, self._sizes = (
+            array("Q", (column[place] for place in order)) for column in (lines, begins, sizes)
+        )
+
+    def row(self, file: BinaryIO, line: int) -> bytes:
+        """The row of a line, out of the file; empty where it has none."""
+        place = bisect_right(self._lines, line) - 1
+        return self._read(file, place) if place >= 0 and self._lines[place] == line else b""
+
+    def rows(self, file: BinaryIO) -> Iterator[bytes]:
+        """All rows, in the order of their lines."""
+        last = len(self._lines) - 1
+        for place, line in enumerate(self._lines):
+            if place == last or self._lines[place + 1] != line:
+                yield self._read(file, place)
+
+    def _read(self, file: BinaryIO, place: int) -> bytes:
+        file.seek(self._begins[place])
+        return file.read(self._sizes[place])

@@ -13,15 +13,13 @@ from tempfile import TemporaryDirectory
 
 import typer
 
-from spacedock.batching.batch_options import BatchOptions
+from spacedock.batching.batch_options import BatchOptions, Guard
 from spacedock.batching.batch_run import BatchRun
 from spacedock.batching.checkpoint import state_dir
-from spacedock.batching.guard import Guard
 from spacedock.batching.reading import BeginningRead, LineSource
-from spacedock.batching.results.invalid_lines import InvalidLines
 from spacedock.batching.results.line_index import LineName
 from spacedock.batching.results.openai_lines import rows_beside, write_openai_lines
-from spacedock.batching.results.results_file import ResultsFile, held, seen
+from spacedock.batching.results.results_file import InvalidLines, ResultsFile, held, seen
 from spacedock.batching.results.saving import save_apart
 from spacedock.batching.sources.source import Source
 from spacedock.cli import preflight

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from spacedock.batching.guard import Guard
+from spacedock.batching.batch_options import Guard
 from spacedock.cli.host_faults import call_off, say_how_to_go_on
 from spacedock.cli.output.deliver import Delivery, follow
 from spacedock.cli.output.plan import say_plan, show_plan

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from spacedock._wire.view.story import JobStory
+from spacedock._wire.view.provenance import JobStory
 from spacedock.cli import options
 from spacedock.cli.output.text import heading, printable, say, write
 from spacedock.client import Client

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spacedock.batching.guard import Guard
+from spacedock.batching.batch_options import Guard
 from spacedock.cli import options, preflight
 from spacedock.cli.batching.per_file import Each
 from spacedock.cli.exit_codes import DEGRADED, FAILED, STOPPED, USAGE

@@ -8,8 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from spacedock._wire.view.tokens import Scope
+from spacedock._wire.wire import checked
 from spacedock.errors import SpaceNotFoundError
-from spacedock.replies.checking import checked
 from spacedock.replies.spaces import (
     AboutReply,
     EndpointSchema,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from spacedock._wire.rpc import Reply
+from spacedock._wire.wire import checked
 from spacedock.cli import options
 from spacedock.cli.commands.spaces.bench import bench
 from spacedock.cli.commands.spaces.collection import export, take_in
@@ -24,7 +25,6 @@ from spacedock.cli.output import table
 from spacedock.cli.output.text import printable, say, write
 from spacedock.cli.output.units import age, size
 from spacedock.client import Client
-from spacedock.replies.checking import checked
 from spacedock.replies.host import CleanupReply
 from spacedock.replies.spaces import PullReply, SpaceHere, SpacesData
 
