@@ -20,7 +20,6 @@ from spacedock.cli.commands import (
     run,
     tiers,
     token,
-    watch,
     webhooks,
 )
 from spacedock.cli.commands.pipelines.app import app as pipelines
@@ -49,7 +48,7 @@ app.command("status")(jobs.status)
 app.command("result")(jobs.result)
 app.command("wait", short_help="Wait for jobs or batches.")(jobs.wait)
 app.command("results", short_help="Fetch the results of a batch.")(results.results)
-app.command("watch", short_help="Print events as they come.")(watch.watch)
+app.command("watch", short_help="Print events as they come.")(logs.watch)
 app.command("cancel", short_help="Cancel jobs or batches.")(jobs.cancel)
 app.command("retry", short_help="Submit failed jobs once more.")(jobs.retry)
 app.command("mcp", short_help="Serve MCP on standard input and output.")(mcp.mcp)

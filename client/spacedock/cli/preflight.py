@@ -1,19 +1,32 @@
-"""What is asked before a job is handed over: is there a worker, and does it know the Space?"""
+"""How commands ask: with a client for the one call; and what is asked before a job is handed over."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 from spacedock.cli.output.text import say
 from spacedock.client import Client
 from spacedock.errors import NoWorkerError, RefusedError, SpaceNotFoundError
 from spacedock.prepare import is_directory
 
+T = TypeVar("T")
+
 _STARTING_SECONDS, _LOOK_SECONDS = 15.0, 0.2
 """How long a worker may take that a daemon has just started, and how often it is looked for."""
+
+
+def asked(url: str | None, what: Callable[[Client], Awaitable[T]]) -> T:
+    """The answer to what is asked of the queue at `url`, with a client that lives as long as that takes."""
+
+    async def ask() -> T:
+        async with Client(url) as client:
+            return await what(client)
+
+    return asyncio.run(ask())
 
 
 async def check(client: Client, names: set[str], *, wait: bool = True) -> None:

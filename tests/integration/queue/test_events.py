@@ -13,8 +13,7 @@ from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import succeeded, take, working
 
 from spacedock._wire import keys, stream, wire
-from spacedock.cli.commands.logs import fresh, logs
-from spacedock.cli.commands.watch import watch
+from spacedock.cli.commands.logs import fresh, logs, watch
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
 from spacedock.events import Event

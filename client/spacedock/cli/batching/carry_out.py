@@ -23,13 +23,11 @@ from spacedock.batching.results.results_file import InvalidLines, ResultsFile, h
 from spacedock.batching.results.saving import save_apart
 from spacedock.batching.sources.source import Source
 from spacedock.cli import preflight
-from spacedock.cli.batching.progress import BatchProgress, ProgressStyle
+from spacedock.cli.batching.progress import BatchProgress, ProgressStyle, summarise
 from spacedock.cli.batching.rehearsal import Rehearsal
-from spacedock.cli.batching.summary import summarise
 from spacedock.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED, STOPPED
-from spacedock.cli.host_faults import say_host_fault, say_how_to_go_on
 from spacedock.cli.output.deliver import say_files_left
-from spacedock.cli.output.text import say, say_degraded, write
+from spacedock.cli.output.text import say, say_degraded, say_host_fault, say_how_to_go_on, write
 from spacedock.client import Client
 from spacedock.errors import QueueFullError, SpacedockError
 from spacedock.result import JobResult

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
 from typing import Annotated
 
 import typer
@@ -11,9 +9,9 @@ import typer
 from spacedock._wire.retention import seconds_of
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
-from spacedock.cli.output.text import say, write
+from spacedock.cli.output.text import say, write, write_json
 from spacedock.cli.output.units import size
-from spacedock.client import Client
+from spacedock.cli.preflight import asked
 from spacedock.replies.host import CleanupReply
 
 _WORDS = {
@@ -38,20 +36,19 @@ def cleanup(
     redis: options.Redis = None,
 ) -> None:
     """Free what is needed no longer: old results, stopped containers, caches of removed Spaces, images."""
-    report = asyncio.run(_clean(redis, dry_run, images, seconds_of(older_than)))
+    age = seconds_of(older_than)
+    report = asked(
+        redis,
+        lambda client: client.cleanup(dry_run=dry_run, images=images, older_than=age, on_progress=say),
+    )
     if json:
-        write(json_module.dumps(report, indent=2))
+        write_json(report)
     else:
         write("\n".join(lines(report)))
     for reason in report["left"]:
         say(f"left: {reason}")
     if report["left"]:
         raise typer.Exit(FAILED)
-
-
-async def _clean(url: str | None, dry_run: bool, images: bool, older_than: float) -> CleanupReply:
-    async with Client(url) as client:
-        return await client.cleanup(dry_run=dry_run, images=images, older_than=older_than, on_progress=say)
 
 
 def lines(report: CleanupReply) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json as json_module
 import os
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,8 @@ import typer
 
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import printable, say, write, write_json
+from spacedock.cli.output.units import counted
 from spacedock.configuration import default_url
 from spacedock.doctor import host, queue
 from spacedock.errors import SpacedockError
@@ -32,10 +32,13 @@ def doctor(json: options.Json = False, redis: options.Redis = None) -> None:
 
 def tell(found: Sequence[DoctorLine], *, json: bool) -> None:
     """Print the lines. Raises Exit with code 1 where one is an error."""
-    write(json_module.dumps(found, indent=2) if json else "\n".join(lines(found)))
+    if json:
+        write_json(found)
+    else:
+        write("\n".join(lines(found)))
     wrong = sum(line["state"] == "error" for line in found)
     odd = sum(line["state"] == "warning" for line in found)
-    say(f"{_counted(wrong, 'error')}, {_counted(odd, 'warning')}")
+    say(f"{counted(wrong, 'error')}, {counted(odd, 'warning')}")
     if wrong:
         raise typer.Exit(FAILED)
 
@@ -64,7 +67,3 @@ def lines(found: Sequence[DoctorLine]) -> Iterator[str]:
         yield from textwrap.wrap(flat, _WIDTH, initial_indent=head, subsequent_indent=" " * _INDENT)
         if line["command"]:
             yield f"{' ' * _INDENT}$ {printable(line['command'])}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

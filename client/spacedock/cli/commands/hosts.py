@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
 from typing import Annotated
 
 import typer
 
 from spacedock.cli import options
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
-from spacedock.client import Client
+from spacedock.cli.output.text import printable, say, write_json
+from spacedock.cli.preflight import asked
 from spacedock.hosts import Host
 
 app = typer.Typer(
@@ -30,25 +28,19 @@ def hosts(context: typer.Context, json: options.Json = False, redis: options.Red
     """Show the hosts that work on this queue; pause one, or let it go on."""
     if context.invoked_subcommand is not None:
         return
-    found = asyncio.run(_hosts(redis))
+    found = asked(redis, lambda client: client.hosts())
     if json:
-        write(json_module.dumps([host.model_dump() for host in found], indent=2))
+        write_json([host.model_dump() for host in found])
     elif found:
-        rows = [_row(host) for host in found]
-        write("\n".join(table.lines(_TITLES, rows, table.terminal_width())))
+        table.show(_TITLES, map(_row, found))
     else:
         say("no host works on this queue: start one with `spacedockd`")
-
-
-async def _hosts(url: str | None) -> list[Host]:
-    async with Client(url) as client:
-        return await client.hosts()
 
 
 def _row(host: Host) -> tuple[str, ...]:
     state = "paused" if host.paused else "up"
     warm = [space if count == 1 else f"{space} ({count})" for space, count in sorted(host.warm.items())]
-    cells = (
+    return (
         host.name or "not known",
         host.id[:_ID_CHARS],
         state if host.alive else "gone",
@@ -57,36 +49,18 @@ def _row(host: Host) -> tuple[str, ...]:
         host.engine or "none",
         ", ".join(warm) or "none",
     )
-    return tuple(printable(cell) for cell in cells)
 
 
 @app.command("pause")
 def pause(name: Name, redis: options.Redis = None) -> None:
     """Let a host take no more jobs; those in its hands go on."""
-    host = asyncio.run(_pause(redis, name, paused=True))
+    host = asked(redis, lambda client: client.pause_host(name))
     say(f"{_called(host)} takes no more jobs; the {host.jobs} in its hands go on")
 
 
 @app.command("drain")
 def drain(name: Name, redis: options.Redis = None) -> None:
     """Let a host take no more jobs, and wait until those in its hands have ended."""
-    host = asyncio.run(_drain(redis, name))
-    say(f"{_called(host)} is gone" if not host.alive else f"{_called(host)} has no jobs and takes none")
-
-
-@app.command("resume")
-def resume(name: Name, redis: options.Redis = None) -> None:
-    """Let a paused host take jobs again."""
-    host = asyncio.run(_pause(redis, name, paused=False))
-    say(f"{_called(host)} takes jobs again")
-
-
-async def _pause(url: str | None, name: str, *, paused: bool) -> Host:
-    async with Client(url) as client:
-        return await client.pause_host(name, paused=paused)
-
-
-async def _drain(url: str | None, name: str) -> Host:
     said: set[int] = set()
 
     def waiting(host: Host) -> None:
@@ -94,8 +68,15 @@ async def _drain(url: str | None, name: str) -> Host:
             say(f"{_called(host)} takes no more jobs; {host.jobs} in its hands")
         said.add(host.jobs)
 
-    async with Client(url) as client:
-        return await client.drain_host(name, waiting)
+    host = asked(redis, lambda client: client.drain_host(name, waiting))
+    say(f"{_called(host)} is gone" if not host.alive else f"{_called(host)} has no jobs and takes none")
+
+
+@app.command("resume")
+def resume(name: Name, redis: options.Redis = None) -> None:
+    """Let a paused host take jobs again."""
+    host = asked(redis, lambda client: client.pause_host(name, paused=False))
+    say(f"{_called(host)} takes jobs again")
 
 
 def _called(host: Host) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json as json_module
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +16,10 @@ from spacedock.cli.commands.spaces.lock import STDOUT, write_whole
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
 from spacedock.cli.output.deliver import Delivery, follow
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import printable, say, write, write_json
 from spacedock.cli.output.units import ago
+from spacedock.cli.output.units import counted as some
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.events import BatchStatus, JobStatus, JobSummary
@@ -41,7 +42,7 @@ _BATCH_CHARS = 12
 
 def status(name: Name, json: options.Json = False, redis: options.Redis = None) -> None:
     """Say where a job stands, or how many jobs of a batch do."""
-    found = asyncio.run(_status(redis, name))
+    found = asked(redis, lambda client: _status(client, name))
     if json:
         write(found.model_dump_json())
     elif isinstance(found, BatchStatus):
@@ -51,12 +52,11 @@ def status(name: Name, json: options.Json = False, redis: options.Redis = None) 
         write(f"{state}: {more}" if more not in ("", state) else state)
 
 
-async def _status(url: str | None, name: str) -> JobStatus | BatchStatus:
-    async with Client(url) as client:
-        try:
-            return await client.status(name)
-        except JobNotFoundError:
-            return await client.batch_status(name)
+async def _status(client: Client, name: str) -> JobStatus | BatchStatus:
+    try:
+        return await client.status(name)
+    except JobNotFoundError:
+        return await client.batch_status(name)
 
 
 def result(
@@ -77,24 +77,24 @@ def result(
     """Wait for a job's answer and print it."""
     if provenance not in (None, STDOUT) and Path(provenance).exists():
         raise BadRequestError(f"{provenance} exists: choose another name, or remove it")
-    found = asyncio.run(_result(redis, job, Delivery(json, output_dir, keep), provenance))
+    handing = Delivery(json, output_dir, keep)
+    found = asked(redis, lambda client: _result(client, job, handing, provenance))
     if not found.succeeded:
         raise typer.Exit(FAILED)
 
 
-async def _result(url: str | None, job_id: str, handing: Delivery, provenance: str | None) -> JobResult:
-    async with Client(url) as client:
-        result = await follow(client, job_id)
-        if provenance is not None:
-            # Before the answer is handed over: a private job is deleted with that.
-            text = (await client.provenance(job_id)).model_dump_json(indent=2)
-            if provenance == STDOUT:
-                write(text)
-                return result
-            write_whole(Path(provenance), f"{text}\n")
-            say(f"wrote {provenance}")
-        await handing.hand(client, result)
-        return result
+async def _result(client: Client, job_id: str, handing: Delivery, provenance: str | None) -> JobResult:
+    result = await follow(client, job_id)
+    if provenance is not None:
+        # Before the answer is handed over: a private job is deleted with that.
+        text = (await client.provenance(job_id)).model_dump_json(indent=2)
+        if provenance == STDOUT:
+            write(text)
+            return result
+        write_whole(Path(provenance), f"{text}\n")
+        say(f"wrote {provenance}")
+    await handing.hand(client, result)
+    return result
 
 
 def cancel(names: Names, redis: options.Redis = None) -> None:
@@ -154,16 +154,11 @@ async def _wait(url: str | None, names: list[str]) -> bool:
 
 def retry(names: Names, redis: options.Redis = None) -> None:
     """Submit jobs once more that failed or were cancelled, or all such of a batch; print the new ids."""
-    again = asyncio.run(_retry(redis, names))
+    again = asked(redis, lambda client: client.retry(*names))
     for job_id in again:
         write(job_id)
     if not again:
         say("nothing to retry: no job of these failed or was cancelled")
-
-
-async def _retry(url: str | None, names: list[str]) -> list[str]:
-    async with Client(url) as client:
-        return await client.retry(*names)
 
 
 def list_jobs(
@@ -189,44 +184,30 @@ def list_jobs(
     chosen = state or space or batch or labels
     if batches and chosen:
         raise BadRequestError("--batches goes with --limit, --quiet and --json only: the others choose jobs")
-    found: Sequence[JobSummary | BatchStatus] = asyncio.run(
-        _batches(redis, limit) if batches else _jobs(redis, state, space, batch, labels, limit)
-    )
+    found: Sequence[JobSummary | BatchStatus]
+    if batches:
+        found = asked(redis, lambda client: client.batches(limit=limit))
+    else:
+        found = asked(
+            redis,
+            lambda client: client.jobs(state=state, space=space, batch=batch, labels=labels, limit=limit),
+        )
     if json:
-        write(json_module.dumps([one.model_dump(mode="json") for one in found], indent=2))
+        write_json([one.model_dump(mode="json") for one in found])
     elif quiet:
         write("\n".join(one.id for one in found))
     elif not found:
         say(f"there is no {'batch' if batches else 'such job' if chosen else 'job'} at this queue")
     else:
         rows = [_row(one, ago(max(0.0, time() - one.submitted))) for one in found]
-        write("\n".join(table.lines(_BATCH_TITLES if batches else _TITLES, rows, table.terminal_width())))
-
-
-async def _jobs(
-    url: str | None,
-    state: JobState | None,
-    space: str | None,
-    batch: str | None,
-    labels: dict[str, str],
-    limit: int,
-) -> list[JobSummary]:
-    async with Client(url) as client:
-        return await client.jobs(state=state, space=space, batch=batch, labels=labels, limit=limit)
-
-
-async def _batches(url: str | None, limit: int) -> list[BatchStatus]:
-    async with Client(url) as client:
-        return await client.batches(limit=limit)
+        table.show(_BATCH_TITLES if batches else _TITLES, rows)
 
 
 def _row(one: JobSummary | BatchStatus, since: str) -> tuple[str, ...]:
     if isinstance(one, BatchStatus):
-        cells = (one.id, since, one.client or "-", one.priority, one.label or "-", counted(one))
-    else:
-        whose = one.batch[:_BATCH_CHARS] if one.batch else one.client or "-"
-        cells = (one.id, one.state.value, since, whose, one.space or "-", one.message)
-    return tuple(printable(cell) for cell in cells)
+        return one.id, since, one.client or "-", one.priority, one.label or "-", counted(one)
+    whose = one.batch[:_BATCH_CHARS] if one.batch else one.client or "-"
+    return one.id, one.state.value, since, whose, one.space or "-", one.message
 
 
 def told(batch: BatchStatus) -> str:
@@ -237,8 +218,7 @@ def told(batch: BatchStatus) -> str:
 
 def counted(batch: BatchStatus) -> str:
     """How its jobs stand: "10 jobs: 2 queued, 1 running, 7 succeeded (1 degraded)"."""
-    total = sum(batch.counts.values())
     parts = [f"{count:,} {state.value}" for state, count in batch.counts.items() if count]
     if batch.degraded:
         parts = [f"{part} ({batch.degraded:,} degraded)" if "succeeded" in part else part for part in parts]
-    return f"{total:,} job{'' if total == 1 else 's'}: {', '.join(parts)}"
+    return f"{some(sum(batch.counts.values()), 'job')}: {', '.join(parts)}"

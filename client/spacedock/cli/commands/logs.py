@@ -1,9 +1,8 @@
-"""`spacedock logs`: a job's story, or what a Space has written to its log."""
+"""`spacedock logs|watch`: a job's story, what a Space has written to its log, and events as they come."""
 
 from __future__ import annotations
 
 import asyncio
-import json as json_module
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -14,7 +13,8 @@ import typer
 
 from spacedock._wire.view.provenance import JobStory
 from spacedock.cli import options
-from spacedock.cli.output.text import heading, printable, say, write
+from spacedock.cli.output.text import heading, printable, say, write, write_json
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
 from spacedock.events import Event
@@ -50,30 +50,29 @@ def logs(
     if json and follow:
         raise BadRequestError("--json is for what is there now: leave out --follow, or use `spacedock watch`")
     if job is not None:
-        asyncio.run(_job(redis, job, lines, follow=follow, json=json))
+        asked(redis, lambda client: _job(client, job, lines, follow=follow, json=json))
         return
     own = str(space).startswith((".", "/"))
     name = f"./{Path(str(space)).resolve().name}" if own else hub_id_of(str(space))
-    asyncio.run(_space(redis, name, lines, follow=follow, json=json))
+    asked(redis, lambda client: _space(client, name, lines, follow=follow, json=json))
 
 
-async def _job(url: str | None, job_id: str, lines: int, *, follow: bool, json: bool) -> None:
-    async with Client(url) as client:
+async def _job(client: Client, job_id: str, lines: int, *, follow: bool, json: bool) -> None:
+    story = await client.story(job_id)
+    if json:
+        write(story.model_dump_json())
+        return
+    for line in [*_beginning(story), *map(_event, story.events)][-lines:]:
+        write(line)
+    if follow and story.result is None:
+        told = story.events[-1].id if story.events else 0
+        async with aclosing(client.watch(job_id)) as events:
+            async for event in events:
+                if event.id > told:
+                    write(_event(event))
         story = await client.story(job_id)
-        if json:
-            write(story.model_dump_json())
-            return
-        for line in [*_beginning(story), *map(_event, story.events)][-lines:]:
-            write(line)
-        if follow and story.result is None:
-            told = story.events[-1].id if story.events else 0
-            async with aclosing(client.watch(job_id)) as events:
-                async for event in events:
-                    if event.id > told:
-                        write(_event(event))
-            story = await client.story(job_id)
-        for line in _ending(story.result) if story.result else ():
-            write(line)
+    for line in _ending(story.result) if story.result else ():
+        write(line)
 
 
 def _beginning(story: JobStory) -> Iterator[str]:
@@ -113,20 +112,19 @@ def _line(at: float, said: str) -> str:
     return printable(f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}  {said}")
 
 
-async def _space(url: str | None, space: str, lines: int, *, follow: bool, json: bool) -> None:
-    async with Client(url) as client:
-        found = await client.spaces.logs(space, _MOST_LINES if follow else lines)
-        if json:
-            write(json_module.dumps(found, indent=2))
-            return
-        _show({name: "\n".join(text.splitlines()[-lines:]) for name, text in found.items()})
-        while follow:
-            await asyncio.sleep(_LOOK_SECONDS)
-            now = await client.spaces.logs(space, _MOST_LINES)
-            for name, text in now.items():
-                if new := fresh(found.get(name, "").splitlines(), text.splitlines()):
-                    _show({name: "\n".join(new)}, several=len(now) > 1)
-            found = now
+async def _space(client: Client, space: str, lines: int, *, follow: bool, json: bool) -> None:
+    found = await client.spaces.logs(space, _MOST_LINES if follow else lines)
+    if json:
+        write_json(found)
+        return
+    _show({name: "\n".join(text.splitlines()[-lines:]) for name, text in found.items()})
+    while follow:
+        await asyncio.sleep(_LOOK_SECONDS)
+        now = await client.spaces.logs(space, _MOST_LINES)
+        for name, text in now.items():
+            if new := fresh(found.get(name, "").splitlines(), text.splitlines()):
+                _show({name: "\n".join(new)}, several=len(now) > 1)
+        found = now
 
 
 def fresh(before: Sequence[str], now: Sequence[str]) -> Sequence[str]:
@@ -147,3 +145,33 @@ def _show(found: dict[str, str], *, several: bool = False) -> None:
             write(printable(text))
         else:
             say(f"{name} has written nothing")
+
+
+def watch(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[JOB|BATCH]", help="Only this job's or batch's, until it ends.")
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option("--after", metavar="N", min=0, help="Also those that came after event N (0: all kept)."),
+    ] = None,
+    json: options.Json = False,
+    redis: options.Redis = None,
+) -> None:
+    """Print the events of jobs as they come: of all, or of one job or batch from its beginning to its end."""
+    if name is not None and after is not None:
+        raise BadRequestError("--after is for the events of all jobs: those of one are all printed anyway")
+    asked(redis, lambda client: _watched(client, name, after, json=json))
+
+
+async def _watched(client: Client, name: str | None, after: int | None, *, json: bool) -> None:
+    events = client.events(after=after) if name is None else client.watch(name)
+    async with aclosing(events):
+        async for event in events:
+            if json:
+                write(event.model_dump_json())
+            elif event.missed:
+                say(event.message)
+            else:
+                said = ": ".join(part for part in (event.name, event.message) if part)
+                write(_line(event.at, f"{event.id}  {event.job_id}  {said}"))

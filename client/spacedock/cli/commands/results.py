@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from spacedock.batching.sources.line import ROW_ID
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import say
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
 from spacedock.errors import BadRequestError, JobNotFoundError, ResultDeletedError
 from spacedock.result import JobResult
@@ -36,25 +36,24 @@ def results(
     """Fetch the results of a batch in the order of its lines; what has not ended is waited for."""
     if output.exists():
         raise BadRequestError(f"{output} exists: choose another -o, or remove it")
-    if not asyncio.run(_fetch(redis, batch, output, output_dir)):
+    if not asked(redis, lambda client: _fetch(client, batch, output, output_dir)):
         raise typer.Exit(FAILED)
 
 
-async def _fetch(url: str | None, batch: str, output: Path, output_dir: Path | None) -> bool:
+async def _fetch(client: Client, batch: str, output: Path, output_dir: Path | None) -> bool:
     """Write the results; returns whether all jobs have an answer."""
-    async with Client(url) as client:
-        found = await client.batch_status(batch)
-        job_ids = await client.job_ids(found.id)
-        total, written, failed = sum(found.counts.values()), 0, 0
-        with held(output) as file:
-            file.begin()
-            for start in range(0, len(job_ids), _AT_ONCE):
-                for result in await _in_order(client, job_ids[start : start + _AT_ONCE]):
-                    written, failed = written + 1, failed + (not result.succeeded)
-                    await _write(client, file, result, written, output_dir)
-            file.sync()
-            # A job that was retried has another after it, which counts in its place.
-            file.settle()
+    found = await client.batch_status(batch)
+    job_ids = await client.job_ids(found.id)
+    total, written, failed = sum(found.counts.values()), 0, 0
+    with held(output) as file:
+        file.begin()
+        for start in range(0, len(job_ids), _AT_ONCE):
+            for result in await _in_order(client, job_ids[start : start + _AT_ONCE]):
+                written, failed = written + 1, failed + (not result.succeeded)
+                await _write(client, file, result, written, output_dir)
+        file.sync()
+        # A job that was retried has another after it, which counts in its place.
+        file.settle()
     say(f"results: {output} has {written:,} of {total:,} jobs, {failed:,} of them without an answer")
     if written < total:
         say("the others are kept no longer, or were deleted as they were read")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
-import textwrap
 from collections.abc import Iterator
 
 from spacedock.cli import options
-from spacedock.cli.output.text import printable, write
+from spacedock.cli.output.text import printable, wrapped, write, write_json
 from spacedock.cli.output.units import age, size
-from spacedock.client import Client
+from spacedock.cli.preflight import asked
 from spacedock.replies.host import HostRow, LimitsRow, ModelRow, QueueRow, SpacesTier, TiersReply
 
-_WIDTH = 79
 _INDENT = 14
 _STATES = {
     "ready": "ready",
@@ -26,13 +22,11 @@ _GIGABYTE = 2**30
 
 def tiers(json: options.Json = False, redis: options.Redis = None) -> None:
     """Show the tiers: the Spaces of this host, its fast models, the system default, and their limits."""
-    found = asyncio.run(_tiers(redis))
-    write(json_module.dumps(found, indent=2) if json else "\n".join(lines(found)))
-
-
-async def _tiers(url: str | None) -> TiersReply:
-    async with Client(url) as client:
-        return await client.tiers()
+    found = asked(redis, lambda client: client.tiers())
+    if json:
+        write_json(found)
+    else:
+        write("\n".join(lines(found)))
 
 
 def lines(found: TiersReply) -> list[str]:
@@ -118,13 +112,7 @@ def _limits(limits: LimitsRow) -> Iterator[str]:
 
 
 def _row(name: str, text: str) -> list[str]:
-    head = f"  {printable(name):<{_INDENT - 2}}"
-    if len(head) > _INDENT:
-        head = f"{head} "
-    flat = " ".join(printable(text).split())
-    return textwrap.wrap(
-        flat, _WIDTH, initial_indent=head, subsequent_indent=" " * _INDENT, break_on_hyphens=False
-    )
+    return wrapped(f"  {printable(name)} ", text, _INDENT)
 
 
 def _gb(count: int | None) -> str:

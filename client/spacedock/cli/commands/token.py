@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
 import os
 import time
 import webbrowser
@@ -15,9 +13,9 @@ import typer
 from spacedock._wire.view.tokens import CODE, CODE_SECONDS, Scope, Token, signed
 from spacedock.cli import options
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import printable, say, write, write_json
 from spacedock.cli.output.units import ago
-from spacedock.client import Client
+from spacedock.cli.preflight import asked
 from spacedock.configuration import HttpAddress, http_address
 from spacedock.errors import FileUnreadableError
 
@@ -44,34 +42,24 @@ def create(
     redis: options.Redis = None,
 ) -> None:
     """Make a token and print it; it is not shown again."""
-    write(asyncio.run(_create(redis, name, scope)))
-
-
-async def _create(url: str | None, name: str, scope: Scope) -> str:
-    async with Client(url) as client:
-        return await client.tokens.create(name, scope)
+    write(asked(redis, lambda client: client.tokens.create(name, scope)))
 
 
 @app.command("list")
 def list_tokens(json: options.Json = False, redis: options.Redis = None) -> None:
     """List the tokens that were made."""
-    found = asyncio.run(_list(redis))
+    found = asked(redis, lambda client: client.tokens.list())
     if json:
-        write(json_module.dumps([one.model_dump(mode="json", exclude={"sha256"}) for one in found], indent=2))
+        write_json([one.model_dump(mode="json", exclude={"sha256"}) for one in found])
     elif found:
         rows = [_row(one, ago(max(0.0, time.time() - one.created))) for one in found]
-        write("\n".join(table.lines(_TITLES, rows, None)))
+        table.show(_TITLES, rows, cut=False)
     else:
         say("no token was made beside the owner's: `spacedock token create NAME` makes one")
 
 
-async def _list(url: str | None) -> list[Token]:
-    async with Client(url) as client:
-        return await client.tokens.list()
-
-
 def _row(token: Token, since: str) -> tuple[str, ...]:
-    return token.id, token.scope.value, since, printable(token.name)
+    return token.id, token.scope.value, since, token.name
 
 
 @app.command("revoke")
@@ -80,13 +68,8 @@ def revoke(
     redis: options.Redis = None,
 ) -> None:
     """Take a token back: requests with it are refused from now on."""
-    token = asyncio.run(_revoke(redis, name))
+    token = asked(redis, lambda client: client.tokens.revoke(name))
     say(printable(f"{token.name} ({token.id}) is revoked"))
-
-
-async def _revoke(url: str | None, name: str) -> Token:
-    async with Client(url) as client:
-        return await client.tokens.revoke(name)
 
 
 def page(

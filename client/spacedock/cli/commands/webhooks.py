@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json as json_module
 import time
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from collections.abc import Awaitable
+from typing import Annotated
 
 import typer
 
@@ -14,15 +13,15 @@ from spacedock._wire.view.webhooks import WebhookDelivery
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import printable, say, write, write_json
 from spacedock.cli.output.units import age, ago
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
 
 app = typer.Typer(
     help="Show, test and repeat the webhooks of --callback.", no_args_is_help=True, rich_markup_mode=None
 )
 
-T = TypeVar("T")
 _TITLES = ("id", "type", "state", "tries", "last try", "next try", "made", "to")
 _LOOKS, _LOOK_SECONDS = 240, 0.25
 
@@ -30,11 +29,11 @@ _LOOKS, _LOOK_SECONDS = 240, 0.25
 @app.command("list")
 def list_webhooks(json: options.Json = False, redis: options.Redis = None) -> None:
     """List the webhooks of the last week, the newest first."""
-    found = _asked(redis, lambda client: client.webhooks.list())
+    found = asked(redis, lambda client: client.webhooks.list())
     if json:
-        write(json_module.dumps([one.model_dump(mode="json") for one in found], indent=2))
+        write_json([one.model_dump(mode="json") for one in found])
     elif found:
-        write("\n".join(table.lines(_TITLES, [_row(one, time.time()) for one in found], None)))
+        table.show(_TITLES, [_row(one, time.time()) for one in found], cut=False)
     else:
         say("no webhook was sent: `spacedock run PROMPT --callback URL` asks for one")
 
@@ -42,8 +41,7 @@ def list_webhooks(json: options.Json = False, redis: options.Redis = None) -> No
 def _row(one: WebhookDelivery, now: float) -> tuple[str, ...]:
     due = f"in {age(max(0.0, one.due - now))}" if one.due is not None else ""
     made = ago(max(0.0, now - one.created))
-    cells = (one.id, one.type, one.state, str(one.tries), one.said, due, made, one.url)
-    return tuple(printable(cell) for cell in cells)
+    return one.id, one.type, one.state, str(one.tries), one.said, due, made, one.url
 
 
 @app.command("test")
@@ -52,7 +50,7 @@ def send_test(
     redis: options.Redis = None,
 ) -> None:
     """Send a test to a receiver, and say what came of it."""
-    _end(_asked(redis, lambda client: _tried(client, client.webhooks.test(url))))
+    _end(asked(redis, lambda client: _tried(client, client.webhooks.test(url))))
 
 
 @app.command("redeliver")
@@ -61,21 +59,13 @@ def redeliver(
     redis: options.Redis = None,
 ) -> None:
     """Send a webhook again, whatever came of it before, and say what came of it."""
-    _end(_asked(redis, lambda client: _tried(client, client.webhooks.redeliver(webhook))))
+    _end(asked(redis, lambda client: _tried(client, client.webhooks.redeliver(webhook))))
 
 
 @app.command("secret")
 def secret(redis: options.Redis = None) -> None:
     """Print the secret by which receivers verify webhooks."""
-    write(_asked(redis, lambda client: client.webhooks.secret()))
-
-
-def _asked(url: str | None, what: Callable[[Client], Awaitable[T]]) -> T:
-    async def ask() -> T:
-        async with Client(url) as client:
-            return await what(client)
-
-    return asyncio.run(ask())
+    write(asked(redis, lambda client: client.webhooks.secret()))
 
 
 async def _tried(client: Client, sent: Awaitable[str]) -> WebhookDelivery:

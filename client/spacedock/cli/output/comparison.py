@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import say, write
 from spacedock.cli.output.units import memory, took
 from spacedock.request import JobRequest, own_id
 from spacedock.result import AttemptError, JobResult
@@ -83,9 +83,9 @@ def measured_as(request: JobRequest) -> str:
 
 def show_contest(contest: Sequence[Contestant], count: int) -> None:
     """The Spaces side by side, how their answers begin, and why jobs failed."""
-    rows = [[printable(cell) for cell in _cells(one)] for one in contest]
     # Nothing is cut on a narrow terminal: the figures are what was asked for.
-    write("\n".join(table.lines(_COLUMNS, rows, None)) + "\n")
+    table.show(_COLUMNS, map(_cells, contest), cut=False)
+    write("")
     for one in contest:
         if one.answer is not None:
             write(f"{one.name}: {one.answer}")

@@ -7,16 +7,16 @@ import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import typer
 
 from spacedock.batching.results.saving import save
 from spacedock.cli.exit_codes import INTERRUPTED
-from spacedock.cli.host_faults import say_host_fault
 from spacedock.cli.output.progress import progress_shown
-from spacedock.cli.output.text import heading, say, show, write
+from spacedock.cli.output.text import attempts_told, heading, say, say_host_fault, show, show_attempts, write
 from spacedock.client import Client
-from spacedock.errors import NotConnectedError, RefusedError
+from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.result import JobResult
 
 
@@ -27,12 +27,6 @@ class Delivery:
     json: bool
     output_dir: Path | None
     keep: bool
-
-    async def over(self, client: Client, job_id: str) -> JobResult:
-        """Wait for a job's answer and hand it over."""
-        result = await follow(client, job_id)
-        await self.hand(client, result)
-        return result
 
     async def hand(self, client: Client, result: JobResult, file: Path | None = None) -> None:
         """Print an answer and save its files; only then is a private one deleted.
@@ -55,7 +49,7 @@ class Delivery:
         if left:
             say_files_left(result)
         if result.privacy and not self.keep and not left:
-            await forget(client, result.id)
+            await _forget(client, result.id)
 
 
 def _json(result: JobResult, file: Path | None) -> str:
@@ -74,10 +68,10 @@ def say_files_left(result: JobResult) -> None:
         say("in privacy mode they are deleted then, or after an hour")
 
 
-async def forget(client: Client, *job_ids: str) -> None:
-    """Delete private jobs that were handed over; where Redis is away just then, they go in an hour."""
+async def _forget(client: Client, job_id: str) -> None:
+    """Delete a private job that was handed over; where Redis is away just then, it goes in an hour."""
     try:
-        await client.forget(*job_ids)
+        await client.forget(job_id)
     except (NotConnectedError, RefusedError) as error:
         say(f"the result could not be deleted, and goes after an hour: {error}")
 
@@ -92,3 +86,44 @@ async def follow(client: Client, job_id: str, *, quietly: bool = False) -> JobRe
             f"the job goes on: `spacedock result {job_id}` waits for it, `spacedock cancel {job_id}` stops it"
         )
         raise typer.Exit(INTERRUPTED) from None
+
+
+_LAST_SECONDS = 2.0
+"""How long the last events may take to come after the result."""
+
+
+async def follow_told(client: Client, job_id: str) -> JobResult:
+    """Wait for the result of a job that was submitted; tell all its events, from the first to the last."""
+    telling = asyncio.create_task(_tell_events(client, job_id))
+    try:
+        result = await follow(client, job_id, quietly=True)
+        await asyncio.wait({telling}, timeout=_LAST_SECONDS)
+        return result
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell_events(client: Client, job_id: str) -> None:
+    started, last = monotonic(), ""
+    try:
+        async for event in client.watch(job_id):
+            if event.stage is None:
+                continue
+            line = f"{event.stage.value}: {event.name}: {event.message}"
+            # An answer that grows comes in many events with one message.
+            if line != last:
+                say(f"[{monotonic() - started:7.2f} s] {line}")
+            last = line
+    except SpacedockError as error:
+        say(f"no more events: {error}")
+
+
+def tell_end(result: JobResult) -> None:
+    """The attempts that an answer's own words leave out, and where the time went."""
+    if result.succeeded and not attempts_told(result):
+        show_attempts(result)
+    times = (
+        (name, getattr(result.timings, name)) for name in ("queued", "waited", "prepare", "start", "call")
+    )
+    say("times: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times))

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from spacedock.cli.output.text import printable, write
 
 _GAP = "  "
 _NARROWEST = 24
 """How far the last column is cut at most: less of it would say nothing."""
+
+
+def show(titles: Sequence[str], rows: Iterable[Sequence[str]], *, cut: bool = True) -> None:
+    """Print a table; `cut` to the terminal, where there is one."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    write("\n".join(lines(titles, cells, terminal_width() if cut else None)))
 
 
 def lines(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:

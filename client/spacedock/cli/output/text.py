@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 from spacedock.result import Attempt, ErrorKind, JobResult
 
+_WIDTH = 79
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -28,6 +32,21 @@ def write(text: str) -> None:
     shown = printable(text) if sys.stdout.isatty() else text
     sys.stdout.write(shown + "\n")
     sys.stdout.flush()
+
+
+def write_json(value: Any) -> None:
+    """Data for programs, over many lines."""
+    write(json.dumps(value, indent=2))
+
+
+def wrapped(head: str, text: str, indent: int) -> list[str]:
+    """The text behind its head, on as many lines of 79 columns as it takes."""
+    flat = " ".join(printable(text).split())
+    head = f"{head:<{indent}}"
+    lines = textwrap.wrap(
+        flat, _WIDTH, initial_indent=head, subsequent_indent=" " * indent, break_on_hyphens=False
+    )
+    return lines or [head]
 
 
 def printable(text: str) -> str:
@@ -101,3 +120,16 @@ def _told(attempt: Attempt, message: str) -> str:
 def _anybody(message: str, name: str) -> str:
     """The message without the Space's names, to see whether another's says the same."""
     return _HUB_ID.sub("", message).replace(name, "")
+
+
+def say_host_fault(result: JobResult) -> None:
+    """Say what keeps the host from starting Spaces, if the job met such a fault."""
+    if result.host_fault is not None:
+        say(f"this host starts no Space: {result.host_fault}")
+
+
+def say_how_to_go_on(left: str, again: str) -> None:
+    """Say what became of a stopped batch: what is left, such as "1 line has", and what asks again."""
+    mend = "Mend the host (see `spacedock tiers`)"
+    say(f"stopped: {left} no answer of a Space. {mend}; the same command {again}")
+    say("to go on with the answers of language models, add --allow-degraded")

@@ -40,6 +40,11 @@ def took(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else age(seconds)
 
 
+def counted(count: int, what: str) -> str:
+    """How many there are: "1 job", "2 jobs"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def ago(seconds: float) -> str:
     """How long ago something was, for people, roughly."""
     for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
-from spacedock._wire.rpc import Reply
 from spacedock._wire.wire import checked
 from spacedock.cli import options
 from spacedock.cli.commands.spaces.bench import bench
@@ -22,10 +19,10 @@ from spacedock.cli.commands.spaces.search import discover, search
 from spacedock.cli.commands.spaces.show import show_endpoints, show_space
 from spacedock.cli.commands.spaces.validate import named, validate
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import say, write_json
 from spacedock.cli.output.units import age, size
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
-from spacedock.replies.host import CleanupReply
 from spacedock.replies.spaces import PullReply, SpaceHere, SpacesData
 
 app = typer.Typer(help="The Spaces that can be named.", no_args_is_help=True, rich_markup_mode=None)
@@ -43,24 +40,18 @@ def list_spaces(
     redis: options.Redis = None,
 ) -> None:
     """List the Spaces of the registry: your own and used ones first. JSON always has all."""
-    reply = asyncio.run(_list(redis))
+    reply = asked(redis, lambda client: client.spaces.list(status=True))
     for warning in reply.warnings:
         say(f"registry: {warning}")
     data = checked(SpacesData, reply.data, "list")
     status = data.get("status", {})
     if json:
-        rows = {name: {**entry, "here": status.get(name)} for name, entry in reply.spaces.items()}
-        write(json_module.dumps(rows, indent=2))
+        write_json({name: {**entry, "here": status.get(name)} for name, entry in reply.spaces.items()})
     elif not reply.spaces:
         say("the registry is empty: add a Space with `spacedock spaces add NAME --dir ./space`")
     else:
         unused = _unused(reply.spaces, data.get("shipped", ()), status)
         _table(reply.spaces, status, unused, everything=everything)
-
-
-async def _list(url: str | None) -> Reply:
-    async with Client(url) as client:
-        return await client.spaces.list(status=True)
 
 
 def _unused(
@@ -83,17 +74,11 @@ def _table(
 ) -> None:
     """The Spaces, the unused ones last; without `everything` these are one line of talk."""
     shown = sorted(spaces if everything else spaces.keys() - unused, key=lambda name: (name in unused, name))
-    rows = [[_line(str(cell)) for cell in _cells(name, spaces[name], status.get(name))] for name in shown]
-    if rows:
-        write("\n".join(table.lines(_TITLES, rows, table.terminal_width())))
+    if shown:
+        table.show(_TITLES, [_cells(name, spaces[name], status.get(name)) for name in shown])
     if unused and not everything:
-        count = f"{len(unused)} more" if rows else f"{len(unused)} Spaces"
+        count = f"{len(unused)} more" if shown else f"{len(unused)} Spaces"
         say(f"{count} come with Spacedock, none used or validated here: --all lists them")
-
-
-def _line(cell: str) -> str:
-    """The cell as one line: a description may have several."""
-    return cell if cell.isprintable() else printable(" ".join(cell.split()))
 
 
 def _cells(name: str, entry: dict[str, Any], here: SpaceHere | None) -> tuple[str, ...]:
@@ -105,7 +90,7 @@ def _cells(name: str, entry: dict[str, Any], here: SpaceHere | None) -> tuple[st
         f"{entry['input_type']} -> {entry['output_type']}",
         size(here["image_bytes"] if here else None),
         size(here["cache_bytes"] if here else None),
-        entry["description"],
+        " ".join(str(entry["description"]).split()),
     )
 
 
@@ -162,18 +147,13 @@ app.command("update", short_help="Change a Space's code or entry.")(update)
 @app.command("remove", short_help="Remove a Space from the registry.")
 def remove(name: Name, redis: options.Redis = None) -> None:
     """Remove a Space from the registry, with its containers and its cache."""
-    report = asyncio.run(_remove(redis, name))
+    report = asked(redis, lambda client: client.spaces.remove(name))
     say(f"removed {name}")
     for item in report["items"]:
         what = "its cache" if item["kind"] == "caches" else f"container {item['name']}"
         say(f"removed {what}, {size(item['bytes'])}")
     for reason in report["left"]:
         say(f"left: {reason}")
-
-
-async def _remove(url: str | None, name: str) -> CleanupReply:
-    async with Client(url) as client:
-        return await client.spaces.remove(name)
 
 
 @app.command("pull", short_help="Get the images of Spaces ahead.")
@@ -185,18 +165,17 @@ def pull(
     redis: options.Redis = None,
 ) -> None:
     """Get the images of Spaces ahead of their first jobs, on the host that answers: pulled, else built."""
-    got = asyncio.run(_pull(redis, names))
-    if json:
-        write(json_module.dumps(got, indent=2))
 
-
-async def _pull(url: str | None, names: Sequence[str]) -> dict[str, PullReply]:
-    got: dict[str, PullReply] = {}
-    async with Client(url) as client:
+    async def get(client: Client) -> dict[str, PullReply]:
+        got: dict[str, PullReply] = {}
         for name in names:
             row = got[name] = await client.spaces.pull(name, on_progress=named(name))
             say(f"{name}: {row['image']} is here, after {row['seconds']:.1f} s")
-    return got
+        return got
+
+    got = asked(redis, get)
+    if json:
+        write_json(got)
 
 
 app.command("search", short_help="Find Spaces by words.")(search)

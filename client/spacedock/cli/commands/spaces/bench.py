@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json as json_module
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +17,7 @@ from spacedock.cli import options, preflight
 from spacedock.cli.exit_codes import FAILED, INTERRUPTED
 from spacedock.cli.output.comparison import Contestant, measured_as, show_contest
 from spacedock.cli.output.progress import ProgressLines
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import printable, say, write_json
 from spacedock.cli.output.units import age
 from spacedock.client import Client
 from spacedock.errors import SpacedockError
@@ -73,7 +72,7 @@ def bench(
     asyncio.run(_bench(redis, contest, order))
     if json:
         rows = {one.name: one.row() for one in contest}
-        write(json_module.dumps({"label": order.label, "jobs": count, "spaces": rows}, indent=2))
+        write_json({"label": order.label, "jobs": count, "spaces": rows})
     else:
         show_contest(contest, count)
     if any(one.failed for one in contest):
@@ -131,7 +130,7 @@ def _meter(total: int) -> Iterator[Callable[[str], None]]:
         with _lines(total) as next_one:
             yield next_one
         return
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         done = itertools.count()
         yield lambda text: progress.update(task, description=printable(text), completed=next(done))

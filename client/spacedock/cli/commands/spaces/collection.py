@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,11 +13,12 @@ from spacedock.cli import options
 from spacedock.cli.commands.spaces.lock import STDOUT, write_whole
 from spacedock.cli.commands.spaces.validate import verdicts
 from spacedock.cli.exit_codes import FAILED, USAGE
-from spacedock.cli.output.text import printable, say, write
-from spacedock.client import Client
+from spacedock.cli.output.text import printable, say, write, write_json
+from spacedock.cli.output.units import counted
+from spacedock.cli.preflight import asked
 from spacedock.errors import BadRequestError
 from spacedock.files import read_payload
-from spacedock.replies.collections import ExportReply, ImportReply
+from spacedock.replies.collections import ImportReply
 
 _MAX_BYTES = 2**18
 _TRIAL_SECONDS = 120.0
@@ -44,19 +43,14 @@ def export(
     """
     if file != STDOUT and Path(file).exists():
         raise BadRequestError(f"{file} exists: choose another name, or remove it")
-    found = asyncio.run(_export(redis, names or [], category))
+    found = asked(redis, lambda client: client.spaces.export(names or [], category))
     for note in found["notes"]:
         say(note)
     if file == STDOUT:
         typer.echo(found["text"], nl=False)
     else:
         write_whole(Path(file), found["text"])
-        say(f"wrote {_counted(len(found['names']))} to {file}")
-
-
-async def _export(url: str | None, names: list[str], category: str | None) -> ExportReply:
-    async with Client(url) as client:
-        return await client.spaces.export(names, category)
+        say(f"wrote {counted(len(found['names']), 'Space')} to {file}")
 
 
 def take_in(
@@ -83,23 +77,28 @@ def take_in(
     path = _found(file)
     text = _text(path)
 
-    async def ask(seen: str | None = None) -> ImportReply:
-        async with Client(redis) as client:
-            return await client.spaces.take_in(
-                text, path.name, replace=replace, apply=seen is not None, seen=seen
-            )
+    def ask(seen: str | None = None) -> ImportReply:
+        apply = seen is not None
+        return asked(
+            redis,
+            lambda client: client.spaces.take_in(text, path.name, replace=replace, apply=apply, seen=seen),
+        )
 
-    found = asyncio.run(ask())
+    found = ask()
     if not json:
         _show(found, path.name)
     changes = sum(row["state"] != "same" for row in found["spaces"])
     if not (found["refused"] or dry_run) and (yes or not changes or _agreed(changes)):
-        found = asyncio.run(ask(found["seen"]))
-        say(f"imported {_counted(changes)}" if changes else "nothing to import: all of it is here already")
+        found = ask(found["seen"])
+        say(
+            f"imported {counted(changes, 'Space')}"
+            if changes
+            else "nothing to import: all of it is here already"
+        )
     names = [row["name"] for row in found["spaces"]] if validated and found["applied"] else []
-    verdict = asyncio.run(verdicts(redis, names, deep, _TRIAL_SECONDS, json)) if names else {}
+    verdict = verdicts(redis, names, deep, _TRIAL_SECONDS, json) if names else {}
     if json:
-        write(json_module.dumps({**found, "validated": verdict} if validated else found, indent=2))
+        write_json({**found, "validated": verdict} if validated else found)
     if found["refused"]:
         say(f"{path.name} is refused, and nothing was changed")
         raise typer.Exit(USAGE)
@@ -136,7 +135,7 @@ def _show(found: ImportReply, source: str) -> None:
         say(f"note: {note}")
     count = Counter(row["state"] for row in found["spaces"])
     told = ", ".join(f"{count[state]} {state}" for state in _MARKS if count[state])
-    lines = [f"{source}: {_counted(len(found['spaces']))}: {told}"]
+    lines = [f"{source}: {counted(len(found['spaces']), 'Space')}: {told}"]
     for row in found["spaces"]:
         lines.append(f"{_MARKS[row['state']]} {printable(row['name'])}")
         lines += [f"    {' '.join(printable(line).split())}" for line in row["fields"]]
@@ -148,8 +147,4 @@ def _agreed(count: int) -> bool:
     """Whether the user says yes. Raises BadRequestError where nobody can be asked."""
     if not (sys.stdin and sys.stdin.isatty()):
         raise BadRequestError("nobody can be asked here: give --yes to import it, or --dry-run to look")
-    return typer.confirm(f"Import {_counted(count)}? Nothing of it is verified", err=True)
-
-
-def _counted(count: int) -> str:
-    return f"{count} Space{'' if count == 1 else 's'}"
+    return typer.confirm(f"Import {counted(count, 'Space')}? Nothing of it is verified", err=True)

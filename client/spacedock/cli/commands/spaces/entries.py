@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import typer
 
 from spacedock.cli import options
 from spacedock.cli.output.text import say
-from spacedock.client import Client
+from spacedock.cli.preflight import asked
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.prepare import hub_id_of, pack
 
@@ -113,7 +112,8 @@ def add(
     if not has_source:
         _change_known(redis, name, entry)
         return
-    added = asyncio.run(_send(redis, name, entry, said.directory, replace=replace))
+    repository = pack(said.directory) if said.directory is not None else None
+    added = asked(redis, lambda client: client.spaces.add(name, entry, repository, replace=replace))
     say(f"added {name} ({added['category']}{_inferred(added)})")
 
 
@@ -125,7 +125,8 @@ def update(name: Name, said: EntryOptions, redis: options.Redis = None) -> None:
         raise BadRequestError(
             "nothing to change: give --dir with the Space's code, or fields such as --memory"
         )
-    asyncio.run(_send(redis, name, entry, said.directory, update=True))
+    repository = pack(said.directory) if said.directory is not None else None
+    asked(redis, lambda client: client.spaces.update(name, entry, repository))
     what = [*(["code"] if said.directory else []), *entry]
     say(f"updated {name} ({', '.join(what)})")
 
@@ -136,7 +137,7 @@ def _change_known(url: str | None, name: str, entry: dict[str, Any]) -> None:
     if not entry:
         raise BadRequestError(why)
     try:
-        asyncio.run(_send(url, name, entry, None, update=True))
+        asked(url, lambda client: client.spaces.update(name, entry))
     except SpaceNotFoundError:
         raise BadRequestError(f"{why}: there is no such Space yet") from None
     say(f"updated {name} ({', '.join(entry)})")
@@ -156,19 +157,3 @@ def _inferred(entry: dict[str, Any]) -> str:
     if confidence is None:
         return ""
     return f": inferred, {confidence:.0%} sure" if confidence else ", as nothing tells: give --category"
-
-
-async def _send(
-    url: str | None,
-    name: str,
-    entry: dict[str, Any],
-    directory: Path | None,
-    *,
-    replace: bool = False,
-    update: bool = False,
-) -> dict[str, Any]:
-    repository = pack(directory) if directory is not None else None
-    async with Client(url) as client:
-        if update:
-            return await client.spaces.update(name, entry, repository)
-        return await client.spaces.add(name, entry, repository, replace=replace)

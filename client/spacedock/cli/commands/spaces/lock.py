@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
@@ -16,9 +15,9 @@ import typer
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import say
-from spacedock.client import Client
+from spacedock.cli.output.units import counted
+from spacedock.cli.preflight import asked
 from spacedock.errors import BadRequestError, SpacedockError
-from spacedock.replies.spaces import LockReply
 
 STDOUT = "-"
 
@@ -38,30 +37,24 @@ def lock(
     Spaces that are named replace their own rows. Without names, the file is written anew for all Spaces but
     those that Spacedock comes with and nobody has used; one that cannot be locked keeps its row.
     """
-    found = asyncio.run(_lock(redis, names or [], start))
+    found = asked(redis, lambda client: client.spaces.lock(names or [], start=start, on_progress=say))
     for note in found["notes"]:
         say(note)
     failed, left_out = found["failed"], found["left_out"]
     made = {"version": found["version"], "spaces": found["spaces"]}
-    count = len(found["spaces"])
     if file == STDOUT:
         typer.echo(text_of(made), nl=False)
     else:
         path = Path(file)
         before = read(path) if names or failed else {}
         write_whole(path, text_of(joined(before, made, only=None if names else failed)))
-        say(f"locked {count} Space{'' if count == 1 else 's'} in {path}")
+        say(f"locked {counted(len(found['spaces']), 'Space')} in {path}")
     for name, why in failed.items():
         say(f"not locked: {name}: {why}")
     if left_out:
         say(f"left out: {len(left_out)} that come with Spacedock, not used here; name them to lock them")
     if failed:
         raise typer.Exit(FAILED)
-
-
-async def _lock(url: str | None, names: list[str], start: bool) -> LockReply:
-    async with Client(url) as client:
-        return await client.spaces.lock(names, start=start, on_progress=say)
 
 
 def read(path: Path) -> dict[str, Any]:

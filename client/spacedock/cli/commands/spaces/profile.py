@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
 import sys
 import time
 from collections.abc import Iterator
@@ -13,8 +11,9 @@ import typer
 
 from spacedock.cli import options
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import say, write, write_json
 from spacedock.cli.output.units import ago, memory, sparkline, took
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
 from spacedock.replies.spaces import ImageProfile, SpaceProfile
 
@@ -30,9 +29,9 @@ def profile(
     redis: options.Redis = None,
 ) -> None:
     """Show what was measured of a Space: cold starts, calls, memory, success."""
-    found = asyncio.run(_ask(redis, name))
+    found = asked(redis, lambda client: _ask(client, name))
     if json:
-        write(json_module.dumps(found if name is None else found[name], indent=2))
+        write_json(found if name is None else found[name])
     elif name is not None:
         _show(name, found[name])
     elif found:
@@ -41,9 +40,8 @@ def profile(
         say("no Space has run here yet: `spacedock run --space NAME …` measures as it runs")
 
 
-async def _ask(url: str | None, name: str | None) -> dict[str, SpaceProfile]:
-    async with Client(url) as client:
-        return await client.spaces.profiles() if name is None else {name: await client.spaces.profile(name)}
+async def _ask(client: Client, name: str | None) -> dict[str, SpaceProfile]:
+    return await client.spaces.profiles() if name is None else {name: await client.spaces.profile(name)}
 
 
 def _show(name: str, found: SpaceProfile) -> None:
@@ -84,9 +82,9 @@ def _lines(image: ImageProfile) -> Iterator[tuple[str, str]]:
 
 
 def _table(found: dict[str, SpaceProfile]) -> None:
-    rows = [[printable(cell) for cell in _row(name, one["images"][0])] for name, one in sorted(found.items())]
+    rows = [_row(name, one["images"][0]) for name, one in sorted(found.items())]
     # Nothing is cut on a narrow terminal: the figures are what was asked for.
-    write("\n".join(table.lines(_COLUMNS, rows, None)))
+    table.show(_COLUMNS, rows, cut=False)
 
 
 def _row(name: str, image: ImageProfile) -> tuple[str, ...]:

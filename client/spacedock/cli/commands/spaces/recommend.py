@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +12,9 @@ import typer
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
-from spacedock.client import Client
-from spacedock.replies.spaces import RecommendedRow, RecommendReply
+from spacedock.cli.output.text import printable, say, write, write_json
+from spacedock.cli.preflight import asked
+from spacedock.replies.spaces import RecommendedRow
 
 _TITLES = ("#", "name", "score", "category", "takes -> gives", "here", "why")
 _NARROWEST = 40
@@ -40,19 +38,14 @@ def recommend(
 ) -> None:
     """Recommend Spaces of the registry for a task, the best first, each with its reasons."""
 
-    async def ask() -> RecommendReply:
-        async with Client(redis) as client:
-            return await client.spaces.recommend(
-                text,
-                files=file or (),
-                category=category,
-                limit=number,
-                performance_first=performance_first,
-            )
-
-    found = asyncio.run(ask())
+    found = asked(
+        redis,
+        lambda client: client.spaces.recommend(
+            text, files=file or (), category=category, limit=number, performance_first=performance_first
+        ),
+    )
     if json:
-        write(json_module.dumps(found, indent=2))
+        write_json(found)
     elif found["spaces"]:
         say(f"it looks like {found['task']}" if text and not found["category"] else found["category"] or "")
         _show(found["spaces"])

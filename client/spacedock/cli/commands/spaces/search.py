@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -12,8 +10,8 @@ import typer
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
-from spacedock.client import Client
+from spacedock.cli.output.text import printable, say, write, write_json
+from spacedock.cli.preflight import asked
 from spacedock.replies.spaces import FoundRow, SearchReply
 
 _TITLES = ("space", "here", "category", "takes -> gives", "likes", "sdk", "description")
@@ -34,12 +32,7 @@ def search(
     redis: options.Redis = None,
 ) -> None:
     """Find Spaces by words, in the registry and on the Hub; exit code 1 where there is none."""
-
-    async def ask() -> SearchReply:
-        async with Client(redis) as client:
-            return await client.spaces.search(query, category, number)
-
-    _show(asyncio.run(ask()), json=json)
+    _show(asked(redis, lambda client: client.spaces.search(query, category, number)), json=json)
 
 
 def discover(
@@ -49,18 +42,13 @@ def discover(
     redis: options.Redis = None,
 ) -> None:
     """Find the Spaces of a category, in the registry and on the Hub; exit code 1 where there is none."""
-
-    async def ask() -> SearchReply:
-        async with Client(redis) as client:
-            return await client.spaces.discover(category, number)
-
-    _show(asyncio.run(ask()), json=json)
+    _show(asked(redis, lambda client: client.spaces.discover(category, number)), json=json)
 
 
 def _show(found: SearchReply, *, json: bool) -> None:
     rows = list(joined(found))
     if json:
-        write(json_module.dumps(found, indent=2))
+        write_json(found)
     elif rows:
         width = table.terminal_width()
         write("\n".join(blocks(rows, width) if width is not None else lines(rows)))

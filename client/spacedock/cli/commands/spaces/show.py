@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,9 @@ import typer
 from spacedock.cli import options, preflight
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.deliver import follow
-from spacedock.cli.output.text import printable, say, show_failure, write
+from spacedock.cli.output.text import printable, say, show_failure, wrapped, write, write_json
 from spacedock.cli.output.units import size
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
 from spacedock.errors import SpaceNotFoundError
 from spacedock.files import Payload
@@ -24,31 +22,29 @@ from spacedock.replies.spaces import AboutReply, HubImage, HubRow
 from spacedock.request import Fallback, JobRequest, Tier
 from spacedock.result import JobResult
 
-_WIDTH = 79
 _HEAD = 12
 
 
 def show_space(name: str, *, hub: bool, json: bool, redis: str | None) -> None:
     """Print the registry's entry as JSON; of a Space that it lacks, or with `hub`, what the Hub says."""
-    entry, about = asyncio.run(_asked(redis, hub_id_of(name), hub))
+    entry, about = asked(redis, lambda client: _known(client, hub_id_of(name), hub))
     if about is None or json:
-        write(json_module.dumps(entry if about is None else about, indent=2))
+        write_json(entry if about is None else about)
         return
     write("\n".join(lines(about)))
     if about["note"]:
         say(about["note"])
 
 
-async def _asked(url: str | None, name: str, hub: bool) -> tuple[dict[str, Any], AboutReply | None]:
-    async with Client(url) as client:
-        if not hub:
-            try:
-                entry, here = await client.spaces.status(name)
-                return {**entry, "here": here}, None
-            except SpaceNotFoundError:
-                if "/" not in name:
-                    raise
-        return {}, await client.spaces.about(name)
+async def _known(client: Client, name: str, hub: bool) -> tuple[dict[str, Any], AboutReply | None]:
+    if not hub:
+        try:
+            entry, here = await client.spaces.status(name)
+            return {**entry, "here": here}, None
+        except SpaceNotFoundError:
+            if "/" not in name:
+                raise
+    return {}, await client.spaces.about(name)
 
 
 def lines(about: AboutReply) -> Iterator[str]:
@@ -57,8 +53,9 @@ def lines(about: AboutReply) -> Iterator[str]:
     yield printable(str(space["id"]))
     for head, text in (*_facts(space), ("image", _image(image)), *_endpoints(about["endpoints"])):
         if text:
-            yield from _wrapped(head, text)
-    yield from _wrapped("here as", space["name"] or "not in the registry yet: its first job adds it")
+            yield from wrapped(f"  {head}", text, _HEAD)
+    where = space["name"] or "not in the registry yet: its first job adds it"
+    yield from wrapped("  here as", where, _HEAD)
 
 
 def _facts(space: HubRow) -> Iterator[tuple[str, str]]:
@@ -94,14 +91,6 @@ def _endpoints(known: list[str]) -> Iterator[tuple[str, str]]:
         yield "" if place else "endpoints", endpoint
 
 
-def _wrapped(head: str, text: str) -> list[str]:
-    flat = " ".join(printable(text).split())
-    first = f"  {head:<{_HEAD - 2}}"
-    return textwrap.wrap(
-        flat, _WIDTH, initial_indent=first, subsequent_indent=" " * _HEAD, break_on_hyphens=False
-    )
-
-
 SAMPLE_PROMPT = "Hello"
 
 
@@ -125,14 +114,16 @@ def show_endpoints(
         "inputs": options.inputs_of(inputs),
     }
     request, payloads = prepare(prompt, files or (), space, fields)
-    result = asyncio.run(_explained(redis, request, payloads))
+    result = asked(redis, lambda client: _explained(client, request, payloads))
     if not result.succeeded:
         show_failure(result)
         raise typer.Exit(FAILED)
-    write(json_module.dumps(result.output.data, indent=2) if json else result.output.text or "")
+    if json:
+        write_json(result.output.data)
+    else:
+        write(result.output.text or "")
 
 
-async def _explained(url: str | None, request: JobRequest, payloads: list[Payload]) -> JobResult:
-    async with Client(url) as client:
-        await preflight.check(client, {request.space} if request.space else set())
-        return await follow(client, await client.submit_prepared(request, payloads))
+async def _explained(client: Client, request: JobRequest, payloads: list[Payload]) -> JobResult:
+    await preflight.check(client, {request.space} if request.space else set())
+    return await follow(client, await client.submit_prepared(request, payloads))

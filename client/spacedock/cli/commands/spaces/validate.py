@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_module
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -12,14 +9,14 @@ import typer
 
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
-from spacedock.cli.output.text import printable, say, write
+from spacedock.cli.output.text import printable, say, wrapped, write, write_json
+from spacedock.cli.preflight import asked
 from spacedock.client import Client
 from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import ValidateReply
 
 _MARKS = {"ok": "ok", "bad": "BAD", "unknown": "?"}
-_WIDTH = 79
-_INDENT = " " * 18
+_INDENT = 18
 _KINDS = {"prepare": "image", "start": "start", "call": "call"}
 
 
@@ -43,32 +40,31 @@ def validate(
     """
     if bool(names) == all_spaces:
         raise BadRequestError("name the Spaces to validate, or give --all")
-    found = asyncio.run(verdicts(redis, names, deep, timeout, json))
+    found = verdicts(redis, names, deep, timeout, json)
     if json:
-        write(json_module.dumps(found, indent=2))
+        write_json(found)
     elif len(found) > 1:
         say(summary(list(found.values())))
     if any(row["works"] is not True for row in found.values()):
         raise typer.Exit(FAILED)
 
 
-async def verdicts(
-    url: str | None,
-    names: Sequence[str] | None,
-    deep: bool,
-    timeout: float,  # noqa: ASYNC109 - the worker bounds its trial call
-    quiet: bool,
+def verdicts(
+    url: str | None, names: Sequence[str] | None, deep: bool, timeout: float, quiet: bool
 ) -> dict[str, ValidateReply]:
     """One after another, each shown as soon as it is known."""
-    found: dict[str, ValidateReply] = {}
-    async with Client(url) as client:
+
+    async def ask(client: Client) -> dict[str, ValidateReply]:
+        found: dict[str, ValidateReply] = {}
         for name in names or sorted((await client.spaces.list()).spaces):
             found[name] = await client.spaces.validate(
                 name, deep=deep, timeout=timeout, on_progress=named(name)
             )
             if not quiet:
                 write("\n".join(lines(found[name])))
-    return found
+        return found
+
+    return asked(url, ask)
 
 
 def named(name: str) -> Callable[[str], None]:
@@ -80,13 +76,13 @@ def lines(row: ValidateReply) -> list[str]:
     """One Space's checks and verdict for people, within 80 columns."""
     said = [printable(row["name"])]
     for check in row["checks"]:
-        said += _wrapped(f"  {_MARKS[check['status']]:>3}  {check['name']:<10}", check["reason"])
+        said += wrapped(f"  {_MARKS[check['status']]:>3}  {check['name']:<10}", check["reason"], _INDENT)
         if check["status"] != "ok" and check["advice"]:
-            said += _wrapped(_INDENT, check["advice"])
+            said += wrapped("", check["advice"], _INDENT)
     if row["seconds"]:
         took = (f"{_KINDS[kind]} {value:.1f} s" for kind, value in row["seconds"].items() if kind in _KINDS)
-        said += _wrapped("       took      ", ", ".join(took))
-    return [*said, *_wrapped("  =>   ", verdict(row), "       ")]
+        said += wrapped("       took", ", ".join(took), _INDENT)
+    return [*said, *wrapped("  =>", verdict(row), 7)]
 
 
 def verdict(row: ValidateReply) -> str:
@@ -104,12 +100,3 @@ def summary(rows: Sequence[ValidateReply]) -> str:
     works = sum(row["works"] is True for row in rows)
     bad = sum(row["works"] is False for row in rows)
     return f"{works} of {len(rows)} can run here, {bad} cannot, {len(rows) - works - bad} not known"
-
-
-def _wrapped(head: str, text: str, indent: str = _INDENT) -> list[str]:
-    """The text behind its head, on as many lines as it takes."""
-    flat = " ".join(printable(text).split())
-    head = head if len(head) >= len(indent) else f"{head:<{len(indent)}}"
-    return textwrap.wrap(
-        flat, _WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
-    ) or [head]
