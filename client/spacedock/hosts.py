@@ -42,7 +42,7 @@ class Host(BaseModel):
 
 
 async def hosts(redis: Redis) -> list[Host]:
-    """The hosts of the queue, by name; those that are gone last."""
+    """The hosts of the queue: what each has, and whether it takes jobs; those that are gone last."""
     paused = {one.decode(errors="replace") for one in await answer(redis.smembers(keys.PAUSED))}
     found: dict[str, Host] = {}
     for host_id in await ids(redis):
@@ -61,10 +61,10 @@ async def ids(redis: Redis) -> list[str]:
     return [host_id.decode(errors="replace") for host_id in found]
 
 
-async def pause(redis: Redis, name: str, *, paused: bool) -> Host:
+async def pause(redis: Redis, name: str, *, paused: bool = True) -> Host:
     """Let a host, by its name or the beginning of its id, take no more jobs, or take them again.
 
-    Raises BadRequestError where there is no such host, or more than one.
+    What it has in hand goes on. Raises BadRequestError where there is no such host, or more than one.
     """
     known = await hosts(redis)
     found = [host for host in known if name in (host.name, host.id)]
@@ -80,13 +80,13 @@ async def pause(redis: Redis, name: str, *, paused: bool) -> Host:
     return found[0].model_copy(update={"paused": paused})
 
 
-async def drain(redis: Redis, name: str, on_wait: Callable[[Host], None]) -> Host:
+async def drain(redis: Redis, name: str, on_wait: Callable[[Host], None] = lambda host: None) -> Host:
     """Pause a host, and wait until it says that no job is in its hands, or is gone.
 
     `on_wait` is called with the host each second as it was last seen. Raises as `pause` does, and
     BadRequestError where somebody lets it take jobs again.
     """
-    host = await pause(redis, name, paused=True)
+    host = await pause(redis, name)
     paused_at = (await redis.time())[0]
     while True:
         gone = host.model_copy(update={"alive": False})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 
 from redis.asyncio import Redis
 
@@ -42,7 +41,7 @@ def status_of(
     return JobStatus(
         id=job_id,
         state=_state(state),
-        submitted=_seconds(submitted),
+        submitted=wire.number_in(submitted),
         message=DELETED if deleted else message.decode(errors="replace") if message else "",
     )
 
@@ -165,12 +164,3 @@ def _state(raw: bytes) -> JobState:
         return JobState(raw.decode())
     except ValueError:
         raise WireError("the job's record was overwritten in Redis: submit the job again") from None
-
-
-def _seconds(raw: bytes | None) -> float:
-    """A time of Redis's; 0 where somebody else's rubbish stands in its place."""
-    try:
-        seconds = float(raw or 0)
-    except ValueError:
-        return 0.0
-    return seconds if isfinite(seconds) else 0.0

@@ -30,6 +30,7 @@ MAX_BYTES = 2**26
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SHOWN_ERRORS, _SHOWN_LENGTH = 5, 200
+_MOST_NUMBER = 1e12
 
 Model = TypeVar("Model", bound=BaseModel)
 T = TypeVar("T")
@@ -130,6 +131,15 @@ def labels_in(raw: bytes | None) -> dict[str, str]:
     with suppress(ValueError, AttributeError):
         return {str(name): str(value) for name, value in json.loads(raw or b"{}").items()}
     return {}
+
+
+def number_in(raw: bytes | str | None) -> float:
+    """A number of Redis's, such as a time; 0 where it is rubbish."""
+    try:
+        number = float(raw or 0)
+    except ValueError:
+        return 0.0
+    return number if 0 <= number < _MOST_NUMBER else 0.0
 
 
 def checked(kind: type[T], data: object, what: str) -> T:

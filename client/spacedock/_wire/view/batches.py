@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from spacedock._wire import keys, lanes
 from spacedock._wire.connection import answer
+from spacedock._wire.wire import number_in
 from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import BatchStatus
 from spacedock.states import JobState
@@ -25,7 +26,10 @@ _PAGE = 1000
 
 
 async def find(redis: Redis, name: str) -> BatchStatus:
-    """The batch of that id, or whose id begins so. Raises JobNotFoundError, BadRequestError."""
+    """How the jobs of a batch stand, by its id or the beginning of it.
+
+    Raises JobNotFoundError, and BadRequestError for the beginning of several ids.
+    """
     if (found := await _read(redis, lanes.written(name))) is not None:
         return found
     if len(name) < LEAST_CHARS:
@@ -39,8 +43,8 @@ async def find(redis: Redis, name: str) -> BatchStatus:
     return found
 
 
-async def newest(redis: Redis, limit: int) -> list[BatchStatus]:
-    """The batches that are kept, the newest first, at most `limit`."""
+async def newest(redis: Redis, *, limit: int = 100) -> list[BatchStatus]:
+    """The newest batches, at most `limit`; each is kept as long as its jobs."""
     found = [await _read(redis, batch_id) async for batch_id in _ids(redis)]
     known = [one for one in found if one is not None]
     return sorted(known, key=lambda one: (one.submitted, one.id), reverse=True)[:limit]
@@ -69,16 +73,7 @@ async def _read(redis: Redis, batch_id: str) -> BatchStatus | None:
         label=text.get("label", ""),
         client=text.get("client", ""),
         priority=text.get("priority", ""),
-        submitted=_number(text.get("submitted")),
-        degraded=int(_number(text.get("degraded"))),
-        counts={state: int(_number(text.get(state))) for state in JobState},
+        submitted=number_in(text.get("submitted")),
+        degraded=int(number_in(text.get("degraded"))),
+        counts={state: int(number_in(text.get(state))) for state in JobState},
     )
-
-
-def _number(text: str | None) -> float:
-    """A number of Redis's; 0 where somebody else's rubbish stands in its place."""
-    try:
-        number = float(text or 0)
-    except ValueError:
-        return 0.0
-    return number if 0 <= number < 1e12 else 0.0

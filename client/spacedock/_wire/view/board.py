@@ -14,6 +14,7 @@ from spacedock import hosts
 from spacedock._wire import keys, lanes, stream, wire
 from spacedock._wire.connection import answer, told_as_ours
 from spacedock._wire.view import batches, listing
+from spacedock._wire.view.depth import lanes_now
 from spacedock._wire.view.tally import MinuteRow, QueueTally
 from spacedock.errors import JobNotFoundError, WireError
 from spacedock.events import BatchStatus, Event, JobSummary
@@ -149,28 +150,17 @@ class Board:
         )
 
     async def _lanes(self, names: Sequence[str]) -> list[LaneStanding]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.zrange(keys.LANE + name, 0, _TARGETS - 1, withscores=True)
-            there = await pipe.execute()
-            for name, targets in zip(names, there, strict=True):
-                for target, _ in targets:
-                    pipe.zcard(f"{keys.WAITING}{name}|".encode() + target)
-            counts = iter(await pipe.execute())
-        found = []
-        for name, targets in zip(names, there, strict=True):
-            waiting = {target: next(counts) for target in _texts(target for target, _ in targets)}
-            if targets:
-                found.append(
-                    LaneStanding(
-                        priority=name.partition(":")[0],
-                        batch=lanes.batch_of(name),
-                        client=lanes.client_of(name),
-                        waiting=sum(waiting.values()),
-                        since=targets[0][1] / 1000,
-                        targets=waiting,
-                    )
-                )
+        found = [
+            LaneStanding(
+                priority=name.partition(":")[0],
+                batch=lanes.batch_of(name),
+                client=lanes.client_of(name),
+                waiting=sum(waiting.values()),
+                since=since,
+                targets=waiting,
+            )
+            async for name, waiting, since in lanes_now(self._redis, names, _TARGETS)
+        ]
         return sorted(found, key=lambda one: one.since)
 
     async def _running(self, ids: Sequence[str]) -> list[RunningJob]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -42,29 +43,33 @@ async def measure(redis: Redis) -> Depth:
     known = await ids(redis)
     hosts = await redis.exists(*(keys.HOST + host_id for host_id in known)) if known else 0
     names = [lane.decode(errors="replace") for lane in raw]
-    waiting, oldest = await _looked(redis, names)
-    return Depth(waiting, oldest, lanes, running, unfinished, hosts)
+    depth, now = Depth(lanes=lanes, running=running, unfinished=unfinished, hosts=hosts), time.time()
+    async for name, waiting, since in lanes_now(redis, names, _MOST_TARGETS):
+        kind = ("batch" if batch_of(name) is not None else "client", name.partition(":")[0])
+        depth.waiting[kind] = depth.waiting.get(kind, 0) + sum(waiting.values())
+        depth.oldest[kind] = max(depth.oldest.get(kind, 0.0), now - since)
+    return depth
 
 
-async def _looked(redis: Redis, names: list[str]) -> tuple[dict[Kind, int], dict[Kind, float]]:
-    waiting: dict[Kind, int] = {}
-    oldest: dict[Kind, float] = {}
+async def lanes_now(
+    redis: Redis, names: Sequence[str], most: int
+) -> AsyncIterator[tuple[str, dict[str, int], float]]:
+    """Yield of each lane in which jobs wait how many do, by the first `most` of its targets, and since when.
+
+    That is a time of Redis's clock, in seconds since 1970.
+    """
     async with redis.pipeline(transaction=False) as pipe:
         for name in names:
-            pipe.zrange(keys.LANE + name, 0, _MOST_TARGETS - 1, withscores=True)
+            pipe.zrange(keys.LANE + name, 0, most - 1, withscores=True)
         targets: list[list[tuple[bytes, float]]] = await pipe.execute()
-    async with redis.pipeline(transaction=False) as pipe:
         for name, found in zip(names, targets, strict=True):
             for target, _ in found:
                 pipe.zcard(f"{keys.WAITING}{name}|".encode() + target)
         counts = iter(await pipe.execute())
-    now = time.time() * 1000
     for name, found in zip(names, targets, strict=True):
-        kind = ("batch" if batch_of(name) is not None else "client", name.partition(":")[0])
-        for _, since in found:
-            waiting[kind] = waiting.get(kind, 0) + int(next(counts))
-            oldest[kind] = max(oldest.get(kind, 0.0), (now - float(since)) / 1000)
-    return waiting, oldest
+        waiting = {target.decode(errors="replace"): int(next(counts)) for target, _ in found}
+        if found:
+            yield name, waiting, float(found[0][1]) / 1000
 
 
 async def workers(redis: Redis) -> int:

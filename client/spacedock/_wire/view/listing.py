@@ -31,9 +31,9 @@ async def find(
 ) -> list[JobSummary]:
     """The newest jobs, at most `limit`: those that have not ended, and those that ended within a day.
 
-    `state`, `space` (as the jobs name it), `batch` (the beginning of its id) and `labels` choose. Without a
-    batch all records are looked at, a page at a time: 100,000 jobs take some seconds. Raises
-    JobNotFoundError where there is no such batch.
+    `state`, `space` (as the jobs name it), `batch` (the beginning of its id) and `labels` (each of these)
+    choose. Without a batch all records are looked at, a page at a time: 100,000 jobs take some seconds.
+    Raises JobNotFoundError where there is no such batch.
     """
     newest: list[tuple[float, str, JobSummary]] = []
     ids = _all_ids(redis) if batch is None else _ids_of(redis, batch)

@@ -56,7 +56,10 @@ class Provenance(BaseModel):
 
 
 async def provenance_of(redis: Redis, job_id: str) -> Provenance:
-    """The provenance of a job, as far as it is known now. Raises JobNotFoundError, WireError."""
+    """What a job was asked, who answered with what, and when, as far as it is known now.
+
+    Raises JobNotFoundError, WireError.
+    """
     row: Mapping[bytes, bytes] = await answer(redis.hgetall(keys.job(job_id)))
     if b"state" not in row:
         raise JobNotFoundError(job_id)
@@ -145,7 +148,10 @@ class JobStory(BaseModel):
 
 
 async def story_of(redis: Redis, job_id: str) -> JobStory:
-    """The story of a job so far. Raises JobNotFoundError, and BadRequestError for a private job."""
+    """What became of a job so far: `job`, its `events` as far as they are kept, and its `result`.
+
+    Reading it deletes nothing. Raises JobNotFoundError, and BadRequestError for a private job.
+    """
     found = await listing.summaries(redis, [job_id])
     if not found:
         raise JobNotFoundError(job_id)

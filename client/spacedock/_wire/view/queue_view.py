@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from redis.asyncio import Redis
 
-from spacedock import hosts
+from spacedock import hosts as host_list
 from spacedock._wire import jobs as records
 from spacedock._wire import stream
 from spacedock._wire.connection import told_as_ours
@@ -14,11 +17,29 @@ from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import Caller, OnProgress, Op, call_of
 from spacedock._wire.view import batches, listing, standing
 from spacedock._wire.view.depth import workers
-from spacedock._wire.view.provenance import JobStory, Provenance, provenance_of, story_of
-from spacedock.events import BatchStatus, JobStatus, JobSummary
-from spacedock.hosts import Host
+from spacedock._wire.view.provenance import provenance_of, story_of
+from spacedock.events import JobStatus
 from spacedock.replies.host import CleanupReply, TiersReply
 from spacedock.states import JobState
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _of_queue(
+    function: Callable[Concatenate[Redis, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[QueueView, P], Coroutine[Any, Any, T]]:
+    """A function of the queue's server as a method: with its parameters, and Redis's errors told as ours."""
+
+    @wraps(function)
+    async def call(self: QueueView, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with told_as_ours(self.url):
+            return await function(self._redis, *args, **kwargs)
+
+    own = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
+    told = signature(function)
+    vars(call)["__signature__"] = told.replace(parameters=[own, *list(told.parameters.values())[1:]])
+    return call
 
 
 class QueueView:
@@ -35,14 +56,6 @@ class QueueView:
                 return found
             return found.model_copy(update={"waits_for": await standing.told(self._redis, job_id)})
 
-    async def provenance(self, job_id: str) -> Provenance:
-        """What a job was asked, who answered with what, and when, as far as it is known now.
-
-        Raises JobNotFoundError.
-        """
-        with told_as_ours(self.url):
-            return await provenance_of(self._redis, job_id)
-
     async def cancel(self, job_id: str) -> JobState:
         """Cancel a job; returns its state: `running` where its worker was told and is stopping it.
 
@@ -58,51 +71,6 @@ class QueueView:
         """
         with told_as_ours(self.url):
             return await records.cancel(self._redis, await listing.ids_of(self._redis, name))
-
-    async def jobs(
-        self,
-        *,
-        state: JobState | None = None,
-        space: str | None = None,
-        batch: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        limit: int = 100,
-    ) -> list[JobSummary]:
-        """The newest jobs, at most `limit`: those that have not ended, and those that ended within a day.
-
-        `state`, `space`, `batch` (the beginning of its id) and `labels` (each of these) choose. Raises
-        JobNotFoundError where there is no such batch.
-        """
-        with told_as_ours(self.url):
-            return await listing.find(
-                self._redis, state=state, space=space, batch=batch, labels=labels, limit=limit
-            )
-
-    async def job_ids(self, name: str) -> list[str]:
-        """The ids of the jobs of a batch, by the beginning of its id, or the id of that one job.
-
-        Raises JobNotFoundError.
-        """
-        with told_as_ours(self.url):
-            return await listing.ids_of(self._redis, name)
-
-    async def batch_status(self, name: str) -> BatchStatus:
-        """How the jobs of a batch stand, by the beginning of its id. Raises JobNotFoundError."""
-        with told_as_ours(self.url):
-            return await batches.find(self._redis, name)
-
-    async def batches(self, *, limit: int = 100) -> list[BatchStatus]:
-        """The newest batches, at most `limit`; each is kept as long as its jobs."""
-        with told_as_ours(self.url):
-            return await batches.newest(self._redis, limit)
-
-    async def story(self, job_id: str) -> JobStory:
-        """What became of a job so far: `job`, its `events` as far as they are kept, and its `result`.
-
-        Reading it deletes nothing. Raises JobNotFoundError, and BadRequestError for a private job.
-        """
-        with told_as_ours(self.url):
-            return await story_of(self._redis, job_id)
 
     async def last_event(self, before: float | None = None) -> int:
         """The number of the last event (0: none), of those before a time (seconds since 1970) where given."""
@@ -135,34 +103,15 @@ class QueueView:
         """
         return await self._caller.get(call_of(Op.TIERS), TiersReply)
 
-    async def hosts(self) -> list[Host]:
-        """The hosts of the queue: what each has, and whether it takes jobs; those that are gone last."""
-        with told_as_ours(self.url):
-            return await hosts.hosts(self._redis)
-
-    async def pause_host(self, name: str, *, paused: bool = True) -> Host:
-        """Let a host, by its name or the beginning of its id, take no more jobs, or take them again.
-
-        What it has in hand goes on. Raises BadRequestError where it is no host, or more than one.
-        """
-        with told_as_ours(self.url):
-            return await hosts.pause(self._redis, name, paused=paused)
-
-    async def drain_host(self, name: str, on_wait: Callable[[Host], None] = lambda host: None) -> Host:
-        """Pause a host, and wait until no job is in its hands, or it is gone.
-
-        `on_wait` is called each second with the host as it was last seen. Raises as `pause_host` does, and
-        BadRequestError where somebody lets it take jobs again.
-        """
-        with told_as_ours(self.url):
-            return await hosts.drain(self._redis, name, on_wait)
-
-    async def serving(self, space: str) -> list[Host]:
-        """The hosts that can run the Space of that name in their registries, also those that are gone."""
-        with told_as_ours(self.url):
-            return await hosts.serving(self._redis, space)
-
-    async def workers(self) -> int:
-        """How many workers are alive."""
-        with told_as_ours(self.url):
-            return await workers(self._redis)
+    jobs = _of_queue(listing.find)
+    job_ids = _of_queue(listing.ids_of)
+    provenance = _of_queue(provenance_of)
+    story = _of_queue(story_of)
+    batch_status = _of_queue(batches.find)
+    hosts = _of_queue(host_list.hosts)
+    pause_host = _of_queue(host_list.pause)
+    drain_host = _of_queue(host_list.drain)
+    serving = _of_queue(host_list.serving)
+    workers = _of_queue(workers)
+    # After the last use of the module of that name.
+    batches = _of_queue(batches.newest)

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
+from spacedock._wire.view import doctor as queue
 from spacedock.cli import options
 from spacedock.cli.exit_codes import FAILED
 from spacedock.cli.output.text import printable, say, write, write_json
 from spacedock.cli.output.units import counted
 from spacedock.configuration import default_url
-from spacedock.doctor import host, queue
 from spacedock.errors import SpacedockError
 from spacedock.replies.doctor import DoctorLine
 
@@ -46,11 +46,11 @@ def tell(found: Sequence[DoctorLine], *, json: bool) -> None:
 async def _examined(url: str | None) -> list[DoctorLine]:
     try:
         where = url or default_url(os.environ, os.getuid())
-        return await host.examine(where)
+        return await queue.examine_all(where)
     except SpacedockError as error:
         # The address itself cannot be found out, or is none.
         line = queue.AREA.error("address", str(error), "spacedock doctor --redis URL")
-        return [line, *await host.here()]
+        return [line, *await queue.here()]
 
 
 def lines(found: Sequence[DoctorLine]) -> Iterator[str]:

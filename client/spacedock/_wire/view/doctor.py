@@ -1,21 +1,28 @@
-"""The queue's server, as a client sees it: does it keep what it is given, how fast, and for whom?"""
+"""The queue as a client sees it (does it keep what it has, how fast, for whom?), and who tells of a host."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from spacedock._wire.connection import answer, greet, redacted, told_as_ours
+from spacedock._wire.connection import answer, connect, greet, redacted, told_as_ours
 from spacedock._wire.jobs import check_may_wait
+from spacedock._wire.rpc import Caller, Op, call_of
+from spacedock._wire.wire import checked
 from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.hosts import Host, hosts
-from spacedock.replies.doctor import Area, DoctorLine
+from spacedock.replies.doctor import Area, DoctorLine, DoctorReply
 
 AREA = Area("queue")
 START = "spacedockd"
@@ -134,3 +141,46 @@ async def _rights(redis: Redis, url: str) -> DoctorLine:
     except RefusedError as error:
         return AREA.error("rights", str(error), f"{cli(url)} ACL WHOAMI")
     return AREA.ok("rights", "this user may wait for results")
+
+
+_DAEMON = "spacedockd"
+_LOCAL_SECONDS = 60.0
+_INSTALL = "pip install 'hf-spacedock[daemon,smollm]'"
+
+HOST = Area("host")
+
+
+async def examine_all(url: str) -> list[DoctorLine]:
+    """All that can be said of the queue at `url`, and of the host."""
+    async with connect(url) as redis:
+        return [*await examine(redis, url), *await _host(redis, url)]
+
+
+async def _host(redis: Redis, url: str) -> list[DoctorLine]:
+    """What a worker says; without one, what is found out here."""
+    try:
+        return (await Caller(redis, url).get(call_of(Op.DOCTOR), DoctorReply))["lines"]
+    except SpacedockError:
+        return await here()
+
+
+async def here() -> list[DoctorLine]:
+    """What `spacedockd doctor` finds on this machine, whether or not a daemon runs."""
+    beside = Path(sys.executable).with_name(_DAEMON)
+    command = str(beside) if beside.exists() else shutil.which(_DAEMON)
+    if command is None:
+        return [HOST.warning("daemon", "only the client is installed here", _INSTALL)]
+    process = await asyncio.create_subprocess_exec(
+        command, "doctor", "--json", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_LOCAL_SECONDS):
+            said, wrong = await process.communicate()
+        return checked(DoctorReply, {"lines": json.loads(said)}, "doctor")["lines"]
+    except (TimeoutError, ValueError) as error:
+        why = wrong.decode(errors="replace").strip() if isinstance(error, ValueError) else "it hangs"
+        return [HOST.warning("daemon", f"{_DAEMON} doctor: {why or error}", _INSTALL)]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
