@@ -21,9 +21,10 @@ T = TypeVar("T")
 class _Blocking(Generic[C]):
     """Calls the methods of an asynchronous object, its twin, each until it is done."""
 
-    _twin: C
-    _runner: asyncio.Runner
     _closed = False
+
+    def __init__(self, twin: C, runner: asyncio.Runner) -> None:
+        self._twin, self._runner = twin, runner
 
     def _each(self, stream: AsyncGenerator[T]) -> Iterator[T]:
         try:
@@ -58,9 +59,6 @@ def _iterating(
 class SyncSpaces(_Blocking[Spaces]):
     """`Spaces` for code without asyncio: the same methods, each blocking until it is done."""
 
-    def __init__(self, spaces: Spaces, runner: asyncio.Runner) -> None:
-        self._twin, self._runner = spaces, runner
-
     list = _blocking(Spaces.list)
     show = _blocking(Spaces.show)
     status = _blocking(Spaces.status)
@@ -84,9 +82,6 @@ class SyncSpaces(_Blocking[Spaces]):
 
 class SyncBoard(_Blocking[Board]):
     """`Board` for code without asyncio."""
-
-    def __init__(self, board: Board, runner: asyncio.Runner) -> None:
-        self._twin, self._runner = board, runner
 
     look = _blocking(Board.look)
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,7 @@ def bundle_command(
     out: Path, names: Sequence[str], config: Path | None = None, options: Mapping[str, Any] | None = None
 ) -> None:
     """Write these Spaces of this host to `out`. Raises SpacedockError."""
-    loaded = settings.load(config, options or {}, os.environ, os.getuid())
-    manifest = _run(loaded, lambda: bundle(loaded, out, names, _say))
+    manifest = _run(config, options, lambda loaded: bundle(loaded, out, names, _say))
     _say(f"bundled {_names(manifest)} in {out} ({out.stat().st_size / 1e6:,.1f} MB)")
 
 
@@ -46,8 +45,7 @@ def unbundle_command(
     path: Path, config: Path | None = None, options: Mapping[str, Any] | None = None
 ) -> None:
     """Take the Spaces of a bundle into this host. Raises SpacedockError."""
-    loaded = settings.load(config, options or {}, os.environ, os.getuid())
-    manifest = _run(loaded, lambda: unbundle(loaded, path, _say))
+    manifest = _run(config, options, lambda loaded: unbundle(loaded, path, _say))
     _say(f"took in {_names(manifest)}")
 
 
@@ -97,12 +95,16 @@ async def _registry(told: WorkerSettings, *, needed: bool) -> AsyncIterator[Regi
         yield registry
 
 
-def _run(loaded: DaemonSettings, work: Callable[[], Any]) -> BundleManifest:
+def _run(
+    config: Path | None,
+    options: Mapping[str, Any] | None,
+    work: Callable[[DaemonSettings], Coroutine[Any, Any, BundleManifest]],
+) -> BundleManifest:
+    loaded = settings.load(config, options or {}, os.environ, os.getuid())
     configure(loaded.log_format, "warning")
     try:
         with _alone(loaded.state_dir):
-            manifest: BundleManifest = asyncio.run(work())
-            return manifest
+            return asyncio.run(work(loaded))
     except EngineRefusedError as error:
         raise SpacedockError(f"{error}. Try `docker info`.") from error
     except OSError as error:

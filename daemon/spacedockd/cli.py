@@ -99,8 +99,8 @@ def fetch(
     """Fetch the model of the system default ahead of its first use."""
     # They bring huggingface_hub, which the daemon itself has no use for.
     from spacedock_worker.logs import configure
-    from spacedockd.model import cache_folder
     from spacedockd.model.fetch import fetch_command
+    from spacedockd.model.gguf import cache_folder
 
     configure("auto", "warning")
     raise typer.Exit(fetch_command(which, cache_folder(os.environ)))

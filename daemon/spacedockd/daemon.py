@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import structlog
 from redis.asyncio import Redis
@@ -23,15 +24,19 @@ from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.http.settings import HttpSettings
-from spacedockd.model import ModelGateway, cache_folder
+from spacedockd.model.gateway import ModelGateway
+from spacedockd.model.gguf import cache_folder
 from spacedockd.notify import Notifier
 from spacedockd.publishing import publish
 from spacedockd.pulse import Pulse, report
-from spacedockd.reloading import Door, Reloader
+from spacedockd.reloading import Reloader
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, Sleep, keep_alive
 from spacedockd.valkey import EmbeddedValkey, scrub
 from spacedockd.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from spacedockd.http.server import HttpServer
 
 log = structlog.get_logger()
 
@@ -171,7 +176,7 @@ async def system_default(
 @asynccontextmanager
 async def http_door(
     settings: DaemonSettings, http: HttpSettings, pulse: Pulse, stop: asyncio.Event
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[HttpServer]:
     """HTTP for other software, towards the queue; it tells how the worker stands."""
     # Here, and not in our loop's way: it brings aiohttp, which a daemon with `http: off` does not need.
     server = await asyncio.to_thread(import_module, DOOR)
@@ -259,7 +264,6 @@ async def usable(url: str, notify: Notifier, sleep: Sleep) -> None:
     Raises RefusedError where waiting does not help, BadRequestError where this is no address.
     """
     async with connect(url) as redis:
-        said = ""
         while True:
             try:
                 await _look(redis, url)
@@ -267,13 +271,9 @@ async def usable(url: str, notify: Notifier, sleep: Sleep) -> None:
             except RefusedError as error:
                 if error.lasting:
                     raise
-                why = str(error)
+                notify.waiting("redis.waiting", "Redis", str(error))
             except NotConnectedError as error:
-                why = error.why
-            if why != said:
-                log.warning("redis.waiting", why=why)
-            said = why
-            notify.starting(f"waiting for Redis: {why}", 2 * PAUSE_SECONDS + 60)
+                notify.waiting("redis.waiting", "Redis", error.why)
             await sleep(PAUSE_SECONDS)
 
 

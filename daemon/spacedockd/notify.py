@@ -12,6 +12,9 @@ import structlog
 
 log = structlog.get_logger()
 
+_LONGEST_PAUSE = 64.0
+"""Seconds within which it is said again that the daemon waits."""
+
 
 class Notifier:
     """Speaks to the service manager that `env` names, and to nobody where it names none.
@@ -23,6 +26,7 @@ class Notifier:
         address = env.get("NOTIFY_SOCKET", "")
         # '@' stands for the zero byte that begins an abstract address.
         self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._waits_because = ""
         watched = env.get("WATCHDOG_PID", str(pid)) == str(pid)
         micros = env.get("WATCHDOG_USEC", "") if watched else ""
         self._beat = int(micros) / 2e6 if micros.isdecimal() and int(micros) else None
@@ -31,9 +35,12 @@ class Notifier:
         """The daemon serves, after its start."""
         self._send("READY=1", f"STATUS={status}")
 
-    def starting(self, status: str, seconds: float) -> None:
-        """The daemon is not ready yet, and may take so much longer."""
-        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", f"STATUS={status}")
+    def waiting(self, event: str, what: str, why: str) -> None:
+        """The daemon is not ready yet: it waits for something, and says so once for each reason."""
+        if why != self._waits_because:
+            log.warning(event, why=why)
+        self._waits_because = why
+        self._send(f"EXTEND_TIMEOUT_USEC={int(_LONGEST_PAUSE * 1e6)}", f"STATUS=waiting for {what}: {why}")
 
     def reloading(self) -> None:
         """The configuration is read again (Type=notify-reload)."""

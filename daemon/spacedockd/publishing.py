@@ -31,17 +31,13 @@ async def publish(url: str, settings: DaemonSettings, notify: Notifier, sleep: S
     Of retention the last host that starts counts; jobs that have ended keep the time that they got. Where
     files are, all hosts have to agree. Raises ConfigError, NotConnectedError, RefusedError.
     """
-    said = ""
     with told_as_ours(url):
         async with connect(url) as redis:
             while True:
                 try:
                     return await _publish(redis, settings)
                 except StoreAwayError as error:
-                    if str(error) != said:
-                        log.warning("files.waiting", why=str(error))
-                    said = str(error)
-                    notify.starting(f"waiting for the store of files: {error.why}", 2 * PAUSE_SECONDS + 60)
+                    notify.waiting("files.waiting", "the store of files", error.why)
                 await sleep(PAUSE_SECONDS)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
@@ -13,11 +13,13 @@ from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
 from spacedock_worker.logs import configure
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedockd.http.settings import HttpSettings
 from spacedockd.notify import Notifier
 from spacedockd.publishing import publish
 from spacedockd.settings import DaemonSettings
 from spacedockd.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from spacedockd.http.server import HttpServer
 
 log = structlog.get_logger()
 
@@ -31,18 +33,6 @@ _PUBLISH_SECONDS = 30.0
 _HIDDEN = "***"
 
 
-class Door(Protocol):
-    """The HTTP door, as far as it can be changed."""
-
-    def check(self, settings: HttpSettings) -> None:
-        """See that it can be served so. Raises ConfigError."""
-        ...
-
-    async def renew(self, settings: HttpSettings, models_as: Mapping[str, str]) -> None:
-        """Serve so from now on."""
-        ...
-
-
 class Reloader:
     """Knows the settings in force. `reread` gives those of now, and raises SpacedockError.
 
@@ -54,7 +44,7 @@ class Reloader:
         settings: DaemonSettings,
         reread: Callable[[], DaemonSettings],
         worker: WorkerProcess,
-        door: Door | None,
+        door: HttpServer | None,
         default: ModelEndpoint | None,
         url: str,
     ) -> None:

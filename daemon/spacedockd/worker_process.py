@@ -208,8 +208,6 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in a worker's settings")
 
 
-log = structlog.get_logger()
-
 _CHARGE_SECONDS = 2.0
 _KEPT_SECONDS = 24 * 3600
 

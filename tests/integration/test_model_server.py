@@ -26,9 +26,10 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.models.client import ModelAnswer, Models
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.listing import Probe, probe
-from spacedockd.model import ModelGateway, ServerJob, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
-from spacedockd.model.gguf import STAND_IN_FILE, model_of
+from spacedockd.model.gateway import ModelGateway
+from spacedockd.model.gguf import STAND_IN_FILE, cache_folder, model_of
+from spacedockd.model.job import ServerJob, SmolLMSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

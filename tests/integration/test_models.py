@@ -18,8 +18,10 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.local import LocalAddress, LocalModels
-from spacedockd.model import ModelGateway, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import fetch_command
+from spacedockd.model.gateway import ModelGateway
+from spacedockd.model.gguf import cache_folder
+from spacedockd.model.job import SmolLMSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,8 +18,8 @@ from tests.engine_double import engine_double
 from tests.image_registry import image_registry
 
 from spacedock._wire.connection import connect
-from spacedock.cli.commands.doctor import lines
 from spacedock._wire.view import doctor as queue
+from spacedock.cli.commands.doctor import lines
 from spacedock.hosts import Host
 from spacedock.replies.doctor import Area, DoctorLine
 from spacedock_worker.containers.machine.capacity import Machine

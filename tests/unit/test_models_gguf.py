@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from spacedockd.model import GgufError, SmolLMSettings, cache_folder
 from spacedockd.model.fetch import SMOLLM3_REPOSITORY, fetch_command, find_or_fetch
-from spacedockd.model.gguf import SMOLLM3_FILE, STAND_IN_FILE, fetched, model_of
+from spacedockd.model.gguf import SMOLLM3_FILE, STAND_IN_FILE, GgufError, cache_folder, fetched, model_of
+from spacedockd.model.job import SmolLMSettings
 
 MODEL = b"GGUF and then the tensors"
 STAND_IN = "SmolLM2-135M-Instruct (stand-in for SmolLM3)"

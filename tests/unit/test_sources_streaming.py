@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from spacedock.batching.sources import BadLine, BatchLine, SourceOptions, open_source
-from spacedock.batching.sources.source import Source
+from spacedock.batching.sources.line import BadLine, BatchLine
+from spacedock.batching.sources.row import SourceOptions
+from spacedock.batching.sources.source import Source, open_source
 from spacedock.batching.sources.text import MAX_LINE
 from spacedock.errors import BadRequestError, FileUnreadableError
 

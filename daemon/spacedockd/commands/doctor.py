@@ -19,8 +19,8 @@ from spacedock_worker.models.listing import Probe
 from spacedock_worker.models.local import LocalModels
 from spacedock_worker.registry.registry import Registry
 from spacedockd import settings
-from spacedockd.model import cache_folder
 from spacedockd.model.gateway import resting
+from spacedockd.model.gguf import cache_folder
 from spacedockd.settings import PREFIX, DaemonSettings
 
 

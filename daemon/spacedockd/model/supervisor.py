@@ -33,27 +33,19 @@ class ModelSupervisor:
         self._runtime, self._smollm, self._folders = runtime, smollm, tuple(folders)
         self._clock = clock
         self._numbers = count(1)
-        self._child: ModelProcess | None = None
+        self.child: ModelProcess | None = None
+        """The model server that is ready; None where there is none (yet)."""
         self._starting: Task[None] | None = None
         self._behind: set[Task[None]] = set()
-        self._failure: ModelStartError | None = None
+        self.failure: ModelStartError | None = None
+        """Why the last start failed; None where it did not, or there was none."""
         self._pause = _FIRST_PAUSE_SECONDS
         self._not_before = 0.0
-
-    @property
-    def child(self) -> ModelProcess | None:
-        """The model server that is ready; None where there is none (yet)."""
-        return self._child
 
     @property
     def starting(self) -> bool:
         """Whether a model server is being started."""
         return self._starting is not None
-
-    @property
-    def failure(self) -> ModelStartError | None:
-        """Why the last start failed; None where it did not, or there was none."""
-        return self._failure
 
     async def running(self) -> ModelProcess:
         """The model server; started first where there is none, once however many ask.
@@ -61,29 +53,29 @@ class ModelSupervisor:
         Raises ModelStartError where the last start failed, or where it takes longer than `load_seconds`; it
         goes on then, for those who ask later.
         """
-        if self._child is not None:
-            return self._child
+        if self.child is not None:
+            return self.child
         if self._starting is None:
-            if self._failure and self._clock() < self._not_before:
-                raise ModelStartError(str(self._failure), final=self._failure.final)
+            if self.failure and self._clock() < self._not_before:
+                raise ModelStartError(str(self.failure), final=self.failure.final)
             self._starting = asyncio.create_task(self._start())
         await asyncio.wait([self._starting], timeout=self._smollm.load_seconds)
-        if self._child is not None:
-            return self._child
-        if self._failure:
-            raise ModelStartError(str(self._failure), final=self._failure.final)
+        if self.child is not None:
+            return self.child
+        if self.failure:
+            raise ModelStartError(str(self.failure), final=self.failure.final)
         raise ModelStartError("the model is still being fetched or loaded; try again in a minute")
 
     def rest(self) -> None:
         """Stop the model server, in the background; the next who asks starts another."""
-        if self._child is not None:
-            child, self._child = self._child, None
+        if self.child is not None:
+            child, self.child = self.child, None
             log.info("model.stopping", model=child.model, pid=child.pid)
             self._later(child.stop())
 
     def lost(self, child: ModelProcess) -> None:
         """Be told that this model server takes no connections: it is stopped, if it still is the one."""
-        if self._child is child:
+        if self.child is child:
             self.rest()
 
     async def stop(self) -> None:
@@ -96,31 +88,31 @@ class ModelSupervisor:
             await asyncio.wait(self._behind)
 
     async def _start(self) -> None:
-        self._failure = None
+        self.failure = None
         socket = self._runtime / f"llama-{next(self._numbers)}.sock"
         child = ModelProcess(ServerJob(smollm=self._smollm, folders=self._folders, socket=socket))
         try:
             await child.start()
-            self._child, self._pause = child, _FIRST_PAUSE_SECONDS
+            self.child, self._pause = child, _FIRST_PAUSE_SECONDS
             self._later(self._watch(child))
         except ModelStartError as error:
             self._failed(error)
         finally:
             self._starting = None
-            if self._child is not child:
+            if self.child is not child:
                 await child.stop()
 
     def _failed(self, error: ModelStartError) -> None:
-        self._failure = error
+        self.failure = error
         self._not_before = self._clock() + self._pause
         log.warning("model.start_failed", why=str(error), again_in=self._pause)
         self._pause = min(self._pause * 2, _LAST_PAUSE_SECONDS)
 
     async def _watch(self, child: ModelProcess) -> None:
         code = await child.wait()
-        if self._child is child:
+        if self.child is child:
             log.warning("model.died", model=child.model, pid=child.pid, code=code)
-            self._child = None
+            self.child = None
             await child.stop()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
