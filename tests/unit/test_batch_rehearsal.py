@@ -11,7 +11,7 @@ from tests.unit.test_cli_planning import SPACE
 from spacedock import Client, JobRequest
 from spacedock.batching.reading import Unsent
 from spacedock.batching.results.line_index import LineName
-from spacedock.cli.batching.rehearsal import Rehearsal, kind_of
+from spacedock.cli.output.plan import Rehearsal, kind_of
 from spacedock.files import Payload
 from spacedock.replies.host import PlanReply
 from spacedock.testing import InMemoryClient

@@ -24,9 +24,9 @@ from spacedock.batching.results.saving import save_apart
 from spacedock.batching.sources.source import Source
 from spacedock.cli import preflight
 from spacedock.cli.batching.progress import BatchProgress, ProgressStyle, summarise
-from spacedock.cli.batching.rehearsal import Rehearsal
 from spacedock.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED, STOPPED
 from spacedock.cli.output.deliver import say_files_left
+from spacedock.cli.output.plan import Rehearsal
 from spacedock.cli.output.text import say, say_degraded, say_host_fault, say_how_to_go_on, write
 from spacedock.client import Client
 from spacedock.errors import QueueFullError, SpacedockError
