@@ -1,4 +1,4 @@
-"""What a job or a batch would do, for people: its route, each step of its chain, what is there, and how long."""
+"""What a job or a batch would do, for people: its route, each step of its chain, and what is there for it."""
 
 from __future__ import annotations
 
