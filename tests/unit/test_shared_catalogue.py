@@ -18,7 +18,7 @@ from spacedock._wire import keys
 from spacedock._wire.connection import answer, connect
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock_worker.registry.entry import Verdict
-from spacedock_worker.registry.following import follow, open_registry
+from spacedock_worker.registry.following import follow
 from spacedock_worker.registry.host_file import default_text
 from spacedock_worker.registry.record import MAX_RECORD_BYTES, MAX_RECORDS, by_digest
 from spacedock_worker.registry.registry import Registry
@@ -441,102 +441,3 @@ async def connect_again(registry: Registry) -> AsyncIterator[Registry]:
     again = Registry(registry.path, store=store)
     await again.caught_up()
     yield again
-
-
-OLD = f"""\
-# Mine.
-spaces:
-  # By hand.
-  by-hand:
-    id: by-hand
-    docker_image: mine:1   # keep
-    confidence: 0.5
-
-  sentiment:
-    id: sentiment
-    hub_id: ann/sentiment
-    verified:
-      works: true
-      reason: it answers
-      at: '2026-01-02T00:00:00Z'
-    # Below the verdict.
-    port: 80
-  sent:
-    id: sent
-    repository: REPOSITORIES/{DIGEST}.tar
-    category: text
-  found/it:
-    id: found/it
-    hub_id: found/it
-    category: audio
-    description: 'Hears: # 1'
-    confidence: 0.8
-  guarded:
-    id: guarded
-    hub_id: ann/guarded
-    confidence: 0.9
-    secrets: [TOKEN]
-# The lists.
-categories:
-  text:
-  - sent
-  - by-hand
-"""
-
-
-@pytest.fixture
-async def old(tmp_path: Path, redis_url: str) -> AsyncIterator[Registry]:
-    """A host whose registry.yaml an earlier release has written into."""
-    folder = tmp_path / "old"
-    (folder / "repositories").mkdir(parents=True)
-    (folder / "repositories" / f"{DIGEST}.tar").write_bytes(TAR)
-    (folder / "registry.yaml").write_text(OLD.replace("REPOSITORIES", str(folder / "repositories")))
-    async with host(folder, redis_url) as registry:
-        yield registry
-
-
-async def test_what_an_earlier_release_wrote_moves_and_a_persons_entries_stay(
-    old: Registry, other: Registry
-) -> None:
-    before, text = old.snapshot(), old.path.read_text()
-    await open_registry(old)
-    after = old.snapshot()
-    assert {name: entry.model_dump() for name, entry in after.spaces.items()} == {
-        name: entry.model_dump() for name, entry in before.spaces.items()
-    }
-    assert after.warnings == ()
-    assert old.path.with_name("registry.yaml.before-catalogue").read_text() == text
-    kept = old.path.read_text()
-    assert "# By hand.\n  by-hand:\n    id: by-hand\n    docker_image: mine:1   # keep\n" in kept
-    assert "hub_id: ann/sentiment\n    # Below the verdict.\n    port: 80\n" in kept
-    assert "# The lists.\ncategories:\n" in kept
-    assert "verified" not in kept
-    assert "found/it" not in kept
-    assert "TOKEN" in kept
-    assert sorted((await other.caught_up()).spaces) == ["found/it", "sent"]
-    await open_registry(old)
-    assert old.path.read_text() == kept
-
-
-async def test_a_name_that_the_catalogue_has_with_other_code_stays_in_the_file(
-    old: Registry, other: Registry
-) -> None:
-    await put(other, "found/it", hub_id="found/other")
-    await open_registry(old)
-    assert "found/it" in old.path.read_text()
-    assert old.snapshot().get("found/it").hub_id == "found/it"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "spaces: {a: {hub_id: a/b, confidence: 1.0}}\n",
-        "spaces:\n  a: &x {hub_id: a/b, confidence: 1.0}\n  b: *x\n",
-        "spaces: [",
-        "",
-    ],
-)
-async def test_a_file_whose_entries_share_lines_is_left(one: Registry, text: str) -> None:
-    one.path.write_text(text)
-    await open_registry(one)
-    assert one.path.read_text() == text

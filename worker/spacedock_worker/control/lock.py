@@ -24,7 +24,7 @@ from spacedock_worker.registry.host_file import shipped
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.image_policy import source_of
 from spacedock_worker.state.image_usage import ImageUsage
-from spacedock_worker.state.space_lock import VERSION, LockedSpace, locked_endpoints, row_of
+from spacedock_worker.state.space_lock import VERSION, LockedSpace, locked_endpoints
 
 
 class LockHandler:
@@ -69,7 +69,7 @@ class LockHandler:
                     raise
                 failed[entry.id] = str(error)
                 continue
-            spaces[entry.id] = row_of(locked)
+            spaces[entry.id] = locked.model_dump(mode="json")
             notes += [note] if note else []
         data: LockReply = {
             "version": VERSION,

@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 from spacedock._wire import keys
 from spacedock._wire.connection import messages
 from spacedock_worker.background import forever
-from spacedock_worker.registry.moving import move
 from spacedock_worker.registry.registry import Registry
 
 log = structlog.get_logger()
@@ -31,12 +30,11 @@ _PAUSE_SECONDS = 0.5
 
 
 async def open_registry(registry: Registry) -> None:
-    """Read the catalogue, once Redis answers; an earlier release's entries move to it first."""
+    """Read the catalogue, once Redis answers."""
     troubled = False
     while True:
         try:
             await registry.caught_up()
-            await move(registry)
             break
         except TROUBLE as error:
             if not troubled:

@@ -187,9 +187,9 @@ def without(snapshot: Snapshot, faults: Mapping[str, str]) -> Snapshot:
 
 def recoded(before: Mapping[str, SpaceEntry], after: Mapping[str, SpaceEntry]) -> set[str]:
     """The names under which there is other code now, or none."""
-    return {name for name, entry in before.items() if code_of(entry) != code_of(after.get(name))}
+    return {name for name, entry in before.items() if _code_of(entry) != _code_of(after.get(name))}
 
 
-def code_of(entry: SpaceEntry | None) -> tuple[object, ...]:
+def _code_of(entry: SpaceEntry | None) -> tuple[object, ...]:
     """What names the program; empty for no Space."""
     return tuple(getattr(entry, field) for field in CODE) if entry is not None else ()

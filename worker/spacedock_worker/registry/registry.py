@@ -20,7 +20,6 @@ from spacedock_worker.registry.entry import EntryError, SpaceEntry, Verdict, val
 from spacedock_worker.registry.host_file import HostFile
 from spacedock_worker.registry.merging import (
     Make,
-    code_of,
     is_untouched,
     merged,
     placed,
@@ -30,14 +29,7 @@ from spacedock_worker.registry.merging import (
     without,
 )
 from spacedock_worker.registry.reader import Declared
-from spacedock_worker.registry.record import (
-    MAX_RECORDS,
-    Record,
-    all_decoded,
-    digest_of,
-    record_of,
-    tar_of,
-)
+from spacedock_worker.registry.record import MAX_RECORDS, Record, all_decoded, record_of
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot
 
 log = structlog.get_logger()
@@ -188,19 +180,6 @@ class Registry:
             return Record(entry.model_copy(update={"verified": verdict}))
 
         await self._write({name: record})
-
-    async def take(self, name: str, record: Record) -> bool:
-        """Note what an earlier release wrote into registry.yaml; whether the catalogue now says the same.
-
-        Raises BadRequestError where it cannot be kept.
-        """
-        there = (self._records or {}).get(name)
-        if there is None:
-            path = tar_of(record.entry, self.repositories)
-            tar = await asyncio.to_thread(path.read_bytes) if digest_of(record.entry) else b""
-            await self._write({name: lambda *_: record}, tar)
-            there = (self._records or {}).get(name)
-        return there is not None and code_of(there.entry) == code_of(record.entry)
 
     async def remove(self, name: str) -> None:
         """Remove a Space. Raises SpaceNotFoundError, and EntryError where registry.yaml has it."""

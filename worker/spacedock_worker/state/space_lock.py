@@ -7,13 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spacedock._wire.wire import describe
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
+from spacedock_worker.registry.host_file import Stamp, stamp_of
 
 LOCK_NAME = "spacedock.lock"
 VERSION = 1
@@ -58,7 +58,7 @@ class LockFile:
 
     path: Path
     required: bool = False
-    _stamp: tuple[int, int, int] = (-1, 0, 0)
+    _stamp: Stamp = (-1, 0, 0)
     _spaces: Mapping[str, LockedSpace] = field(default_factory=dict)
     _broken: str | None = None
 
@@ -76,7 +76,7 @@ class LockFile:
         return frozenset(space.digest for space in self._spaces.values())
 
     def _read(self) -> None:
-        stamp = _stamp_of(self.path)
+        stamp = stamp_of(self.path)
         if stamp == self._stamp:
             return
         self._stamp, self._broken, self._spaces = stamp, None, {}
@@ -139,16 +139,3 @@ def check_endpoints(space: str, locked: LockedSpace, functions: Sequence[str]) -
 def _some(lines: Sequence[str]) -> str:
     more = f", and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return ", ".join(lines[:_SHOWN]) + more if lines else "none"
-
-
-def _stamp_of(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_ino, found.st_size)
-
-
-def row_of(space: LockedSpace) -> dict[str, Any]:
-    """The Space as the file has it."""
-    return space.model_dump(mode="json")

@@ -14,8 +14,8 @@ from spacedock._yaml.nodes import LOADER, twins
 from spacedock.request import SPACE_NAME
 from spacedock_worker.control.registry import CLIENT_FIELDS
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.reader import row_of
 from spacedock_worker.registry.record import HOSTS_OWN, MAX_NAME
-from spacedock_worker.registry.row import row_of
 
 FIELDS = CLIENT_FIELDS | {"tags", "hardware"}
 """What a collection may say of a Space, beside its `id`, and `verified: never`."""
