@@ -56,11 +56,11 @@ def test_the_report_names_what_has_a_name_and_sums_the_rest() -> None:
 
 
 def test_a_space_is_in_the_state_of_its_warmest_container() -> None:
-    both = SpaceStatus("mood", {"paused": 1, "stopped": 2})
+    both = SpaceStatus({"paused": 1, "stopped": 2})
     assert state_of(both, has_image=True) == "paused"
-    assert state_of(SpaceStatus("mood"), has_image=True) == "image only"
-    assert state_of(SpaceStatus("mood"), has_image=False) == "not here"
-    held = SpaceStatus("mood", {"running": 1}, quarantined_for=75.0, reason="it crashes")
+    assert state_of(SpaceStatus(), has_image=True) == "image only"
+    assert state_of(SpaceStatus(), has_image=False) == "not here"
+    held = SpaceStatus({"running": 1}, quarantined_for=75.0, reason="it crashes")
     assert state_of(held, has_image=True) == "quarantined"
     row: SpaceHere = {
         "state": "quarantined",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from spacedock_worker.containers.pool.readiness import StartLimits, Unmeasured
 from spacedock_worker.containers.pool.usage_watch import peak_of
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run
 
 SETTINGS = ContainerSettings(instance_id="test")
 SPEC = ContainerSpec("one", "image", "sha256:one")
@@ -25,7 +26,8 @@ GB = 2**30
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ProfileStore]:
-    with remembered(tmp_path / FILE) as store:
+    with closing(ProfileStore(tmp_path / FILE)) as store:
+        store.open()
         yield store
 
 
@@ -78,9 +80,11 @@ def test_after_a_start_that_outlasted_its_measured_limit_the_next_is_given_the_u
 
 
 def test_a_new_life_begins_with_what_was_measured_in_the_one_before(tmp_path: Path) -> None:
-    with remembered(tmp_path / FILE) as store:
+    with closing(ProfileStore(tmp_path / FILE)) as store:
+        store.open()
         started(store, 8.0, 6.0, 7.0)
-    with remembered(tmp_path / FILE) as store:
+    with closing(ProfileStore(tmp_path / FILE)) as store:
+        store.open()
         history = History(store)
         history.asked("key", SPEC, 1.0)
         history.asked("other", replace(SPEC, digest="sha256:never-ran"), 1.0)

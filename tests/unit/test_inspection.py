@@ -38,7 +38,7 @@ async def policy(tmp_path: Path) -> ImagePolicy:
 
 
 def misfits_of(entry: SpaceEntry, endpoints: Sequence[Endpoint], requests: Sequence[JobRequest]) -> object:
-    return Inspection(entry, None, None, tuple(endpoints), SpaceStatus(entry.id)).misfits(requests)
+    return Inspection(entry, None, None, tuple(endpoints), SpaceStatus()).misfits(requests)
 
 
 def test_a_call_that_its_app_takes_fits(policy: ImagePolicy) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacedock_worker.profiling.measured import BLAMELESS, measured, percentile
-from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run
 
 seconds = st.floats(0, 1000, allow_nan=False)
 
@@ -252,17 +252,20 @@ def test_a_file_that_breaks_while_it_is_used_costs_what_it_held(make, tmp_path: 
 
 def test_a_file_that_cannot_be_written_costs_no_run(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("no folder")
-    with remembered(tmp_path / "taken" / FILE) as store:
+    with closing(ProfileStore(tmp_path / "taken" / FILE)) as store:
+        store.open()
         store.note(ran())
         assert store.of_space("mood").runs == 1
 
 
 FULL = """
 import resource, sys
+from contextlib import closing
 from pathlib import Path
-from spacedock_worker.profiling.profiles import Run, remembered
+from spacedock_worker.profiling.profiles import ProfileStore, Run
 
-with remembered(Path(sys.argv[1])) as store:
+with closing(ProfileStore(Path(sys.argv[1]))) as store:
+    store.open()
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     for number in range(300):
         store.note(Run("sha256:a", "mood", float(number), True, None, None, 1.0, None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,14 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.run_recorder import RunRecorder
-from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run
 from spacedock_worker.queue.runner import TakenJob
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ProfileStore]:
-    with remembered(tmp_path / FILE) as store:
+    with closing(ProfileStore(tmp_path / FILE)) as store:
+        store.open()
         yield store
 
 

@@ -15,6 +15,7 @@ from spacedock_worker.containers.machine.engine_info import EngineInfo
 from spacedock_worker.containers.machine.gpu import Device
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import HostBusyError, StepError
+from spacedock_worker.hub.space import HubSpace
 from spacedock_worker.images.hub_errors import HubSilentError
 from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.survey import Availability, Offer
@@ -22,7 +23,7 @@ from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
 from spacedock_worker.validation.smoke_test import letter, picture, samples, sound
 from spacedock_worker.validation.static_checks import checks_of
-from spacedock_worker.validation.verdict import Check, Findings, HubCheck, HubFacts, Mark, verdict
+from spacedock_worker.validation.verdict import Check, Findings, HubCheck, Mark, verdict
 
 GB = 2**30
 NOW = datetime(2025, 1, 2, 3, 4, tzinfo=UTC)
@@ -33,7 +34,7 @@ THERE = Offer("h.io/me/x:1", Availability.THERE, digest="sha256:2", size=GB, pla
 MISSING = replace(THERE, standing=Availability.MISSING, size=None, platforms=(), tags=("cpu-1234567",))
 REFUSED = replace(MISSING, standing=Availability.REFUSED, tags=())
 SILENT = replace(MISSING, standing=Availability.SILENT, why="it cannot be reached", tags=())
-HUB = HubCheck(HubFacts(sdk="gradio", stage="RUNNING", hardware="cpu-basic"))
+HUB = HubCheck(HubSpace("m/x", sdk="gradio", stage="RUNNING", hardware="cpu-basic"))
 AWAY = HubCheck(why="no answer within 5 s")
 NONE = HubCheck(missing=True, why="the Hub has no such Space")
 GPU = Device(0, "GPU-0", 80 * GB, 80 * GB)
@@ -88,7 +89,7 @@ def test_a_repository_that_cannot_be_built_says_why() -> None:
 
 @pytest.mark.parametrize(("sdk", "mark"), [("gradio", "ok"), ("docker", "ok"), ("static", "bad")])
 def test_only_spaces_with_something_to_call_are_supported(sdk: str, mark: str) -> None:
-    said = check(found(entry(hub_id="m/x"), hub=HubCheck(HubFacts(sdk=sdk))), "sdk")
+    said = check(found(entry(hub_id="m/x"), hub=HubCheck(HubSpace("m/x", sdk=sdk))), "sdk")
     assert said is not None
     assert said.mark.value == mark
 
@@ -96,16 +97,16 @@ def test_only_spaces_with_something_to_call_are_supported(sdk: str, mark: str) -
 @pytest.mark.parametrize(
     ("facts", "token", "mark", "words"),
     [
-        (HubFacts(), False, "ok", "open to all"),
-        (HubFacts(gated=True), False, "bad", "gated"),
-        (HubFacts(gated=True), True, "unknown", "gated"),
-        (HubFacts(private=True), True, "ok", "this host's token reads it"),
-        (HubFacts(stage="PAUSED"), False, "ok", "paused on the Hub"),
-        (HubFacts(stage="RUNTIME_ERROR"), False, "unknown", "fails on the Hub itself"),
-        (HubFacts(stage="NO_APP_FILE"), False, "bad", "no app"),
+        (HubSpace("m/x"), False, "ok", "open to all"),
+        (HubSpace("m/x", gated=True), False, "bad", "gated"),
+        (HubSpace("m/x", gated=True), True, "unknown", "gated"),
+        (HubSpace("m/x", private=True), True, "ok", "this host's token reads it"),
+        (HubSpace("m/x", stage="PAUSED"), False, "ok", "paused on the Hub"),
+        (HubSpace("m/x", stage="RUNTIME_ERROR"), False, "unknown", "fails on the Hub itself"),
+        (HubSpace("m/x", stage="NO_APP_FILE"), False, "bad", "no app"),
     ],
 )
-def test_what_the_hub_says_counts(facts: HubFacts, token: bool, mark: str, words: str) -> None:
+def test_what_the_hub_says_counts(facts: HubSpace, token: bool, mark: str, words: str) -> None:
     said = check(found(entry(hub_id="m/x"), hub=HubCheck(facts, token=token)), "hub")
     assert said is not None
     assert (said.mark.value, words in said.reason) == (mark, True), said
@@ -165,7 +166,7 @@ def test_gpus_must_be_there_where_they_are_wanted(fields: Any, gpus: Any, refuse
 
 
 def test_secrets_are_missing_spoken_of_or_there() -> None:
-    named = HubCheck(HubFacts(secrets=("HF_KEY", "A")))
+    named = HubCheck(HubSpace("m/x", secrets=("HF_KEY", "A")))
     keyed = entry(hub_id="m/x", secrets=["A"], env={"HF_KEY": "no secret"})
     cases = [
         (found(entry(secrets=["A"]), missing_secret="the secret A of x is missing"), "bad"),
@@ -195,7 +196,7 @@ def test_an_entry_that_makes_no_sense_is_said() -> None:
 
 
 def test_a_quarantined_space_does_not_work_now() -> None:
-    resting = SpaceStatus("x", quarantined_for=20.0, reason="it crashed")
+    resting = SpaceStatus(quarantined_for=20.0, reason="it crashed")
     said = check(found(status=resting), "quarantine")
     assert said is not None
     assert "rests for 20 s: it crashed" in said.reason

@@ -11,8 +11,10 @@ import pytest
 from tests.integration.containers.parts import answers, listing, silent
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.task import Completed, Task
+from spacedock_worker.containers.docker.volumes import volume_name
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.usage_watch import disk_bytes
 from spacedock_worker.containers.settings import ContainerSettings
@@ -95,9 +97,10 @@ async def test_an_app_that_fills_its_cache_is_killed(pool: Pool, engine: Engine,
     assert error.kind is ErrorKind.OUT_OF_DISK
     await pool.settled()
     assert await listing(engine, settings.instance_id) == []
-    caches = pool._starter.resources.caches
-    assert (await caches.sizes())["greedy"] > DISK
-    assert await caches.remove("greedy")
+    held = Inventory(engine, settings.instance_id)
+    (cache,) = await held.caches()
+    assert cache.size > DISK
+    await held.remove_cache(cache.name)
 
 
 @pytest.fixture
@@ -131,7 +134,9 @@ async def test_a_volume_that_an_image_declares_is_bounded(
     assert error.kind is ErrorKind.OUT_OF_DISK
     await pool.settled()
     if "cache" in walls:
-        assert await pool._starter.resources.caches.remove("greedy")
+        await Inventory(engine, settings.instance_id).remove_cache(
+            volume_name(settings.instance_id, "greedy")
+        )
 
 
 async def test_a_read_only_root_takes_nothing(engine: Engine, settings, spec) -> None:

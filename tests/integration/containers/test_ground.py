@@ -11,12 +11,13 @@ import pytest
 from tests.integration.containers.parts import answers, listing, silent
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import ContainerLimits, Site, create_body
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.docker.task import Completed, Task
-from spacedock_worker.containers.docker.volumes import Caches
+from spacedock_worker.containers.docker.volumes import Caches, volume_name
 from spacedock_worker.containers.machine.resources import HostResources
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.settings import ContainerSettings
@@ -28,10 +29,23 @@ CACHE = "/home/user/.cache/huggingface"
 
 @pytest.fixture
 async def caches(engine: Engine, settings: ContainerSettings) -> AsyncIterator[Caches]:
-    caches = Caches(engine, settings.instance_id, set())
-    yield caches
-    for space in await caches.sizes():
-        await caches.remove(space)
+    yield Caches(engine, settings.instance_id, set())
+    held = Inventory(engine, settings.instance_id)
+    for cache in await held.caches():
+        await held.remove_cache(cache.name)
+
+
+@pytest.fixture
+def held(engine: Engine, settings: ContainerSettings) -> Inventory:
+    return Inventory(engine, settings.instance_id)
+
+
+async def sizes(held: Inventory) -> dict[str, int]:
+    return {cache.space: cache.size for cache in await held.caches()}
+
+
+async def remove(held: Inventory, space: str) -> None:
+    await held.remove_cache(volume_name(held.owner, space))
 
 
 @pytest.fixture
@@ -61,10 +75,10 @@ async def run(pool: Pool, spec: ContainerSpec) -> Completed:
     return await pool.complete(spec, Task(timeout=60), silent)
 
 
-async def test_a_cache_outlives_its_container_also_under_a_read_only_root(pool, caches, shell) -> None:
+async def test_a_cache_outlives_its_container_also_under_a_read_only_root(pool, caches, held, shell) -> None:
     assert (await run(pool, shell(f"echo kept > {CACHE}/weights"))).exit_code == 0
     assert (await run(pool, shell(f"cat {CACHE}/weights"))).stdout.data == b"kept\n"
-    assert await caches.sizes() == {"mood": 4096}
+    assert await sizes(held) == {"mood": 4096}
 
 
 async def test_no_space_sees_anothers_cache(pool, caches, shell) -> None:
@@ -87,23 +101,23 @@ async def test_what_the_image_has_there_is_in_a_new_cache(pool, caches, shell) -
     assert (await run(pool, shell("touch /var/lib/dpkg/mine", cache="/var/lib/dpkg"))).exit_code == 0
 
 
-async def test_a_cache_in_use_stays(pool, caches, spec) -> None:
+async def test_a_cache_in_use_stays(pool, caches, held, spec) -> None:
     async with pool.lease(spec("mood", cache=CACHE), answers, silent):
         with pytest.raises(EngineRefusedError, match=r"in use|being used"):
-            await caches.remove("mood")
+            await remove(held, "mood")
     await pool.close()
-    assert await caches.remove("mood") is True
-    assert await caches.remove("mood") is False
-    assert await caches.sizes() == {}
+    await remove(held, "mood")
+    await remove(held, "mood")
+    assert await sizes(held) == {}
 
 
-async def test_a_cache_that_somebody_removed_is_made_again(engine, pool, caches, shell) -> None:
+async def test_a_cache_that_somebody_removed_is_made_again(pool, caches, held, shell) -> None:
     keep = shell(f"echo kept > {CACHE}/weights")
     await run(pool, keep)
     await pool.settled()
-    await caches.remove("mood")
+    await remove(held, "mood")
     assert (await run(pool, keep)).exit_code == 0
-    assert await caches.sizes() == {"mood": 4096}
+    assert await sizes(held) == {"mood": 4096}
 
 
 async def test_making_a_cache_leaves_no_container(engine, settings, caches, shell) -> None:

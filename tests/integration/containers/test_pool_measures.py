@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.integration.containers.parts import answers, never, silent, states
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.errors import StepError
-from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run, remembered
+from spacedock_worker.profiling.profiles import FILE, ProfileStore, Run
 
 MB = 2**20
 GREEDY = "import http.server as h\nkept = b'x' * 100 * 2**20\nh.test(h.SimpleHTTPRequestHandler, port=7860)"
@@ -32,7 +33,8 @@ class Heard(ProfileStore):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ProfileStore]:
-    with remembered(tmp_path / FILE) as store:
+    with closing(ProfileStore(tmp_path / FILE)) as store:
+        store.open()
         yield store
 
 

@@ -30,6 +30,7 @@ KEEP_SECONDS = 4.0
 # A generator that streams its answer sends it again and again before it is whole.
 STREAM_FACTOR = 16
 ERROR_BODY_BYTES = 2**18
+LOGIN_BYTES = 2**20
 
 
 class AppRefusedError(Exception):
@@ -70,13 +71,13 @@ class AppHttp:
         """Close the connections; safe to call twice."""
         await self._session.close()
 
-    async def log_in(self, path: str, form: Mapping[str, str], max_bytes: int) -> None:
+    async def log_in(self, form: Mapping[str, str]) -> None:
         """POST a login form, and send the cookies that come back with every request from now on.
 
         Raises RefusedError where the app does not let us in.
         """
-        async with self.request("POST", path, data=dict(form)) as response:
-            await read_bounded(response, max_bytes, path)
+        async with self.request("POST", "/login", data=dict(form)) as response:
+            await read_bounded(response, LOGIN_BYTES, "/login")
             cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in response.cookies.items())
         self._headers = {"Cookie": cookies}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 from spacedock._wire.rpc import Reply, SearchOptions
 from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import FoundRow, HubRow, SearchReply
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.catalogue import Catalogue, Found
-from spacedock_worker.hub.space import HubSpace
+from spacedock_worker.hub.space import SPACES, HubSpace
 from spacedock_worker.images.hub_errors import HubError
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.entry import SpaceEntry
@@ -67,29 +68,13 @@ class SearchHandler:
 
 def row_of(space: HubSpace, name: str | None = None) -> HubRow:
     """The Space as JSON; `name` is its name in the registry."""
-    return {
-        "id": space.id,
+    row = {
+        **SPACES.dump_python((space,), mode="json", exclude={"__all__": {"subdomain", "relevance"}})[0],
         "name": name,
-        "title": space.title,
-        "description": space.description,
-        "sdk": space.sdk,
-        "likes": space.likes,
-        "license": space.license,
         "last_modified": space.last_modified.isoformat() if space.last_modified else None,
-        "hardware": space.hardware,
-        "stage": space.stage,
-        "private": space.private,
-        "gated": space.gated,
-        "sha": space.sha,
-        "tags": list(space.tags),
-        "models": list(space.models),
-        "secrets": list(space.secrets),
-        "category": space.category,
-        "confidence": space.confidence,
-        "input_type": space.input_type,
-        "output_type": space.output_type,
         "reason": space.reason[:_REASON],
     }
+    return cast(HubRow, row)
 
 
 def _here_row(entry: SpaceEntry) -> FoundRow:

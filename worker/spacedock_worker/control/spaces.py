@@ -106,7 +106,7 @@ class SpacesHandler:
         found: dict[str, SpaceHere] = {}
         for name, row in rows.items():
             space = str(row["id"])
-            status = known.get(space, SpaceStatus(space))
+            status = known.get(space, SpaceStatus())
             found[name] = {
                 "state": state_of(status, has_image=space in sizes),
                 "containers": dict(status.containers),
@@ -131,7 +131,7 @@ class SpacesHandler:
         for one in await self._inventory.containers():
             if one.owner == self._inventory.owner and one.space and one.state in _STATES:
                 found.setdefault(one.space, Counter())[_STATES[one.state]] += 1
-        return {space: SpaceStatus(space, counts) for space, counts in found.items()}
+        return {space: SpaceStatus(counts) for space, counts in found.items()}
 
 
 def state_of(status: SpaceStatus, *, has_image: bool) -> str:

@@ -44,6 +44,7 @@ from spacedock_worker.images.hub_errors import (
 )
 from spacedock_worker.images.hub_http import bounded, install
 from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.space_card import RUNNABLE
 
 log = structlog.get_logger()
 
@@ -51,7 +52,6 @@ _THREADS = 4
 _SILENT_SECONDS = 30.0
 """For how long a Hub that did not answer is left alone: each job would wait for it otherwise."""
 
-_CALLABLE_SDKS = ["gradio", "docker"]
 _SHAPE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 _T = TypeVar("_T")
@@ -80,7 +80,7 @@ class HubClient:
         """The Spaces that the Hub's semantic search finds, the best first; those that sleep there as well."""
 
         def work() -> list[SpaceSearchResult]:
-            found = self._api.search_spaces(query, sdk=_CALLABLE_SDKS, include_non_running=True)
+            found = self._api.search_spaces(query, sdk=list(RUNNABLE), include_non_running=True)
             return list(islice(found, 100))
 
         return await self._ask("search", work, seconds)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from spacedock.request import SPACE_NAME
 from spacedock_worker.hub.categories import Clues, Guess, infer
-from spacedock_worker.images.space_card import without_card
+from spacedock_worker.images.space_card import NOTHING_TO_CALL, without_card
 
 if TYPE_CHECKING:
     # Loaded only once the Hub is asked.
@@ -35,15 +35,8 @@ def secrets_in(readme: str, code: str) -> tuple[str, ...]:
     """
     read = (first or second for first, second in _READ.findall(code))
     named = [name for name in read if _SOUNDS_SECRET.search(name)]
-    return _first(dict.fromkeys([*named, *_WRITTEN.findall(readme)]))
+    return tuple(dict.fromkeys([*named, *_WRITTEN.findall(readme)]))[:_MOST]
 
-
-def _first(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(names)[:_MOST]
-
-
-UNCALLABLE = frozenset({"static", "streamlit"})
-"""The kinds of Spaces that have no interface to call: pages alone, and apps that answer only to a browser."""
 
 _NAME, _LINE = 100, 300
 _MOST_TAGS, _MOST_MODELS = 40, 20
@@ -86,7 +79,7 @@ class HubSpace:
     @property
     def callable_here(self) -> bool:
         """Whether a Space of its SDK can be called at all."""
-        return self.sdk not in UNCALLABLE
+        return self.sdk not in NOTHING_TO_CALL
 
 
 SPACES: TypeAdapter[tuple[HubSpace, ...]] = TypeAdapter(tuple[HubSpace, ...])

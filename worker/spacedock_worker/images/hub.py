@@ -21,21 +21,16 @@ from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.space_card import SpaceCard, card_of
 
 _ABOUT_SECONDS = 5.0
-_WORD_LENGTH = 40
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceRuntime:
-    """A Space as the Hub knows it; None is what it did not say. `stage` is what it does there ("RUNNING")."""
+    """A Space as the Hub knows it; None is what it did not say."""
 
     sha: str | None = None
     subdomain: str | None = None
     card: SpaceCard = field(default_factory=SpaceCard)
-    stage: str | None = None
-    hardware: str | None = None
-    private: bool = False
-    gated: bool = False
 
 
 class NoSuchSpaceError(StepError):
@@ -121,21 +116,7 @@ def _about(hub_id: str, settings: ImageSettings) -> SpaceRuntime:
     fields = {key: str(value) for key, value in said.items() if value is not None} | (
         {"sdk": found.sdk} if found.sdk else {}
     )
-    runtime = found.runtime
-    return SpaceRuntime(
-        found.sha,
-        found.subdomain,
-        card_of(fields),
-        stage=_word(runtime.stage if runtime else None),
-        hardware=_word((runtime.requested_hardware or runtime.hardware) if runtime else None),
-        private=bool(found.private),
-        gated=bool(getattr(found, "gated", None)),
-    )
-
-
-def _word(value: object) -> str | None:
-    """A short word of the Hub's, which may be any other in its next release."""
-    return str(value)[:_WORD_LENGTH] if value else None
+    return SpaceRuntime(found.sha, found.subdomain, card_of(fields))
 
 
 def _download(hub_id: str, revision: str | None, folder: Path, settings: ImageSettings) -> None:

@@ -20,13 +20,12 @@ from spacedock_worker.images.oci.reference import Reference, parse_reference
 from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SpaceSource
+from spacedock_worker.images.space_card import NOTHING_TO_CALL
 from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
 
 log = structlog.get_logger()
 
 _ASK_AGAIN_SECONDS = 600.0
-_NO_IMAGE = frozenset({"static", "streamlit"})
-"""The kinds of Spaces whose image is of no use here: nothing in it could be called."""
 
 
 class HubImages:
@@ -124,7 +123,7 @@ class HubImages:
 
     async def _find(self, hub_id: str, source: SpaceSource, on_progress: OnProgress) -> Image | None:
         space = await self._about(hub_id)
-        if space and space.card.sdk in _NO_IMAGE:
+        if space and space.card.sdk in NOTHING_TO_CALL:
             return None
         subdomain = source.subdomain or (space.subdomain if space else None)
         if subdomain is None and self._is_ambiguous(hub_id):

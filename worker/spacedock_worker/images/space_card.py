@@ -14,8 +14,17 @@ _LINE = re.compile(r"^([a-z_]+)[ \t]*:(.*)$", re.MULTILINE)
 _MOST = 8_192
 """The characters of a block that a parser reads: it takes seconds over some that are longer."""
 
+RUNNABLE = ("gradio", "docker")
+"""The SDKs of Spaces that have something to call."""
+
+NOTHING_TO_CALL = {
+    "streamlit": "it is a Streamlit app, whose page talks to its own server only: there is no API to call",
+    "static": "it is a static page: there is no server that could be asked",
+}
+"""Why those of other SDKs have not."""
+
 _KEYS = frozenset(
-    {"sdk", "sdk_version", "python_version", "app_file", "app_port", "base_path", "title"}
+    {"sdk", "sdk_version", "python_version", "app_file", "app_port", "base_path"}
     | {"startup_duration_timeout", "hf_oauth"}
 )
 _NULL = frozenset({"null", "Null", "NULL", "~"})
@@ -35,7 +44,6 @@ class SpaceCard:
     app_file: str | None = None
     app_port: int | None = None
     base_path: str | None = None
-    title: str | None = None
     startup_seconds: int | None = None
     oauth: bool = False
 
@@ -61,7 +69,6 @@ def card_of(fields: Mapping[str, str]) -> SpaceCard:
         app_file=fields.get("app_file"),
         app_port=_port(fields.get("app_port")),
         base_path=_base_path(fields.get("base_path")),
-        title=fields.get("title"),
         startup_seconds=_seconds(fields.get("startup_duration_timeout")),
         oauth=fields.get("hf_oauth", "").lower() == "true",
     )

@@ -64,7 +64,7 @@ class Inspector:
         except (StepError, EngineRefusedError) as error:
             trouble = error
         endpoints = self._policy.known_endpoints(entry, image.digest) if image is not None else None
-        status = self._pool_view.status().get(entry.id, SpaceStatus(entry.id))
+        status = self._pool_view.status().get(entry.id, SpaceStatus())
         return Inspection(entry, image, trouble, endpoints or (), status)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -171,14 +170,3 @@ class ProfileStore:
         """The image, for the Space that ran on it last."""
         spaces = self._of_digest.get(digest)
         return self._images[next(reversed(spaces)), digest] if spaces else None
-
-
-@contextmanager
-def remembered(path: Path) -> Iterator[ProfileStore]:
-    """The store in that file, open for this block; opening and closing block."""
-    store = ProfileStore(path)
-    store.open()
-    try:
-        yield store
-    finally:
-        store.close()

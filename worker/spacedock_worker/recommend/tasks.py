@@ -26,10 +26,6 @@ _QUESTION = re.compile(
     r"\?|\b(what|which|who|whom|whose|where|when|why|how|is|are|does|do|did|can|has|was|were|wie|was|wer|wo|welche"
     r"|wann|ist|sind|qui|que|quel|quelle|combien|où|est-ce|qué|quién|cuál|cuánto|dónde)\b"
 )
-_SEVERAL = re.compile(
-    r"\b(each|every|all (of )?(these|the|my)|these|those|multiple|several|many|batch|both|"
-    r"jede[srn]?|alle|mehrere|chaque|tou(s|tes) (les|ces)|plusieurs|cada|todos|varios)\b"
-)
 # Blanks alone, not \s: a text of nothing but new lines would be read again from each of them.
 _ITEMS = re.compile(r"^[ \t]*(?:\d{1,3}[.)]|[-*•])[ \t]", re.MULTILINE)
 _STEPS = re.compile(
@@ -48,7 +44,6 @@ class TaskReading:
     """What is asked for: `likely` tasks of the taxonomy with their weights, the likeliest first.
 
     `kinds` are those of the files that come along, `wants` the kinds of answer, `complexity` 0 to 1.
-    `several` says that it is about more than one item.
     """
 
     words: str
@@ -56,7 +51,6 @@ class TaskReading:
     likely: tuple[tuple[str, float], ...]
     wants: frozenset[str]
     complexity: float
-    several: bool
 
     @cached_property
     def top(self) -> str:
@@ -79,24 +73,16 @@ class TaskReading:
         return taxonomy().kinds[self.top].title
 
 
-def analyse(text: str, file_kinds: frozenset[str], *, wants: frozenset[str] | None = None) -> TaskReading:
-    """Find out what is asked for, from a text and the kinds of files that come with it.
-
-    `wants`, where given, are the kinds of answer that will do: tasks that give others are left out.
-    """
-    weights = _weights(text, file_kinds)
-    if wants is not None:
-        weights = {name: w for name, w in weights.items() if taxonomy().kinds[name].gives & wants}
-    ordered = sorted(weights.items(), key=lambda item: -item[1])
+def analyse(text: str, file_kinds: frozenset[str]) -> TaskReading:
+    """Find out what is asked for, from a text and the kinds of files that come with it."""
+    ordered = sorted(_weights(text, file_kinds).items(), key=lambda item: -item[1])
     likely = tuple((name, weight) for name, weight in ordered if weight >= _KEPT * ordered[0][1])
-    lowered = text.lower()
     return TaskReading(
         words=words_asked(text),
         kinds=file_kinds,
         likely=likely,
-        wants=wants if wants is not None else _wants(likely),
-        complexity=_complexity(lowered),
-        several=bool(_SEVERAL.search(lowered[:400])),
+        wants=_wants(likely),
+        complexity=_complexity(text.lower()),
     )
 
 

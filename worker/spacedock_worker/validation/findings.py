@@ -19,14 +19,13 @@ from spacedock_worker.images.build.repository import read_repository
 from spacedock_worker.images.hub_errors import HubError, HubRefusedError
 from spacedock_worker.images.oci.manifest import can_run, emulators, parse_platform, platform_of
 from spacedock_worker.images.oci.survey import Offer, Survey
-from spacedock_worker.images.space_card import read_card
+from spacedock_worker.images.space_card import RUNNABLE, read_card
 from spacedock_worker.jobs.inspection import Inspection, Inspector
 from spacedock_worker.jobs.secrets import Secrets
 from spacedock_worker.jobs.space_spec import access_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
-from spacedock_worker.validation.static_checks import RUNNABLE
-from spacedock_worker.validation.verdict import Findings, HubCheck, HubFacts
+from spacedock_worker.validation.verdict import Findings, HubCheck
 
 
 class HubReader:
@@ -44,21 +43,11 @@ class HubReader:
             space, at = await self._catalogue.about(hub_id)
         except HubError as error:
             return HubCheck(missing=isinstance(error, HubRefusedError), why=str(error), token=self._token)
-        facts = HubFacts(
-            sdk=space.sdk,
-            stage=space.stage,
-            private=space.private,
-            gated=space.gated,
-            hardware=space.hardware,
-            secrets=space.secrets,
-            sha=space.sha,
-            subdomain=space.subdomain,
-        )
         old = 0.0 if at is None else self._now() - at
         if old <= FRESH_SECONDS:
-            return HubCheck(facts, token=self._token)
+            return HubCheck(space, token=self._token)
         why = f"the Hub could not be asked; what is known of the Space is {age_of(old)} old"
-        return HubCheck(facts, stale=True, why=why, token=self._token)
+        return HubCheck(space, stale=True, why=why, token=self._token)
 
 
 _SHOWN = 8

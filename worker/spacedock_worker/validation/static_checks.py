@@ -7,17 +7,11 @@ from collections.abc import Iterator
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import HostBusyError
-from spacedock_worker.images.oci.preflight import in_words
+from spacedock_worker.images.oci.preflight import UNPACKED, in_words
 from spacedock_worker.images.oci.survey import Availability, Offer
+from spacedock_worker.images.space_card import NOTHING_TO_CALL, RUNNABLE
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.validation.verdict import Check, Findings, Mark
-
-_NOT_RUNNABLE = {
-    "static": "it is a static page: there is no server that could be asked",
-    "streamlit": "it is a Streamlit app, whose page talks to its own server only: there is no API to call",
-}
-_UNPACKED = 2
-"""What an image takes on the disk at least, as a multiple of its download."""
 
 _FAILING = ("BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR")
 
@@ -62,7 +56,7 @@ def _sdk(found: Findings) -> Check | None:
         return None
     if sdk in RUNNABLE:
         return Check("sdk", Mark.OK, f"{sdk}, which runs here")
-    why = _NOT_RUNNABLE.get(sdk, f"its SDK '{sdk}' is not known here")
+    why = NOTHING_TO_CALL.get(sdk, f"its SDK '{sdk}' is not known here")
     return Check("sdk", Mark.BAD, why, "Use a Space with Gradio or a JSON API.")
 
 
@@ -129,7 +123,7 @@ def _disk(found: Findings) -> Check | None:
     offer, free = found.offer, found.host.disk_free
     if found.here is not None or offer is None or offer.size is None or free is None:
         return None
-    needed = offer.size * _UNPACKED
+    needed = offer.size * UNPACKED
     reason = f"about {in_words(needed)} needed, {in_words(free)} free"
     if needed > free:
         return Check("disk", Mark.BAD, reason, "Make room, for example by `spacedock cleanup --images`.")
@@ -205,9 +199,6 @@ def _offered(offer: Offer | None) -> bool:
 def _gigabytes(count: int) -> str:
     return f"{count / 2**30:.1f} GB"
 
-
-RUNNABLE = ("gradio", "docker")
-"""The SDKs of Spaces that have something to call."""
 
 _SHOWN_TAGS = 5
 

@@ -11,6 +11,7 @@ from spacedock.replies.spaces import CheckRow
 from spacedock_worker.containers.machine.engine_info import EngineInfo
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import StepError
+from spacedock_worker.hub.space import HubSpace
 from spacedock_worker.images.oci.survey import Offer
 from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
@@ -41,20 +42,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class HubFacts:
-    """What the Hub said of a Space, as far as it is judged; `secrets` are the names that it speaks of."""
-
-    sdk: str | None = None
-    stage: str | None = None
-    private: bool = False
-    gated: bool = False
-    hardware: str | None = None
-    secrets: tuple[str, ...] = ()
-    sha: str | None = None
-    subdomain: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class HubCheck:
     """The Hub's answer: the Space, or `why` there is none; `missing` where the Hub knows no such Space.
 
@@ -62,7 +49,7 @@ class HubCheck:
     login at the Hub.
     """
 
-    space: HubFacts | None = None
+    space: HubSpace | None = None
     missing: bool = False
     stale: bool = False
     why: str = ""

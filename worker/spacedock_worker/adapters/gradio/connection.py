@@ -20,7 +20,6 @@ from spacedock_worker.errors import StepError, UnexplainedError
 
 READY_SECONDS = 2.0
 DESCRIBE_SECONDS = 30.0
-LOGIN_BYTES = 2**20
 
 log = structlog.get_logger()
 
@@ -127,7 +126,7 @@ async def _config_behind(
         raise StepError(Stage.READY, ErrorKind.UNSUPPORTED, why)
     form = {"username": login.username, "password": login.password}
     try:
-        await http.log_in("/login", form, LOGIN_BYTES)
+        await http.log_in(form)
         return await _config(http, limits)
     except AppRefusedError as error:
         why = f"the app refuses the login ({error}). Correct `auth` in the Space's registry entry."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 import secrets
 from pathlib import PurePosixPath
@@ -16,7 +15,6 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.archive import pack
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL, USER, cache_path
-from spacedock_worker.containers.docker.disk_usage import volume_bytes
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
@@ -69,34 +67,6 @@ class Caches:
                 await self._make(name, spec, path)
                 self._ready.add(made)
         return name
-
-    async def sizes(self) -> dict[str, int]:
-        """The bytes on the disk of each Space's cache, by the Space.
-
-        Raises RefusedError and StepError `docker_unavailable`.
-        """
-        async with self._engine.call(Stage.CALL) as docker:
-            filters = json.dumps({"label": [f"{OWNER_LABEL}={self._owner}", SPACE_LABEL]})
-            found = (await docker._query_json("volumes", params={"filters": filters}))["Volumes"] or ()
-        spaces = {volume["Name"]: str(volume["Labels"][SPACE_LABEL]) for volume in found}
-        counted = await volume_bytes(self._engine, {v["Name"]: v["Mountpoint"] for v in found})
-        return {spaces[name]: count for name, count in counted.items()}
-
-    async def remove(self, space: str) -> bool:
-        """Remove the Space's cache; whether there was one. Raises RefusedError while a container has it."""
-        name = volume_name(self._owner, space)
-        self._ready = {made for made in self._ready if made[1] != name}
-        try:
-            async with (
-                self._engine.call(Stage.CALL) as docker,
-                docker._query(f"volumes/{name}", method="DELETE"),
-            ):
-                log.info("cache.removed", space=space)
-        except EngineRefusedError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            return False
-        return True
 
     async def _exists(self, name: str) -> bool:
         try:

@@ -46,9 +46,9 @@ class Roots:
         self._file = state / "writable-roots.json" if state is not None else None
         self._writable = dict.fromkeys(_read(self._file)) if self._file is not None else {}
 
-    def read_only(self, app: str, wanted: bool | None = None) -> bool:
-        """Whether the program's root is to be read-only; `wanted` is the word of the Space's entry."""
-        return app not in self._writable if wanted is None else wanted
+    def read_only(self, app: str) -> bool:
+        """Whether the program's root is to be read-only."""
+        return app not in self._writable
 
     def remember_writable(self, app: str) -> None:
         """The program needs its root; of too many, those told first are forgotten."""

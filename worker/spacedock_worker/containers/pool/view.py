@@ -25,7 +25,6 @@ class SpaceStatus:
     `quarantined_for` says in how many seconds it may be started again, `reason` why it may not yet.
     """
 
-    space: str
     containers: Mapping[str, int] = field(default_factory=dict)
     quarantined_for: float | None = None
     reason: str | None = None
@@ -88,10 +87,10 @@ class LivePoolView(Generic[App]):
         for slot in self._slots:
             if slot.state in _WORDS:
                 counts.setdefault(slot.space, Counter())[_WORDS[slot.state]] += 1
-        found = {space: SpaceStatus(space, dict(count)) for space, count in counts.items()}
+        found = {space: SpaceStatus(dict(count)) for space, count in counts.items()}
         resting = self._history.quarantine.resting(monotonic())
         for space, (seconds, reason) in resting.items():
-            found[space] = SpaceStatus(space, dict(counts.get(space, {})), seconds, reason)
+            found[space] = SpaceStatus(dict(counts.get(space, {})), seconds, reason)
         return found
 
     def taken(self) -> Room:

@@ -27,12 +27,8 @@ from spacedock_worker.images.build.features import NO_FEATURES, Features, built_
 from spacedock_worker.images.build.flavours import asks_for_full, choose_base
 from spacedock_worker.images.build.repository import Repository
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.space_card import SpaceCard, read_card
+from spacedock_worker.images.space_card import NOTHING_TO_CALL, RUNNABLE, SpaceCard, read_card
 
-_NOTHING_TO_CALL = {
-    "streamlit": "it is a Streamlit app, whose page talks to its own server only: there is no API to call",
-    "static": "it is a static page: there is no server that could be asked",
-}
 _SLUG_LENGTH = 60
 _FULL = "Dockerfile.full"
 _DIGEST_LENGTH = 32
@@ -140,9 +136,9 @@ def _words(steps: tuple[BuildStep, ...]) -> tuple[str, ...]:
 def _sdk(card: SpaceCard, repository: Repository) -> str:
     app = _app_file(card)
     sdk = card.sdk or ("docker" if "Dockerfile" in repository else "gradio")
-    if sdk not in ("gradio", "docker"):
+    if sdk not in RUNNABLE:
         unknown = f"its sdk is '{sdk}', which is not known here; Gradio and Docker Spaces can be run"
-        why = _NOTHING_TO_CALL.get(sdk, unknown)
+        why = NOTHING_TO_CALL.get(sdk, unknown)
     elif sdk == "docker" and "Dockerfile" not in repository:
         why = "its sdk is docker, but the repository has no Dockerfile"
     elif sdk == "gradio" and app not in repository:

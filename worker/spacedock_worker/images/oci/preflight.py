@@ -27,7 +27,7 @@ from spacedock_worker.images.oci.manifest import ImageManifest, Platform, platfo
 from spacedock_worker.images.oci.reference import DOCKER_HUB, Reference
 from spacedock_worker.images.settings import ImageSettings
 
-_UNPACKED = 2
+UNPACKED = 2
 """What an image takes at least, as a multiple of its download: that itself, and what is unpacked."""
 
 
@@ -36,7 +36,7 @@ def check_room(reference: str, download: int, info: Mapping[str, Any], free: int
 
     `info` is the engine's answer to `GET /info`.
     """
-    needed = download * _UNPACKED
+    needed = download * UNPACKED
     if free is None or needed <= free:
         return
     message = (
