@@ -21,8 +21,7 @@ from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest, Tier
 from spacedock_worker.control.search import SearchHandler
 from spacedock_worker.control.show_hub import offered
-from spacedock_worker.hub.auto_register import AutoRegister
-from spacedock_worker.hub.autofill import completing
+from spacedock_worker.hub.auto_register import AutoRegister, completing
 from spacedock_worker.hub.catalogue import Catalogue
 from spacedock_worker.images.hub_errors import HubError
 from spacedock_worker.images.oci.survey import Availability, Offer

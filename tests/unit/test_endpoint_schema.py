@@ -11,8 +11,8 @@ import pytest
 
 from spacedock.errors import BadRequestError
 from spacedock.mcp.tools import space_tool, tool_name
+from spacedock_worker.adapters.binding.explain import described
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
-from spacedock_worker.adapters.endpoint_schema import described
 
 
 def slot(name: str, component: str, **more: Any) -> InputSlot:

@@ -14,8 +14,13 @@ from spacedock_worker.images.described import described, is_built, labels_of
 from spacedock_worker.images.oci.client import Challenge, read_challenge
 from spacedock_worker.images.oci.manifest import ImageManifest, Platform, platform_of, read_manifest
 from spacedock_worker.images.oci.preflight import check_room, free_bytes, in_words
-from spacedock_worker.images.oci.reference import familiar, parse_reference
-from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
+from spacedock_worker.images.oci.reference import (
+    choose_tag,
+    familiar,
+    parse_reference,
+    revision_of,
+    subdomain_of,
+)
 
 DIGEST = f"sha256:{'d' * 64}"
 SHA = "0123abcdef0123abcdef0123abcdef0123abcdef"

@@ -12,8 +12,13 @@ from aiohttp import web
 from tests.engine_double import engine_double
 
 from spacedock_worker.containers.docker.engine import EngineRefusedError
-from spacedock_worker.containers.docker.network import Network, lacks_addresses
-from spacedock_worker.containers.subnets import free_subnets, host_routes, taken_subnets
+from spacedock_worker.containers.docker.network import (
+    Network,
+    free_subnets,
+    host_routes,
+    lacks_addresses,
+    taken_subnets,
+)
 from spacedock_worker.errors import StepError
 
 TRIE = """\

@@ -15,12 +15,11 @@ from spacedock._wire.rpc import Op
 from spacedock.replies.spaces import EndpointSchema
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.adapters.base import Adapter
+from spacedock_worker.adapters.binding.explain import described
 from spacedock_worker.adapters.detect import Opener
-from spacedock_worker.adapters.endpoint_schema import described
-from spacedock_worker.cleanup.cleaner import Cleaner
+from spacedock_worker.cleanup.cleaner import Cleaner, Housekeeper
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
-from spacedock_worker.cleanup.schedule import Housekeeper
 from spacedock_worker.cleanup.scratch import SCRATCH, Scratch
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
@@ -41,8 +40,7 @@ from spacedock_worker.control.show_hub import ShowHubHandler
 from spacedock_worker.control.spaces import SpacesHandler, state_of
 from spacedock_worker.control.tiers import TiersHandler
 from spacedock_worker.control.validate import ValidateHandler
-from spacedock_worker.hub.auto_register import AutoRegister
-from spacedock_worker.hub.autofill import completing
+from spacedock_worker.hub.auto_register import AutoRegister, completing
 from spacedock_worker.hub.catalogue import Catalogue
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.oci.survey import Survey

@@ -15,7 +15,7 @@ from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import AddedData
 from spacedock.request import SPACE_NAME
 from spacedock_worker.control.dispatcher import Asked
-from spacedock_worker.hub.autofill import Complete, guessed
+from spacedock_worker.hub.auto_register import Complete, guessed
 from spacedock_worker.jobs.planner import undescribed
 from spacedock_worker.registry.changing import How, is_other_code, settled
 from spacedock_worker.registry.entry import TYPES, EntryError, SpaceEntry, Verdict

@@ -1,8 +1,9 @@
-"""Spaces that a job names by their Hub ids: found out about by themselves, and noted in the catalogue."""
+"""What is found out about Spaces by themselves: those that a job names, and what a new entry leaves out."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -11,8 +12,10 @@ from redis.exceptions import RedisError
 from spacedock.errors import BadRequestError
 from spacedock_worker.caching import Shared, TimedCache
 from spacedock_worker.hub.catalogue import Catalogue, entry_of
+from spacedock_worker.hub.categories import Clues, infer
+from spacedock_worker.hub.kinds import UNKNOWN
 from spacedock_worker.images.hub_errors import HubError
-from spacedock_worker.images.space_name import subdomain_of
+from spacedock_worker.images.oci.reference import subdomain_of
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
 
@@ -102,3 +105,43 @@ def _is_no_other(entry: SpaceEntry) -> bool:
 
 def _hear_nothing(text: str) -> None:
     pass
+
+
+Complete = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+"""Gives for a name and the fields that a person gave all fields of the entry."""
+
+_SECONDS = 4.0
+_TOLD = ("description", "subdomain", "hardware", "tags", "likes")
+
+
+def guessed(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with a category, and types, by the name and the description; what is given stays."""
+    if "category" in fields:
+        return dict(fields)
+    hub_id, description = fields.get("hub_id"), str(fields.get("description") or "")
+    guess = infer(Clues(str(hub_id or name), f"{name}. {description}" if hub_id else description))
+    types = {"input_type": guess.input_type, "output_type": guess.output_type} if guess.sure else {}
+    return {"category": guess.category, "confidence": guess.confidence, **types, **fields}
+
+
+def completing(catalogue: Catalogue) -> Complete:
+    """A `Complete` that asks the Hub about Spaces of the Hub; where it is silent, the name has to do."""
+
+    async def complete(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        hub_id = fields.get("hub_id")
+        own = guessed(name, fields)
+        if not isinstance(hub_id, str):
+            return own
+        try:
+            space, _ = await catalogue.about(hub_id, whole=False, seconds=_SECONDS)
+        except HubError as error:
+            log.info("space.not_completed", space=name, reason=str(error))
+            return own
+        said = entry_of(space)
+        told = {key: said[key] for key in _TOLD if said.get(key)}
+        if "category" in fields or own["confidence"] >= space.confidence:
+            return told | own
+        types = {key: said[key] for key in ("input_type", "output_type") if said[key] != UNKNOWN}
+        return told | types | {"category": space.category, "confidence": space.confidence} | dict(fields)
+
+    return complete

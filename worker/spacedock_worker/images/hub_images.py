@@ -16,12 +16,17 @@ from spacedock_worker.errors import StepError
 from spacedock_worker.images.described import described
 from spacedock_worker.images.hub import SpaceRuntime, about, is_offline
 from spacedock_worker.images.oci.manifest import Platform
-from spacedock_worker.images.oci.reference import Reference, parse_reference
+from spacedock_worker.images.oci.reference import (
+    Reference,
+    choose_tag,
+    parse_reference,
+    revision_of,
+    subdomain_of,
+)
 from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.images.space_card import NOTHING_TO_CALL
-from spacedock_worker.images.space_name import choose_tag, revision_of, subdomain_of
 
 log = structlog.get_logger()
 

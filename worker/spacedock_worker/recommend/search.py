@@ -7,8 +7,7 @@ import weakref
 from collections.abc import Iterable
 from threading import Lock
 
-from spacedock_worker.recommend.phrases import tokens_of
-from spacedock_worker.recommend.taxonomy import taxonomy
+from spacedock_worker.recommend.taxonomy import taxonomy, tokens_of
 from spacedock_worker.registry.entry import SpaceEntry
 
 # How much a word counts by where it stands: name, hub id, description, tags, category.

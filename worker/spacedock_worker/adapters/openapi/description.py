@@ -23,10 +23,12 @@ from spacedock_worker.adapters.openapi.operation import (
     MULTIPART,
     Operation,
     Parameter,
+    Told,
+    UnusableError,
     Where,
     Written,
+    parameter_of,
 )
-from spacedock_worker.adapters.openapi.parameters import Told, UnusableError, parameter_of
 from spacedock_worker.adapters.openapi.schema import (
     Schemas,
     TooComplicatedError,

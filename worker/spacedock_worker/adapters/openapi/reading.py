@@ -1,4 +1,4 @@
-"""An app's HTTP response as an answer: text for people, data, files."""
+"""An app's HTTP response as an answer: text for people, data, files; by a JSON pointer a part of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spacedock.files import Payload, payload_of, sniffed
 from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer
-from spacedock_worker.adapters.faults import bad_output
+from spacedock_worker.adapters.faults import bad_output, shortened
 from spacedock_worker.adapters.http import read_bounded
 from spacedock_worker.adapters.names import encodable, safe_name, unique_name
 from spacedock_worker.adapters.openapi.media import (
@@ -27,7 +27,6 @@ from spacedock_worker.adapters.openapi.media import (
     is_text,
     told,
 )
-from spacedock_worker.adapters.openapi.pointer import pointed
 
 MAX_DEPTH = 64
 MAX_FILES = 256
@@ -207,3 +206,36 @@ def _is_only_files(data: Any) -> bool:
         return True
     inner = list(data.values()) if isinstance(data, dict) else data if isinstance(data, list) else []
     return bool(inner) and all(_is_only_files(item) for item in inner)
+
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+
+
+def check_pointer(pointer: str) -> None:
+    """Raise ValueError where `pointer` is none."""
+    if pointer and not pointer.startswith("/"):
+        raise ValueError(f"the response pointer {pointer!r} must begin with /, such as /choices/0/text")
+
+
+def pointed(value: Any, pointer: str) -> Any:
+    """The part of `value` at `pointer`. Raises StepError of kind `bad_output` where there is none."""
+    place = ""
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and _INDEX.fullmatch(name) and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            raise bad_output(f"the app's answer has nothing at {place}/{token}: {_what(value, place)}")
+        place += f"/{token}"
+    return value
+
+
+def _what(value: Any, place: str) -> str:
+    where = place or "the answer"
+    if isinstance(value, dict):
+        return f"{where} has {shortened(', '.join(list(value)[:20]), 300) or 'no fields'}"
+    if isinstance(value, list):
+        return f"{where} has {len(value)} items"
+    return f"{where} is no object and no array"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from spacedock.files import Payload
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.adapters.openapi.operation import FORM, JSON, MULTIPART, Written
-from spacedock_worker.adapters.openapi.pointer import check_pointer
+from spacedock_worker.adapters.openapi.reading import check_pointer
 from spacedock_worker.adapters.openapi.request import AppRequest, written
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH"})

@@ -16,7 +16,7 @@ from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.control.collections.reading import FIELDS, looks_secret, read_collection
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.control.registry import check_hub_name, check_types
-from spacedock_worker.hub.autofill import guessed
+from spacedock_worker.hub.auto_register import guessed
 from spacedock_worker.images.build.borrowing import check_named
 from spacedock_worker.registry.catalogue_file import rendered
 from spacedock_worker.registry.changing import How, is_other_code, settled

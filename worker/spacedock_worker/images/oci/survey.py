@@ -9,9 +9,8 @@ from spacedock_worker.caching import TimedCache
 from spacedock_worker.images.oci.client import NotAllowedError, NotAskedError, NotThereError, asking
 from spacedock_worker.images.oci.credentials import Keyring
 from spacedock_worker.images.oci.manifest import Platform
-from spacedock_worker.images.oci.reference import Reference, parse_reference
+from spacedock_worker.images.oci.reference import Reference, choose_tag, parse_reference, subdomain_of
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.space_name import choose_tag, subdomain_of
 
 _ASK_SECONDS = 8.0
 _ASK_AGAIN_SECONDS = 30.0
