@@ -17,9 +17,8 @@ from spacedock._wire.rpc import OnProgress
 from spacedock.client import Client
 from spacedock.errors import NotConnectedError, NoWorkerError, SpacedockError
 from spacedock_worker.bundles.archive import BundleManifest
-from spacedock_worker.bundles.read import Unbundler
+from spacedock_worker.bundles.bundler import Bundler, Unbundler
 from spacedock_worker.bundles.volumes import Transfer
-from spacedock_worker.bundles.write import Bundler
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.logs import configure

@@ -26,8 +26,9 @@ from gradio_client import Client
 from tests.apps import Apps
 
 from spacedock_worker.adapters.base import AnswerLimits, AppCall
-from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, connect
-from spacedock_worker.adapters.gradio.direct import has_no_queue
+from spacedock_worker.adapters.gradio.adapter import GradioAdapter
+from spacedock_worker.adapters.gradio.connection import connect
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints, has_no_queue
 from spacedock_worker.adapters.http import AppHttp
 from spacedock_worker.logs import configure
 

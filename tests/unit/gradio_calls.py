@@ -14,8 +14,9 @@ from tests.unit.gradio_server import serving
 
 from spacedock.files import payload_of
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall
-from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, connect
-from spacedock_worker.adapters.gradio.connection import Login
+from spacedock_worker.adapters.gradio.adapter import GradioAdapter
+from spacedock_worker.adapters.gradio.connection import Login, connect
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints
 from spacedock_worker.adapters.http import AppHttp
 from spacedock_worker.errors import StepError
 

@@ -13,7 +13,8 @@ from aiohttp import web
 from spacedock.files import payload_of
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall
 from spacedock_worker.adapters.http import AppHttp
-from spacedock_worker.adapters.openapi import OpenApiAdapter, Template
+from spacedock_worker.adapters.openapi.adapter import OpenApiAdapter
+from spacedock_worker.adapters.openapi.template import Template
 from spacedock_worker.errors import StepError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(30)

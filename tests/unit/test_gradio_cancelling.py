@@ -12,7 +12,9 @@ from tests.unit.gradio_calls import SAY, GivesUp, connected
 from tests.unit.gradio_script import DONE, PROTOCOLS, STARTS, Reply, Script, config, speaking
 
 from spacedock_worker.adapters import http
-from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, transport
+from spacedock_worker.adapters.gradio import transport
+from spacedock_worker.adapters.gradio.adapter import GradioAdapter
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints
 from spacedock_worker.errors import StepError
 
 QUEUED = {"msg": "estimation", "rank": 3}

@@ -10,7 +10,8 @@ from tests.unit.gradio_calls import SAY, SEE, Heard, connected
 from tests.unit.gradio_script import DONE, PROTOCOLS, Reply, Script, config, done, failed, speaking
 
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.gradio import LearnedEndpoints, adapter, direct
+from spacedock_worker.adapters.gradio import adapter, direct
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints
 from spacedock_worker.errors import StepError
 
 SAME = Reply({"data": ["well"]})

@@ -8,9 +8,8 @@ import pytest
 from tests.unit.gradio_apps import app_of, file, page
 
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.gradio import LearnedEndpoints
 from spacedock_worker.adapters.gradio.description import App, describe
-from spacedock_worker.adapters.gradio.direct import has_no_queue, may_be_direct, says_enough
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints, has_no_queue, may_be_direct, says_enough
 from spacedock_worker.errors import StepError
 
 WORK = {"api_name": "work", "inputs": [1], "outputs": [1]}

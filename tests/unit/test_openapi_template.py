@@ -12,7 +12,7 @@ from tests.unit.openapi_app import CAT, PNG, ask, failure, sent
 
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters.base import AppCall
-from spacedock_worker.adapters.openapi import Template
+from spacedock_worker.adapters.openapi.template import Template
 
 
 async def test_a_template_needs_no_document() -> None:

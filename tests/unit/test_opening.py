@@ -10,8 +10,9 @@ from aiohttp import web
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.detect import Access, Opener
-from spacedock_worker.adapters.gradio import GradioAdapter
-from spacedock_worker.adapters.openapi import OpenApiAdapter, Template
+from spacedock_worker.adapters.gradio.adapter import GradioAdapter
+from spacedock_worker.adapters.openapi.adapter import OpenApiAdapter
+from spacedock_worker.adapters.openapi.template import Template
 from spacedock_worker.errors import StepError
 
 PAGE = {"/": web.Response}

@@ -10,8 +10,7 @@ import pytest
 
 from spacedock.cli.commands.spaces.validate import lines
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.machine.capacity import Machine
-from spacedock_worker.containers.machine.engine_info import EngineInfo
+from spacedock_worker.containers.machine.capacity import EngineInfo, Machine
 from spacedock_worker.containers.machine.gpu import Device
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import HostBusyError, StepError

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer, AppCall
-from spacedock_worker.adapters.gradio import GradioAdapter, LearnedEndpoints, connect
+from spacedock_worker.adapters.gradio.adapter import GradioAdapter
+from spacedock_worker.adapters.gradio.connection import connect
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints
 from spacedock_worker.adapters.http import AppHttp
 from spacedock_worker.errors import UnexplainedError
 

@@ -12,7 +12,8 @@ from spacedock.files import Payload, payload_of
 from spacedock.result import ErrorKind
 from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
-from spacedock_worker.adapters.openapi import OpenApiAdapter, Template
+from spacedock_worker.adapters.openapi.adapter import OpenApiAdapter
+from spacedock_worker.adapters.openapi.template import Template
 from spacedock_worker.errors import StepError
 
 RunningApp = Callable[[str, str], Awaitable[str]]

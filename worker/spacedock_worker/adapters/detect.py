@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters import gradio
 from spacedock_worker.adapters.base import Adapter, AnswerLimits
 from spacedock_worker.adapters.faults import TooComplexError
-from spacedock_worker.adapters.gradio import LearnedEndpoints
-from spacedock_worker.adapters.gradio.connection import Login
+from spacedock_worker.adapters.gradio.connection import Login, check_config, is_gradio
+from spacedock_worker.adapters.gradio.connection import connect as connect_gradio
+from spacedock_worker.adapters.gradio.direct import LearnedEndpoints
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError, read_bounded
-from spacedock_worker.adapters.openapi import OpenApiAdapter, Template
+from spacedock_worker.adapters.openapi.adapter import OpenApiAdapter
+from spacedock_worker.adapters.openapi.template import Template
 from spacedock_worker.errors import StepError
 
 AppKind = Literal["auto", "gradio", "openapi"]
@@ -83,7 +84,7 @@ class Opener:
             alive = await _shows_page(http, any_status=True)
             return OpenApiAdapter(http, None, access.template, self._limits) if alive else None
         if access.kind in ("auto", "gradio"):
-            found = await gradio.connect(http, memory, self._limits, access.login, direct=access.direct)
+            found = await connect_gradio(http, memory, self._limits, access.login, direct=access.direct)
             if found is not None or access.kind == "gradio":
                 return found
         if access.kind == "auto" and await _is_streamlit(http):
@@ -92,8 +93,8 @@ class Opener:
         if document is None:
             return None
         if access.kind == "auto" and _GRADIO_ROUTES & set(document.get("paths", ())):
-            await gradio.check_config(http, self._limits)
-        if access.kind == "auto" and await gradio.is_gradio(http, self._limits) is not False:
+            await check_config(http, self._limits)
+        if access.kind == "auto" and await is_gradio(http, self._limits) is not False:
             # Gradio's server has such a document as well, and may show it before its app is there.
             return None
         # A document may be large, and hostile: reading it must not hold up other calls.

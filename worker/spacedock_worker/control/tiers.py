@@ -17,7 +17,7 @@ from spacedock.request import JobRequest
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.containers.machine.engine_info import EngineInfo, engine_info
+from spacedock_worker.containers.machine.capacity import EngineInfo, engine_info
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.errors import StepError

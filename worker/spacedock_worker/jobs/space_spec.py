@@ -11,7 +11,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.detect import Access, AppKind
 from spacedock_worker.adapters.gradio.connection import Login
-from spacedock_worker.adapters.openapi import Template
+from spacedock_worker.adapters.openapi.template import Template
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.source import Image

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from spacedock._wire.rpc import OnProgress
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.containers.machine.capacity import memory_of
-from spacedock_worker.containers.machine.engine_info import EngineInfo, engine_info
+from spacedock_worker.containers.machine.capacity import EngineInfo, engine_info, memory_of
 from spacedock_worker.containers.machine.gpu import choose
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from spacedock.replies.spaces import CheckRow
-from spacedock_worker.containers.machine.engine_info import EngineInfo
+from spacedock_worker.containers.machine.capacity import EngineInfo
 from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.errors import StepError
 from spacedock_worker.hub.space import HubSpace

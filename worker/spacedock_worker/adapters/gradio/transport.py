@@ -88,11 +88,15 @@ def _faults(told: Any) -> list[str]:
     return faults
 
 
-class WebSocketQueue:
-    """The protocol of Gradio 3, which its `/config` does not name."""
+class _Way:
+    """A way to the app, whose routes begin with `prefix`; a message of it may have `max_bytes`."""
 
     def __init__(self, http: AppHttp, prefix: str, max_bytes: int) -> None:
         self._http, self._prefix, self._max = http, prefix, max_bytes
+
+
+class WebSocketQueue(_Way):
+    """The protocol of Gradio 3, which its `/config` does not name."""
 
     async def call(self, posting: Posting, follower: Follower) -> list[Any]:
         """See `Transport.call`."""
@@ -185,11 +189,8 @@ class EventBuffer:
 CANCEL_SECONDS = 2.0
 
 
-class SseQueue:
+class SseQueue(_Way):
     """The protocols sse_v1 to sse_v3."""
-
-    def __init__(self, http: AppHttp, prefix: str, max_bytes: int) -> None:
-        self._http, self._prefix, self._max = http, prefix, max_bytes
 
     async def call(self, posting: Posting, follower: Follower) -> list[Any]:
         """See `Transport.call`."""
@@ -244,11 +245,8 @@ class SseQueue:
             follower.stopped = follower.lively
 
 
-class SseStream:
+class SseStream(_Way):
     """The protocol sse."""
-
-    def __init__(self, http: AppHttp, prefix: str, max_bytes: int) -> None:
-        self._http, self._prefix, self._max = http, prefix, max_bytes
 
     async def call(self, posting: Posting, follower: Follower) -> list[Any]:
         """See `Transport.call`."""

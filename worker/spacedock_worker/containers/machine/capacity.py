@@ -1,15 +1,19 @@
-"""What the engine's machine has, and how much of it containers may take together."""
+"""What the engine and its machine have, and how much of it containers may take together."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.containers.machine.gpu import devices
+from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.machine.gpu import Device, devices
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
@@ -51,6 +55,11 @@ class Machine:
 
 async def look(engine: Engine) -> Machine:
     """Ask the engine. Raises StepError `docker_unavailable`."""
+    return (await _asked(engine))[0]
+
+
+async def _asked(engine: Engine) -> tuple[Machine, Mapping[str, Any]]:
+    """The machine, and the engine's answer to `GET /info`."""
     async with engine.call(Stage.START) as docker:
         information = await docker.system.info()
         local = docker.docker_host.startswith("unix://")
@@ -60,7 +69,7 @@ async def look(engine: Engine) -> Machine:
     # Podman starts a container that asks for GPUs by Docker's API without them.
     gives = local and not (await engine.dialect(Stage.START)).podman
     present = await asyncio.to_thread(devices) if gives else ()
-    return Machine(int(information["MemTotal"]), reachable, len(present))
+    return Machine(int(information["MemTotal"]), reachable, len(present)), information
 
 
 def budget(machine: Machine, settings: ContainerSettings) -> int:
@@ -119,3 +128,55 @@ def _gpus(spec: ContainerSpec, machine: Machine) -> int:
 
 def _gigabytes(count: int) -> str:
     return f"{count / 2**30:.1f} GB"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """One look at the engine: its `version`, `info` (its answer to `GET /info`), the bytes that containers
+    may take together and that are free on its disk (None: not known from here), and this host's GPUs.
+
+    `trouble` says why the engine cannot be asked; then nothing else is known of it.
+    """
+
+    trouble: str | None = None
+    version: str = ""
+    info: Mapping[str, Any] = field(default_factory=dict)
+    machine: Machine | None = None
+    budget: int | None = None
+    disk_free: int | None = None
+    gpus: tuple[Device, ...] = ()
+
+    @property
+    def disk(self) -> str:
+        """The folder that the engine keeps everything in."""
+        return str(self.info.get("DockerRootDir") or "")
+
+
+async def engine_info(engine: Engine, settings: ContainerSettings) -> EngineInfo:
+    """Look now; never raises for the engine, whose calls have their own deadlines."""
+    gpus = await asyncio.to_thread(devices)
+    try:
+        machine, info = await _asked(engine)
+    except (StepError, EngineRefusedError) as error:
+        return EngineInfo(trouble=str(error), gpus=gpus)
+    free = await asyncio.to_thread(free_bytes, info)
+    return EngineInfo(
+        version=str(info.get("ServerVersion") or ""),
+        info=info,
+        machine=machine,
+        budget=budget(machine, settings),
+        disk_free=free,
+        gpus=gpus,
+    )
+
+
+def free_bytes(info: Mapping[str, Any]) -> int | None:
+    """What users may still write where the engine keeps its images; None where that is not on this host."""
+    root = info.get("DockerRootDir")
+    try:
+        if not isinstance(root, str) or not Path(root).is_dir():
+            return None
+        status = os.statvfs(root)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize

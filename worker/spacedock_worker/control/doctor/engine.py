@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from spacedock.replies.doctor import Area, DoctorLine
-from spacedock_worker.containers.machine.engine_info import EngineInfo
+from spacedock_worker.containers.machine.capacity import EngineInfo
 from spacedock_worker.containers.settings import ContainerSettings
 
 AREA = Area("engine")

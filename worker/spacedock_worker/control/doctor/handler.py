@@ -17,7 +17,7 @@ from spacedock.replies.doctor import Area, DoctorLine, DoctorReply
 from spacedock.request import Tier
 from spacedock.result import Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.containers.machine.engine_info import engine_info
+from spacedock_worker.containers.machine.capacity import engine_info
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.control.doctor import access
 from spacedock_worker.control.doctor.engine import (

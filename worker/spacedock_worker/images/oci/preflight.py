@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -14,6 +12,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.caching import TimedCache
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.log_tail import plain
+from spacedock_worker.containers.machine.capacity import free_bytes
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.oci.client import (
     NotAllowedError,
@@ -45,18 +44,6 @@ def check_room(reference: str, download: int, info: Mapping[str, Any], free: int
         "Make room, for example by `spacedock cleanup --images`."
     )
     raise StepError(Stage.PULL, ErrorKind.OUT_OF_DISK, message)
-
-
-def free_bytes(info: Mapping[str, Any]) -> int | None:
-    """What users may still write where the engine keeps its images; None where that is not on this host."""
-    root = info.get("DockerRootDir")
-    try:
-        if not isinstance(root, str) or not Path(root).is_dir():
-            return None
-        status = os.statvfs(root)
-    except OSError:
-        return None
-    return status.f_bavail * status.f_frsize
 
 
 def in_words(size: int) -> str:

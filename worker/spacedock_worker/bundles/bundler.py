@@ -1,11 +1,11 @@
-"""Making a bundle: Spaces with their images, repositories and caches in one file."""
+"""Bundles of Spaces, with images, repositories and caches: making one, and taking one in, whole or not at all."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,20 @@ from spacedock_worker.bundles.archive import (
     BundledImage,
     BundledSpace,
     BundleManifest,
+    BundleReader,
     BundleWriter,
+    opened,
 )
 from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.cleanup.inventory import Inventory
+from spacedock_worker.containers.docker.volumes import volume_labels, volume_name
 from spacedock_worker.images.build.repository import MAX_BYTES
 from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry
+from spacedock_worker.registry.record import HOSTS_OWN, by_digest
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.image_policy import ImagePolicy
+from spacedock_worker.state.image_usage import ImageUsage
 
 _CHUNK = 2**20
 _PREFIX = "spacedock/bundled-"
@@ -135,3 +140,72 @@ def _packed(repository: Path) -> bytes:
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(data), _CHUNK):
         yield data[start : start + _CHUNK]
+
+
+class Unbundler:
+    """Takes bundles into one host, and their Spaces into the catalogue.
+
+    `heard` is awaited between a Space's entry and its cache: the daemon empties the cache of a name that has
+    other code now.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        notes: ImageUsage,
+        transfer: Transfer,
+        owner: str,
+        meter: TransferMeter,
+        heard: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._registry, self._notes, self._heard = registry, notes, heard
+        self._transfer, self._owner, self._meter = transfer, owner, meter
+
+    async def unbundle(self, path: Path, tell: OnProgress) -> BundleManifest:
+        """Take in all that the bundle has; doing it again does no harm.
+
+        Raises BrokenBundleError before anything is changed; BadRequestError, RefusedError, StepError, OSError
+        and redis-py's errors, after which another try completes it.
+        """
+        tell(f"checking {path}")
+        bundle = await asyncio.to_thread(opened, path, self._meter("checking"))
+        await self._transfer.tidy()
+        if bundle.manifest.images:
+            tell("loading the images")
+            await self._transfer.load(_metered(bundle.chunks(IMAGES), self._meter("images")))
+        for image in bundle.manifest.images:
+            await self._take_image(image)
+        for space in bundle.manifest.spaces:
+            tell(f"taking in {space.name}")
+            await self._take_space(bundle, space, tell)
+        return bundle.manifest
+
+    async def _take_image(self, image: BundledImage) -> None:
+        # What the engine has loaded is named by its content, so its id tells that it is the right one.
+        await self._transfer.inspect(image.id)
+        await self._transfer.tag(image.id, image.reference)
+        await asyncio.to_thread(self._notes.add_bundled, image.reference, image.digest, image.id)
+
+    async def _take_space(self, bundle: BundleReader, space: BundledSpace, tell: OnProgress) -> None:
+        fields = {key: value for key, value in space.entry.items() if key not in HOSTS_OWN}
+        if own := sorted(space.entry.keys() - fields.keys()):
+            tell(f"{space.name}: write {', '.join(own)} into {self._registry.path}, if it needs them here")
+        tar = None
+        if space.repository is not None:
+            tar = await asyncio.to_thread(b"".join, bundle.chunks(space.repository))
+            fields["repository"] = by_digest(Path(space.repository).stem)
+        await self._registry.settle(space.name, lambda _: fields, tar)
+        if space.cache is not None:
+            await self._heard()
+            chunks = _metered(bundle.chunks(space.cache), self._meter(f"the cache of {space.name}"))
+            volume = volume_name(self._owner, space.name)
+            labels = volume_labels(self._owner, space.name)
+            await self._transfer.write(volume, labels, space.image, chunks)
+
+
+def _metered(chunks: Iterator[bytes], on_progress: Callable[[int], None]) -> Iterator[bytes]:
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        on_progress(done)
