@@ -1,4 +1,4 @@
-"""Bundles of Spaces, with images, repositories and caches: making one, and taking one in, whole or not at all."""
+"""Bundles of Spaces: making one, with images, repositories and caches, and taking one in, checked first."""
 
 from __future__ import annotations
 
