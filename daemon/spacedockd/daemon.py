@@ -19,9 +19,9 @@ from spacedock._wire.connection import connect, greet, redacted, told_as_ours
 from spacedock.configuration import ConfigError, socket_url
 from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.request import Tier
+from spacedock_worker.background import Stop
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.queue.job_store import check_rights
-from spacedock_worker.stop import Stop
 from spacedockd import paths
 from spacedockd.http.settings import HttpSettings
 from spacedockd.model.gateway import ModelGateway

@@ -22,9 +22,9 @@ from spacedock._wire import keys
 from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
 from spacedock_worker import witness
+from spacedock_worker.background import AT_ONCE, DRAIN
 from spacedock_worker.queue.job_store import Blame, JobStore
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.stop import AT_ONCE, DRAIN
 from spacedock_worker.witness import WITNESS
 from spacedockd.pulse import Pulse, until_frozen
 

@@ -80,6 +80,39 @@ def test_a_warm_space_is_given_no_more_than_its_places_and_one_ahead_for_each() 
     assert chosen(lane("a", x=99), offer=offer, hand={"x": 2}) == {}
 
 
+BUSY = HostOffer(3, {"x": Supply(3, 4, 0.5, 3.0)})
+FULL = InHand({"x": 76}, {"x": 76}, {("a", "x"): 76})
+
+
+def test_a_lane_that_had_less_waits_for_nothing_that_is_claimed_ahead_for_another() -> None:
+    backlog, prompt = lane("a", 5.0, x=9999), lane("b", 4.0, x=1)
+    assert taken(choose((backlog, prompt), 5.0, 50, BUSY, FULL, {})) == {"b": 1}
+    # The last jobs of the backlog are in hand, and wait nowhere else.
+    assert taken(choose((prompt,), 5.0, 50, BUSY, FULL, {})) == {"b": 1}
+
+
+def test_a_lane_that_had_more_waits_for_those_that_are_claimed() -> None:
+    assert taken(choose((lane("a", 5.0, x=9999), lane("b", 6.0, x=1)), 5.0, 50, BUSY, FULL, {})) == {}
+
+
+def test_a_lane_that_goes_first_has_no_more_in_hand_than_there_are_places() -> None:
+    lanes = lane("high:a", 500.0, x=9999), lane("high:b", 400.0, x=9999)
+    assert taken(choose(lanes, 500.0, 50, BUSY, FULL, {}))["high:b"] == 12
+
+
+def test_another_host_with_a_place_has_the_chance_to_take_a_job_first() -> None:
+    lanes = (Lane("b", 4.0, (Head("x", 0.0, 1),)),)
+    assert choose(lanes, 5.0, 50, BUSY, FULL, {}, 2) == []
+    (pick,) = choose((lane("b", 4.0, x=1),), 5.0, 50, BUSY, FULL, {}, 2)
+    assert pick.lane == "b"
+
+
+def test_a_prompt_for_a_model_waits_for_no_backlog_either() -> None:
+    in_hand = InHand({"": UNBOUND_JOBS}, {}, {("a", ""): UNBOUND_JOBS})
+    lanes = Lane("a", 5.0, (Head("", 1.0, 99),)), Lane("b", 0.0, (Head("", 1.0, 1),))
+    assert taken(choose(lanes, 5.0, 50, HostOffer(3), in_hand, {})) == {"b": 1}
+
+
 def test_nothing_is_claimed_ahead_of_long_calls() -> None:
     offer = HostOffer(1, {"x": Supply(1, 1, 20.0, 3.0)})
     assert chosen(lane("a", x=99), offer=offer) == {"a": 1}

@@ -1,8 +1,9 @@
-"""Background loops: all survive trouble in one way, and none ends unnoticed."""
+"""Background loops: all survive trouble in one way, none ends unnoticed. And the wish to stop."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -82,3 +83,26 @@ async def left_after(
     for waiting in (ending, hurrying):
         waiting.cancel()
     return {task for task in tasks if not task.done()}
+
+
+DRAIN, AT_ONCE = signal.SIGTERM, signal.SIGINT
+"""What a worker is sent to let its jobs end first, and what to give them back at once."""
+
+
+class Stop(asyncio.Event):
+    """Is set to stop a process; its `hurry` is set too where what runs must not be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hurry = asyncio.Event()
+
+    def ask(self) -> None:
+        """Stop; in a hurry where that was asked before."""
+        if self.is_set():
+            self.hurry.set()
+        self.set()
+
+    def at_once(self) -> None:
+        """Stop in a hurry: whoever started the process is gone, or says so."""
+        self.hurry.set()
+        self.set()

@@ -19,7 +19,7 @@ from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
 from spacedock.result import JobResult, Stage
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.background import forever, running
+from spacedock_worker.background import Stop, forever, running
 from spacedock_worker.condition import Condition, Conditions
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
@@ -45,7 +45,6 @@ from spacedock_worker.registry.host_file import default_text
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.state.capacity import HostCapacity
-from spacedock_worker.stop import Stop
 from spacedock_worker.wiring import Wiring
 from spacedock_worker.witness import WITNESS, Note, Witness
 from spacedock_worker.witness import read as witness_read

@@ -13,13 +13,12 @@ from spacedock._wire import keys
 from spacedock.client import Client
 from spacedock.result import JobResult
 from spacedock.states import JobState
-from spacedock_worker.background import running
+from spacedock_worker.background import Stop, running
 from spacedock_worker.errors import GiveBackError
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 from spacedock_worker.service import _work
-from spacedock_worker.stop import Stop
 
 
 class Fatal(BaseException):

@@ -66,6 +66,7 @@ class ModelRunner:
             private=request.privacy,
             sampling=sampling,
             on_ready=asking,
+            owner=context.job.lane,
         )
         context.seconds["call"] = monotonic() - started
         # Only the daemon's own server tells of its file.

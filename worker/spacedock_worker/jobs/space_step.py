@@ -168,7 +168,8 @@ class SpaceRunner:
         context.seconds["start"] = 0.0
         connect = self._opener.connect_to(entry.app(image.digest), access_of(entry))
         connect = self._policy.watched(connect, image, entry)
-        async with self._pool.lease(spec, connect, partial(_follow, context, Stage.READY)) as lease:
+        tell, owner = partial(_follow, context, Stage.READY), context.job.lane
+        async with self._pool.lease(spec, connect, tell, owner) as lease:
             context.seconds["start"] = lease.start_seconds
             context.enter(Stage.CALL, "asking")
             call = call_of(entry, context.request, await context.files())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from spacedock.result import ErrorKind, Stage, TokenCounts
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.failures import NotReadyError, UnfitModelError
-from spacedock_worker.models.messages import Chat, messages, refusal
+from spacedock_worker.models.messages import messages, refusal
 from spacedock_worker.models.replies import Completion
 from spacedock_worker.models.session import Session
 from spacedock_worker.models.thoughts import told_apart
@@ -78,13 +79,14 @@ class Models:
         private: bool = False,
         sampling: Mapping[str, Any] | None = None,
         on_ready: Callable[[], None] = lambda: None,
+        owner: str = "",
     ) -> ModelAnswer:
         """Ask one model once. `limit` (seconds) bounds the answer; loading has the endpoint's own limit.
 
         `sampling` has parameters of the protocol, such as `temperature`.
 
         A `private` prompt is refused where the model does not run on this machine. `on_ready` is called once
-        the model is loaded.
+        the model is loaded. Where the endpoint is busy, each `owner` is served in turn with the others.
 
         Raises StepError: stage `ready` with `model_unavailable` or `timeout`; stage `call` with
         `bad_input` (files that it cannot take), `timeout`, `app_error`, `bad_output` (no words), or
@@ -94,7 +96,8 @@ class Models:
             raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, f"{reason}. Send it to a Space that takes it.")
         session = self._session(endpoint)
         chat = messages(prompt, files, instruction)
-        model, completion = await _asked(session, chat, limit, private, sampling or {}, on_ready)
+        ask = partial(session.ask, chat=chat, limit=limit, sampling=sampling or {}, owner=owner)
+        model, completion = await _asked(session, ask, private, on_ready)
         log.debug("model.answered", endpoint=endpoint.name, model=completion.model)
         name = _honest(endpoint, completion.model or model)
         text, thoughts = _words(endpoint, completion)
@@ -108,10 +111,8 @@ class Models:
 
 async def _asked(
     session: Session,
-    chat: Chat,
-    limit: float,
+    ask: Callable[[str], Awaitable[Completion]],
     private: bool,
-    sampling: Mapping[str, Any],
     on_ready: Callable[[], None],
 ) -> tuple[str, Completion]:
     """Get ready and ask; again where the model was unloaded meanwhile, or has no chat."""
@@ -120,7 +121,7 @@ async def _asked(
         model = await session.ready(private=private)
         on_ready()
         try:
-            return model, await session.ask(model, chat, limit, sampling)
+            return model, await ask(model)
         except UnfitModelError as error:
             session.unfit(model, error)
         except NotReadyError as error:

@@ -17,6 +17,7 @@ from spacedock_worker.models.http import connection, exchange
 from spacedock_worker.models.listing import Listing, with_tags
 from spacedock_worker.models.messages import Chat
 from spacedock_worker.models.replies import Completion
+from spacedock_worker.turns import Gate
 
 # Ollama and Docker Model Runner unload a model that was idle for 5 minutes; well before that it is warm.
 WARM_SECONDS = 60.0
@@ -42,7 +43,7 @@ class Session:
         self._warm_until = 0.0
         self._why = "it does not answer"
         self._opening = asyncio.Lock()
-        self._free = asyncio.Semaphore(endpoint.parallel)
+        self._gate = Gate(endpoint.parallel)
         self._http = connection(endpoint)
 
     async def close(self) -> None:
@@ -85,8 +86,10 @@ class Session:
         self._unfit_until[model], self._refusal = self._clock() + _UNFIT_SECONDS, error
         self.cool()
 
-    async def ask(self, model: str, chat: Chat, limit: float, sampling: Mapping[str, Any]) -> Completion:
-        """One chat completion within `limit` seconds, once the endpoint is free for it.
+    async def ask(
+        self, model: str, chat: Chat, limit: float, sampling: Mapping[str, Any], owner: str = ""
+    ) -> Completion:
+        """One chat completion within `limit` seconds, once the endpoint is free for it and it is its turn.
 
         `sampling` are parameters of the protocol; its `max_tokens` is at most the endpoint's own.
 
@@ -94,7 +97,7 @@ class Session:
         """
         try:
             # A local model answers one after another: what waits in its queue would use its time up.
-            async with self._free, asyncio.timeout(limit):
+            async with self._gate.passed(owner), asyncio.timeout(limit):
                 most = [
                     n for n in (self.endpoint.max_tokens, sampling.get("max_tokens")) if isinstance(n, int)
                 ]

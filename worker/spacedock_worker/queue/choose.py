@@ -13,6 +13,12 @@ from spacedock._wire.lanes import weight
 UNBOUND_JOBS = 16
 """So many jobs are in hand at once that name no Space: what they wait for is known once they are planned."""
 
+UNBOUND_FIRST = 4
+"""So many more of them for a lane that had less than those whose jobs are in hand."""
+
+OFFERED_SECONDS = 0.2
+"""For so long a job is offered to other hosts before a host takes it that has no place free for it."""
+
 COLD_JOBS = 1
 """So many of a Space that has no container yet: what one of its containers takes at once is not known."""
 
@@ -96,10 +102,12 @@ class HostOffer:
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """How many jobs a host holds: by the target that they were claimed for, and by the Space they use."""
+    """How many jobs a host holds: by the target that they were claimed for, by the Space they use, and
+    by lane with the Space they use (without one: the target)."""
 
     by_target: Mapping[str, int] = field(default_factory=dict)
     by_space: Mapping[str, int] = field(default_factory=dict)
+    by_lane: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def choose(
@@ -139,6 +147,7 @@ class _Choice:
         self._free, self._offer, self._seconds, self._hosts = free, offer, seconds, max(1, hosts)
         self._left_to_others = frozenset(left)
         self._by_target, self._by_space = Counter(in_hand.by_target), Counter(in_hand.by_space)
+        self._by_lane = Counter(in_hand.by_lane)
         self._lanes = {lane.name: lane for lane in lanes}
         self._left = {(lane.name, head.target): head.count for lane in lanes for head in lane.heads}
         self._start = {lane.name: max(lane.virtual, virtual - BEHIND_SECONDS) for lane in lanes}
@@ -184,7 +193,7 @@ class _Choice:
         for head in sorted(lane.heads, key=self._turn):
             if self._left[lane.name, head.target] == 0:
                 continue
-            if self._fits(head.target, ahead=ahead):
+            if self._fits(head.target, ahead=ahead) or self._goes_first(lane, head):
                 return head.target
             waiting |= self._waits_for_room(head.target)
         self._waiting |= waiting
@@ -211,6 +220,25 @@ class _Choice:
         if ahead:
             return jobs < self._most_of(space, supply, target)
         return jobs < supply.places and self._has_room(space, supply)
+
+    def _goes_first(self, lane: Lane, head: Head) -> bool:
+        """Whether what is in hand for others, which had more, would be served before the lane's next job.
+
+        It is claimed then, for a container that is up or for a model: their places are given lane by lane.
+        Where there are other hosts, one that has a place for it takes it first.
+        """
+        if self._offer is None or (self._hosts > 1 and head.age < OFFERED_SECONDS):
+            return False
+        space = self._offer.space_of(head.target)
+        supply = Supply(0) if space is None else self._offer.supplies.get(space, Supply(0))
+        most, uses = (UNBOUND_FIRST, head.target) if space is None else (supply.places, space)
+        if self._by_lane[lane.name, uses] >= most:
+            return False
+        others = [
+            name for (name, used), n in self._by_lane.items() if used == uses and n and name != lane.name
+        ]
+        stands, known = self._stands(lane), [self._lanes[name] for name in others if name in self._lanes]
+        return bool(others) and all(stands <= self._stands(other) for other in known)
 
     def _has_room(self, space: str, supply: Supply) -> bool:
         """Whether one job more of the Space leaves others their containers, and lanes that wait theirs."""
@@ -259,7 +287,9 @@ class _Choice:
         self._left[lane, target] -= 1
         self._free -= 1
         self._by_target[target] += 1
-        if self._offer is not None and (space := self._offer.space_of(target)) is not None:
+        space = self._offer.space_of(target) if self._offer is not None else None
+        self._by_lane[lane, space or target] += 1
+        if space is not None:
             self._by_space[space] += 1
 
     def _charge(self, lane: str, target: str) -> float:

@@ -44,7 +44,7 @@ async def unnoted(executed: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TakenJob:
-    """What a handler gets: the job's id, its request, and the seconds that it waited in the queue.
+    """What a handler gets: the job's id, its request, the seconds that it waited in the queue, and its lane.
 
     A handler that notes nothing `at_work` is given time to end when the worker stops; a death is not charged
     to its job.
@@ -55,6 +55,7 @@ class TakenJob:
     queued: float = 0.0
     at_work: AtWork = unnoted
     serve: Serve = lambda _: None
+    lane: str = ""
 
 
 @dataclass(slots=True)
@@ -104,10 +105,11 @@ class JobRunner:
 
     @property
     def in_hand(self) -> InHand:
-        """The jobs that are held, by their targets and by the Spaces whose containers they use."""
+        """The jobs that are held, by their targets, by the Spaces whose containers they use, and by lane."""
         holds = self._holds.values()
         spaces = Counter(hold.space for hold in holds if hold.space is not None)
-        return InHand(Counter(hold.claimed.target for hold in holds), spaces)
+        uses = Counter((hold.claimed.lane, hold.space or hold.claimed.target) for hold in holds)
+        return InHand(Counter(hold.claimed.target for hold in holds), spaces, uses)
 
     def waits(self, job_id: str) -> bool:
         """Whether nothing of a job that is held is executed: it can be given back at no loss."""
@@ -215,7 +217,8 @@ class JobRunner:
         if hold.claimed.suspect:
             await at_work(True)
         serve = partial(self._serve, hold)
-        return await self._handle(hold, TakenJob(job_id, request, hold.claimed.queued, at_work, serve))
+        queued, lane = hold.claimed.queued, hold.claimed.lane
+        return await self._handle(hold, TakenJob(job_id, request, queued, at_work, serve, lane))
 
     async def _at_work(self, hold: _Hold, executed: bool) -> None:
         hold.executed = executed

@@ -93,16 +93,18 @@ class Pool(Generic[App]):
 
     @asynccontextmanager
     async def lease(
-        self, spec: ContainerSpec, connect: Connect[App], on_progress: OnProgress
+        self, spec: ContainerSpec, connect: Connect[App], on_progress: OnProgress, owner: str = ""
     ) -> AsyncIterator[Lease[App]]:
         """A call slot of a running container of the Space, for this block; waits fairly for room.
+
+        Of those that wait for a Space, each `owner` is served in turn with the others.
 
         `connect` connects to the app; the connection is kept as long as the container. After the block the
         container stays warm, unless the lease was discarded, or the block ended by an error that is neither a
         StepError nor a cancellation: then nobody knows what the app is still doing. Raises StepError at stage
         `start` or `ready` where it cannot be started, and `cancelled` where there is no room for hours.
         """
-        slot = await self._granted(await self._queued(spec, connect, on_progress))
+        slot = await self._granted(await self._queued(spec, connect, on_progress, owner))
         began, keep = _now(), False
         lease = slot.lease()
         overdue = self._look_again(self._history.timings.start_seconds(slot.key) or 0.0)
@@ -145,7 +147,7 @@ class Pool(Generic[App]):
         return completed
 
     async def _queued(
-        self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress
+        self, spec: ContainerSpec, connect: Connect[App] | None, on_progress: OnProgress, owner: str = ""
     ) -> Waiter[App]:
         await self._adoption.finish()
         room = await self._starter.resources.room_for(spec)
@@ -158,7 +160,7 @@ class Pool(Generic[App]):
         if connect is not None:
             self._history.asked(key, spec, _now())
         peak = self._slots.peak(key) or self._history.peak(spec.digest)
-        waiter = Waiter(number, key, spec, room, connect, on_progress, _now(), peak)
+        waiter = Waiter(number, key, spec, room, connect, on_progress, _now(), peak, owner)
         self._wait_queue.join(waiter)
         return waiter
 
@@ -234,9 +236,7 @@ class Pool(Generic[App]):
             return
         now, resources = _now(), self._starter.resources
         self._history.assess(self._slots, now)
-        waiters = tuple(self._wait_queue)
-        for waiter in waiters:
-            waiter.urgent = now - waiter.since >= self._settings.patience_seconds
+        waiters = self._wait_queue.in_turn(now - self._settings.patience_seconds)
         spare = resources.spare_memory if any(waiter.peak for waiter in waiters) else None
         paces = self._history.paces(self._slots, now)
         decision = assign(self._slots, waiters, resources.limit, paces, spare)
@@ -269,6 +269,7 @@ class Pool(Generic[App]):
         self._lifecycle.use(slot)
         slot.calls += 1
         self._history.used(slot, _now())
+        self._wait_queue.served(waiter)
         waiter.decide(slot)
 
     def _look_again(self, seconds: float) -> asyncio.TimerHandle:

@@ -16,6 +16,7 @@ from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.readiness import App, Connect
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
+from spacedock_worker.turns import Turns
 
 OnProgress = Callable[[str], None]
 
@@ -113,8 +114,8 @@ class Slot(Generic[App]):
 class Waiter(Generic[App]):
     """A call that waits for a container of `key`; `outcome` becomes the slot that it gets, or its error.
 
-    An `urgent` one was overtaken for long enough. `connect` is None for a program that runs once: it needs a
-    slot, not an app. `peak` as in `Slot`.
+    An `urgent` one, or one before it for the same key, was overtaken for long enough. `connect` is None for a
+    program that runs once: it needs a slot, not an app. `peak` as in `Slot`. `owner` is whose call it is.
     """
 
     id: int
@@ -125,6 +126,7 @@ class Waiter(Generic[App]):
     tell: OnProgress
     since: float
     peak: int = 0
+    owner: str = ""
     urgent: bool = False
     outcome: Slot[App] | StepError | None = None
     decided: asyncio.Event = field(default_factory=asyncio.Event)
@@ -230,6 +232,7 @@ class WaitQueue(Generic[App]):
 
     def __init__(self) -> None:
         self._calls: dict[int, Waiter[App]] = {}
+        self._turns: dict[str, Turns] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -244,10 +247,32 @@ class WaitQueue(Generic[App]):
     def join(self, waiter: Waiter[App]) -> None:
         """Wait from now on."""
         self._calls[waiter.id] = waiter
+        self._turns.setdefault(waiter.key, Turns())
 
     def leave(self, waiter: Waiter[App]) -> None:
         """Go: with a slot, with an error, or because the call was cancelled."""
         del self._calls[waiter.id]
+        if all(call.key != waiter.key for call in self._calls.values()):
+            del self._turns[waiter.key]
+
+    def served(self, waiter: Waiter[App]) -> None:
+        """Note that the waiter gets what it waited for."""
+        self._turns[waiter.key].served(waiter.owner)
+
+    def in_turn(self, before: float) -> list[Waiter[App]]:
+        """Those that wait: keys by who has waited longest, and within a key each owner in turn.
+
+        Where one has waited since `before`, all of its key are urgent.
+        """
+        keys: dict[str, list[Waiter[App]]] = {}
+        for call in self:
+            keys.setdefault(call.key, []).append(call)
+        turns = {}
+        for key, calls in keys.items():
+            for call in calls:
+                call.urgent = calls[0].since <= before
+            turns[key] = iter(self._turns[key].in_order(calls, lambda call: call.owner))
+        return [next(turns[call.key]) for call in self]
 
     def first(self, key: str) -> Waiter[App]:
         """Who has waited longest for a container of that key; there must be one."""
