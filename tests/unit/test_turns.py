@@ -8,7 +8,7 @@ from typing import Any
 from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.slots import Waiter, WaitQueue
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.turns import Gate, Turns
+from spacedock_worker.turns import Turnstile, Turns
 
 
 def served(waiting: list[str]) -> str:
@@ -32,11 +32,11 @@ def test_who_comes_while_others_are_served_goes_first() -> None:
     assert turns.in_order(["a2", "a3", "b1"], lambda name: name[0]) == ["b1", "a2", "a3"]
 
 
-async def test_a_gate_lets_so_many_in_at_once_and_each_owner_in_turn() -> None:
-    gate, inside, go, order = Gate(1), asyncio.Event(), asyncio.Event(), list[str]()
+async def test_a_turnstile_lets_so_many_in_at_once_and_each_owner_in_turn() -> None:
+    turnstile, inside, go, order = Turnstile(1), asyncio.Event(), asyncio.Event(), list[str]()
 
     async def enter(owner: str) -> None:
-        async with gate.passed(owner):
+        async with turnstile.passed(owner):
             order.append(owner)
             inside.set()
             await go.wait()
@@ -51,11 +51,11 @@ async def test_a_gate_lets_so_many_in_at_once_and_each_owner_in_turn() -> None:
     assert order == ["a", "b", "a", "a"]
 
 
-async def test_who_is_cancelled_at_a_gate_keeps_nobody_out() -> None:
-    gate = Gate(1)
+async def test_who_is_cancelled_at_a_turnstile_keeps_nobody_out() -> None:
+    turnstile = Turnstile(1)
 
     async def enter() -> None:
-        async with gate.passed("a"):
+        async with turnstile.passed("a"):
             await asyncio.Event().wait()
 
     first, waiting = asyncio.create_task(enter()), asyncio.create_task(enter())
@@ -69,7 +69,7 @@ async def test_who_is_cancelled_at_a_gate_keeps_nobody_out() -> None:
     await asyncio.gather(first, return_exceptions=True)
     next_one.cancel()
     await asyncio.gather(next_one, return_exceptions=True)
-    async with asyncio.timeout(5), gate.passed("b"):
+    async with asyncio.timeout(5), turnstile.passed("b"):
         pass
 
 

@@ -43,7 +43,7 @@ class Turns:
             del self._last[next(iter(self._last))]
 
 
-class Gate:
+class Turnstile:
     """Lets so many in at once; those who wait come in by their turns."""
 
     def __init__(self, most: int) -> None:

@@ -17,7 +17,7 @@ from spacedock_worker.models.http import connection, exchange
 from spacedock_worker.models.listing import Listing, with_tags
 from spacedock_worker.models.messages import Chat
 from spacedock_worker.models.replies import Completion
-from spacedock_worker.turns import Gate
+from spacedock_worker.turns import Turnstile
 
 # Ollama and Docker Model Runner unload a model that was idle for 5 minutes; well before that it is warm.
 WARM_SECONDS = 60.0
@@ -43,7 +43,7 @@ class Session:
         self._warm_until = 0.0
         self._why = "it does not answer"
         self._opening = asyncio.Lock()
-        self._gate = Gate(endpoint.parallel)
+        self._gate = Turnstile(endpoint.parallel)
         self._http = connection(endpoint)
 
     async def close(self) -> None:
