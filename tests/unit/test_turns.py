@@ -8,7 +8,7 @@ from typing import Any
 from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.slots import Waiter, WaitQueue
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.turns import Turnstile, Turns
+from spacedock_worker.turns import Turns, Turnstile
 
 
 def served(waiting: list[str]) -> str:
