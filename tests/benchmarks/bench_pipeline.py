@@ -27,7 +27,7 @@ from spacedock_worker.queue.runner import TakenJob
 from spacedockd.valkey import server_binary
 
 ROUNDS, STEPS, FANNED, SLOTS = 60, 10, 1000, 8
-SHORT_SECONDS, USUAL_SECONDS = 0.03, 0.25
+SHORT_SECONDS, USUAL_SECONDS = 0.03, 0.4
 STEP_MS, OF_BATCH, BUSY = 5.0, 0.9, 0.97
 
 
@@ -121,7 +121,8 @@ async def fan_out(client: Client) -> bool:
     spans = [tuple(map(float, text.split())) for text in result.output.data["each"]]
     share = busy_share(spans)
     print(
-        f"{FANNED:,} items of {1000 * USUAL_SECONDS:g} ms keep {SLOTS} slots busy: {share:.1%} (bar {BUSY:.0%})"
+        f"{FANNED:,} items of {1000 * USUAL_SECONDS:g} ms keep {SLOTS} slots busy: "
+        f"{share:.1%} (bar {BUSY:.0%})"
     )
     return share >= BUSY
 
