@@ -69,7 +69,9 @@ def request_of(fields: Mapping[str, Any], payloads: list[Payload]) -> tuple[JobR
     except ValidationError as error:
         raise BadRequestError(wire.describe(error)) from error
     submission.encoded(request)
-    return _apart(request, payloads) if request.privacy and not request.set_apart else (request, payloads)
+    # Files that are stored already stay where they are.
+    apart = request.privacy and payloads and not request.set_apart
+    return _apart(request, payloads) if apart else (request, payloads)
 
 
 def _name_of(space: str) -> str:

@@ -207,7 +207,7 @@ FREED = {
     "bytes": 5_000_000,
     "kinds": {
         kind: {"count": int(kind == "images"), "bytes": 5_000_000 * (kind == "images")}
-        for kind in ("results", "files", "containers", "scratch", "caches", "images")
+        for kind in ("results", "answers", "files", "containers", "scratch", "caches", "images")
     },
     "items": [{"kind": "images", "name": "mood:1", "bytes": 5_000_000, "why": "nothing uses it"}],
     "left": [],

@@ -7,12 +7,13 @@ from redis.asyncio import Redis
 
 from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys
-from spacedock._wire.connection import connect
+from spacedock._wire.connection import answer, connect
 from spacedock.files import payload_of
 from spacedock.request import JobRequest, Tier
 from spacedock.result import AnsweredBy, AnswerKind, Output
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.answer_cache import AnswerCache
+from spacedock_worker.queue.sweep import Swept, sweep_answers
 from spacedock_worker.registry.entry import SpaceEntry
 
 ENTRY = SpaceEntry(id="painter", input_type="text", output_type="image")
@@ -38,6 +39,33 @@ async def test_an_answer_is_taken_again_for_the_same_call_of_the_same_image(redi
         assert await asked(redis, "a dog").recall(ENTRY, IMAGE) is None
         assert await asked(redis).recall(ENTRY, Image("painter:latest", "sha256:2")) is None
         assert await asked(redis).recall(ENTRY.model_copy(update={"inputs": {"size": 2}}), IMAGE) is None
+
+
+async def test_another_endpoint_or_file_is_another_call(redis_url: str) -> None:
+    photo, other = payload_of("photo.png", b"1").ref, payload_of("photo.png", b"2").ref
+    request = JobRequest(files=(photo,), endpoint="/read", space="reader", cache=True)
+    async with connect(redis_url) as redis:
+        first = AnswerCache(redis, Payloads(redis), request)
+        await first.recall(ENTRY, IMAGE)
+        await first.keep(Output(text="A 1"), BY)
+        for change, known in (({}, True), ({"endpoint": "/tell"}, False), ({"files": (other,)}, False)):
+            again = AnswerCache(redis, Payloads(redis), request.model_copy(update=change))
+            assert (await again.recall(ENTRY, IMAGE) is not None) is known
+
+
+async def test_an_answer_is_kept_as_long_as_results_are_and_swept_with_them(redis_url: str) -> None:
+    async with connect(redis_url) as redis:
+        await answer(redis.hset(keys.SETTINGS, "results", "7200"))
+        first = asked(redis)
+        await first.recall(ENTRY, IMAGE)
+        await first.keep(Output(text="a cat"), BY)
+        (key,) = [key async for key in redis.scan_iter(match=keys.ANSWER + "*")]
+        assert 7190 < await redis.ttl(key) <= 7200
+        assert await sweep_answers(redis, 3600, dry_run=False) == Swept()
+        await redis.expire(key, 3500)
+        assert (await sweep_answers(redis, 3600, dry_run=True)).count == 1
+        assert (await sweep_answers(redis, 3600, dry_run=False)).count == 1
+        assert await asked(redis).recall(ENTRY, IMAGE) is None
 
 
 @pytest.mark.parametrize("lost", ["file", "answer"])

@@ -19,6 +19,7 @@ FILES_SHARE = 0.7
 _PAGE = 500
 _SIZES = {
     keys.payload("*"): (("STRLEN",),),
+    keys.ANSWER + "*": (("STRLEN",),),
     keys.job("*"): (("HSTRLEN", "request"), ("HSTRLEN", "result")),
 }
 """The commands that tell how large the keys of a pattern are."""

@@ -17,13 +17,16 @@ from spacedock.errors import BadRequestError
 from spacedock.files import FileRef, Payload, read_payload, set_apart
 from spacedock.pipelines.checking import check
 from spacedock.pipelines.model import InputType, Pipeline
-from spacedock.pipelines.run import PipelineRun, is_private, json_of, read
+from spacedock.pipelines.run import PipelineRun, is_private, json_of, pipeline_of, read
 from spacedock.pipelines.values import files_in
 from spacedock.prepare import request_of
 from spacedock.request import JobRequest, Restart
 from spacedock.result import JobResult
 
 GivenFile = Path | str | Payload | FileRef
+
+_MADE = {"pipeline", "inputs", "files", "restart"}
+"""Fields of a run's request that its pipeline and its inputs make up."""
 
 
 class _Runner(Protocol):
@@ -135,6 +138,14 @@ def run_of(
         "restart": restart,
     }
     return request_of(fields, [*payloads])
+
+
+def checked(request: JobRequest) -> JobRequest:
+    """A request as somebody wrote it; of a pipeline's run as `run_of` makes it. Raises BadRequestError."""
+    if request.pipeline is None:
+        return request
+    options = {name: getattr(request, name) for name in request.model_fields_set - _MADE}
+    return run_of(pipeline_of(request.pipeline), request.inputs, request.restart, options)[0]
 
 
 def _value(pipeline: Pipeline, name: str, value: Any, vault: str | None, payloads: list[Payload]) -> Any:

@@ -298,3 +298,18 @@ async def test_a_pipeline_is_run_looked_at_and_cancelled(door: Door, redis_url: 
     body["inputs"] = {"page": str(tmp_path / "secret.txt")}
     refused = await sent(door, "POST", "/pipelines/runs", 400, json=body)
     assert "input 'page' of pipeline book is no file" in refused["error"]["message"]
+
+
+async def test_a_pipeline_that_cannot_run_is_refused_as_a_job_too(door: Door, redis_url: str) -> None:
+    steps = {"feel": {"space": "mood", "prompt": "${{ inputs.txt }}"}}
+    job = {"pipeline": {"name": "p", "inputs": {"text": "text"}, "steps": steps}, "inputs": {"text": "hi"}}
+    for path, body in (("/jobs", job), ("/batches", {"jobs": [job]})):
+        refused = (await sent(door, "POST", path, 400, json=body))["error"]["message"]
+        assert "steps.feel.prompt: there is no input 'txt': did you mean 'text'?" in refused
+    steps["feel"]["prompt"] = "${{ inputs.text }}"
+    missing = await sent(door, "POST", "/jobs", 400, json={**job, "inputs": {}})
+    assert "pipeline p needs the input 'text'" in missing["error"]["message"]
+    async with advancing(redis_url):
+        run = await sent(door, "POST", "/jobs", 202, json=job)
+        result = await sent(door, "GET", f"/jobs/{run['id']}/result", params={"wait": 10})
+    assert result["output"]["data"] == {"feel": "hi"}

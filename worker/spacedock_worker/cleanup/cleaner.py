@@ -25,7 +25,15 @@ from spacedock_worker.containers.docker.volumes import volume_name
 from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.errors import StepError
 from spacedock_worker.queue.patience import TROUBLE
-from spacedock_worker.queue.sweep import Swept, has_turn, sweep_files, sweep_past, sweep_records, sweep_store
+from spacedock_worker.queue.sweep import (
+    Swept,
+    has_turn,
+    sweep_answers,
+    sweep_files,
+    sweep_past,
+    sweep_records,
+    sweep_store,
+)
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.state.image_usage import ImageUsage
 
@@ -101,6 +109,8 @@ class Cleaner:
             async with _told(report, "results"):
                 records = await sweep_records(redis, order.older_than, dry_run=order.dry_run)
                 report.add("results", records.bytes, count=records.count)
+                answers = await sweep_answers(redis, order.older_than, dry_run=order.dry_run)
+                report.add("answers", answers.bytes, count=answers.count)
                 if not order.dry_run:
                     await sweep_past(redis, order.older_than)
         async with _told(report, "files"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from spacedock.replies.host import CleanupReply, FreedItem, FreedKind
 
-KINDS = ("results", "files", "containers", "scratch", "caches", "images")
+KINDS = ("results", "answers", "files", "containers", "scratch", "caches", "images")
 """What is cleaned up, in this order: jobs' records, their files, and so on; the words of every report."""
 
 

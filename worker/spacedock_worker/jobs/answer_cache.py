@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys, wire
-from spacedock._wire.retention import DEFAULTS
+from spacedock._wire.scripts import registered
 from spacedock.errors import WireError
 from spacedock.files import Payload
 from spacedock.request import JobRequest
@@ -60,7 +60,8 @@ class AnswerCache:
         """Leave the answer of the last Space that was asked, whose files are stored; not a very large one."""
         raw = wire.encode_repaired(KeptAnswer(output=output, by=by))
         if self._key and len(raw) <= _MOST_BYTES:
-            await through_outages(lambda: self._redis.set(self._key, raw, ex=DEFAULTS.results))
+            script = registered(self._redis, "keep_answer", __package__)
+            await through_outages(lambda: script(keys=[self._key], args=[raw]))
 
 
 def digest_of(entry: SpaceEntry, image: Image, request: JobRequest) -> str:

@@ -41,6 +41,14 @@ async def sweep_records(redis: Redis, older_than: float, *, dry_run: bool) -> Sw
     return total
 
 
+async def sweep_answers(redis: Redis, older_than: float, *, dry_run: bool) -> Swept:
+    """Remove the answers that were kept for later calls (`cache`) so long ago; with `dry_run` only count."""
+    script, total = registered(redis, "sweep_answers", __package__), Swept()
+    async for page in _pages(redis, keys.ANSWER + "*"):
+        total += Swept(*await script(keys=page, args=[older_than, int(dry_run)]))
+    return total
+
+
 async def sweep_past(redis: Redis, older_than: float) -> None:
     """Forget batches of which no job is kept, and events from before that time."""
     script, now = registered(redis, "sweep_batches", __package__), (await redis.time())[0]

@@ -16,6 +16,7 @@ from spacedock.replies.host import CleanupReply
 
 _WORDS = {
     "results": "jobs' records",
+    "answers": "answers kept for later calls",
     "files": "inputs and results",
     "containers": "stopped containers",
     "scratch": "scratch files",
@@ -56,7 +57,8 @@ def lines(report: CleanupReply) -> list[str]:
     said = [f"  {_WORDS[i['kind']]}: {i['name']}, {size(i['bytes'])}" for i in report["items"]]
     verb = "would free" if report["dry_run"] else "freed"
     for kind, words in _WORDS.items():
-        total = report["kinds"][kind]
-        if total["count"]:
+        # A host of an earlier release knows fewer kinds.
+        total = report["kinds"].get(kind)
+        if total and total["count"]:
             said.append(f"{words}: {total['count']:,}, {size(total['bytes'])}")
     return [*said, f"{verb} {size(report['bytes'])}"]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spacedock._wire.view.tokens import Scope
 from spacedock.events import BatchStatus
+from spacedock.pipelines.submitting import checked
 from spacedock.states import JobState
 from spacedockd.http.access import whose
 from spacedockd.http.context import DoorContext
@@ -43,7 +44,7 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
     """Submit many jobs as one batch, which has its turn among others as a whole."""
     body = BatchBody.model_validate(await context.intake.json(request, _MOST_BYTES))
     batch_id = body.id or uuid.uuid4().hex
-    given = [job.model_copy(update={"batch_id": batch_id}) for job in body.jobs]
+    given = [checked(job).model_copy(update={"batch_id": batch_id}) for job in body.jobs]
     jobs = [keyed(request, job, job.idempotency_key) for job in given]
     ids = await context.client.submit_many(jobs, label=body.label, name=whose(request))
     batch = await context.client.batch_status(batch_id)

@@ -15,6 +15,7 @@ from spacedock._wire.view.tokens import Scope
 from spacedock.errors import BadRequestError, ResultTimeoutError
 from spacedock.events import JobStatus, JobSummary
 from spacedock.files import FileRef
+from spacedock.pipelines.submitting import checked
 from spacedock.prepare import hub_id_of
 from spacedock.request import JobRequest
 from spacedock.result import JobResult
@@ -104,7 +105,7 @@ async def _posted(context: DoorContext, request: web.Request) -> JobRequest:
 def _job(fields: object) -> JobRequest:
     if isinstance(fields, dict) and isinstance(space := fields.get("space"), str):
         fields = {**fields, "space": hub_id_of(space)}
-    return JobBody.model_validate(fields)
+    return checked(JobBody.model_validate(fields))
 
 
 def _fields(form: ReceivedForm) -> dict[str, Any]:
