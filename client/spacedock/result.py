@@ -114,6 +114,11 @@ class AnsweredBy(_Value):
     reused: bool = False
     honoured: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """Its name and its tier, for people; a pipeline is of none."""
+        return f"{self.name} ({self.kind if self.kind is AnswerKind.PIPELINE else self.tier})"
+
 
 class Output(_Value):
     """The answer: `text` for people, `data` as the endpoint returned it, `files` by their content.

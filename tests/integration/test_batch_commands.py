@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.queue.workers import Held, echo, working
+from tests.integration.queue.workers import Held, advancing, echo, working
 from tests.integration.test_privacy_commands import Shell
 from tests.receiver import receiving
 
@@ -199,3 +199,28 @@ async def test_a_webhook_tells_of_a_batch_when_its_last_line_has_ended(shell: Sh
     assert told[1]["data"]["id"] == batch.strip()
     code, _, err = await shell.run(*BATCH, "--callback", "nowhere")
     assert (code, "callback: 'nowhere' is not an address" in err) == (2, True)
+
+
+async def test_a_pipeline_runs_for_each_line_and_failed_ones_again(shell: Shell, redis_url: str) -> None:
+    step = {"space": "mood", "prompt": "${{ inputs.word }} ${{ inputs.style }}"}
+    pipeline = {"name": "tell", "inputs": {"word": "text", "style": "text"}, "steps": {"tell": step}}
+    (shell.folder / "tell.yaml").write_text(json.dumps(pipeline))
+    (shell.folder / "words.csv").write_text("prompt,style\nfine,bold\nbroken,thin\n")
+    words = ("batch", "words.csv", "--pipeline", "tell.yaml", "-o", "out.jsonl")
+    async with advancing(redis_url, app):
+        code, _, err = await shell.run(*words)
+        assert code == 1, err
+        assert "1 failed: app_error: tell: step 'tell' failed: " in err
+        assert {row["line"]: row["output"]["text"] for row in rows(shell)} == {2: "fine bold", 3: None}
+        (shell.folder / "words.csv").write_text("prompt,style\nfine,bold\nmended,thin\n")
+        code, _, err = await shell.run(*words, "--retry", "failed")
+        assert code == 0, err
+        assert {row["line"]: row["output"]["text"] for row in rows(shell)} == {
+            2: "fine bold",
+            3: "mended thin",
+        }
+        # What is wrong with the pipeline is told before a line is sent.
+        (shell.folder / "tell.yaml").write_text(json.dumps(pipeline).replace("inputs.word", "inputs.wird"))
+        code, _, err = await shell.run(*words)
+    assert code == 2, err
+    assert "there is no input 'wird': did you mean 'word'?" in err

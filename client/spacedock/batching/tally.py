@@ -87,7 +87,7 @@ class Tally:
             self.failures.setdefault(row.kind, Failures()).add(row)
             self.last_failure = f"line {row.number}: {row.kind}: {row.why}"
         if (by := result.answered_by) is not None and len(self.answered_by) < _MOST_REASONS:
-            self.answered_by[f"{by.name} ({by.tier.value})"] += 1
+            self.answered_by[by.title] += 1
         for attempt in result.attempts:
             # What the line itself failed of is told with its reason.
             if attempt.error in (None, result.error) or attempt.error.kind is ErrorKind.SKIPPED:

@@ -416,3 +416,51 @@ async def test_a_pipeline_that_nobody_checked_ends_too(
     async with advancing(redis_url):
         result = await client.result(await client.submit_prepared(request), wait=10)
     assert result.state in (JobState.FAILED, JobState.SUCCEEDED)
+
+
+async def test_a_run_that_no_worker_can_read_on_ends_as_failed(
+    client: Client, redis_url: str, redis: Redis
+) -> None:
+    held = Held()
+    async with advancing(redis_url, held):
+        run = await client.submit_pipeline(FAN, {"words": ["a", "b"]})
+        await held.began.get()
+        await held.began.get()
+        # A step that the pipeline does not have.
+        await redis.hset(keys.job(run), "step 7", json.dumps({"v": 1, "total": 1}))
+        while not (await client.status(run)).state.terminal:
+            # The pauses between the tries are over.
+            await redis.zadd(keys.RUNS, {run: 0}, xx=True)
+            await redis.publish(keys.WAKE, keys.RUNS_DUE)
+            await asyncio.sleep(0.01)
+        result = await client.result(run, wait=5)
+        assert result.state is JobState.FAILED
+        assert "a fault in Spacedock (IndexError) keeps the run from going on" in result.failure
+        assert (await client.result(f"{run}-0-0", wait=5)).state is JobState.CANCELLED
+        await until(lambda: _is_settled(redis))
+
+
+async def test_a_fan_out_that_failed_in_the_middle_goes_on_from_a_step(
+    client: Client, redis_url: str
+) -> None:
+    pipeline = pipeline_of(
+        each={"for_each": "${{ inputs.words }}", "prompt": "${{ item }}"},
+        again={"for_each": "${{ steps.each.text }}", "prompt": "<${{ item }}>"},
+        all={"prompt": "${{ steps.again.text }}"},
+    )
+    space, words = Space("<b>"), {"words": ["a", "b", "c"]}
+    async with advancing(redis_url, space):
+        first = await client.run_pipeline(pipeline, words, wait=5)
+        assert first.state is JobState.FAILED
+        assert "step 'again' failed: 1 of its 3 jobs failed, the first" in first.failure
+        space.fails.clear()
+        del space.asked[:]
+        # All of the step runs again, also what had succeeded; nothing before it does.
+        second = await client.run_pipeline(pipeline, words, restart=first.id, from_step="again", wait=5)
+        assert sorted(space.asked) == ["<a>", "<a>\n<b>\n<c>", "<b>", "<c>"]
+        assert second.output.text == "<a>\n<b>\n<c>"
+        del space.asked[:]
+        # Without a step only what failed does.
+        third = await client.run_pipeline(pipeline, words, restart=first.id, wait=5)
+        assert sorted(space.asked) == ["<a>\n<b>\n<c>", "<b>"]
+        assert third.output == second.output

@@ -11,9 +11,10 @@ from redis.asyncio import Redis
 
 from spacedock.errors import QueueFullError
 from spacedock_worker.background import forever
+from spacedock_worker.errors import kind_of
 from spacedock_worker.pipelines.run_in_hand import RunInHand
 from spacedock_worker.pipelines.run_store import HeldRun, RunStore
-from spacedock_worker.queue.patience import TROUBLE
+from spacedock_worker.queue.patience import TROUBLE, passes
 
 log = structlog.get_logger()
 
@@ -59,12 +60,22 @@ class Advancer:
 
     async def _contained(self, run: HeldRun) -> None:
         """Look at one run. Its boundary: trouble leaves it to whoever looks when its lease is over."""
+        in_hand = RunInHand(self._store, run)
         try:
-            await RunInHand(self._store, run).look()
+            await self._looked(in_hand, run)
         except (*TROUBLE, QueueFullError) as error:
             log.warning("run.troubled", run=run.id, error=f"{type(error).__name__}: {error}")
-        except Exception:
-            log.exception("run.fault", run=run.id)
         finally:
             self._busy.discard(run.id)
             self.wake()
+
+    async def _looked(self, in_hand: RunInHand, run: HeldRun) -> None:
+        """Look at the run; after some looks in a row that met a fault of ours it ends. Raises TROUBLE."""
+        try:
+            await in_hand.look()
+        except Exception as error:
+            if passes(error) or isinstance(error, QueueFullError):
+                raise
+            log.exception("run.fault", run=run.id)
+            if await self._store.fault(run):
+                await in_hand.give_up(kind_of(error))

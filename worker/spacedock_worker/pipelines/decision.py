@@ -119,6 +119,12 @@ def fault(name: str, why: str, kind: ErrorKind = ErrorKind.BAD_INPUT, stage: Sta
     return Attempt(tier=Tier.AUTO, name=name, stage=stage, error=AttemptError(kind=kind, message=why))
 
 
+def given_up(run_id: str, target: str, why: str) -> Attempt:
+    """Why a run failed that no worker can go on with."""
+    what = f"a fault in Spacedock ({why}) keeps the run from going on; the worker's log has the details"
+    return fault(target, f"{what}. `spacedock retry {run_id}` tries again", ErrorKind.INTERNAL)
+
+
 def fault_of_step(run_id: str, name: str, record: StepRecord, first: JobResult | None) -> Attempt:
     """Why a step failed; `first` is the result of its first job that did."""
     again = f"mend it, then `spacedock retry {run_id}` goes on from there"

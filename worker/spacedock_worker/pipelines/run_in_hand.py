@@ -52,6 +52,16 @@ class RunInHand:
             await self._store.let_go(self._run, await self._job_ids())
         await self._store.leave(self._run, sent, over=over)
 
+    async def give_up(self, why: str) -> None:
+        """End the run as failed, whatever its record holds. Raises redis-py's errors."""
+        jobs = await self._store.job_ids(self._run.id)
+        await self._store.stop(jobs)
+        await self._conclude(
+            None, JobState.FAILED, attempts=[decision.given_up(self._run.id, self._run.field("target"), why)]
+        )
+        await self._store.let_go(self._run, jobs)
+        await self._store.leave(self._run, over=True)
+
     async def _job_ids(self) -> list[str]:
         """The jobs of all steps that have begun by now."""
         plans = plans_of(await self._store.row(self._run.id)).items()
@@ -89,6 +99,9 @@ class RunInHand:
         """End the run; jobs of it that have not ended are cancelled before."""
         if state is not JobState.SUCCEEDED:
             await self._store.stop(await self._job_ids())
+        await self._conclude(request, state, **more)
+
+    async def _conclude(self, request: JobRequest | None, state: JobState, **more: Any) -> None:
         submitted = float(self._run.field("submitted") or 0)
         result = decision.ended_run(self._run.id, request, state, self._run.now - submitted, **more)
         await self._store.conclude(self._run, result)

@@ -29,7 +29,10 @@ _LEASE_SECONDS = 10
 _LOOK_SECONDS = 60
 """How soon a run is looked at again that a worker had in hand which died, and one that nothing happens to."""
 
-_PAGE = 100
+_FAULT_SECONDS, _MOST_FAULTS = 2, 4
+"""How soon a run is looked at again whose look failed, and how many in a row may: 2, 8 and 32 s apart."""
+
+_PAGE, _SCANNED = 100, 1000
 _RUN_PAGE = 250
 _LIGHT = 2**17
 
@@ -55,7 +58,7 @@ class RunStore:
         self._redis = redis
         self._due, self._begin, self._adopt = (self._script(name) for name in ("due", "begin", "adopt"))
         self._conclude, self._let_go = self._script("conclude"), self._script("let_go")
-        self._leave = self._script("leave")
+        self._leave, self._fault = self._script("leave"), self._script("fault")
 
     def _script(self, name: str) -> AsyncScript:
         return registered(self._redis, name, __package__)
@@ -136,6 +139,16 @@ class RunStore:
         """Keep the jobs of a run that has ended no longer than the run."""
         for page in batched(job_ids, _RUN_PAGE):
             await self._let_go(keys=[keys.job(run.id)], args=[run.id, *page])
+
+    async def fault(self, run: HeldRun) -> bool:
+        """Note that a look at the run failed; True where it is not to be looked at again."""
+        args: list[Arg] = [run.id, run.lease, _FAULT_SECONDS, _MOST_FAULTS]
+        return int(await self._fault(keys=[keys.job(run.id)], args=args)) >= _MOST_FAULTS
+
+    async def job_ids(self, run_id: str) -> list[str]:
+        """All jobs that steps of the run have, whatever its record says; this looks at all keys."""
+        found = [key async for key in self._redis.scan_iter(match=keys.job(f"{run_id}-*"), count=_SCANNED)]
+        return [key.decode().removeprefix(keys.job("")) for key in found]
 
     async def leave(self, run: HeldRun, sent: Sequence[int] = (), *, over: bool = False) -> None:
         """Give the run out of hand; `sent` are steps whose jobs were all submitted. `over`: for good."""

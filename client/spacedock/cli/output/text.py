@@ -70,7 +70,7 @@ def show(result: JobResult) -> None:
         write(result.output.text)
     if result.output.truncated:
         say("the answer was cut: there was more to say")
-    say(f"answered by {by.name} ({by.tier.value}) in {result.timings.total:.1f} s")
+    say(f"answered by {by.title} in {result.timings.total:.1f} s")
     if result.degraded:
         say("degraded: these are a language model's words, not the kind of answer that was asked for")
     if attempts_told(result):

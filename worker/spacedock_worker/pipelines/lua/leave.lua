@@ -5,10 +5,12 @@
 need('TIME')
 need('EXISTS', KEYS[1])
 need('HSET', KEYS[1], 'sent 0', 1)
+need('HDEL', KEYS[1], 'faults')
 need('ZSCORE', RUNS, '0')
 need('ZADD', RUNS, 0, '0')
 need('ZREM', RUNS, '0')
 if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HDEL', KEYS[1], 'faults')
   for n = 4, #ARGV do redis.call('HSET', KEYS[1], 'sent ' .. ARGV[n], 1) end
 end
 if tonumber(redis.call('ZSCORE', RUNS, ARGV[1]) or 0) == tonumber(ARGV[2]) then
