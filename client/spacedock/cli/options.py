@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import wraps
@@ -40,6 +41,14 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option(
         "--input", "-i", metavar="NAME=VALUE", help="An input of the endpoint by its name; repeatable."
+    ),
+]
+OptionalInputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--optional-input",
+        metavar="NAME=VALUE",
+        help="An input that counts where the endpoint or the model has it; JSON, or a text; repeatable.",
     ),
 ]
 EndpointOption = Annotated[
@@ -132,6 +141,7 @@ class RequestOptions:
 
     category: Category = None
     inputs: Inputs = None
+    optional_inputs: OptionalInputs = None
     endpoint: EndpointOption = None
     timeout: Timeout = 300.0
     no_fallback: NoFallback = False
@@ -146,6 +156,10 @@ class RequestOptions:
         return {
             "category": self.category,
             "inputs": inputs_of(self.inputs),
+            "optional_inputs": {
+                name: _json_or_text(text)
+                for name, text in pairs_of("--optional-input", self.optional_inputs).items()
+            },
             "endpoint": self.endpoint,
             "timeout": self.timeout,
             "tier": self.tier,
@@ -165,6 +179,14 @@ def _keep_for(text: str) -> float:
         return check_keep(seconds_of(text))
     except (BadRequestError, ValueError) as error:
         raise BadRequestError(f"--keep-for {text}: {error}") from None
+
+
+def _json_or_text(text: str) -> Any:
+    # A model's server takes numbers as numbers alone.
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def inputs_of(texts: list[str] | None) -> dict[str, str]:

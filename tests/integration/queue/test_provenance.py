@@ -184,6 +184,10 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "files": (FILE.ref,),
         "inputs": {"pages": [{"name": n, "sha256": "0"} for n in ("a.png", "b.png")], "to": "fr", "n": 3},
     },
+    "spacedock run hi --optional-input seed=1 --optional-input style=bold --optional-input 'size=\"2\"'": {
+        "prompt": "hi",
+        "optional_inputs": {"seed": 1, "style": "bold", "size": "2"},
+    },
     "spacedock run hi --input 'rows=[[1, \"a\"]]' --input 'to=A B'": {
         "prompt": "hi",
         "inputs": {"rows": [[1, "a"]], "to": "A B"},
@@ -197,7 +201,7 @@ def test_the_command_that_asks_the_same_is_told(command: str) -> None:
 
 
 def test_no_command_is_told_that_would_ask_something_else() -> None:
-    assert command_of(JobRequest(prompt="hi", optional_inputs={"seed": 1})) is None
+    assert command_of(JobRequest(prompt="hi", explain=True)) is None
 
 
 def said(line: str, url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:

@@ -105,7 +105,7 @@ def _told(request: JobRequest) -> dict[str, Any]:
 
 def command_of(request: JobRequest) -> str | None:
     """The command that asks the same, with files by their names; None for what no command asks."""
-    if request.explain or request.optional_inputs:
+    if request.explain:
         return None
     pipeline = request.pipeline
     words = ["spacedock", "run", *([request.prompt] if request.prompt else [])]
@@ -119,6 +119,8 @@ def command_of(request: JobRequest) -> str | None:
     for name, value in request.inputs.items():
         for text in _texts(value):
             words += ["--input", f"{name}={text}"]
+    for name, value in request.optional_inputs.items():
+        words += ["--optional-input", f"{name}={json.dumps(value) if _is_json(value) else value}"]
     for ref in request.files if pipeline is None else ():
         words += ["--file", ref.name]
     words += ["--no-fallback"] if request.fallback is Fallback.NONE else []
@@ -131,6 +133,16 @@ def _texts(value: Any) -> list[str]:
     return [
         one["name"] if _is_file(one) else one if isinstance(one, str) else json.dumps(one) for one in some
     ]
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value has to be written as JSON, so that it is read as what it is: "3" is no number."""
+    try:
+        if isinstance(value, str):
+            json.loads(value)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_file(value: Any) -> bool:
