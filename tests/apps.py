@@ -26,9 +26,11 @@ from spacedock_worker.images.source import Image, SpaceSource
 T = TypeVar("T")
 
 SPACES = Path(__file__).parent / "spaces"
-LOGINS = {"g-auth": Login("ada", "lovelace")}
+TOGETHER = "together"
+"""The Space that serves others, one on each port: see its README."""
+
+LOGINS = dict.fromkeys(("g-auth", TOGETHER), Login("ada", "lovelace"))
 START_SECONDS = 600.0
-AHEAD = 2
 
 
 class Apps:
@@ -42,19 +44,28 @@ class Apps:
         self._stack = AsyncExitStack()
         self._starting: dict[tuple[str, str], asyncio.Task[tuple[str, AsyncExitStack]]] = {}
         self._building: dict[str, asyncio.Lock] = {}
-        self._room = asyncio.Semaphore(AHEAD)
         self._images, self._pool = self._do(self._open())
 
     def url(self, name: str, sdk_version: str) -> str:
         """The base URL of that Space on that Gradio, started if it is not running yet."""
         return self._do(self._started(name, sdk_version))
 
-    def expect(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Start these in order, a few at a time, ahead of whoever asks; each must be ended by `end`."""
-        self._do(self._expected(tuple(wanted)))
+    def together(self, names: Iterable[str], sdk_version: str) -> dict[str, str]:
+        """The base URL of each of these Spaces, all in one container, which is that of `TOGETHER`."""
+        repository = self._copies / f"{TOGETHER}-{sdk_version}"
+        folders = [repository / "spaces" / name for name in sorted(names)]
+        for folder in folders:
+            shutil.copytree(SPACES / folder.name, folder)
+        needed = [file.read_text() for file in repository.glob("spaces/*/requirements.txt")]
+        (repository / "requirements.txt").write_text("".join(needed))
+        address, _, first = self.url(TOGETHER, sdk_version).rpartition(":")
+        return {
+            folder.name: f"{address}:{port}{_base_path(folder)}"
+            for port, folder in enumerate(folders, int(first))
+        }
 
     def end(self, name: str, sdk_version: str) -> None:
-        """Remove the Space's container; the next that is expected starts."""
+        """Remove the Space's container."""
         self._do(self._ended(name, sdk_version))
 
     def build(self, name: str, sdk_version: str) -> None:
@@ -79,18 +90,6 @@ class Apps:
         ca = os.environ.get("SSL_CERT_FILE")
         return Images(engine, ImageSettings(ca_bundle=Path(ca) if ca else None)), pool
 
-    async def _expected(self, wanted: Iterable[tuple[str, str]]) -> None:
-        for name, version in wanted:
-            self._starting[name, version] = asyncio.create_task(self._in_turn(name, version))
-
-    async def _in_turn(self, name: str, version: str) -> tuple[str, AsyncExitStack]:
-        await self._room.acquire()
-        try:
-            return await self._start(name, version)
-        except BaseException:
-            self._room.release()
-            raise
-
     async def _started(self, name: str, version: str) -> str:
         if (name, version) not in self._starting:
             self._starting[name, version] = asyncio.create_task(self._start(name, version))
@@ -99,10 +98,7 @@ class Apps:
 
     async def _ended(self, name: str, version: str) -> None:
         _, lease = await self._starting.pop((name, version))
-        try:
-            await lease.aclose()
-        finally:
-            self._room.release()
+        await lease.aclose()
 
     async def _image(self, name: str, version: str) -> Image:
         repository = self._copies / f"{name}-{version}"
@@ -123,6 +119,7 @@ class Apps:
             image.command,
             image.port,
             base_path=image.base_path,
+            memory=_memory(self._copies / f"{name}-{version}"),
         )
         urls: list[str] = []
         connect = Opener().connect_to(image.digest, Access(login=LOGINS.get(name)))
@@ -134,3 +131,15 @@ class Apps:
         stack = await self._stack.enter_async_context(AsyncExitStack())
         await stack.enter_async_context(self._pool.lease(spec, connect_here, lambda _: None))
         return urls[0], stack
+
+
+def _base_path(repository: Path) -> str:
+    """The path below which the app of a Space answers, by its card."""
+    found = re.search(r"(?m)^base_path: (.*)$", (repository / "README.md").read_text())
+    return found[1] if found else ""
+
+
+def _memory(repository: Path) -> int | None:
+    """What the apps of `TOGETHER` need (None: the usual); a container waits for as much to be free."""
+    apps = len(list(repository.glob("spaces/*")))
+    return (apps + 4) * 2**27 if apps else None

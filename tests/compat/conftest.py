@@ -1,16 +1,19 @@
-"""The Spaces of the compatibility cases, started ahead of the tests in their order."""
+"""The Spaces of the compatibility cases, those of one Gradio after those of another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from tests.apps import Apps
+from tests.apps import TOGETHER, Apps
 from tests.compat.case import VERSIONS
 from tests.compat.cases import cases
 from tests.compat.table import Table
 from tests.layers import USUAL
+
+UrlOf = Callable[[str, str], str]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -37,14 +40,22 @@ def _has(space: str, version: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def apps(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
-    """The Spaces of the tests that were chosen; each is there when its test begins."""
-    running = Apps(tmp_path_factory.mktemp("compat"))
+def url_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UrlOf]:
+    """Where a Space of the tests that were chosen answers: those of one Gradio share a container."""
+    apps = Apps(tmp_path_factory.mktemp("compat"))
     mine = [item for item in request.session.items if item.path.parent == Path(__file__).parent]
-    params = [item.callspec.params for item in mine if isinstance(item, pytest.Function)]
-    running.expect((p["space"], p["version"]) for p in params)
-    yield running
-    running.close()
+    chosen = [item.callspec.params for item in mine if isinstance(item, pytest.Function)]
+
+    @lru_cache(maxsize=1)
+    def urls(version: str) -> dict[str, str]:
+        if running:
+            apps.end(TOGETHER, running.pop())
+        running.append(version)
+        return apps.together((one["space"] for one in chosen if one["version"] == version), version)
+
+    running: list[str] = []
+    yield lambda space, version: urls(version)[space]
+    apps.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from tests.compat.cases import cases
 from tests.compat.outcome import Outcome
 from tests.page import as_row, put
 
-HEAD = """Made by `make test-full`: each call below was made to a real app in its container, on each version
+HEAD = """Made by `make test-full`: each call below was made to a real app in a container, on each version
 of Gradio that can express it, twice in a row (the second time may go past the app's queue). The apps are in
-`tests/spaces/`, the calls with their answers in `tests/compat/`.
+`tests/spaces/`, those of one version side by side in one container, each a process of its own; the calls with
+their answers are in `tests/compat/`.
 
 A cell is **yes** (the answer was right), **NO** (it was wrong; the notes say why) or · (that version cannot
 express it; the notes say why). The last column is gradio_client 2.7.2 making the same calls, with the

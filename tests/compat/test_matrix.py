@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-from tests.apps import LOGINS, Apps
+from tests.apps import LOGINS
 from tests.compat.cases import cases
+from tests.compat.conftest import UrlOf
 from tests.compat.outcome import official, ours
 from tests.compat.table import Table
 
@@ -15,9 +16,8 @@ from spacedock_worker.adapters.detect import Access, Opener
 
 
 @pytest.fixture
-def url(apps: Apps, space: str, version: str) -> Iterator[str]:
-    yield apps.url(space, version)
-    apps.end(space, version)
+def url(url_of: UrlOf, space: str, version: str) -> str:
+    return url_of(space, version)
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,14 @@ from tests.apps import Apps
 from spacedock_worker.adapters.base import Adapter, AppCall
 from spacedock_worker.adapters.detect import Access, Opener
 
-RunningApp = Callable[[str, str], Awaitable[str]]
+UrlOf = Callable[[str, str], str]
+
+SPACES = {
+    "3.50.2": ("g-progress", "g-generator", "g-queue-full"),
+    "4.8.0": ("g-progress", "g-generator"),
+    "5.50.0": ("g-progress", "components"),
+    "6.31.0": ("g-progress", "components", "g-queue-full"),
+}
 
 HEAR_SECONDS = 60.0
 # One letter takes 20 ms.
@@ -57,25 +65,21 @@ async def connected(url: str) -> AsyncIterator[Adapter]:
         await app.aclose()
 
 
-@pytest.fixture(scope="module", params=["3.50.2", "4.8.0", "5.50.0", "6.31.0"])
-def book(request: pytest.FixtureRequest, apps: Apps) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def url_of(apps: Apps) -> UrlOf:
+    """`url_of("components", "5.50.0")` is where that Space answers: those of one Gradio share a container."""
+
+    @cache
+    def urls(version: str) -> dict[str, str]:
+        return apps.together(SPACES[version], version)
+
+    return lambda name, version: urls(version)[name]
+
+
+@pytest.fixture(params=list(SPACES))
+def book(request: pytest.FixtureRequest, url_of: UrlOf) -> str:
     """A Space that reads letter by letter, one text at a time."""
-    yield apps.url("g-progress", request.param)
-    apps.end("g-progress", request.param)
-
-
-@pytest.fixture
-def once(apps: Apps, running_app: RunningApp) -> Iterator[RunningApp]:
-    """As `running_app`, for Spaces that no other test needs: their containers may go after it."""
-    started: list[tuple[str, str]] = []
-
-    async def start(name: str, version: str) -> str:
-        started.append((name, version))
-        return await running_app(name, version)
-
-    yield start
-    for name, version in started:
-        apps.end(name, version)
+    return url_of("g-progress", request.param)
 
 
 async def test_the_apps_own_progress_is_heard(book: str) -> None:
@@ -100,13 +104,13 @@ async def test_calls_that_wait_hear_their_place_in_the_queue(book: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["5.50.0", "6.31.0"])
-async def test_an_answer_is_heard_as_it_grows_by_edits(version: str, running_app: RunningApp) -> None:
-    await assert_it_grows(await running_app("components", version), "/count")
+async def test_an_answer_is_heard_as_it_grows_by_edits(version: str, url_of: UrlOf) -> None:
+    await assert_it_grows(url_of("components", version), "/count")
 
 
 @pytest.mark.parametrize("version", ["3.50.2", "4.8.0"])
-async def test_an_answer_is_heard_as_it_grows_as_a_whole(version: str, once: RunningApp) -> None:
-    await assert_it_grows(await once("g-generator", version), None)
+async def test_an_answer_is_heard_as_it_grows_as_a_whole(version: str, url_of: UrlOf) -> None:
+    await assert_it_grows(url_of("g-generator", version), None)
 
 
 async def assert_it_grows(url: str, endpoint: str | None) -> None:
@@ -120,9 +124,9 @@ async def assert_it_grows(url: str, endpoint: str | None) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.50.2", "6.31.0"])
-async def test_a_full_queue_is_tried_again(version: str, once: RunningApp) -> None:
+async def test_a_full_queue_is_tried_again(version: str, url_of: UrlOf) -> None:
     hearings = [Hearing() for _ in range(3)]
-    async with connected(await once("g-queue-full", version)) as app, asyncio.TaskGroup() as calls:
+    async with connected(url_of("g-queue-full", version)) as app, asyncio.TaskGroup() as calls:
         answers = [calls.create_task(app.call(AppCall("yes"), hearing)) for hearing in hearings]
     assert [answer.result().text for answer in answers] == ["After some thought: yes"] * 3
     assert any(hearing.heard("the app's queue is full") for hearing in hearings)
