@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spacedock.errors import BadRequestError, FileUnreadableError
-from spacedock.pipelines.checking import check
-from spacedock.pipelines.model import Pipeline, Step
+from spacedock.pipelines.checking import PipelineError, check
+from spacedock.pipelines.model import Pipeline, PipelineInput, Step
 from spacedock.pipelines.reading import read_pipeline
 from spacedock.request import Fallback, Tier
 
@@ -368,6 +368,21 @@ def test_steps_of_pipelines_in_a_pipeline_count_too() -> None:
     inner = Pipeline(name="inner", steps=steps)
     with pytest.raises(BadRequestError, match="122 steps"):
         check(Pipeline(name="outer", steps={"x": Step(pipeline=inner), "y": Step(pipeline=inner)}))
+
+
+def test_of_the_problems_of_a_stranger_the_first_are_told() -> None:
+    inputs = {f"a_name_that_is_like_{number:04}": PipelineInput(type="text") for number in range(90)}
+    prompt = "${{ inputs.a_name_that_is_like_none }}" * 200
+    steps = {f"s{number}": Step(tier="fast", prompt=prompt) for number in range(100)}
+    with pytest.raises(PipelineError) as caught:
+        check(Pipeline(name="p", inputs=inputs, steps=steps))
+    assert len(caught.value.problems) == 21
+    assert caught.value.problems[-1] == "and more"
+
+
+def test_a_text_has_so_many_references_at_most() -> None:
+    with pytest.raises(ValueError, match="over 200 references"):
+        Step(tier="fast", prompt="${{ inputs.a }}" * 201)
 
 
 def test_of_thousands_of_problems_the_first_are_told(tmp_path: Path) -> None:

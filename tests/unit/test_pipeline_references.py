@@ -167,6 +167,8 @@ def test_a_nested_pipeline_is_given_its_inputs() -> None:
         (Step(space="s", prompt="${{ steps.one.data#/none }}"), "#/none leads nowhere"),
         (Step(space="s", prompt="${{ steps.one.data#/lines/07 }}"), "no '07' in a list"),
         (Step(space="s", prompt="see ${{ steps.one.files }}"), "a file cannot be part of a text"),
+        (Step(space="s", files="${{ steps.one.files#/1 }}"), "no '1' in a list"),
+        (Step(space="s", prompt="x", when="steps.one.files > 1"), "compares numbers, and there is a list"),
         (
             Step(space="s", prompt="${{ item }}", for_each="${{ steps.one.text }}"),
             "needs a list, and there is a text",

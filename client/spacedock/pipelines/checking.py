@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from typing import NamedTuple
 
 from spacedock.errors import BadRequestError
@@ -11,7 +12,7 @@ from spacedock.pipelines.expressions import Lookup, lookups, whole
 from spacedock.pipelines.model import MAX_STEPS, InputType, Pipeline, Step
 from spacedock.pipelines.references import needs
 
-_SHOWN_NAMES = 12
+_SHOWN_NAMES, _MOST_TOLD = 12, 20
 _WORDS = {
     "text": "a text",
     "file": "a file",
@@ -57,10 +58,12 @@ class PipelineError(BadRequestError):
 
 
 def check(pipeline: Pipeline) -> None:
-    """Raise PipelineError where the pipeline cannot run."""
-    found = [f"{'.'.join(map(str, one.path))}: {one.words}" for one in problems(pipeline)]
-    if found:
-        raise PipelineError(pipeline.name, found)
+    """Raise PipelineError, with the first problems, where the pipeline cannot run."""
+    # A stranger's pipeline may have thousands, and each takes long to word.
+    found = islice(problems(pipeline), _MOST_TOLD + 1)
+    told = [f"{'.'.join(map(str, one.path))}: {one.words}" for one in found]
+    if told:
+        raise PipelineError(pipeline.name, told if len(told) <= _MOST_TOLD else [*told[:-1], "and more"])
 
 
 def count_of(pipeline: Pipeline) -> int:
@@ -68,13 +71,14 @@ def count_of(pipeline: Pipeline) -> int:
     return sum(1 + count_of(step.pipeline) if step.pipeline else 1 for step in pipeline.steps.values())
 
 
-def problems(pipeline: Pipeline) -> list[Problem]:
+def problems(pipeline: Pipeline) -> Iterator[Problem]:
     """Everything that is wrong with it."""
     if (count := count_of(pipeline)) > MAX_STEPS:
-        return [
-            Problem(("steps",), f"{count:,} steps, with those of its pipelines: at most {MAX_STEPS} will do")
-        ]
-    return list(_Check(pipeline).problems())
+        yield Problem(
+            ("steps",), f"{count:,} steps, with those of its pipelines: at most {MAX_STEPS} will do"
+        )
+    else:
+        yield from _Check(pipeline).problems()
 
 
 class _Check:

@@ -31,7 +31,7 @@ _CONDITIONS = (
     "is empty or is not empty; join several by 'and' or 'or'"
 )
 _WORDS = {"true": True, "false": False, "null": None}
-_LONGEST, _LONGEST_CONDITION = 100_000, 1000
+_LONGEST, _LONGEST_CONDITION, _MOST_LOOKUPS = 100_000, 1000, 200
 
 
 class ExpressionError(BadRequestError, ValueError):
@@ -69,12 +69,14 @@ class Comparison:
     right: Lookup | Any = None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def parsed(text: str) -> tuple[str | Alternatives, ...]:
     """A text's parts: its words, and what each `${{ … }}` looks up. Raises ExpressionError."""
     if len(text) > _LONGEST:
         raise ExpressionError(f"over {_LONGEST:,} characters: give a long text as an input", "")
     first, *others = text.split("${{")
+    if len(others) > _MOST_LOOKUPS:
+        raise ExpressionError(f"over {_MOST_LOOKUPS} references: give a part of them in a step before", "")
     parts: list[str | Alternatives] = [first]
     for other in others:
         inner, closed, rest = other.partition("}}")
@@ -117,7 +119,7 @@ def _tokens(fragment: str) -> tuple[str, ...]:
     return tuple(one.replace("~1", "/").replace("~0", "~") for one in pointer.split("/")[1:])
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def condition(text: str) -> tuple[tuple[Comparison, ...], ...]:
     """A condition: one of the inner tuples must hold, whole. Raises ExpressionError."""
     # References may keep the braces that they have elsewhere.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -155,14 +156,17 @@ async def read(redis: Redis, run_id: str) -> PipelineRun:
         raise BadRequestError(f"job {run_id} is no run of a pipeline: see `spacedock status {run_id}`")
     if b"request" not in row:
         return PipelineRun(**base, pipeline=name or "", steps=())
-    request = wire.decode_bounded(JobRequest, row[b"request"], wire.MAX_REQUEST_BYTES)
-    pipeline = pipeline_of(request.pipeline)
+    pipeline = await asyncio.to_thread(_pipeline_in, row[b"request"])
     records = records_of(row, [*pipeline.steps])
     steps = tuple(
         _step(pipeline, name, number, records.get(name), ended=told.state.terminal)
         for number, name in enumerate(pipeline.steps)
     )
     return PipelineRun(**base, pipeline=pipeline.name, steps=steps)
+
+
+def _pipeline_in(raw: bytes) -> Pipeline:
+    return pipeline_of(wire.decode_bounded(JobRequest, raw, wire.MAX_REQUEST_BYTES).pipeline)
 
 
 def _step(pipeline: Pipeline, name: str, number: int, record: StepRecord | None, *, ended: bool) -> RunStep:

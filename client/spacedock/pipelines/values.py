@@ -101,4 +101,5 @@ def _number(value: Any) -> float | None:
 def shown(value: Any) -> str:
     """A value as far as a message may tell it: a text may be private."""
     kinds = ((str, "a text"), (dict, "an object"), ((list, tuple), "a list"), (FileRef, "a file"))
-    return next((words for kind, words in kinds if isinstance(value, kind)), json.dumps(value)[:_SHOWN])
+    words = next((words for kind, words in kinds if isinstance(value, kind)), None)
+    return json.dumps(value)[:_SHOWN] if words is None else words

@@ -464,3 +464,19 @@ async def test_a_fan_out_that_failed_in_the_middle_goes_on_from_a_step(
         third = await client.run_pipeline(pipeline, words, restart=first.id, wait=5)
         assert sorted(space.asked) == ["<a>\n<b>\n<c>", "<b>"]
         assert third.output == second.output
+
+
+async def test_a_run_with_thousands_of_problems_holds_up_no_worker(client: Client, redis_url: str) -> None:
+    inputs = {f"a_long_name_of_an_input_that_is_like_others_{n:03}": "text" for n in range(100)}
+    prompt = "${{inputs.a_long_name_of_an_input_that_is_like_others_abc}}" * 80
+    steps = {f"s{n}": {"space": "s", "prompt": f"{prompt} {n}"} for n in range(99)}
+    request = JobRequest(pipeline={"name": "p", "inputs": inputs, "steps": steps})
+    loop = asyncio.get_running_loop()
+    async with advancing(redis_url):
+        run, longest, before = await client.submit_prepared(request), 0.0, loop.time()
+        ended = asyncio.create_task(client.result(run, wait=20))
+        while not ended.done():
+            await asyncio.sleep(0.005)
+            longest, before = max(longest, loop.time() - before), loop.time()
+    assert "and more" in (await ended).failure
+    assert longest < 1, f"the loop was held up for {longest:.2f} s"

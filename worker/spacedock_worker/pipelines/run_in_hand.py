@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -26,7 +27,7 @@ from spacedock.request import JobRequest
 from spacedock.result import Attempt
 from spacedock.states import JobState
 from spacedock_worker.pipelines import decision
-from spacedock_worker.pipelines.run_store import HeldRun, RunStore
+from spacedock_worker.pipelines.run_store import LIGHT, HeldRun, RunStore
 
 log = structlog.get_logger()
 
@@ -76,13 +77,9 @@ class RunInHand:
             if b"cancel" in self._run.row:
                 await self._end(request, JobState.CANCELLED)
                 return True, []
-            pipeline = pipeline_of(request.pipeline)
-            if not plans_of(self._run.row):
-                # Whoever can write to Redis may have left out the check.
-                check(pipeline)
-            if is_private(pipeline) and not request.privacy:
-                raise BadRequestError("a step of it is private, so the run must be: set `privacy`")
-            steps = _Steps(self._store, self._run, request, pipeline, pipeline.given(request.inputs))
+            reading = partial(_read, request, is_new=not plans_of(self._run.row))
+            pipeline, inputs = reading() if len(raw) < LIGHT else await asyncio.to_thread(reading)
+            steps = _Steps(self._store, self._run, request, pipeline, inputs)
             await steps.begin_what_can()
             if (ended := await steps.ended()) is not None:
                 state, more = ended
@@ -106,6 +103,17 @@ class RunInHand:
         result = decision.ended_run(self._run.id, request, state, self._run.now - submitted, **more)
         await self._store.conclude(self._run, result)
         log.info("run.ended", run=self._run.id, state=state.value, seconds=round(result.timings.total, 3))
+
+
+def _read(request: JobRequest, *, is_new: bool) -> tuple[Pipeline, dict[str, Any]]:
+    """The run's pipeline, and its inputs. Raises BadRequestError."""
+    pipeline = pipeline_of(request.pipeline)
+    if is_new:
+        # Whoever can write to Redis may have left out the check.
+        check(pipeline)
+    if is_private(pipeline) and not request.privacy:
+        raise BadRequestError("a step of it is private, so the run must be: set `privacy`")
+    return pipeline, pipeline.given(request.inputs)
 
 
 class _Steps:

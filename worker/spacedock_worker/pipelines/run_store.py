@@ -34,7 +34,8 @@ _FAULT_SECONDS, _MOST_FAULTS = 2, 4
 
 _PAGE, _SCANNED = 100, 1000
 _RUN_PAGE = 250
-_LIGHT = 2**17
+LIGHT = 2**17
+"""Messages of more bytes are read in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class RunStore:
             # Large ones take long to read.
             reading = partial(_read, rows)
             found += (
-                reading() if sum(map(len, filter(None, rows))) < _LIGHT else await asyncio.to_thread(reading)
+                reading() if sum(map(len, filter(None, rows))) < LIGHT else await asyncio.to_thread(reading)
             )
         return found
 

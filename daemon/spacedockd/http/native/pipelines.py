@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from spacedock._wire.view.tokens import Scope
 from spacedock._wire.view.webhooks import Callback
 from spacedock.pipelines.run import PipelineRun, pipeline_of
 from spacedock.pipelines.submitting import run_of
-from spacedock.request import Label, Restart
+from spacedock.request import JobRequest, Label, Restart
 from spacedockd.http.context import DoorContext
 from spacedockd.http.native.jobs import submitted
 from spacedockd.http.native.operation import JSON, ApiOperation, answered
@@ -41,7 +42,12 @@ async def _submit(context: DoorContext, request: web.Request, query: BaseModel) 
     """Submit a run of a pipeline."""
     body = RunBody.model_validate(await context.intake.json(request))
     options = {name: getattr(body, name) for name in ("priority", "keep_for", "callback", "labels")}
-    job, _ = run_of(pipeline_of(body.pipeline), body.inputs, body.restart, options)
+
+    def read() -> JobRequest:
+        return run_of(pipeline_of(body.pipeline), body.inputs, body.restart, options)[0]
+
+    # A large pipeline takes long to check.
+    job = await asyncio.to_thread(read)
     run_id = await submitted(context, request, job)
     run = await context.client.pipeline_run(run_id)
     return answered(run, 202, {"Location": f"/pipelines/runs/{run_id}"})
