@@ -209,6 +209,25 @@ async def test_requests_of_openais_api_come_back_as_its_lines(shell: Shell, redi
     assert all(row["response"]["body"]["spacedock"]["attempts"] == [] for row in rows(shell))
 
 
+async def test_an_answer_that_openais_line_cannot_hold_is_told_as_an_error(
+    shell: Shell, redis_url: str
+) -> None:
+    async def with_a_space(call: Call, redis: Redis, tell: OnProgress) -> Reply:
+        if call.op is Op.PLAN:
+            return Reply(data={"misfits": [], "route": None, "steps": [], "warnings": []})
+        reply = await registry(call, redis, tell)
+        return Reply(spaces={"wordy": {}}) if call.op in (Op.LIST, Op.SHOW) else reply
+
+    body = {"model": "wordy", "input": "hello"}
+    line = {"custom_id": "one", "method": "POST", "url": "/v1/embeddings", "body": body}
+    write(shell, [json.dumps(line)], "in.jsonl")
+    async with working(redis_url, App(), with_a_space):
+        code, _, err = await shell.run("batch", "in.jsonl", "-o", "out.jsonl", "--format", "openai")
+    assert (code, "errors: out.errors.jsonl has 1 line" in err) == (1, True), err
+    [row] = rows(shell, "out.errors.jsonl")
+    assert row["response"]["body"]["error"]["code"] == "wrong_answer"
+
+
 async def test_results_cannot_be_openais_lines_where_the_requests_are_not(
     shell: Shell, redis_url: str
 ) -> None:

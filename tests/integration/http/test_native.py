@@ -313,3 +313,21 @@ async def test_a_pipeline_that_cannot_run_is_refused_as_a_job_too(door: Door, re
         run = await sent(door, "POST", "/jobs", 202, json=job)
         result = await sent(door, "GET", f"/jobs/{run['id']}/result", params={"wait": 10})
     assert result["output"]["data"] == {"feel": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/v1/chat/completions", 405, "POST"),
+        ("OPTIONS", "/v1/models", 405, "GET,HEAD"),
+        ("PUT", "/v1/files/file-x", 405, "DELETE,GET,HEAD"),
+        ("POST", "/v1/responses", 404, None),
+    ],
+)
+async def test_a_route_of_openais_says_which_methods_it_takes(
+    door: Door, method: str, path: str, status: int, allow: str | None
+) -> None:
+    async with door.session.request(method, path) as response:
+        assert (response.status, response.headers.get("Allow")) == (status, allow), await response.text()
+        code = (await response.json())["error"]["code"]
+    assert code == ("unknown_url" if allow is None else "method_not_allowed")

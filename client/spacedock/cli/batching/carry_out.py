@@ -84,16 +84,22 @@ class BatchCommand:
                     done, total = f"{run.tally.total - run.tally.left:,}", f"{run.tally.total:,}"
                     say(f"{done} of {total} lines have their results; the same command goes on with the rest")
                     raise
-            if self.output is not None and self.form is ResultsForm.OPENAI:
-                lost = self.output.with_name(f"{self.output.stem}.errors.jsonl")
-                rows = rows_beside(self.output)
-                await write_openai_lines(client, self.opened.lines(), rows, self.output, lost)
+            wrong = await self._write_openai(client)
         for remark in self.opened.remarks:
             say(remark)
         if errors is not None and not run.tally.invalid:
             errors.forget()
         summarise(run.tally, meter.started, self.output, errors.path if errors else None)
-        self._end(run, guard)
+        if wrong and self.output is not None:
+            say(f"errors: {_errors_beside(self.output)} has {wrong:,} line{'' if wrong == 1 else 's'}")
+        self._end(run, guard, wrong - run.tally.invalid)
+
+    async def _write_openai(self, client: Client) -> int:
+        """Write OpenAI's lines, where they are asked for; returns how many are errors."""
+        if self.output is None or self.form is not ResultsForm.OPENAI:
+            return 0
+        rows, errors = rows_beside(self.output), _errors_beside(self.output)
+        return (await write_openai_lines(client, self.opened.lines(), rows, self.output, errors))[False]
 
     async def hand_over(self, url: str | None) -> None:
         """Hand all lines over to the queue, and print the batch's id."""
@@ -175,7 +181,7 @@ class BatchCommand:
         identity = "\n".join([place, where, repr(sorted(options.defaults.items()))])
         return BatchRun(client, source, results, (state, identity), options, options.batch_of(place), guard)
 
-    def _end(self, run: BatchRun, guard: Guard) -> None:
+    def _end(self, run: BatchRun, guard: Guard, wrong: int) -> None:
         """Raise typer.Exit where the batch did not succeed as a whole."""
         tally = run.tally
         if guard.stopped:
@@ -187,11 +193,16 @@ class BatchCommand:
             say(f"stopped: {run.stopped}, and {tally.left:,} lines have no result. The same command goes on")
         elif not run.is_complete:
             say(f"ended at --limit {self.options.limit}: the same command sends the next lines")
-        if tally.has_failed or run.stopped:
+        # An answer may be none of those that OpenAI's line can hold.
+        if tally.has_failed or run.stopped or wrong:
             raise typer.Exit(FAILED)
         if tally.has_degraded and not self.options.allow_degraded:
             say_degraded()
             raise typer.Exit(DEGRADED)
+
+
+def _errors_beside(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.errors.jsonl")
 
 
 async def _through(run: BatchRun) -> None:

@@ -211,7 +211,8 @@ class Rehearsal:
         if not count:
             say("nothing would be run: every line has a result")
             return
-        say(f"nothing was run: without --dry-run {count:,} jobs would be{await _about(client, seconds)}")
+        jobs = "1 job" if count == 1 else f"{count:,} jobs"
+        say(f"nothing was run: without --dry-run {jobs} would be{await _about(client, seconds)}")
 
 
 async def _about(client: Client, seconds: float | None) -> str:

@@ -48,7 +48,10 @@ def routes(context: DoorContext) -> list[web.RouteDef]:
 
 
 async def refused(request: web.Request) -> web.StreamResponse:
-    """Say that a route of OpenAI's API is not served."""
+    """Say that a route of OpenAI's API is not served, or not by this method."""
+    answers = [await one.resolve(request) for one in request.app.router.resources()]
+    if allowed := set[str]().union(*(methods for _, methods in answers)) - {"*"}:
+        raise web.HTTPMethodNotAllowed(request.method, sorted(allowed))
     known = ", ".join(one.value for one in ApiRoute)
     what = f"{request.method} {request.path} is not served here. Routes of OpenAI's API that are: {known}, "
     raise HttpError(404, "unknown_url", f"{what}/v1/models, /v1/files, /v1/batches")
