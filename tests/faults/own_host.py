@@ -26,16 +26,24 @@ START_SECONDS = 180.0
 
 
 class OwnHost:
-    """An engine in a network namespace; `within` is the command that enters it."""
+    """An engine in a network namespace; `within` is the command that enters it.
 
-    def __init__(self, folder: Path) -> None:
+    Its `data` are on a disk of their own, of size `disk`, where one is given (as `mount` takes it).
+    """
+
+    def __init__(self, folder: Path, disk: str = "") -> None:
+        self.data, self._disk = folder / "data", disk
         self._folder, self._name = folder, f"sdf{secrets.token_hex(3)}"
         self.docker_host = f"unix://{folder}/d.sock"
         self.within = ("nsenter", f"--net=/run/netns/{self._name}")
         self._process: subprocess.Popen[bytes] | None = None
 
     def open(self) -> None:
-        """Make the namespace, with a link to this machine."""
+        """Make the namespace, with a link to this machine, and the disk."""
+        self.data.mkdir()
+        if self._disk:
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={self._disk}", "tmpfs", str(self.data)]
+            subprocess.run(mount, check=True)
         ends = f"{self._name}a", f"{self._name}b"
         _ip("netns", "add", self._name)
         _ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1], "netns", self._name)
@@ -52,7 +60,8 @@ class OwnHost:
     def start(self) -> None:
         """Start the engine, again where it gives up, and return when it answers."""
         command = [*self.within, "setpriv", "--pdeathsig", "TERM", "dockerd", "-H", self.docker_host]
-        command += ["--data-root", f"{self._folder}/data", "--exec-root", f"{self._folder}/exec"]
+        command += ["--data-root", str(self.data), "--exec-root", f"{self._folder}/exec"]
+        command += ["--insecure-registry", f"{HERE}/32"]
         command += ["-p", f"{self._folder}/pid", "--bridge", "none"]
         command += ["--containerd-namespace", self._name, "--containerd-plugins-namespace", f"{self._name}-p"]
         end = time.monotonic() + START_SECONDS
@@ -110,13 +119,13 @@ def _ip(*arguments: str) -> None:
 
 
 @asynccontextmanager
-async def own_host() -> AsyncIterator[tuple[OwnHost, str]]:
+async def own_host(disk: str = "") -> AsyncIterator[tuple[OwnHost, str]]:
     """A host whose engine runs and has the counting Space's image, and the image's name."""
     if os.geteuid() != 0 or any(shutil.which(name) is None for name in ("dockerd", "ip", "nsenter")):
         raise CannotRunError("an engine of its own takes root, dockerd, ip and nsenter")
     image = await built()
     # A short path: sockets lie in it.
-    host = OwnHost(Path(tempfile.mkdtemp(prefix="sd-")))
+    host = OwnHost(Path(tempfile.mkdtemp(prefix="sd-")), disk)
     try:
         await asyncio.to_thread(host.open)
         await asyncio.to_thread(host.start)

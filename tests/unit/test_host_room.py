@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from socket import gethostname
 
 import pytest
+from aiohttp import web
 from tests.engine_double import engine_double
 
 from spacedock.request import JobRequest
@@ -15,6 +18,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.machine.gpu import Device, GpuTable
 from spacedock_worker.containers.pool.history import blameless
 from spacedock_worker.errors import HostBusyError, StepError
+from spacedock_worker.images.build import build as building
 from spacedock_worker.images.build.build import BuildLimits, build
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.hub import _translated
@@ -79,11 +83,13 @@ async def test_but_not_for_ever(trouble: str, monkeypatch: pytest.MonkeyPatch) -
     assert blameless(busy.value)
     if "gpu" not in trouble:
         assert busy.value.kind is ErrorKind.OUT_OF_DISK
-        assert "this host's disk is full. Free some of it" in str(busy.value)
+        assert f"on host {gethostname()} is full. Free some of it" in str(busy.value)
 
 
 async def test_a_disk_that_fills_while_the_hub_is_read_is_no_hub_that_is_away() -> None:
-    with pytest.raises(HostBusyError, match="own/space cannot be fetched: this host's disk is full"):
+    with pytest.raises(
+        HostBusyError, match="own/space cannot be fetched: the disk of the worker's files on host .* is full"
+    ):
         async with _translated("own/space", 5.0):
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -115,6 +121,34 @@ async def test_a_build_tells_a_full_host_from_a_step_that_says_so(
         )
         with pytest.raises(StepError) as failed:
             await building
+    assert failed.value.kind is kind
+
+
+@pytest.mark.parametrize(("little", "kind"), [(10**18, ErrorKind.OUT_OF_DISK), (0, ErrorKind.BUILD_FAILED)])
+async def test_a_step_that_finds_no_room_tells_of_the_host_only_where_its_disk_has_little(
+    little: int, kind: ErrorKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "_ROOM", little)
+    said = [
+        {"stream": "Step 1/1 : RUN pip install torch"},
+        {"stream": "ERROR: [Errno 28] No space left on device"},
+        {"errorDetail": {"message": "The command 'pip' returned a non-zero code: 1"}, "error": "1"},
+    ]
+    answers = {
+        "build": lambda request: web.Response(text="\n".join(map(json.dumps, said))),
+        "info": {"DockerRootDir": str(tmp_path)},
+    }
+    async with engine_double(tmp_path, answers) as (engine, _):
+        with pytest.raises(StepError) as failed:
+            await build(
+                engine,
+                BuildContext(BytesIO(b""), "0" * 64),
+                tag="x",
+                labels={},
+                words=("installing",),
+                limits=BuildLimits(seconds=5.0, memory=2**28),
+                on_progress=lambda text: None,
+            )
     assert failed.value.kind is kind
 
 

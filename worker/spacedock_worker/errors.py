@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable
+from socket import gethostname
 from typing import Self, TypeVar
 
 from spacedock.errors import SpacedockError
 from spacedock.result import ErrorKind, Stage
+
+HOST = gethostname()
+"""The name of this host, for messages that are read elsewhere."""
 
 _T = TypeVar("_T")
 
@@ -64,9 +68,12 @@ def tells_full_disk(said: str) -> bool:
     return "no space left on device" in said.lower()
 
 
-def full_disk(stage: Stage, what: str) -> HostBusyError:
-    """The error for what failed because this host's disk is full."""
-    message = f"{what}: this host's disk is full. Free some of it, such as by `spacedock cleanup --images`."
+def full_disk(stage: Stage, what: str, whose: str = "the Docker Engine") -> HostBusyError:
+    """The error for what failed because a disk of this host is full; `whose` files are on it."""
+    message = (
+        f"{what}: the disk of {whose} on host {HOST} is full. Free some of it, such as by "
+        "`spacedock cleanup --images`."
+    )
     return HostBusyError(stage, ErrorKind.OUT_OF_DISK, message)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.acceptance.running import Daemon
 from tests.faults.account import Account, CannotRunError, Case, Row
+from tests.faults.full_engine import built, full_engine, pulled
 from tests.faults.ground import calls_of, counting_daemon, stopped
 from tests.faults.load import FILE, TEXT, Load
 from tests.faults.rows.processes import WORKER, Victims
@@ -149,11 +150,15 @@ async def _limited(trials: int, limit) -> Account:
         return replace(account, left=tuple(await stopped(daemon)))
 
 
+_ENGINES = "the disk of an engine full for as long as a job waits for room, while"
+
 ROW = Row(
     8,
     "Disk, clock, descriptors, memory",
     (
         Case("disk", "the disk of the queue and its files full for 5 s, texts and files", full_disk, 10),
+        Case("pulling", f"{_ENGINES} an image is pulled", partial(full_engine, pulled), 2),
+        Case("building", f"{_ENGINES} an image is built", partial(full_engine, built), 2),
         Case("clock", "the clock an hour ahead, right, an hour behind, right", moved_clock, 5),
         Case(
             "descriptors", "64 file descriptors for the worker, 40 users, files of 4 MB", few_descriptors, 3

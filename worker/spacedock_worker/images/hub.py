@@ -99,7 +99,7 @@ def _told(hub_id: str, error: Exception) -> StepError:
         return NoSuchSpaceError(none.stage, none.kind, str(none))
     # The Hub's client lets errors of its HTTP library and of files through; all mean the same here.
     if tells_full_disk(str(error)):
-        return full_disk(Stage.BUILD, f"the repository of {hub_id} cannot be fetched")
+        return full_disk(Stage.BUILD, f"the repository of {hub_id} cannot be fetched", "the worker's files")
     why = (str(error) or type(error).__name__).splitlines()[0]
     return _away(hub_id, why, _NETWORK)
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from socket import gethostname
 from time import monotonic
 from typing import TypeVar
 
@@ -33,6 +32,7 @@ from spacedock.states import JobState
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import (
+    HOST,
     HostBusyError,
     StepError,
     full_disk,
@@ -64,7 +64,7 @@ PAST_LIMIT = 1.25
 MAX_TEXT = 2**20
 """Characters of `output.text`; what is longer is cut, and flagged (the data stay whole)."""
 
-_HOST, _VERSION = gethostname(), version("hf-spacedock")
+_VERSION = version("hf-spacedock")
 
 _T = TypeVar("_T")
 
@@ -106,7 +106,7 @@ class JobHandler:
 
     def _origin(self, request: JobRequest) -> Origin:
         asked = request.digests if request.privacy else {}
-        return Origin(host=_HOST, spacedock=_VERSION, engine=self._engine.version, asked=asked)
+        return Origin(host=HOST, spacedock=_VERSION, engine=self._engine.version, asked=asked)
 
     async def _run_step(
         self, planned: PlannedJob, repository: bytes | None, expect: Expect, step: Step, context: StepContext
@@ -184,7 +184,7 @@ async def once_there_is_room(work: Callable[[], Awaitable[_T]], context: StepCon
             if lacks_descriptors(error):
                 busy = no_descriptors(context.stage, what)
             elif error.errno in _FULL:
-                busy = full_disk(context.stage, what)
+                busy = full_disk(context.stage, what, "the worker's files")
             else:
                 raise
         if monotonic() > give_up:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.diagnosis import host_fault
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.log_tail import last_words
+from spacedock_worker.containers.machine.capacity import free_bytes
 from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.progress import build_progress
@@ -46,6 +48,8 @@ _FAULTY = (
     "Correct the Space's repository (requirements.txt, packages.txt or Dockerfile), or the settings of "
     "images."
 )
+_ROOM = 20 * 10**9
+"""Bytes that few builds take: where a step found no room with so many free, it filled something else."""
 _NOISE = (" ---> ", "Removing intermediate container", "Step ")
 
 
@@ -97,7 +101,8 @@ async def build(
         why = f"not built after {limits.seconds:g} s (`images.build_timeout`)"
         raise failed(tag, said, why) from error
     except EngineRefusedError as error:
-        if tells_full_disk(error.message) and not error.message.startswith(_COMMAND_FAILED):
+        engines_own = tells_full_disk(error.message) and not error.message.startswith(_COMMAND_FAILED)
+        if engines_own or await found_no_room(engine, said):
             raise full_disk(Stage.BUILD, f"{tag} cannot be built") from error
         if error.message.startswith(_NO_NETWORK):
             raise host_fault(error.message) from error
@@ -168,6 +173,16 @@ def _hear(
         said.clear()
     elif not line.startswith(_NOISE):
         said.append(line)
+
+
+async def found_no_room(engine: Engine, said: Iterable[str]) -> bool:
+    """Whether the step that said this failed as the engine's disk is full: what it wrote is gone by now."""
+    if not tells_full_disk("\n".join(said)):
+        return False
+    async with engine.call(Stage.BUILD) as docker:
+        info = await docker.system.info() if docker.docker_host.startswith("unix:") else {}
+    free = await asyncio.to_thread(free_bytes, info)
+    return free is None or free < _ROOM
 
 
 def failed(tag: str, said: Iterable[str], why: str) -> StepError:

@@ -22,7 +22,7 @@ from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.image_stream import ImageStream
 from spacedock_worker.containers.docker.log_tail import masked
 from spacedock_worker.errors import StepError, full_disk, tells_full_disk
-from spacedock_worker.images.build.build import BuildLimits, failed
+from spacedock_worker.images.build.build import BuildLimits, failed, found_no_room
 from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.progress import buildkit_progress
 from spacedock_worker.images.pulls import inspect
@@ -162,7 +162,7 @@ class BuildKitBuild:
         if code == _NO_ENGINE:
             raise _no_builder(" ".join(self._hearing.said) or self._hearing.last)
         why = self._hearing.error or self._hearing.last or f"its container ended with exit code {code}"
-        if tells_full_disk(why):
+        if tells_full_disk(why) or await found_no_room(self._engine, self._hearing.said):
             raise full_disk(Stage.BUILD, f"{self._job.tag} cannot be built")
         if state.get("OOMKilled") or _KILLED in why:
             gigabytes = self._limits.memory / 2**30

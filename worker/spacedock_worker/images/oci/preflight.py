@@ -13,7 +13,7 @@ from spacedock_worker.caching import TimedCache
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.log_tail import plain
 from spacedock_worker.containers.machine.capacity import free_bytes
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import HOST, HostBusyError, StepError
 from spacedock_worker.images.oci.client import (
     NotAllowedError,
     NotAskedError,
@@ -31,7 +31,7 @@ UNPACKED = 2
 
 
 def check_room(reference: str, download: int, info: Mapping[str, Any], free: int | None) -> None:
-    """Raise StepError `out_of_disk` where `download` bytes do not fit in `free` (None: that is not known).
+    """Raise HostBusyError `out_of_disk` where `download` bytes do not fit in `free` (None: not known).
 
     `info` is the engine's answer to `GET /info`.
     """
@@ -40,10 +40,10 @@ def check_room(reference: str, download: int, info: Mapping[str, Any], free: int
         return
     message = (
         f"image {reference} needs about {in_words(needed)} ({needed:,} bytes, for its download and what is "
-        f"unpacked), and {info.get('DockerRootDir')} has {in_words(free)} free ({free:,} bytes). "
-        "Make room, for example by `spacedock cleanup --images`."
+        f"unpacked), and {info.get('DockerRootDir')} on host {HOST} has {in_words(free)} free "
+        f"({free:,} bytes). Make room, for example by `spacedock cleanup --images`."
     )
-    raise StepError(Stage.PULL, ErrorKind.OUT_OF_DISK, message)
+    raise HostBusyError(Stage.PULL, ErrorKind.OUT_OF_DISK, message)
 
 
 def in_words(size: int) -> str:
