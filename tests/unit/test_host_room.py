@@ -87,9 +87,7 @@ async def test_but_not_for_ever(trouble: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_disk_that_fills_while_the_hub_is_read_is_no_hub_that_is_away() -> None:
-    with pytest.raises(
-        HostBusyError, match="own/space cannot be fetched: the disk of the worker's files on host .* is full"
-    ):
+    with pytest.raises(HostBusyError, match="own/space cannot be fetched: the disk of the worker's files on"):
         async with _translated("own/space", 5.0):
             raise OSError(errno.ENOSPC, "No space left on device")
 
