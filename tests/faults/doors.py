@@ -42,8 +42,8 @@ from spacedock_worker.images.oci.client import _MOST_NESTS
 from spacedock_worker.images.oci.manifest import Platform, read_manifest, read_platforms
 from spacedock_worker.images.space_card import read_card
 from spacedock_worker.jobs.handler import output_of
+from spacedock_worker.models.chat import Completion
 from spacedock_worker.models.listing import Listing
-from spacedock_worker.models.replies import Completion
 from spacedock_worker.queue.job_store import readable_request
 from spacedock_worker.queue.outcome import on_the_wire
 from spacedock_worker.registry.reader import Reader

@@ -366,8 +366,7 @@ async def test_a_space_is_shown_with_what_is_here_and_goes_with_it(
     plain = await answer(host, redis, Op.LIST, pool)
     assert plain.data == {}
     shown = (await answer(host, redis, Op.LIST, pool, options={"status": True})).data["status"]
-    assert shown[name]["state"] == "running"
-    assert shown[name]["containers"] == {"running": 1}
+    assert shown[name]["state"] == "image only"
     assert shown[name]["cache_bytes"] >= 50_000
     assert shown[name]["image_bytes"] > DATA
     assert shown[f"{name}-none"]["state"] == "not here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from spacedock_worker.containers.pool.history import RECENT_SECONDS, History, Ti
 from spacedock_worker.containers.pool.scheduler import assign
 from spacedock_worker.containers.pool.slots import Slot, Slots, SlotState, Waiter
 from spacedock_worker.containers.spec import ContainerSpec
+from spacedock_worker.profiling.profiles import ProfileStore
 
 seconds = st.floats(0, 1e4)
 
@@ -36,7 +38,7 @@ class Turns:
     def __init__(self, limit: int) -> None:
         self.limit, self.now = Room(limit), 0.0
         self.slots: Slots[Any] = Slots()
-        self.history = History()
+        self.history = History(ProfileStore(Path("none")))
         self.numbers = itertools.count(1)
 
     def call(self, key: str, start: float = 1.0, family: str | None = None, after: float = 1.0) -> bool:
@@ -142,7 +144,7 @@ def test_what_an_earlier_worker_left_is_outdated_once_another_build_is_asked_for
 
 def test_of_stopped_containers_the_outdated_ones_go_first() -> None:
     slots: Slots[Any] = Slots()
-    history = History()
+    history = History(ProfileStore(Path("none")))
     for number, (key, family) in enumerate([("b", "b"), ("app 1", "app"), ("app 2", "app")]):
         history.timings.asked(key, family, float(number))
         slot: Slot[Any] = Slot(number, key, family, Room(), SlotState.STOPPED, family=family)
@@ -154,7 +156,7 @@ def test_of_stopped_containers_the_outdated_ones_go_first() -> None:
 
 
 def test_chains_expect_spaces_while_they_run() -> None:
-    history = History()
+    history = History(ProfileStore(Path("none")))
     with history.expecting() as one, history.expecting() as two:
         one.families, two.families = frozenset({"a", "b"}), frozenset({"b", "c"})
         assert history.expected == {"a", "b", "c"}

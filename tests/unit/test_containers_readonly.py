@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.containers.machine.resources import HostResources
-from spacedock_worker.containers.machine.writable_roots import Roots, tells_refused_write
+from spacedock_worker.containers.machine.resources import HostResources, Roots, tells_refused_write
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 

@@ -16,6 +16,7 @@ from spacedock_worker.containers.pool.slots import Slot, SlotState
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
+from spacedock_worker.profiling.profiles import ProfileStore
 
 SETTINGS = ContainerSettings(instance_id="test", pause_seconds=30, idle_seconds=600, stopped_seconds=3600)
 SPEC = ContainerSpec("one", "image", "sha256:one")
@@ -82,7 +83,8 @@ def test_a_space_is_not_blamed_for_what_is_not_its_fault(kind: ErrorKind) -> Non
 
 @pytest.mark.parametrize("kind", [ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED])
 def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind: ErrorKind) -> None:
-    history, place = History(), Slot[Any](1, "key", "one", Room(), SlotState.STARTING)
+    history = History(ProfileStore(Path("none")))
+    place = Slot[Any](1, "key", "one", Room(), SlotState.STARTING)
     history.timings.started("key", 2.0)
     history.not_started(place, failure(kind), 0.0, others=True)
     assert history.timings.pace("key", under_way=9.0, now=0.0) is not None

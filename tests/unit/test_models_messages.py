@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from spacedock.files import payload_of
 from spacedock.request import Tier
+from spacedock_worker.models.chat import MAX_TEXT_BYTES, messages, refusal
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.messages import MAX_TEXT_BYTES, messages, refusal
 from spacedock_worker.models.thoughts import told_apart
 
 TEXT = ModelEndpoint(name="text", base_url="http://localhost:1/v1")

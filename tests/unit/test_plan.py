@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +10,22 @@ from hypothesis import strategies as st
 
 from spacedock.files import FileRef
 from spacedock.request import Fallback, JobRequest, Tier
-from spacedock_worker.jobs.plan import ModelOption, ModelStep, Plan, Skip, SpaceStep, kind_of, kinds_of, plan
+from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, kind_of, kinds_of, plan
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.registry.entry import SpaceEntry
 
 MEDIA = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4", "text": "text/plain"}
 MEDIA |= {"file": "application/zip"}
 TYPES = ["text", "image", "audio", "text_and_image", "file", "unknown"]
-FAST = ModelOption("fast", Tier.FAST, frozenset({"text"}))
-LAST = ModelOption("smollm", Tier.DEFAULT, frozenset({"text"}))
+
+
+def model(name: str, tier: Tier, accepts: Any = ("text",), local: bool = True) -> ModelEndpoint:
+    url = f"http://{'localhost' if local else 'models.example'}:1/v1"
+    return ModelEndpoint(name=name, base_url=url, tier=tier, accepts=accepts)
+
+
+FAST = model("fast", Tier.FAST)
+LAST = model("smollm", Tier.DEFAULT)
 
 
 def space(name: str = "mood", takes: str = "text", gives: str = "text", **fields: Any) -> SpaceEntry:
@@ -157,7 +164,7 @@ def test_a_model_without_a_prompt_is_skipped() -> None:
 
 
 def test_a_model_elsewhere_is_skipped_under_privacy() -> None:
-    planned = plan(request(privacy=True), CHOSEN, [], [replace(FAST, local=False), LAST])
+    planned = plan(request(privacy=True), CHOSEN, [], [model("fast", Tier.FAST, local=False), LAST])
     assert "privacy was asked for" in skips(planned)["fast"]
     assert names(planned) == ["chosen", "smollm"]
 
@@ -173,7 +180,7 @@ def test_no_fallback_leaves_the_chosen_space() -> None:
 
 
 @pytest.mark.parametrize("models", [[], [LAST], [FAST, LAST]])
-def test_no_fallback_tells_of_nobody_who_would_have_stood_in(models: list[ModelOption]) -> None:
+def test_no_fallback_tells_of_nobody_who_would_have_stood_in(models: list[ModelEndpoint]) -> None:
     planned = plan(request(fallback=Fallback.NONE), CHOSEN, [space("a"), space("b", takes="image")], models)
     assert [item.name for item in planned.chain] == ["chosen"]
 
@@ -246,10 +253,10 @@ spaces = st.builds(
     st.sampled_from(["available", "available", "unavailable"]),
 )
 models = st.builds(
-    ModelOption,
+    model,
     st.sampled_from([f"model-{n}" for n in range(5)]),
     st.sampled_from([Tier.FAST, Tier.DEFAULT]),
-    st.sets(st.sampled_from(list(MEDIA))).map(frozenset),
+    st.sets(st.sampled_from(["text", "image"])),
     st.booleans(),
 )
 requests = st.builds(
@@ -265,7 +272,7 @@ candidates = st.tuples(
     st.lists(spaces, unique_by=lambda entry: entry.id, max_size=5),
     st.lists(models, unique_by=lambda option: option.name, max_size=4),
 )
-Candidates = tuple[SpaceEntry | None, list[SpaceEntry], list[ModelOption]]
+Candidates = tuple[SpaceEntry | None, list[SpaceEntry], list[ModelEndpoint]]
 
 
 @given(requests, candidates)

@@ -36,6 +36,10 @@ class TimedCache(Generic[_T]):
 OnProgress = Callable[[str], None]
 
 
+def unheard(text: str) -> None:
+    """An `OnProgress` that nobody listens to."""
+
+
 class _Work(Generic[_T]):
     """A running task, and who hears of it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from socket import gethostname
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -76,7 +77,7 @@ class Wiring:
         settings: WorkerSettings,
         engine: Engine,
         registry: Registry,
-        pool_view: PoolView | None = None,
+        pool_view: PoolView[Any] | None = None,
         *,
         builds: Network | None = None,
         env: Mapping[str, str] | None = None,
@@ -120,7 +121,7 @@ class Wiring:
             self.image_cleanup,
             self.cleaner,
             self.policy,
-            self.pool_view,
+            pool.view,
             self._endpoints,
             self.profiles,
         )

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -16,6 +17,7 @@ from spacedock._stores.payloads import Payloads
 from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import OnProgress
 from spacedock_worker.background import forever
+from spacedock_worker.caching import unheard
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory, InventoryContainer, InventoryVolume
 from spacedock_worker.cleanup.report import Report
@@ -71,7 +73,7 @@ class Cleaner:
         notes: ImageUsage,
         image_cleanup: ImageCleanup,
         scratch: Scratch,
-        pool_view: PoolView | None,
+        pool_view: PoolView[Any] | None,
         clock: Callable[[], float] = time.time,
         files: str | None = None,
     ) -> None:
@@ -233,7 +235,7 @@ class Housekeeper:
     async def once(self) -> Report:
         """Clean up once, and log what was freed."""
         order = CleanupRequest(older_than=DAY_S, need=await self._need(), results=False)
-        report = await self._cleaner.clean(order, self._redis, _unheard)
+        report = await self._cleaner.clean(order, self._redis, unheard)
         for reason in report.left:
             log.warning("housekeeping.left", reason=reason)
         if report.freed:
@@ -261,7 +263,3 @@ def _over(place: str) -> int:
     # As df counts it: what is reserved for root is not to be had.
     used = (found.f_blocks - found.f_bfree) * found.f_frsize
     return max(0, int(used - FULL * (used + found.f_bavail * found.f_frsize)))
-
-
-def _unheard(message: str) -> None:
-    pass

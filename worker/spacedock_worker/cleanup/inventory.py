@@ -70,7 +70,6 @@ def _sizes(count: int, history: Sequence[Mapping[str, Any]]) -> list[int]:
 HELPER_LABEL = "io.spacedock.helper"
 """Marks the containers that are never started, with the owner's id: they open a volume for a bundle."""
 
-_NOT_FOUND = 404
 _GONE = "0001-01-01"
 
 
@@ -193,7 +192,7 @@ class Inventory:
             async with self.engine.call(Stage.START) as docker:
                 found, history = await asyncio.gather(docker.images.inspect(image), _history(docker, image))
         except EngineRefusedError as error:
-            if error.status == _NOT_FOUND:
+            if error.not_found:
                 return None
             raise
         return layers_of((found.get("RootFS") or {}).get("Layers") or (), history)
@@ -210,7 +209,7 @@ def _gone_is_well() -> Iterator[None]:
     try:
         yield
     except EngineRefusedError as error:
-        if error.status != _NOT_FOUND:
+        if not error.not_found:
             raise
 
 

@@ -24,8 +24,6 @@ from spacedock_worker.images.build.borrowing import check_named
 from spacedock_worker.profiling.profiles import ProfileStore
 from spacedock_worker.state.image_policy import ImagePolicy
 
-_STATES = {"running": "running", "paused": "paused", "exited": "stopped"}
-
 
 class SpacesHandler:
     """Serves list, show, add, remove and pull; `entries` knows the registry, the rest what the engine holds.
@@ -40,7 +38,7 @@ class SpacesHandler:
         image_cleanup: ImageCleanup,
         cleaner: Cleaner,
         policy: ImagePolicy,
-        pool_view: PoolView | None,
+        pool_view: PoolView[Any],
         endpoints: Callable[[str], list[EndpointSchema]],
         profiles: ProfileStore | None = None,
     ) -> None:
@@ -100,9 +98,8 @@ class SpacesHandler:
         return reply.model_copy(update={"data": data})
 
     async def _status(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, SpaceHere]:
-        sizes, caches, known = await asyncio.gather(
-            self._image_cleanup.sizes(), self._caches(), self._known()
-        )
+        sizes, caches = await asyncio.gather(self._image_cleanup.sizes(), self._caches())
+        known = self._pool_view.status()
         found: dict[str, SpaceHere] = {}
         for name, row in rows.items():
             space = str(row["id"])
@@ -122,16 +119,6 @@ class SpacesHandler:
         for cache in await self._inventory.caches():
             sizes[cache.space] += cache.size
         return sizes
-
-    async def _known(self) -> Mapping[str, SpaceStatus]:
-        """What the pool knows; without one, what the labels of containers tell."""
-        if self._pool_view is not None:
-            return self._pool_view.status()
-        found: dict[str, Counter[str]] = {}
-        for one in await self._inventory.containers():
-            if one.owner == self._inventory.owner and one.space and one.state in _STATES:
-                found.setdefault(one.space, Counter())[_STATES[one.state]] += 1
-        return {space: SpaceStatus(counts) for space, counts in found.items()}
 
 
 def state_of(status: SpaceStatus, *, has_image: bool) -> str:

@@ -10,7 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from spacedock.errors import BadRequestError
-from spacedock_worker.caching import Shared, TimedCache
+from spacedock_worker.caching import Shared, TimedCache, unheard
 from spacedock_worker.hub.catalogue import Catalogue, entry_of
 from spacedock_worker.hub.categories import Clues, infer
 from spacedock_worker.hub.kinds import UNKNOWN
@@ -48,7 +48,7 @@ class AutoRegister:
         if known is not None or self._unknown.get(hub_id):
             return known
         work = f"keep {hub_id}" if keep else hub_id
-        return await self._shared.run(work, lambda _: self._discovered(hub_id, keep), _hear_nothing)
+        return await self._shared.run(work, lambda _: self._discovered(hub_id, keep), unheard)
 
     async def _discovered(self, hub_id: str, keep: bool) -> SpaceEntry | None:
         try:
@@ -101,10 +101,6 @@ def _is_no_other(entry: SpaceEntry) -> bool:
         return True
     as_it_is = entry.command is None and entry.operation is None and not entry.env and entry.revision is None
     return as_it_is and entry.subdomain in (None, subdomain_of(entry.hub_id or ""))
-
-
-def _hear_nothing(text: str) -> None:
-    pass
 
 
 Complete = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]

@@ -24,7 +24,6 @@ from spacedock_worker.metrics import WorkCount
 
 log = structlog.get_logger()
 
-_NOT_FOUND = 404
 _PULL_AGAIN_SECONDS = 600.0
 PAUSES = (1.0, 3.0, 10.0, 30.0)
 """Seconds before each new attempt of a pull that was interrupted."""
@@ -45,7 +44,7 @@ async def inspect(engine: Engine, reference: str, stage: Stage) -> dict[str, Any
         async with engine.call(stage) as docker:
             return await docker.images.inspect(reference)
     except EngineRefusedError as error:
-        if error.status == _NOT_FOUND:
+        if error.not_found:
             return None
         raise StepError(stage, ErrorKind.PULL_FAILED, f"{reference} cannot be looked at: {error}.") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from spacedock.request import JobRequest
 from spacedock_worker.adapters.binding.choose import MANY, breadth, choose
@@ -53,7 +54,7 @@ class Inspection:
 class Inspector:
     """Looks at the images, the containers and the notes of this host."""
 
-    def __init__(self, policy: ImagePolicy, pool_view: PoolView) -> None:
+    def __init__(self, policy: ImagePolicy, pool_view: PoolView[Any]) -> None:
         self._policy, self._pool_view = policy, pool_view
 
     async def look(self, entry: SpaceEntry, repository: bytes | None = None) -> Inspection:

@@ -10,7 +10,7 @@ from spacedock.request import Tier
 from spacedock.result import AnsweredBy, AnswerKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
 from spacedock_worker.jobs.chain import StepAnswer, StepContext
-from spacedock_worker.jobs.plan import ModelOption, ModelStep
+from spacedock_worker.jobs.plan import ModelStep
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.listing import probe
@@ -82,11 +82,6 @@ class ModelRunner:
         data = {"text": answer.text, "thoughts": answer.thoughts} if answer.thoughts else answer.text
         said = AppAnswer("/chat/completions", answer.text, data, truncated=answer.truncated)
         return StepAnswer(said, by, step.degraded)
-
-
-def option_of(endpoint: ModelEndpoint) -> ModelOption:
-    """What the plan needs to know of an endpoint. Text files are read to every model."""
-    return ModelOption(endpoint.name, endpoint.tier, frozenset(endpoint.accepts), endpoint.private)
 
 
 def instruction(entry: SpaceEntry) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spacedock.request import Fallback, JobRequest, Tier
+from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.recommend.matching import UNKNOWN as UNKNOWN
 from spacedock_worker.recommend.matching import kinds_in
 from spacedock_worker.registry.entry import SpaceEntry
@@ -15,16 +16,6 @@ MOST_SPACES = 6
 
 Fits = Callable[[SpaceEntry], str | None]
 """Says why a Space cannot take a job's call; None where it can, or where that is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOption:
-    """A model endpoint as the plan sees it: its tier, the kinds of input it takes, and where it runs."""
-
-    name: str
-    tier: Tier
-    accepts: frozenset[str]
-    local: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +76,7 @@ def plan(
     request: JobRequest,
     chosen: SpaceEntry | None,
     alternates: Sequence[SpaceEntry],
-    models: Sequence[ModelOption],
+    models: Sequence[ModelEndpoint],
     *,
     fits: Fits = lambda _: None,
     reasons: Mapping[str, str] | None = None,
@@ -189,7 +180,7 @@ def _models(
     request: JobRequest,
     chosen: SpaceEntry | None,
     alternates: Sequence[SpaceEntry],
-    models: Sequence[ModelOption],
+    models: Sequence[ModelEndpoint],
 ) -> Iterator[Step | Skip]:
     asked = chosen or next(iter(alternates), None)
     fast = [option for option in models if option.tier is Tier.FAST]
@@ -203,7 +194,7 @@ def _models(
             yield _model_step(option, asked)
 
 
-def _model_step(option: ModelOption, asked: SpaceEntry | None) -> ModelStep:
+def _model_step(option: ModelEndpoint, asked: SpaceEntry | None) -> ModelStep:
     role = "the system default" if option.tier is Tier.DEFAULT else "a Tier 1 model"
     return ModelStep(option.name, option.tier, role, asked is not None and not words_will_do(asked), asked)
 
@@ -213,12 +204,12 @@ def words_will_do(asked: SpaceEntry) -> bool:
     return asked.gives == {"text"} and asked.takes == {"text"}
 
 
-def _model_misfit(request: JobRequest, option: ModelOption) -> str | None:
+def _model_misfit(request: JobRequest, option: ModelEndpoint) -> str | None:
     if request.fallback is Fallback.SPACES:
         return "the fallback was limited to Spaces"
     if request.tier is Tier.DEFAULT and option.tier is not Tier.DEFAULT:
         return "the tier default was asked for"
-    if request.privacy and not option.local:
+    if request.privacy and not option.private:
         return "privacy was asked for, and this model does not run on this machine"
     foreign = kinds_of(request) - option.accepts
     if foreign:

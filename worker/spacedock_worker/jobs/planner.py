@@ -11,7 +11,7 @@ from spacedock.errors import BadRequestError, CategoryNotFoundError, SpaceNotFou
 from spacedock.request import JobRequest, Tier
 from spacedock_worker.hub.auto_register import AutoRegister
 from spacedock_worker.hub.categories import SURE
-from spacedock_worker.jobs.model_step import ModelRunner, option_of
+from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.plan import UNKNOWN, Fits, Plan, kinds_of, plan
 from spacedock_worker.jobs.routing import Route, needs_ranking, route
 from spacedock_worker.jobs.space_spec import OwnSpace
@@ -93,7 +93,7 @@ class Planner:
             request,
             candidates.chosen,
             candidates.alternates,
-            [option_of(endpoint) for endpoint in models.values()],
+            tuple(models.values()),
             fits=self._fits_of(request),
             reasons=candidates.reasons,
         )

@@ -16,10 +16,9 @@ import structlog
 from spacedock.files import Payload
 from spacedock.result import ErrorKind, Stage, TokenCounts
 from spacedock_worker.errors import StepError
+from spacedock_worker.models.chat import Chat, Completion, messages, refusal
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.failures import NotReadyError, UnfitModelError
-from spacedock_worker.models.messages import messages, refusal
-from spacedock_worker.models.replies import Completion
 from spacedock_worker.models.session import Session
 from spacedock_worker.models.thoughts import told_apart
 

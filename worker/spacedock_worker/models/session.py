@@ -11,12 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
+from spacedock_worker.models.chat import Chat, Completion
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.failures import NotReadyError, UnfitModelError, broken, foreign, refused
 from spacedock_worker.models.http import connection, exchange
 from spacedock_worker.models.listing import Listing, with_tags
-from spacedock_worker.models.messages import Chat
-from spacedock_worker.models.replies import Completion
 from spacedock_worker.turns import Turnstile
 
 # Ollama and Docker Model Runner unload a model that was idle for 5 minutes; well before that it is warm.

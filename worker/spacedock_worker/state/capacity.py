@@ -9,7 +9,7 @@ from spacedock._wire.lanes import is_named
 from spacedock.hosts import Host
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.containers.pool.view import LivePoolView
+from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.queue.choose import HostOffer, Supply
 from spacedock_worker.queue.presence import Presence
 from spacedock_worker.registry.entry import SpaceEntry
@@ -29,7 +29,7 @@ class HostCapacity:
         self,
         host_id: str,
         registry: Registry,
-        pool: LivePoolView[Adapter],
+        pool: PoolView[Adapter],
         engine: Engine,
         gpu: bool | None = None,
     ) -> None:

@@ -139,7 +139,6 @@ def _padded(size: int) -> int:
 
 
 _SECONDS = 120.0
-_NOT_FOUND = 404
 
 _T = TypeVar("_T")
 
@@ -204,7 +203,7 @@ async def _read(
         ):
             return await take(Unpacking(response.content))
     except EngineRefusedError as error:
-        if error.status != _NOT_FOUND:
+        if not error.not_found:
             raise _refused(f"cannot be read: {error.message}") from error
         if "No such container" in error.message:
             message = "the container is gone: somebody removed it."

@@ -34,7 +34,6 @@ KILLED = 137
 _TERMINATED = 143
 """The exit code of a process that was killed by force, for want of memory too."""
 
-_NOT_FOUND = 404
 _CONFLICT = 409
 
 
@@ -219,9 +218,9 @@ class RunningContainer:
             if error.status == _CONFLICT:
                 # "Removal is already in progress": by whom does not matter.
                 return True
-            if error.status != _NOT_FOUND:
+            if not error.not_found:
                 log.warning("container.left", container=self.name, reason=error.message)
-            return error.status == _NOT_FOUND
+            return error.not_found
         except StepError as error:
             log.warning("container.left", container=self.name, reason=str(error))
             return False
@@ -265,7 +264,7 @@ class RunningContainer:
             async with self._engine.call(stage) as docker:
                 return await docker.containers.container(self.name).show()
         except EngineRefusedError as error:
-            if error.status == _NOT_FOUND:
+            if error.not_found:
                 return None
             raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}. Try `docker info`.") from error
 

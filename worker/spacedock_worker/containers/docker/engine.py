@@ -53,6 +53,11 @@ class EngineRefusedError(SpacedockError):
         self.status, self.message = status, message
         super().__init__(f"Docker Engine: {message}" + (f" (HTTP {status})" if status else ""))
 
+    @property
+    def not_found(self) -> bool:
+        """Whether the engine has no such thing."""
+        return self.status == 404
+
 
 class Engine:
     """A Docker Engine that may be absent now and there later; used within `async with`.

@@ -40,7 +40,6 @@ _LOOK_SECONDS = 0.5
 _FIRST_PAUSE = 0.01
 _LAST_OUTPUT_SECONDS = 5.0
 _LAST_LINES = 10
-_NOT_FOUND = 404
 _GOING = ("removing", "dead")
 
 Start = Callable[[], Awaitable[None]]
@@ -159,7 +158,7 @@ class TaskRun:
             async with self._engine.call(Stage.CALL) as docker:
                 found = await docker.containers.container(self._container.name).show()
         except EngineRefusedError as error:
-            if error.status == _NOT_FOUND:
+            if error.not_found:
                 raise _gone() from error
             message = f"{error}. Try `docker info`."
             raise StepError(Stage.CALL, ErrorKind.DOCKER_UNAVAILABLE, message) from error

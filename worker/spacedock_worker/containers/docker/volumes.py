@@ -25,8 +25,6 @@ _SLUG_LENGTH = 24
 _HASH_LENGTH = 32
 """Nobody finds two names with the same 128 bits, though names are anybody's choice."""
 
-_NOT_FOUND = 404
-
 
 def volume_name(owner: str, space: str) -> str:
     """The name of the Space's cache volume: no two Spaces and no two daemons have one in common (pure)."""
@@ -73,7 +71,7 @@ class Caches:
             async with self._engine.call(Stage.START) as docker:
                 await docker._query_json(f"volumes/{name}")
         except EngineRefusedError as error:
-            if error.status != _NOT_FOUND:
+            if not error.not_found:
                 raise _refused(name, error) from error
             return False
         return True

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.pool.readiness import StartHistory, Unmeasured
 from spacedock_worker.containers.pool.slots import Slot
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import HostBusyError, StepError
+from spacedock_worker.profiling.profiles import ProfileStore
 
 RECENT_SECONDS = 60.0
 """Seconds without a call after which a container is worth half."""
@@ -51,9 +51,9 @@ class Expected:
 class History:
     """Learns from calls and starts; `now` is the event loop's time, in seconds."""
 
-    def __init__(self, measures: StartHistory | None = None) -> None:
+    def __init__(self, measures: ProfileStore) -> None:
         self.timings, self.quarantine = TimingStore(), Quarantine()
-        self._measures = measures or Unmeasured()
+        self._measures = measures
         self._chains: set[Expected] = set()
         self._floor = 0.0
 

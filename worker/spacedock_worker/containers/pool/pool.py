@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Generic, Self
 
 import structlog
@@ -20,14 +21,15 @@ from spacedock_worker.containers.pool.history import History
 from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.lifecycle import Lifecycle
 from spacedock_worker.containers.pool.monitor import Monitor
-from spacedock_worker.containers.pool.readiness import App, Connect, StartHistory
+from spacedock_worker.containers.pool.readiness import App, Connect
 from spacedock_worker.containers.pool.scheduler import assign
 from spacedock_worker.containers.pool.slots import OnProgress, Slot, Slots, SlotState, Waiter, WaitQueue
 from spacedock_worker.containers.pool.starter import Starter
-from spacedock_worker.containers.pool.view import LivePoolView
+from spacedock_worker.containers.pool.view import PoolView
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError, TryAgainError
+from spacedock_worker.profiling.profiles import ProfileStore
 
 log = structlog.get_logger()
 
@@ -45,9 +47,11 @@ class Pool(Generic[App]):
     """
 
     def __init__(
-        self, engine: Engine, settings: ContainerSettings, measures: StartHistory | None = None
+        self, engine: Engine, settings: ContainerSettings, measures: ProfileStore | None = None
     ) -> None:
         self._settings = settings
+        # A store that is not opened remembers nothing beyond this life.
+        measures = measures or ProfileStore(Path())
         self._starter: Starter[App] = Starter(engine, settings, measures)
         self._history = History(measures)
         self.expecting = self._history.expecting
@@ -56,7 +60,7 @@ class Pool(Generic[App]):
             settings, self._starter, self._history, self._slots, self._reassign, self._failed
         )
         self._wait_queue: WaitQueue[App] = WaitQueue()
-        self.view = LivePoolView(self._slots, self._lifecycle, self._history, self._starter, self._wait_queue)
+        self.view = PoolView(self._slots, self._lifecycle, self._history, self._starter, self._wait_queue)
         self._numbers = itertools.count(1)
         self._monitor = Monitor(engine, settings, self._slots, self._lifecycle, self._history)
         self._closed = False

@@ -12,6 +12,7 @@ from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
+from spacedock_worker.profiling.profiles import ProfileStore
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
@@ -36,44 +37,6 @@ Raises StepError where it is clear that it never will, such as a kind of app tha
 """
 
 
-class StartTimings(Protocol):
-    """One image's measures in seconds and bytes, None where there are none; `starts` is how many starts."""
-
-    @property
-    def starts(self) -> int: ...  # noqa: D102
-    @property
-    def start_p50(self) -> float | None: ...  # noqa: D102
-    @property
-    def start_max(self) -> float | None: ...  # noqa: D102
-    @property
-    def call_p50(self) -> float | None: ...  # noqa: D102
-    @property
-    def peak_memory(self) -> int | None: ...  # noqa: D102
-
-
-class StartHistory(Protocol):
-    """Who remembers; neither method blocks."""
-
-    def of(self, digest: str, space: str | None = None) -> StartTimings | None:
-        """What was measured of the image, by that Space alone if one is given; None where it has not run."""
-        ...
-
-    def peaked(self, digest: str, memory: int) -> None:
-        """A container of the image was seen to use so many bytes of memory."""
-        ...
-
-
-class Unmeasured:
-    """Remembers nothing; implements `StartHistory`."""
-
-    def of(self, digest: str, space: str | None = None) -> StartTimings | None:
-        """Nothing."""
-        return None
-
-    def peaked(self, digest: str, memory: int) -> None:
-        """Lets it pass."""
-
-
 @dataclass(frozen=True, slots=True)
 class StartLimit:
     """Seconds from a start to the first answer; `why` says for people what that limit comes from."""
@@ -85,7 +48,7 @@ class StartLimit:
 class StartLimits:
     """How long the apps of images may take to answer."""
 
-    def __init__(self, settings: ContainerSettings, measures: StartHistory) -> None:
+    def __init__(self, settings: ContainerSettings, measures: ProfileStore) -> None:
         self._settings, self._measures = settings, measures
         self._overran: set[str] = set()
 

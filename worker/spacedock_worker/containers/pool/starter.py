@@ -19,15 +19,12 @@ from spacedock_worker.containers.docker.diagnosis import host_fault
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.run_once import TaskRun
 from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
-from spacedock_worker.containers.machine.resources import HostResources
-from spacedock_worker.containers.machine.writable_roots import tells_refused_write
+from spacedock_worker.containers.machine.resources import HostResources, tells_refused_write
 from spacedock_worker.containers.pool.adoption import Survivor
 from spacedock_worker.containers.pool.readiness import (
     App,
     Connect,
-    StartHistory,
     StartLimits,
-    Unmeasured,
     wait_ready,
 )
 from spacedock_worker.containers.pool.slots import OnProgress, Slot, Waiter
@@ -35,10 +32,10 @@ from spacedock_worker.containers.removal import reap
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import ImageGoneError, StepError, UnexplainedError, full_disk, tells_full_disk
+from spacedock_worker.profiling.profiles import ProfileStore
 
 log = structlog.get_logger()
 
-_NOT_FOUND = 404
 _CONFLICT = 409
 _NAME_LENGTH = 40
 _NO_IMAGE = ("no such image", "image not known")
@@ -55,7 +52,7 @@ class Starter(Generic[App]):
         self,
         engine: Engine,
         settings: ContainerSettings,
-        measures: StartHistory | None = None,
+        measures: ProfileStore,
         token: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
         self._engine = engine
@@ -63,7 +60,7 @@ class Starter(Generic[App]):
         self._token = token
         self._names: set[str] = set()
         self.resources = HostResources(engine, settings, self._names)
-        self._limits = StartLimits(settings, measures or Unmeasured())
+        self._limits = StartLimits(settings, measures)
         self._clean = False
         self.host_fault: str | None = None
 
@@ -244,7 +241,7 @@ class Starter(Generic[App]):
         try:
             await container.start()
         except EngineRefusedError as error:
-            if error.status != _NOT_FOUND or "network" not in error.message:
+            if not error.not_found or "network" not in error.message:
                 raise
             # Somebody pruned unused networks between our look and our start.
             await (await self.resources.network(spec, container.name)).ensure()
@@ -269,12 +266,12 @@ class Starter(Generic[App]):
         if tells_full_disk(error.message):
             return full_disk(Stage.START, f"the container of {spec.space} cannot be started")
         said = None
-        if error.status not in (_NOT_FOUND, _CONFLICT):
+        if not error.not_found and error.status != _CONFLICT:
             said = await self._refusal_of_any(spec)
         if said is not None:
             return host_fault(said)
         message = f"the container of {spec.space} cannot be started: {error.message}. See `docker info`."
-        gone = error.status == _NOT_FOUND and any(words in error.message.lower() for words in _NO_IMAGE)
+        gone = error.not_found and any(words in error.message.lower() for words in _NO_IMAGE)
         return (ImageGoneError if gone else StepError)(Stage.START, ErrorKind.START_FAILED, message)
 
     async def _refusal_of_any(self, spec: ContainerSpec) -> str | None:

@@ -17,7 +17,6 @@ from spacedock_worker.errors import StepError
 
 log = structlog.get_logger()
 
-_NOT_FOUND = 404
 _SIZE_SECONDS = 60.0
 _MISSES = 3
 """How often in a row the engine may fail to count what a container has written; then it is killed."""
@@ -97,7 +96,7 @@ async def disk_bytes(engine: Engine, name: str, enough: int) -> int:
         root = 0 if read_only else await _root_bytes(engine, found, enough)
         return root + sum((await volume_bytes(engine, volumes, enough)).values())
     except (EngineRefusedError, StepError) as error:
-        if isinstance(error, EngineRefusedError) and error.status == _NOT_FOUND:
+        if isinstance(error, EngineRefusedError) and error.not_found:
             raise
         raise UncountedError(str(error)) from error
 

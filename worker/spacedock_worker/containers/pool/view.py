@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Generic, Protocol
+from typing import Generic
 
 from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.pool.history import History
@@ -41,22 +41,6 @@ class SpaceUp:
     start_seconds: float | None
 
 
-class PoolView(Protocol):
-    """Whoever holds containers: the pool."""
-
-    def status(self) -> Mapping[str, SpaceStatus]:
-        """Each Space that has a container, or is in quarantine, by its name."""
-        ...
-
-    def held(self) -> frozenset[str]:
-        """The names of the containers that it looks after itself: nobody else may remove them."""
-        ...
-
-    async def forget(self, space: str) -> None:
-        """Remove the Space's containers, the busy ones once their call is over; bounded, never raises."""
-        ...
-
-
 _FORGET_SECONDS = 30.0
 _UP = (SlotState.STARTING, SlotState.RUNNING, SlotState.ASLEEP)
 _WORDS = {
@@ -67,8 +51,8 @@ _WORDS = {
 }
 
 
-class LivePoolView(Generic[App]):
-    """A view of the pool; implements `PoolView`."""
+class PoolView(Generic[App]):
+    """What the pool holds now; asking changes nothing, but for `forget`."""
 
     def __init__(
         self,

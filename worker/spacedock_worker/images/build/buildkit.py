@@ -42,7 +42,6 @@ _ENGINE_HAS = ("SYS_ADMIN", "NET_ADMIN")
 """For mounts and namespaces, and for the loopback of a step without a network."""
 
 _CHUNK = 2**20
-_NOT_FOUND = 404
 _KILLED = "exit code: 137"
 _OLDER = re.compile(r"unknown (?:flag|instruction)|unexpected key|invalid (?:mount|flag)|not supported")
 
@@ -151,7 +150,7 @@ class BuildKitBuild:
                 state: dict[str, Any] = (await container.show())["State"]
                 return state
         except EngineRefusedError as error:
-            if error.status != _NOT_FOUND:
+            if not error.not_found:
                 raise
             raise _gone() from error
 
