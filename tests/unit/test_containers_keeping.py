@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,7 +37,7 @@ class Turns:
     def __init__(self, limit: int) -> None:
         self.limit, self.now = Room(limit), 0.0
         self.slots: Slots[Any] = Slots()
-        self.history = History(ProfileStore(Path("none")))
+        self.history = History(ProfileStore())
         self.numbers = itertools.count(1)
 
     def call(self, key: str, start: float = 1.0, family: str | None = None, after: float = 1.0) -> bool:
@@ -144,7 +143,7 @@ def test_what_an_earlier_worker_left_is_outdated_once_another_build_is_asked_for
 
 def test_of_stopped_containers_the_outdated_ones_go_first() -> None:
     slots: Slots[Any] = Slots()
-    history = History(ProfileStore(Path("none")))
+    history = History(ProfileStore())
     for number, (key, family) in enumerate([("b", "b"), ("app 1", "app"), ("app 2", "app")]):
         history.timings.asked(key, family, float(number))
         slot: Slot[Any] = Slot(number, key, family, Room(), SlotState.STOPPED, family=family)
@@ -156,7 +155,7 @@ def test_of_stopped_containers_the_outdated_ones_go_first() -> None:
 
 
 def test_chains_expect_spaces_while_they_run() -> None:
-    history = History(ProfileStore(Path("none")))
+    history = History(ProfileStore())
     with history.expecting() as one, history.expecting() as two:
         one.families, two.families = frozenset({"a", "b"}), frozenset({"b", "c"})
         assert history.expected == {"a", "b", "c"}

@@ -43,7 +43,7 @@ def test_a_start_is_limited_by_those_before_once_there_are_enough(store: Profile
     started(store, 10.0)
     assert limits.of(SPEC).seconds == 100.0
     assert "3 starts before took 20.0 s at most" in limits.of(SPEC).why
-    assert StartLimits(SETTINGS, ProfileStore(Path("none"))).of(SPEC).seconds == 300.0
+    assert StartLimits(SETTINGS, ProfileStore()).of(SPEC).seconds == 300.0
 
 
 @pytest.mark.parametrize(("longest", "seconds"), [(0.5, 60.0), (12.1, 60.5), (59.0, 295.0), (70.0, 300.0)])
@@ -135,7 +135,7 @@ async def test_a_watch_that_breaks_goes_on() -> None:
 
 
 def test_the_time_that_an_author_asks_for_gives_a_start_more_and_never_less() -> None:
-    limits = StartLimits(SETTINGS, ProfileStore(Path("none")))
+    limits = StartLimits(SETTINGS, ProfileStore())
     assert limits.of(replace(SPEC, asked_start=3600.0)).seconds == 3600.0
     assert limits.of(replace(SPEC, asked_start=5.0)).seconds == 300.0
     assert limits.of(replace(SPEC, asked_start=3600.0, start_timeout=60.0)).seconds == 60.0

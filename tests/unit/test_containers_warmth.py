@@ -83,7 +83,7 @@ def test_a_space_is_not_blamed_for_what_is_not_its_fault(kind: ErrorKind) -> Non
 
 @pytest.mark.parametrize("kind", [ErrorKind.DOCKER_UNAVAILABLE, ErrorKind.CANCELLED])
 def test_a_space_gets_another_second_container_after_what_is_not_its_fault(kind: ErrorKind) -> None:
-    history = History(ProfileStore(Path("none")))
+    history = History(ProfileStore())
     place = Slot[Any](1, "key", "one", Room(), SlotState.STARTING)
     history.timings.started("key", 2.0)
     history.not_started(place, failure(kind), 0.0, others=True)

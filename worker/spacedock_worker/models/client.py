@@ -16,7 +16,7 @@ import structlog
 from spacedock.files import Payload
 from spacedock.result import ErrorKind, Stage, TokenCounts
 from spacedock_worker.errors import StepError
-from spacedock_worker.models.chat import Chat, Completion, messages, refusal
+from spacedock_worker.models.chat import Completion, messages, refusal
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.models.failures import NotReadyError, UnfitModelError
 from spacedock_worker.models.session import Session

@@ -51,10 +51,17 @@ class ProfileStore:
     """Remembers runs: the last 500 of an image, of 10,000 images, and 100,000 in all; the least used go.
 
     Everything is answered from memory; a thread writes behind. Any thread may call, and no method waits for
-    the disk: a file that cannot be written costs what it would have remembered, no more.
+    the disk: a file that cannot be written costs what it would have remembered, no more. A store that is not
+    opened remembers nothing beyond this life.
     """
 
-    def __init__(self, path: Path, per_image: int = RUNS_PER_IMAGE, images: int = IMAGES, runs: int = RUNS):
+    def __init__(
+        self,
+        path: Path = Path(FILE),
+        per_image: int = RUNS_PER_IMAGE,
+        images: int = IMAGES,
+        runs: int = RUNS,
+    ):
         self._file = RunFile(path)
         self._per_image, self._most_images, self._most_runs = per_image, images, runs
         # By Space and digest; the one that ran last comes last.

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Generic, Self
 
 import structlog
@@ -50,8 +49,7 @@ class Pool(Generic[App]):
         self, engine: Engine, settings: ContainerSettings, measures: ProfileStore | None = None
     ) -> None:
         self._settings = settings
-        # A store that is not opened remembers nothing beyond this life.
-        measures = measures or ProfileStore(Path())
+        measures = measures or ProfileStore()
         self._starter: Starter[App] = Starter(engine, settings, measures)
         self._history = History(measures)
         self.expecting = self._history.expecting
