@@ -13,7 +13,7 @@ import aiohttp
 
 from spacedock.configuration import http_address
 from spacedockd import paths
-from spacedockd.http.server import HttpServer
+from spacedockd.http.listening import HttpServer
 from spacedockd.http.settings import HttpSettings
 
 

@@ -8,8 +8,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from importlib import import_module
-from typing import TYPE_CHECKING
 
 import structlog
 from redis.asyncio import Redis
@@ -23,25 +21,23 @@ from spacedock_worker.background import Stop
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.queue.job_store import check_rights
 from spacedockd import paths
+from spacedockd.http.listening import HttpServer
 from spacedockd.http.settings import HttpSettings
 from spacedockd.model.gateway import ModelGateway
 from spacedockd.model.gguf import cache_folder
 from spacedockd.notify import Notifier
 from spacedockd.publishing import publish
-from spacedockd.pulse import Pulse, report
+from spacedockd.pulse import Pulse, Watched, report
 from spacedockd.reloading import Reloader
 from spacedockd.settings import DaemonSettings
 from spacedockd.supervisor import Child, Sleep, keep_alive
 from spacedockd.valkey import EmbeddedValkey, scrub
+from spacedockd.webhooks.deliverer import Deliverer
 from spacedockd.worker_process import WorkerProcess
-
-if TYPE_CHECKING:
-    from spacedockd.http.server import HttpServer
 
 log = structlog.get_logger()
 
 MODEL_SOCKET = "model.sock"
-DOOR = "spacedockd.http.server"
 _MAX_TOKENS = 1024
 _AGAIN = "Ctrl-C or SIGTERM once more does not wait for running jobs"
 
@@ -77,15 +73,15 @@ async def serve(
             where = settings.redis_url or socket_url(settings.socket)
             if not await unless(stop, publish(where, settings, notify, asyncio.sleep)):
                 return
-            if settings.http:
-                await asyncio.to_thread(import_module, DOOR)
             await children.enter_async_context(alive("worker", worker, stop))
             door = None
             if settings.http:
                 door = await children.enter_async_context(
                     http_door(settings, settings.http, worker.pulse, stop)
                 )
-            await children.enter_async_context(running("webhooks", webhooks(settings, where), stop))
+            await children.enter_async_context(
+                running("webhooks", Deliverer(where, settings.webhooks).run(), stop)
+            )
             watchdog = notify.watchdog(lambda: worker.pulse.trouble)
             await children.enter_async_context(running("watchdog", watchdog, stop))
             telling = report(worker.pulse, where, notify)
@@ -138,13 +134,6 @@ async def alive(name: str, child: Child, stop: asyncio.Event) -> AsyncIterator[N
         await child.stop()
 
 
-async def webhooks(settings: DaemonSettings, url: str) -> None:
-    """Send the webhooks of the queue until cancelled."""
-    # It brings an HTTP client, for which no start has to wait.
-    module = await asyncio.to_thread(import_module, "spacedockd.webhooks.deliverer")
-    await module.Deliverer(url, settings.webhooks).run()
-
-
 @asynccontextmanager
 async def system_default(
     settings: DaemonSettings, env: Mapping[str, str]
@@ -178,11 +167,9 @@ async def http_door(
     settings: DaemonSettings, http: HttpSettings, pulse: Pulse, stop: asyncio.Event
 ) -> AsyncIterator[HttpServer]:
     """HTTP for other software, towards the queue; it tells how the worker stands."""
-    # Here, and not in our loop's way: it brings aiohttp, which a daemon with `http: off` does not need.
-    server = await asyncio.to_thread(import_module, DOOR)
     url = settings.redis_url or socket_url(settings.socket)
-    watched = server.Watched(pulse, settings.worker_metrics)
-    door = server.HttpServer(http, url, settings.state_dir, settings.runtime_dir, settings.models_as, watched)
+    watched = Watched(pulse, settings.worker_metrics)
+    door = HttpServer(http, url, settings.state_dir, settings.runtime_dir, settings.models_as, watched)
     async with alive("http", door, stop):
         yield door
 

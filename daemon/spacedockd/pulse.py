@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
@@ -64,6 +65,14 @@ class Pulse:
             return "no worker runs: the daemon starts one"
         silent = self._clock() - self._heard_at
         return f"the worker has been silent for {silent:.0f} s" if silent > self.patience.doubt else None
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The worker that the daemon keeps up: its `pulse`, and the socket on which it tells its `metrics`."""
+
+    pulse: Pulse
+    metrics: Path
 
 
 Readiness = dict[str, str | None]

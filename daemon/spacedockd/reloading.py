@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import structlog
 
@@ -13,13 +13,11 @@ from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
 from spacedock_worker.logs import configure
 from spacedock_worker.models.endpoint import ModelEndpoint
+from spacedockd.http.listening import HttpServer
 from spacedockd.notify import Notifier
 from spacedockd.publishing import publish
 from spacedockd.settings import DaemonSettings
 from spacedockd.worker_process import WorkerProcess
-
-if TYPE_CHECKING:
-    from spacedockd.http.server import HttpServer
 
 log = structlog.get_logger()
 

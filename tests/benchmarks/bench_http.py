@@ -28,8 +28,7 @@ from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 from spacedockd import paths
-from spacedockd.http.listening import allow_files
-from spacedockd.http.server import TOKEN, HttpServer
+from spacedockd.http.listening import TOKEN, HttpServer, allow_files
 from spacedockd.http.settings import HttpSettings
 from spacedockd.valkey import server_binary
 

@@ -4,19 +4,15 @@ each may ask."""
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from spacedock._wire.view.tokens import PREFIX, Tokens, hash_of
-from spacedock.errors import SpacedockError
+from spacedock._wire.view.tokens import Tokens, hash_of
 from spacedockd.http.access import OWNER, Principal, identify, is_public
 from spacedockd.http.errors import HttpError
 from spacedockd.http.guards import is_local_socket
@@ -25,20 +21,6 @@ from spacedockd.http.settings import HttpLimits, HttpSettings
 
 _BURST_SECONDS = 10.0
 _MOST_PRINCIPALS = 2000
-
-
-def owner_token(path: Path) -> str:
-    """The token of this daemon's user, made at its first use. Raises SpacedockError."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{PREFIX}-owner-{secrets.token_urlsafe(32)}\n")
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise SpacedockError(f"{path} cannot be written: {error.strerror}") from error
-    if path.stat().st_mode & 0o077:
-        raise SpacedockError(f"{path} can be read by others: remove it, and another token is made")
-    return path.read_text(encoding="utf-8").strip()
 
 
 class Authenticator:

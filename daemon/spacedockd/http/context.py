@@ -14,15 +14,7 @@ from spacedockd.http.intake import Intake, ReceivedFile
 from spacedockd.http.monitoring.metrics import Monitoring
 from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.settings import HttpSettings
-from spacedockd.pulse import Pulse
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """The worker that the daemon keeps up: its `pulse`, and the socket on which it tells its `metrics`."""
-
-    pulse: Pulse
-    metrics: Path
+from spacedockd.pulse import Watched
 
 
 @dataclass(frozen=True, slots=True)

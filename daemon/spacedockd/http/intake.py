@@ -28,8 +28,10 @@ from spacedock.files import (
 )
 from spacedockd import paths
 from spacedockd.http.errors import HttpError
-from spacedockd.http.listening import LEAST_RATE
 from spacedockd.http.settings import HttpLimits
+
+LEAST_RATE = 16 * 2**10
+"""Bytes a second that a client has to send and to read."""
 
 _CHUNK = 2**18
 _MOST_FIELDS = 1000

@@ -1,38 +1,184 @@
-"""Where the door listens: TCP with or without TLS, and a unix socket; and where that is told."""
+"""Where the door listens, and where that is told; what answers is loaded for the first connection."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import logging
+import os
 import resource
+import secrets
 import socket
 import ssl
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import structlog
-from aiohttp import web
 
+from spacedock._wire.view.tokens import PREFIX
 from spacedock.configuration import HTTP_FILE, ConfigError, HttpAddress
-from spacedockd.http.errors import HttpError, response
-from spacedockd.http.guards import SEALS
-from spacedockd.http.settings import FIRST_PORT, HttpLimits, HttpSettings
+from spacedock.errors import SpacedockError
+from spacedockd import paths
+from spacedockd.http.settings import FIRST_PORT, HttpSettings
+from spacedockd.pulse import Pulse, Watched
 
 log = structlog.get_logger()
 
-LEAST_RATE = 16 * 2**10
-"""Bytes a second that a client has to send and to read."""
+TOKEN, UPLOADS, OPENAI = "http-token", "http-uploads", "openai"
+"""What the door keeps in the daemon's state directory."""
 
+BACKLOG = 1024
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
+_SERVER = "spacedockd.http.server"
+_PORT = "http-port"
 _PORTS = range(FIRST_PORT, FIRST_PORT + 100)
-_BACKLOG = 1024
-_LINGER_SECONDS = 0.5
-_MOST_LINE = 2**17
-_SILENT = logging.getLogger("spacedockd.http.silent")
-_SILENT.disabled = True
 _MOST_FILES = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """What is served: the queue at `url`, and the daemon's own worker (`watched`).
+
+    `models_as` says whom a model's name of OpenAI's API means (the configuration has it).
+    """
+
+    settings: HttpSettings
+    url: str
+    state_dir: Path
+    models_as: Mapping[str, str]
+    watched: Watched
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A socket that takes connections, by TLS or not."""
+
+    socket: socket.socket
+    tls: ssl.SSLContext | None = None
+
+
+class HttpServer:
+    """HTTP on TCP and on a unix socket; the daemon keeps it up.
+
+    The first connection has the packages loaded that answer: most hosts never get one, and a sixth of the
+    service's memory is theirs.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        url: str,
+        state_dir: Path,
+        runtime_dir: Path,
+        models_as: Mapping[str, str] = NO_ALIASES,
+        watched: Watched | None = None,
+    ) -> None:
+        watched = watched or Watched(Pulse(), runtime_dir / "nobody.sock")
+        self._options = DoorOptions(settings, url, state_dir, models_as, watched)
+        self._runtime_dir = runtime_dir
+        self._running: AsyncExitStack | None = None
+        self._over = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen. Raises SpacedockError, and ConfigError where the port is taken."""
+        self._over.clear()
+        async with AsyncExitStack() as stack:
+            token = owner_token(self._options.state_dir / TOKEN)
+            answering = asyncio.create_task(self._answer(self._bound(stack), token))
+            answering.add_done_callback(self._answered)
+            stack.push_async_callback(asyncio.wait, {answering})
+            stack.callback(answering.cancel)
+            self._running = stack.pop_all()
+
+    async def ended(self) -> object:
+        """Return when it was stopped, or cannot answer."""
+        over = await self._over.wait()
+        await self.stop()
+        return over
+
+    async def stop(self) -> None:
+        """Take no more connections, and end those that are open soon. Twice is safe."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running.aclose()
+        self._over.set()
+
+    def check(self, settings: HttpSettings) -> None:
+        """See that it could be served so, by its certificate and address. Raises ConfigError."""
+        tls_context(settings)
+        now = self._options.settings
+        if (settings.host, settings.port) != (now.host, now.port):
+            tcp_socket(settings).close()
+
+    async def renew(self, settings: HttpSettings, models_as: Mapping[str, str]) -> None:
+        """End, for whoever keeps it alive to start it again by these settings."""
+        self._options = replace(self._options, settings=settings, models_as=models_as)
+        await self.stop()
+
+    def _bound(self, stack: AsyncExitStack) -> list[Listening]:
+        settings, state_dir = self._options.settings, self._options.state_dir
+        path = settings.socket or self._runtime_dir / "http.sock"
+        allow_files()
+        tls = tls_context(settings)
+        tcp = stack.enter_context(tcp_socket(settings, state_dir / _PORT))
+        try:
+            unix = stack.enter_context(paths.private_socket(path))
+            unix.listen(BACKLOG)
+        except OSError as error:
+            raise paths.unusable_socket(path, error) from error
+        stack.callback(path.unlink, missing_ok=True)
+        url = url_of(settings, tcp)
+        told = tell(self._runtime_dir, url, path, state_dir / TOKEN)
+        stack.callback(told.unlink, missing_ok=True)
+        log.info("http.listening", url=url, socket=str(path), token=settings.token)
+        return [Listening(tcp, tls), Listening(unix)]
+
+    async def _answer(self, bound: Sequence[Listening], token: str) -> None:
+        if not left_over(self._options.state_dir):
+            await _connected([one.socket for one in bound])
+        server = await asyncio.to_thread(import_module, _SERVER)
+        await server.answer(bound, replace(self._options, token=token))
+
+    def _answered(self, answering: asyncio.Task[None]) -> None:
+        if not answering.cancelled():
+            log.error("http.failed", exc_info=answering.exception())
+            self._over.set()
+
+
+def left_over(state_dir: Path) -> bool:
+    """Whether a server before has left work to be done: batches to go on with, files to be removed."""
+    return any(path.is_file() for name in (UPLOADS, OPENAI) for path in (state_dir / name).glob("**/*"))
+
+
+async def _connected(listening: Sequence[socket.socket]) -> None:
+    """Return when somebody has connected; the connection waits to be taken."""
+    loop, connected = asyncio.get_running_loop(), asyncio.Event()
+    for one in listening:
+        loop.add_reader(one, connected.set)
+    try:
+        await connected.wait()
+    finally:
+        for one in listening:
+            loop.remove_reader(one)
+
+
+def owner_token(path: Path) -> str:
+    """The token of this daemon's user, made at its first use. Raises SpacedockError."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{PREFIX}-owner-{secrets.token_urlsafe(32)}\n")
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SpacedockError(f"{path} cannot be written: {error.strerror}") from error
+    if path.stat().st_mode & 0o077:
+        raise SpacedockError(f"{path} can be read by others: remove it, and another token is made")
+    return path.read_text(encoding="utf-8").strip()
 
 
 def tcp_socket(settings: HttpSettings, remembered: Path | None = None) -> socket.socket:
@@ -61,7 +207,7 @@ def _listening(settings: HttpSettings, ports: Sequence[int]) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     for port in ports:
         try:
-            return socket.create_server((settings.host, port), family=family, backlog=_BACKLOG)
+            return socket.create_server((settings.host, port), family=family, backlog=BACKLOG)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise ConfigError(f"http: {settings.host} cannot be listened on: {error.strerror}") from error
@@ -96,96 +242,6 @@ def tell(folder: Path, url: str, unix: Path, token: Path) -> Path:
     path, draft = folder / HTTP_FILE, folder / f"{HTTP_FILE}.new"
     draft.write_text(HttpAddress(url=url, socket=unix, token=token).model_dump_json(), encoding="utf-8")
     return draft.replace(path)
-
-
-async def serve(
-    server: web.Server, bound: socket.socket, limits: HttpLimits, tls: ssl.SSLContext | None = None
-) -> asyncio.Server:
-    """Have the server take connections there, as many as it may have at a time; more are cut off."""
-    loop = asyncio.get_running_loop()
-
-    def connected() -> asyncio.Protocol:
-        if len(server.connections) >= limits.connections:
-            return _Full()
-        return _Connection(
-            server,
-            limits.body_seconds,
-            loop=loop,
-            access_log=_SILENT,
-            keepalive_timeout=limits.idle_seconds,
-            lingering_time=_LINGER_SECONDS,
-            auto_decompress=False,
-            max_line_size=_MOST_LINE,
-        )
-
-    seconds = limits.idle_seconds if tls else None
-    return await loop.create_server(
-        connected, sock=bound, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=seconds
-    )
-
-
-class _Connection(web.RequestHandler):
-    """A connection that answers what is no HTTP as the door answers all; aiohttp would log what came.
-
-    A client that takes less than 16 kB a second of what waits for it is cut off after `seconds`, whatever
-    it reads: what is still to be written to it lies in memory.
-    """
-
-    def __init__(self, server: web.Server, seconds: float, **options: Any) -> None:
-        super().__init__(server, **options)
-        self._seconds = seconds
-        self._looking: asyncio.TimerHandle | None = None
-
-    def pause_writing(self) -> None:
-        """See from now on whether the client reads."""
-        super().pause_writing()
-        self._look()
-
-    def resume_writing(self) -> None:
-        """The client has read."""
-        self._rest()
-        super().resume_writing()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone."""
-        self._rest()
-        super().connection_lost(exc)
-
-    def _rest(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-
-    def _look(self, before: int | None = None) -> None:
-        if self.transport is None:
-            return
-        left = self.transport.get_write_buffer_size()
-        if before is not None and before - left < self._seconds * LEAST_RATE:
-            log.warning("http.cut_off", code="too_slow", left=left)
-            # Closing would wait for the client.
-            self.transport.abort()
-        else:
-            self._looking = asyncio.get_running_loop().call_later(self._seconds, self._look, left)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to a request that cannot be read."""
-        answer = response(HttpError(status, "not_http", "the request cannot be read as HTTP, or is too long"))
-        answer.headers.update(SEALS)
-        answer.force_close()
-        return answer
-
-
-class _Full(asyncio.Protocol):
-    """A connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it at once."""
-        transport.close()
 
 
 def allow_files() -> None:

@@ -1,42 +1,42 @@
-"""The HTTP door's server: its middlewares and routes, listening as long as the daemon keeps it up."""
+"""The HTTP door's server: its middlewares and routes, and the connections that it takes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
 import structlog
 from aiohttp import web
 
 from spacedock._wire.connection import connect
 from spacedock.client import Client
-from spacedockd import paths
-from spacedockd.http import listening, mcp_routes, native
+from spacedockd.http import mcp_routes, native
 from spacedockd.http.access import is_guarded
-from spacedockd.http.authentication import Authenticator, owner_token
-from spacedockd.http.context import DoorContext, Watched
-from spacedockd.http.errors import told_as_http
+from spacedockd.http.authentication import Authenticator
+from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError, response, told_as_http
 from spacedockd.http.events import EventHub
 from spacedockd.http.gradio import routes as gradio
-from spacedockd.http.guards import guard, sealed
-from spacedockd.http.intake import Intake
+from spacedockd.http.guards import SEALS, guard, sealed
+from spacedockd.http.intake import LEAST_RATE, Intake
+from spacedockd.http.listening import BACKLOG, OPENAI, UPLOADS, DoorOptions, Listening
 from spacedockd.http.monitoring import routes as monitoring
 from spacedockd.http.monitoring.metrics import Monitoring
 from spacedockd.http.openai import routes as openai
 from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.page import routes as page
-from spacedockd.http.settings import HttpSettings
-from spacedockd.pulse import Pulse
+from spacedockd.http.settings import HttpLimits
 
 log = structlog.get_logger()
 
-TOKEN, _PORT = "http-token", "http-port"
 _STOP_SECONDS = 2.0
-
-NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+_LINGER_SECONDS = 0.5
+_MOST_LINE = 2**17
+_SILENT = logging.getLogger("spacedockd.http.silent")
+_SILENT.disabled = True
 
 Routes = Callable[[DoorContext], list[web.RouteDef]]
 
@@ -51,105 +51,41 @@ ROUTES: tuple[Routes, ...] = (
 """What is served: a module of routes each; of two that match the same path the first counts."""
 
 
-class HttpServer:
-    """Serves HTTP on TCP and on a unix socket, towards the queue at `url`; the daemon keeps it up."""
-
-    def __init__(
-        self,
-        settings: HttpSettings,
-        url: str,
-        state_dir: Path,
-        runtime_dir: Path,
-        models_as: Mapping[str, str] = NO_ALIASES,
-        watched: Watched | None = None,
-    ) -> None:
-        self._watched = watched or Watched(Pulse(), runtime_dir / "nobody.sock")
-        self._settings, self._url, self._models_as = settings, url, models_as
-        self._state_dir, self._runtime_dir = state_dir, runtime_dir
-        self._unix = settings.socket or runtime_dir / "http.sock"
-        self._running: AsyncExitStack | None = None
-        self._over = asyncio.Event()
-
-    async def start(self) -> None:
-        """Listen. Raises SpacedockError, and ConfigError where the port is taken."""
-        self._over.clear()
-        async with AsyncExitStack() as stack:
-            await self._serve(stack)
-            self._running = stack.pop_all()
-
-    async def ended(self) -> object:
-        """Return when it was stopped: it does not end by itself."""
-        return await self._over.wait()
-
-    async def stop(self) -> None:
-        """Take no more connections, and end those that are open soon. Twice is safe."""
-        running, self._running = self._running, None
-        if running is not None:
-            await running.aclose()
-        self._over.set()
-
-    def check(self, settings: HttpSettings) -> None:
-        """See that it could be served so, by its certificate and address. Raises ConfigError."""
-        listening.tls_context(settings)
-        if (settings.host, settings.port) != (self._settings.host, self._settings.port):
-            listening.tcp_socket(settings).close()
-
-    async def renew(self, settings: HttpSettings, models_as: Mapping[str, str]) -> None:
-        """End, for whoever keeps it alive to start it again by these settings."""
-        self._settings, self._models_as = settings, models_as
-        self._unix = settings.socket or self._runtime_dir / "http.sock"
-        await self.stop()
-
-    async def _serve(self, stack: AsyncExitStack) -> None:
-        settings = self._settings
-        listening.allow_files()
-        tls = listening.tls_context(settings)
-        tcp = stack.enter_context(listening.tcp_socket(settings, self._state_dir / _PORT))
-        try:
-            unix = stack.enter_context(paths.private_socket(self._unix))
-        except OSError as error:
-            raise paths.unusable_socket(self._unix, error) from error
-        stack.callback(self._unix.unlink, missing_ok=True)
-        runner = await self._runner(stack)
+async def answer(bound: Sequence[Listening], options: DoorOptions) -> None:
+    """Take the connections of these sockets, until cancelled."""
+    async with AsyncExitStack() as stack:
+        runner = await _runner(stack, options)
         assert runner.server is not None
-        for bound, secured in ((tcp, tls), (unix, None)):
-            server = await listening.serve(runner.server, bound, settings.limits, secured)
+        for one in bound:
+            server = await take(runner.server, one, options.settings.limits)
             stack.callback(server.close)
-        url = listening.url_of(settings, tcp)
-        told = listening.tell(self._runtime_dir, url, self._unix, self._state_dir / TOKEN)
-        stack.callback(told.unlink, missing_ok=True)
-        log.info("http.listening", url=url, socket=str(self._unix), token=settings.token)
+        await asyncio.Event().wait()
 
-    async def _runner(self, stack: AsyncExitStack) -> web.AppRunner:
-        limits = self._settings.limits
-        token = owner_token(self._state_dir / TOKEN)
-        client = await stack.enter_async_context(Client(self._url, name="http"))
-        intake = Intake(self._state_dir / "http-uploads", limits)
-        events = EventHub(client)
-        service = BatchService(client, self._state_dir / "openai", self._models_as)
-        batches = await stack.enter_async_context(service)
-        monitor = Monitoring(await stack.enter_async_context(connect(self._url)))
-        context = DoorContext(
-            client,
-            self._settings,
-            intake,
-            token,
-            events,
-            batches,
-            self._watched,
-            monitor,
-            self._state_dir,
-            self._models_as,
-        )
-        runner = web.AppRunner(
-            application(context), handler_cancellation=True, shutdown_timeout=_STOP_SECONDS
-        )
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        # Before the cleanup, which waits for answers: those without an end are told to end.
-        stack.callback(events.close)
-        stack.callback(context.closing.set)
-        return runner
+
+async def _runner(stack: AsyncExitStack, options: DoorOptions) -> web.AppRunner:
+    state = options.state_dir
+    client = await stack.enter_async_context(Client(options.url, name="http"))
+    events = EventHub(client)
+    service = BatchService(client, state / OPENAI, options.models_as)
+    context = DoorContext(
+        client,
+        options.settings,
+        Intake(state / UPLOADS, options.settings.limits),
+        options.token,
+        events,
+        await stack.enter_async_context(service),
+        options.watched,
+        Monitoring(await stack.enter_async_context(connect(options.url))),
+        state,
+        options.models_as,
+    )
+    runner = web.AppRunner(application(context), handler_cancellation=True, shutdown_timeout=_STOP_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    # Before the cleanup, which waits for answers: those without an end are told to end.
+    stack.callback(events.close)
+    stack.callback(context.closing.set)
+    return runner
 
 
 def application(context: DoorContext) -> web.Application:
@@ -171,3 +107,91 @@ def application(context: DoorContext) -> web.Application:
         if not is_guarded(one.handler):
             raise ValueError(f"the route {one} asks for no scope: make it with access.route")
     return app
+
+
+async def take(server: web.Server, bound: Listening, limits: HttpLimits) -> asyncio.Server:
+    """Have the server take connections there, as many as it may have at a time; more are cut off."""
+    loop = asyncio.get_running_loop()
+
+    def connected() -> asyncio.Protocol:
+        if len(server.connections) >= limits.connections:
+            return _Full()
+        return _Connection(
+            server,
+            limits.body_seconds,
+            loop=loop,
+            access_log=_SILENT,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=_LINGER_SECONDS,
+            auto_decompress=False,
+            max_line_size=_MOST_LINE,
+        )
+
+    seconds = limits.idle_seconds if bound.tls else None
+    return await loop.create_server(
+        connected, sock=bound.socket, ssl=bound.tls, backlog=BACKLOG, ssl_handshake_timeout=seconds
+    )
+
+
+class _Connection(web.RequestHandler):
+    """A connection that answers what is no HTTP as the door answers all; aiohttp would log what came.
+
+    A client that takes less than 16 kB a second of what waits for it is cut off after `seconds`, whatever
+    it reads: what is still to be written to it lies in memory.
+    """
+
+    def __init__(self, server: web.Server, seconds: float, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._seconds = seconds
+        self._looking: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """See from now on whether the client reads."""
+        super().pause_writing()
+        self._look()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._rest()
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone."""
+        self._rest()
+        super().connection_lost(exc)
+
+    def _rest(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look(self, before: int | None = None) -> None:
+        if self.transport is None:
+            return
+        left = self.transport.get_write_buffer_size()
+        if before is not None and before - left < self._seconds * LEAST_RATE:
+            log.warning("http.cut_off", code="too_slow", left=left)
+            # Closing would wait for the client.
+            self.transport.abort()
+        else:
+            self._looking = asyncio.get_running_loop().call_later(self._seconds, self._look, left)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that cannot be read."""
+        answer = response(HttpError(status, "not_http", "the request cannot be read as HTTP, or is too long"))
+        answer.headers.update(SEALS)
+        answer.force_close()
+        return answer
+
+
+class _Full(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it at once."""
+        transport.close()

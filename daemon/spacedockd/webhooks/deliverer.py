@@ -6,11 +6,13 @@ All of it is in Redis, so nothing depends on which daemon of a queue does it, or
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib import import_module
 from time import monotonic, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import structlog
 from redis.asyncio import Redis
 
@@ -18,14 +20,16 @@ from spacedock._wire import keys
 from spacedock._wire.connection import OUTAGES, answer, connect
 from spacedock._wire.scripts import registered
 from spacedock._wire.view import batches
-from spacedock._wire.view.webhooks import BATCH, JOB, KEEP_SECONDS, Webhooks, body_of, id_of
+from spacedock._wire.view.webhooks import BATCH, JOB, KEEP_SECONDS, WebhookDelivery, Webhooks, body_of, id_of
 from spacedock._wire.wire import labels_in
 from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import BatchStatus
 from spacedock.states import JobState
 from spacedock_worker.background import forever
 from spacedockd.http.settings import WebhookSettings
-from spacedockd.webhooks.sending import TryOutcome, headers_of, sender, tried
+
+if TYPE_CHECKING:
+    from spacedockd.webhooks.sending import TryOutcome
 
 log = structlog.get_logger()
 
@@ -43,6 +47,9 @@ _ENDED = {state.value.encode(): state.value for state in JobState if state.termi
 Told = tuple[str, dict[str, Any]]
 """A webhook's type and data."""
 
+Try = Callable[[WebhookDelivery, str], "Awaitable[TryOutcome]"]
+"""Sends a webhook, signed by that secret."""
+
 
 class Deliverer:
     """Sends the webhooks of the queue at `url`, together with the other daemons of it."""
@@ -52,23 +59,30 @@ class Deliverer:
         self._cursor = 0
         self._lacking: dict[str, float] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._try: Try | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with (
             connect(self._url) as redis,
-            sender(self._settings) as session,
+            AsyncExitStack() as stack,
             asyncio.TaskGroup() as tasks,
         ):
 
             async def turn() -> None:
                 await self._owe_what_ended(redis)
                 for webhook_id in await self._taken(redis):
-                    task = tasks.create_task(self._send(redis, session, webhook_id))
+                    attempt = self._try = self._try or await self._sender(stack)
+                    task = tasks.create_task(self._send(redis, attempt, webhook_id))
                     self._sending.add(task)
                     task.add_done_callback(self._sending.discard)
 
             await forever("webhooks", turn, _TURN_SECONDS, trouble=OUTAGES)
+
+    async def _sender(self, stack: AsyncExitStack) -> Try:
+        """What sends, until the stack unwinds: it brings an HTTP client, and most hosts send no webhook."""
+        sending = await asyncio.to_thread(import_module, "spacedockd.webhooks.sending")
+        return partial(sending.tried, await stack.enter_async_context(sending.sender(self._settings)))
 
     async def _owe_what_ended(self, redis: Redis) -> None:
         self._cursor, page = await redis.hscan(keys.CALLBACKS, self._cursor, count=_PAGE)
@@ -124,14 +138,12 @@ class Deliverer:
         due = await registered(redis, "take", __package__)(args=[room, lease])
         return [webhook_id.decode(errors="replace") for webhook_id in due]
 
-    async def _send(self, redis: Redis, session: aiohttp.ClientSession, webhook_id: str) -> None:
+    async def _send(self, redis: Redis, attempt: Try, webhook_id: str) -> None:
         """One try. If Redis goes away before its outcome is written, it is sent again after the lease."""
         try:
             webhooks = Webhooks(redis, self._url)
             delivery = await webhooks.find(webhook_id)
-            secret = await webhooks.secret()
-            headers = headers_of(webhook_id, delivery.body, secret, int(time()))
-            outcome = await tried(session, delivery.url, delivery.body, headers, delivery.tries + 1)
+            outcome = await attempt(delivery, await webhooks.secret())
             await webhooks.note(webhook_id, outcome.said, delivered=outcome.delivered, again=outcome.again)
             _tell(webhook_id, delivery.type, delivery.tries + 1, outcome)
         except OUTAGES as error:

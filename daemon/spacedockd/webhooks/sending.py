@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from time import time
 from typing import Any
 
 import aiohttp
 
-from spacedock._wire.view.webhooks import SECRET_PREFIX
+from spacedock._wire.view.webhooks import SECRET_PREFIX, WebhookDelivery
 from spacedockd.http.settings import WebhookSettings
 
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -84,12 +85,12 @@ async def sender(settings: WebhookSettings) -> AsyncIterator[aiohttp.ClientSessi
         yield session
 
 
-async def tried(
-    session: aiohttp.ClientSession, url: str, body: str, headers: dict[str, str], tries: int
-) -> TryOutcome:
-    """Send it for the `tries`-th time, and say what came of it."""
+async def tried(session: aiohttp.ClientSession, webhook: WebhookDelivery, secret: str) -> TryOutcome:
+    """Send it once more, and say what came of it."""
+    tries, body = webhook.tries + 1, webhook.body
+    headers = headers_of(webhook.id, body, secret, int(time()))
     try:
-        async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+        async with session.post(webhook.url, data=body, headers=headers, allow_redirects=False) as answer:
             status = answer.status
     except aiohttp.ClientConnectorError as error:
         if error.os_error.errno == errno.EPERM:

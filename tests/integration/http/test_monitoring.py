@@ -36,9 +36,8 @@ from spacedock.result import (
 from spacedock.states import JobState
 from spacedock_worker.condition import Condition
 from spacedock_worker.metrics import Gauge, WorkCount, WorkerMetrics, served
-from spacedockd.http.context import Watched
 from spacedockd.http.monitoring.metrics import queue_text, worker_text
-from spacedockd.pulse import Pulse, readiness
+from spacedockd.pulse import Pulse, Watched, readiness
 
 MONITORING = Path(__file__).parents[3] / "deploy/monitoring"
 PROMPT = "a-word-that-nobody-may-count"
