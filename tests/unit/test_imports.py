@@ -120,7 +120,6 @@ from importlib import import_module
 from spacedock_worker import light_imports
 with light_imports():
     import spacedockd.entry, spacedockd.cli, spacedockd.daemon, spacedockd.settings
-import spacedockd.http.server, spacedockd.webhooks.deliverer
 """
 WORKING = "import sys, spacedock_worker.__main__"
 RESIDENT = "\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1])"

@@ -15,7 +15,7 @@ from spacedock._wire.view.tokens import Scope
 from spacedock.client import Client
 from spacedock.configuration import ConfigError
 from spacedock.errors import BadRequestError
-from spacedockd.http import access
+from spacedockd.http import access, listening
 from spacedockd.http.listening import tcp_socket
 from spacedockd.http.settings import HttpSettings
 
@@ -135,3 +135,29 @@ async def test_the_door_stops_while_a_client_is_connected(redis_url: str, tmp_pa
         async with asyncio.timeout(10):
             await door.server.stop()
         assert not door.unix.exists()
+
+
+async def test_what_the_daemon_before_left_is_done_without_a_connection(
+    redis_url: str, tmp_path: Path
+) -> None:
+    left = tmp_path / "state/http-uploads/half-of-a-file"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    async with opened(redis_url, tmp_path), asyncio.timeout(20):
+        # Nothing else tells of it.
+        while left.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_door_that_cannot_answer_ends_and_its_port_is_free_again(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(redis_url, tmp_path) as door:
+        with monkeypatch.context() as broken:
+            broken.setattr(listening, "_SERVER", "spacedockd.http.is_not_there")
+            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+                tasks.create_task(door.server.ended())
+                with pytest.raises(aiohttp.ClientError):
+                    await door.session.get("/healthz")
+        await door.server.start()
+        assert (await door.session.get("/healthz")).status < 600
