@@ -95,11 +95,10 @@ class HttpServer:
             stack.callback(answering.cancel)
             self._running = stack.pop_all()
 
-    async def ended(self) -> object:
+    async def ended(self) -> None:
         """Return when it was stopped, or cannot answer."""
-        over = await self._over.wait()
+        await self._over.wait()
         await self.stop()
-        return over
 
     async def stop(self) -> None:
         """Take no more connections, and end those that are open soon. Twice is safe."""
