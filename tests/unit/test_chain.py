@@ -10,9 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from spacedock.request import JobRequest, Tier
-from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
+from spacedock.result import AnsweredBy, AnswerKind, AttemptError, ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.errors import GiveBackError, StepError
+from spacedock_worker.errors import EngineAwayError, GiveBackError, StepError
+from spacedock_worker.jobs import chain
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
 from spacedock_worker.queue.runner import TakenJob
@@ -209,6 +210,23 @@ async def test_trouble_that_is_ours_takes_no_further_step(trouble: Exception) ->
     with pytest.raises(GiveBackError):
         await walked(takes, FIRST, SECOND)
     assert takes.taken == ["first"]
+
+
+async def test_a_job_that_only_the_engine_keeps_from_an_answer_waits_in_the_queue_for_a_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chain, "_LOOK_SECONDS", 0.0)
+    away = EngineAwayError(StepError(Stage.START, ErrorKind.DOCKER_UNAVAILABLE, "no answer", host=True))
+    takes, told = Takes({MODEL.name}, {"first": away}), list[str]()
+    with pytest.raises(GiveBackError):
+        await run_chain(Plan((FIRST, SECOND)), JOB, takes, lambda *what: told.append(what[2]))
+    assert "waiting for the Docker Engine" in told[-1]
+    assert (await walked(takes, FIRST, MODEL)).answered is not None
+    old = replace(JOB, queued=chain.AWAY_SECONDS)
+    outcome = await run_chain(Plan((FIRST,)), old, takes, lambda *what: None)
+    assert outcome.attempts[0].error == AttemptError(
+        kind=ErrorKind.DOCKER_UNAVAILABLE, message="no answer", host=True
+    )
 
 
 async def test_a_job_is_not_at_work_between_two_steps() -> None:

@@ -55,6 +55,10 @@ class TryAgainError(StepError):
         super().__init__(error.stage, error.kind, str(error), ours=error.ours, host=error.host)
 
 
+class EngineAwayError(TryAgainError):
+    """The Docker Engine of this host, which has answered before, is away: it may be back later."""
+
+
 class ImageGoneError(StepError):
     """The image was removed after it was found here, and before its container was made: get it again."""
 
@@ -89,7 +93,14 @@ def no_descriptors(stage: Stage, what: str) -> HostBusyError:
 
 
 class GiveBackError(SpacedockError):
-    """Trouble that is ours keeps the job from its result; it goes back to the queue, and runs again later."""
+    """Trouble that is ours keeps the job from its result; it goes back to the queue, and runs again later.
+
+    Nobody takes it for `rest` seconds: it would meet the same trouble again.
+    """
+
+    def __init__(self, message: str, rest: float = 2.0) -> None:
+        self.rest = rest
+        super().__init__(message)
 
 
 class EscapedError(SpacedockError):

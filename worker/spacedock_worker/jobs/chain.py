@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import NoReturn
 
 import structlog
 
@@ -14,7 +15,7 @@ from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.errors import GiveBackError, StepError
+from spacedock_worker.errors import EngineAwayError, GiveBackError, StepError
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
 from spacedock_worker.queue.runner import TakenJob
@@ -23,6 +24,14 @@ from spacedock_worker.registry.entry import SpaceEntry
 log = structlog.get_logger()
 
 
+AWAY_SECONDS = 24 * 3600.0
+"""A job of which so long after its submission only the Docker Engine of its host is lacking fails."""
+
+_AWAY_REST_SECONDS, _LOOK_SECONDS = 20.0, 1.0
+_AWAY = (
+    "waiting for the Docker Engine, which cannot be reached on this host. "
+    "Start it, such as with `sudo systemctl start docker`"
+)
 _SAID_CHARS = 4000
 _MEND = "an input or the endpoint that was asked for does not fit; a model knows neither"
 
@@ -113,7 +122,7 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
     progress = discreet(emit) if request.privacy else emit
     attempts: list[Attempt] = []
     spent: Counter[str] = Counter()
-    wrong = False
+    wrong, away = False, None
     for item in plan.chain:
         if wrong and isinstance(item, ModelStep):
             item = Skip(item.tier, item.name, _MEND)
@@ -126,6 +135,7 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
         if isinstance(taken, StepAnswer):
             attempts.append(_attempt(item, context, context.stage, started))
             return Outcome(tuple(attempts), _timings(context, monotonic() - started), taken)
+        away = context if isinstance(taken, EngineAwayError) else away
         said = withheld(taken) if request.privacy else str(taken)[:_SAID_CHARS]
         failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
         attempts.append(_attempt(item, context, taken.stage, started, failure))
@@ -139,7 +149,17 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
             if item.final:
                 break
             wrong = bool(request.inputs or request.endpoint)
+    if away is not None and job.queued < AWAY_SECONDS:
+        await _wait_for_engine(away)
     return Outcome(tuple(attempts), Timings(**spent))
+
+
+async def _wait_for_engine(context: StepContext) -> NoReturn:
+    """Have the job wait in the queue: nobody else answers it, and another host may start its Space."""
+    context.emit(Stage.WAIT, context.name, _AWAY, None)
+    # The next one meets the same: not all that wait are looked at at once.
+    await asyncio.sleep(_LOOK_SECONDS)
+    raise GiveBackError("the Docker Engine is away", _AWAY_REST_SECONDS)
 
 
 async def _taken(run_step: RunStep, step: Step, context: StepContext) -> StepAnswer | StepError:

@@ -43,8 +43,6 @@ _REPAIR_SECONDS = 5.0
 _LONGEST_REPAIR_SECONDS = 300.0
 _BAD_DEFINITION = "arq's definition of this job is missing or unreadable; submit the job again"
 _GIVE_BACK_SECONDS, _MOST_PASSED = 10.0, 1000
-_REST_SECONDS = 2.0
-"""How long a job rests that was given back for trouble of ours: it would meet it again."""
 
 
 class QueueWorker(Worker):
@@ -230,7 +228,7 @@ class QueueWorker(Worker):
             raise
         except GiveBackError as error:
             log.warning("job.given_back", job_id=job_id, reason=str(error))
-            await self._store.release(job_id, _REST_SECONDS)
+            await self._store.release(job_id, error.rest)
         except Exception as error:
             if not passes(error):
                 log.exception("job.fault", job_id=job_id)

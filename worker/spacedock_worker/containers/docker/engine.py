@@ -19,7 +19,7 @@ from aiodocker.exceptions import DockerError
 from spacedock.errors import SpacedockError
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.dialect import Dialect, UnspeakableError, dialect_of
-from spacedock_worker.errors import StepError, no_descriptors
+from spacedock_worker.errors import EngineAwayError, StepError, no_descriptors
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class Engine:
         self._calls: Docker | None = None
         self._dialect: Dialect | None = None
         self._silent = False
-        self._was_there = was_there
+        self._was_there = self._seen = was_there
         self._left: list[Docker] = []
         self.outages = 0
 
@@ -151,20 +151,21 @@ class Engine:
         """What the work returns, begun again where the engine went away in it and came back, at most twice.
 
         An engine that was there is given BACK_SECONDS; one that stays away is not waited for again. One that
-        stops refuses in many words before it is gone.
+        stops refuses in many words before it is gone. Raises EngineAwayError where it was there once.
         """
-        for _ in range(_RESTARTS):
-            outages = self.outages
+        for restarts in range(_RESTARTS + 1):
+            outages, last = self.outages, restarts == _RESTARTS
             try:
                 return await work()
             except StepError as error:
-                gone = error.kind is ErrorKind.DOCKER_UNAVAILABLE
-                if not gone and (error.kind not in _REFUSALS or not await self.leaving(outages)):
+                if error.kind is not ErrorKind.DOCKER_UNAVAILABLE and (
+                    last or error.kind not in _REFUSALS or not await self.leaving(outages)
+                ):
                     raise
-                if not await self._back():
-                    raise
+                if last or not await self._back():
+                    raise (EngineAwayError(error) if self._seen else error) from None
                 log.info("engine.back", stage=error.stage.value)
-        return await work()
+        raise AssertionError("the last try returns or raises")
 
     async def leaving(self, outages: int) -> bool:
         """Whether the engine stops, or has been away since it had so many `outages`.
@@ -226,7 +227,7 @@ class Engine:
             dialect = dialect_of(found)
         except UnspeakableError as error:
             raise StepError(stage, ErrorKind.DOCKER_UNAVAILABLE, f"{error}.", host=True) from error
-        self._was_there = True
+        self._was_there = self._seen = True
         if dialect != self._dialect:
             log.info("engine.found", version=dialect.version, podman=dialect.podman, api=dialect.path)
         return dialect
