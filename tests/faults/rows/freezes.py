@@ -17,6 +17,8 @@ from tests.faults.ground import calls_of, counting_daemon, stopped
 from tests.faults.load import Load
 from tests.faults.rows.processes import WORKER, Victims
 
+from spacedockd.pulse import PATIENCE
+
 FROZEN_SECONDS = 30.0
 BUSY_SECONDS = 3.0
 
@@ -52,7 +54,9 @@ async def replaced(signum: int, trials: int) -> Account:
         await asyncio.sleep(max(0.0, began + FROZEN_SECONDS - time.time()))
         _signal((worker,), signal.SIGCONT)
 
-    return await _tried(silence, trials)
+    account = await _tried(silence, trials)
+    said = f"a worker that is silent for {PATIENCE.frozen:g} s is replaced: before that it may just be slow"
+    return replace(account, notes=(said,))
 
 
 Held = dict[str, str]

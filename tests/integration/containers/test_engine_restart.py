@@ -45,7 +45,9 @@ async def test_work_is_begun_again_when_the_engine_is_back(proxy: Proxy, proxied
     assert await version_of(proxied)
     goes(proxy)
     asyncio.get_running_loop().call_later(1.0, setattr, proxy, "refusing", False)
-    assert await proxied.through_restart(lambda: version_of(proxied))
+    told: list[str] = []
+    assert await proxied.through_restart(lambda: version_of(proxied), lambda: told.append("waits"))
+    assert told == ["waits"]
 
 
 async def test_what_an_engine_refuses_while_it_stops_is_begun_again(proxy: Proxy, proxied: Engine) -> None:

@@ -28,7 +28,7 @@ AWAY_SECONDS = 24 * 3600.0
 """A job of which so long after its submission only the Docker Engine of its host is lacking fails."""
 
 _AWAY_REST_SECONDS, _LOOK_SECONDS = 20.0, 1.0
-_AWAY = (
+ENGINE_AWAY = (
     "waiting for the Docker Engine, which cannot be reached on this host. "
     "Start it, such as with `sudo systemctl start docker`"
 )
@@ -156,7 +156,7 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
 
 async def _wait_for_engine(context: StepContext) -> NoReturn:
     """Have the job wait in the queue: nobody else answers it, and another host may start its Space."""
-    context.emit(Stage.WAIT, context.name, _AWAY, None)
+    context.emit(Stage.WAIT, context.name, ENGINE_AWAY, None)
     # The next one meets the same: not all that wait are looked at at once.
     await asyncio.sleep(_LOOK_SECONDS)
     raise GiveBackError("the Docker Engine is away", _AWAY_REST_SECONDS)

@@ -40,7 +40,7 @@ from spacedock_worker.errors import (
     no_descriptors,
 )
 from spacedock_worker.jobs.answer_cache import AnswerCache
-from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
+from spacedock_worker.jobs.chain import ENGINE_AWAY, Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.plan import SpaceStep, Step
 from spacedock_worker.jobs.planner import PlannedJob, Planner
@@ -122,7 +122,8 @@ class JobHandler:
         if isinstance(step, SpaceStep):
             context.repository = repository if step.entry is planned.chosen else None
             running = partial(self._spaces.run, step.entry, context)
-            answer = await once_there_is_room(partial(self._engine.through_restart, running), context)
+            tell = partial(context.enter, Stage.WAIT, ENGINE_AWAY)
+            answer = await once_there_is_room(partial(self._engine.through_restart, running, tell), context)
         else:
             answer = await self._models.run(step, planned.models[step.name], context)
         context.at(Stage.OUTPUT)

@@ -147,11 +147,15 @@ class Engine:
                 response.close()
             await client.close()
 
-    async def through_restart(self, work: Callable[[], Awaitable[_T]]) -> _T:
+    async def through_restart(
+        self, work: Callable[[], Awaitable[_T]], on_wait: Callable[[], None] = lambda: None
+    ) -> _T:
         """What the work returns, begun again where the engine went away in it and came back, at most twice.
 
         An engine that was there is given BACK_SECONDS; one that stays away is not waited for again. One that
-        stops refuses in many words before it is gone. Raises EngineAwayError where it was there once.
+        stops refuses in many words before it is gone. `on_wait` is called when it is found to be away.
+
+        Raises EngineAwayError where it was there once.
         """
         for restarts in range(_RESTARTS + 1):
             outages, last = self.outages, restarts == _RESTARTS
@@ -162,6 +166,7 @@ class Engine:
                     last or error.kind not in _REFUSALS or not await self.leaving(outages)
                 ):
                     raise
+                on_wait()
                 if last or not await self._back():
                     raise (EngineAwayError(error) if self._seen else error) from None
                 log.info("engine.back", stage=error.stage.value)
