@@ -216,8 +216,8 @@ ROW = Row(
         Case("away", f"away for {AWAY_SECONDS:.0f} s", partial(tried, away), 3),
         Case(
             "loading",
-            "killed, and started with 600 MB more in its append-only file; recovery from the kill, without the "
-            "server's reading of it",
+            "killed, and started with 600 MB more in its append-only file; recovery from the kill, without "
+            "the server's reading of it",
             loaded,
             1,
             limit=LIMIT_SECONDS,
