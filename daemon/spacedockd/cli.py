@@ -179,9 +179,9 @@ def uninstall(user: User = False) -> None:
 
 
 def _service(what: str, user: bool) -> None:
-    from spacedockd.service import install, units
+    from spacedockd.service import install
 
-    places = units.user_places(os.environ, os.getuid()) if user else units.system_places(Path("/"))
+    places = install.user_places(os.environ, os.getuid()) if user else install.system_places(Path("/"))
     machine = install.machine_of(Path(sys.executable), install.execute, user=user)
     for line in getattr(install.Installer(machine, places, install.execute), what)():
         typer.echo(line)

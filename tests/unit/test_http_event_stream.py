@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from spacedockd.http.event_stream import EventStream
+from spacedockd.http.events import EventStream
 
 
 class Reader:

@@ -10,8 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from spacedockd.service.install import Installer, ServiceError, execute, machine_of, shipped
-from spacedockd.service.units import ServiceHost, rendered, system_places, user_places
+from spacedockd.service.install import (
+    Installer,
+    ServiceError,
+    ServiceHost,
+    execute,
+    machine_of,
+    rendered,
+    shipped,
+    system_places,
+    user_places,
+)
 from spacedockd.settings import DaemonSettings
 
 FOLDER = Path(__file__).parents[2] / "deploy/systemd"

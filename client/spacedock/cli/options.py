@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,15 +119,15 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for each field of the one parameter that is a dataclass of options."""
     signature = inspect.signature(command, eval_str=True)
     [group] = [one for one in signature.parameters.values() if is_dataclass(one.annotation)]
-    fields = inspect.signature(group.annotation, eval_str=True).parameters
+    inner = inspect.signature(group.annotation, eval_str=True).parameters
 
     @wraps(command)
     def with_fields(**given: Any) -> None:
-        values = {name: given.pop(name) for name in fields}
+        values = {name: given.pop(name) for name in inner}
         command(**given, **{group.name: group.annotation(**values)})
 
     shown = [
-        one for own in signature.parameters.values() for one in (fields.values() if own is group else (own,))
+        one for own in signature.parameters.values() for one in (inner.values() if own is group else (own,))
     ]
     # Typer reads the one for the options, and the other for their types.
     vars(with_fields)["__signature__"] = signature.replace(parameters=shown)
@@ -153,22 +153,13 @@ class RequestOptions:
 
     def fields(self) -> dict[str, Any]:
         """The fields of the request. Raises BadRequestError."""
-        return {
-            "category": self.category,
-            "inputs": inputs_of(self.inputs),
-            "optional_inputs": {
-                name: _json_or_text(text)
-                for name, text in pairs_of("--optional-input", self.optional_inputs).items()
-            },
-            "endpoint": self.endpoint,
-            "timeout": self.timeout,
-            "tier": self.tier,
-            "privacy": self.privacy,
-            "performance_first": self.performance_first,
-            "priority": self.priority,
-            "keep_for": None if self.keep_for is None else _keep_for(self.keep_for),
-            "fallback": Fallback.NONE if self.no_fallback else Fallback.CHAIN,
-        }
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        found["inputs"] = inputs_of(self.inputs)
+        optional = pairs_of("--optional-input", self.optional_inputs)
+        found["optional_inputs"] = {name: _json_or_text(text) for name, text in optional.items()}
+        found["keep_for"] = None if self.keep_for is None else _keep_for(self.keep_for)
+        found["fallback"] = Fallback.NONE if found.pop("no_fallback") else Fallback.CHAIN
+        return found
 
 
 USUAL = RequestOptions()

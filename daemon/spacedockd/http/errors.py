@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from spacedock import errors
 from spacedock._wire.wire import describe
-from spacedock.openai.failures import envelope
+from spacedock.openai.bodies import envelope
 
 log = structlog.get_logger()
 

@@ -1,12 +1,17 @@
-"""The queue's events for many listeners at once: the door reads them from Redis once, whoever listens."""
+"""The queue's events, read from Redis once whoever listens, and answers of server-sent events of any kind."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self
+
+from aiohttp import web
 
 from spacedock.client import Client
 from spacedock.events import Event
@@ -138,3 +143,63 @@ class EventHub:
     def _stir(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+EVENTS = "text/event-stream"
+QUIET = b": quiet\n\n"
+"""What is sent where nothing happens, so that nobody on the way takes the connection for dead."""
+
+_BEAT_SECONDS = 15.0
+_STOPPED = "Server stopped unexpectedly."
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class EventStream:
+    """Sends events until its handler returns; the connection cuts a client off that does not read them."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        self.response = response
+
+    @classmethod
+    async def begun(cls, request: web.Request, headers: Mapping[str, str] = _NO_HEADERS) -> Self:
+        """Begin the answer."""
+        # Proxies that collect an answer before they send it on are told not to.
+        response = web.StreamResponse(headers={"Content-Type": EVENTS, "X-Accel-Buffering": "no", **headers})
+        await response.prepare(request)
+        return cls(response)
+
+    async def write(self, raw: bytes) -> None:
+        """Send bytes. Raises ConnectionError where the client has hung up, or was cut off."""
+        await self.response.write(raw)
+
+    async def send(self, data: Any, event: str | None = None) -> None:
+        """Send one event, whose data is JSON. Raises as `write` does."""
+        head = f"event: {event}\n" if event else ""
+        await self.write(f"{head}data: {json.dumps(data)}\n\n".encode())
+
+    @asynccontextmanager
+    async def beating(self, closing: asyncio.Event) -> AsyncIterator[None]:
+        """Send heartbeats of Gradio within the block, which ends with the daemon: `closing` is set then.
+
+        Raises as `write` does also where a task of the block has found it out.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                beat = tasks.create_task(self._beat(closing))
+                yield
+                beat.cancel()
+        except ExceptionGroup as group:
+            if group.subgroup(ConnectionError):
+                raise ConnectionResetError from group
+            raise
+
+    async def _beat(self, closing: asyncio.Event) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_BEAT_SECONDS):
+                    await closing.wait()
+            except TimeoutError:
+                await self.send({"msg": "heartbeat"})
+            else:
+                await self.send({"msg": _STOPPED, "message": _STOPPED, "event_id": None})
+                raise ConnectionResetError(_STOPPED)

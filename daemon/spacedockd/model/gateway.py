@@ -19,42 +19,6 @@ from spacedockd.model.supervisor import ModelSupervisor
 from spacedockd.paths import private_socket
 
 
-class StateSocket:
-    """Answers every connection to a unix socket with one line of JSON: `state`, `model`, `digest` and `why`.
-
-    The states are "ready", "loading", "resting" (it is loaded at its first use) and "absent".
-    """
-
-    def __init__(self, supervisor: ModelSupervisor, smollm: SmolLMSettings, folders: Sequence[Path]) -> None:
-        self._supervisor, self._smollm, self._folders = supervisor, smollm, tuple(folders)
-        self._server: asyncio.Server | None = None
-
-    async def start(self, bound: Any) -> None:
-        """Listen on the bound socket."""
-        self._server = await asyncio.start_unix_server(self._answer, sock=bound)
-
-    def stop(self) -> None:
-        """Take no more connections; twice is safe."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
-
-    async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
-        writer.write(json.dumps(await self._state()).encode() + b"\n")
-        await closed(writer)
-
-    async def _state(self) -> dict[str, Any]:
-        supervisor = self._supervisor
-        if supervisor.child is not None:
-            child = supervisor.child
-            return {"state": "ready", "model": child.model, "digest": child.digest}
-        if supervisor.starting:
-            return {"state": "loading"}
-        if supervisor.failure is not None:
-            return {"state": "absent", "why": str(supervisor.failure)}
-        return await asyncio.to_thread(resting, self._smollm, self._folders)
-
-
 def resting(smollm: SmolLMSettings, folders: Sequence[Path]) -> dict[str, Any]:
     """The state of a model server that does not run; blocks."""
     if importlib.util.find_spec("xllamacpp") is None:
@@ -77,8 +41,11 @@ class ModelGateway:
 
     The first connection starts the model server, `smollm.idle_seconds` without any stop it, and the next one
     heals its death. Where it cannot be started the answer is HTTP 503 with the reason. `folders` are looked
-    through for fetched models; the last one takes what is fetched. `clock` gives monotonic seconds. How it
-    stands is told on a socket besides, which starts nothing.
+    through for fetched models; the last one takes what is fetched. `clock` gives monotonic seconds.
+
+    How it stands is told on a socket of its own, which starts nothing: every connection gets one line of
+    JSON, `state`, `model`, `digest` and `why`. The states are "ready", "loading", "resting" (it is loaded at
+    its first use) and "absent".
     """
 
     def __init__(
@@ -89,16 +56,15 @@ class ModelGateway:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.socket = socket
-        self._idle_seconds = smollm.idle_seconds
+        self._smollm, self._folders = smollm, tuple(folders)
         self._supervisor = ModelSupervisor(socket.parent, smollm, folders, clock)
-        self._state = StateSocket(self._supervisor, smollm, folders)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._timer: TimerHandle | None = None
         self._open: set[Task[None]] = set()
 
     @property
     def state_socket(self) -> Path:
-        """Where it is told how the model stands (see `StateSocket`)."""
+        """Where it is told how the model stands (see above)."""
         return self.socket.with_suffix(".state")
 
     @property
@@ -118,18 +84,19 @@ class ModelGateway:
 
     async def start(self) -> None:
         """Listen; no model is loaded yet. Raises OSError where the socket cannot be made."""
-        if self._server is None:
-            self._server = await asyncio.start_unix_server(self._accept, sock=private_socket(self.socket))
-            await self._state.start(private_socket(self.state_socket))
+        if not self._servers:
+            for accept, path in ((self._accept, self.socket), (self._tell_state, self.state_socket)):
+                server = await asyncio.start_unix_server(accept, sock=private_socket(path))
+                self._servers.append(server)
 
     async def stop(self, drain: float = DRAIN_SECONDS) -> None:
         """Take no more connections, give those that are open `drain` seconds, and stop the model server."""
-        self._state.stop()
-        self.state_socket.unlink(missing_ok=True)
-        server, self._server = self._server, None
-        if server is not None:
+        servers, self._servers = self._servers, []
+        for server in servers:
             server.close()
+        if servers:
             self.socket.unlink(missing_ok=True)
+        self.state_socket.unlink(missing_ok=True)
         if self._open:
             await asyncio.wait(self._open, timeout=drain)
         for task in self._open:
@@ -138,6 +105,21 @@ class ModelGateway:
         if self._timer is not None:
             self._timer.cancel()
         await self._supervisor.stop()
+
+    async def _tell_state(self, reader: StreamReader, writer: StreamWriter) -> None:
+        writer.write(json.dumps(await self._state()).encode() + b"\n")
+        await closed(writer)
+
+    async def _state(self) -> dict[str, Any]:
+        supervisor = self._supervisor
+        if supervisor.child is not None:
+            child = supervisor.child
+            return {"state": "ready", "model": child.model, "digest": child.digest}
+        if supervisor.starting:
+            return {"state": "loading"}
+        if supervisor.failure is not None:
+            return {"state": "absent", "why": str(supervisor.failure)}
+        return await asyncio.to_thread(resting, self._smollm, self._folders)
 
     def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         task = asyncio.create_task(self._answer((reader, writer)))
@@ -173,7 +155,7 @@ class ModelGateway:
     def _wait_for_idle(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
+        self._timer = asyncio.get_running_loop().call_later(self._smollm.idle_seconds, self._rest)
 
     def _rest(self) -> None:
         if self._supervisor.starting or self._open:

@@ -17,8 +17,16 @@ from spacedock.batching.results.results_file import written
 from spacedock.batching.results.row_forms import RowPlaces, form_of
 from spacedock.batching.sources.line import BadLine, BatchLine
 from spacedock.errors import WireError
-from spacedock.openai.bodies import NO_FILES, WrongAnswerError, own_of, response_body, wants_files
-from spacedock.openai.failures import anthropic_error, envelope, failure_of
+from spacedock.openai.bodies import (
+    NO_FILES,
+    WrongAnswerError,
+    anthropic_error,
+    envelope,
+    failure_of,
+    own_of,
+    response_body,
+    wants_files,
+)
 from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
 from spacedock.states import JobState

@@ -15,7 +15,7 @@ from spacedock.errors import JobNotFoundError, QueueFullError
 from spacedockd.http.access import principal_of, route, whose
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError, told
-from spacedockd.http.event_stream import EventStream
+from spacedockd.http.events import EventStream
 from spacedockd.http.gradio.calls import OPTIONS, Progress, path_of, ref_of, request_of
 from spacedockd.http.gradio.description import PREFIX, AppDescription, AppEndpoint
 from spacedockd.http.gradio.sessions import GradioSession, GradioSessions, SubmittedCall

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from spacedockd.http.access import route
-from spacedockd.http.event_stream import EVENTS
+from spacedockd.http.events import EVENTS
 from spacedockd.http.native.operation import BYTES, FORM, ApiOperation, answered
 
 _REF = "#/components/schemas/{model}"

@@ -12,8 +12,7 @@ from spacedock.errors import JobNotFoundError
 from spacedock.events import BatchStatus, JobStatus
 from spacedockd.http.context import DoorContext
 from spacedockd.http.errors import HttpError
-from spacedockd.http.event_stream import EVENTS, QUIET, EventStream
-from spacedockd.http.events import Heard, told
+from spacedockd.http.events import EVENTS, QUIET, EventStream, Heard, told
 from spacedockd.http.native.operation import ApiOperation
 
 

@@ -15,8 +15,7 @@ from aiohttp import web
 
 from spacedock.errors import SpacedockError
 from spacedock.files import FileRef, Payload
-from spacedock.openai.bodies import WrongAnswerError, response_body, wants_files
-from spacedock.openai.failures import failure_of
+from spacedock.openai.bodies import WrongAnswerError, failure_of, response_body, wants_files
 from spacedock.openai.model_names import ApiRoute, ModelNames, NoSpaceForRouteError, UnknownModelError
 from spacedock.openai.registry_names import registry_names
 from spacedock.openai.translation import TranslatedRequest, parse_body

@@ -16,7 +16,7 @@ from spacedock.openai.bodies import finish_reason, model_of, own_of, text_of, us
 from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
 from spacedockd.http.errors import HttpError, body
-from spacedockd.http.event_stream import QUIET, EventStream
+from spacedockd.http.events import QUIET, EventStream
 from spacedockd.http.openai.asking import Asking, succeeded
 
 _QUIET_SECONDS = 10.0

@@ -27,8 +27,12 @@ class EntryOptions:
         Path | None,
         typer.Option("--dir", metavar="DIR", help="A Space's repository on this machine; it is sent."),
     ] = None
-    hub: Annotated[str | None, typer.Option("--hub", metavar="USER/SPACE", help="A Space on the Hub.")] = None
-    image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="A Docker image.")] = None
+    hub_id: Annotated[str | None, typer.Option("--hub", metavar="USER/SPACE", help="A Space on the Hub.")] = (
+        None
+    )
+    docker_image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="A Docker image.")] = (
+        None
+    )
     description: Annotated[str | None, typer.Option(help="What it does, in a few words.")] = None
     category: Annotated[
         str | None, typer.Option(help="Its category, if not the one that its name and the Hub tell.")
@@ -65,7 +69,7 @@ class EntryOptions:
     flavour: Annotated[
         str | None, typer.Option(metavar="NAME", help="The base that it is built on: auto, slim or full.")
     ] = None
-    timeout: Annotated[
+    start_timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="S", help="Seconds that its start may take.")
     ] = None
     mcp: Annotated[
@@ -74,24 +78,12 @@ class EntryOptions:
 
     def entry(self) -> dict[str, Any]:
         """The fields of the entry, as far as they are said. Raises BadRequestError."""
-        entry: dict[str, Any] = {
-            "docker_image": self.image,
-            "hub_id": hub_id_of(self.hub) if self.hub else None,
-            "description": self.description,
-            "category": self.category,
-            "input_type": self.input_type,
-            "output_type": self.output_type,
-            "port": self.port,
-            "endpoint": self.endpoint,
-            "operation": _operation(self.operation),
-            "memory": self.memory,
-            "cpus": self.cpus,
-            "env": options.pairs_of("--env", self.env) or None,
-            "start_timeout": self.timeout,
-            "flavour": self.flavour,
-            "network": False if self.no_network else None,
-            "mcp": self.mcp,
-        }
+        entry: dict[str, Any] = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        del entry["directory"]
+        entry["hub_id"] = hub_id_of(self.hub_id) if self.hub_id else None
+        entry["operation"] = _operation(self.operation)
+        entry["env"] = options.pairs_of("--env", self.env) or None
+        entry["network"] = False if entry.pop("no_network") else None
         return {key: value for key, value in entry.items() if value is not None}
 
 
@@ -105,9 +97,9 @@ def add(
     redis: options.Redis = None,
 ) -> None:
     """Add a Space to the registry, or change what the registry says of it."""
-    has_source = bool(said.directory or said.hub or said.image or "/" in name)
-    if "/" in name and not said.hub:
-        said = dataclasses.replace(said, hub=name)
+    has_source = bool(said.directory or said.hub_id or said.docker_image or "/" in name)
+    if "/" in name and not said.hub_id:
+        said = dataclasses.replace(said, hub_id=name)
     entry = said.entry()
     if not has_source:
         _change_known(redis, name, entry)
