@@ -70,7 +70,9 @@ class Payloads:
 
     async def _put(self, payloads: Iterable[Payload], spare: float) -> None:
         wanted = {payload.ref.place: payload for payload in payloads}
-        large = {place for place, payload in wanted.items() if _is_large(payload.ref)}
+        # A private file goes at once with its job, which Redis sees to.
+        refs = [payload.ref for payload in wanted.values()]
+        large = {ref.place for ref in refs if ref.size >= LARGE and ref.vault is None}
         store, identity = (await self._home(writing=True) if large else None) or (None, "")
         outside = large if store is not None else set()
         lacking = await self._lacking(wanted.values(), outside)
@@ -242,11 +244,6 @@ async def _collected(chunks: AsyncIterator[bytes], most: int) -> bytes:
         if len(data) > most:
             break
     return bytes(data)
-
-
-def _is_large(ref: FileRef) -> bool:
-    """Whether a file may leave Redis; a private one goes at once with its job, which Redis sees to."""
-    return ref.size >= LARGE and ref.vault is None
 
 
 def grace_of(payload: Payload) -> int:

@@ -134,16 +134,13 @@ async def cancel(redis: Redis, job_ids: Sequence[str], *, missing_ok: bool = Fal
         page = last_first[start : start + PAGE]
         async with redis.pipeline(transaction=False) as pipe:
             for job_id in page:
-                await script(keys=_books(job_id), args=_cancelled(job_id), client=pipe)
+                books = [keys.job(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
+                await script(keys=books, args=_cancelled(job_id), client=pipe)
             states |= dict(zip(page, await pipe.execute(), strict=True))
     found = {job_id: state for job_id in job_ids if (state := states[job_id]) is not None}
     if not missing_ok and (missing := states.keys() - found.keys()):
         raise JobNotFoundError(min(missing))
     return {job_id: _state(state) for job_id, state in found.items()}
-
-
-def _books(job_id: str) -> list[str]:
-    return [keys.job(job_id), keys.arq_job(job_id), keys.arq_retry(job_id)]
 
 
 def _cancelled(job_id: str) -> list[str | bytes]:

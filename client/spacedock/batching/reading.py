@@ -155,7 +155,7 @@ class BatchReader:
     def _noted(self, line: BatchLine, asked: str) -> tuple[BatchLine, str]:
         """Note the line in the index. Returns it as noted, and its identity. Raises DuplicateIdError."""
         try:
-            known = known_as(_files_of(line), line.id)
+            known = known_as(line.files[0] if len(line.files) == 1 else line.files, line.id)
             return line, self._index.add_line(line.number, asked, line.id, known)
         except DuplicateIdError as error:
             if not line.guessed_id:
@@ -192,10 +192,6 @@ class BatchReader:
     ) -> Unsent:
         name = LineName(line.number, identity, line.files, line.id, self._batch)
         return Unsent(name, request, tuple(payloads), before)
-
-
-def _files_of(line: BatchLine) -> str | tuple[str, ...]:
-    return line.files[0] if len(line.files) == 1 else line.files
 
 
 def _chunks(lines: Iterator[Unsent | None]) -> Iterator[list[Unsent]]:

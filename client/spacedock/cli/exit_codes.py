@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-SUCCESS = 0
 FAILED = 1
 USAGE = 2
 DEGRADED = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from typer.core import TyperCommand
@@ -29,14 +28,6 @@ _BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SAY_NOTHING_OF_A_JOB = frozenset({"prompt", "json", "redis", "verbose"})
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedArguments:
-    """How `spacedock run` would read the arguments: their words, and whether an option is about a job."""
-
-    words: tuple[str, ...]
-    job: bool
-
-
 def translated(args: Sequence[str], commands: Sequence[str], run: TyperCommand) -> list[str]:
     """The arguments with a subcommand in front, where they are in the seed's form.
 
@@ -49,7 +40,7 @@ def translated(args: Sequence[str], commands: Sequence[str], run: TyperCommand) 
     if action is not None:
         return action
     _check_option(args[0], run)
-    _check_words(_read(args, run), commands)
+    _check_words(*_read(args, run), commands)
     return ["run", *args]
 
 
@@ -74,17 +65,17 @@ def _check_option(arg: str, run: TyperCommand) -> None:
         raise BadRequestError(f"no such option '{name}'. Did you mean {close[0]}?")
 
 
-def _read(args: Sequence[str], run: TyperCommand) -> ParsedArguments:
+def _read(args: Sequence[str], run: TyperCommand) -> tuple[list[str], bool]:
+    """The words among the arguments as `spacedock run` reads them, and whether an option is about a job."""
     # Resilient: what is wrong with them is told when they are read in earnest.
     context = run.make_context("run", list(args), resilient_parsing=True)
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     words = [str(context.params["prompt"])] if "prompt" in given else []
-    return ParsedArguments((*words, *context.args), bool(given - _SAY_NOTHING_OF_A_JOB))
+    return [*words, *context.args], bool(given - _SAY_NOTHING_OF_A_JOB)
 
 
-def _check_words(reading: ParsedArguments, commands: Sequence[str]) -> None:
-    words = reading.words
+def _check_words(words: Sequence[str], of_a_job: bool, commands: Sequence[str]) -> None:
     if not words or (len(words) == 1 and not _BARE.fullmatch(words[0])):
         return
     word, whole = words[0], " ".join(words)
@@ -95,7 +86,7 @@ def _check_words(reading: ParsedArguments, commands: Sequence[str]) -> None:
         why = f"no such command '{word}'. Did you mean {close[0]}?"
     elif len(words) > 1:
         why = f"no such command '{word}'; a prompt of several words goes in quotes."
-    elif not reading.job:
+    elif not of_a_job:
         why = f"no such command '{word}'; see `spacedock --help`."
     else:
         return

@@ -24,7 +24,7 @@ from spacedockd.http.guards import SEALS, guard, sealed
 from spacedockd.http.intake import LEAST_RATE, Intake
 from spacedockd.http.listening import BACKLOG, OPENAI, UPLOADS, DoorOptions, Listening
 from spacedockd.http.monitoring import routes as monitoring
-from spacedockd.http.monitoring.metrics import Monitoring
+from spacedockd.http.monitoring.metrics import DoorMetrics
 from spacedockd.http.openai import routes as openai
 from spacedockd.http.openai.batch_service import BatchService
 from spacedockd.http.page import routes as page
@@ -75,7 +75,8 @@ async def _runner(stack: AsyncExitStack, options: DoorOptions) -> web.AppRunner:
         events,
         await stack.enter_async_context(service),
         options.watched,
-        Monitoring(await stack.enter_async_context(connect(options.url))),
+        await stack.enter_async_context(connect(options.url)),
+        DoorMetrics(),
         state,
         options.models_as,
     )
@@ -93,7 +94,7 @@ def application(context: DoorContext) -> web.Application:
     authenticator = Authenticator(context.settings, context.secret, context.client.tokens)
     app = web.Application(
         middlewares=[
-            context.monitor.door.middleware(),
+            context.metrics.middleware(),
             told_as_http,
             guard(context.settings),
             authenticator.middleware(),

@@ -42,16 +42,12 @@ class JsonRows:
 
     def written(self, row: Mapping[str, Any]) -> str:
         """One line."""
-        return _ESCAPED.sub(_escaped, json.dumps(row, ensure_ascii=False)) + "\n"
+        text = json.dumps(row, ensure_ascii=False)
+        return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
     def renumbered(self, raw: bytes, number: int) -> bytes:
         """The line with another number."""
         return self.written(json.loads(raw) | {"line": number}).encode()
-
-
-def _escaped(found: re.Match[str]) -> str:
-    """A character as JSON may write it instead."""
-    return f"\\u{ord(found[0]):04x}"
 
 
 _COLUMNS = (

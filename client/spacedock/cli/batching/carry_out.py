@@ -72,8 +72,9 @@ class BatchCommand:
             with meter:
                 meter.tally = run.tally
                 try:
-                    async with _told_of_the_first(client, meter):
-                        await _through(run)
+                    async with _told_of_the_first(client, meter), aclosing(run.lines()) as lines:
+                        async for _ in lines:
+                            pass
                 except asyncio.CancelledError:
                     meter.close()
                     going = run.tally.in_flight
@@ -203,12 +204,6 @@ class BatchCommand:
 
 def _errors_beside(output: Path) -> Path:
     return output.with_name(f"{output.stem}.errors.jsonl")
-
-
-async def _through(run: BatchRun) -> None:
-    async with aclosing(run.lines()) as lines:
-        async for _ in lines:
-            pass
 
 
 @asynccontextmanager

@@ -106,9 +106,6 @@ async def _show(client: Client, job_id: str, console: Console) -> None:
                 if event.stage is not None:
                     grown = event.partial or grown
                     line.update(text=Text(printable(f"{event.name}: {event.message}")))
-                    live.update(Group(line, Text(_tail(grown), style="dim")) if grown else line)
-
-
-def _tail(text: str) -> str:
-    """The last lines of a text that may be of any length."""
-    return "\n".join(printable(text).splitlines()[-_SHOWN_LINES:])
+                    # It may be of any length.
+                    end = "\n".join(printable(grown).splitlines()[-_SHOWN_LINES:])
+                    live.update(Group(line, Text(end, style="dim")) if grown else line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -78,14 +77,6 @@ class DoorMetrics:
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-
-@dataclass(frozen=True, slots=True)
-class Monitoring:
-    """A connection to the queue of its own, and what is counted of the door."""
-
-    redis: Redis
-    door: DoorMetrics = field(default_factory=DoorMetrics)
 
 
 async def worker_text(socket: Path) -> bytes:

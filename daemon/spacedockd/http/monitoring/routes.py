@@ -16,16 +16,16 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 def routes(context: DoorContext) -> list[web.RouteDef]:
     """The routes."""
-    watched, monitor = context.watched, context.monitor
+    watched = context.watched
 
     async def health(request: web.Request) -> web.Response:
         return _told({"worker": watched.pulse.trouble})
 
     async def ready(request: web.Request) -> web.Response:
-        return _told(await readiness(watched.pulse, monitor.redis))
+        return _told(await readiness(watched.pulse, context.redis))
 
     async def metrics(request: web.Request) -> web.Response:
-        parts = (await worker_text(watched.metrics), await queue_text(monitor.redis), monitor.door.text())
+        parts = (await worker_text(watched.metrics), await queue_text(context.redis), context.metrics.text())
         return web.Response(body=b"".join(parts), headers={"Content-Type": _TEXT})
 
     return [

@@ -7,6 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from spacedock._wire.rpc import ValidateOptions
 from spacedock._wire.view.tokens import Scope
 from spacedock._wire.wire import checked
 from spacedock.errors import SpaceNotFoundError
@@ -47,13 +48,6 @@ class RecommendQuery(BaseModel):
     category: str | None = Field(default=None, min_length=1, max_length=100)
     limit: int = Field(default=5, ge=1, le=50)
     performance_first: bool = False
-
-
-class ValidateQuery(BaseModel):
-    """Whether to start and call the Space (`deep`), and the seconds that its call may take."""
-
-    deep: bool = False
-    timeout: float = Field(default=120.0, gt=0, le=3600)
 
 
 async def _list(context: DoorContext, request: web.Request, query: ListSpacesQuery) -> web.Response:
@@ -104,7 +98,7 @@ async def _endpoints(context: DoorContext, request: web.Request, query: BaseMode
     return answered(await context.client.spaces.endpoints(request.match_info["name"]))
 
 
-async def _validate(context: DoorContext, request: web.Request, query: ValidateQuery) -> web.Response:
+async def _validate(context: DoorContext, request: web.Request, query: ValidateOptions) -> web.Response:
     """Say whether a Space can run here, check by check."""
     name = request.match_info["name"]
     return answered(await context.client.spaces.validate(name, deep=query.deep, timeout=query.timeout))
@@ -122,7 +116,7 @@ OPERATIONS = (
     ApiOperation("GET", "/spaces/search", _search, {200: SearchReply}, query=SearchQuery),
     ApiOperation("GET", "/spaces/recommend", _recommend, {200: RecommendReply}, query=RecommendQuery),
     ApiOperation("GET", f"{_ONE}/endpoints", _endpoints, {200: list[EndpointSchema]}),
-    ApiOperation("POST", f"{_ONE}/validate", _validate, {200: ValidateReply}, Scope.OPERATE, ValidateQuery),
+    ApiOperation("POST", f"{_ONE}/validate", _validate, {200: ValidateReply}, Scope.OPERATE, ValidateOptions),
     ApiOperation("POST", f"{_ONE}/pull", _pull, {200: PullReply}, Scope.OPERATE),
     ApiOperation("GET", _ONE, _show, {200: SpaceRow | AboutReply}),
 )
