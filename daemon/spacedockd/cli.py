@@ -179,7 +179,7 @@ def uninstall(user: User = False) -> None:
 
 
 def _service(what: str, user: bool) -> None:
-    from spacedockd.service import install
+    from spacedockd.commands import install
 
     places = install.user_places(os.environ, os.getuid()) if user else install.system_places(Path("/"))
     machine = install.machine_of(Path(sys.executable), install.execute, user=user)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spacedockd.service.install import (
+from spacedockd.commands.install import (
     Installer,
     ServiceError,
     ServiceHost,

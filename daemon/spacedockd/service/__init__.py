@@ -1,1 +1,0 @@
-"""Spacedock as a service of systemd: its units, put in place, renewed and taken away."""
