@@ -17,7 +17,7 @@ from spacedock._wire.connection import connect, greet, redacted, told_as_ours
 from spacedock.configuration import ConfigError, socket_url
 from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.request import Tier
-from spacedock_worker.background import Stop
+from spacedock_worker.background import Stop, cancel_all
 from spacedock_worker.models.endpoint import ModelEndpoint
 from spacedock_worker.queue.job_store import check_rights
 from spacedockd import paths
@@ -206,9 +206,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
         await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return doing.done() and doing.result() is None
     finally:
-        for task in (doing, stopping):
-            task.cancel()
-        await asyncio.gather(doing, stopping, return_exceptions=True)
+        await cancel_all(doing, stopping)
 
 
 async def run(settings: DaemonSettings, env: Mapping[str, str], reread: Reread) -> None:

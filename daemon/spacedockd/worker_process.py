@@ -22,7 +22,7 @@ from spacedock._wire import keys
 from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
 from spacedock_worker import witness
-from spacedock_worker.background import AT_ONCE, DRAIN
+from spacedock_worker.background import AT_ONCE, DRAIN, cancel_all
 from spacedock_worker.queue.job_store import Blame, JobStore
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.witness import WITNESS
@@ -107,9 +107,7 @@ class WorkerProcess:
             return code
         finally:
             self.pulse.ended()
-            for task in (watching, waiting):
-                task.cancel()
-            await asyncio.gather(watching, waiting, return_exceptions=True)
+            await cancel_all(watching, waiting)
 
     def renew(self, settings: WorkerSettings) -> None:
         """Have it drain and end; whoever keeps it alive starts it again, by these settings."""
@@ -147,9 +145,7 @@ class WorkerProcess:
                 log.warning("worker.killed", pid=process.pid)
                 await _kill(process)
         finally:
-            for task in (ending, hurrying):
-                task.cancel()
-            await asyncio.gather(ending, hurrying, return_exceptions=True)
+            await cancel_all(ending, hurrying)
 
     async def _watch(self, process: Process) -> bool:
         """Kill the worker when its loop has frozen; return when it has ended: True where it was killed."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -15,6 +16,13 @@ log = structlog.get_logger()
 RETRY_SECONDS = 0.5
 _AGAIN_SECONDS = 60.0
 """After so long the same trouble is logged again."""
+
+
+async def cancel_all(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks and wait for their ends; what they raise does not matter any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def forever(
@@ -59,9 +67,7 @@ async def running(**work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*tasks)
 
 
 async def _loud(name: str, work: Coroutine[None, None, None]) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from spacedock_worker.background import cancel_all
 from spacedockd.model.gguf import GgufError, fetched, model_of
 from spacedockd.model.job import NOT_INSTALLED, SmolLMSettings
 from spacedockd.model.process import ModelStartError
@@ -99,9 +100,7 @@ class ModelGateway:
         self.state_socket.unlink(missing_ok=True)
         if self._open:
             await asyncio.wait(self._open, timeout=drain)
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        await cancel_all(*self._open)
         if self._timer is not None:
             self._timer.cancel()
         await self._supervisor.stop()
@@ -184,9 +183,7 @@ async def relay(client: tuple[StreamReader, StreamWriter], server: tuple[StreamR
         # Before anything is awaited: a cancellation may come here, too.
         for writer in (server[1], client[1]):
             writer.close()
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        await cancel_all(*pumps)
         await asyncio.gather(closed(server[1]), closed(client[1]))
 
 

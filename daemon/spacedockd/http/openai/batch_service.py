@@ -14,6 +14,7 @@ import structlog
 from spacedock._wire.view.webhooks import checked_url
 from spacedock.client import Client
 from spacedock.openai.translation import BATCH_ROUTES
+from spacedock_worker.background import cancel_all
 from spacedockd.http.errors import HttpError
 from spacedockd.http.openai.batch_work import UNFINISHED, BatchWork
 from spacedockd.http.openai.records import Records
@@ -52,9 +53,7 @@ class BatchService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing = True
-        for work in self._works.values():
-            work.cancel()
-        await asyncio.gather(*self._works.values(), return_exceptions=True)
+        await cancel_all(*self._works.values())
 
     def in_use(self) -> set[str]:
         """The ids of batches that are unfinished, and of their input files."""

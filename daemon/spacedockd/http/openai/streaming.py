@@ -15,6 +15,7 @@ from spacedock.events import grown
 from spacedock.openai.bodies import finish_reason, model_of, own_of, text_of, usage_of
 from spacedock.openai.translation import OWN, TranslatedRequest
 from spacedock.result import JobResult
+from spacedock_worker.background import cancel_all
 from spacedockd.http.errors import HttpError, body
 from spacedockd.http.events import QUIET, EventStream
 from spacedockd.http.openai.asking import Asking, succeeded
@@ -92,9 +93,7 @@ async def _pieces(asking: Asking, job_id: str) -> AsyncGenerator[Piece]:
         # The daemon stops.
         yield await ended
     finally:
-        for task in (ended, event):
-            task.cancel()
-        await asyncio.gather(ended, event, return_exceptions=True)
+        await cancel_all(ended, event)
         await events.aclose()
 
 
