@@ -119,13 +119,11 @@ class Client(QueueView, ClientMethods, PipelineMethods):
     ) -> PlanReply:
         """What a worker would do with this request, and why; it runs nothing, and gets no image.
 
-        `steps` are those of the chain in their order, each with the state of its image and its container,
-        its limits, the endpoint and where its inputs come from, and the seconds that it is expected to take,
-        as far as that is known; `warnings` say what could not be found out. Only a Space's directory among
-        the `payloads` is sent. `misfits` say for each of the requests `alike`, which differ from the first in
-        prompt, files, inputs and endpoint alone, what the app of the Space that it names has against it, or
-        None; the list is short where that is not known. Raises NoWorkerError, BadRequestError,
-        SpaceNotFoundError.
+        `steps` are those of the chain in their order, `warnings` say what could not be found out. Only a
+        Space's directory among the `payloads` is sent. `misfits` say for each of the requests `alike`, which
+        differ from the first in prompt, files, inputs and endpoint alone, what the app of the Space that it
+        names has against it, or None; the list is short where that is not known. Raises NoWorkerError,
+        BadRequestError, SpaceNotFoundError.
         """
         with told_as_ours(self.url):
             await self._payloads.upload([one for one in payloads if one.ref == request.repository])

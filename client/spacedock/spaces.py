@@ -41,11 +41,9 @@ class Spaces:
         self._caller, self._payloads, self._url = caller, payloads, url
 
     async def list(self, *, status: bool = False) -> Reply:
-        """All Spaces, and warnings about entries that cannot be read.
+        """All Spaces, and warnings about entries that cannot be read; `data` is as `SpacesData` says.
 
-        With `status`, `data["status"]` says for each what is there of it on the host: its state, its
-        containers, and the bytes of its image and its cache; `data["shipped"]` names those that every host
-        begins with, and that are as they were.
+        With `status` it has what is there of each on the host.
         """
         return await self._call(Op.LIST, status=status)
 
@@ -65,9 +63,7 @@ class Spaces:
     async def endpoints(self, name: str) -> Sequence[EndpointSchema]:
         """What the Space's app can do, as it said when it last ran on the host; else empty.
 
-        Each has `name`, `schema` (the JSON Schema of its inputs; one with a `contentMediaType` takes a file)
-        and `outputs` (Gradio's words for what it fills). The first does the app's main work. The names and
-        words in it are the app's own. Raises SpaceNotFoundError.
+        The first does the app's main work. Names and words are the app's own. Raises SpaceNotFoundError.
         """
         return (await self._caller.get(call_of(Op.SHOW, name, endpoints=True), SpacesData))["endpoints"]
 
@@ -123,10 +119,7 @@ class Spaces:
         return (await self._caller.get(call_of(Op.LOGS, name, lines=lines), LogsReply))["logs"]
 
     async def profile(self, name: str) -> SpaceProfile:
-        """What was measured of a Space where it ran: `images` (the newest first) and `advice`.
-
-        Times are in seconds, memory in bytes; see docs/profiles.md. Raises SpaceNotFoundError.
-        """
+        """What was measured of a Space where it ran; see docs/profiles.md. Raises SpaceNotFoundError."""
         return (await self._caller.get(call_of(Op.PROFILE, name), ProfileReply))["spaces"][name]
 
     async def profiles(self) -> dict[str, SpaceProfile]:
@@ -187,10 +180,8 @@ class Spaces:
     ) -> ValidateReply:
         """Whether a Space (a registry name, or a Hub id) can run on the host, without getting it.
 
-        With `deep` it is got, started and called once, within `timeout` seconds. Returns `works` (None: that
-        could not be found out), `reason`, `at`, `digest`, `deep`, `stored` (in the registry), and `checks`:
-        each with `name`, `status` (ok, bad, unknown), `reason` and `advice`. A deep one also has `endpoint`,
-        `endpoints` and `seconds`. Raises SpaceNotFoundError.
+        With `deep` it is got, started and called once, within `timeout` seconds, and the answer has its
+        endpoints and what each part took. Raises SpaceNotFoundError.
         """
         limit = {} if timeout is None else {"timeout": timeout}
         call = call_of(Op.VALIDATE, name, deep=deep, **limit)
@@ -207,10 +198,7 @@ class Spaces:
     ) -> RecommendReply:
         """The Spaces of the registry that suit a task, by its words and the names of its files (not read).
 
-        `spaces`, the best first, each with `name`, `score` (0 to 1), `category`, `input_type`, `output_type`,
-        `state`, `reasons` and `fits` (where none does, the nearest are named); `task`, what it looks like;
-        `advice`, what to do where nothing fits. With a category, or a category's name for words, only Spaces
-        of that. Raises BadRequestError.
+        With a category, or a category's name for words, only Spaces of that. Raises BadRequestError.
         """
         call = call_of(
             Op.RECOMMEND,
@@ -223,12 +211,9 @@ class Spaces:
         return await self._caller.get(call, RecommendReply)
 
     async def search(self, query: str, category: str | None = None, limit: int = 20) -> SearchReply:
-        """The Spaces that words find: those of the registry (`here`), and those of the Hub (`spaces`).
+        """The Spaces that words find, in the registry and on the Hub.
 
-        Each row has `id` (the Hub's), `name` (the registry's), `description`, `category`, `input_type`,
-        `output_type` and `likes`, one of the Hub also `sdk`, `license`, `hardware`, `stage`, `tags`,
-        `confidence` and `reason`. `note` says where the answer is not from now, `cached_at` (seconds since
-        the epoch) from when. Raises BadRequestError, also where the Hub cannot be asked and nothing is known.
+        Raises BadRequestError, also where the Hub cannot be asked and nothing is known.
         """
         call = call_of(Op.SEARCH, query=query, category=category, limit=limit)
         return await self._caller.get(call, SearchReply)
@@ -240,9 +225,7 @@ class Spaces:
     async def about(self, name: str) -> AboutReply:
         """What the Hub says of a Space: of `user/space`, its page's address, or a name in the registry.
 
-        `space` is as a row of `search`, and with `models`, `secrets` (names that it asks for), `sha` and
-        `last_modified`; `image` says where its image is or would come from (`state`, `why`, `size` in bytes),
-        `endpoints` what its app can do, once it ran here. Raises SpaceNotFoundError, BadRequestError.
+        Raises SpaceNotFoundError, BadRequestError.
         """
         return await self._caller.get(call_of(Op.ABOUT, hub_id_of(name)), AboutReply)
 

@@ -96,11 +96,7 @@ class QueueView:
         return await self._caller.get(call, CleanupReply, on_progress)
 
     async def tiers(self) -> TiersReply:
-        """How the host of the worker that answers stands, within about 3 s: `host` (engine, memory, disk,
-        GPUs), `spaces` (Tier 2), `models` (Tier 1), `default` (the system default), `redis` and `limits`.
-
-        Sizes are bytes. Raises NoWorkerError.
-        """
+        """How the host of the worker that answers stands, within about 3 s. Raises NoWorkerError."""
         return await self._caller.get(call_of(Op.TIERS), TiersReply)
 
     jobs = _of_queue(listing.find)
