@@ -22,7 +22,7 @@ from spacedock.client import Client
 from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
 from spacedockd.http import errors, intake
-from spacedockd.http.server import TOKEN
+from spacedockd.http.listening import TOKEN
 
 
 @pytest.fixture
