@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.acceptance.commands import BIN, run_command
 
 SPACES = Path(__file__).parent.parent / "spaces"
 FIXTURES = SPACES / "fixtures"
-BIN = Path(sys.executable).parent
 START_SECONDS = 60.0
 STOP_SECONDS = 90.0
 OWNER_LABEL = "io.spacedock.owner"
@@ -155,12 +154,8 @@ class Daemon:
 
     def spacedock(self, *arguments: str | Path, stdin: str = "", limit: float = 280) -> Ran:
         """Run the `spacedock` command."""
-        command = [str(BIN / "spacedock"), *map(str, arguments)]
         env = {**self.env, "SPACEDOCK_REDIS_URL": self.url}
-        done = subprocess.run(
-            command, env=env, input=stdin, capture_output=True, text=True, timeout=limit, check=False
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Ran(*run_command([*map(str, arguments)], env, stdin, limit))
 
     def containers(self) -> list[str]:
         """The ids of this daemon's containers, running or not."""
