@@ -24,7 +24,7 @@ from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.settings import WorkerSettings
 from spacedockd.worker_process import WorkerProcess
 
-ROUNDS, MANY_ROUNDS = 5, 50
+ROUNDS, MANY_ROUNDS = 2, 50
 CLEAN_SECONDS = 10.0
 JOBS_AHEAD = 12
 NAMES = ("one", "two", "three", "four")
