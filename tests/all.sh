@@ -7,12 +7,11 @@ bin=.venv/bin logs=.cache/tests failed=0
 rm -rf "$logs" && mkdir -p "$logs"
 
 # The tests of these files measure what other work on the machine would change, so each runs alone:
-# test_kills looks for what a killed worker leaves on the whole machine; test_queue_rounds has bars in seconds;
-# test_quick tells how soon work goes on after a process has died.
-alone=(tests/acceptance/test_kills.py tests/faults/test_quick.py tests/integration/queue/test_queue_rounds.py)
+# test_kills looks for what a killed worker leaves on the whole machine; test_queue_rounds has bars in seconds.
+alone=(tests/acceptance/test_kills.py tests/integration/queue/test_queue_rounds.py)
 not_alone=("${alone[@]/#/--ignore=}")
 # Files stay whole: the tests of one share servers and Spaces that take seconds to start. The longest come first
-# (tests/conftest.py), and the quick ones of tests/unit last: so no process ends long before the others.
+# (tests/conftest.py), so no process ends long before the others.
 tests=("$bin"/pytest -q --dist loadfile --no-loadscope-reorder "${not_alone[@]}")
 # What tests leave on the engine goes when all are over: a part that ends must not take what another uses.
 export TESTS_BESIDE=1
@@ -43,11 +42,14 @@ finish() {
 
 begin images "$bin"/python -m tests.layers
 begin style make --no-print-directory style
+# Thousands of quick tests: to collect them in each process, and to hand over what each came to, takes long.
+begin unit "$bin"/pytest -q --durations=25 tests/unit tests/routing tests/browser
 finish style
-begin servers "${tests[@]}" -n 3 --durations=40 tests/integration tests/browser tests/routing tests/unit --ignore tests/integration/apps
+begin servers "${tests[@]}" -n 2 --durations=40 tests/integration --ignore tests/integration/apps
+finish unit
 finish servers
 finish images
-begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tests/integration/apps
+begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tests/faults/test_quick.py tests/integration/apps
 finish spaces
 begin alone "$bin"/pytest -q "${alone[@]}"
 finish alone
