@@ -122,11 +122,20 @@ async def test_a_killed_workers_containers_and_networks_are_removed(settings: Wo
     assert containers(settings) == networks(settings) == []
 
 
-@pytest.mark.parametrize(("memory", "seen"), [(False, True), (False, False), (True, True)])
+@pytest.mark.parametrize(
+    ("signum", "memory", "seen"),
+    [
+        (signal.SIGKILL, False, True),
+        (signal.SIGKILL, False, False),
+        (signal.SIGKILL, True, True),
+        (signal.SIGSEGV, False, True),
+    ],
+)
 async def test_a_worker_that_somebody_killed_is_charged_to_no_job(
-    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, memory: bool, seen: bool
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, signum: int, memory: bool, seen: bool
 ) -> None:
-    """Also where no daemon has seen it; but the kernel kills for want of memory because of a job."""
+    """Also where no daemon has seen it; but a job makes the kernel lack memory, or code of its own crash."""
+    charged = memory or signum != signal.SIGKILL
     monkeypatch.setattr(worker_process, "COMMAND", (sys.executable, "-c", EXECUTING))
     if memory:
         kills = witness.kernel_kills()
@@ -139,17 +148,17 @@ async def test_a_worker_that_somebody_killed_is_charged_to_no_job(
             for _ in range(6):
                 await until(lambda: executed(redis, job_id, worker))
                 assert worker._process is not None
-                worker._process.send_signal(signal.SIGKILL)
+                worker._process.send_signal(signum)
                 if seen:
-                    assert await worker.ended() == -signal.SIGKILL
+                    assert await worker.ended() == -signum
                 else:
                     await worker._process.wait()
                 await worker.start()
-                if memory:
+                if charged:
                     break
             await until(lambda: executed(redis, job_id, worker))
             deaths = await answer(redis.hget(keys.job(job_id), "deaths"))
-            assert len((deaths or b"").split()) == memory
+            assert len((deaths or b"").split()) == charged
     finally:
         await worker.stop()
 
