@@ -1,4 +1,4 @@
-"""What MkDocs does besides mkdocs.yml: every page has a place in `nav`, and links have titles for words."""
+"""Changes to the site that mkdocs.yml cannot say: each page gets a place in `nav`, and links get titles."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Mapping
@@ -92,20 +93,22 @@ def keyed(request: web.Request, job: JobRequest, key: str | None) -> JobRequest:
 async def _posted(context: DoorContext, request: web.Request) -> JobRequest:
     """The job of a request, whose files are stored. Raises BadRequestError, HttpError, ValidationError."""
     if request.content_type != FORM:
-        return _job(await context.intake.json(request))
+        return await _job(await context.intake.json(request))
     async with context.intake.form(request) as form:
         refs = [FileRef(name=one.name, sha256=_NO_DIGEST, size=one.size) for one in form.files]
         # Checked before anything is stored.
-        job = _job({**_fields(form), "files": refs})
+        job = await _job({**_fields(form), "files": refs})
         vault = uuid.uuid4().hex if job.privacy else None
         stored = [await context.store(one, vault) for one in form.files]
         return job.model_copy(update={"files": tuple(stored)})
 
 
-def _job(fields: object) -> JobRequest:
+async def _job(fields: object) -> JobRequest:
     if isinstance(fields, dict) and isinstance(space := fields.get("space"), str):
         fields = {**fields, "space": hub_id_of(space)}
-    return checked(JobBody.model_validate(fields))
+    job = JobBody.model_validate(fields)
+    # A pipeline takes long to check.
+    return job if job.pipeline is None else await asyncio.to_thread(checked, job)
 
 
 def _fields(form: ReceivedForm) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def where(found: tuple[Listener, ...] | None, port: int) -> str:
     if ours and all(one.inside for one in ours):
         return f" It listens on {ours[0].address}:{port} alone: have it listen on 0.0.0.0."
     if ours:
-        return f" It listens on port {port}, but gives no answer there."
+        below = "If its app is below a path, name that as `base_path` in the README of its Space."
+        return f" It listens on port {port}, but gives no answer there that can be called. {below}"
     told = ", ".join(f"{one.address}:{one.port}" for one in found[:3])
     open_ones = [one.port for one in found if not one.inside]
     if not open_ones:
