@@ -38,7 +38,10 @@ def test_the_kernels_tables_are_read_without_dockers_name_server() -> None:
         (None, ""),
         ((), "Nothing in it listens"),
         ((Listener("127.0.0.1", 7860),), "It listens on 127.0.0.1:7860 alone: have it listen on 0.0.0.0"),
-        ((Listener("127.0.0.1", 7860), Listener("::", 7860)), "gives no answer there that can be called. If its app is below a path"),
+        (
+            (Listener("127.0.0.1", 7860), Listener("::", 7860)),
+            "gives no answer there that can be called. If its app is below a path",
+        ),
         ((Listener("127.0.0.1", 80),), "127.0.0.1:80 instead of port 7860: have it listen on 0.0.0.0:7860"),
         ((Listener("0.0.0.0", 8080),), "0.0.0.0:8080 instead of port 7860: have it use 7860, or give"),
         ((Listener("0.0.0.0", 8080),), "--port 8080"),

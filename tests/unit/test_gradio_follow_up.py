@@ -138,3 +138,28 @@ def test_a_state_alone_is_followed_to_what_shows_it(show: dict[str, Any]) -> Non
     found = follow_up(page, page.functions["/add"], {STATE: None, BOX: 7}, [None])
     assert found == (page.functions["/show"], [None, 7])
     assert follow_up(page, page.functions["/show"], {STATE: None, BOX: 7}, [7]) is None
+
+
+MID, OUT = 5, 6
+
+
+def steps(**mid: Any) -> App:
+    """A button whose function fills a box, and the function after it, which reads that box."""
+    components = [
+        {"id": BOX, "type": "textbox", "props": {}},
+        {"id": MID, "type": "textbox", "props": {"visible": False} | mid},
+        {"id": OUT, "type": "textbox", "props": {}},
+    ]
+    first = {"id": 0, "api_name": "user", "inputs": [BOX], "outputs": [MID]}
+    second = {"id": 1, "api_name": "last", "inputs": [MID], "outputs": [OUT], "trigger_after": 0}
+    return describe({"components": components, "dependencies": [first, second]}, None)
+
+
+def test_what_a_box_that_nobody_sees_holds_is_no_answer() -> None:
+    assert following(steps(), ["ih"]) == ("/last", ["ih"])
+
+
+def test_a_box_that_people_see_holds_the_answer() -> None:
+    assert following(steps(visible=True), ["ih"]) is None
+    # The function itself may show it.
+    assert following(steps(), [{"__type__": "update", "value": "ih", "visible": True}]) is None

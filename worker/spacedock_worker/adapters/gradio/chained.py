@@ -46,14 +46,16 @@ def follow_up(
     }
     waits = any(map(_waits, function.endpoint.outputs, outputs))
     emptied = not waits and _only_empties(function, outputs)
-    if not waits and not emptied and not function.endpoint.leads:
+    shows = any(_is_update(value) and value.get("visible") is True for value in outputs)
+    if not waits and not emptied and (shows or not function.endpoint.leads):
         return None
     following = [other for other in app.functions.values() if other.fn_index in function.followers]
     for follower in following:
         if waits:
             answers = "chatbot" in follower.endpoint.outputs
         else:
-            answers = kinds.gives_answer(follower.endpoint) and bool(_told(follower) - set(function.inputs))
+            answers = not follower.endpoint.leads and kinds.gives_answer(follower.endpoint)
+            answers = answers and bool(_told(follower) - set(function.inputs))
         if answers:
             return follower, data_of(follower, page)
     further = None if waits else next((other for other in following if other.endpoint.leads), None)

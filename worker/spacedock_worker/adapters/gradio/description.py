@@ -106,6 +106,7 @@ def _app(known: Config, told: Info) -> App:
     ]
     states = frozenset(component.id for component in known.components if component.hidden)
     unseen = frozenset(component.id for component in known.components if component.unseen_button)
+    invisible = frozenset(component.id for component in known.components if component.invisible)
     related = relations_of(numbered, states, unseen)
     rows = _rows_of(numbered, told)
     found = [
@@ -117,7 +118,7 @@ def _app(known: Config, told: Info) -> App:
         function.endpoint.name: replace(
             function, endpoint=with_example(function.endpoint, function.inputs, examples)
         )
-        for function in _with_twins(_with_leads(found))
+        for function in _with_twins(_with_leads(found, invisible))
     }
     prefix = known.api_prefix if PREFIX.fullmatch(known.api_prefix) else ""
     return App(
@@ -199,15 +200,22 @@ def _endpoint(
     )
 
 
-def _with_leads(found: Sequence[tuple[Function, Dependency]]) -> list[tuple[Function, Dependency]]:
-    """The functions, those marked that fill a State alone, from which what follows them makes the answer."""
-    followers = {function.fn_index: function.followers for function, _ in found}
-    shown = [function.fn_index for function, _ in found if kinds.gives_answer(function.endpoint)]
-    hidden = [
+def _with_leads(
+    found: Sequence[tuple[Function, Dependency]], invisible: frozenset[int]
+) -> list[tuple[Function, Dependency]]:
+    """The functions; marked are those that fill States or unseen boxes, and whose follower answers."""
+    functions = [function for function, _ in found]
+    followers = {function.fn_index: function.followers for function in functions}
+    reads = {function.fn_index: set(function.inputs) for function in functions}
+    between = {
         function.fn_index
-        for function, _ in found
-        if None in function.endpoint.outputs and not kinds.gives_answer(function.endpoint)
-    ]
+        for function in functions
+        if function.outputs and invisible.issuperset(function.outputs)
+        if any(reads.get(number, set()).intersection(function.outputs) for number in function.followers)
+    }
+    gives = {function.fn_index for function in functions if kinds.gives_answer(function.endpoint)}
+    fills = {function.fn_index for function in functions if None in function.endpoint.outputs}
+    shown, hidden = gives - between, between | (fills - gives)
     leads = leading(shown, hidden, followers)
     return [
         (replace(function, endpoint=replace(function.endpoint, leads=True)), dependency)

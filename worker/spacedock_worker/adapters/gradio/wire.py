@@ -51,7 +51,12 @@ class Component(_Wire):
     @property
     def unseen_button(self) -> bool:
         """Whether it is a button that nobody can press."""
-        return self.type == "button" and self.props.get("visible") in (False, "hidden")
+        return self.type == "button" and self.invisible
+
+    @property
+    def invisible(self) -> bool:
+        """Whether the page does not show it at first."""
+        return self.props.get("visible") in (False, "hidden")
 
     @cached_property
     def choices(self) -> tuple[tuple[str, Any], ...]:

@@ -210,6 +210,9 @@ def values_of(pipeline: Pipeline, texts: list[str]) -> dict[str, Any]:
 
 
 def _value(kind: InputType, name: str, some: list[str]) -> Any:
+    if kind in ("file", "files", "csv") and not all(some):
+        # An empty path is the current folder's.
+        raise BadRequestError(f"--input {name} is empty: give it the path of a file")
     if kind == "files":
         paths = [Path(one.removeprefix("@")) for one in some]
         return paths if len(paths) > 1 or not paths[0].is_dir() else paths[0]
