@@ -33,9 +33,9 @@ def clean_env() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("SPACEDOCK_")}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_daemon(clean_env: Mapping[str, str]) -> Iterator[StartDaemon]:
-    """Start daemons; each is stopped, and its folder removed, at the end of the run."""
+    """Start daemons; each is stopped, and its folder removed, when the module's tests are over."""
     made: list[Daemon] = []
 
     def make(start: bool = True, **settings: str) -> Daemon:
@@ -52,6 +52,11 @@ def make_daemon(clean_env: Mapping[str, str]) -> Iterator[StartDaemon]:
 
 
 @pytest.fixture(scope="session")
-def daemon(make_daemon: StartDaemon) -> Daemon:
+def daemon(clean_env: Mapping[str, str]) -> Iterator[Daemon]:
     """The daemon that most tests share."""
-    return make_daemon()
+    daemon = new_daemon(clean_env)
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.remove()

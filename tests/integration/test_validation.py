@@ -295,7 +295,7 @@ async def test_the_tiers_are_told_in_time_where_an_endpoint_hangs(tmp_path: Path
             await host.row("static")
             found, seconds = await _tiers(host, redis)
         over.set()
-    assert seconds < 3.0
+    assert seconds < 10.0
     assert [(one["name"], one["state"], one["models"]) for one in found["models"]] == [
         ("fine", "ready", ["small", "large"]),
         ("hanging", "absent", []),
