@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,42 @@ def test_photos_are_read_and_classified_side_by_side(daemon: Daemon) -> None:
     found = given(daemon, "photos", f"photos={FIXTURES / 'sign.png'}", f"photos={FIXTURES / 'dot.png'}")
     assert [words.upper().replace("\n", " ") for words in found["words"]] == ["SPACE DOCK 42", ""]
     assert len(found["moods"]) == 1
+
+
+STAMP = """\
+import os, pathlib, time
+pathlib.Path(os.environ["SPACEDOCK_OUTPUT_FILE"]).write_text(f"{time.time_ns()}")
+"""
+"""A program whose answer tells one call from another."""
+
+
+@pytest.mark.usefixtures("in_full")
+def test_a_kept_answer_calls_no_space_and_another_call_does(daemon: Daemon, tmp_path: Path) -> None:
+    space, page, pipeline = tmp_path / "stamp", tmp_path / "page.txt", tmp_path / "p.yaml"
+    shutil.copytree(SPACES / "command-count", space)
+    (space / "main.py").write_text(STAMP)
+    kinds = {"category": "programs", "input_type": "file", "output_type": "text"}
+    daemon.declare("stamp", {"repository": str(space), "adapter": "command", **kinds})
+    pipeline.write_text(
+        "name: stamps\ninputs: {page: file}\nsteps:\n"
+        "  stamp: {space: stamp, files: '${{ inputs.page }}', cache: true, fallback: none}\n"
+    )
+
+    def stamped() -> str:
+        ran = daemon.spacedock("pipeline", "run", pipeline, "--json", "--input", f"page={page}")
+        assert ran.code == 0, ran.err
+        return str(ran.result["output"]["data"]["stamp"])
+
+    page.write_text("one")
+    first = stamped()
+    assert stamped() == first
+    page.write_text("two")
+    second = stamped()
+    assert second != first
+    page.write_text("one")
+    assert stamped() == first
+    # Another image.
+    (space / "main.py").write_text(STAMP + "# mended\n")
+    third = stamped()
+    assert third not in (first, second)
+    assert stamped() == third

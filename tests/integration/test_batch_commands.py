@@ -16,6 +16,7 @@ from tests.integration.test_privacy_commands import Shell
 from tests.receiver import receiving
 
 from spacedock.client import Client
+from spacedock.pipelines.model import Pipeline
 from spacedock.request import Tier
 from spacedock.result import AnsweredBy, AnswerKind, Attempt, AttemptError, ErrorKind, JobResult, Stage
 from spacedock.states import JobState
@@ -224,3 +225,13 @@ async def test_a_pipeline_runs_for_each_line_and_failed_ones_again(shell: Shell,
         code, _, err = await shell.run(*words)
     assert code == 2, err
     assert "there is no input 'wird': did you mean 'word'?" in err
+
+
+async def test_the_status_of_a_run_shows_its_steps(shell: Shell, redis_url: str) -> None:
+    each = {"space": "mood", "for_each": ["fine", "broken", "good"], "prompt": "${{ item }}"}
+    last = {"space": "mood", "prompt": "${{ steps.each.text }}"}
+    pipeline = Pipeline.model_validate({"name": "tell", "steps": {"each": each, "last": last}})
+    async with advancing(redis_url, app), Client(redis_url) as client:
+        run = (await client.run_pipeline(pipeline, wait=10)).id
+        code, out, err = await shell.run("status", run)
+    assert (code, out) == (0, "failed\n  each: failed  3 of 3, 1 failed\n  last: blocked\n"), err

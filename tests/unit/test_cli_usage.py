@@ -179,7 +179,7 @@ def test_a_job_waits_where_no_worker_is_and_can_be_cancelled(spacedock: Command,
     spacedock("status", job, code=0)
     assert spacedock.out == "queued: no host works on this queue: start one with `spacedockd`\n"
     assert "is cancelled" in spacedock("cancel", job, code=0)
-    assert "the job cancelled" in spacedock("result", job, code=1)
+    assert "the job was cancelled" in spacedock("result", job, code=1)
     assert "is cancelled" in spacedock("cancel", job, code=0)
 
 

@@ -10,7 +10,8 @@ from spacedock.errors import BadRequestError, FileUnreadableError
 from spacedock.pipelines.checking import PipelineError, check
 from spacedock.pipelines.model import Pipeline, PipelineInput, Step
 from spacedock.pipelines.reading import read_pipeline
-from spacedock.request import Fallback, Tier
+from spacedock.pipelines.references import resolve
+from spacedock.request import Fallback, JobRequest, Tier
 
 GOOD = """\
 name: meeting
@@ -51,6 +52,21 @@ def test_a_pipeline_is_read(tmp_path: Path) -> None:
     assert (summarise.timeout, summarise.fallback) == (300.0, Fallback.SPACES)
     assert pipeline.steps["translate"].tier is Tier.FAST
     assert pipeline.steps["transcribe"].files == ("${{ inputs.recording }}",)
+
+
+def test_names_have_letters_of_any_script(tmp_path: Path) -> None:
+    text = """\
+name: Umfrage
+inputs: {tabelle: csv}
+steps:
+  gefühl: {tier: fast, for_each: "${{ inputs.tabelle }}", prompt: "${{ item.Straße }}"}
+outputs: {größe: "${{ steps.gefühl.text }}"}
+"""
+    pipeline = read_pipeline(written(tmp_path, text))
+    rows = pipeline.given({"tabelle": [{"Straße": "Hauptstraße"}]})
+    (call,) = resolve(pipeline.steps["gefühl"], rows, {}).calls
+    assert isinstance(call, JobRequest)
+    assert call.prompt == "Hauptstraße"
 
 
 def test_aliases_and_merges_are_read(tmp_path: Path) -> None:
@@ -125,7 +141,9 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
             id="twins",
         ),
         pytest.param(
-            HEAD + "  a b: {tier: fast, prompt: x}\n", "4:3: steps.a b: is not written so", id="bad name"
+            HEAD + "  a b: {tier: fast, prompt: x}\n",
+            "4:3: steps.a b: is no name: it begins with a letter",
+            id="bad name",
         ),
         pytest.param(HEAD + "  a: {prompt: x}\n", "4:3: steps.a: a step runs just one of", id="no target"),
         pytest.param(

@@ -231,12 +231,14 @@ def test_inputs_come_back_from_json_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"x": "1"}, "no input 'x'; its inputs: t"),
+        ({"x": "1"}, "no input 'x'; its inputs: t, l"),
         ({}, r"needs the input 't' \(text\)"),
         ({"t": 5}, "is no text"),
+        ({"t": "x", "l": [1] * 10_001}, "input 'l' of pipeline p has 10,001 items: at most 10,000 will do"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(values: dict[str, Any], words: str) -> None:
-    pipeline = Pipeline(name="p", inputs={"t": "text"}, steps={"a": Step(space="s", prompt="x")})
+    inputs = {"t": "text", "l": {"type": "list", "default": []}}
+    pipeline = Pipeline(name="p", inputs=inputs, steps={"a": Step(space="s", prompt="x")})
     with pytest.raises(BadRequestError, match=words):
         pipeline.given(values)

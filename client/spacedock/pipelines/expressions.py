@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from spacedock.errors import BadRequestError
 
-NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+NAME = r"[^\W\d][\w-]*"
 PARTS = ("text", "data", "files")
 
 _OPEN = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
@@ -20,7 +20,10 @@ _LOOKUP = re.compile(
     rf"(?:inputs\.(?P<input>{NAME})|steps\.(?P<step>{NAME})\.(?P<part>\w+)"
     rf"|(?P<item>item)(?:\.(?P<column>{NAME}))?){_POINTER}"
 )
-_KINDS = "write inputs.NAME, steps.NAME.text, steps.NAME.data#/POINTER, steps.NAME.files or item"
+_KINDS = (
+    "write inputs.NAME, steps.NAME.text, steps.NAME.data#/POINTER, steps.NAME.files, item or item.COLUMN "
+    "(item#/A%20COLUMN with a space in it)"
+)
 _OPERAND = r"'[^']*'|\"[^\"]*\"|[^\s'\"=!<>]+"
 _TEST = re.compile(
     rf"\s*(?P<left>{_OPERAND})\s*(?:(?P<empty>is (?:not )?empty\b)|"

@@ -241,10 +241,11 @@ class Pipeline(_Part):
         try:
             return TypeAdapter(_KINDS[declared.type]).validate_python(value)
         except ValidationError as error:
-            words = describe(error)
-            raise BadRequestError(
-                f"input '{name}' of pipeline {self.name} is no {declared.type}: {words}"
-            ) from None
+            if any(one["type"] == "too_long" and not one["loc"] for one in error.errors()):
+                words = f"has {len(value):,} items: at most {MAX_FAN_OUT:,} will do"
+            else:
+                words = f"is no {declared.type}: {describe(error)}"
+            raise BadRequestError(f"input '{name}' of pipeline {self.name} {words}") from None
 
 
 class StepOutcome(_Part):

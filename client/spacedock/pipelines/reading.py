@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from spacedock._yaml.nodes import composed, locate, plain, twins
 from spacedock.errors import BadRequestError, FileUnreadableError
 from spacedock.pipelines.checking import PipelineError, Problem, problems
+from spacedock.pipelines.expressions import NAME
 from spacedock.pipelines.model import Pipeline, PipelineInput, Step
 
 _MOST_BYTES, _MOST_VALUES, _MOST_NESTED, _MOST_TOLD = 2**20, 20_000, 8, 100
@@ -25,7 +26,10 @@ _MESSAGES = {
     "dict_type": "is not a mapping of names",
     "model_type": "is not a mapping of fields",
     "tuple_type": "is not a list",
-    "string_pattern_mismatch": "is not written so: it does not match {pattern}",
+}
+_PATTERNS = {
+    f"^{NAME}$": "is no name: it begins with a letter, and has letters, digits, '_' and '-'",
+    "^/": "does not begin with '/'",
 }
 
 
@@ -161,7 +165,7 @@ def _problem_of(details: ErrorDetails) -> Problem:
         meant = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
         return Problem(path, f"unknown key '{path[-1]}': {meant}")
     context = details.get("ctx", {})
-    known = _MESSAGES.get(kind)
+    known = _MESSAGES.get(kind) or _PATTERNS.get(context.get("pattern", ""))
     reason = known.format_map(context) if known else details["msg"].removeprefix("Value error, ")
     if kind == "missing":
         return Problem(path[:-1], f"'{path[-1]}' {reason}")

@@ -89,6 +89,14 @@ class RunStep(BaseModel):
     failed: int = 0
     message: str = ""
 
+    @property
+    def told(self) -> str:
+        """How far it is, for people: "" where it has one call."""
+        if self.total == 0 and self.state is StepState.SUCCEEDED:
+            return "nothing to do"
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return f"{self.ended:,} of {self.total:,}{failed}" if self.total > 1 else ""
+
 
 class PipelineRun(JobStatus):
     """A run of a pipeline: a job whose steps are jobs of their own."""

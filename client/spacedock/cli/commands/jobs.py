@@ -50,11 +50,14 @@ def status(name: Name, json: options.Json = False, redis: options.Redis = None) 
     else:
         state, more = found.state.value, found.waits_for or found.message
         write(f"{state}: {more}" if more not in ("", state) else state)
+        for one in getattr(found, "steps", ()):
+            write(printable(f"  {one.name}: {one.state.value}  {one.told}".rstrip()))
 
 
 async def _status(client: Client, name: str) -> JobStatus | BatchStatus:
     try:
-        return await client.status(name)
+        found = await client.status(name)
+        return found if found.pipeline is None else await client.pipeline_run(name)
     except JobNotFoundError:
         return await client.batch_status(name)
 

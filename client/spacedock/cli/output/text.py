@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from spacedock.result import Attempt, ErrorKind, JobResult
+from spacedock.states import JobState
 
 _WIDTH = 79
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
+_ENDS = {JobState.CANCELLED: "was cancelled", JobState.DEAD: "is dead"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -88,7 +90,7 @@ def attempts_told(result: JobResult) -> bool:
 
 def show_failure(result: JobResult) -> None:
     """Why there is no answer."""
-    say(f"spacedock: the job {result.state.value} ({result.id})")
+    say(f"spacedock: the job {_ENDS.get(result.state, result.state)} ({result.id})")
     show_attempts(result)
 
 

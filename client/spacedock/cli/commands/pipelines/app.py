@@ -50,7 +50,8 @@ def check(file: File, json: options.Json = False, redis: options.Redis = None) -
     if json:
         write(json_module.dumps({"file": file, "problems": problems, "notes": notes}, indent=2))
     else:
-        write(f"{pipeline.name}: {count_of(pipeline)} steps, nothing is wrong")
+        count = count_of(pipeline)
+        write(f"{pipeline.name}: {count} step{'s' if count > 1 else ''}, nothing is wrong")
     if problems:
         raise typer.Exit(USAGE)
 

@@ -120,10 +120,10 @@ async def _newest(client: Client, asked: _Asked) -> str:
 
 def _told(outputs: Any) -> str:
     """What a run gave, for people: of one output the value alone, of several each under its name."""
-    values = {name: _text(value) for name, value in outputs.items()}
-    if len(values) == 1:
-        return next(iter(values.values()))
-    return "\n\n".join(f"{name}:\n{text}" for name, text in values.items())
+    if len(outputs) == 1:
+        return _text(next(iter(outputs.values())))
+    told = {name: "-" if value is None else _text(value) for name, value in outputs.items()}
+    return "\n\n".join(f"{name}:\n{text}" for name, text in told.items())
 
 
 def _text(value: Any) -> str:
@@ -184,17 +184,12 @@ async def _lines(client: Client, run_id: str) -> None:
         for one in steps:
             if one.name not in told and one.state.value not in ("waiting", "running"):
                 told.add(one.name)
-                say(f"{one.name}: {one.state.value}{_count(one)}")
+                say(f"{one.name}: {one.state.value}  {one.told}".rstrip())
 
 
 def _standing(one: RunStep) -> tuple[str, str]:
     """A step's mark, and how far it is."""
-    return _MARKS[one.state.value], _count(one)
-
-
-def _count(one: RunStep) -> str:
-    failed = f", {one.failed:,} failed" if one.failed else ""
-    return f"  {one.ended:,} of {one.total:,}{failed}" if one.total > 1 else ""
+    return _MARKS[one.state.value], f"  {one.told}".rstrip()
 
 
 def values_of(pipeline: Pipeline, texts: list[str]) -> dict[str, Any]:
