@@ -261,7 +261,7 @@ async def test_a_collection_is_in_the_seeds_format_and_has_no_secret(here: Host,
 
 async def test_what_cannot_leave_its_host_is_left_out_or_refused_by_name(here: Host) -> None:
     await here.add("sent", b"tar", repository=by_digest(hashlib.sha256(b"tar").hexdigest()))
-    with pytest.raises(BadRequestError, match="there is nothing to export"):
+    with pytest.raises(BadRequestError, match="nothing to export: each of these Spaces is a directory"):
         await here.export()
     with pytest.raises(BadRequestError, match="its code is a directory that was sent"):
         await here.export("sent")

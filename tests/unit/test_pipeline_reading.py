@@ -140,6 +140,7 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
             "5:3: 'a' is there twice",
             id="twins",
         ),
+        pytest.param(HEAD + "\ta:\n", "4:1: a tab: indent with spaces", id="tab"),
         pytest.param(
             HEAD + "  a b: {tier: fast, prompt: x}\n",
             "4:3: steps.a b: is no name: it begins with a letter",

@@ -33,10 +33,17 @@ def composed(text: str, name: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise BadRequestError(f"{name}{place}: not YAML: {error.problem}") from error
+        raise BadRequestError(f"{name}{place}: {unreadable(text, error)}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise BadRequestError(f"{name}: not YAML: {error}") from error
     return root
+
+
+def unreadable(text: str, error: yaml.MarkedYAMLError) -> str:
+    """What is wrong with a text that is not YAML."""
+    lines, mark = text.splitlines(), error.problem_mark
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    return "a tab: indent with spaces" if line.lstrip(" ").startswith("\t") else f"not YAML: {error.problem}"
 
 
 def plain(node: yaml.Node) -> Any:

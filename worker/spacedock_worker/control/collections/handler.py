@@ -64,7 +64,12 @@ class CollectionHandler:
             else:
                 notes.append(f"left out {entry.id}: its code is a directory that was sent")
         if not records:
-            raise BadRequestError("there is nothing to export: name Spaces, or a --category that has some")
+            why = "name Spaces, or a --category that has some"
+            if notes:
+                why = (
+                    "each of these Spaces is a directory that was sent. Put it on the Hub, or into a registry"
+                )
+            raise BadRequestError(f"there is nothing to export: {why}")
         text = rendered(records, _HEAD)
         if faults := read_collection(text, "the file").faults:
             raise BadRequestError(f"nobody could take the file in: {faults[0]}")

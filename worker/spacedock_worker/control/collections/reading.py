@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from spacedock._yaml.nodes import LOADER, twins
+from spacedock._yaml.nodes import LOADER, twins, unreadable
 from spacedock.request import SPACE_NAME
 from spacedock_worker.control.registry import CLIENT_FIELDS
 from spacedock_worker.registry.entry import SpaceEntry
@@ -104,7 +104,7 @@ def _unsafe(text: str) -> Iterator[_Fault]:
             yield from _odd_events(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
-            yield mark.line if mark else 0, mark.column if mark else 0, f"not YAML: {error.problem}"
+            yield mark.line if mark else 0, mark.column if mark else 0, unreadable(text, error)
         except (yaml.YAMLError, RecursionError) as error:
             yield 0, 0, f"not YAML: {error}"
 
