@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import aiohttp
 from tests.acceptance.running import Daemon
 from tests.door import free_port
 from tests.faults.account import Account, Case, Row
 from tests.faults.ground import calls_of, counting_daemon, stopped
+from tests.faults.growth import MB, memory, sampled, slopes
 from tests.faults.load import Job, Load, file_job, text_job
 
 from spacedock import Client
-from spacedock._wire.connection import connect
 from spacedock.result import JobResult
 from spacedockd.http.listening import allow_files
 
 FILE_BYTES = 5 * 2**20
 UPLOADS = 8
-SAMPLE_SECONDS = 10.0
-MB = 2**20
 
 
 async def texts(trials: int) -> Account:
@@ -167,97 +163,19 @@ def accounted(
     return Account(1, len(jobs), len(lost), len(doubled), len(wrong), wrong=tuple(said))
 
 
-def memory(daemon: Daemon) -> dict[str, int]:
-    """The resident bytes of each process of the daemon."""
-    return {name: int(read(pid, "statm").split()[1]) * 4096 for name, pid in processes(daemon).items()}
-
-
-def processes(daemon: Daemon) -> dict[str, int]:
-    """The pids of the daemon, and of its children that were started last."""
-    assert daemon.process is not None
-    found = {"daemon": daemon.process.pid}
-    for event in daemon.events:
-        if event["event"] in ("worker.started", "valkey.started"):
-            found[event["event"].removesuffix(".started")] = event["pid"]
-    return found
-
-
-def read(pid: int, name: str) -> str:
-    return Path(f"/proc/{pid}/{name}").read_text()
-
-
 async def soak(trials: int) -> Account:
     """So many minutes of texts and files, while memory, descriptors, keys, containers and disk are noted."""
-    async with counting_daemon(containers__max_containers="3") as daemon, sampled(daemon) as samples:
-        async with Load(daemon.url, partial(calls_of, daemon)) as load:
+    async with counting_daemon(containers__max_containers="3") as daemon:
+        async with (
+            Load(daemon.url, partial(calls_of, daemon)) as load,
+            sampled(daemon, lambda: len(load.results)) as samples,
+        ):
             await asyncio.sleep(60 * trials)
             account = await load.stop(trials)
-        notes, wrong = slopes(samples, len(load.jobs))
+        notes, wrong = slopes(samples)
         return replace(
             account, notes=notes, wrong=(*account.wrong, *wrong), left=tuple(await stopped(daemon))
         )
-
-
-Sample = tuple[float, dict[str, float]]
-
-
-@asynccontextmanager
-async def sampled(daemon: Daemon) -> AsyncIterator[list[Sample]]:
-    """What the daemon takes, looked at again and again."""
-    samples: list[Sample] = []
-
-    async def look() -> None:
-        async with connect(daemon.url) as redis:
-            while True:
-                taken: dict[str, float] = {f"MB of the {n}": size / MB for n, size in memory(daemon).items()}
-                for name, pid in processes(daemon).items():
-                    taken[f"descriptors of the {name}"] = len(os.listdir(f"/proc/{pid}/fd"))
-                taken["containers"] = len(daemon.containers())
-                taken["MB in the state directory"] = await asyncio.to_thread(disk, daemon.folder / "state")
-                taken["keys that never expire"] = await lasting(redis)
-                samples.append((time.monotonic(), taken))
-                await asyncio.sleep(SAMPLE_SECONDS)
-
-    looking = asyncio.create_task(look())
-    try:
-        yield samples
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
-
-
-async def lasting(redis) -> int:
-    keyspace = (await redis.info("keyspace")).get("db0", {"keys": 0, "expires": 0})
-    return keyspace["keys"] - keyspace["expires"]
-
-
-def disk(folder: Path) -> float:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / MB
-
-
-def most_grown(name: str) -> float:
-    """What may be more in the last quarter of a soak than in the second.
-
-    A pool of connections keeps as many as were ever used at once.
-    """
-    return 24.0 if name.startswith("MB of") else 10.0 if name.startswith("descriptors") else 2.0
-
-
-def slopes(samples: Sequence[Sample], jobs: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What each figure was after a quarter and at the end, in words; and what grew without an end in sight.
-
-    The queue's server keeps results for a day: its memory and disk grow with the jobs, and are told for each.
-    """
-    quarter = max(len(samples) // 4, 1)
-    early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
-    notes, wrong = [], []
-    for name in samples[0][1]:
-        first, last = (statistics.median(taken[name] for _, taken in part) for part in (early, late))
-        notes.append(f"{name}: {first:.1f} after a quarter, {last:.1f} at the end ({jobs:,} jobs)")
-        kept = "valkey" in name or "state" in name
-        if not kept and last - first > most_grown(name):
-            wrong.append(f"{name} grew from {first:.1f} to {last:.1f}")
-    return tuple(notes), tuple(wrong)
 
 
 ROW = Row(
