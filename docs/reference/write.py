@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo
 
 from spacedock._wire.retention import Retention
-from spacedock.cli.app import app as client
+from spacedock.cli.app import COMMANDS, app_of
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.control.registry import CLIENT_FIELDS
 from spacedock_worker.images.settings import ImageSettings
@@ -67,7 +67,7 @@ def _page(title: str, lines: Iterator[str]) -> str:
 
 
 def _commands() -> Iterator[str]:
-    for app in (client, daemon):
+    for app in (app_of(*COMMANDS), daemon):
         yield from _group(str(app.info.name), app)
 
 

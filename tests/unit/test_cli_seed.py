@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import typer
-from typer.core import TyperCommand, TyperGroup
 
-from spacedock.cli.app import app
+from spacedock.cli.app import COMMANDS, reader
 from spacedock.cli.legacy_syntax import translated
 from spacedock.errors import BadRequestError
 
 
 def translate(*args: str) -> list[str]:
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    run = group.commands["run"]
-    assert isinstance(run, TyperCommand)
-    return translated(args, [*group.commands, "tiers"], run)
+    return translated(args, tuple(COMMANDS), reader)
 
 
 @pytest.mark.parametrize(

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import ExitStack, aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spacedock.batching.batch_client import BatchClient
-from spacedock.batching.batch_options import Again, BatchOptions, MaxFailures, Retry
-from spacedock.batching.batch_run import BatchRun, FinishedLine
-from spacedock.batching.checkpoint import state_dir
-from spacedock.batching.reading import BeginningRead, LineSource
-from spacedock.batching.results.results_file import held
-from spacedock.batching.sources.json_lines import line_of
-from spacedock.batching.sources.line import BadLine, BatchLine
-from spacedock.batching.sources.row import RowRules, SourceOptions
-from spacedock.batching.sources.source import open_source
 from spacedock.prepare import is_directory, prepare
+
+if TYPE_CHECKING:
+    from spacedock.batching.batch_options import BatchOptions, Retry
+    from spacedock.batching.batch_run import FinishedLine
+    from spacedock.batching.reading import LineSource
 
 BatchSource = Path | str | Iterable[str | Mapping[str, Any]]
 """The path of a file or a directory, or the lines themselves: prompts, or objects."""
-
-
-class GivenLines:
-    """Prompts, and objects with the keys of a line of JSON; a list can be read twice, a generator once."""
-
-    name, unit = "the lines given", "line"
-
-    def __init__(self, given: Iterable[str | Mapping[str, Any]]) -> None:
-        self._given, self.rereadable = given, isinstance(given, Sequence)
-
-    def lines(self) -> Iterator[BatchLine | BadLine]:
-        """The lines, numbered from 1; files are relative to the current directory."""
-        rules = RowRules(SourceOptions(), None, Path())
-        for number, row in enumerate(self._given, 1):
-            try:
-                yield line_of(number, row if isinstance(row, str) else dict(row), rules)
-            except ValueError as error:
-                yield BadLine(number, repr(row), str(error))
 
 
 class ClientMethods:
@@ -91,6 +69,9 @@ class ClientMethods:
         again that have such results. The other parameters are the command's options; `options` are the
         fields of `JobRequest` for lines that do not give them. Raises BadLinesError before anything is sent.
         """
+        # Here, as below: a client that only submits has no use for what batches take.
+        from spacedock.batching.batch_options import Again, BatchOptions, MaxFailures, Retry
+
         chosen = BatchOptions(
             defaults={"batch": True, **options},
             again=Again.of(Retry(retry) if retry else None, ",".join(retry_if) or None),
@@ -108,6 +89,10 @@ class ClientMethods:
 async def _run(
     client: BatchClient, given: BatchSource, output: Path | str | None, options: BatchOptions
 ) -> AsyncGenerator[FinishedLine]:
+    from spacedock.batching.batch_run import BatchRun
+    from spacedock.batching.checkpoint import state_dir
+    from spacedock.batching.results.results_file import held
+
     source, place = await asyncio.to_thread(_opened, given)
     path = Path(output) if output is not None else None
     identity = "\n".join([place, str(path and path.resolve()), repr(sorted(options.defaults.items()))])
@@ -122,6 +107,11 @@ async def _run(
 
 def _opened(given: BatchSource) -> tuple[LineSource, str]:
     """The source, and what tells it from others."""
+    from spacedock.batching.reading import BeginningRead
+    from spacedock.batching.sources.given import GivenLines
+    from spacedock.batching.sources.row import SourceOptions
+    from spacedock.batching.sources.source import open_source
+
     if isinstance(given, str | Path):
         opened = open_source(str(given), SourceOptions())
         if opened.rereadable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 
 from typer.core import TyperCommand
@@ -28,17 +28,18 @@ _BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SAY_NOTHING_OF_A_JOB = frozenset({"prompt", "json", "redis", "verbose"})
 
 
-def translated(args: Sequence[str], commands: Sequence[str], run: TyperCommand) -> list[str]:
+def translated(args: Sequence[str], commands: Sequence[str], reader: Callable[[], TyperCommand]) -> list[str]:
     """The arguments with a subcommand in front, where they are in the seed's form.
 
-    Raises BadRequestError where a word is more likely a mistyped subcommand than a prompt: a prompt is sent
-    to a machine that works on it for minutes.
+    `reader` gives `spacedock run`. Raises BadRequestError where a word is more likely a mistyped subcommand
+    than a prompt: a prompt is sent to a machine that works on it for minutes.
     """
     if not args or args[0] in commands or args[0] in _OF_ALL_COMMANDS:
         return list(args)
     action = _action(args)
     if action is not None:
         return action
+    run = reader()
     _check_option(args[0], run)
     _check_words(*_read(args, run), commands)
     return ["run", *args]

@@ -13,7 +13,7 @@ from tests.door import Door, opened
 from typer.testing import CliRunner, Result
 
 from spacedock._wire.view.tokens import signed
-from spacedock.cli.app import app
+from spacedock.cli.app import app_of
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def spacedock(redis_url: str, tmp_path: Path) -> Command:
     env = {"SPACEDOCK_REDIS_URL": redis_url, "SPACEDOCK_RUNTIME_DIR": f"{tmp_path}/run"}
 
     def run(*words: str) -> Result:
-        return CliRunner().invoke(app, words, env=env, catch_exceptions=True)
+        return CliRunner().invoke(app_of(words[0]), words, env=env, catch_exceptions=True)
 
     return run
 

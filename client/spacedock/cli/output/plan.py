@@ -5,10 +5,8 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spacedock.batching.reading import Unsent
-from spacedock.batching.sources.line import few, places
 from spacedock.cli.output.text import say, write
 from spacedock.cli.output.units import age, size
 from spacedock.client import Client
@@ -16,6 +14,9 @@ from spacedock.errors import SpacedockError
 from spacedock.files import Payload
 from spacedock.replies.host import PlanExpected, PlanImage, PlanLimits, PlanReply, PlanRoute, PlanStep
 from spacedock.request import JobRequest
+
+if TYPE_CHECKING:
+    from spacedock.batching.reading import Unsent
 
 _LONGEST = 300
 _KIND = {"space": "Space", "model": "model"}
@@ -194,6 +195,9 @@ class Rehearsal:
 
     async def tell(self, client: Client, *, json: bool) -> None:
         """Print the plan of each kind of line, and run none. Raises what `Client.plan` raises."""
+        # Here, because `spacedock run` has no lines.
+        from spacedock.batching.sources.line import few, places
+
         seconds: float | None = 0.0
         for kind in self._kinds.values():
             plan = await client.plan(kind.request, kind.repository)
