@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.acceptance.commands import BIN, run_command
+from tests.commands import BIN, run_command
 
 SPACES = Path(__file__).parent.parent / "spaces"
 FIXTURES = SPACES / "fixtures"

@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from tests.commands import BIN, run_command
 from tests.integration.queue.dumping import dump
 from tests.integration.queue.workers import echo, until, working
 
@@ -28,7 +28,7 @@ from spacedock_worker.queue.runner import Handler, TakenJob
 
 MARKER = "tell-nobody"
 SECRET = MARKER.encode()
-COMMAND = Path(sys.executable).parent / "spacedock"
+RUN_SECONDS = 280.0
 
 
 @pytest.fixture
@@ -60,13 +60,11 @@ class Shell:
 
     async def start(self, *arguments: str) -> Process:
         return await asyncio.create_subprocess_exec(
-            COMMAND, *arguments, cwd=self.folder, env=self._env, stdout=PIPE, stderr=PIPE
+            BIN / "spacedock", *arguments, cwd=self.folder, env=self._env, stdout=PIPE, stderr=PIPE
         )
 
-    async def run(self, *arguments: str) -> tuple[int | None, str, str]:
-        process = await self.start(*arguments)
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        return await asyncio.to_thread(run_command, arguments, self._env, "", RUN_SECONDS, self.folder)
 
 
 @pytest.fixture

@@ -93,18 +93,18 @@ def test_reading_holds_few_lines_whatever_their_number() -> None:
         name, unit, rereadable = "many", "line", True
 
         def lines(self) -> Iterator[Line]:
-            return (BatchLine(n, fields={"prompt": f"line {n}"}, id=str(n)) for n in range(1, 8001))
+            return (BatchLine(n, fields={"prompt": f"line {n}"}, id=str(n)) for n in range(1, 3001))
 
     with closing(LineIndex()) as index:
         ignore = {"wanted": lambda row: True, "stays": lambda row: None, "invalid": lambda *told: None}
         reader = BatchReader(Many(), RequestMaker({"batch": True}), index, "b", **ignore)
         tracemalloc.start()
         try:
-            assert sum(len(chunk) for chunk in reader.first(files=False)) == 8000
+            assert sum(len(chunk) for chunk in reader.first(files=False)) == 3000
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    # All of the requests would be some 20 MB.
+    # All of the requests would be some 8 MB.
     assert peak < 4 * 2**20
 
 

@@ -81,14 +81,21 @@ async def test_a_bundle_that_failed_leaves_the_earlier_one_and_no_part(tmp_path:
     assert os.listdir(tmp_path) == ["b.tar"]
 
 
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bundle") / "b.tar"
+
+
+@pytest.fixture(scope="module")
+def whole(path: Path) -> bytes:
+    """What is in a bundle that nobody has changed."""
+    asyncio.run(written(path))
+    return path.read_bytes()
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_a_bundle_that_was_cut_or_changed_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    path = tmp_path_factory.mktemp("bundle") / "b.tar"
-    asyncio.run(written(path))
-    whole = path.read_bytes()
+def test_a_bundle_that_was_cut_or_changed_is_refused(path: Path, whole: bytes, data: st.DataObject) -> None:
     # Beyond the manifest there is only tar's padding.
     end = whole.rindex(b"}") + 1
     if data.draw(st.booleans(), "cut"):

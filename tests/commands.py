@@ -29,16 +29,16 @@ NOT_SHARED = ("spacedock.mcp", "spacedock.cli.commands.mcp", "spacedock.testing"
 
 
 def run_command(
-    arguments: Sequence[str], env: Mapping[str, str], stdin: str, limit: float
+    arguments: Sequence[str], env: Mapping[str, str], stdin: str, limit: float, folder: Path | None = None
 ) -> tuple[int, str, str]:
-    """The exit code of `spacedock ARGUMENTS`, and what it wrote.
+    """The exit code of `spacedock ARGUMENTS`, run in the folder, and what it wrote.
 
     Raises TimeoutExpired after `limit` seconds, when it has killed the command.
     """
     with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
         given.write(stdin.encode())
         given.seek(0)
-        request = {"arguments": arguments, "env": dict(env), "folder": str(Path.cwd())}
+        request = {"arguments": arguments, "env": dict(env), "folder": str(folder or Path.cwd())}
         code = _asked(json.dumps(request).encode(), (given, out, err), limit)
         return code, _written(out), _written(err)
 
