@@ -26,6 +26,7 @@ from spacedock_worker.images.source import SpaceSource
 LAYER = 2 * 2**20
 FAULT_SECONDS, PATIENCE_SECONDS = 20.0, 240.0
 _STATUSES = {"unauthorized": 401, "not found": 404, "too many": 429, "broken": 500, "away": 503}
+WAITED_FOR = {"too many", "broken", "away", "cut off", "gone"}
 FAULTS = (*_STATUSES, "wrong bytes", "cut off", "a byte a second", "redirects", "gone")
 
 
@@ -102,7 +103,7 @@ async def pulls(trials: int) -> Account:
                 try:
                     said = await _pulled(engine, name)
                     if said != "pulled":
-                        if fault in ("too many", "broken", "away"):
+                        if fault in WAITED_FOR:
                             wrong.append(f"{fault}: not waited for: {said}")
                         front.fault = ""
                         if (after := await _pulled(engine, name)) != "pulled":
@@ -113,7 +114,9 @@ async def pulls(trials: int) -> Account:
                     healing.cancel()
                     with suppress(Exception):
                         await asyncio.to_thread(docker, "image", "rm", "--force", name)
-                notes.append(f"{fault}: {said[:150]} ({time.monotonic() - began:.0f} s)")
+                notes.append(
+                    f"{fault}: {said.replace(name, 'IMAGE')[:400]} ({time.monotonic() - began:.0f} s)"
+                )
     return Account(count, wrong=tuple(wrong), notes=tuple(dict.fromkeys(notes)))
 
 
