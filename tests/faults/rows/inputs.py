@@ -196,8 +196,8 @@ ROW = Row(
     10,
     "Input",
     (
-        Case("random", f"inputs changed at random, {_READ} (hypothesis)", at_random, 3000, 25),
+        Case("random", f"inputs changed at random, {_READ} (hypothesis)", at_random, 1000, 25),
         Case("shapes", f"the slowest JSON, as large as it is taken, {_READ}", worst_shapes, 1),
-        Case("guided", f"inputs led by the code that they reach, {_READ} (atheris)", guided, 20_000),
+        Case("guided", f"inputs led by the code that they reach, {_READ} (atheris)", guided, 5000),
     ),
 )
