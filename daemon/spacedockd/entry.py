@@ -17,10 +17,10 @@ def main() -> None:
     try:
         with light_imports():
             cli = import_module("spacedockd.cli")
+        cli.main()
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"spacedockd: the package {error.name} is missing, because only the client is installed. "
             "Install the daemon: pip install 'hf-spacedock[daemon,smollm]'\n"
         )
         sys.exit(2)
-    cli.main()
