@@ -21,6 +21,7 @@ from spacedock.pipelines.run import StepState
 from spacedock.request import JobRequest, Tier
 from spacedock.result import Attempt, AttemptError, ErrorKind, JobResult, Output, Stage
 from spacedock.states import JobState
+from spacedock_worker.pipelines import run_in_hand
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
@@ -480,3 +481,26 @@ async def test_a_run_with_thousands_of_problems_holds_up_no_worker(client: Clien
             longest, before = max(longest, loop.time() - before), loop.time()
     assert "and more" in (await ended).failure
     assert longest < 1, f"the loop was held up for {longest:.2f} s"
+
+
+async def wordy(job: TakenJob, tell: Emit) -> JobResult:
+    """A handler that answers a word with a long text."""
+    return succeeded(job).model_copy(update={"output": Output(text="x" * 300_000)})
+
+
+async def test_more_than_a_worker_can_hold_fails_the_step_that_takes_it(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_in_hand, "_MOST_BYTES", 2**20)
+    async with advancing(redis_url, wordy):
+        assert (await client.run_pipeline(FAN, {"words": ["a", "b"]}, wait=10)).succeeded
+        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c", "d"]}, wait=10)
+    assert result.failure.startswith("step 'all' cannot run: what step 'each' gave is too much to hand on")
+
+
+async def test_a_prompt_that_is_too_long_is_told_with_its_step(client: Client, redis_url: str) -> None:
+    async with advancing(redis_url, wordy):
+        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c", "d"]}, wait=10)
+    assert result.failure.startswith(
+        "step 'all' cannot run: the prompt and inputs of a job have 1 MB at most"
+    )

@@ -31,6 +31,9 @@ from spacedock_worker.pipelines.run_store import LIGHT, HeldRun, RunStore
 
 log = structlog.get_logger()
 
+_MOST_BYTES = 64 * 2**20
+"""The results of steps that are held at once: a worker that reads more of them answers nobody meanwhile."""
+
 _ENDED = {state.value for state in JobState if state.terminal}
 
 
@@ -170,7 +173,10 @@ class _Steps:
             left = await self._store.adopt(self._run, number, calls, earlier)
             calls = decision.going_on(calls, "{}-{}".format(*earlier))
         if left:
-            await self._store.submit(self._run, number, calls)
+            try:
+                await self._store.submit(self._run, number, calls)
+            except BadRequestError as error:
+                raise BadRequestError(f"step '{name}' cannot run: {error}") from error
             self.sent.append(number)
         self._records[name] = StepRecord(plan, left, sent=True)
 
@@ -197,10 +203,16 @@ class _Steps:
         return (restart.run, names.index(name)) if name in names else None
 
     async def _outcomes(self, names: Iterable[str]) -> dict[str, StepOutcome]:
-        done = {}
+        done, size = dict[str, StepOutcome](), 0
         for name in names:
             record, number = self._records[name], self._names.index(name)
             ids = {job_id_of_step(self._run.id, number, index): index for index in record.calls}
+            size += await self._store.size_of([*ids]) if len(ids) > 1 else 0
+            if size > _MOST_BYTES:
+                raise BadRequestError(
+                    f"what step '{name}' gave is too much to hand on: over {_MOST_BYTES / 2**20:g} MB. "
+                    "Have it give files, or run it for fewer items"
+                )
             # One that was taken over from another run has the id that it had there.
             found = zip(ids.values(), await self._store.results([*ids]), strict=True)
             done[name] = decision.outcome_of(record, dict(found))

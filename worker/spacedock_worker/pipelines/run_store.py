@@ -109,6 +109,16 @@ class RunStore:
         except (ValueError, KeyError, TypeError):
             return []
 
+    async def size_of(self, job_ids: Sequence[str]) -> int:
+        """How many bytes the results of those jobs have together."""
+        total = 0
+        for page in batched(job_ids, _SCANNED):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in page:
+                    pipe.hstrlen(keys.job(job_id), "result")
+                total += sum(await pipe.execute())
+        return total
+
     async def results(self, job_ids: Sequence[str]) -> list[JobResult | None]:
         """The results of those jobs, in order; None of one that is not there."""
         found = list[JobResult | None]()
