@@ -62,7 +62,7 @@ def test_a_batch_interrupted_by_ctrl_c_is_picked_up_and_no_line_is_done_twice(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "The same command picks them up" in said
+    assert "The same command picks up what is left" in said
     before = len(rows(results))
     assert 0 < before < 200
 

@@ -63,7 +63,10 @@ def _busy(hosts: Sequence[Host]) -> list[str]:
     """What keeps the hosts busy, where none has room."""
     if any(host.jobs < max(1, host.containers) for host in hosts):
         return []
-    told = [f"{host.name or host.id} has {host.jobs:,} jobs in hand" for host in hosts[:_SHOWN]]
+    told = [
+        f"{host.name or host.id} has {host.jobs:,} job{'' if host.jobs == 1 else 's'} in hand"
+        for host in hosts[:_SHOWN]
+    ]
     return [f"waits for room: {', '.join(told)}"]
 
 

@@ -78,7 +78,8 @@ class BatchCommand:
                 except asyncio.CancelledError:
                     meter.close()
                     going = run.tally.in_flight
-                    say(f"stopped watching; {going} jobs go on. The same command picks them up.")
+                    jobs = "1 job goes on" if going == 1 else f"{going} jobs go on"
+                    say(f"stopped watching; {jobs}. The same command picks up what is left.")
                     raise typer.Exit(INTERRUPTED) from None
                 except QueueFullError:
                     meter.close()

@@ -167,7 +167,7 @@ def summarise(tally: Tally, started: float, output: Path | None, errors: Path | 
         say(f"{tally.already:,} of {tally.total:,} lines were answered before{degraded}")
     if tally.came:
         say(
-            f"{tally.came:,} done in {seconds:.1f} s ({tally.came / seconds:.1f}/s): "
+            f"{tally.came:,} done in {seconds:.1f} s ({_rate(tally.came / seconds)}): "
             f"{tally.came - tally.failed:,} succeeded, {tally.failed:,} failed, {tally.degraded:,} degraded"
         )
     for name, count in tally.answered_by.most_common(_MOST_LINES):
@@ -183,6 +183,10 @@ def summarise(tally: Tally, started: float, output: Path | None, errors: Path | 
     say(f"results: {output}")
     if again := tally.failed + tally.failed_before:
         say(f"{again:,} failed: to try {'it' if again == 1 else 'them'} again: {_command('failed')}")
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}/s" if per_second >= 0.1 else f"{60 * per_second:.1f}/min"
 
 
 def _say_failures(kind: str, failures: Failures) -> None:
