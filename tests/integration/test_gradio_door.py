@@ -90,9 +90,9 @@ async def test_a_client_waits_for_a_space_that_takes_long_to_start(
 ) -> None:
     monkeypatch.setattr(routes, "_ALIVE_SECONDS", 0.05)
     space.starts.clear()
-    connecting = asyncio.create_task(connected(door, httpx_kwargs={"timeout": 0.5}))
+    connecting = asyncio.create_task(connected(door, httpx_kwargs={"timeout": 2.0}))
     # Longer than the client waits for a byte.
-    await asyncio.sleep(1)
+    await asyncio.sleep(2.5)
     assert not connecting.done()
     space.starts.set()
     assert await said(await connecting, "hello") == "hello"
