@@ -115,11 +115,9 @@ async def take(server: web.Server, bound: Listening, limits: HttpLimits) -> asyn
     loop = asyncio.get_running_loop()
 
     def connected() -> asyncio.Protocol:
-        if len(server.connections) >= limits.connections:
-            return _Full()
         return _Connection(
             server,
-            limits.body_seconds,
+            limits,
             loop=loop,
             access_log=_SILENT,
             keepalive_timeout=limits.idle_seconds,
@@ -137,14 +135,21 @@ async def take(server: web.Server, bound: Listening, limits: HttpLimits) -> asyn
 class _Connection(web.RequestHandler):
     """A connection that answers what is no HTTP as the door answers all; aiohttp would log what came.
 
-    A client that takes less than 16 kB a second of what waits for it is cut off after `seconds`, whatever
-    it reads: what is still to be written to it lies in memory.
+    One that is too many is closed at once. A client that takes less than 16 kB a second of what waits for it
+    is cut off after `body_seconds`, whatever it reads: what is still to be written to it lies in memory.
     """
 
-    def __init__(self, server: web.Server, seconds: float, **options: Any) -> None:
+    def __init__(self, server: web.Server, limits: HttpLimits, **options: Any) -> None:
         super().__init__(server, **options)
-        self._seconds = seconds
+        self._server, self._most, self._seconds = server, limits.connections, limits.body_seconds
         self._looking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to read, if there is room; counted here, as many may be taken before the first is made."""
+        if len(self._server.connections) >= self._most:
+            transport.close()
+        else:
+            super().connection_made(transport)
 
     def pause_writing(self) -> None:
         """See from now on whether the client reads."""
@@ -188,11 +193,3 @@ class _Connection(web.RequestHandler):
         answer.headers.update(SEALS)
         answer.force_close()
         return answer
-
-
-class _Full(asyncio.Protocol):
-    """A connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it at once."""
-        transport.close()

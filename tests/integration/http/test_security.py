@@ -208,9 +208,14 @@ async def test_no_more_connections_are_taken_than_may_be(redis_url: str, tmp_pat
     async with opened(redis_url, tmp_path, limits={"connections": 2}) as door:
         port = int(door.url.rpartition(":")[2])
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        assert await raw(door, head(door, "GET /hosts HTTP/1.1")) == b""
+        try:
+            answer = await raw(door, head(door, "GET /hosts HTTP/1.1"))
+        except ConnectionResetError:
+            # It was closed before what came was read.
+            answer = b""
         for _, writer in held:
             writer.close()
+        assert answer == b""
 
 
 @pytest.mark.parametrize(
