@@ -167,7 +167,7 @@ NEVER_IDLE = {
 }
 
 
-@pytest.mark.parametrize(("program", "megabytes"), [(SERVING, 70), (WORKING, 74)], ids=["daemon", "worker"])
+@pytest.mark.parametrize(("program", "megabytes"), [(SERVING, 54), (WORKING, 74)], ids=["daemon", "worker"])
 def test_an_idle_process_holds_no_package_that_it_does_not_use(program: str, megabytes: int) -> None:
     resident, modules = imported(program + RESIDENT)
     assert not modules & NEVER_IDLE
