@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.adapters.gradio.output import MAX_FILES, OutputReading, read_outputs
+from spacedock_worker.adapters.faults import MAX_FILES
+from spacedock_worker.adapters.gradio.output import OutputReading, read_outputs
 from spacedock_worker.adapters.names import safe_name
 from spacedock_worker.errors import StepError
 

@@ -1,4 +1,4 @@
-"""Files that are written whole: whoever reads one sees the old or the new, and never a part."""
+"""Files that are written whole: whoever reads one sees the old or the new. And folders of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from pathlib import Path
 
 PART = ".part"
 """How the names end of files that are not whole yet; they begin with a dot."""
+
+
+def newest_first(folder: Path) -> list[tuple[float, Path]]:
+    """The JSON files in a folder, each with the time of its last change."""
+    return sorted(((_changed(path), path) for path in folder.glob("*.json")), reverse=True)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = False) -> None:

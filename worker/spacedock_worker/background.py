@@ -1,11 +1,11 @@
-"""Background loops: all survive trouble in one way, none ends unnoticed. And the wish to stop."""
+"""Background loops: all survive trouble in one way, none ends unnoticed. Programs; the wish to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -89,6 +89,24 @@ async def left_after(
     for waiting in (ending, hurrying):
         waiting.cancel()
     return {task for task in tasks if not task.done()}
+
+
+async def said_by(*command: str, to: bytes, seconds: float) -> bytes:
+    """What a program says to those bytes, empty where it ends with an error; it is killed when time is up.
+
+    Raises OSError where it cannot be started, and TimeoutError.
+    """
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=null)
+    try:
+        async with asyncio.timeout(seconds):
+            said, _ = await process.communicate(to)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await asyncio.shield(process.wait())
+    return said if process.returncode == 0 else b""
 
 
 DRAIN, AT_ONCE = signal.SIGTERM, signal.SIGINT

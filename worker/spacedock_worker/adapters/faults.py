@@ -6,6 +6,8 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError, UnexplainedError
 
 MAX_TEXT = 2000
+MAX_DEPTH = 64
+MAX_FILES = 256
 
 OF_THE_FILE = frozenset({413, 415})
 """HTTP answers that say that a file is too large, or of the wrong type."""
@@ -49,6 +51,14 @@ def too_complex(why: str) -> TooComplexError:
 def bad_output(message: str) -> StepError:
     """The app answered, but not in a way that can be used."""
     return StepError(Stage.OUTPUT, ErrorKind.BAD_OUTPUT, shortened(message))
+
+
+def check_answer(depth: int, files: int) -> None:
+    """Raise StepError of kind `bad_output` for an answer that is nested too deeply, or has too many files."""
+    if depth > MAX_DEPTH:
+        raise bad_output(f"the app's answer is nested deeper than {MAX_DEPTH} levels")
+    if files > MAX_FILES:
+        raise bad_output(f"the app gave more than {MAX_FILES} files")
 
 
 class CannotFillError(Exception):

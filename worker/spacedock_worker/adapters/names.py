@@ -1,4 +1,4 @@
-"""Names of files that apps give: untrusted until they have been through here."""
+"""Names and media types that apps give: untrusted until they have been through here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 MAX_FILE_NAME = 255
+MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128}")
 
 
 def safe_name(name: str) -> str:

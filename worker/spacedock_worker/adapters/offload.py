@@ -14,11 +14,11 @@ import pickle
 import resource
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from spacedock_worker.adapters.faults import too_complex
+from spacedock_worker.background import said_by
 from spacedock_worker.errors import StepError
 
 LIGHT = 20_000
@@ -70,7 +70,10 @@ async def read(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
         raise too_complex("is nested too deeply") from error
     loop = asyncio.get_running_loop()
     async with _turns.setdefault(loop, asyncio.Semaphore(AT_ONCE)):
-        said = await _said(work)
+        try:
+            said = await said_by(sys.executable, "-m", __name__, to=work, seconds=SECONDS)
+        except TimeoutError:
+            said = b""
     if not said:
         raise too_complex("takes too long to read: it holds too many values")
     # The collector would look through all of it again and again while it grows: half of the time.
@@ -83,29 +86,6 @@ async def read(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
         raise found
     result: T = found
     return result
-
-
-async def _said(work: bytes) -> bytes:
-    """What the process says; nothing where it ended early."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        __name__,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(SECONDS):
-            said, _ = await process.communicate(work)
-        return said
-    except TimeoutError:
-        return b""
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await asyncio.shield(process.wait())
 
 
 def _answer(work: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from spacedock_worker.atomic_write import write_whole
+from spacedock_worker.atomic_write import newest_first, write_whole
 from spacedock_worker.hub.space import SPACES, HubSpace
 
 log = structlog.get_logger()
@@ -86,17 +86,9 @@ class HubCache:
         return said if abs(self._now() - said.at) < KEPT_SECONDS else None
 
     def _tidy(self) -> None:
-        files = sorted(self._folder.glob("*.json"), key=_age, reverse=True)
-        old = [path for path in files if self._now() - _age(path) > KEPT_SECONDS]
-        for path in {*files[KEPT_FILES:], *old}:
-            path.unlink(missing_ok=True)
+        for number, (changed, path) in enumerate(newest_first(self._folder)):
+            if number >= KEPT_FILES or self._now() - changed > KEPT_SECONDS:
+                path.unlink(missing_ok=True)
 
     def _path(self, question: str) -> Path:
         return self._folder / f"{hashlib.sha256(question.encode()).hexdigest()[:40]}.json"
-
-
-def _age(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

@@ -11,7 +11,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from spacedock_worker.adapters.endpoint import Endpoint
-from spacedock_worker.atomic_write import write_whole
+from spacedock_worker.atomic_write import newest_first, write_whole
 from spacedock_worker.caching import TimedCache
 
 log = structlog.get_logger()
@@ -62,15 +62,8 @@ class EndpointStore:
             # An app can describe itself at any length.
             raise ValueError(f"{len(data)} bytes")
         write_whole(self._path(app), data)
-        for old in sorted(self._folder.glob("*.json"), key=_age, reverse=True)[_KEPT_FILES:]:
+        for _, old in newest_first(self._folder)[_KEPT_FILES:]:
             old.unlink(missing_ok=True)
 
     def _path(self, app: str) -> Path:
         return self._folder / f"{hashlib.sha256(app.encode()).hexdigest()}.json"
-
-
-def _age(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

@@ -15,8 +15,9 @@ from spacedock_worker.adapters.binding.kinds import UNKNOWN_MEDIA
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import OF_THE_FILE, app_error, bad_input, bad_output
 from spacedock_worker.adapters.gradio.description import App
-from spacedock_worker.adapters.gradio.output import MEDIA_TYPE, OutputFile
+from spacedock_worker.adapters.gradio.output import OutputFile
 from spacedock_worker.adapters.http import AppHttp, AppRefusedError
+from spacedock_worker.adapters.names import MEDIA_TYPE
 
 ANSWER_BYTES = 2**16
 

@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from spacedock_worker.adapters.faults import bad_output
+from spacedock_worker.adapters.faults import bad_output, check_answer
 from spacedock_worker.adapters.gradio.rendering import MAX_PAGE, PLOTS, Axes, joined, plot_file, table_text
-from spacedock_worker.adapters.names import encodable, safe_name, unique_name
+from spacedock_worker.adapters.names import MEDIA_TYPE, encodable, safe_name, unique_name
 
-MAX_DEPTH = 64
-MAX_FILES = 256
-MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128}")
 DATA_URL = re.compile(r"data:([a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128});base64,")
 STREAMED = re.compile(r"([A-Za-z0-9_-]{1,100}/[A-Za-z0-9_-]{1,40}/[0-9]{1,10})/playlist\.m3u8")
 # What these hold are words, even where they look like a file.
@@ -46,8 +43,7 @@ class _Reader:
 
     def read(self, value: Any, depth: int = 0) -> Any:
         """`value` with updates unwrapped and each file replaced by {"file": name, "index": n}."""
-        if depth > MAX_DEPTH:
-            raise bad_output(f"the app's answer is nested deeper than {MAX_DEPTH} levels")
+        check_answer(depth, len(self.files))
         if isinstance(value, str):
             return self._string(value)
         if isinstance(value, list):
@@ -129,10 +125,9 @@ class _Reader:
         *,
         streamed: bool = False,
     ) -> Any:
-        if len(self.files) >= MAX_FILES:
-            raise bad_output(f"the app gave more than {MAX_FILES} files")
         unique = unique_name(safe_name(name), self.names)
         self.files.append(OutputFile(encodable(path), unique, media_type, data, streamed))
+        check_answer(0, len(self.files))
         return {"file": unique, "index": len(self.files) - 1}
 
 

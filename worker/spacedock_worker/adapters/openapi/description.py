@@ -16,7 +16,7 @@ import structlog
 from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import bad_output
-from spacedock_worker.adapters.openapi.media import MEDIA_TYPE
+from spacedock_worker.adapters.names import MEDIA_TYPE
 from spacedock_worker.adapters.openapi.operation import (
     FORM,
     JSON,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import mimetypes
-import re
 
 from spacedock.files import sniffed
 from spacedock_worker.adapters.binding.kinds import UNKNOWN_MEDIA
+from spacedock_worker.adapters.names import MEDIA_TYPE
 
-MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,128}")
 _EXTENSIONS = {
     "image/png": ".png",
     "image/jpeg": ".jpg",

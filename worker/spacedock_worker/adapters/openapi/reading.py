@@ -17,19 +17,16 @@ from spacedock.files import Payload, payload_of, sniffed
 from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer
-from spacedock_worker.adapters.faults import bad_output, shortened
+from spacedock_worker.adapters.faults import bad_output, check_answer, shortened
 from spacedock_worker.adapters.http import read_bounded
-from spacedock_worker.adapters.names import encodable, safe_name, unique_name
+from spacedock_worker.adapters.names import MEDIA_TYPE, encodable, safe_name, unique_name
 from spacedock_worker.adapters.openapi.media import (
-    MEDIA_TYPE,
     extension,
     is_json,
     is_text,
     told,
 )
 
-MAX_DEPTH = 64
-MAX_FILES = 256
 ROOT = "file"
 """The name of an answer that is nothing but a file."""
 
@@ -54,8 +51,7 @@ class Embedded:
 
     def read(self, value: Any, name: str = ROOT, depth: int = 0) -> Any:
         """`value` without its files. Raises StepError of kind `bad_output` over the limits."""
-        if depth > MAX_DEPTH:
-            raise bad_output(f"the app's answer is nested deeper than {MAX_DEPTH} levels")
+        check_answer(depth, len(self.files))
         if isinstance(value, str):
             found = _file_in(value, name)
             return encodable(value) if found is None else self._kept(name, *found)
@@ -67,13 +63,12 @@ class Embedded:
 
     def _kept(self, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         self._bytes += len(data)
-        if len(self.files) >= MAX_FILES:
-            raise bad_output(f"the app gave more than {MAX_FILES} files")
         if len(data) > self._limits.file or self._bytes > self._limits.files:
             raise bad_output("the app gave more bytes of files than the limits allow")
         stem = safe_name(_MARK.sub("", name) or ROOT)
         unique = unique_name(safe_name(stem + extension(media_type)), self._names)
         self.files.append(payload_of(unique, data, media_type))
+        check_answer(0, len(self.files))
         return {"file": unique, "index": len(self.files) - 1}
 
 

@@ -15,8 +15,7 @@ import aiohttp
 from spacedock.files import Payload
 from spacedock_worker.adapters.binding.files import Upload
 from spacedock_worker.adapters.binding.kinds import UNKNOWN_MEDIA
-from spacedock_worker.adapters.names import encodable, safe_name
-from spacedock_worker.adapters.openapi.media import MEDIA_TYPE
+from spacedock_worker.adapters.names import MEDIA_TYPE, encodable, safe_name
 from spacedock_worker.adapters.openapi.operation import (
     FORM,
     JSON,

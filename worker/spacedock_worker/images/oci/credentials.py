@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from spacedock_worker.background import said_by
 from spacedock_worker.images.oci.reference import DOCKER_HUB
 from spacedock_worker.images.settings import ImageSettings
 
@@ -108,7 +109,9 @@ async def _from_helper(helper: str, registry: str) -> Credentials | None:
         return None
     key = _HUB_KEY if registry == DOCKER_HUB else registry
     try:
-        said = await _ask(f"docker-credential-{helper}", key.encode())
+        program = f"docker-credential-{helper}"
+        said = await said_by(program, "get", to=key.encode(), seconds=_HELPER_SECONDS)
+        # With an error it says that it knows nothing.
         answer = _mapping(json.loads(said)) if said else {}
     except (OSError, ValueError, TimeoutError) as error:
         log.warning("image.login_helper_failed", helper=helper, reason=type(error).__name__)
@@ -117,25 +120,6 @@ async def _from_helper(helper: str, registry: str) -> Credentials | None:
     if not isinstance(name, str) or not isinstance(secret, str) or not secret:
         return None
     return Credentials(identity_token=secret) if name == _TOKEN_USER else Credentials(name, secret)
-
-
-async def _ask(program: str, key: bytes) -> bytes:
-    """The helper's answer, empty where it ends with an error: that is how it says that it knows nothing."""
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "get",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(_HELPER_SECONDS):
-            said, _ = await process.communicate(key)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return said if process.returncode == 0 else b""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
