@@ -278,7 +278,7 @@ async def test_what_was_needed_lately_stays(host: Host, redis: Redis, name: str)
     await host.cache(name, image, b"weights")
     await host.container(image, {OWNER_LABEL: host.owner})
     report = await host.kept.cleaner.clean(CleanupRequest(3600, images=True), redis, silent)
-    assert (report.freed, report.left) == ([], [])
+    assert (report.bytes, report.items, report.left) == (0, [], [])
 
 
 async def test_a_slip_in_the_registry_costs_no_cache(host: Host, redis: Redis, name: str) -> None:
@@ -306,9 +306,9 @@ async def test_the_budget_takes_the_least_recently_used_and_leaves_what_runs_or_
     image_cleanup = host.kept.image_cleanup
     assert await image_cleanup.bytes() > 4 * DATA
     report = await host.kept.cleaner.clean(CleanupRequest(0, need=DATA // 2), redis, silent)
-    assert [item.name for item in report.freed if item.kind == "images"] == [images[2].reference]
+    assert [item["name"] for item in report.items if item["kind"] == "images"] == [images[2].reference]
     report = await host.kept.cleaner.clean(CleanupRequest(0, need=2**50), redis, silent)
-    assert [item.name for item in report.freed if item.kind == "images"] == [images[3].reference]
+    assert [item["name"] for item in report.items if item["kind"] == "images"] == [images[3].reference]
 
 
 async def test_a_redis_that_is_away_keeps_no_container_from_being_cleaned_up(host: Host, name: str) -> None:
@@ -342,11 +342,11 @@ async def test_the_housekeeper_keeps_to_the_budget(host: Host, redis: Redis, nam
     budget = host.kept.housekeeper(redis)
     budget._budget = 0
     # What is in use just now stays, whatever the budget.
-    assert (await budget.once()).freed == []
+    assert (await budget.once()).items == []
     notes = host.kept.notes
     notes.now = lambda: time.time() - 1000
     await notes.used(image.reference, image.digest, name)
-    assert [item.name for item in (await budget.once()).freed] == [image.reference]
+    assert [item["name"] for item in (await budget.once()).items] == [image.reference]
     assert notes.all() == ()
 
 

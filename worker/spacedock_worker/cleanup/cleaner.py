@@ -238,8 +238,7 @@ class Housekeeper:
         report = await self._cleaner.clean(order, self._redis, unheard)
         for reason in report.left:
             log.warning("housekeeping.left", reason=reason)
-        if report.freed:
-            counts = {kind: total["count"] for kind, total in report.totals().items() if total["count"]}
+        if counts := {kind: total["count"] for kind, total in report.kinds.items() if total["count"]}:
             log.info("housekeeping.freed", bytes=report.bytes, **counts)
         return report
 
