@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
@@ -12,7 +14,7 @@ from spacedock.files import payload_of
 from spacedock.request import JobRequest, Tier
 from spacedock.result import AnsweredBy, AnswerKind, Output
 from spacedock_worker.images.source import Image
-from spacedock_worker.jobs.answer_cache import AnswerCache
+from spacedock_worker.jobs.answer_cache import AnswerCache, digest_of
 from spacedock_worker.queue.sweep import Swept, sweep_answers
 from spacedock_worker.registry.entry import SpaceEntry
 
@@ -81,3 +83,29 @@ async def test_an_answer_that_is_not_whole_is_asked_for_anew(redis_url: str, los
             (key,) = [key async for key in redis.scan_iter(match=keys.ANSWER + "*")]
             await redis.set(key, b"{")
         assert await asked(redis).recall(ENTRY, IMAGE) is None
+
+
+def digest(**fields: Any) -> str:
+    entry = SpaceEntry.model_validate({"id": "painter", **fields})
+    return digest_of(entry, IMAGE, JobRequest(prompt="a cat", space="painter"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"command": ["python", "other.py"]},
+        {"base_path": "/ui"},
+        {"port": 8000},
+        {"network": False},
+        {"secrets": ["KEY"]},
+        {"env": {"MODE": "loud"}},
+        {"inputs": {"n": 2}},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_space_that_runs_otherwise_may_answer_otherwise(fields: dict[str, Any]) -> None:
+    assert digest(**fields) != digest()
+
+
+def test_what_the_registry_says_for_people_makes_no_difference() -> None:
+    assert digest(description="Pictures", tags=["a"], memory=2**30) == digest()

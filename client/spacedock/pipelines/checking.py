@@ -49,11 +49,12 @@ class Problem(NamedTuple):
 
 
 class PipelineError(BadRequestError):
-    """A pipeline that cannot run; `problems` say each where what is wrong."""
+    """A pipeline that cannot run; `problems` say each where what is wrong. With `more` there are others."""
 
-    def __init__(self, name: str, problems: list[str]) -> None:
+    def __init__(self, name: str, problems: list[str], *, more: bool = False) -> None:
         self.problems = problems
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        count = f"over {count}" if more else count
         super().__init__(f"pipeline {name} has {count}, and cannot run:\n  " + "\n  ".join(problems))
 
 
@@ -63,7 +64,7 @@ def check(pipeline: Pipeline) -> None:
     found = islice(problems(pipeline), _MOST_TOLD + 1)
     told = [f"{'.'.join(map(str, one.path))}: {one.words}" for one in found]
     if told:
-        raise PipelineError(pipeline.name, told if len(told) <= _MOST_TOLD else [*told[:-1], "and more"])
+        raise PipelineError(pipeline.name, told[:_MOST_TOLD], more=len(told) > _MOST_TOLD)
 
 
 def count_of(pipeline: Pipeline) -> int:

@@ -22,7 +22,20 @@ from spacedock_worker.queue.patience import through_outages
 from spacedock_worker.registry.entry import SpaceEntry
 
 _MOST_BYTES = 2**20
-_OF_ENTRY = {"adapter", "endpoint", "env", "gives", "inputs", "operation"}
+_OF_ENTRY = {
+    "adapter",
+    "base_path",
+    "command",
+    "endpoint",
+    "env",
+    "inputs",
+    "network",
+    "operation",
+    "port",
+    "secrets",
+}
+"""How a Space runs and is called; of its secrets where they are, as no digest of a value may be kept."""
+
 _OF_REQUEST = {"prompt", "files", "endpoint", "inputs", "optional_inputs"}
 
 
