@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from inspect import signature
@@ -70,22 +69,8 @@ def test_a_command_loads_only_what_it_uses(words: list[str], tmp_path: Path) -> 
     assert "spacedock.cli.app" in loaded
     others = {f"spacedock.cli.commands.{name}" for name in ("batch", "doctor", "mcp", "tiers", "hosts")}
     assert not loaded & {"spacedock.batching.batch_run", "spacedock.openai", "rich", *others}
-
-
-def test_a_command_starts_in_less_than_two_and_a_half_times_what_its_libraries_take(tmp_path: Path) -> None:
-    libraries = [sys.executable, "-c", "import pydantic, redis.asyncio"]
-    start = "from spacedock.cli import main; main()"
-    command = [sys.executable, "-c", start, "jobs", "--redis", f"unix://{tmp_path}/no.sock"]
-    # In turns, and the best of each: others share this machine.
-    took = [(cpu_seconds(libraries), cpu_seconds(command)) for _ in range(4)]
-    assert min(own for _, own in took) < 2.5 * min(theirs for theirs, _ in took), took
-
-
-def cpu_seconds(command: list[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, capture_output=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    # Each costs 1 ms of a start that scripts pay thousands of times. There were 150.
+    assert sum(name.startswith("spacedock") for name in loaded) < 90
 
 
 def test_importing_the_package_brings_neither_redis_nor_pydantic() -> None:
