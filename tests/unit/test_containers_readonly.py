@@ -52,13 +52,6 @@ def test_every_root_is_read_only_until_one_was_seen_to_need_it(tmp_path: Path) -
     assert roots.read_only("sha256:2")
 
 
-def test_the_spaces_entry_decides(tmp_path: Path) -> None:
-    roots = Roots(tmp_path)
-    roots.remember_writable("sha256:1")
-    assert roots.read_only("sha256:1", True)
-    assert not roots.read_only("sha256:2", False)
-
-
 def test_the_next_life_remembers(tmp_path: Path) -> None:
     Roots(tmp_path).remember_writable("sha256:1")
     assert not Roots(tmp_path).read_only("sha256:1")
