@@ -98,9 +98,9 @@ def kept(row: Row, case: Case) -> Measured | None:
 
 
 def write(rows: Sequence[Row]) -> None:
-    """Write the page; a row of which nothing is kept stays as the page has it."""
+    """Write the page; a case of which nothing is kept stays as the page has it."""
     before = _sections(PAGE.read_text()) if PAGE.exists() else {}
-    sections = [_section(row) or before.get(row.number) or _unmeasured(row) for row in rows]
+    sections = [_section(row, before.get(row.number) or _unmeasured(row)) for row in rows]
     PAGE.write_text(_INTRODUCTION.read_text() + "\n" + "\n\n".join(sections) + "\n")
 
 
@@ -118,15 +118,18 @@ def _unmeasured(row: Row) -> str:
     return f"{_title(row)}\n\nNot measured yet: `make faults ROWS={row.number}`."
 
 
-def _section(row: Row) -> str | None:
+def _section(row: Row, before: str) -> str:
     found = {case.name: measured for case in row.cases if (measured := kept(row, case)) is not None}
     if not found:
-        return None
+        return before
     table = [as_row(_HEAD), as_row(["---"] * len(_HEAD))]
     remarks = []
     for case in row.cases:
         if (one := found.get(case.name)) is None:
-            table.append(as_row((case.what, "not measured", *[""] * (len(_HEAD) - 2))))
+            told_before = re.search(rf"(?m)^\| {re.escape(case.what)} \|.*$", before)
+            unknown = as_row((case.what, "not measured", *[""] * (len(_HEAD) - 2)))
+            table.append(told_before[0] if told_before else unknown)
+            remarks += re.findall(rf"(?m)^- {re.escape(case.what)}:(?:\n    - .*)+", before)
             continue
         table.append(as_row((case.what, *one.cells)))
         wrong = [(why.splitlines() or [""])[0][:_CHARS] for why in one.wrong[:_SHOWN]]
@@ -137,16 +140,23 @@ def _section(row: Row) -> str | None:
         _title(row),
         "\n".join(table),
         *(["\n".join(remarks)] if remarks else []),
-        _when(row, [*found.values()]),
+        *_when(row, [*found.values()], before),
     ]
     return "\n\n".join(parts)
 
 
-def _when(row: Row, found: Sequence[Measured]) -> str:
+def _when(row: Row, found: Sequence[Measured], before: str) -> list[str]:
+    """When these cases were measured; where not all were, after when the others were."""
+    names = str(row.number)
+    if len(found) < len(row.cases):
+        names = f'"{" ".join(f"{row.number}.{one.case}" for one in found)}"'
+    earlier = re.findall(r"(?m)^`make faults ROWS=.*$", before) if names.startswith('"') else []
     last = max(found, key=lambda one: one.at)
     day = datetime.fromtimestamp(last.at, UTC).strftime("%Y-%m-%d")
     minutes = sum(one.seconds for one in found) / 60
-    return f"`make faults ROWS={row.number}`, {day}, {minutes:.1f} minutes on {last.machine}."
+    command = f"`make faults ROWS={names}`"
+    now = f"{command}, {day}, {minutes:.1f} minutes on {last.machine}."
+    return [*(line for line in earlier if not line.startswith(command)), now]
 
 
 def _machine() -> str:
