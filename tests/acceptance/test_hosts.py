@@ -21,7 +21,7 @@ SENTIMENT = SPACES / "openapi-sentiment"
 
 def hosts_once(daemon: Daemon, true: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     """What the hosts tell, once that is true: each tells it every 3 seconds."""
-    for _ in range(30):
+    for _ in range(120):
         hosts: list[dict[str, Any]] = json.loads(daemon.spacedock("hosts", "--json").out)
         if true(hosts):
             return hosts
@@ -67,6 +67,7 @@ def pair(make_daemon: StartDaemon) -> tuple[Daemon, Daemon]:
     second = make_daemon(start=False, redis_url=first.url)
     second.declare("painted", {"repository": str(SENTIMENT), "category": "painted"})
     second.start()
+    hosts_once(first, lambda hosts: {first.id, second.id} <= {host["id"] for host in hosts})
     return first, second
 
 
