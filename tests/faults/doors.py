@@ -205,5 +205,5 @@ DOORS = (
     Door("app's stream", _stream, (b"data: " + _json(_DONE)[0] + b"\n\n",), 16 * MB),
     Door("OpenAPI document", _api, _json(_API), 16 * MB),
     Door("OpenAPI app's answer", _openapi, _json(_INLINE), 16 * MB),
-    Door("program's answer", _program, _json({"a": [1]}), 16 * MB),
+    Door("program's answer", _program, _json({"a": [1], "b": 1}), 16 * MB),
 )
