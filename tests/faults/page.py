@@ -155,7 +155,10 @@ def _when(row: Row, found: Sequence[Measured], before: str) -> list[str]:
     day = datetime.fromtimestamp(last.at, UTC).strftime("%Y-%m-%d")
     minutes = sum(one.seconds for one in found) / 60
     command = f"`make faults ROWS={names}`"
-    now = f"{command}, {day}, {minutes:.1f} minutes on {last.machine}."
+    machine = last.machine.rpartition(", load ")[0]
+    loads = sorted({one.machine.rpartition(" ")[2] for one in found}, key=float)
+    load = loads[0] if len(loads) == 1 else f"{loads[0]} to {loads[-1]}"
+    now = f"{command}, {day}, {minutes:.1f} minutes on {machine}, load {load}."
     return [*(line for line in earlier if not line.startswith(command)), now]
 
 
