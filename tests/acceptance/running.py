@@ -134,13 +134,6 @@ class Daemon:
             time.sleep(0.05)
         raise AssertionError(f"no {count}. event {name} in the log:\n{self.log}")
 
-    def await_host(self) -> None:
-        """Wait until the queue knows this host, which tells of itself a moment after its start."""
-        end = time.monotonic() + START_SECONDS
-        while not any(host["id"] == self.id for host in json.loads(self.spacedock("hosts", "--json").out)):
-            assert time.monotonic() < end, self.log
-            time.sleep(0.05)
-
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Stop the daemon and return its exit code; again is safe."""
         assert self.process is not None

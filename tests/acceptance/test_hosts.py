@@ -67,7 +67,6 @@ def pair(make_daemon: StartDaemon) -> tuple[Daemon, Daemon]:
     second = make_daemon(start=False, redis_url=first.url)
     second.declare("painted", {"repository": str(SENTIMENT), "category": "painted"})
     second.start()
-    hosts_once(first, lambda hosts: {first.id, second.id} <= {host["id"] for host in hosts})
     return first, second
 
 

@@ -60,7 +60,6 @@ def test_a_job_waits_for_the_bucket_that_its_file_is_in(
     daemon = make_daemon(start=False, files=bucket.url, log_level="debug")
     daemon.env |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
     daemon.start()
-    daemon.await_host()
     assert daemon.spacedock("hosts", "pause", daemon.id).code == 0
     waits = shout(daemon, letter, "--detach").out.strip()
     bucket.stop()

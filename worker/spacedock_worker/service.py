@@ -162,6 +162,9 @@ _SEEN = "engine-seen"
 _LOOK_SECONDS, _ANSWER_SECONDS = 5.0, 3.0
 """How often the engine is asked whether it is there, and how long it may take."""
 
+_ANNOUNCED_SECONDS = 2.0
+"""How long a host may take to tell the others of itself before it counts as ready all the same."""
+
 
 async def _look(told: Conditions, engine: Engine, registry: Registry, seen: Path) -> None:
     """Note what is wrong with the engine and the registry, if anything is, and that the engine was there."""
@@ -191,8 +194,12 @@ async def _has_gpu(engine: Engine) -> bool | None:
 async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drain_seconds: float) -> None:
     working = asyncio.ensure_future(worker.main())
     stopping = asyncio.ensure_future(stop.wait())
+    announced = asyncio.ensure_future(worker.announced.wait())
     grace = 0.0
     try:
+        # Who hears that this host is ready may name it at once. A queue that is away keeps nobody waiting.
+        first = {announced, working, stopping}
+        await asyncio.wait(first, timeout=_ANNOUNCED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         ready()
         log.info("worker.ready", worker=worker.worker_id)
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -204,9 +211,9 @@ async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drai
             # Whatever ends the worker: its jobs end or go back before anything is closed that they use.
             await worker.drain(grace, stop.hurry)
         finally:
-            for task in (working, stopping):
+            for task in (working, stopping, announced):
                 task.cancel()
-            await asyncio.gather(working, stopping, return_exceptions=True)
+            await asyncio.gather(working, stopping, announced, return_exceptions=True)
             await worker.close()
             log.info("worker.stopped")
 

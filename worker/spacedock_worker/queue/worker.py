@@ -86,6 +86,8 @@ class QueueWorker(Worker):
         self._runner = JobRunner(self._store, handler, self._wake.set)
         self._controls, self._capacity, self._on_run = controls, capacity or Unbounded(), on_run
         self._announcer, self._host_id, self._hosts = Announcer(redis), "", 1
+        self.announced = asyncio.Event()
+        """Set once this host has been told to the others, where there is anything to tell."""
         self._leaving = Leaving(lambda targets: self._announcer.others(self._host_id, targets))
         self._seen, self._news, self._look_at = NOTHING, 0, 0.0
         self._passed, self._repair_at, self._repair_pause = set[str](), 0.0, _REPAIR_SECONDS
@@ -259,6 +261,7 @@ class QueueWorker(Worker):
                 self._host_id = presence.host.id
                 await self._announcer.announce(presence, LEASE_MS)
                 self._hosts = await self._announcer.count()
+        self.announced.set()
         for job_id, lease in leases.items():
             if lease is LeaseState.CANCEL_ASKED:
                 self._runner.cancel(job_id)
