@@ -1,5 +1,5 @@
 /* The page: one look at the queue (/board), renewed when events say that something happened; its views and keys. */
-import { ago, ask, bar, become, chart, count, develop, file, h, own, plain, size, span, table, tone } from "./parts.js";
+import { ago, ask, bar, become, chart, count, develop, file, h, own, plain, size, span, table, tone, words } from "./parts.js";
 import { offer } from "./try.js";
 
 const main = document.getElementById("main"), verdict = document.getElementById("verdict"), live = document.getElementById("live");
@@ -58,7 +58,7 @@ function endedRow(job) {
     h("span", { class: "num" }, span(job.seconds)),
     h("span", { class: "soft cut" }, whose(job), " ", ago(job.ended, now()), " ", ["failed", "dead", "cancelled"].includes(job.state) && button("retry", job.id, "Retry", { "aria-label": `Retry the job of ${plain(who || job.id)}` })),
     h("div", { class: "wide" }, job.private ? h("p", { class: "soft" }, "a private job: its answer is for whoever asked")
-      : [job.error && h("p", { class: "answer soft" }, plain(job.error.message)), job.text && h("p", { class: "answer" }, plain(job.text)),
+      : [job.error && h("p", { class: "answer soft" }, words(job.error.message)), job.text && h("p", { class: "answer" }, plain(job.text)),
         job.files.length > 0 && h("div", { class: "pictures" }, job.files.map((ref) => file(ref)))]));
 }
 
@@ -74,7 +74,7 @@ function batchRow(batch, failures) {
     failures.map(failureGroup));
 }
 const failureGroup = (group) => h("div", { class: "group", "data-key": group.jobs[0] }, tone("bad", `${count(group.jobs.length)} \u00d7 ${group.error.kind.replaceAll("_", " ")}`), group.space && [" in ", own(group.space, 32)], " ",
-  button("retry", group.jobs.join(" "), group.jobs.length === 1 ? "Retry it" : `Retry these ${group.jobs.length}`), h("p", { class: "answer soft" }, plain(group.error.message)));
+  button("retry", group.jobs.join(" "), group.jobs.length === 1 ? "Retry it" : `Retry these ${group.jobs.length}`), h("p", { class: "answer soft" }, words(group.error.message)));
 
 const KINDS = { running: ["good", "warm"], busy: ["good", "busy"], paused: ["wait", "paused"] };
 function spaceState(name, entry, busy) {
@@ -145,7 +145,7 @@ function timeline(attempts) {
   let before = 0;
   return h("ol", { class: "line" }, attempts.map((step) => {
     const kind = step.error ? step.error.kind === "skipped" ? ["wait", "skipped"] : ["bad", step.error.kind.replaceAll("_", " ")] : ["good", "answered"];
-    const row = h("li", null, tone(...kind), " ", own(step.name), ` at ${step.stage}, ${span(step.seconds)}`, step.seconds > 0 && bar("thin", `${span(step.seconds)} of ${span(all)}`, [[before, "f-none"], [step.seconds, `f-${kind[0]}`]], all), step.error && h("p", { class: "answer soft" }, plain(step.error.message)));
+    const row = h("li", null, tone(...kind), " ", own(step.name), ` at ${step.stage}, ${span(step.seconds)}`, step.seconds > 0 && bar("thin", `${span(step.seconds)} of ${span(all)}`, [[before, "f-none"], [step.seconds, `f-${kind[0]}`]], all), step.error && h("p", { class: "answer soft" }, words(step.error.message)));
     before += step.seconds;
     return row;
   }));
@@ -169,7 +169,7 @@ function jobView(id) {
     hidden && h("p", { class: "soft" }, "a private job: ", h("code", null, `spacedock result ${id}`), " shows its answer once"),
     run && section("Steps", count(run.steps.length), h("ul", { class: "rows" }, run.steps.map(stepRow(id)))),
     result && !hidden && section("Answer", result.answered_by && plain(`${result.answered_by.name}${result.answered_by.endpoint ? ` ${result.answered_by.endpoint}` : ""}`),
-      result.error && h("p", { class: "own" }, plain(result.error.message)),
+      result.error && h("p", { class: "own" }, words(result.error.message)),
       output.files.length > 0 && h("div", { class: "pictures" }, output.files.slice(0, 50).map((ref) => file(ref))),
       table(output.data, 50) ?? (output.text ? h("pre", { tabindex: 0 }, plain(output.text.slice(0, 1e5)), output.text.length > 1e5 && `\n\u2026 ${count(output.text.length - 1e5)} more characters: spacedock result ${id}`) : null)),
     result && section("What was tried", `${span(result.timings.queued)} in the queue, ${span(result.timings.total)} in all`, timeline(result.attempts)));

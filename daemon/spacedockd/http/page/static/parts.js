@@ -41,6 +41,12 @@ function sync(there, wanted) {
 const ODD = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 export const plain = (text) => String(text ?? "").replace(ODD, (c) => `\u27e8${c.codePointAt(0).toString(16)}\u27e9`);
 
+/** Words of ours or of others: what stands between backticks is something to type. */
+export function words(text) {
+  const parts = plain(text).split("`");
+  return parts.length % 2 ? parts.map((part, at) => (at % 2 ? h("code", null, part) : part)) : parts.join("`");
+}
+
 /** A name of somebody's choice, cut in the middle. */
 export function own(text, most = 40, props = {}) {
   const whole = plain(text), half = Math.floor(most / 2);
