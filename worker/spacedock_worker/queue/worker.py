@@ -49,10 +49,11 @@ class QueueWorker(Worker):
     """Takes jobs from Redis and runs each with `handler`, at most `max_jobs` at a time.
 
     `capacity` tells what the host has free, so that it takes what it can start; without, whatever comes.
-    `on_run` is called when there may be a pipeline's run to look at. What differs from arq's own worker:
-    it serves lanes in turn (`choose`), claims many jobs in one script, leaks no slot when Redis goes away;
-    it is woken by a notification and by each job that ends; its locks last 9 s and are renewed every 3 s;
-    our job store writes results and keeps arq's books; nothing is pickled.
+    `on_run` is called when there may be a pipeline's run to look at; `announced` is set once the other hosts
+    have heard of this one. What differs from arq's own worker: it serves lanes in turn (`choose`), claims
+    many jobs in one script, leaks no slot when Redis goes away; it is woken by a notification and by each job
+    that ends; its locks last 9 s and are renewed every 3 s; our job store writes results and keeps arq's
+    books; nothing is pickled.
     """
 
     def __init__(
@@ -82,12 +83,10 @@ class QueueWorker(Worker):
         )
         self.worker_id = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._store = JobStore(redis, self.worker_id)
-        self._wake, self._claiming = asyncio.Event(), asyncio.Lock()
+        self._wake, self._claiming, self.announced = asyncio.Event(), asyncio.Lock(), asyncio.Event()
         self._runner = JobRunner(self._store, handler, self._wake.set)
         self._controls, self._capacity, self._on_run = controls, capacity or Unbounded(), on_run
         self._announcer, self._host_id, self._hosts = Announcer(redis), "", 1
-        self.announced = asyncio.Event()
-        """Set once this host has been told to the others, where there is anything to tell."""
         self._leaving = Leaving(lambda targets: self._announcer.others(self._host_id, targets))
         self._seen, self._news, self._look_at = NOTHING, 0, 0.0
         self._passed, self._repair_at, self._repair_pause = set[str](), 0.0, _REPAIR_SECONDS
