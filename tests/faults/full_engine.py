@@ -28,23 +28,23 @@ from spacedock import Client
 from spacedock.result import ErrorKind, JobResult
 
 DISK = "1g"
-LARGE, CATEGORY = "large", "shouting"
+CATEGORY = "shouting"
 LAYER, ROOM, SPILT = 128 * 2**20, 48 * 2**20, 8 * 2**20
 
-Offer = Callable[[OwnHost, str], Any]
-"""Offers a Space that its engine has to pull or to build; gives the fields of its entry."""
+Offer = Callable[[str, int], Any]
+"""Offers a Space that its engine has to pull or to build, another for each number; gives its entry."""
 
 
 @asynccontextmanager
-async def pulled(_: OwnHost, image: str) -> AsyncIterator[Mapping[str, Any]]:
+async def pulled(image: str, number: int) -> AsyncIterator[Mapping[str, Any]]:
     """The counting Space and a large layer, in an image registry."""
     with (
         tempfile.TemporaryDirectory(prefix="sd-") as folder,
         image_registry(Path(folder)) as here,
         image_registry(Path(folder), host=HERE) as there,
     ):
-        await asyncio.to_thread(_pushed, image, f"{here}/own/large:1")
-        yield {"docker_image": f"{there}/own/large:1"}
+        await asyncio.to_thread(_pushed, image, f"{here}/own/large:{number}")
+        yield {"docker_image": f"{there}/own/large:{number}"}
 
 
 def _pushed(image: str, name: str) -> None:
@@ -61,12 +61,12 @@ def _pushed(image: str, name: str) -> None:
 
 
 @asynccontextmanager
-async def built(_: OwnHost, image: str) -> AsyncIterator[Mapping[str, Any]]:
+async def built(image: str, number: int) -> AsyncIterator[Mapping[str, Any]]:
     """A repository whose Dockerfile writes much, on top of the counting Space."""
     with tempfile.TemporaryDirectory(prefix="sd-") as name:
         folder = Path(name)
         (folder / "README.md").write_text("---\nsdk: docker\napp_port: 7860\n---\n")
-        much = f"RUN head -c {LAYER} /dev/urandom > /much"
+        much = f"RUN head -c {LAYER} /dev/urandom > /much-{number}"
         (folder / "Dockerfile").write_text(f"FROM {image}\nUSER root\n{much}\nUSER user\n")
         yield {"repository": str(folder)}
 
@@ -86,7 +86,7 @@ def filled(host: OwnHost) -> Iterator[None]:
 
 async def full_engine(offer: Offer, trials: int) -> Account:
     """The job goes on with its chain, others go on, and the Space answers once there is room."""
-    async with own_host(DISK) as (host, image), offer(host, image) as entry:
+    async with own_host(DISK) as (host, image):
         settings = {"containers__docker_host": host.docker_host, "containers__max_containers": "2"}
         settings["images__base_images"] = json.dumps({"3.11": image})
         known = {"docker_image": image, "category": CATEGORY}
@@ -97,7 +97,8 @@ async def full_engine(offer: Offer, trials: int) -> Account:
             async with Load(daemon.url, partial(calls_of, daemon), users=2) as load:
                 wrong, notes = list[str](), list[str]()
                 for number in range(trials):
-                    tried = await _tried(host, daemon, dict(entry), number)
+                    async with offer(image, number) as entry:
+                        tried = await _tried(host, daemon, dict(entry), number)
                     wrong += tried[0]
                     notes += tried[1]
                 account = await load.stop(trials)
@@ -112,18 +113,19 @@ async def _tried(
     host: OwnHost, daemon: Daemon, entry: dict[str, Any], number: int
 ) -> tuple[list[str], list[str]]:
     """What went wrong in one trial, and what the job was told."""
-    daemon.declare(LARGE, {**entry, "category": CATEGORY})
+    large = f"large-{number}"
+    daemon.declare(large, {**entry, "category": CATEGORY})
     async with Client(daemon.url) as client:
         with filled(host):
             before = shutil.disk_usage(host.data).free
-            result = await client.run(f"full {number}", space=LARGE)
+            result = await client.run(f"full {number}", space=large)
             spilt = before - shutil.disk_usage(host.data).free
         wrong = _faults(result, f"FULL {number}")
         wrong += [f"{spilt / 2**20:.0f} MB left on the engine's disk"] if spilt > SPILT else []
-        again = await client.run(f"room {number}", space=LARGE, fallback="none")
+        again = await client.run(f"room {number}", space=large, fallback="none")
         if (again.output.text or "") != f"ROOM {number}":
             wrong.append(f"with room again: {again.state.value}: {again.error}")
-    daemon.declare(LARGE, None)
+    daemon.declare(large, None)
     first = result.attempts[0]
     said = first.error.message.splitlines()[0] if first.error else "no error"
     return wrong, [f"{said} ({first.seconds:.0f} s)"]
