@@ -50,6 +50,7 @@ async def test_a_daemon_that_is_killed_between_two_tries_makes_the_second(make_d
     )
     assert ran.stdout is not None
     try:
+        await listening(port)
         await command("webhooks", "test", f"http://127.0.0.1:{port}/")
         assert (await ran.stdout.readline()).startswith(b"webhook.test ")
     finally:
@@ -58,6 +59,19 @@ async def test_a_daemon_that_is_killed_between_two_tries_makes_the_second(make_d
     table = await command("webhooks", "list")
     assert "HTTP 204" in table
     assert receiver.url in table
+
+
+async def listening(port: int) -> None:
+    """Wait until somebody listens there: the example says nothing when it does."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
 
 
 def submitted(url: str, callback: str) -> str:
