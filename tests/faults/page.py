@@ -98,7 +98,7 @@ def kept(row: Row, case: Case) -> Measured | None:
 
 
 def write(rows: Sequence[Row]) -> None:
-    """Write the page; a case of which nothing is kept stays as the page has it."""
+    """Write the page. A case without a kept result keeps the figures that the page has."""
     before = _sections(PAGE.read_text()) if PAGE.exists() else {}
     sections = [_section(row, before.get(row.number) or _unmeasured(row)) for row in rows]
     PAGE.write_text(_INTRODUCTION.read_text() + "\n" + "\n\n".join(sections) + "\n")

@@ -34,7 +34,7 @@ class ModelSupervisor:
         self._clock = clock
         self._numbers = count(1)
         self.child: ModelProcess | None = None
-        """The model server that is ready; None where there is none (yet)."""
+        """The model server, or None while none is ready."""
         self._starting: Task[None] | None = None
         self._behind: set[Task[None]] = set()
         self.failure: ModelStartError | None = None

@@ -108,9 +108,9 @@ class Told:
 
 
 def parameter_of(told: Told, schemas: Schemas, position: int) -> Parameter:
-    """The parameter with its slot. Raises TooComplicatedError, and UnusableError for a name that is none."""
+    """The parameter with its slot. Raises TooComplicatedError, and UnusableError for an unusable name."""
     if not told.name.isprintable() or not 0 < len(told.name) <= MAX_OWN_NAME:
-        raise UnusableError("a parameter's name is none")
+        raise UnusableError("a parameter has an empty, too long or unprintable name")
     several = kind_of(told.schema) == "array"
     inner = schemas.flat(told.schema.get("items")) if several else told.schema
     component, written = _component(told, inner, several)

@@ -207,13 +207,13 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 def check_pointer(pointer: str) -> None:
-    """Raise ValueError where `pointer` is none."""
+    """Raise ValueError if `pointer` is not a JSON pointer."""
     if pointer and not pointer.startswith("/"):
         raise ValueError(f"the response pointer {pointer!r} must begin with /, such as /choices/0/text")
 
 
 def pointed(value: Any, pointer: str) -> Any:
-    """The part of `value` at `pointer`. Raises StepError of kind `bad_output` where there is none."""
+    """The part of `value` at `pointer`. Raises StepError of kind `bad_output` if it leads nowhere."""
     place = ""
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
