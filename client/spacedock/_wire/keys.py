@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 PREFIX = "spacedock:"
 
 JOB = PREFIX + "job:"
@@ -121,6 +123,8 @@ WEBHOOK_SECRET = PREFIX + "webhook-secret"
 ANSWER = PREFIX + "answer:"
 """Prefix of the strings (JSON) of answers that are taken again, by what was asked of which image."""
 
+_OF_STEP = re.compile(r"(.+)-\d+-\d+")
+
 FUNCTION = "run"
 """The one arq function; the job's id says everything else."""
 
@@ -132,11 +136,18 @@ def job(job_id: str) -> str:
     with it: waits, deaths, losses.
 
     Of a job in privacy mode also `private`; once it is deleted, state, submitted and `deleted` are left.
-    Of a pipeline's run also, with N for a step's number: `step N` (its plan, JSON), `left N`, `bad N` and
-    `first N` (of its jobs: how many have not ended, how many failed, and the index of the first that did),
-    `sent N` (all were submitted), and `degraded` (how many jobs). The jobs' ids are RUN-N-INDEX.
+    Of a pipeline's run also, with N for a step's number: `step N` (its plan, JSON), `left N`, `bad N`,
+    `off N` and `first N` (of its jobs: how many have not ended, how many ended without an answer, how many of
+    these were cancelled, and the index of the first without an answer), `sent N` (all were submitted), and
+    `degraded` (how many jobs). The jobs' ids are RUN-N-INDEX.
     """
     return JOB + job_id
+
+
+def run_of(job_id: str) -> str | None:
+    """The id of the pipeline's run that the job is of, as one of its steps; None of any other job."""
+    found = _OF_STEP.fullmatch(job_id)
+    return found[1] if found else None
 
 
 def payload(place: str) -> str:

@@ -18,6 +18,7 @@ from spacedock.errors import BadRequestError, JobNotFoundError
 from spacedock.events import JobStatus
 from spacedock.pipelines.model import Pipeline
 from spacedock.request import JobRequest
+from spacedock.states import JobState
 
 Row = Mapping[bytes, bytes]
 
@@ -38,14 +39,16 @@ class StepPlan(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """What a run's record says of a step that has begun: `left` jobs have not ended, `bad` ones failed.
+    """What a run's record says of a step that has begun: `left` jobs have not ended, `bad` gave no answer.
 
-    `first` is the index of the first that did; `sent` says that all jobs were submitted.
+    `off` of these were cancelled; `first` is the index of the first without an answer; `sent` says that all
+    jobs were submitted.
     """
 
     plan: StepPlan
     left: int
     bad: int = 0
+    off: int = 0
     first: int = 0
     sent: bool = False
 
@@ -61,21 +64,26 @@ class StepRecord:
 
 
 class StepState(StrEnum):
-    """Where a step of a run stands; `blocked` is one that comes after a failed one."""
+    """Where a step of a run stands.
+
+    `cancelled` is one whose jobs did not fail, but were cancelled, or that a cancelled run did not begin;
+    `blocked` is one that comes after a failed one.
+    """
 
     WAITING = "waiting"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     SKIPPED = "skipped"
     BLOCKED = "blocked"
 
 
 class RunStep(BaseModel):
-    """A step of a run: whom it asks (`target`), and how many of its `total` calls have `ended` or `failed`.
+    """A step of a run: whom it asks (`target`), and how many of its `total` calls have `ended`.
 
-    The job of a call is `RUN-NUMBER-INDEX`, with the run's id and the call's index; `message` says why the
-    step could not be made up.
+    So many of these `failed` or were `cancelled`. The job of a call is `RUN-NUMBER-INDEX`, with the run's id
+    and the call's index; `message` says why the step could not be made up.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,6 +95,7 @@ class RunStep(BaseModel):
     total: int = 0
     ended: int = 0
     failed: int = 0
+    cancelled: int = 0
     message: str = ""
 
     @property
@@ -95,7 +104,8 @@ class RunStep(BaseModel):
         if self.total == 0 and self.state is StepState.SUCCEEDED:
             return "nothing to do"
         failed = f", {self.failed:,} failed" if self.failed else ""
-        return f"{self.ended:,} of {self.total:,}{failed}" if self.total > 1 else ""
+        off = f", {self.cancelled:,} cancelled" if self.cancelled else ""
+        return f"{self.ended:,} of {self.total:,}{failed}{off}" if self.total > 1 else ""
 
 
 class PipelineRun(JobStatus):
@@ -141,8 +151,14 @@ def records_of(row: Row, names: Sequence[str]) -> dict[str, StepRecord]:
     """The steps that have begun, by their names; `names` are the pipeline's. Raises WireError."""
     found = {}
     for number, plan in plans_of(row).items():
-        left, bad, first = (_number(row.get(b"%s %d" % (of, number))) for of in (b"left", b"bad", b"first"))
-        found[names[number]] = StepRecord(plan, left, bad, first, b"sent %d" % number in row)
+        found[names[number]] = StepRecord(
+            plan,
+            left=_number(row.get(b"left %d" % number)),
+            bad=_number(row.get(b"bad %d" % number)),
+            off=_number(row.get(b"off %d" % number)),
+            first=_number(row.get(b"first %d" % number)),
+            sent=b"sent %d" % number in row,
+        )
     return found
 
 
@@ -167,7 +183,7 @@ async def read(redis: Redis, run_id: str) -> PipelineRun:
     pipeline = await asyncio.to_thread(_pipeline_in, row[b"request"])
     records = records_of(row, [*pipeline.steps])
     steps = tuple(
-        _step(pipeline, name, number, records.get(name), ended=told.state.terminal)
+        _step(pipeline, name, number, records.get(name), told.state)
         for number, name in enumerate(pipeline.steps)
     )
     return PipelineRun(**base, pipeline=pipeline.name, steps=steps)
@@ -177,25 +193,36 @@ def _pipeline_in(raw: bytes) -> Pipeline:
     return pipeline_of(wire.decode_bounded(JobRequest, raw, wire.MAX_REQUEST_BYTES).pipeline)
 
 
-def _step(pipeline: Pipeline, name: str, number: int, record: StepRecord | None, *, ended: bool) -> RunStep:
-    target = pipeline.steps[name].target
+def _step(pipeline: Pipeline, name: str, number: int, record: StepRecord | None, of_run: JobState) -> RunStep:
+    target, state = pipeline.steps[name].target, _state_of(record, of_run)
     if record is None:
-        state = StepState.BLOCKED if ended else StepState.WAITING
         return RunStep(name=name, number=number, target=target, state=state)
-    if record.left > 0:
-        state = StepState.BLOCKED if ended else StepState.RUNNING
-    elif record.failed:
-        state = StepState.FAILED
-    else:
-        state = StepState.SUCCEEDED if record.calls or record.plan.fanned else StepState.SKIPPED
-    calls = len(record.calls)
+    calls, left = len(record.calls), max(0, record.left)
+    # What had not ended when the run did is being stopped.
+    stopped = left if of_run.terminal else 0
     return RunStep(
         name=name,
         number=number,
         target=target,
         state=state,
         total=calls,
-        ended=calls - max(0, record.left),
-        failed=record.bad,
+        ended=calls - left + stopped,
+        failed=record.bad - record.off,
+        cancelled=record.off + stopped,
         message=record.plan.why,
     )
+
+
+def _state_of(record: StepRecord | None, of_run: JobState) -> StepState:
+    """Where a step with that record stands, in a run that is in that state."""
+    if record is None:
+        if of_run is JobState.CANCELLED:
+            return StepState.CANCELLED
+        return StepState.BLOCKED if of_run.terminal else StepState.WAITING
+    if record.left > 0 and not of_run.terminal:
+        return StepState.RUNNING
+    if record.plan.why or record.bad > record.off:
+        return StepState.FAILED
+    if record.left > 0 or record.off:
+        return StepState.CANCELLED
+    return StepState.SUCCEEDED if record.calls or record.plan.fanned else StepState.SKIPPED

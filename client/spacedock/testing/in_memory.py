@@ -170,9 +170,14 @@ class InMemoryClient(ClientMethods):
         space: str | None = None,
         batch: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run: str | None = None,
+        steps: bool = False,
         limit: int = 100,
     ) -> list[JobSummary]:
-        """See `Client.jobs`."""
+        """See `Client.jobs`; no job has steps here."""
+        if run is not None:
+            self._job(run)
+            return []
         chosen = self._jobs if batch is None else await self.job_ids(batch)
         found = [self._summary(job_id) for job_id in chosen]
         found = [one for one in found if (labels or {}).items() <= one.labels.items()]

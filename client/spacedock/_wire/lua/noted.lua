@@ -26,6 +26,7 @@ local function noted(id, state, places, degraded)
   if degraded then redis.pcall('HINCRBY', key, 'degraded', 1) end
   if state ~= 'succeeded' then
     redis.pcall('HINCRBY', key, 'bad ' .. step, 1)
+    if state == 'cancelled' then redis.pcall('HINCRBY', key, 'off ' .. step, 1) end
     if redis.call('HEXISTS', key, 'first ' .. step) == 0 then redis.call('HSET', key, 'first ' .. step, index) end
   end
   local left = redis.pcall('HINCRBY', key, 'left ' .. step, -1)

@@ -27,18 +27,30 @@ async def find(
     space: str | None = None,
     batch: str | None = None,
     labels: Mapping[str, str] | None = None,
+    run: str | None = None,
+    steps: bool = False,
     limit: int = 100,
 ) -> list[JobSummary]:
     """The newest jobs, at most `limit`: those that have not ended, and those that ended within a day.
 
     `state`, `space` (as the jobs name it), `batch` (the beginning of its id) and `labels` (each of these)
-    choose. Without a batch all records are looked at, a page at a time: 100,000 jobs take some seconds.
-    Raises JobNotFoundError where there is no such batch.
+    choose. A run of a pipeline is one job; with `steps` those of all its steps are there too, and with `run`
+    (its id) they alone. Without a batch all records are looked at, a page at a time: 100,000 jobs take some
+    seconds. Raises JobNotFoundError where there is no such batch, or no such run.
     """
     newest: list[tuple[float, str, JobSummary]] = []
-    ids = _all_ids(redis) if batch is None else _ids_of(redis, batch)
+    whole = None if batch is None else (await batches.find(redis, batch)).id
+    if run is not None:
+        await jobs.status(redis, run)
+        ids = _all_ids(redis, f"{run}-*")
+    elif whole is None or steps:
+        ids = _all_ids(redis, steps=steps)
+    else:
+        ids = _ids_of(redis, whole)
     async for found in _records(redis, ids):
         if state not in (None, found.state) or space not in (None, found.space):
+            continue
+        if whole not in (None, found.batch):
             continue
         if not (labels or {}).items() <= found.labels.items():
             continue
@@ -50,9 +62,11 @@ async def find(
     return [found for _, _, found in sorted(newest, key=lambda row: row[:2], reverse=True)]
 
 
-async def _all_ids(redis: Redis) -> AsyncIterator[str]:
-    async for key in redis.scan_iter(match=keys.job("*"), count=_PAGE, _type="hash"):
-        yield key.decode(errors="replace").removeprefix(keys.JOB)
+async def _all_ids(redis: Redis, pattern: str = "*", *, steps: bool = True) -> AsyncIterator[str]:
+    async for key in redis.scan_iter(match=keys.job(pattern), count=_PAGE, _type="hash"):
+        job_id = key.decode(errors="replace").removeprefix(keys.JOB)
+        if steps or keys.run_of(job_id) is None:
+            yield job_id
 
 
 async def _ids_of(redis: Redis, batch: str) -> AsyncIterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from spacedock._wire import keys
 from spacedock.events import Event
 from spacedock.states import JobState
 
@@ -54,7 +55,8 @@ class QueueTally:
     """All events up to the number `last`, folded together; each dictionary has the newest last.
 
     `steps` and `begun` are of jobs that have not ended: the last event of each, and when its first came.
-    `ended` are ends of jobs, `batches` the time of each batch's last event, `seen` all that were told of.
+    `ended` are ends of jobs, but for those of pipelines' steps, which their run stands for; `batches` are the
+    times of each batch's last event, `seen` all jobs that were told of.
     """
 
     last: int = 0
@@ -80,7 +82,8 @@ class QueueTally:
         else:
             self._count(event)
             self.steps.pop(event.job_id, None)
-            self.ended[event.job_id] = event
+            if keys.run_of(event.job_id) is None:
+                self.ended[event.job_id] = event
         for kept, most in (
             (self.steps, _JOBS),
             (self.begun, _JOBS),

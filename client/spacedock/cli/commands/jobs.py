@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Annotated
@@ -176,31 +177,41 @@ def list_jobs(
         list[str] | None,
         typer.Option("--label", metavar="NAME=VALUE", help="Only those with this label; repeatable."),
     ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="ID", help="The jobs of the steps of this pipeline's run."),
+    ] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Also the jobs of the steps of pipelines' runs.")
+    ] = False,
     batches: Annotated[bool, typer.Option("--batches", help="List batches instead of jobs.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most, the newest first.")] = 20,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the ids alone.")] = False,
     json: options.Json = False,
     redis: options.Redis = None,
 ) -> None:
-    """List the newest jobs: those that wait or run, and those that ended within a day."""
+    """List the newest jobs: those that wait or run, and those that ended within a day.
+
+    A pipeline's run is one of them, whatever its steps have to do.
+    """
     labels = options.pairs_of("--label", label)
-    chosen = state or space or batch or labels
-    if batches and chosen:
+    chosen = state or space or batch or labels or run
+    if batches and (chosen or steps):
         raise BadRequestError("--batches goes with --limit, --quiet and --json only: the others choose jobs")
+    choice = partial(Client.jobs, state=state, space=space, batch=batch, labels=labels, run=run)
     found: Sequence[JobSummary | BatchStatus]
     if batches:
         found = asked(redis, lambda client: client.batches(limit=limit))
     else:
-        found = asked(
-            redis,
-            lambda client: client.jobs(state=state, space=space, batch=batch, labels=labels, limit=limit),
-        )
+        found = asked(redis, partial(choice, steps=steps, limit=limit))
     if json:
         write_json([one.model_dump(mode="json") for one in found])
     elif quiet:
         write("\n".join(one.id for one in found))
     elif not found:
         say(f"there is no {'batch' if batches else 'such job' if chosen else 'job'} at this queue")
+        if chosen and not run and not steps and asked(redis, partial(choice, steps=True, limit=1)):
+            say("some jobs of pipelines' steps are such: --steps lists them")
     else:
         rows = [_row(one, ago(max(0.0, time() - one.submitted))) for one in found]
         table.show(_BATCH_TITLES if batches else _TITLES, rows)

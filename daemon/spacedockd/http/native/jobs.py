@@ -41,13 +41,16 @@ class JobBody(JobRequest):
 
 class JobsQuery(BaseModel):
     """Which jobs: in this state, for this Space, of this batch (the beginning of its id), with these labels
-    (each NAME=VALUE); the newest `limit`.
+    (each NAME=VALUE); the newest `limit`. A pipeline's run is one job: with `steps` those of its steps are
+    there too, and with `run` (its id) they alone.
     """
 
     state: JobState | None = None
     space: str | None = Field(default=None, max_length=300)
     batch: str | None = Field(default=None, min_length=1, max_length=100)
     label: list[Annotated[str, Field(max_length=401, pattern="^[^=]+=")]] = Field(default=[], max_length=20)
+    run: str | None = Field(default=None, min_length=1, max_length=100)
+    steps: bool = False
     limit: int = Field(default=100, ge=1, le=1000)
 
 
@@ -152,6 +155,8 @@ async def _list(context: DoorContext, request: web.Request, query: JobsQuery) ->
         space=query.space,
         batch=query.batch,
         labels=dict(label.split("=", 1) for label in query.label),
+        run=query.run,
+        steps=query.steps,
         limit=query.limit,
     )
     return answered(found)

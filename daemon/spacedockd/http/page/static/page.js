@@ -154,7 +154,7 @@ function timeline(attempts) {
 /** A step of a pipeline's run, with how many of its jobs have ended. */
 const stepRow = (id) => (step) => h("li", { class: "row part", "data-key": step.name },
   step.total ? h("a", { class: "main", href: at("jobs", `${id}-${step.number}-0`), "data-row": true }, own(step.name, 24)) : own(step.name, 24), tone(step.state),
-  h("span", { class: "soft cut" }, own(step.target, 32), step.total > 1 && ` ${count(step.ended)} of ${count(step.total)}`, step.failed > 0 && `, ${count(step.failed)} failed`, step.message && ` ${plain(step.message)}`));
+  h("span", { class: "soft cut" }, own(step.target, 32), step.total > 1 && ` ${count(step.ended)} of ${count(step.total)}`, step.failed > 0 && `, ${count(step.failed)} failed`, step.cancelled > 0 && `, ${count(step.cancelled)} cancelled`, step.message && ` ${plain(step.message)}`));
 
 function jobView(id) {
   const { status, run, result } = state.detail ?? {}, parent = /^(.+)-\d+-\d+$/.exec(id)?.[1];
