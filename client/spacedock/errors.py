@@ -134,7 +134,7 @@ class JobNotFoundError(SpacedockError):
         self.job_id = job_id
         super().__init__(
             f"no {kind} {job_id}. Results are kept for 24 hours after the job ended, an hour in privacy "
-            "mode, unless the daemon's `retention` or the job's --keep-for says otherwise."
+            "mode, unless the daemon's `retention` or the job's `keep_for` says otherwise."
         )
 
 
@@ -146,7 +146,7 @@ class ResultDeletedError(SpacedockError):
         more = f" and {len(job_ids) - 1} more" if len(job_ids) > 1 else ""
         super().__init__(
             f"the result of job {job_ids[0]}{more} was deleted after it was read. Submit the prompt again "
-            "for another answer; with --keep a result stays."
+            "for another answer; a result that is read with `keep` stays."
         )
 
 

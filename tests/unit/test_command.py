@@ -61,7 +61,7 @@ def test_input_files_of_one_name_are_told_apart() -> None:
 
 
 def test_an_endpoint_cannot_be_asked_for() -> None:
-    with pytest.raises(StepError, match="Leave --endpoint out") as caught:
+    with pytest.raises(StepError, match="Leave `endpoint` out") as caught:
         task_of(AppCall("", endpoint="/predict"))
     assert caught.value.kind is ErrorKind.BAD_INPUT
 

@@ -206,7 +206,7 @@ def test_an_earlier_trial_of_the_same_image_weighs_more() -> None:
     tried = entry(verified=last)
     said = check(found(tried, here=HERE), "trial")
     assert said is not None
-    assert (said.mark, said.advice) == (Mark.BAD, "Try it again with --deep.")
+    assert (said.mark, said.advice) == (Mark.BAD, "Try it again with `deep`.")
     assert check(found(tried, here=replace(HERE, digest="sha256:9")), "trial") is None
     assert check(found(tried, here=HERE, trying=True), "trial") is None
 

@@ -261,5 +261,5 @@ def _not_itself(place: str) -> WireError:
 def _gone(place: str) -> WireError:
     return WireError(
         f"file {place[:12]} is kept no longer: files live as long as their job's result, 24 hours unless "
-        "the daemon or --keep-for says otherwise, and in privacy mode until it is read"
+        "the daemon or the job's `keep_for` says otherwise, and in privacy mode until it is read"
     )

@@ -49,7 +49,7 @@ class RequestMaker:
             raise BadRequestError("the prompt is empty and there is no file or input")
         if request.inputs and not (request.prompt.strip() or request.files or _names_a_space(request)):
             given = ", ".join(list(request.inputs)[:_MOST_NAMES])
-            raise BadRequestError(f"it has inputs ({given}) and no prompt: name their Space with --space")
+            raise BadRequestError(f"it has inputs ({given}) and no prompt: name their Space by `space`")
         return request, payloads
 
     def _run(

@@ -204,7 +204,7 @@ async def test_inputs_by_name_pick_the_endpoint_that_has_them(app: GradioAdapter
 
 
 async def test_endpoints_that_fit_equally_are_listed(app: GradioAdapter) -> None:
-    with pytest.raises(StepError, match=r"(?s)--endpoint.*/mirror.*/size.*/colours") as caught:
+    with pytest.raises(StepError, match=r"(?s)`endpoint`.*/mirror.*/size.*/colours") as caught:
         await ask(app, "", png(2, 2))
     assert caught.value.kind is ErrorKind.BAD_INPUT
 

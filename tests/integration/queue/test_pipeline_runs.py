@@ -47,15 +47,15 @@ FAN = pipeline_of(
 class Space:
     """A handler that answers with its prompt, and notes what it was asked; `fails` are prompts that fail."""
 
-    def __init__(self, *fails: str) -> None:
+    def __init__(self, *fails: str, kind: ErrorKind = ErrorKind.APP_ERROR) -> None:
         self.asked: list[str] = []
-        self.fails = set(fails)
+        self.fails, self.kind = set(fails), kind
 
     async def __call__(self, job: TakenJob, tell: Emit) -> JobResult:
         self.asked.append(job.request.prompt)
         if job.request.prompt not in self.fails:
             return succeeded(job)
-        error = AttemptError(kind=ErrorKind.APP_ERROR, message="the Space said no")
+        error = AttemptError(kind=self.kind, message="the Space said no")
         attempt = Attempt(tier=Tier.HEAVY, name="it", stage=Stage.CALL, error=error)
         return JobResult(id=job.id, state=JobState.FAILED, attempts=(attempt,), labels=job.request.labels)
 
@@ -215,10 +215,80 @@ async def test_cancelling_stops_what_runs_and_starts_nothing_more(
         jobs = [f"{run}-0-{index}" for index in range(4)]
         ended = [(await client.result(job, wait=5)).state for job in jobs]
         await until(lambda: _is_settled(redis))
+        steps = (await client.pipeline_run(run)).steps
     assert ended == [JobState.CANCELLED] * 4
     assert len(held.runs) == 2
+    assert [(one.state, one.ended, one.failed, one.cancelled) for one in steps] == [
+        (StepState.CANCELLED, 4, 0, 4),
+        (StepState.CANCELLED, 0, 0, 0),
+    ]
+    assert steps[0].told == "4 of 4, 4 cancelled"
     with pytest.raises(JobNotFoundError):
         await client.status(f"{run}-1-0")
+
+
+async def test_a_step_that_failed_is_told_apart_from_one_that_was_cancelled(
+    client: Client, redis_url: str
+) -> None:
+    async with advancing(redis_url, Space("<a>")):
+        result = await client.run_pipeline(FAN, {"words": ["a", "b"]}, wait=5)
+        failed = (await client.pipeline_run(result.id)).steps
+    assert [(one.state, one.failed, one.cancelled) for one in failed] == [
+        (StepState.FAILED, 1, 0),
+        (StepState.BLOCKED, 0, 0),
+    ]
+    held = Held()
+    async with advancing(redis_url, held):
+        run = await client.submit_pipeline(FAN, {"words": ["c", "d"]})
+        await held.began.get()
+        await client.cancel(f"{run}-0-1")
+        held.go.set()
+        assert (await client.result(run, wait=5)).state is JobState.FAILED
+        each, after = (await client.pipeline_run(run)).steps
+        failure = (await client.result(run, wait=5)).failure
+    assert failure == (
+        f"step 'each' failed: 1 of its 2 jobs cancelled; `spacedock retry {run}` goes on from there"
+    )
+    assert (each.state, each.ended, each.cancelled) == (StepState.CANCELLED, 2, 1)
+    assert after.state is StepState.BLOCKED
+
+
+async def test_a_step_that_is_out_of_time_names_what_its_author_can_change(
+    client: Client, redis_url: str
+) -> None:
+    async with advancing(redis_url, Space("hello one", kind=ErrorKind.TIMEOUT)):
+        result = await client.run_pipeline(CHAIN, wait=5)
+    assert "give step 'one' a longer `timeout` in the pipeline's file" in result.failure
+    assert f"`spacedock pipeline run FILE --again {result.id}` goes on from there" in result.failure
+    assert "--timeout" not in result.failure
+
+
+async def test_a_run_is_one_job_of_a_list_and_its_steps_are_there_when_asked_for(
+    client: Client, redis_url: str
+) -> None:
+    words = [str(n) for n in range(30)]
+    async with advancing(redis_url, Space("<3>")):
+        alone = [await client.submit(f"alone {n}", space="each") for n in range(3)]
+        async for _ in client.results(alone):
+            pass
+        run = await client.run_pipeline(FAN, {"words": words}, wait=5)
+        batch = [JobRequest(pipeline=CHAIN.model_dump(exclude_unset=True), batch_id="a-batch")]
+        (of_batch,) = await client.submit_many(batch)
+        await client.result(of_batch, wait=5)
+        board = await client.board.look()
+        steps = {f"{run.id}-0-{n}" for n in range(30)}
+        assert {one.id for one in await client.jobs(limit=20)} == {*alone, run.id, of_batch}
+        assert {one.id for one in await client.jobs(run=run.id)} == steps
+        assert {one.id for one in await client.jobs(space="each", steps=True)} == {*alone, *steps}
+        assert [one.id for one in await client.jobs(run=run.id, state=JobState.FAILED)] == [f"{run.id}-0-3"]
+        assert [one.id for one in await client.jobs(state=JobState.FAILED)] == [run.id]
+        assert [one.id for one in await client.jobs(batch="a-batch")] == [of_batch]
+        assert len(await client.jobs(batch="a-batch", steps=True)) == 4
+        assert len(await client.jobs(steps=True, limit=20)) == 20
+        with pytest.raises(JobNotFoundError):
+            await client.jobs(run="nothing")
+    assert {one.id for one in board.recent} == {*alone, run.id, of_batch}
+    assert [group.jobs for group in board.failures] == [[run.id]]
 
 
 async def _is_settled(redis: Redis) -> bool:

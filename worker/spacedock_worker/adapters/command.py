@@ -45,7 +45,7 @@ def task_of(call: AppCall, timeout: float = 300.0, *, private: bool = False) -> 
     endpoint.
     """
     if call.endpoint is not None:
-        message = "this Space is a program that runs once: it has no endpoints. Leave --endpoint out."
+        message = "this Space is a program that runs once: it has no endpoints. Leave `endpoint` out."
         raise StepError(Stage.CALL, ErrorKind.BAD_INPUT, message)
     prompt = call.prompt.encode("utf-8", "replace")
     inputs = json.dumps(dict(call.inputs))

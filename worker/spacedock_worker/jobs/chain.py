@@ -238,7 +238,7 @@ _STAGES = {
 
 _HINTS = {
     ErrorKind.OUT_OF_MEMORY: " Raise `memory` for this Space.",
-    ErrorKind.TIMEOUT: " Give it longer with --timeout.",
+    ErrorKind.TIMEOUT: " Give it a longer `timeout`.",
     ErrorKind.DOCKER_UNAVAILABLE: " Try `docker info`.",
 }
 

@@ -197,7 +197,7 @@ async def _call(lease: Lease[Adapter], call: AppCall, context: StepContext) -> A
             raise dying.result()
     finally:
         await _end(lease, calling, dying)
-    message = f"no answer within {seconds:g} s; the call was stopped. Give it longer with --timeout."
+    message = f"no answer within {seconds:g} s; the call was stopped. Give it a longer `timeout`."
     raise StepError(Stage.CALL, ErrorKind.TIMEOUT, message)
 
 

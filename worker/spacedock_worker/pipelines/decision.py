@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spacedock.pipelines.expressions import lookups
-from spacedock.pipelines.model import Pipeline, StepOutcome
+from spacedock.pipelines.model import Pipeline, Step, StepOutcome
 from spacedock.pipelines.references import NestedRun, StepCalls, last_of, needs
 from spacedock.pipelines.run import StepRecord, is_private, json_of
 from spacedock.pipelines.values import files_in
@@ -125,9 +125,10 @@ def given_up(run_id: str, target: str, why: str) -> Attempt:
     return fault(target, f"{what}. `spacedock retry {run_id}` tries again", ErrorKind.INTERNAL)
 
 
-def fault_of_step(run_id: str, name: str, record: StepRecord, first: JobResult | None) -> Attempt:
+def fault_of_step(run_id: str, name: str, step: Step, record: StepRecord, first: JobResult | None) -> Attempt:
     """Why a step failed; `first` is the result of its first job that did."""
-    again = f"mend it, then `spacedock retry {run_id}` goes on from there"
+    retry = f"`spacedock retry {run_id}` goes on from there"
+    again = f"mend it, then {retry}"
     if record.plan.why:
         return fault(name, f"step '{name}' cannot run: {record.plan.why}; {again}")
     many = (
@@ -135,6 +136,13 @@ def fault_of_step(run_id: str, name: str, record: StepRecord, first: JobResult |
     )
     if first is None:
         return fault(name, f"step '{name}' failed: {many}without a result; {again}", ErrorKind.INTERNAL)
-    kind = first.error.kind if first.error else ErrorKind.CANCELLED
+    if first.state is JobState.CANCELLED:
+        some = f"{record.off:,} of its {len(record.calls):,} jobs" if record.plan.fanned else "its job"
+        return fault(name, f"step '{name}' failed: {some} cancelled; {retry}", ErrorKind.CANCELLED)
+    kind = first.error.kind if first.error else ErrorKind.INTERNAL
+    if kind is ErrorKind.TIMEOUT and step.pipeline is None:
+        # A retry asks for what was asked for before, within the same time.
+        what = f"give step '{name}' a longer `timeout` in the pipeline's file"
+        again = f"{what}, then `spacedock pipeline run FILE --again {run_id}` goes on from there"
     stage = first.attempts[-1].stage if first.attempts else Stage.PLAN
     return fault(name, f"step '{name}' failed: {many}(job {first.id}) {first.failure}\n{again}", kind, stage)

@@ -222,4 +222,5 @@ class _Steps:
         """Why a step failed, in the words of its first job that did."""
         record, number = self._records[name], self._names.index(name)
         first = await self._store.results([job_id_of_step(self._run.id, number, record.first)])
-        return decision.fault_of_step(self._run.id, name, record, first[0] if record.bad else None)
+        step = self._pipeline.steps[name]
+        return decision.fault_of_step(self._run.id, name, step, record, first[0] if record.bad else None)

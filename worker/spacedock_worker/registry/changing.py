@@ -52,7 +52,7 @@ def settled(
     other = is_other_code(before, named)
     if other and how is How.ADD:
         why = (
-            "is there already, with other code. Replace it with --replace, bring its own changed code in "
+            "is there already, with other code. Replace it (`replace`), bring its own changed code in "
             f"with `spacedock spaces update {before.id}`, or choose another name"
         )
         raise EntryError(f"Space '{before.id}' {why}")

@@ -81,7 +81,7 @@ def _hub(found: Findings) -> Check | None:
     if stage == "NO_APP_FILE":
         return Check("hub", Mark.BAD, "its repository has no app")
     if stage in _FAILING:
-        return Check("hub", Mark.UNKNOWN, f"it fails on the Hub itself ({stage})", "Try it with --deep.")
+        return Check("hub", Mark.UNKNOWN, f"it fails on the Hub itself ({stage})", "Try it with `deep`.")
     said = ["private: this host's token reads it"] if space.private else []
     said += [f"{stage.lower()} on the Hub, which does not matter here"] if stage == "PAUSED" else []
     return Check("hub", Mark.OK, "; ".join(said) or "the Hub has it, open to all")
@@ -95,7 +95,7 @@ def _digest(found: Findings) -> Check | None:
     if here.digest == wanted:
         return Check("digest", Mark.OK, "the image that its entry was written for")
     words = f"its entry was written for the image {wanted[:19]}, and this is {here.digest[:19]}"
-    return Check("digest", Mark.UNKNOWN, words, "Try it with --deep.")
+    return Check("digest", Mark.UNKNOWN, words, "Try it with `deep`.")
 
 
 def _platform(found: Findings) -> Check | None:
@@ -151,7 +151,7 @@ def _gpu(found: Findings) -> Check | None:
         if not hardware or hardware.startswith("cpu"):
             return None
         advice = (
-            "Set `gpu: auto` in its entry." if count else "Try it with --deep, or run it on another host."
+            "Set `gpu: auto` in its entry." if count else "Try it with `deep`, or run it on another host."
         )
         return Check("gpu", Mark.UNKNOWN, f"on the Hub it runs on {hardware}; {there} for it", advice)
     words = f"takes the GPUs that there are; {there}" if wanted == "auto" else f"has what it wants; {there}"
@@ -189,7 +189,7 @@ def _trial(found: Findings) -> Check | None:
     when = f"on {last.at:%Y-%m-%d %H:%M} UTC"
     if last.works:
         return Check("trial", Mark.OK, f"{when} {last.reason}")
-    return Check("trial", Mark.BAD, f"{when} it failed: {last.reason}", "Try it again with --deep.")
+    return Check("trial", Mark.BAD, f"{when} it failed: {last.reason}", "Try it again with `deep`.")
 
 
 def _offered(offer: Offer | None) -> bool:

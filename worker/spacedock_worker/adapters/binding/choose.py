@@ -90,13 +90,13 @@ def choose(endpoints: Sequence[Endpoint], call: AppCall) -> Choice:
     best = max(fitting, key=lambda choice: choice.score or ())
     if says_nothing(call) and (rivals := _rivals(best, ratings)):
         raise bad_input(
-            "the prompt is empty, and the page has several functions: give a prompt, or name one with "
-            "--endpoint.\n" + _lines([f"{best.endpoint}", *rivals])
+            "the prompt is empty, and the page has several functions: give a prompt, or name one by "
+            "`endpoint`.\n" + _lines([f"{best.endpoint}", *rivals])
         )
     ties = [choice.endpoint for choice in fitting if choice.score == best.score]
     if len(ties) > 1:
         raise bad_input(
-            "several endpoints fit equally well: name one with --endpoint.\n" + _lines([str(e) for e in ties])
+            "several endpoints fit equally well: name one by `endpoint`.\n" + _lines([str(e) for e in ties])
         )
     return best
 

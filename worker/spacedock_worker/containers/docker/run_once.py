@@ -145,7 +145,7 @@ class TaskRun:
         except TimeoutError as error:
             message = (
                 f"the program did not end within {self._task.timeout:g} s and was stopped. "
-                "Give it longer with --timeout."
+                "Give it a longer `timeout`."
             )
             raise StepError(Stage.CALL, ErrorKind.TIMEOUT, message) from error
 

@@ -64,7 +64,7 @@ class CollectionHandler:
             else:
                 notes.append(f"left out {entry.id}: its code is a directory that was sent")
         if not records:
-            why = "name Spaces, or a --category that has some"
+            why = "name Spaces, or a category that has some"
             if notes:
                 why = (
                     "each of these Spaces is a directory that was sent. Put it on the Hub, or into a registry"

@@ -109,7 +109,7 @@ async def check_named(engine: Engine, name: str, space: str) -> None:
     owner = labels.get(SPACE_LABEL)
     if owner not in (None, space) or (_OURS.match(name) and owner is None):
         raise BadRequestError(
-            f"{problem} is another Space's. Add that Space's repository with --dir or --hub"
+            f"{problem} is another Space's. Add that Space's repository, as a directory or from the Hub"
         )
 
 
