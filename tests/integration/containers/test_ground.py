@@ -136,6 +136,14 @@ async def test_a_program_that_cannot_write_its_root_runs_again_with_one_that_it_
     assert resources.as_started(replace(stubborn, space="other")).read_only
 
 
+async def test_a_root_that_its_entry_closes_is_never_opened(pool, shell) -> None:
+    closed = shell("mkdir /var/lib/x || exit 3", cache=None, fixed_root=True)
+    for _ in range(2):
+        completed = await run(pool, closed)
+        assert (completed.exit_code, b"Read-only file system" in completed.stderr.data) == (3, True)
+    assert pool._starter.resources.as_started(replace(closed, fixed_root=False)).read_only
+
+
 async def networks(engine: Engine, names: set[str]) -> dict[str, Any]:
     async with engine.call(Stage.CALL) as docker:
         return {n["Name"]: n for n in await docker.networks.list() if n["Name"] in names}

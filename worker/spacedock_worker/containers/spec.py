@@ -22,8 +22,8 @@ class ContainerSpec:
     The app answers at `port` below `base_path`, such as "/ui". `memory` (bytes), `cpus` and `start_timeout`
     (seconds) are None where the settings' own are right; `asked_start` is the time that its author
     asks for. `calls` is how many calls its app takes at once.
-    `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root; `cache` is
-    the path of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
+    `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root, with
+    `fixed_root` also where its app is found to need that; `cache` is of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
     `private` says that what it is asked is nobody else's: nothing of it may be logged, or outlive it.
     `family` is the same for all builds of one Space, of which only the newest is wanted; empty: the Space.
     """
@@ -44,6 +44,7 @@ class ContainerSpec:
     private: bool = False
     family: str = ""
     read_only: bool = False
+    fixed_root: bool = False
     cache: str | None = None
     gpu: Gpu = "none"
     runtime: str | None = None
@@ -69,6 +70,7 @@ class ContainerSpec:
             self.sealed,
             self.private,
             self.read_only,
+            self.fixed_root,
             self.cache,
             self.gpu,
             self.runtime,

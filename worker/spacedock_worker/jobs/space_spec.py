@@ -65,8 +65,9 @@ def spec_of(
         private=private,
         family=family_of(entry, private=private),
         sealed=private or not entry.network,
-        # An image that needs to write there is found out, and remembered.
         read_only=not entry.writable_root,
+        # Where its entry does not say, an app that needs to write there is found out, and remembered.
+        fixed_root=entry.writable_root is not None,
         cache=image.cache if entry.cache else None,
         gpu=entry.gpu,
         runtime=entry.runtime,

@@ -86,7 +86,8 @@ class HostResources:
 
     def as_started(self, spec: ContainerSpec) -> ContainerSpec:
         """The container as it is made here: with a root that it can write where it was found to need one."""
-        return replace(spec, read_only=spec.read_only and self.roots.read_only(spec.app))
+        closed = spec.read_only and (spec.fixed_root or self.roots.read_only(spec.app))
+        return replace(spec, read_only=closed)
 
     def has_gpu(self, spec: ContainerSpec | None) -> bool:
         """Whether the container may have a GPU; one of an earlier worker (None) may, where there are any."""

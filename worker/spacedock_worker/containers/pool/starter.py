@@ -140,7 +140,7 @@ class Starter(Generic[App]):
 
     def blames_root(self, spec: ContainerSpec, said: str) -> bool:
         """Whether an app that said that failed to write its root; if so, it can from the next start on."""
-        if not spec.read_only or not tells_refused_write(said):
+        if not spec.read_only or spec.fixed_root or not tells_refused_write(said):
             return False
         self.resources.roots.remember_writable(spec.app)
         log.info("container.root_writable", space=spec.space, image=spec.digest)
