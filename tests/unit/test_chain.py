@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from spacedock.request import JobRequest, Tier
 from spacedock.result import AnsweredBy, AnswerKind, AttemptError, ErrorKind, Stage
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.errors import EngineAwayError, GiveBackError, StepError
+from spacedock_worker.errors import EngineAwayError, GiveBackError, StepError, full_disk
 from spacedock_worker.jobs import chain
 from spacedock_worker.jobs.chain import Outcome, StepAnswer, StepContext, run_chain
 from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
@@ -227,6 +227,22 @@ async def test_a_job_that_only_the_engine_keeps_from_an_answer_waits_in_the_queu
     assert outcome.attempts[0].error == AttemptError(
         kind=ErrorKind.DOCKER_UNAVAILABLE, message="no answer", host=True
     )
+
+
+async def test_a_job_that_only_room_keeps_from_an_answer_waits_in_the_queue_for_a_host_that_has_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chain, "_LOOK_SECONDS", 0.0)
+    takes, told = Takes({MODEL.name}, {"first": full_disk(Stage.START, "it cannot start")}), list[str]()
+    with pytest.raises(GiveBackError, match="no room"):
+        await run_chain(Plan((FIRST, SECOND)), JOB, takes, lambda *what: told.append(what[2]))
+    assert "waiting in the queue for a host with room. it cannot start: the disk" in told[-1]
+    assert (await walked(takes, FIRST, MODEL)).answered is not None
+    outcome = await run_chain(
+        Plan((FIRST,)), replace(JOB, queued=chain.AWAY_SECONDS), takes, lambda *what: None
+    )
+    assert outcome.attempts[0].error is not None
+    assert outcome.attempts[0].error.kind is ErrorKind.OUT_OF_DISK
 
 
 async def test_a_job_is_not_at_work_between_two_steps() -> None:

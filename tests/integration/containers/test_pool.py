@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from aiodocker import Docker
@@ -136,6 +137,36 @@ async def test_an_app_that_listens_elsewhere_says_where(
                 pass
     assert caught.value.kind is ErrorKind.START_TIMEOUT
     assert str(caught.value).endswith("Its last words:\nI am up")
+
+
+async def test_an_app_that_has_its_port_for_itself_fails_early_and_says_what_to_do(
+    engine, settings, spec
+) -> None:
+    # Without a program that could be run in it, as in an image that has no shell.
+    inside = ("/usr/bin/python3", "-m", "http.server", "7860", "--bind", "127.0.0.1", "--directory", "/tmp")
+    told: list[str] = []
+    began = monotonic()
+    async with Pool(engine, settings) as pool:
+        with pytest.raises(StepError, match=r"reached from outside.*127\.0\.0\.1:7860 alone.*0\.0\.0\.0") as caught:
+            async with pool.lease(spec("inside", inside, env={"PATH": "/none"}), answers, told.append):
+                pass
+    assert monotonic() - began < settings.start_timeout / 2
+    assert (caught.value.stage, caught.value.kind) == (Stage.READY, ErrorKind.START_FAILED)
+    assert any("waiting until it answers. It listens on 127.0.0.1:7860 alone" in line for line in told)
+    assert await ours(engine, settings.instance_id) == []
+
+
+async def test_an_app_that_starts_a_helper_of_its_own_first_is_waited_for(engine, settings, spec) -> None:
+    code = (
+        "import socket, time, http.server as h; helper = socket.create_server(('127.0.0.1', 8265))\n"
+        "time.sleep(16); h.HTTPServer(('', 7860), h.SimpleHTTPRequestHandler).serve_forever()"
+    )
+    told: list[str] = []
+    async with Pool(engine, settings) as pool:
+        slow = spec("slow", ("python3", "-c", code))
+        async with pool.lease(slow, answers, told.append) as lease:
+            assert await lease.app.text()
+    assert any("127.0.0.1:8265 instead of port 7860: have it listen on 0.0.0.0:7860" in line for line in told)
 
 
 async def test_an_app_that_never_answers_is_a_start_timeout(engine, settings, spec) -> None:

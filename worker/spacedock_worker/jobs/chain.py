@@ -15,7 +15,7 @@ from spacedock.files import Payload
 from spacedock.request import JobRequest
 from spacedock.result import AnsweredBy, Attempt, AttemptError, ErrorKind, Stage, Timings
 from spacedock_worker.adapters.base import AppAnswer
-from spacedock_worker.errors import EngineAwayError, GiveBackError, StepError
+from spacedock_worker.errors import EngineAwayError, GiveBackError, HostBusyError, StepError
 from spacedock_worker.images.source import Image
 from spacedock_worker.jobs.plan import ModelStep, Plan, Skip, SpaceStep, Step
 from spacedock_worker.queue.runner import TakenJob
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 AWAY_SECONDS = 24 * 3600.0
-"""A job of which so long after its submission only the Docker Engine of its host is lacking fails."""
+"""A job fails to which so long after its submission only the Docker Engine of its host, or room, is lacking."""
 
 _AWAY_REST_SECONDS, _LOOK_SECONDS = 20.0, 1.0
 ENGINE_AWAY = (
@@ -122,7 +122,7 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
     progress = discreet(emit) if request.privacy else emit
     attempts: list[Attempt] = []
     spent: Counter[str] = Counter()
-    wrong, away = False, None
+    wrong, lacking = False, None
     for item in plan.chain:
         if wrong and isinstance(item, ModelStep):
             item = Skip(item.tier, item.name, _MEND)
@@ -135,7 +135,7 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
         if isinstance(taken, StepAnswer):
             attempts.append(_attempt(item, context, context.stage, started))
             return Outcome(tuple(attempts), _timings(context, monotonic() - started), taken)
-        away = context if isinstance(taken, EngineAwayError) else away
+        lacking = (context, taken) if isinstance(taken, EngineAwayError | HostBusyError) else lacking
         said = withheld(taken) if request.privacy else str(taken)[:_SAID_CHARS]
         failure = AttemptError(kind=taken.kind, message=said, host=taken.host)
         attempts.append(_attempt(item, context, taken.stage, started, failure))
@@ -149,17 +149,20 @@ async def run_chain(plan: Plan, job: TakenJob, run_step: RunStep, emit: EmitStep
             if item.final:
                 break
             wrong = bool(request.inputs or request.endpoint)
-    if away is not None and job.queued < AWAY_SECONDS:
-        await _wait_for_engine(away)
+    if lacking is not None and job.queued < AWAY_SECONDS:
+        await _wait_in_queue(*lacking)
     return Outcome(tuple(attempts), Timings(**spent))
 
 
-async def _wait_for_engine(context: StepContext) -> NoReturn:
+async def _wait_in_queue(context: StepContext, error: StepError) -> NoReturn:
     """Have the job wait in the queue: nobody else answers it, and another host may start its Space."""
-    context.emit(Stage.WAIT, context.name, ENGINE_AWAY, None)
+    away = isinstance(error, EngineAwayError)
+    said = ENGINE_AWAY if away else f"waiting in the queue for a host with room. {error}"
+    context.emit(Stage.WAIT, context.name, said, None)
     # The next one meets the same: not all that wait are looked at at once.
     await asyncio.sleep(_LOOK_SECONDS)
-    raise GiveBackError("the Docker Engine is away", _AWAY_REST_SECONDS)
+    why = "the Docker Engine is away" if away else "this host has no room"
+    raise GiveBackError(why, _AWAY_REST_SECONDS)
 
 
 async def _taken(run_step: RunStep, step: Step, context: StepContext) -> StepAnswer | StepError:

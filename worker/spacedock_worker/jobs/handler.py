@@ -53,7 +53,7 @@ from spacedock_worker.queue.runner import TakenJob
 log = structlog.get_logger()
 
 WAIT_SECONDS = 120.0
-"""How long a step waits for it, before the next one of the chain is taken."""
+"""How long a step waits for room on its host, before the next one of the chain is taken."""
 
 PAUSE_SECONDS = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -123,7 +123,10 @@ class JobHandler:
             context.repository = repository if step.entry is planned.chosen else None
             running = partial(self._spaces.run, step.entry, context)
             tell = partial(context.enter, Stage.WAIT, ENGINE_AWAY)
-            answer = await once_there_is_room(partial(self._engine.through_restart, running, tell), context)
+            going = partial(self._engine.through_restart, running, tell)
+            # One that nobody else answers goes back to the queue: there it waits where any host can take it.
+            again = step is steps[-1] and job.queued > WAIT_SECONDS
+            answer = await once_there_is_room(going, context, 0.0 if again else WAIT_SECONDS)
         else:
             answer = await self._models.run(step, planned.models[step.name], context)
         context.at(Stage.OUTPUT)
@@ -169,12 +172,14 @@ def result_of(job: TakenJob, outcome: Outcome, origin: Origin) -> JobResult:
     )
 
 
-async def once_there_is_room(work: Callable[[], Awaitable[_T]], context: StepContext) -> _T:
+async def once_there_is_room(
+    work: Callable[[], Awaitable[_T]], context: StepContext, seconds: float
+) -> _T:
     """What the work returns, begun again while this host has no room for it.
 
-    Raises HostBusyError where it has none after WAIT_SECONDS.
+    Raises HostBusyError where it has none after so many seconds.
     """
-    give_up = monotonic() + WAIT_SECONDS
+    give_up = monotonic() + seconds
     while True:
         try:
             return await work()
@@ -188,7 +193,7 @@ async def once_there_is_room(work: Callable[[], Awaitable[_T]], context: StepCon
                 busy = full_disk(context.stage, what, "the worker's files")
             else:
                 raise
-        if monotonic() > give_up:
+        if monotonic() >= give_up:
             raise busy
         log.info("step.waits_for_host", step=context.name, stage=busy.stage.value, kind=busy.kind.value)
         context.enter(Stage.WAIT, str(busy))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.containers.docker.diagnosis import listeners, where
+from spacedock_worker.containers.docker.diagnosis import Listener, listeners
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError, stopped_by_engine
 from spacedock_worker.containers.docker.log_tail import last_words
 from spacedock_worker.errors import StepError
@@ -107,9 +107,9 @@ class RunningContainer:
         requests = ((found or {}).get("HostConfig") or {}).get("DeviceRequests") or ()
         return tuple(str(gpu) for request in requests for gpu in request.get("DeviceIDs") or ())
 
-    async def listening(self, port: int) -> str:
-        """Where its app listens instead of at that port, for people; empty where that cannot be found out."""
-        return where(await listeners(self._engine, self.name), port)
+    async def listeners(self) -> tuple[Listener, ...] | None:
+        """What listens in it; None where that cannot be found out."""
+        return await listeners(self._engine, self.name)
 
     async def words(self, since: float | None = None, count: int = _LOG_LINES) -> str:
         """What it said last, made safe to show; empty where it said nothing, or cannot be asked.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
@@ -13,6 +16,7 @@ from spacedock_worker.errors import StepError
 _ASK_SECONDS = 5.0
 _MAX_BYTES = 256 * 2**10
 _LISTENS = "0A"
+_BY = 'Gradio: `launch(server_name="0.0.0.0")`; Uvicorn and others: `--host 0.0.0.0`'
 # Docker's own name server, which is in every container of a network of ours.
 _NAME_SERVER = "127.0.0.11"
 
@@ -31,7 +35,37 @@ class Listener:
 
 
 async def listeners(engine: Engine, name: str) -> tuple[Listener, ...] | None:
-    """What listens in the container; None where it cannot be asked, as without `cat`. Never raises."""
+    """What listens in the container; None where that cannot be found out. Never raises.
+
+    The kernel tells it on the engine's own machine; elsewhere `cat` in the container has to.
+    """
+    text = await _table_here(engine, name) or await _table_inside(engine, name)
+    return read(text) if "local_address" in text else None
+
+
+async def _table_here(engine: Engine, name: str) -> str:
+    """The tables of the container's network, read on this host; empty where its processes are not here."""
+    found: dict[str, Any] = {}
+    with suppress(EngineRefusedError, StepError, TimeoutError):
+        async with engine.call(Stage.READY, _ASK_SECONDS) as docker:
+            found = await docker.containers.container(name).show()
+    pid = (found.get("State") or {}).get("Pid")
+    return await asyncio.to_thread(_table_of, int(pid), str(found.get("Id"))) if pid else ""
+
+
+def _table_of(pid: int, container: str) -> str:
+    """The tables that a process sees, if it is of that container: an engine may count processes otherwise."""
+    folder, said = Path("/proc", str(pid)), ""
+    with suppress(OSError):
+        for table in ("tcp", "tcp6"):
+            with suppress(FileNotFoundError), (folder / "net" / table).open() as lines:
+                said += lines.read(_MAX_BYTES)
+        if container in (folder / "cgroup").read_text():
+            return said
+    return ""
+
+
+async def _table_inside(engine: Engine, name: str) -> str:
     said = bytearray()
     with suppress(EngineRefusedError, StepError, TimeoutError):
         async with engine.stream(Stage.READY, seconds=_ASK_SECONDS) as docker:
@@ -41,8 +75,7 @@ async def listeners(engine: Engine, name: str) -> tuple[Listener, ...] | None:
                 # The program is the image's own: it may say anything, without end.
                 while len(said) < _MAX_BYTES and (part := await stream.read_out()) is not None:
                     said += part.data
-    text = said.decode(errors="replace")
-    return read(text) if "local_address" in text else None
+    return said.decode(errors="replace")
 
 
 def read(table: str) -> tuple[Listener, ...]:
@@ -69,6 +102,12 @@ def _address(words: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+def out_of_reach(found: tuple[Listener, ...] | None, port: int) -> bool:
+    """Whether the app has its port, and nobody outside can connect: no other program can have it then."""
+    ours = [one for one in found or () if one.port == port]
+    return bool(ours) and all(one.inside for one in ours)
+
+
 def where(found: tuple[Listener, ...] | None, port: int) -> str:
     """What the listeners say of an app that does not answer at its port, and what to do."""
     if found is None:
@@ -76,15 +115,15 @@ def where(found: tuple[Listener, ...] | None, port: int) -> str:
     if not found:
         return " Nothing in it listens on a port yet."
     ours = [one for one in found if one.port == port]
-    if ours and all(one.inside for one in ours):
-        return f" It listens on {ours[0].address}:{port} alone: have it listen on 0.0.0.0."
+    if out_of_reach(found, port):
+        return f" It listens on {ours[0].address}:{port} alone: have it listen on 0.0.0.0. {_BY}."
     if ours:
-        below = "If its app is below a path, name that as `base_path` in the README of its Space."
+        below = "If its app is below a path, name that as `base_path` in its README, or in its entry."
         return f" It listens on port {port}, but gives no answer there that can be called. {below}"
     told = ", ".join(f"{one.address}:{one.port}" for one in found[:3])
     open_ones = [one.port for one in found if not one.inside]
     if not open_ones:
-        return f" It listens on {told} instead of port {port}: have it listen on 0.0.0.0:{port}."
+        return f" It listens on {told} instead of port {port}: have it listen on 0.0.0.0:{port}. {_BY}."
     return (
         f" It listens on {told} instead of port {port}: have it use {port}, or give the Space's entry that "
         f"port (`spacedock spaces add|update NAME … --port {open_ones[0]}`)."

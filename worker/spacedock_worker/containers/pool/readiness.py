@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.container import RunningContainer
+from spacedock_worker.containers.docker.diagnosis import out_of_reach, where
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
 from spacedock_worker.errors import StepError
@@ -17,8 +18,15 @@ from spacedock_worker.profiling.profiles import ProfileStore
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
 _CONNECT_SECONDS = 10.0
+_FIRST_LOOK, _LONGEST_LOOK = 4.0, 15.0
+_HIDDEN_SECONDS = 8.0
+"""How long an app has its port for itself alone until that is taken to be final."""
+
 _ENOUGH_STARTS = 3
 _TIMES_LONGEST = 5.0
+
+
+WAITING_FOR_ANSWER = "waiting until it answers"
 
 
 class Connection(Protocol):
@@ -85,38 +93,76 @@ class StartLimits:
 
 
 async def wait_ready(
-    container: RunningContainer, connect: Callable[[], Awaitable[App | None]], limit: StartLimit
+    container: RunningContainer,
+    connect: Callable[[], Awaitable[App | None]],
+    limit: StartLimit,
+    port: int,
+    tell: Callable[[str], None],
 ) -> App:
-    """Return the connection to the app once it answers.
+    """Return the connection to the app once it answers at the port; tell meanwhile where it listens instead.
 
     Raises StepError at stage `ready`: `crashed` or `out_of_memory` as soon as the container has died,
-    `start_timeout` where the app does not answer within the limit, and what `connect` raises.
+    `start_failed` where the app has its port for itself, `start_timeout` where it does not answer within the
+    limit, and what `connect` raises.
     """
     answers = asyncio.create_task(_answers(connect))
     dies = asyncio.create_task(container.wait_dead(Stage.READY))
+    hides = asyncio.create_task(_hides(container, port, tell))
+    tasks = {answers, dies, hides}
     try:
-        await asyncio.wait({answers, dies}, timeout=limit.seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=limit.seconds, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        await _give_up(answers, dies)
+        await _give_up(answers, dies, hides)
         raise
     if answers.done():
-        dies.cancel()
-        await asyncio.gather(dies, return_exceptions=True)
+        await _end(dies, hides)
         return await answers
-    await _give_up(answers, dies)
-    if not dies.cancelled():
-        raise dies.result()
+    await _give_up(answers, dies, hides)
+    for ended in (dies, hides):
+        if not ended.cancelled():
+            raise ended.result()
     message = f"the app did not answer within {limit.seconds:g} s of its start. {limit.why}"
     raise StepError(Stage.READY, ErrorKind.START_TIMEOUT, message)
 
 
-async def _give_up(answers: asyncio.Task[App], dies: asyncio.Task[StepError]) -> None:
-    """End both tasks; a connection that came too late is closed."""
+async def _give_up(answers: asyncio.Task[App], *others: asyncio.Task[StepError]) -> None:
+    """End all tasks; a connection that came too late is closed."""
     answers.cancel()
-    dies.cancel()
-    connection, _ = await asyncio.gather(answers, dies, return_exceptions=True)
+    await _end(*others)
+    (connection,) = await asyncio.gather(answers, return_exceptions=True)
     if not isinstance(connection, BaseException):
         await connection.aclose()
+
+
+async def _end(*tasks: asyncio.Task[StepError]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _hides(container: RunningContainer, port: int, tell: Callable[[str], None]) -> StepError:
+    """Return once it is sure that the app never answers, as it has its port where nobody reaches it.
+
+    A port elsewhere proves nothing: many apps first start a helper that listens for them alone, such as a
+    model server, and their own port comes minutes later. That is told, and waited for.
+    """
+    now = asyncio.get_running_loop().time
+    began, hidden_since, told = now(), None, ""
+    pause = _FIRST_LOOK
+    while True:
+        await asyncio.sleep(pause)
+        found = await container.listeners()
+        if (said := where(found, port)) != told:
+            told = said
+            tell(f"{WAITING_FOR_ANSWER}.{said}" if said else WAITING_FOR_ANSWER)
+        if not out_of_reach(found, port):
+            hidden_since = None
+        elif hidden_since is None:
+            hidden_since = now()
+        elif now() - hidden_since >= _HIDDEN_SECONDS:
+            message = f"the app cannot be reached from outside its container.{said}"
+            return StepError(Stage.READY, ErrorKind.START_FAILED, message, ours=True)
+        pause = min(max(pause, (now() - began) / 4), _LONGEST_LOOK)
 
 
 async def _answers(connect: Callable[[], Awaitable[App | None]]) -> App:

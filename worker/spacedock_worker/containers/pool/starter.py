@@ -15,13 +15,14 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import create_body, task_body
-from spacedock_worker.containers.docker.diagnosis import host_fault
+from spacedock_worker.containers.docker.diagnosis import host_fault, where
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.run_once import TaskRun
 from spacedock_worker.containers.docker.task import Completed, Task, TaskLimits
 from spacedock_worker.containers.machine.resources import HostResources, tells_refused_write
 from spacedock_worker.containers.pool.adoption import Survivor
 from spacedock_worker.containers.pool.readiness import (
+    WAITING_FOR_ANSWER,
     App,
     Connect,
     StartLimits,
@@ -105,7 +106,7 @@ class Starter(Generic[App]):
         """
         now = asyncio.get_running_loop().time
         began = now()
-        woken = slot.container is not None and await self._woken(slot, waiter)
+        woken = slot.container is not None and await self._woken(slot, waiter, tell)
         if slot.app is None:
             try:
                 await self._start_new(slot, waiter, tell)
@@ -181,10 +182,9 @@ class Starter(Generic[App]):
         async with self._explained(spec):
             await container.create(await self._body(spec, container.name))
             await self._go(container, spec)
-        tell("waiting until it answers")
-        slot.app = await self._connected(container, spec, waiter.connect)
+        slot.app = await self._connected(container, spec, waiter.connect, tell)
 
-    async def _woken(self, slot: Slot[App], waiter: Waiter[App]) -> bool:
+    async def _woken(self, slot: Slot[App], waiter: Waiter[App], tell: OnProgress) -> bool:
         """Whether a paused or adopted container answers again without a start.
 
         One that was stopped is started again; one that cannot answer any more is removed.
@@ -204,7 +204,7 @@ class Starter(Generic[App]):
                     self.resources.gpus.restart(slot.container.name)
                     await self._go(slot.container, waiter.spec)
             if slot.app is None:
-                slot.app = await self._connected(slot.container, waiter.spec, waiter.connect)
+                slot.app = await self._connected(slot.container, waiter.spec, waiter.connect, tell)
         except StepError as error:
             log.info("container.not_revived", space=slot.space, reason=error.kind)
             await self.empty(slot)
@@ -212,20 +212,23 @@ class Starter(Generic[App]):
         return state != "exited"
 
     async def _connected(
-        self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App]
+        self, container: RunningContainer, spec: ContainerSpec, connect: Connect[App], tell: OnProgress
     ) -> App:
+        tell(WAITING_FOR_ANSWER)
         network = await self.resources.network(spec, container.name)
         url = await container.address(network.name, spec.port)
         limit = self._limits.of(spec)
         try:
-            connection = await wait_ready(container, lambda: connect(url + spec.base_path), limit)
+            connection = await wait_ready(
+                container, lambda: connect(url + spec.base_path), limit, spec.port, tell
+            )
         except UnexplainedError as error:
             raise await container.with_log(error) from error
         except StepError as error:
             if error.kind is not ErrorKind.START_TIMEOUT:
                 raise
             self._limits.overran(spec)
-            found = await container.listening(spec.port)
+            found = where(await container.listeners(), spec.port)
             words = await container.words()
             said = f"\nIts last words:\n{words}" if words else " It said nothing."
             raise error.copy(f"{error}{found}{said}") from error
