@@ -1,4 +1,4 @@
-"""What an entry says by 0, false, "" or [] arrives at the container as that, or is refused; never as silence."""
+"""What an entry says by 0, false, "" or [] arrives at the container as that, or is refused."""
 
 from __future__ import annotations
 

@@ -147,7 +147,9 @@ async def test_an_app_that_has_its_port_for_itself_fails_early_and_says_what_to_
     told: list[str] = []
     began = monotonic()
     async with Pool(engine, settings) as pool:
-        with pytest.raises(StepError, match=r"reached from outside.*127\.0\.0\.1:7860 alone.*0\.0\.0\.0") as caught:
+        with pytest.raises(
+            StepError, match=r"reached from outside.*127\.0\.0\.1:7860 alone.*0\.0\.0\.0"
+        ) as caught:
             async with pool.lease(spec("inside", inside, env={"PATH": "/none"}), answers, told.append):
                 pass
     assert monotonic() - began < settings.start_timeout / 2

@@ -23,7 +23,8 @@ class ContainerSpec:
     (seconds) are None where the settings' own are right; `asked_start` is the time that its author
     asks for. `calls` is how many calls its app takes at once.
     `sealed` puts it on a network without a way out, `read_only` keeps it from writing its root, with
-    `fixed_root` also where its app is found to need that; `cache` is of the Space's cache volume in the container (None: it has none); `runtime` is the OCI runtime.
+    `fixed_root` also where its app is found to need that. `cache` is the path of the Space's cache volume in
+    the container (None: it has none); `runtime` is the OCI runtime.
     `private` says that what it is asked is nobody else's: nothing of it may be logged, or outlive it.
     `family` is the same for all builds of one Space, of which only the newest is wanted; empty: the Space.
     """

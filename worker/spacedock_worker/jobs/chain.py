@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 AWAY_SECONDS = 24 * 3600.0
-"""A job fails to which so long after its submission only the Docker Engine of its host, or room, is lacking."""
+"""How long after its submission a job fails that lacks only room, or the Docker Engine, on its host."""
 
 _AWAY_REST_SECONDS, _LOOK_SECONDS = 20.0, 1.0
 ENGINE_AWAY = (

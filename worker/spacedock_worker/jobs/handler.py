@@ -172,9 +172,7 @@ def result_of(job: TakenJob, outcome: Outcome, origin: Origin) -> JobResult:
     )
 
 
-async def once_there_is_room(
-    work: Callable[[], Awaitable[_T]], context: StepContext, seconds: float
-) -> _T:
+async def once_there_is_room(work: Callable[[], Awaitable[_T]], context: StepContext, seconds: float) -> _T:
     """What the work returns, begun again while this host has no room for it.
 
     Raises HostBusyError where it has none after so many seconds.

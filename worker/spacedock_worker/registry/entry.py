@@ -179,8 +179,8 @@ class SpaceEntry(BaseModel):
 
     `memory` is in bytes, or a size such as "4GB". `gpu` is "none", "auto" (all there are), a count or a list
     of ids; `calls` how many calls the app takes at once; `runtime` the OCI runtime. `writable_root` None:
-    that is found out; False: never. Without `network` the Space is always sealed, without `cache` it has no cache volume.
-    `secrets` become variables of its container.
+    that is found out; False: never. Without `network` the Space is always sealed, without `cache` it has no
+    cache volume. `secrets` become variables of its container.
 
     `revision` pins a commit of the Hub's repository, `subdomain` the name that its image has there,
     `platform` the image's ("linux/amd64"), `flavour` the base that a Gradio Space is built on. `alternates`

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.containers.docker.create_body import USER
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
+from spacedock_worker.containers.docker.log_tail import plain
 from spacedock_worker.errors import StepError
 
+_UID = USER.partition(":")[0]
 _ASK_SECONDS = 5.0
 _MAX_BYTES = 256 * 2**10
 _LISTENS = "0A"
@@ -127,6 +131,32 @@ def where(found: tuple[Listener, ...] | None, port: int) -> str:
     return (
         f" It listens on {told} instead of port {port}: have it use {port}, or give the Space's entry that "
         f"port (`spacedock spaces add|update NAME … --port {open_ones[0]}`)."
+    )
+
+
+_REFUSED_FILES = re.compile(
+    r"permission denied|\bEACCES\b|\bPermissionError\b|\berrno[ =:]+13\b", re.IGNORECASE
+)
+
+
+async def other_user(engine: Engine, reference: str, said: str) -> str:
+    """What to do where an app was refused files, and its image names another user; else empty.
+
+    Never raises.
+    """
+    if not _REFUSED_FILES.search(said):
+        return ""
+    found: dict[str, Any] = {}
+    with suppress(EngineRefusedError, StepError, TimeoutError):
+        async with engine.call(Stage.READY, _ASK_SECONDS) as docker:
+            found = await docker.images.inspect(reference)
+    config = found.get("Config")
+    user = str((config or {}).get("User") or "root")
+    if config is None or user.partition(":")[0] == _UID:
+        return ""
+    return (
+        f"\nSpaces run as uid {_UID}, as on Hugging Face, whatever user the image names ({plain(user)[:60]}). "
+        f"Have its Dockerfile give that uid its files: `COPY --chown={_UID} …`, `RUN chown -R {_UID} …`."
     )
 
 

@@ -14,6 +14,7 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.containers.docker.create_body import HOST_NAMES, ContainerLimits, Site
+from spacedock_worker.containers.docker.diagnosis import other_user
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.docker.volumes import Caches
@@ -88,6 +89,15 @@ class HostResources:
         """The container as it is made here: with a root that it can write where it was found to need one."""
         closed = spec.read_only and (spec.fixed_root or self.roots.read_only(spec.app))
         return replace(spec, read_only=closed)
+
+    async def remedy(self, spec: ContainerSpec, said: str) -> str:
+        """What to do for an app that did not start, by its words; empty where they do not tell.
+
+        Never raises.
+        """
+        if spec.read_only and spec.fixed_root and tells_refused_write(said):
+            return "\nIts root is read-only, as its entry says: take `writable_root: false` out of it."
+        return await other_user(self._engine, spec.reference, said)
 
     def has_gpu(self, spec: ContainerSpec | None) -> bool:
         """Whether the container may have a GPU; one of an earlier worker (None) may, where there are any."""

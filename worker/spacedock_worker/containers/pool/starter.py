@@ -111,8 +111,9 @@ class Starter(Generic[App]):
             try:
                 await self._start_new(slot, waiter, tell)
             except StepError as error:
-                if slot.spec is None or not self.blames_root(slot.spec, str(error)):
-                    raise
+                said = str(error)
+                if slot.spec is None or not self.blames_root(slot.spec, said):
+                    raise error.copy(said + await self.resources.remedy(waiter.spec, said)) from error
                 tell("starting it again with a root that it can write")
                 await self.empty(slot)
                 await self._start_new(slot, waiter, tell)
