@@ -134,6 +134,7 @@ def where(found: tuple[Listener, ...] | None, port: int) -> str:
     )
 
 
+_GIVE = f"`COPY --chown={_UID} …`, `RUN chown -R {_UID} …`"
 _REFUSED_FILES = re.compile(
     r"permission denied|\bEACCES\b|\bPermissionError\b|\berrno[ =:]+13\b", re.IGNORECASE
 )
@@ -154,10 +155,10 @@ async def other_user(engine: Engine, reference: str, said: str) -> str:
     user = str((config or {}).get("User") or "root")
     if config is None or user.partition(":")[0] == _UID:
         return ""
-    return (
-        f"\nSpaces run as uid {_UID}, as on Hugging Face, whatever user the image names ({plain(user)[:60]}). "
-        f"Have its Dockerfile give that uid its files: `COPY --chown={_UID} …`, `RUN chown -R {_UID} …`."
+    who = (
+        f"\nSpaces run as uid {_UID}, as on Hugging Face, whatever user the image names ({plain(user)[:60]})."
     )
+    return f"{who} Have its Dockerfile give that uid the files: {_GIVE}."
 
 
 _HINTS = (
