@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spacedock.cli.option_values import check_values
 from spacedock.configuration import ConfigError
 from spacedock.errors import SpacedockError
 from spacedock_worker import light_imports
@@ -214,7 +215,9 @@ def unbundle(
 def main() -> None:
     """Run the command; an error of ours is one line on standard error and exit code 2."""
     try:
-        app()
+        command = typer.main.get_command(app)
+        check_values(sys.argv[1:], command)
+        command()
     except SpacedockError as error:
         sys.stderr.write(f"spacedockd: {error}\n")
         sys.exit(2)

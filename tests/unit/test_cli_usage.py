@@ -110,6 +110,8 @@ def test_without_a_daemon_every_command_says_how_to_start_one(
         (("spaces", "add", "mood"), "--dir, --hub and --image"),
         (("spaces", "add", "mood", "--dir", "/no/such"), "is not a directory"),
         (("spaces", "add", "mood", "--image", "x", "--port", "http"), "--port"),
+        (("result", "j", "--provenance", "--json"), "--provenance needs a value, and --json is another"),
+        (("a prompt", "--output-dir", "--keep"), "If it is the value, write --output-dir=--keep"),
         (("nonsense",), "nonsense"),
         (("bacth", "x"), "Did you mean batch?"),
         (("x y", "--tier", "gold"), "--tier"),

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from spacedock.cli import legacy_syntax as seed
 from spacedock.cli.exit_codes import INTERRUPTED, USAGE
+from spacedock.cli.option_values import check_values
 from spacedock.cli.output.text import say
 from spacedock.errors import SpacedockError
 
@@ -103,6 +104,7 @@ def _command() -> None:
     # All of them for the help, and for a shell that asks what there is.
     named = args[:1] if args and args[0] in COMMANDS else COMMANDS
     group = _group(*named)
+    check_values(args, group)
     gc.enable()
     group(args)
 
