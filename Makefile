@@ -48,7 +48,8 @@ check: lint test-tools ## lint, and the tests that need no Docker Engine
 	@$(BIN)/pytest -q -n 2 tests/unit tests/routing
 
 .PHONY: test
-test: setup test-tools ## Everything: lint, unit, integration and acceptance tests on the real engine
+test: ## Everything: lint, unit, integration and acceptance tests on the real engine
+	@$(MAKE) --no-print-directory --jobs=2 setup test-tools
 	@tests/all.sh
 
 .PHONY: test-full

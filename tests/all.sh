@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# `make test`: every test that CI runs, with what each part took. A part that fails keeps no other from running. Images
-# of test Spaces are built beside the parts that need none. The machine must be set up (make does that).
+# `make test`: every test that CI runs, with what each part took. A part that fails keeps no other from running. The
+# parts run beside each other: what waits in one lets another compute. Only what needs the images of test Spaces
+# begins when these are built. The machine must be set up (make does that).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin logs=.cache/tests failed=0
@@ -41,15 +42,15 @@ finish() {
 }
 
 begin images "$bin"/python -m tests.layers
+begin servers "${tests[@]}" -n 2 --durations=40 tests/integration --ignore tests/integration/apps
 begin style make --no-print-directory style
+finish style
 # Thousands of quick tests: to collect them in each process, and to hand over what each came to, takes long.
 begin unit "$bin"/pytest -q --durations=25 tests/unit tests/routing tests/browser
-finish style
-begin servers "${tests[@]}" -n 2 --durations=40 tests/integration --ignore tests/integration/apps
-finish unit
-finish servers
 finish images
 begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tests/faults/test_quick.py tests/integration/apps
+finish unit
+finish servers
 finish spaces
 begin alone "$bin"/pytest -q "${alone[@]}"
 finish alone

@@ -53,8 +53,8 @@ def make_daemon(clean_env: Mapping[str, str]) -> Iterator[StartDaemon]:
 
 @pytest.fixture(scope="session")
 def daemon(clean_env: Mapping[str, str]) -> Iterator[Daemon]:
-    """The daemon that most tests share."""
-    daemon = new_daemon(clean_env)
+    """The daemon that most tests share: it keeps the Spaces that several of them call."""
+    daemon = new_daemon(clean_env, containers__max_containers="6")
     try:
         daemon.start()
         yield daemon

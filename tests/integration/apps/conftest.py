@@ -12,11 +12,18 @@ RunningApp = Callable[[str, str], Awaitable[str]]
 
 
 @pytest.fixture(scope="session")
-def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
+def all_apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
     """The Spaces that integration tests share."""
     running = Apps(tmp_path_factory.mktemp("apps"))
     yield running
     running.close()
+
+
+@pytest.fixture(scope="module")
+def apps(all_apps: Apps) -> Iterator[Apps]:
+    """The same, given back when a file's tests are over: what the next file does not use takes no CPU."""
+    yield all_apps
+    all_apps.rest()
 
 
 @pytest.fixture
