@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from spacedock.files import payload_of
 from spacedock.result import JobResult, Output
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
+from spacedockd.http.native import OPERATIONS, documents
+from spacedockd.http.native.documents import document
+from spacedockd.http.native.operation import ApiOperation
 
 TEXT = b"0123456789" * 100
 
@@ -39,6 +43,24 @@ async def sent(door: Door, method: str, path: str, status: int = 200, **how: Any
         body = await response.json()
         assert response.status == status, body
         return body
+
+
+async def test_the_document_is_made_once_when_it_is_asked_for_and_not_by_the_event_loop(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = list[threading.Thread]()
+
+    def noted(operations: Sequence[ApiOperation]) -> dict[str, Any]:
+        threads.append(threading.current_thread())
+        return document(operations)
+
+    monkeypatch.setattr(documents, "document", noted)
+    await sent(door, "GET", "/jobs")
+    assert not threads
+    first, again = await asyncio.gather(*(sent(door, "GET", "/openapi.json") for _ in range(2)))
+    assert first == again == json.loads(json.dumps(document(OPERATIONS)))
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
 
 
 async def test_a_job_is_submitted_and_its_result_waited_for(door: Door, redis_url: str) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
+from spacedock._wire.wire import uncollected
 from spacedock_worker.adapters.faults import too_complex
 from spacedock_worker.background import said_by
 from spacedock_worker.errors import StepError
@@ -76,12 +77,8 @@ async def read(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
             said = b""
     if not said:
         raise too_complex("takes too long to read: it holds too many values")
-    # The collector would look through all of it again and again while it grows: half of the time.
-    gc.disable()
-    try:
+    with uncollected():
         good, found = pickle.loads(said)
-    finally:
-        gc.enable()
     if not good:
         raise found
     result: T = found

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from spacedock._stores.payloads import Payloads
 from spacedock._wire.rpc import AddOptions, Call, Reply
+from spacedock._wire.wire import uncollected
 from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import AddedData
 from spacedock.request import SPACE_NAME
@@ -208,6 +209,7 @@ def check_types(name: str, fields: Mapping[str, Any]) -> None:
             raise EntryError(f"Space '{name}': {field} '{value}' is not one that there is. Give {allowed}")
 
 
+@uncollected()
 def _rows(snapshot: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The rows of a list, and the names of those that are as every host begins with them.
 

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 import yaml
 
+from spacedock._wire.wire import uncollected
 from spacedock.errors import BadRequestError
 from spacedock_worker.atomic_write import write_whole
 from spacedock_worker.registry.entry import EntryError
@@ -47,6 +48,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
+@uncollected()
 def rendered(records: Mapping[str, Record], head: str = _HEAD) -> str:
     """The catalogue as a person may read it, below a `head` of comments."""
     spaces: dict[str, Any] = {}

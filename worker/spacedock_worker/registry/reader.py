@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from spacedock._wire.wire import uncollected
 from spacedock._yaml.nodes import child, composed, locate, plain, twins
 from spacedock.errors import BadRequestError
 from spacedock.request import OWN_PREFIX
@@ -56,6 +57,7 @@ class Reader:
         self._path, self._removed = path, removed
         self._known: dict[str, Row] = {}
 
+    @uncollected()
     def read(self, text: str) -> Declared:
         """What the text declares.
 

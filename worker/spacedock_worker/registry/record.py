@@ -113,6 +113,7 @@ def decoded(name: str, raw: bytes) -> Record:
     return Record(entry)
 
 
+@wire.uncollected()
 def all_decoded(
     rows: Mapping[str, bytes], old: Mapping[str, bytes], known: Mapping[str, Record]
 ) -> tuple[dict[str, Record], tuple[str, ...]]:

@@ -12,6 +12,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from spacedock._wire import keys
+from spacedock._wire.wire import uncollected
 from spacedock.errors import BadRequestError, WireError
 from spacedock.request import SPACE_NAME
 from spacedock_worker.registry.catalogue_file import CatalogueFile
@@ -223,6 +224,7 @@ class Registry:
                 raise BadRequestError(f"{what} cannot be kept: {error}") from error
         raise BadRequestError(f"{what} is being changed by others all the time: try again")
 
+    @uncollected()
     def _merge(self) -> None:
         with self._merging:
             own = self._file.read()
@@ -250,11 +252,10 @@ class Registry:
         for fault in faults:
             if fault not in self._faults:
                 log.warning("catalogue.fault", reason=fault)
-        own = await asyncio.to_thread(self._file.read)
-        plain = merged(own, records, faults)
+        was = None if first else self._plain
+        plain, others = await asyncio.to_thread(self._compared, was, before, records, faults)
         missing = await store.fetch_all(plain.spaces, self.repositories, self._missing)
-        was = merged(own, before) if first else self._plain
-        names = recoded(_of(was, before), plain.spaces) - own.broken - set(mine)
+        names = others - set(mine)
         if names and self.recoded is not None:
             # A clean-up that runs for long, or an engine that is away, does not keep the catalogue waiting.
             try:
@@ -267,6 +268,23 @@ class Registry:
         self._changes += 1
         await asyncio.to_thread(self._merge)
         log.debug("catalogue.read", spaces=len(records))
+
+    @uncollected()
+    def _compared(
+        self,
+        was: Snapshot | None,
+        before: Mapping[str, Record],
+        records: Mapping[str, Record],
+        faults: tuple[str, ...],
+    ) -> tuple[Snapshot, set[str]]:
+        """What these records come to, and the names that have other code than before; blocks.
+
+        `was` is what the records `before` came to, None where nobody knows.
+        """
+        own = self._file.read()
+        plain = merged(own, records, faults)
+        was = merged(own, before) if was is None else was
+        return plain, recoded(_of(was, before), plain.spaces) - own.broken
 
 
 def _of(snapshot: Snapshot, records: Mapping[str, Record]) -> dict[str, SpaceEntry]:

@@ -22,4 +22,4 @@ OPERATIONS: tuple[ApiOperation, ...] = (
 def routes(context: DoorContext) -> list[web.RouteDef]:
     """The routes of all operations, and of the document that describes them."""
     made = [operation.route(context) for operation in OPERATIONS]
-    return [*made, *documents.routes(documents.document(OPERATIONS))]
+    return [*made, *documents.routes(OPERATIONS)]

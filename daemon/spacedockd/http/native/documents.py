@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import Iterator, Sequence
@@ -68,10 +69,14 @@ def document(operations: Sequence[ApiOperation]) -> dict[str, Any]:
     }
 
 
-def routes(made: dict[str, Any]) -> list[web.RouteDef]:
-    """The route of the document, which is no secret."""
+def routes(operations: Sequence[ApiOperation]) -> list[web.RouteDef]:
+    """The route of the document, which is no secret; it is made when somebody first asks for it."""
+    made, making = dict[str, Any](), asyncio.Lock()
 
     async def show(request: web.Request) -> web.Response:
+        async with making:
+            if not made:
+                made.update(await asyncio.to_thread(document, operations))
         return answered(made)
 
     return [route("GET", "/openapi.json", show, None)]
