@@ -15,6 +15,10 @@ from hypothesis import strategies as st
 
 from spacedock.errors import SpacedockError
 from spacedock_worker.bundles.archive import (
+    MANIFEST as MANIFEST_NAME,
+)
+from spacedock_worker.bundles.archive import (
+    MANIFEST_DIGEST,
     VERSION,
     BrokenBundleError,
     BundledImage,
@@ -64,7 +68,7 @@ async def test_what_was_bundled_comes_out(tmp_path: Path) -> None:
 async def test_tar_itself_reads_it(tmp_path: Path) -> None:
     await written(tmp_path / "b.tar")
     with tarfile.open(tmp_path / "b.tar") as archive:
-        assert archive.getnames() == ["images.tar", "caches/1.tar", "manifest.json"]
+        assert archive.getnames() == ["images.tar", "caches/1.tar", MANIFEST_NAME, MANIFEST_DIGEST]
 
 
 async def test_a_bundle_that_failed_leaves_the_earlier_one_and_no_part(tmp_path: Path) -> None:
@@ -96,14 +100,17 @@ def whole(path: Path) -> bytes:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_bundle_that_was_cut_or_changed_is_refused(path: Path, whole: bytes, data: st.DataObject) -> None:
-    # Beyond the manifest there is only tar's padding.
-    end = whole.rindex(b"}") + 1
+    # Beyond the manifest's digest there is only tar's padding.
+    end = whole.rindex(MANIFEST_NAME.encode()) + len(MANIFEST_NAME) + 1
     if data.draw(st.booleans(), "cut"):
         path.write_bytes(whole[: data.draw(st.integers(0, end - 1))])
     else:
         # What tar's headers say besides names, sizes and checksums (owners, times) carries nothing of ours.
-        members = [whole.index(b"iii"), whole.index(b"weights")]
-        place = data.draw(st.sampled_from(members)) + data.draw(st.integers(0, 6))
+        manifest = whole.index(b'{\n "version"')
+        members = [(whole.index(word), 6) for word in (b"iii", b"weights")]
+        members += [(manifest, whole.rindex(b"}") - manifest), (end - 80, 79)]
+        start, length = data.draw(st.sampled_from(members))
+        place = start + data.draw(st.integers(0, length))
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     with pytest.raises(BrokenBundleError, match="Nothing was changed"):
         read(path)
@@ -135,6 +142,15 @@ async def test_a_member_that_is_missing_is_told(tmp_path: Path) -> None:
     await written(tmp_path / "b.tar", lacking)
     with pytest.raises(BrokenBundleError, match="members"):
         read(tmp_path / "b.tar")
+
+
+async def test_a_bundle_without_a_digest_of_its_manifest_is_refused(tmp_path: Path) -> None:
+    await written(tmp_path / "b.tar")
+    with tarfile.open(tmp_path / "b.tar") as archive, tarfile.open(tmp_path / "old.tar", "w") as old:
+        for member in archive.getmembers()[:-1]:
+            old.addfile(member, archive.extractfile(member))
+    with pytest.raises(BrokenBundleError, match="an earlier version made it"):
+        read(tmp_path / "old.tar")
 
 
 async def test_another_version_is_refused(tmp_path: Path) -> None:

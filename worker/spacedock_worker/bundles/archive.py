@@ -1,4 +1,4 @@
-"""A bundle as a file: a plain tar with a manifest at its end, whole under its name or not there at all."""
+"""A bundle as a file: a tar with a manifest and its digest at the end, whole under its name or not there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spacedock.errors import SpacedockError
 from spacedock.request import SPACE_NAME
 from spacedock_worker.registry.entry import SpaceEntry
 
-VERSION = 1
+VERSION = 2
 IMAGES = "images.tar"
 
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -72,7 +72,7 @@ class BundledSpace(_Value):
 
 
 class BundleManifest(_Value):
-    """The last member of a bundle."""
+    """What a bundle has; the member before the last."""
 
     version: int
     images: tuple[BundledImage, ...]
@@ -85,7 +85,9 @@ class BundleManifest(_Value):
         return named | ({IMAGES} if self.images else set())
 
 
-MANIFEST = "manifest.json"
+MANIFEST, MANIFEST_DIGEST = "manifest.json", "manifest.json.sha256"
+"""The last members: the manifest, and a line as `sha256sum` writes it, which nothing else could vouch for."""
+
 _MEMBER = re.compile(r"images\.tar|repositories/[0-9a-f]{64}\.tar|caches/\d{1,6}\.tar")
 _MANIFEST_BYTES = 64 * 2**20
 _BLOCK = 512
@@ -152,7 +154,9 @@ class BundleWriter:
         """Append the manifest, and put the bundle under its name."""
         file = self._opened()
         text = manifest.model_copy(update={"members": self._members}).model_dump_json(indent=1).encode()
-        file.write(_header(MANIFEST, len(text)) + text + bytes(-len(text) % _BLOCK) + bytes(2 * _BLOCK))
+        for name, content in ((MANIFEST, text), (MANIFEST_DIGEST, _digest_line(text))):
+            file.write(_header(name, len(content)) + content + bytes(-len(content) % _BLOCK))
+        file.write(bytes(2 * _BLOCK))
         file.flush()
         os.fsync(file.fileno())
         file.close()
@@ -183,10 +187,7 @@ def opened(path: Path, on_bytes: OnBytes) -> BundleReader:
     """Read the whole file once, and compare it with its manifest; blocks. Raises BrokenBundleError."""
     try:
         places = _places(path)
-        offset, size = places.pop(MANIFEST, (0, 0))
-        if not 0 < size <= _MANIFEST_BYTES:
-            raise BrokenBundleError(path, "it has no manifest, so its end is missing")
-        manifest = BundleManifest.model_validate_json(b"".join(_chunks(path, offset, size)))
+        manifest = BundleManifest.model_validate_json(_manifest_text(path, places))
     except ValidationError as error:
         raise BrokenBundleError(path, f"its manifest is wrong ({describe(error)})") from None
     except (tarfile.TarError, EOFError) as error:
@@ -201,12 +202,30 @@ def opened(path: Path, on_bytes: OnBytes) -> BundleReader:
     return BundleReader(path, manifest, places)
 
 
+def _manifest_text(path: Path, places: dict[str, tuple[int, int]]) -> bytes:
+    """The text of the manifest, which is taken out of the `places`. Raises BrokenBundleError."""
+    offset, size = places.pop(MANIFEST, (0, 0))
+    if not 0 < size <= _MANIFEST_BYTES:
+        raise BrokenBundleError(path, "it has no manifest, so its end is missing")
+    text = b"".join(_chunks(path, offset, size))
+    if MANIFEST_DIGEST not in places:
+        raise BrokenBundleError(path, "its end is missing, or an earlier version made it")
+    offset, size = places.pop(MANIFEST_DIGEST)
+    if size != len(line := _digest_line(text)) or b"".join(_chunks(path, offset, size)) != line:
+        raise BrokenBundleError(path, f"{MANIFEST} is not what was bundled")
+    return text
+
+
+def _digest_line(text: bytes) -> bytes:
+    return f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode()
+
+
 def _places(path: Path) -> dict[str, tuple[int, int]]:
     """Where each member's bytes are; a name that is not one of ours is refused."""
     places: dict[str, tuple[int, int]] = {}
     with tarfile.open(path, mode="r:") as archive:
         for member in archive:
-            known = member.name == MANIFEST or _MEMBER.fullmatch(member.name)
+            known = member.name in (MANIFEST, MANIFEST_DIGEST) or _MEMBER.fullmatch(member.name)
             if not known or not member.isreg() or member.issparse() or member.name in places:
                 raise BrokenBundleError(path, f"it has the member {member.name!r}")
             places[member.name] = (member.offset_data, member.size)
