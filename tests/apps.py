@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.leftovers import own_instance
+
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.adapters.detect import Access, Opener
 from spacedock_worker.adapters.gradio.connection import Login
@@ -91,9 +93,8 @@ class Apps:
     async def _open(self) -> tuple[Images, Pool[Adapter]]:
         engine = await self._stack.enter_async_context(Engine())
         # Each process has networks of its own: two that make one name at once leave it ambiguous for ever.
-        name = f"test-apps-{os.getpid()}"
         # What no test uses is paused soon: Gradio 6 takes 3% of a core while it does nothing.
-        settings = ContainerSettings(instance_id=name, max_containers=16, pause_seconds=1)
+        settings = ContainerSettings(instance_id=own_instance(), max_containers=16, pause_seconds=1)
         pool: Pool[Adapter] = await self._stack.enter_async_context(Pool(engine, settings))
         ca = os.environ.get("SSL_CERT_FILE")
         return Images(engine, ImageSettings(ca_bundle=Path(ca) if ca else None)), pool

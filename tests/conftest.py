@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 import redis
 import structlog
+from tests.leftovers import remove_own_caches
 
 from spacedockd.valkey import server_binary
 
@@ -97,6 +98,13 @@ def fresh_logs() -> Iterator[None]:
     yield
     if structlog.is_configured():
         structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Remove what this process's tests leave on the engine by intention; others go on beside it."""
+    yield
+    remove_own_caches()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import yaml
 from redis.asyncio import Redis
 from tests.acceptance.running import OWNER_LABEL, SPACES
 from tests.integration.queue.workers import until
+from tests.leftovers import own_instance
 
 from spacedock import Client
 from spacedock._wire import keys
@@ -66,7 +66,7 @@ def settings(tmp_path: Path, redis_url: str) -> WorkerSettings:
         state=tmp_path,
         images=ImageSettings(ca_bundle=Path(ca) if ca else None, scratch=tmp_path / "downloads"),
         containers=ContainerSettings(
-            instance_id=f"test-{secrets.token_hex(6)}", memory=256 * 2**20, state=tmp_path / "containers"
+            instance_id=own_instance(), memory=256 * 2**20, state=tmp_path / "containers"
         ),
         drain_seconds=5.0,
         look_for_models=False,

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import pytest
 import yaml
 from aiodocker import Docker
 from tests.acceptance.running import OWNER_LABEL, SPACES
+from tests.leftovers import own_instance
 
 from spacedock import Client
 from spacedock_worker.containers.settings import ContainerSettings
@@ -53,7 +53,7 @@ def settings(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) ->
         state=tmp_path,
         images=ImageSettings(ca_bundle=Path(ca) if ca else None, scratch=tmp_path / "downloads"),
         containers=ContainerSettings(
-            instance_id=f"test-{secrets.token_hex(6)}",
+            instance_id=own_instance(),
             max_containers=2,
             memory=256 * 2**20,
             state=tmp_path / "containers",

@@ -1,24 +1,19 @@
-"""What integration tests leave on the engine by intention goes when they are over."""
+"""What every integration test finds on the engine: no leftovers of old runs, and a base image."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Iterator
 
 import pytest
-from tests.leftovers import remove_caches, remove_old_networks
+from tests.leftovers import remove_old
 
 from spacedock_worker.images.build.flavours import base_names, choose_base
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """Remove the cache volumes of tests' Spaces, unless other parts run beside this one (tests/all.sh)."""
-    remove_old_networks()
-    yield
-    if "TESTS_BESIDE" not in os.environ:
-        remove_caches()
+def nothing_old_is_left() -> None:
+    """Remove what earlier runs left that were killed."""
+    remove_old()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 from tests.integration.queue.workers import until
+from tests.leftovers import own_instance
 
 from spacedock.files import payload_of
 from spacedock.result import ErrorKind, Stage
@@ -47,7 +47,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 @pytest.fixture
 def settings() -> ContainerSettings:
-    return ContainerSettings(instance_id=f"test-{secrets.token_hex(6)}")
+    return ContainerSettings(instance_id=own_instance())
 
 
 @pytest.fixture

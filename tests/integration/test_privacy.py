@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +16,7 @@ import yaml
 from tests.integration.queue.dumping import dump
 from tests.integration.queue.servers import Server
 from tests.integration.queue.workers import until
+from tests.leftovers import own_instance
 
 from spacedock._wire import keys
 from spacedock._wire.connection import connect
@@ -147,7 +147,7 @@ async def working(server: Server, folder: Path, spaces: dict[str, Any]) -> Async
         registry=folder / "registry.yaml",
         repositories=folder / "repositories",
         secrets=folder / "secrets",
-        containers=ContainerSettings(instance_id=f"test-{secrets.token_hex(6)}"),
+        containers=ContainerSettings(instance_id=own_instance()),
         look_for_models=False,
         log_format="json",
         log_level="debug",

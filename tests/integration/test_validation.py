@@ -9,7 +9,6 @@ import asyncio
 import base64
 import json
 import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -22,6 +21,7 @@ from redis.asyncio import Redis
 from tests.control_calls import asked
 from tests.hub import HubDouble
 from tests.image_registry import docker, image_registry, put
+from tests.leftovers import own_instance
 from tests.registries import declare
 from tests.served import served
 
@@ -57,7 +57,7 @@ class Validating:
     def __init__(
         self, state: Path, url: str, images: dict[str, Any], models: tuple[ModelEndpoint, ...] = ()
     ) -> None:
-        owner = f"test-{secrets.token_hex(4)}"
+        owner = own_instance()
         ca = os.environ.get("SSL_CERT_FILE")
         self.settings = WorkerSettings(
             redis_url="unix:///nowhere",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.apps import SPACES, Apps
+from tests.leftovers import own_instance
 
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, Stage
@@ -187,7 +187,7 @@ class Runner:
 
 @pytest.fixture
 async def runner() -> AsyncIterator[Runner]:
-    owner = f"test-{secrets.token_hex(6)}"
+    owner = own_instance()
     async with Engine() as engine, Pool[Adapter](engine, ContainerSettings(instance_id=owner)) as pool:
         yield Runner(engine, pool, owner)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 from tests.integration.containers.parts import SERVE
+from tests.leftovers import own_instance
 
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.settings import ContainerSettings
@@ -21,7 +21,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 @pytest.fixture
 def settings() -> ContainerSettings:
-    return ContainerSettings(instance_id=f"test-{secrets.token_hex(6)}", start_timeout=60, stopped_seconds=0)
+    return ContainerSettings(instance_id=own_instance(), start_timeout=60, stopped_seconds=0)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.leftovers import own_instance
 
 from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
@@ -41,7 +41,7 @@ def silent(message: str, partial: str | None = None) -> None:
 def narrow() -> ContainerSettings:
     """Settings of an instance of the test's own, with limits that are soon reached."""
     return ContainerSettings(
-        instance_id=f"test-{secrets.token_hex(6)}",
+        instance_id=own_instance(),
         memory=256 * 2**20,
         pids=128,
         tmp_size=16 * 2**20,
