@@ -13,7 +13,7 @@ import pytest
 
 KEY, SECRET = "a-key", "a-secret-of-some-length"
 BUCKET = "spacedock-files"
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 
 
 def rclone() -> Path:

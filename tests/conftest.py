@@ -17,7 +17,7 @@ from tests.leftovers import remove_own_caches
 
 from spacedockd.valkey import server_binary
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 
 LONGEST = (
     "integration/test_cleanup_and_lock.py",

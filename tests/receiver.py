@@ -29,7 +29,7 @@ class Receiver:
 
     async def next(self, secret: str) -> dict[str, Any]:
         """The next webhook, verified."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             headers, body = await self.came.get()
         told: dict[str, Any] = Webhook(secret).verify(body, dict(headers))
         assert told["id"] == {name.lower(): value for name, value in headers.items()}["webhook-id"]

@@ -118,7 +118,7 @@ async def test_cancelling_a_running_job_stops_its_container(own_daemon: Daemon) 
         job_id = await client.submit("hello", space="broken-hang")
         await until(client, job_id, "asking")
         assert own_daemon.spacedock("cancel", job_id).code == 0
-        result = await client.result(job_id, wait=30)
+        result = await client.result(job_id, wait=60)
     assert result.state is JobState.CANCELLED
     own_daemon.stop()
     assert own_daemon.containers() == []

@@ -66,7 +66,7 @@ async def test_a_running_job_is_watched_and_cancelled(made: Scene, page: Page) -
     assert (await made.client.status(job_id)).state is JobState.RUNNING
     await row.get_by_role("button", name="Cancel").click()
     await page.get_by_role("button", name="Yes").click()
-    assert (await made.client.result(job_id, wait=10)).state is JobState.CANCELLED
+    assert (await made.client.result(job_id, wait=60)).state is JobState.CANCELLED
     await expect(row.get_by_text("cancelled").first).to_be_visible()
 
 

@@ -82,7 +82,7 @@ def _lines(file: Path) -> list[str]:
 
 
 async def stopped(daemon: Daemon, url: str = "") -> list[str]:
-    """Stop the daemon, whose jobs have all ended; what is left of them after 10 s. `url` is the queue's."""
+    """Stop the daemon, whose jobs have all ended; what is left after `LEFT_SECONDS`. `url` is the queue's."""
     async with connect(url or daemon.url) as redis:
         left = await _gone(lambda: _keys(redis))
     await asyncio.to_thread(daemon.stop)
@@ -90,7 +90,7 @@ async def stopped(daemon: Daemon, url: str = "") -> list[str]:
 
 
 async def _gone(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """What there is still after 10 s; nothing as soon as there is nothing."""
+    """What there is still after `LEFT_SECONDS`; nothing as soon as there is nothing."""
     for _ in range(int(LEFT_SECONDS / _LOOK_SECONDS)):
         if not await look():
             return []

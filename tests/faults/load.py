@@ -191,7 +191,7 @@ class Load:
         for task in set(self._tasks) - late:
             task.result()
         # The listener may be behind; an end that is told twice is told at once.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.results.keys() - self.ends.keys():  # noqa: ASYNC110
                 await asyncio.sleep(_PAUSE)
         return await self._account(trials)

@@ -232,6 +232,6 @@ async def test_the_status_of_a_run_shows_its_steps(shell: Shell, redis_url: str)
     last = {"space": "mood", "prompt": "${{ steps.each.text }}"}
     pipeline = Pipeline.model_validate({"name": "tell", "steps": {"each": each, "last": last}})
     async with advancing(redis_url, app), Client(redis_url) as client:
-        run = (await client.run_pipeline(pipeline, wait=10)).id
+        run = (await client.run_pipeline(pipeline, wait=60)).id
         code, out, err = await shell.run("status", run)
     assert (code, out) == (0, "failed\n  each: failed  3 of 3, 1 failed\n  last: blocked\n"), err

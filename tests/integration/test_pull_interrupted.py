@@ -155,6 +155,6 @@ async def test_a_cancelled_job_leaves_the_pull_to_the_others_and_the_last_one_en
         two.cancel()
         with pytest.raises(asyncio.CancelledError):
             await two
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await proxy.quiet()
     assert proxy.handed_on < sum(LAYERS)

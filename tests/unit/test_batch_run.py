@@ -142,7 +142,7 @@ async def test_jobs_on_their_way_when_a_batch_stops_are_cancelled(made: Runner) 
         await (on_their_way if request.prompt == "bad" else asyncio.Event()).wait()
         raise ValueError("no answer")
 
-    async with Unanswering(answer) as client, asyncio.timeout(10):
+    async with Unanswering(answer) as client, asyncio.timeout(60):
         source = Lines(prompts("bad", "b", "c", "d"))
         run = made(client, source, in_flight=8, max_failures=MaxFailures.of("1"))
         await through(run)

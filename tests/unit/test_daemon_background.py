@@ -33,7 +33,7 @@ class Lived:
 
 async def lived(block: AbstractAsyncContextManager[None], stop: asyncio.Event) -> None:
     """The daemon's life: until it is stopped."""
-    async with block, asyncio.timeout(5):
+    async with block, asyncio.timeout(60):
         await stop.wait()
 
 

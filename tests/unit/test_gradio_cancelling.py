@@ -40,7 +40,7 @@ async def cut_off(
 ) -> AsyncIterator[GradioAdapter]:
     """The adapter after its call has been cancelled, when it had heard `message`."""
     until = Until(message)
-    async with asyncio.timeout(10), connected(script, memory=memory) as adapter:
+    async with asyncio.timeout(60), connected(script, memory=memory) as adapter:
         task = asyncio.create_task(adapter.call(SAY, until))
         await until.heard.wait()
         task.cancel()
@@ -102,7 +102,7 @@ async def test_an_app_that_does_not_answer_the_cancel_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(transport, "CANCEL_SECONDS", 0.1)
     script = Script(ending="silence", holds={"/cancel": asyncio.Event()}).says(STARTS, GROWS)
-    async with asyncio.timeout(10), cut_off(script, "answering") as adapter:
+    async with asyncio.timeout(60), cut_off(script, "answering") as adapter:
         assert adapter.abandoned
 
 
@@ -110,7 +110,7 @@ async def test_a_second_cancellation_does_not_wait_for_the_app(monkeypatch: pyte
     monkeypatch.setattr(transport, "CANCEL_SECONDS", 60.0)
     script = Script(ending="silence", holds={"/cancel": asyncio.Event()}).says(STARTS, GROWS)
     until = Until("answering")
-    async with asyncio.timeout(10), connected(script) as adapter:
+    async with asyncio.timeout(60), connected(script) as adapter:
         task = asyncio.create_task(adapter.call(SAY, until))
         await until.heard.wait()
         task.cancel()
@@ -125,7 +125,7 @@ async def test_a_deadline_is_a_cancellation() -> None:
     script = Script(ending="silence").says(STARTS, GROWS)
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(30) as deadline:
+            async with asyncio.timeout(60) as deadline:
                 await adapter.call(SAY, GivesUp(deadline))
         assert script.count("/cancel") == 1
         assert not adapter.abandoned
@@ -156,7 +156,7 @@ async def test_an_answer_that_is_refused_midway_may_go_on(
 ) -> None:
     monkeypatch.setattr(http, "CLOSE_SECONDS", 0.1)
     script = speaking(protocol, STARTS, ending="growth")
-    async with asyncio.timeout(5), connected(script, answer=1000) as adapter:
+    async with asyncio.timeout(60), connected(script, answer=1000) as adapter:
         with pytest.raises(StepError):
             await adapter.call(SAY, Until(""))
         assert adapter.abandoned

@@ -145,7 +145,7 @@ async def test_calls_past_the_queue_are_made_one_by_one() -> None:
 async def test_while_a_call_is_past_the_queue_no_other_is_made() -> None:
     held = asyncio.Event()
     script = Script(holds={"/run/predict": held}, runs=[SAME] * 2).says(DONE)
-    async with asyncio.timeout(10), connected(script, memory=LearnedEndpoints(direct=dict(PROVEN))) as app:
+    async with asyncio.timeout(60), connected(script, memory=LearnedEndpoints(direct=dict(PROVEN))) as app:
         first = asyncio.create_task(app.call(SAY, Heard()))
         await script.reached.wait()
         others = [asyncio.create_task(app.call(SAY, Heard())) for _ in range(2)]
@@ -164,7 +164,7 @@ async def test_beside_a_call_in_the_queue_a_proven_one_is_queued_too() -> None:
     told = config()
     told["dependencies"].append({"id": 2, "api_name": "slow", "inputs": [1], "outputs": [1]})
     script = Script(config=told, ending="silence", runs=[SAME])
-    async with asyncio.timeout(10), connected(script, memory=LearnedEndpoints(direct=dict(PROVEN))) as app:
+    async with asyncio.timeout(60), connected(script, memory=LearnedEndpoints(direct=dict(PROVEN))) as app:
         slow = asyncio.create_task(app.call(AppCall("hi", endpoint="/slow"), Heard()))
         await script.listening.wait()
         script.says(DONE).ending = "end"

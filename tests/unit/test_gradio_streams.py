@@ -148,9 +148,9 @@ async def test_a_call_that_is_never_answered_ends_when_its_caller_gives_up(proto
     script = speaking(protocol, STARTS, ending="heartbeats")
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(30) as deadline:
+            async with asyncio.timeout(60) as deadline:
                 await adapter.call(SAY, GivesUp(deadline))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await script.left.wait()
 
 
@@ -158,9 +158,9 @@ async def test_an_answer_that_never_stops_growing_ends_when_its_caller_gives_up(
     script = speaking(protocol, STARTS, ending="growth")
     async with connected(script) as adapter:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(30) as deadline:
+            async with asyncio.timeout(60) as deadline:
                 await adapter.call(SAY, GivesUp(deadline))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await script.left.wait()
 
 

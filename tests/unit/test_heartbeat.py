@@ -28,7 +28,7 @@ class Told:
 
 
 async def heard(beats: asyncio.StreamReader, told: Told) -> bool:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await until_frozen(beats, told.doubt, told.relief, Pulse(SHORT))
 
 

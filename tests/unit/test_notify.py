@@ -23,7 +23,7 @@ class Manager:
         self.env = {"NOTIFY_SOCKET": address}
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("\0" + address[1:] if address.startswith("@") else address)
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
 
     def heard(self) -> list[str]:
         return self.socket.recv(4096).decode().split("\n")

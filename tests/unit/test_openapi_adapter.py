@@ -93,9 +93,9 @@ async def test_a_cancelled_call_closes_its_connection_and_is_not_known_to_have_s
     app.handle = hang  # type: ignore[method-assign]
     async with connected(app) as running:
         calling = asyncio.create_task(running.call(AppCall("hi"), lambda message, partial=None: None))
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), 60)
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling
-        await asyncio.wait_for(left.wait(), 10)
+        await asyncio.wait_for(left.wait(), 60)
         assert running.abandoned

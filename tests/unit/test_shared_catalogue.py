@@ -26,7 +26,7 @@ from spacedock_worker.registry.registry import Registry
 WORKS = Verdict(works=True, reason="it answers", at=datetime(2026, 1, 2, tzinfo=UTC), deep=True)
 TAR = b"a tar"
 DIGEST = hashlib.sha256(TAR).hexdigest()
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 async def put(registry: Registry, name: str, tar: bytes | None = None, **fields: Any) -> None:

@@ -35,8 +35,8 @@ SPACE = "g-long"
 STOPPABLE, DEAF = ("5.50.0", "6.31.0"), ("3.50.2", "4.8.0")
 HEAR_SECONDS = 60.0
 ENDED = "the call has ended"
-# Each function of the Space beats ten times a second while it works.
-STOP_SECONDS, STILL_BEATS = 2.0, 5
+# Each function of the Space beats ten times a second while it works, which is for two minutes.
+STOP_SECONDS, STILL_BEATS = 30.0, 5
 
 
 class Hearing:

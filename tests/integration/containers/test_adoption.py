@@ -40,5 +40,5 @@ async def test_a_container_that_could_not_be_removed_goes_without_another_start(
 async def test_a_hung_engine_keeps_no_pool_from_opening_and_closing(settings, tmp_path: Path) -> None:
     async with unix_proxy(SOCKET, tmp_path / "d.sock") as proxy, Engine(f"unix://{tmp_path}/d.sock") as hung:
         proxy.hung = True
-        async with asyncio.timeout(45), Pool(hung, settings) as pool:
+        async with asyncio.timeout(60), Pool(hung, settings) as pool:
             assert repr(pool).startswith("<Pool 0/3")

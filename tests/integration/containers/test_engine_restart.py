@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,25 +71,21 @@ async def test_what_an_engine_refuses_while_it_stops_is_begun_again(proxy: Proxy
 
 async def test_an_engine_that_was_never_there_is_not_waited_for(proxy: Proxy, proxied: Engine) -> None:
     goes(proxy)
-    began = time.monotonic()
-    with pytest.raises(StepError) as failed:
-        await proxied.through_restart(lambda: version_of(proxied))
+    async with asyncio.timeout(engine.BACK_SECONDS / 2):
+        with pytest.raises(StepError) as failed:
+            await proxied.through_restart(lambda: version_of(proxied))
     assert failed.value.kind is ErrorKind.DOCKER_UNAVAILABLE
     assert not isinstance(failed.value, EngineAwayError)
-    assert time.monotonic() - began < engine.BACK_SECONDS / 4
 
 
 async def test_an_engine_that_stays_away_is_waited_for_once(
     proxy: Proxy, proxied: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BACK_SECONDS", 1.0)
     assert await version_of(proxied)
     goes(proxy)
-    took: list[float] = []
-    for _ in range(2):
-        began = time.monotonic()
+    for seconds in (1.0, 3600.0):
+        monkeypatch.setattr(engine, "BACK_SECONDS", seconds)
         # It may come back, so that who asked can wait for it elsewhere.
         with pytest.raises(EngineAwayError):
-            await proxied.through_restart(lambda: version_of(proxied))
-        took.append(time.monotonic() - began)
-    assert took[0] >= 1.0 > took[1]
+            async with asyncio.timeout(60):
+                await proxied.through_restart(lambda: version_of(proxied))

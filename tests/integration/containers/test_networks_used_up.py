@@ -32,7 +32,7 @@ from spacedock_worker.containers.spec import ContainerSpec
 IMAGE = "shell:1"
 ROUTES = "while read -r line; do echo $line; done < /proc/net/route"
 POOL = "base=10.254.0.0/23,size=24"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 def shell() -> bytes:

@@ -99,7 +99,7 @@ async def test_what_a_running_chain_expects_does_not_cool_until_the_chain_is_ove
             await use(pool, spec("next"))
             await looked.wait()
             assert repr(pool) == "<Pool 1/3 containers: 1 idle; 0 waiting>"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await states(engine, settings.instance_id):  # noqa: ASYNC110
                 # The engine tells of deaths, not of a removal that has begun.
                 await asyncio.sleep(0.05)

@@ -25,7 +25,7 @@ async def use(pool: Pool[Page], spec: object) -> float:
 
 async def until(pool: Pool[Page], engine: Engine, owner: str, *wanted: str) -> None:
     """Wait until the containers are in these states."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while sorted((await states(engine, owner)).values()) != sorted(wanted):  # noqa: ASYNC110
             # The engine tells of deaths, not of every state.
             await asyncio.sleep(0.05)
@@ -155,7 +155,7 @@ async def test_a_space_that_alone_is_wanted_gets_a_second_container(engine, sett
             await both.wait()
             return lease.app.url
 
-    async with Pool(engine, settings) as pool, asyncio.timeout(30):
+    async with Pool(engine, settings) as pool, asyncio.timeout(60):
         one, two = await asyncio.gather(together(pool), together(pool))
         assert one != two
 
@@ -172,7 +172,7 @@ async def test_a_batch_of_long_calls_gets_the_room_of_its_own_fallback_once_that
             # No call ends before the second container is there: nothing but its rest tells of the room.
             await both.wait()
 
-    async with Pool(engine, two) as pool, asyncio.timeout(30):
+    async with Pool(engine, two) as pool, asyncio.timeout(60):
         with pool.expecting() as expected:
             expected.families = frozenset({"fallback"})
             await use(pool, spec("fallback"))
@@ -203,7 +203,7 @@ async def test_an_urgent_waiter_gets_the_room_of_a_space_in_demand(engine, setti
         while not stop.is_set():
             await use(pool, spec("busy"))
 
-    async with Pool(engine, one) as pool, asyncio.timeout(30), asyncio.TaskGroup() as users:
+    async with Pool(engine, one) as pool, asyncio.timeout(60), asyncio.TaskGroup() as users:
         for _ in range(2):
             users.create_task(again_and_again(pool))
         await use(pool, spec("busy"))

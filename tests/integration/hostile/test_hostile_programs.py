@@ -39,7 +39,7 @@ async def test_a_fork_bomb_leaves_the_host_and_other_spaces_alone(
     async with serving() as other, asyncio.timeout(60):
         bomb = asyncio.create_task(attack({"fork_bomb": {}}))
         await reaches_its_limit(engine, settings, bomb)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             answer = await other.app.call(AppCall("harmless"), silent)
             assert await asyncio.to_thread(subprocess.run, ["true"], check=True)
         assert answer.text == "nothing happened"

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 from tests.door import Door, opened
+from tests.quickest import Quickest
 
 from spacedock._wire import keys
 from spacedock._wire.connection import connect
@@ -214,14 +214,12 @@ async def test_a_scrape_takes_under_20_ms_with_100_000_finished_jobs(site: Site,
             await client.submit_many([JobRequest(prompt="x", space=f"known-{number}")] * 3)
     for number in range(200):
         site.metrics.ended(ended(space=f"known-{number}"), private=False)
-    took: list[float] = []
-    while len(took) < 100 and min(took, default=1.0) >= LIMIT_SECONDS:
-        begun = time.perf_counter()
-        async with site.door.session.get("/metrics") as answer:
-            await answer.read()
-        took.append(time.perf_counter() - begun)
-    # The best of them: others share this machine.
-    assert min(took) < LIMIT_SECONDS, took
+    scrapes = Quickest(LIMIT_SECONDS, most=100)
+    while scrapes.again:
+        with scrapes.round():
+            async with site.door.session.get("/metrics") as answer:
+                await answer.read()
+    assert scrapes.under, scrapes.rounds
 
 
 def expressions() -> list[str]:

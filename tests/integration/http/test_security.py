@@ -39,7 +39,7 @@ async def asked(door: Door, method: str = "GET", path: str = "/hosts", **headers
 
 async def raw(door: Door, sent: bytes) -> bytes:
     """What comes back for these bytes until the connection is closed."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(door.url.rpartition(":")[2]))
         writer.write(sent)
         answer = await reader.read()

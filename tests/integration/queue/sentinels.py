@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 from redis.asyncio import Redis
 
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 DOWN_MS = 700
 """How long a Sentinel takes a silent master for alive."""
 

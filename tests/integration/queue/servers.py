@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 
 
 class Server:

@@ -34,7 +34,7 @@ async def painter(job: TakenJob, tell: Emit) -> JobResult:
 
 async def some(events: AsyncGenerator[Event], count: int) -> list[Event]:
     """The next so many events."""
-    async with aclosing(events), asyncio.timeout(10):
+    async with aclosing(events), asyncio.timeout(60):
         return [await anext(events) for _ in range(count)]
 
 
@@ -46,7 +46,7 @@ async def told(redis: Redis, count: int, first: int = 1) -> None:
 
 
 async def test_who_comes_late_catches_up_from_any_number(client: Client, redis_url: str) -> None:
-    async with working(redis_url, painter), asyncio.timeout(10):
+    async with working(redis_url, painter), asyncio.timeout(60):
         first, second = (await client.run("x")).id, (await client.run("y")).id
     events = await some(client.events(after=0), 4)
     assert [event.job_id for event in events] == [first, first, second, second]
@@ -60,7 +60,7 @@ async def test_who_comes_late_catches_up_from_any_number(client: Client, redis_u
 async def test_the_event_of_the_end_has_the_jobs_labels(client: Client, redis_url: str) -> None:
     labels = {"id": "7", "of": "März"}
     await client.cancel(await client.submit("x", labels=labels))
-    async with working(redis_url, painter), asyncio.timeout(10):
+    async with working(redis_url, painter), asyncio.timeout(60):
         await client.run("x", labels=labels)
         await client.run("x", labels=labels, privacy=True)
     events = await some(client.events(after=0), 5)
@@ -69,7 +69,7 @@ async def test_the_event_of_the_end_has_the_jobs_labels(client: Client, redis_ur
 
 async def test_without_a_number_only_what_comes_is_told(client: Client, redis: Redis) -> None:
     await told(redis, 3)
-    async with asyncio.timeout(10), aclosing(client.events()) as events:
+    async with asyncio.timeout(60), aclosing(client.events()) as events:
         coming = asyncio.ensure_future(anext(events))
         while not coming.done():
             # There is no telling that somebody reads.
@@ -82,7 +82,7 @@ async def test_a_reader_that_fell_behind_is_told_how_many_events_it_missed(
     client: Client, redis: Redis
 ) -> None:
     await told(redis, 3)
-    async with asyncio.timeout(10), aclosing(client.events(after=1)) as events:
+    async with asyncio.timeout(60), aclosing(client.events(after=1)) as events:
         assert (await anext(events)).message == "2"
         assert (await anext(events)).message == "3"
         await told(redis, 7, first=4)
@@ -111,7 +111,7 @@ async def test_a_reader_goes_on_when_all_events_are_gone(
 ) -> None:
     monkeypatch.setattr(stream, "_QUIET_MS", 50)
     await told(redis, 5)
-    async with asyncio.timeout(10), aclosing(client.events(after=4)) as events:
+    async with asyncio.timeout(60), aclosing(client.events(after=4)) as events:
         assert (await anext(events)).id == 5
         await redis.delete(keys.EVENTS)
         await told(redis, 1, first=100)
@@ -124,7 +124,7 @@ async def test_a_reader_tells_nothing_twice_when_the_last_events_were_lost(
 ) -> None:
     monkeypatch.setattr(stream, "_QUIET_MS", 50)
     await told(redis, 5)
-    async with asyncio.timeout(10), aclosing(client.events(after=0)) as events:
+    async with asyncio.timeout(60), aclosing(client.events(after=0)) as events:
         assert [(await anext(events)).id for _ in range(5)] == [1, 2, 3, 4, 5]
         await redis.delete(keys.EVENTS)
         await told(redis, 3)
@@ -137,7 +137,7 @@ async def test_a_reader_misses_nothing_where_numbers_began_again_and_went_past_i
     client: Client, redis: Redis
 ) -> None:
     await told(redis, 2)
-    async with asyncio.timeout(10), aclosing(client.events(after=0)) as events:
+    async with asyncio.timeout(60), aclosing(client.events(after=0)) as events:
         assert [(await anext(events)).id for _ in range(2)] == [1, 2]
         await redis.delete(keys.EVENTS)
         await told(redis, 4, first=100)
@@ -148,7 +148,7 @@ async def test_a_reader_misses_nothing_where_numbers_began_again_and_went_past_i
 async def test_events_are_read_through_a_restart_of_the_server(own_server: Server) -> None:
     async with (
         Client(own_server.url) as client,
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         aclosing(client.events(after=0)) as events,
     ):
         await client.cancel(await client.submit("x"))
@@ -164,7 +164,7 @@ async def test_events_are_read_through_a_restart_of_the_server(own_server: Serve
 
 
 async def test_a_batch_is_watched_until_its_last_job_has_ended(client: Client, redis_url: str) -> None:
-    async with working(redis_url, painter), asyncio.timeout(10):
+    async with working(redis_url, painter), asyncio.timeout(60):
         ids = await client.submit_many([JobRequest(prompt=str(n), batch_id="night") for n in range(5)])
         await client.submit("single")
         events = [event async for event in client.watch("night")]
@@ -209,7 +209,7 @@ async def chained(job: TakenJob, tell: Emit) -> JobResult:
 
 
 async def test_a_job_has_a_story(client: Client, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    async with working(redis_url, chained), asyncio.timeout(10):
+    async with working(redis_url, chained), asyncio.timeout(60):
         job_id = (await client.run("never told", space="painter")).id
         private = (await client.run("hush", privacy=True)).id
     assert (await client.story(job_id)).result == await client.result(job_id)
@@ -231,7 +231,7 @@ async def test_a_story_is_followed_to_its_end(
 ) -> None:
     job_id = await client.submit("x", space="painter")
     following = asyncio.create_task(asyncio.to_thread(logs, job_id, None, True, 100, redis=redis_url))
-    async with working(redis_url, painter), asyncio.timeout(10):
+    async with working(redis_url, painter), asyncio.timeout(60):
         await following
     said = capsys.readouterr().out.splitlines()
     assert sum("painting" in line for line in said) == 1

@@ -105,7 +105,7 @@ async def test_what_was_only_claimed_goes_back_at_once_when_a_worker_stops(
     ids = await client.submit_many(["a", "b", "c"])
     async with working(redis_url, waits) as worker:
         await started.wait()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await worker.drain(30)
         assert [(await client.status(job_id)).state for job_id in ids] == [JobState.QUEUED] * 3
     assert sorted(job.id for job in await take(JobStore(redis, "next"))) == sorted(ids)

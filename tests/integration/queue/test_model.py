@@ -61,7 +61,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """What the coroutine returns."""
-        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 20))
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 60))
 
     @initialize()
     def begin(self) -> None:

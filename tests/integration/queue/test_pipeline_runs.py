@@ -62,7 +62,7 @@ class Space:
 
 async def test_each_step_gets_what_the_one_before_gave(client: Client, redis_url: str, redis: Redis) -> None:
     async with advancing(redis_url):
-        result = await client.run_pipeline(CHAIN, {"text": "hi"}, wait=5)
+        result = await client.run_pipeline(CHAIN, {"text": "hi"}, wait=60)
     assert result.succeeded
     assert result.output.text == "hi one two three"
     assert result.output.data == {"three": "hi one two three"}
@@ -80,7 +80,7 @@ async def test_each_step_gets_what_the_one_before_gave(client: Client, redis_url
 async def test_a_list_is_worked_at_at_once_and_brought_together(client: Client, redis_url: str) -> None:
     space = Space()
     async with advancing(redis_url, space):
-        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c"]}, wait=5)
+        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c"]}, wait=60)
     assert result.output.text == "<a>\n<b>\n<c>"
     assert sorted(space.asked) == ["<a>", "<a>\n<b>\n<c>", "<b>", "<c>"]
 
@@ -88,7 +88,7 @@ async def test_a_list_is_worked_at_at_once_and_brought_together(client: Client, 
 async def test_an_empty_list_gives_an_empty_list(client: Client, redis_url: str) -> None:
     pipeline = pipeline_of(each={"for_each": "${{ inputs.words }}", "prompt": "${{ item }}"})
     async with advancing(redis_url):
-        result = await client.run_pipeline(pipeline, wait=5)
+        result = await client.run_pipeline(pipeline, wait=60)
     assert result.succeeded
     assert result.output.data == {"each": []}
 
@@ -124,7 +124,7 @@ async def test_what_a_step_takes_from_is_not_deleted_before_its_run_has_ended(
         assert await redis.ttl(keys.payload(made.ref.place)) == -1
         assert await redis.ttl(keys.job(f"{run}-0-0")) == -1
         held.go.set()
-        result = await client.result(run, wait=5)
+        result = await client.result(run, wait=60)
         assert [await client.fetch(file) for file in result.output.files] == [b"made by a step", b"a photo"]
         await until(lambda: _is_kept(redis, made.ref.place))
         assert not await redis.exists(keys.PAYLOAD_USERS + made.ref.place)
@@ -143,7 +143,7 @@ async def test_a_failed_step_fails_the_run_and_others_end(client: Client, redis_
     )
     space = Space("bad")
     async with advancing(redis_url, space):
-        result = await client.run_pipeline(pipeline, wait=5)
+        result = await client.run_pipeline(pipeline, wait=60)
         assert sorted(space.asked) == ["bad", "good", "good too"]
         assert result.state is JobState.FAILED
         assert result.failure.startswith(f"step 'bad' failed: (job {result.id}-0-0) the Space said no")
@@ -153,7 +153,7 @@ async def test_a_failed_step_fails_the_run_and_others_end(client: Client, redis_
         # Again, once it is mended: what is there counts.
         space.fails.clear()
         (again,) = await client.retry(result.id)
-        assert (await client.result(again, wait=5)).output.data == {"after": "bad", "also": "good too"}
+        assert (await client.result(again, wait=60)).output.data == {"after": "bad", "also": "good too"}
     assert sorted(space.asked) == ["bad", "bad", "bad", "good", "good too"]
 
 
@@ -163,14 +163,14 @@ async def test_a_run_goes_on_without_what_may_fail(client: Client, redis_url: st
         all={"prompt": "${{ steps.each.text }}"},
     )
     async with advancing(redis_url, Space("b")):
-        result = await client.run_pipeline(pipeline, {"words": ["a", "b", "c"]}, wait=5)
+        result = await client.run_pipeline(pipeline, {"words": ["a", "b", "c"]}, wait=60)
     assert result.output.text == "a\nc"
 
 
 async def test_a_step_whose_value_is_missing_fails_without_a_job(client: Client, redis_url: str) -> None:
     pipeline = pipeline_of(one={"prompt": "x"}, two={"prompt": "${{ steps.one.data#/nowhere }}"})
     async with advancing(redis_url):
-        result = await client.run_pipeline(pipeline, wait=5)
+        result = await client.run_pipeline(pipeline, wait=60)
     assert result.failure.startswith("step 'two' cannot run: the pointer #/nowhere leads nowhere")
 
 
@@ -182,7 +182,7 @@ async def test_a_step_whose_condition_does_not_hold_is_skipped(client: Client, r
     )
     space = Space()
     async with advancing(redis_url, space):
-        result = await client.run_pipeline(pipeline, wait=5)
+        result = await client.run_pipeline(pipeline, wait=60)
     assert space.asked == ["yes"]
     assert result.output.data == {"after": None, "yes": "yes"}
     states = [step.state.value for step in (await client.pipeline_run(result.id)).steps]
@@ -196,7 +196,7 @@ async def test_a_pipeline_can_be_a_step(client: Client, redis_url: str) -> None:
         all={"prompt": "${{ steps.each.text }}"},
     )
     async with advancing(redis_url):
-        result = await client.run_pipeline(pipeline, {"words": ["a", "b"]}, wait=5)
+        result = await client.run_pipeline(pipeline, {"words": ["a", "b"]}, wait=60)
         assert result.output.text == "a one two three\nb one two three"
         inside = await client.pipeline_run(f"{result.id}-0-1")
     assert [step.state.value for step in inside.steps] == ["succeeded"] * 3
@@ -211,9 +211,9 @@ async def test_cancelling_stops_what_runs_and_starts_nothing_more(
         await held.began.get()
         await held.began.get()
         await client.cancel(run)
-        assert (await client.result(run, wait=5)).state is JobState.CANCELLED
+        assert (await client.result(run, wait=60)).state is JobState.CANCELLED
         jobs = [f"{run}-0-{index}" for index in range(4)]
-        ended = [(await client.result(job, wait=5)).state for job in jobs]
+        ended = [(await client.result(job, wait=60)).state for job in jobs]
         await until(lambda: _is_settled(redis))
         steps = (await client.pipeline_run(run)).steps
     assert ended == [JobState.CANCELLED] * 4
@@ -300,7 +300,7 @@ async def test_a_run_that_nobody_has_begun_is_cancelled_at_once(client: Client, 
     assert await client.cancel(run) is JobState.CANCELLED
     space = Space()
     async with advancing(redis_url, space) as worker:
-        await client.run("after it", wait=5)
+        await client.run("after it", wait=60)
         assert not worker.tasks
     assert space.asked == ["after it"]
 
@@ -330,18 +330,18 @@ async def test_a_run_goes_on_where_its_worker_died_in_the_middle_of_submitting(
     plan = json.dumps({"v": 1, "total": 3, "fanned": True})
     await redis.hset(keys.job(run), mapping={"state": "running", "step 0": plan, "left 0": 3})
     async with advancing(redis_url):
-        assert (await client.result(run, wait=5)).output.text == "<a>\n<b>\n<c>"
+        assert (await client.result(run, wait=60)).output.text == "<a>\n<b>\n<c>"
 
 
 async def test_a_run_goes_on_from_a_step_with_the_earlier_results(client: Client, redis_url: str) -> None:
     space = Space()
     async with advancing(redis_url, space):
-        first = await client.run_pipeline(CHAIN, wait=5)
-        second = await client.run_pipeline(CHAIN, restart=first.id, from_step="two", wait=5)
+        first = await client.run_pipeline(CHAIN, wait=60)
+        second = await client.run_pipeline(CHAIN, restart=first.id, from_step="two", wait=60)
         assert second.output == first.output
         assert space.asked[3:] == ["hello one two", "hello one two three"]
         # Another input: nothing of it was asked before.
-        await client.run_pipeline(CHAIN, {"text": "bye"}, restart=first.id, wait=5)
+        await client.run_pipeline(CHAIN, {"text": "bye"}, restart=first.id, wait=60)
         assert space.asked[5:] == ["bye one", "bye one two", "bye one two three"]
         with pytest.raises(BadRequestError, match="has no step 'four'"):
             await client.submit_pipeline(CHAIN, restart=first.id, from_step="four")
@@ -350,7 +350,7 @@ async def test_a_run_goes_on_from_a_step_with_the_earlier_results(client: Client
 async def test_the_events_of_a_run_are_those_of_its_steps(client: Client, redis_url: str) -> None:
     async with advancing(redis_url):
         run = await client.submit_pipeline(CHAIN)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             told = [
                 (event.job_id.removeprefix(run), event.name, event.message)
                 async for event in client.watch(run)
@@ -383,7 +383,7 @@ async def test_a_private_run_leaves_nothing_once_it_is_read(
 
     (tmp_path / "diary.txt").write_text("tell-nobody")
     async with advancing(redis_url, handle):
-        result = await client.run_pipeline(pipeline, {"diary": tmp_path / "diary.txt"}, wait=5)
+        result = await client.run_pipeline(pipeline, {"diary": tmp_path / "diary.txt"}, wait=60)
         assert result.output.text == "tell-nobody tell-nobody  said"
         await until(lambda: _is_settled(redis))
     # A note says that there was a run.
@@ -397,8 +397,8 @@ async def test_what_is_no_pipeline_is_told_as_such(client: Client, redis_url: st
     run = await client.submit_pipeline(CHAIN)
     await redis.hset(keys.job(run), "request", json.dumps({"v": 1, "pipeline": {"name": "x"}}))
     async with advancing(redis_url):
-        assert "the pipeline cannot be read" in (await client.result(run, wait=5)).failure
-        job = await client.run("a prompt", wait=5)
+        assert "the pipeline cannot be read" in (await client.result(run, wait=60)).failure
+        job = await client.run("a prompt", wait=60)
     with pytest.raises(BadRequestError, match="is no run of a pipeline"):
         await client.pipeline_run(job.id)
 
@@ -433,7 +433,7 @@ async def test_data_of_any_depth_lets_a_run_end(client: Client, redis_url: str, 
     steps = pipeline_of(a={"prompt": "x"}, b={"inputs": {"deep": "${{ steps.a.data }}"}, "prompt": "y"})
     asked = steps.model_copy(update={"outputs": {"o": "${{ steps.b.data }}"}})
     async with advancing(redis_url, deep):
-        result = await client.run_pipeline(asked, wait=20)
+        result = await client.run_pipeline(asked, wait=60)
     assert result.state in (JobState.SUCCEEDED, JobState.FAILED)
 
 
@@ -450,11 +450,11 @@ async def test_a_run_whose_file_is_lost_fails_and_leaves_nothing_running(
     run = await client.submit_pipeline(pipeline, {"photos": photos, "lost": lost})
     await redis.delete(keys.payload(lost.ref.place))
     async with advancing(redis_url, Held()):
-        result = await client.result(run, wait=5)
+        result = await client.result(run, wait=60)
         assert result.state is JobState.FAILED
         assert "a file is not stored (any more)" in result.failure
         for index in range(3):
-            assert (await client.result(f"{run}-0-{index}", wait=5)).state is JobState.CANCELLED
+            assert (await client.result(f"{run}-0-{index}", wait=60)).state is JobState.CANCELLED
         await until(lambda: _is_settled(redis))
 
 
@@ -462,7 +462,7 @@ async def test_a_step_that_fans_out_over_thousands_holds_up_nobody(client: Clien
     pipeline = pipeline_of(each={"for_each": "${{ inputs.words }}", "prompt": "${{ item }}"})
     async with advancing(redis_url, max_jobs=64):
         run = await client.submit_pipeline(pipeline, {"words": [str(n) for n in range(3000)]})
-        assert (await client.run("in between", wait=10)).succeeded
+        assert (await client.run("in between", wait=60)).succeeded
         result = await client.result(run, wait=60)
     assert result.output.data == {"each": [str(n) for n in range(3000)]}
 
@@ -485,7 +485,7 @@ async def test_a_pipeline_that_nobody_checked_ends_too(
 ) -> None:
     request = JobRequest(pipeline={"name": "p", "steps": steps})
     async with advancing(redis_url):
-        result = await client.result(await client.submit_prepared(request), wait=10)
+        result = await client.result(await client.submit_prepared(request), wait=60)
     assert result.state in (JobState.FAILED, JobState.SUCCEEDED)
 
 
@@ -504,10 +504,10 @@ async def test_a_run_that_no_worker_can_read_on_ends_as_failed(
             await redis.zadd(keys.RUNS, {run: 0}, xx=True)
             await redis.publish(keys.WAKE, keys.RUNS_DUE)
             await asyncio.sleep(0.01)
-        result = await client.result(run, wait=5)
+        result = await client.result(run, wait=60)
         assert result.state is JobState.FAILED
         assert "a fault in Spacedock (IndexError) keeps the run from going on" in result.failure
-        assert (await client.result(f"{run}-0-0", wait=5)).state is JobState.CANCELLED
+        assert (await client.result(f"{run}-0-0", wait=60)).state is JobState.CANCELLED
         await until(lambda: _is_settled(redis))
 
 
@@ -521,18 +521,18 @@ async def test_a_fan_out_that_failed_in_the_middle_goes_on_from_a_step(
     )
     space, words = Space("<b>"), {"words": ["a", "b", "c"]}
     async with advancing(redis_url, space):
-        first = await client.run_pipeline(pipeline, words, wait=5)
+        first = await client.run_pipeline(pipeline, words, wait=60)
         assert first.state is JobState.FAILED
         assert "step 'again' failed: 1 of its 3 jobs failed, the first" in first.failure
         space.fails.clear()
         del space.asked[:]
         # All of the step runs again, also what had succeeded; nothing before it does.
-        second = await client.run_pipeline(pipeline, words, restart=first.id, from_step="again", wait=5)
+        second = await client.run_pipeline(pipeline, words, restart=first.id, from_step="again", wait=60)
         assert sorted(space.asked) == ["<a>", "<a>\n<b>\n<c>", "<b>", "<c>"]
         assert second.output.text == "<a>\n<b>\n<c>"
         del space.asked[:]
         # Without a step only what failed does.
-        third = await client.run_pipeline(pipeline, words, restart=first.id, wait=5)
+        third = await client.run_pipeline(pipeline, words, restart=first.id, wait=60)
         assert sorted(space.asked) == ["<a>\n<b>\n<c>", "<b>"]
         assert third.output == second.output
 
@@ -545,7 +545,7 @@ async def test_a_run_with_thousands_of_problems_holds_up_no_worker(client: Clien
     loop = asyncio.get_running_loop()
     async with advancing(redis_url):
         run, longest, before = await client.submit_prepared(request), 0.0, loop.time()
-        ended = asyncio.create_task(client.result(run, wait=20))
+        ended = asyncio.create_task(client.result(run, wait=60))
         while not ended.done():
             await asyncio.sleep(0.005)
             longest, before = max(longest, loop.time() - before), loop.time()
@@ -563,14 +563,14 @@ async def test_more_than_a_worker_can_hold_fails_the_step_that_takes_it(
 ) -> None:
     monkeypatch.setattr(run_in_hand, "_MOST_BYTES", 2**20)
     async with advancing(redis_url, wordy):
-        assert (await client.run_pipeline(FAN, {"words": ["a", "b"]}, wait=10)).succeeded
-        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c", "d"]}, wait=10)
+        assert (await client.run_pipeline(FAN, {"words": ["a", "b"]}, wait=60)).succeeded
+        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c", "d"]}, wait=60)
     assert result.failure.startswith("step 'all' cannot run: what step 'each' gave is too much to hand on")
 
 
 async def test_a_prompt_that_is_too_long_is_told_with_its_step(client: Client, redis_url: str) -> None:
     async with advancing(redis_url, wordy):
-        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c", "d"]}, wait=10)
+        result = await client.run_pipeline(FAN, {"words": ["a", "b", "c", "d"]}, wait=60)
     assert result.failure.startswith(
         "step 'all' cannot run: the prompt and inputs of a job have 1 MB at most"
     )

@@ -72,7 +72,7 @@ async def test_all_that_asks_a_job_again_is_told(client: Client, redis_url: str,
         job = await client.submit(
             "I love it", space="mood", files=[path], inputs={"n": 2}, endpoint="/tell", timeout=60.0
         )
-        await client.result(job, wait=10)
+        await client.result(job, wait=60)
     found = (await client.provenance(job)).model_dump(mode="json")
     assert found.pop("submitted") <= found.pop("ended")
     assert found["result"].pop("timings")["total"] > 0
@@ -126,7 +126,7 @@ async def test_all_that_asks_a_job_again_is_told(client: Client, redis_url: str,
 async def test_of_a_private_job_only_digests_are_told(client: Client, redis_url: str) -> None:
     async with working(redis_url, answered):
         job = await client.submit("my secret", space="mood", inputs={"to": "Ann"}, privacy=True)
-        await client.result(job, wait=10, keep=True)
+        await client.result(job, wait=60, keep=True)
         found = await client.provenance(job)
         text = found.model_dump_json()
         assert found.asked == {"prompt": sha256("my secret"), "inputs.to": sha256("Ann")}
@@ -147,12 +147,12 @@ async def test_of_a_private_job_that_runs_nothing_else_is_told(client: Client, r
         assert (found.result.state, found.request, found.ended) == (JobState.RUNNING, None, None)
         assert "my secret" not in found.model_dump_json()
         held.go.set()
-        await client.result(job, wait=10)
+        await client.result(job, wait=60)
 
 
 async def test_a_run_has_the_provenance_of_each_job_of_its_steps(client: Client, redis_url: str) -> None:
     async with advancing(redis_url, answered):
-        result = await client.run_pipeline(FAN, {"words": ["a", "b"]}, wait=10)
+        result = await client.run_pipeline(FAN, {"words": ["a", "b"]}, wait=60)
     found = await client.provenance(result.id)
     assert found.request is not None
     assert found.request["pipeline"]["name"] == "a-test"
@@ -225,7 +225,7 @@ async def test_result_writes_it_beside_the_answer_or_in_its_place(
     path = tmp_path / "p.json"
     async with working(redis_url, answered):
         job, failed = [await client.submit(prompt, space="mood") for prompt in ("hi", "fails")]
-        await asyncio.gather(client.result(job, wait=10), client.result(failed, wait=10))
+        await asyncio.gather(client.result(job, wait=60), client.result(failed, wait=60))
     code, out, err = await result(job, str(path))
     assert (code, out) == (0, "positive\n")
     assert f"wrote {path}" in err
@@ -245,7 +245,7 @@ async def test_a_private_answer_is_handed_over_after_its_provenance_is_written(
     path = tmp_path / "p.json"
     async with working(redis_url, answered):
         job = await client.submit("my secret", space="mood", privacy=True)
-        await client.result(job, wait=10, keep=True)
+        await client.result(job, wait=60, keep=True)
     line = f"result {job} --provenance {path}"
     code, out, _ = await asyncio.to_thread(said, line, redis_url, monkeypatch)
     assert (code, out) == (0, "positive\n")

@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 async def say(url: str, settings: DaemonSettings) -> None:
-    await asyncio.wait_for(publish(url, settings, Notifier({}, 1), asyncio.sleep), 30)
+    await asyncio.wait_for(publish(url, settings, Notifier({}, 1), asyncio.sleep), 60)
 
 
 async def lives(redis: Redis, host_id: str) -> None:
@@ -163,7 +163,7 @@ async def test_a_daemon_waits_for_its_share(
         await go.wait()
 
     starting = asyncio.create_task(publish(redis_url, mine, Notifier({}, 1), wait))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await looks.wait()
         mount(share)
         go.set()

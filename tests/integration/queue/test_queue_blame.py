@@ -201,7 +201,7 @@ async def test_a_job_that_is_lost_again_and_again_before_its_call_is_dead_in_the
     assert claims[job_id].deaths == MAX_TRIES
     await lives.dies(job_id)
     async with working(redis_url_of(redis)):
-        assert (await client.result(job_id, wait=5)).state is JobState.DEAD
+        assert (await client.result(job_id, wait=60)).state is JobState.DEAD
 
 
 def redis_url_of(redis: Redis) -> str:
@@ -217,8 +217,8 @@ async def test_what_stands_in_redis_in_the_wrong_type_stops_no_claim(
     await redis.hset(keys.job(odd), mapping={"state": "running", "worker": "gone", "losses": "many"})
     await answer(redis.lpush(keys.accused("gone"), "rubbish"))
     async with working(redis_url):
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
-        await client.result(odd, wait=5)
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
+        await client.result(odd, wait=60)
 
 
 async def test_a_suspect_that_waits_for_another_keeps_no_place_from_others(
@@ -238,7 +238,7 @@ async def test_a_suspect_that_waits_for_another_keeps_no_place_from_others(
     async with working(redis_url, handle, max_jobs=2):
         await held.began.get()
         for _ in range(3):
-            assert (await client.run("innocent", wait=5)).succeeded
+            assert (await client.run("innocent", wait=60)).succeeded
         assert len(held.runs) == 1
         held.go.set()
 

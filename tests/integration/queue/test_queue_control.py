@@ -86,7 +86,7 @@ async def test_rubbish_on_the_list_is_dropped_and_the_next_call_is_answered(
     await answer(redis.lpush(keys.CONTROL, "no json", '{"v": 99}', b"\xff", '{"v": 1, "op": "explode"}'))
     async with working(redis_url, echo, Answers(Reply())):
         assert await client.spaces.list() == Reply()
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError, PermissionError, TimeoutError])
@@ -99,13 +99,13 @@ async def test_a_fault_while_answering_a_call_does_not_stop_the_worker(
     async with working(redis_url, echo, broken):
         with pytest.raises(BadRequestError, match=fault.__name__):
             await client.spaces.list()
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
 
 
 async def test_workers_that_live_are_counted(client: Client, redis_url: str) -> None:
     assert await client.workers() == 0
     async with working(redis_url):
-        await client.run("prompt", wait=5)
+        await client.run("prompt", wait=60)
         assert await client.workers() == 1
     assert await client.workers() == 0
 
@@ -138,7 +138,7 @@ async def test_a_worker_that_falls_silent_is_given_up(
 ) -> None:
     monkeypatch.setattr(control, "SILENCE_SECONDS", 1)
     asking = asyncio.create_task(client.cleanup())
-    _, raw = await answer(redis.brpop([keys.CONTROL], timeout=5))
+    _, raw = await answer(redis.brpop([keys.CONTROL], timeout=60))
     call = wire.decode(Call, raw)
     await answer(redis.lpush(keys.reply(call.id), wire.encode(Reply(working="at it"))))
     with pytest.raises(NoWorkerError, match="within 1 s"):
@@ -214,7 +214,7 @@ async def test_a_reply_that_is_no_json_is_an_error(client: Client, redis_url: st
     async with working(redis_url, echo, Answers(Reply(data={"a": object()}))):
         with pytest.raises(BadRequestError, match="fault in Spacedock"):
             await client.spaces.list()
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_a_call_that_was_not_written_by_a_client_ends_nothing(
     await answer(redis.lpush(keys.CONTROL, call))
     async with working(redis_url, echo, quote):
         assert (await client.spaces.list()).error is None
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
 
 
 async def test_an_option_that_no_worker_would_take_is_refused_before_it_is_sent(

@@ -24,7 +24,7 @@ from spacedock_worker.queue.worker import QueueWorker
 
 async def kind_of_failure(client: Client, job_id: str) -> ErrorKind:
     """Wait for the job's failure and say which it is."""
-    result = await client.result(job_id, wait=5)
+    result = await client.result(job_id, wait=60)
     assert result.state is JobState.FAILED
     assert result.error is not None
     return result.error.kind
@@ -39,7 +39,7 @@ async def test_a_handler_that_raises_fails_its_job_and_nothing_else(client: Clie
     async with working(redis_url, handle):
         job_id = await client.submit("raise")
         assert await kind_of_failure(client, job_id) is ErrorKind.INTERNAL
-        assert (await client.run("next", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("next", wait=60)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("data", [object(), "\ud800", b"\xff"], ids=["object", "surrogate", "bytes"])
@@ -109,7 +109,7 @@ async def test_arqs_books_in_a_wrong_type_stop_no_other_job(
         await answer(redis.lpush(key, "rubbish"))
     async with working(redis_url):
         assert await kind_of_failure(client, undefined) is ErrorKind.INTERNAL
-        assert (await client.result(miscounted, wait=5)).state is JobState.SUCCEEDED
+        assert (await client.result(miscounted, wait=60)).state is JobState.SUCCEEDED
     assert await redis.zcard(keys.QUEUE) == 0
 
 
@@ -138,7 +138,7 @@ async def test_a_result_that_waits_for_redis_when_its_time_is_up_is_written_all_
         worker.job_timeout_s = 0.3
         job_id = await client.submit("prompt")
         asyncio.get_running_loop().call_later(0.6, away.__setitem__, 0, False)
-        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+        assert (await client.result(job_id, wait=60)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("said", ["\ud800", "\udc00\ud800 x", "\ud83d\ude00"])
@@ -155,7 +155,7 @@ async def test_half_surrogates_in_what_a_job_tells_do_not_end_it(
         return succeeded(job).model_copy(update={"attempts": (attempt,), "labels": {"a": said}})
 
     async with working(redis_url, handle):
-        result = await client.run("prompt", wait=5)
+        result = await client.run("prompt", wait=60)
     assert (result.state, result.output.text) == (JobState.SUCCEEDED, "prompt")
     assert result.attempts[0].error is not None
     result.model_dump_json()
@@ -190,7 +190,7 @@ async def test_a_fault_in_one_turn_of_a_loop_does_not_end_the_worker(
 
     monkeypatch.setattr(QueueWorker, loop, at_first_wrong)
     async with working(redis_url):
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
         await faults.get()
 
 
@@ -199,7 +199,7 @@ async def test_arguments_in_a_definition_are_ignored(client: Client, redis_url: 
     odd = {"t": None, "f": keys.FUNCTION, "a": [1, 2], "k": {"x": 3}, "et": 0}
     await redis.set(keys.arq_job(job_id), json.dumps(odd))
     async with working(redis_url):
-        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+        assert (await client.result(job_id, wait=60)).state is JobState.SUCCEEDED
 
 
 async def test_what_is_no_job_is_removed_from_the_queue(client: Client, redis_url: str, redis: Redis) -> None:
@@ -208,7 +208,7 @@ async def test_what_is_no_job_is_removed_from_the_queue(client: Client, redis_ur
     await redis.hset(keys.job("ended"), mapping={"state": "succeeded"})
     await redis.hset(keys.job("half"), mapping={"request": "{}"})
     async with working(redis_url):
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
     assert await redis.zcard(keys.QUEUE) == 0
     assert [key async for key in redis.scan_iter("arq:*")] == []
 
@@ -218,7 +218,7 @@ async def test_rubbish_on_the_channels_is_overheard(client: Client, redis_url: s
         await client.run("both sides are subscribed")
         for channel in (keys.WAKE, keys.CANCEL, keys.DONE):
             await redis.publish(channel, b"\xff\xfe")
-        assert (await client.run("prompt", wait=5)).state is JobState.SUCCEEDED
+        assert (await client.run("prompt", wait=60)).state is JobState.SUCCEEDED
 
 
 async def test_a_job_that_its_worker_dropped_is_still_in_the_queue(
@@ -228,7 +228,7 @@ async def test_a_job_that_its_worker_dropped_is_still_in_the_queue(
     await take(JobStore(redis, "gone"), 1)
     await lapse(redis, job_id)
     async with working(redis_url):
-        assert (await client.result(job_id, wait=5)).state is JobState.SUCCEEDED
+        assert (await client.result(job_id, wait=60)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
@@ -237,10 +237,10 @@ async def test_no_prompt_stands_in_the_log(
 ) -> None:
     log = tmp_path / "log"
     async with worker_process(redis_url, log):
-        await client.run("xyzzy is what I said", wait=15)
+        await client.run("xyzzy is what I said", wait=60)
         job_id = await client.submit("xyzzy again")
         await redis.hset(keys.job(job_id), "request", '{"v": 1, "prompt": "xyzzy", "timeout": "xyzzy"}')
-        await client.result(job_id, wait=5)
+        await client.result(job_id, wait=60)
 
         async def logged() -> bool:
             return log.read_text().count("job.ended") >= 2

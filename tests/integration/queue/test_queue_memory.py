@@ -122,7 +122,7 @@ async def test_what_was_taken_is_run_to_its_end_in_what_is_left(
     client: Client, redis: Redis, small: Server
 ) -> None:
     ids, _ = await submit_until_full(client)
-    async with working(small.url, await painting(redis), max_jobs=1), asyncio.timeout(30):
+    async with working(small.url, await painting(redis), max_jobs=1), asyncio.timeout(60):
         for _ in range(4):
             result = await client.result(ids.pop(0))
             assert result.succeeded
@@ -143,7 +143,7 @@ async def test_a_running_jobs_files_are_stored_where_nothing_else_is(
     client: Client, redis: Redis, small: Server
 ) -> None:
     began, go = asyncio.Event(), asyncio.Event()
-    async with working(small.url, await painting(redis, began, go)), asyncio.timeout(30):
+    async with working(small.url, await painting(redis, began, go)), asyncio.timeout(60):
         job_id = await client.submit("picture")
         await began.wait()
         await fill(redis)
@@ -168,7 +168,7 @@ async def test_results_that_find_no_room_at_all_wait_for_some(
         await through_outages(lambda: store_files(redis, Payloads(redis), answer))
         return succeeded(job).model_copy(update={"output": Output(files=tuple(file.ref for file in files))})
 
-    async with working(small.url, handle, max_jobs=12), asyncio.timeout(30):
+    async with working(small.url, handle, max_jobs=12), asyncio.timeout(60):
         ids = await client.submit_many(str(number) for number in range(12))
         for _ in ids:
             await running.acquire()
@@ -203,7 +203,7 @@ async def test_on_a_full_server_jobs_keep_their_leases_and_can_be_cancelled(
     client: Client, redis: Redis, small: Server
 ) -> None:
     held = Held()
-    async with working(small.url, held, max_jobs=2) as worker, asyncio.timeout(30):
+    async with working(small.url, held, max_jobs=2) as worker, asyncio.timeout(60):
         running, ending = await client.submit_many(["runs", "ends"])
         await held.began.get()
         await held.began.get()
@@ -230,7 +230,7 @@ async def test_a_full_server_can_be_cleaned(client: Client, redis: Redis, small:
         report.add("files", 0, count=(await sweep_files(its, 0, dry_run=True)).count)
         return Reply(data=report.told())
 
-    async with working(small.url, controls=sweep), asyncio.timeout(30):
+    async with working(small.url, controls=sweep), asyncio.timeout(60):
         kept = await client.run("kept", privacy=True, keep=True)
         assert (await client.run("ended")).succeeded
         await fill(redis)

@@ -31,7 +31,7 @@ async def all_slots_are_free(client: Client, held: Held, slots: int) -> bool:
     """Whether that many jobs run at once, as they should when no slot leaked."""
     held.go.clear()
     ids = await client.submit_many(f"slot {number}" for number in range(slots))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for _ in ids:
             await held.began.get()
     held.go.set()
@@ -47,7 +47,7 @@ async def test_results_are_written_when_redis_is_back(own_server: Server) -> Non
         own_server.stop()
         held.go.set()
         own_server.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             ended = [result async for result in client.results(ids)]
         assert {result.state for result in ended} == {JobState.SUCCEEDED}
         assert sorted(held.runs) == sorted(ids)
@@ -70,7 +70,7 @@ async def test_results_are_waited_for_through_a_restart(
     async with Client(own_server.url) as client, working(own_server.url, held):
         job_id = await client.submit("prompt")
         await held.began.get()
-        waiting = asyncio.create_task(client.result(job_id, wait=30))
+        waiting = asyncio.create_task(client.result(job_id, wait=60))
         await asyncio.to_thread(own_server.stop)
         await asyncio.to_thread(own_server.start)
         # The result may be found by a look before the subscription is there again.
@@ -95,7 +95,7 @@ async def test_a_redis_that_hangs_for_a_while_costs_nothing(own_server: Server) 
 
         await until(writing)
         own_server.resume()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert len([result async for result in client.results(ids)]) == 4
         await until(idle(worker))
         assert await all_slots_are_free(client, held, 4)
@@ -113,7 +113,7 @@ async def test_jobs_whose_leases_ran_out_during_the_outage_are_not_run_again(own
         async with connect(own_server.url) as redis:
             await until(lambda: leased(redis, job_id, worker.worker_id))
         held.go.set()
-        assert (await client.result(job_id, wait=10)).state is JobState.SUCCEEDED
+        assert (await client.result(job_id, wait=60)).state is JobState.SUCCEEDED
     assert held.runs == [job_id]
 
 
@@ -137,7 +137,7 @@ async def test_connections_that_the_server_closes_lose_no_job(own_server: Server
             ids += await client.submit_many(f"prompt {number} {part}" for part in range(5))
             await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             ended = [result async for result in client.results(ids)]
     assert {result.state for result in ended} == {JobState.SUCCEEDED}
     assert len(ended) == 100
@@ -148,7 +148,7 @@ async def test_acknowledged_jobs_survive_a_restart(own_server: Server) -> None:
         ids = await client.submit_many(f"prompt {number}" for number in range(50))
         own_server.stop()
         own_server.start()
-        async with working(own_server.url), asyncio.timeout(10):
+        async with working(own_server.url), asyncio.timeout(60):
             assert len([result async for result in client.results(ids)]) == 50
 
 
@@ -174,7 +174,7 @@ async def test_a_server_that_only_loads_its_file_is_not_said_to_be_there(
     monkeypatch.setattr(waiting.records, "ended", ended)
     async with Client(own_server.url) as client:
         job_id = await client.submit("prompt")
-        waits = asyncio.create_task(client.result(job_id, wait=30))
+        waits = asyncio.create_task(client.result(job_id, wait=60))
         loading.set()
         await asyncio.to_thread(own_server.stop)
         await asyncio.to_thread(own_server.start)

@@ -57,7 +57,7 @@ async def worker(redis_url: str, redis: Redis) -> AsyncIterator[None]:
 async def test_a_result_is_deleted_once_it_is_read_and_its_files_are_at_hand(
     client: Client, redis: Redis, diary: Path
 ) -> None:
-    result = await client.run(MARKER, files=[diary], privacy=True, wait=5)
+    result = await client.run(MARKER, files=[diary], privacy=True, wait=60)
     assert (result.output.text, result.privacy) == (MARKER, True)
     assert await client.fetch(result.output.files[0]) == SECRET
     assert await client.fetch(result.output.files[0].sha256) == SECRET
@@ -65,14 +65,14 @@ async def test_a_result_is_deleted_once_it_is_read_and_its_files_are_at_hand(
     status = await client.status(result.id)
     assert (status.state, status.message) == (JobState.SUCCEEDED, DELETED)
     with pytest.raises(ResultDeletedError, match="deleted after it was read"):
-        await client.result(result.id, wait=5)
+        await client.result(result.id, wait=60)
 
 
 @pytest.mark.usefixtures("worker")
 async def test_a_result_that_is_kept_can_be_read_again_and_be_deleted_later(
     client: Client, redis: Redis
 ) -> None:
-    result = await client.run(MARKER, privacy=True, keep=True, wait=5)
+    result = await client.run(MARKER, privacy=True, keep=True, wait=60)
     assert (await client.result(result.id, keep=True)).output.text == MARKER
     assert await client.fetch(result.output.files[0]) == SECRET
     assert await client.forget(result.id) == 1
@@ -84,7 +84,7 @@ async def test_a_result_that_is_kept_can_be_read_again_and_be_deleted_later(
 async def test_the_prompt_and_the_inputs_go_with_the_jobs_end_though_nobody_reads(
     client: Client, redis: Redis, diary: Path
 ) -> None:
-    result = await client.run(MARKER, files=[diary], privacy=True, keep=True, wait=5)
+    result = await client.run(MARKER, files=[diary], privacy=True, keep=True, wait=60)
     assert await redis.hget(keys.job(result.id), "request") is None
     assert b"says the file" not in await dump(redis)
     for key in (keys.job(result.id), keys.payload(result.output.files[0].place)):
@@ -95,7 +95,7 @@ async def test_the_prompt_and_the_inputs_go_with_the_jobs_end_though_nobody_read
 async def test_the_same_file_of_another_job_stays(client: Client, redis: Redis, diary: Path) -> None:
     shared = payload_of(diary.name, f"{MARKER}, says the file".encode())
     await client.store([shared])
-    await client.run(MARKER, files=[diary], privacy=True, wait=5)
+    await client.run(MARKER, files=[diary], privacy=True, wait=60)
     assert await client.fetch(shared.ref.sha256) == shared.data
 
 
@@ -133,7 +133,7 @@ async def test_two_readers_at_once_get_all_or_hear_that_it_is_gone(client: Clien
     async def read(job_id: str) -> bytes | None:
         async with Client(redis_url) as mine:
             try:
-                result = await mine.result(job_id, wait=5)
+                result = await mine.result(job_id, wait=60)
                 return await mine.fetch(result.output.files[0])
             except ResultDeletedError:
                 return None
@@ -153,11 +153,11 @@ async def test_the_same_key_does_not_run_twice_after_the_deletion(
     request, payloads = prepare(MARKER, [diary], None, {"privacy": True, "idempotency_key": "once"})
     async with working(redis_url, held):
         job_id = await client.submit_prepared(request, payloads)
-        await client.result(job_id, wait=5)
+        await client.result(job_id, wait=60)
         again, payloads = prepare(MARKER, [diary], None, {"privacy": True, "idempotency_key": "once"})
         assert await client.submit_prepared(again, payloads) == job_id
         with pytest.raises(ResultDeletedError):
-            await client.result(job_id, wait=5)
+            await client.result(job_id, wait=60)
     assert held.runs == [job_id]
     assert SECRET not in await dump(redis)
 
@@ -168,7 +168,7 @@ async def test_a_cancelled_private_job_leaves_nothing_to_see(
     job_id = await client.submit(MARKER, files=[diary], privacy=True)
     await client.cancel(job_id)
     assert SECRET not in await dump(redis)
-    assert (await client.result(job_id, wait=5)).state is JobState.CANCELLED
+    assert (await client.result(job_id, wait=60)).state is JobState.CANCELLED
     assert (await client.status(job_id)).message == DELETED
 
 
@@ -178,7 +178,7 @@ async def test_a_dead_private_job_leaves_nothing_to_see(
     job_id = await client.submit(MARKER, files=[diary], privacy=True)
     await redis.hset(keys.job(job_id), "deaths", "worker " * MAX_TRIES)
     async with working(redis_url):
-        result = await client.result(job_id, wait=5)
+        result = await client.result(job_id, wait=60)
     assert result.error is not None
     assert (result.state, result.error.kind) == (JobState.DEAD, ErrorKind.WORKER_LOST)
     assert SECRET not in await dump(redis)
@@ -211,7 +211,7 @@ async def test_an_outage_at_the_deletion_takes_no_result_away(own_server: Server
 
 @pytest.mark.usefixtures("worker")
 async def test_nothing_is_left_after_a_day(client: Client, redis: Redis) -> None:
-    result = await client.run(MARKER, privacy=True, wait=5)
+    result = await client.run(MARKER, privacy=True, wait=60)
     assert await redis.persist(keys.job(result.id)), "what is left has an end"
     await redis.delete(keys.job(result.id))
     with pytest.raises(JobNotFoundError):

@@ -300,7 +300,7 @@ async def test_a_file_that_is_being_deleted_is_put_again(
     storing = asyncio.create_task(client.store([BIG]))
     await asyncio.sleep(0)
     await published.delete(key)
-    await asyncio.wait_for(storing, 30)
+    await asyncio.wait_for(storing, 60)
     assert await client.fetch(BIG.ref) == BIG.data
     assert await names(store) == {BIG.ref.place}
 

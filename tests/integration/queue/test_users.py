@@ -82,7 +82,7 @@ async def test_a_day_in_the_life_of_the_three(urls: dict[str, str], privacy: boo
         working(urls["operate"], handle, max_jobs=2),
         Client(urls["submit"]) as client,
         Client(urls["read"]) as reader,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
     ):
         file = payload_of("in.txt", b"in")
         request = JobRequest(prompt="with a file", files=(file.ref,), idempotency_key="key")
@@ -126,7 +126,7 @@ async def test_pipelines_need_no_rights_of_their_own(urls: dict[str, str]) -> No
         advancing(urls["operate"], painting),
         Client(urls["submit"]) as client,
         Client(urls["read"]) as reader,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
     ):
         run = await client.submit_pipeline(pipeline)
         assert (await reader.pipeline_run(run)).pipeline == "p"
@@ -147,7 +147,7 @@ async def test_who_operates_calls_workers_and_cleans_up(urls: dict[str, str]) ->
     async with (
         working(urls["operate"], painting, sweep),
         Client(urls["operate"]) as operator,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
     ):
         await operator.run("prompt")
         assert (await operator.cleanup(older_than=0))["kinds"]["results"]["count"] == 1
@@ -198,7 +198,7 @@ async def test_everybody_may_ask(urls: dict[str, str], user: str) -> None:
         planned = {"steps": [], "route": None, "misfits": [], "warnings": [call.op.value]}
         return Reply(data=searched if call.op is Op.SEARCH else planned, spaces={"mine": {}})
 
-    async with working(urls["operate"], painting, told), Client(urls[user]) as client, asyncio.timeout(30):
+    async with working(urls["operate"], painting, told), Client(urls[user]) as client, asyncio.timeout(60):
         assert await client.spaces.show("mine") == {}
         assert (await client.spaces.search("mine"))["note"] == Op.SEARCH
         assert (await client.plan(JobRequest(prompt="prompt")))["warnings"] == [Op.PLAN]
@@ -210,9 +210,9 @@ async def test_a_change_that_comes_by_the_list_of_questions_is_refused(urls: dic
         raise AssertionError(call.op)
 
     call = Call(id="mine", op=Op.REMOVE, name="precious")
-    async with working(urls["operate"], painting, never), connect(urls["read"]) as raw, asyncio.timeout(30):
+    async with working(urls["operate"], painting, never), connect(urls["read"]) as raw, asyncio.timeout(60):
         await answer(raw.lpush(keys.ASK, wire.encode(call)))
-        _, reply = await answer(raw.brpop([keys.reply("mine")], timeout=20))
+        _, reply = await answer(raw.brpop([keys.reply("mine")], timeout=60))
     assert "for users who may operate" in (wire.decode(Reply, reply).error or "")
 
 

@@ -23,7 +23,8 @@ from spacedockd.http.settings import WebhookSettings
 from spacedockd.webhooks import deliverer, sending
 from spacedockd.webhooks.deliverer import Deliverer
 
-LOOPBACK = WebhookSettings(allow=(ip_network("127.0.0.0/8"),), timeout=1)
+LOOPBACK = WebhookSettings(allow=(ip_network("127.0.0.0/8"),), timeout=10)
+HASTY = LOOPBACK.model_copy(update={"timeout": 2})
 
 
 @asynccontextmanager
@@ -38,7 +39,7 @@ async def delivering(url: str, settings: WebhookSettings = LOOPBACK) -> AsyncIte
 
 
 async def once(look: Callable[[], Awaitable[Any]], true: Callable[[Any], bool]) -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if true(found := await look()):
                 return found
@@ -81,7 +82,7 @@ async def test_a_batch_tells_of_its_end_as_the_openai_package_reads_it(
         await client.webhooks.of_batch("mine", receiver.url)
         async with working(redis_url):
             assert len([result async for result in client.results(jobs)]) == 3
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 headers, body = await receiver.came.get()
     with openai.OpenAI(api_key="none", webhook_secret=await client.webhooks.secret()) as reader:
         event = reader.webhooks.unwrap(body, headers)
@@ -113,7 +114,7 @@ async def test_two_daemons_deliver_once(client: Client, redis_url: str) -> None:
 
 
 async def test_a_receiver_that_fails_is_tried_again_under_one_id(client: Client, redis_url: str) -> None:
-    async with receiving(500, None) as receiver, delivering(redis_url):
+    async with receiving(500, None) as receiver, delivering(redis_url, HASTY):
         await client.webhooks.test(receiver.url)
         secret = await client.webhooks.secret()
         told = [await receiver.next(secret) for _ in range(3)]

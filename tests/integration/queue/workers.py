@@ -29,7 +29,7 @@ from spacedock_worker.queue.runner import Handler, TakenJob
 from spacedock_worker.queue.worker import QueueWorker
 
 ROOT = Path(__file__).parents[3]
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 60.0
 
 
 def succeeded(job: TakenJob) -> JobResult:
