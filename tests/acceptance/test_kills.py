@@ -17,6 +17,7 @@ import yaml
 from aiodocker import Docker
 from tests.acceptance.running import OWNER_LABEL, SPACES
 from tests.leftovers import own_instance
+from tests.quickest import Quickest
 
 from spacedock import Client
 from spacedock_worker.containers.settings import ContainerSettings
@@ -68,11 +69,14 @@ class Left:
 
     def __init__(self, docker: Docker, settings: WorkerSettings) -> None:
         self._docker, self._settings = docker, settings
+        self.mounted: set[str] = set()
+        """The volumes that its containers had when somebody looked."""
 
     async def containers(self) -> dict[str, str]:
         """The names of its containers, and their states."""
         filters = json.dumps({"label": [f"{OWNER_LABEL}={self._settings.containers.instance_id}"]})
         found = await self._docker.containers.list(all=True, filters=filters)
+        self.mounted.update(mount["Name"] for c in found for mount in c["Mounts"] if mount.get("Name"))
         return {c["Names"][0].removeprefix("/"): c["State"] for c in found}
 
     async def networks(self) -> set[str]:
@@ -80,13 +84,27 @@ class Left:
         wanted = self._settings.containers.instance_id
         return {n["Name"] for n in await self._docker.networks.list() if wanted in n["Name"]}
 
-    async def loose_volumes(self) -> set[str]:
-        """The volumes on the engine that no container uses, but for caches."""
-        filters = {"dangling": ["true"]}
-        found: dict[str, Any] = await self._docker._query_json(
-            "volumes", params={"filters": json.dumps(filters)}
-        )
-        return {v["Name"] for v in found["Volumes"] or () if "-cache-" not in v["Name"]}
+    async def volumes(self) -> set[str]:
+        """The volumes that its containers have or had, but for caches."""
+        found: dict[str, Any] = await self._docker._query_json("volumes")
+        there = {v["Name"] for v in found["Volumes"] or () if "-cache-" not in v["Name"]}
+        return there & self.mounted
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Look at its containers again and again: without them, a volume does not say whose it is."""
+
+        async def look() -> None:
+            while True:
+                await self.containers()
+                await asyncio.sleep(0.1)
+
+        looking = asyncio.create_task(look())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     def notes(self) -> set[str]:
         """The containers that were idle when somebody last wrote it down."""
@@ -136,33 +154,38 @@ async def test_a_worker_killed_at_random_moments_leaves_nothing_and_ends_every_j
         try:
             # The image is built before the first kill.
             await client.run("a fine day", space="one", fallback="none")
-            volumes, files = await left.loose_volumes(), left.files()
-            async with load(client, dice, submitted):
-                for _ in range(rounds):
-                    await asyncio.sleep(dice.uniform(0.1, 3.0))
-                    worker = await killed_and_replaced(worker, left, settings)
-                    assert await left.networks() <= network_names(settings)
-                    assert left.files() == files
-            results = [result async for result in client.results(submitted)]
+            files, cleaned = left.files(), Quickest(CLEAN_SECONDS, most=rounds + 4)
+            async with left.watched():
+                async with load(client, dice, submitted):
+                    while len(cleaned.rounds) < rounds or cleaned.again:
+                        await asyncio.sleep(dice.uniform(0.1, 3.0))
+                        worker = await killed_and_replaced(worker, left, settings, cleaned)
+                        assert await left.networks() <= network_names(settings)
+                        assert left.files() == files
+                assert cleaned.under, cleaned.rounds
+                results = [result async for result in client.results(submitted)]
             assert {result.state.value for result in results} == {"succeeded"}
             assert len(results) == len(submitted)
         finally:
             await worker.stop()
         assert await left.containers() == {}
         assert await left.networks() == set()
-        assert await left.loose_volumes() <= volumes
+        assert any("-cache-" not in name for name in left.mounted)
+        assert await left.volumes() == set()
         await remove_caches(docker, settings)
 
 
-async def killed_and_replaced(worker: WorkerProcess, left: Left, settings: WorkerSettings) -> WorkerProcess:
-    """Kill the worker, start the next, and see within 10 s that only what was idle has stayed."""
+async def killed_and_replaced(
+    worker: WorkerProcess, left: Left, settings: WorkerSettings, cleaned: Quickest
+) -> WorkerProcess:
+    """Kill the worker, start the next, and note how soon only what was idle has stayed."""
     assert worker._process is not None
     worker._process.send_signal(signal.SIGKILL)
     await worker.ended()
     before, idle = await left.containers(), left.notes()
     following = WorkerProcess(settings)
     await following.start()
-    async with asyncio.timeout(CLEAN_SECONDS):
+    with cleaned.round():
         # The engine has no word for "all has been removed".
         while (before.keys() & (await left.containers()).keys()) - idle:  # noqa: ASYNC110
             await asyncio.sleep(0.1)

@@ -82,7 +82,10 @@ async def test_a_paused_host_takes_nothing_and_ends_what_it_has(client: Client, 
         assert (await client.result(second, wait=60)).succeeded
 
 
-async def test_a_host_is_drained_once_what_it_has_is_done(client: Client, redis_url: str) -> None:
+async def test_a_host_is_drained_once_what_it_has_is_done(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RENEW_SECONDS", 0.5)
     held, seen = Held(), asyncio.Event()
 
     def waiting(host: Host) -> None:

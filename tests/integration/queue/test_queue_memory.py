@@ -304,7 +304,7 @@ async def test_a_batch_writes_what_it_could_hand_over_and_goes_on_later(
         _, err = await process.communicate()
         return process.returncode, err.decode(), (tmp_path / "out.jsonl").read_text().splitlines()
 
-    async with working(small.url), asyncio.timeout(60):
+    async with working(small.url), asyncio.timeout(240):
         code, said, written = await batch()
         assert code == 2
         assert 4 < len(written) < 30

@@ -20,6 +20,7 @@ from spacedock.files import payload_of
 from spacedock.request import JobRequest
 from spacedock.result import ErrorKind, JobResult, Stage
 from spacedock.states import JobState
+from spacedock_worker.queue import worker as queue_worker
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 
@@ -115,8 +116,9 @@ async def _rubbish(redis: Redis, job_id: str) -> None:
 
 
 async def test_an_overwritten_record_is_no_trouble_of_other_jobs(
-    client: Client, redis_url: str, redis: Redis
+    client: Client, redis_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(queue_worker, "RENEW_SECONDS", 0.5)
     held = Held()
     async with working(redis_url, held) as worker:
         victim, other = await client.submit("victim"), await client.submit("other")
