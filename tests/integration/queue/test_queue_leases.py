@@ -247,7 +247,7 @@ async def test_the_jobs_of_a_worker_that_is_known_to_be_dead_do_not_wait_for_the
         await process.wait()
     dead = await redis.get(keys.arq_in_progress(job_id))
     # Nobody gets the job because its lease has run out.
-    await redis.persist(keys.arq_in_progress(job_id))
+    await redis.pexpire(keys.arq_in_progress(job_id), 3_600_000)
     await redis.zadd(keys.HELD, {job_id: NEVER_MS}, xx=True)
     held = Held()
     async with working(redis_url, held) as worker:
