@@ -254,14 +254,14 @@ async def test_a_batch_whose_client_is_killed_at_any_moment_has_each_line_once(
     # So many bytes of results are there when the client is killed; the first moment is before any.
     moment = random.Random(seed).randrange(LINES * 600) if seed else 0
     out = shell.folder / "out.jsonl"
-    async with working(redis_url, app, max_jobs=50), asyncio.timeout(120):
+    async with working(redis_url, app, max_jobs=50), asyncio.timeout(280):
         client = await shell.start(*BATCH)
 
         async def come() -> bool:
             # inotify is not in the standard library, so look.
             return client.returncode is not None or (out.exists() and out.stat().st_size >= moment)
 
-        await until(come, 60)
+        await until(come, 240)
         if client.returncode is None:
             client.kill()
         await client.communicate()

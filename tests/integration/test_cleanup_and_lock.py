@@ -481,7 +481,7 @@ async def test_a_bundle_that_is_killed_leaves_nothing_under_its_name(host: Host,
 
 async def until(true: Callable[[], bool]) -> None:
     """Look again and again: for what has no way of telling."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while not true():  # noqa: ASYNC110 - files wake nobody
             await asyncio.sleep(0.01)
 
