@@ -534,6 +534,23 @@ async def cached(host: Host, space: str, image: Image) -> tuple[int, bytes]:
         return found.uid, archive.extractfile(found).read()  # type: ignore[union-attr]
 
 
+async def test_a_bundle_of_a_space_that_the_host_declares_otherwise_changes_nothing(
+    host: Host, redis: Redis, name: str, engine: Engine
+) -> None:
+    await host.space(name)
+    out = host.state.parent / "spaces.tar"
+    await bundled(host, out, name)
+    there = host_in(host.state.parent / "there", engine, f"test-{name}-there", redis)
+    declare(there.registry, name, {"docker_image": "mine:1"})
+    taken = await spacedockd(there, "unbundle", str(out))
+    _, said = await taken.communicate()
+    assert taken.returncode == 2
+    assert b"docker_image" in said
+    # Gigabytes are not loaded for what is refused.
+    assert b"loading" not in said
+    assert there.registry.snapshot().get(name).docker_image == "mine:1"
+
+
 async def test_a_broken_bundle_changes_nothing(host: Host, name: str) -> None:
     path = host.state.parent / "broken.tar"
     path.write_bytes(b"no tar")

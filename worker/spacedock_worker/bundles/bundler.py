@@ -29,7 +29,7 @@ from spacedock_worker.images.build.repository import MAX_BYTES
 from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.record import HOSTS_OWN, by_digest
-from spacedock_worker.registry.registry import Registry
+from spacedock_worker.registry.registry import Change, Registry
 from spacedock_worker.state.image_policy import ImagePolicy
 from spacedock_worker.state.image_usage import ImageUsage
 
@@ -164,11 +164,14 @@ class Unbundler:
     async def unbundle(self, path: Path, tell: OnProgress) -> BundleManifest:
         """Take in all that the bundle has; doing it again does no harm.
 
-        Raises BrokenBundleError before anything is changed; BadRequestError, RefusedError, StepError, OSError
-        and redis-py's errors, after which another try completes it.
+        Raises BrokenBundleError, and BadRequestError for an entry that registry.yaml says otherwise, before
+        anything is changed; RefusedError, StepError, OSError and redis-py's errors, after which another try
+        completes it.
         """
         tell(f"checking {path}")
         bundle = await asyncio.to_thread(opened, path, self._meter("checking"))
+        for space in bundle.manifest.spaces:
+            self._registry.check(space.name, _change_to(space))
         await self._transfer.tidy()
         if bundle.manifest.images:
             tell("loading the images")
@@ -187,20 +190,26 @@ class Unbundler:
         await asyncio.to_thread(self._notes.add_bundled, image.reference, image.digest, image.id)
 
     async def _take_space(self, bundle: BundleReader, space: BundledSpace, tell: OnProgress) -> None:
-        fields = {key: value for key, value in space.entry.items() if key not in HOSTS_OWN}
-        if own := sorted(space.entry.keys() - fields.keys()):
+        if own := sorted(space.entry.keys() & set(HOSTS_OWN)):
             tell(f"{space.name}: write {', '.join(own)} into {self._registry.path}, if it needs them here")
         tar = None
         if space.repository is not None:
             tar = await asyncio.to_thread(b"".join, bundle.chunks(space.repository))
-            fields["repository"] = by_digest(Path(space.repository).stem)
-        await self._registry.settle(space.name, lambda _: fields, tar)
+        await self._registry.settle(space.name, _change_to(space), tar)
         if space.cache is not None:
             await self._heard()
             chunks = _metered(bundle.chunks(space.cache), self._meter(f"the cache of {space.name}"))
             volume = volume_name(self._owner, space.name)
             labels = volume_labels(self._owner, space.name)
             await self._transfer.write(volume, labels, space.image, chunks)
+
+
+def _change_to(space: BundledSpace) -> Change:
+    """Makes the Space's entry in the catalogue, whatever was there."""
+    fields = {key: value for key, value in space.entry.items() if key not in HOSTS_OWN}
+    if space.repository is not None:
+        fields["repository"] = by_digest(Path(space.repository).stem)
+    return lambda _: fields
 
 
 def _metered(chunks: Iterator[bytes], on_progress: Callable[[int], None]) -> Iterator[bytes]:
