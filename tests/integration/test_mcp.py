@@ -123,9 +123,9 @@ async def test_a_prompt_is_answered_over_either_era_of_the_protocol(redis_url: s
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"promt": "x"}, "run_space: promt: Extra inputs are not permitted"),
+    ({"promt": "x"}, "run_space: promt: is unknown: leave it out"),
     ({}, "the prompt is empty and there is no file"),
-    ({"prompt": 7}, "prompt: Input should be a valid string"),
+    ({"prompt": 7}, "prompt: must be a text"),
     ({"prompt": "x", "space": "/etc"}, "is not a Space"),
     ({"prompt": "x", "space": "./tests"}, "is not a Space"),
     ({"prompt": "x", "space": "https://example.com/a"}, "example.com"),

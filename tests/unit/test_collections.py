@@ -84,8 +84,11 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "a key twice": (with_field("hub_id: evil/mood"), "c.yaml:4:5: spaces.mood: 'hub_id' is there twice"),
     "a key that is a list": (with_field("? [a, b]\n    : 1"), "c.yaml:4:7: a key that is not a word"),
     "an unknown field": (with_field("gqu: auto"), "c.yaml:4:5: spaces.mood: unknown key 'gqu'"),
-    "a wrong value": (with_field("port: 0"), "c.yaml:4:5: spaces.mood: port: Input should be greater than"),
-    "endless processors": (with_field("cpus: .inf"), "c.yaml:4:5: spaces.mood: cpus: Input should be"),
+    "a wrong value": (with_field("port: 0"), "c.yaml:4:5: spaces.mood: port: must be at least 1"),
+    "endless processors": (
+        with_field("cpus: .inf"),
+        "c.yaml:4:5: spaces.mood: cpus: must be at most 10,000",
+    ),
     "endless memory": (
         with_field("memory: " + "9" * 400 + "T"),
         "c.yaml:4:5: spaces.mood: memory: not a size",
@@ -148,7 +151,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
     ),
     "an answer of no kind": (
         with_field("trial: {expects: money}"),
-        "c.yaml:4:13: spaces.mood: trial.expects: String should match",
+        "c.yaml:4:13: spaces.mood: trial.expects: must be of the form",
     ),
     "an image of no digest": (with_field("image_digest: latest"), "c.yaml:4:5: spaces.mood: image_digest:"),
 }
@@ -168,7 +171,7 @@ def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
         "c.yaml:4:5: spaces.mood: gpu can only be set in the registry's file on a host. Leave it out",
         "c.yaml:6:5: spaces.b: hub_id: not a Space of the Hub: give it as user/space",
         "c.yaml:7:5: spaces.b: runtime can only be set in the registry's file on a host. Leave it out",
-        "c.yaml:8:5: spaces.b: port: Input should be greater than or equal to 1",
+        "c.yaml:8:5: spaces.b: port: must be at least 1",
     )
 
 

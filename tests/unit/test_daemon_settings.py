@@ -260,5 +260,5 @@ def test_http_is_on_and_its_keys_are_checked(env: dict[str, str], config: Path) 
     http = loaded({**env, "SPACEDOCK_HTTP__PORT": "9000"}, config, "http: {token: none}\n").http
     assert http is not None
     assert (http.host, http.port, http.token) == ("127.0.0.1", 9000, "none")
-    assert "http.prot: Extra inputs" in refused(env, config, "http: {prot: 1}\n")
+    assert "http.prot: is unknown" in refused(env, config, "http: {prot: 1}\n")
     assert "in the clear" in refused(env, config, "http: {host: 0.0.0.0}\n")

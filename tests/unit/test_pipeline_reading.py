@@ -110,7 +110,7 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
         pytest.param("name: p\n", "1:1: 'steps' is missing", id="no steps"),
         pytest.param("name: p\nsteps: {}\n", "2:1: steps: ", id="no step"),
         pytest.param(
-            "name: p\nsteps:\n  - tier: fast\n", "2:1: steps: is not a mapping of names", id="steps as list"
+            "name: p\nsteps:\n  - tier: fast\n", "2:1: steps: must be a mapping of names", id="steps as list"
         ),
         pytest.param(
             "name: p\nstep: {}\n", "2:1: step: unknown key 'step': did you mean 'steps'?", id="unknown key"
@@ -127,7 +127,7 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
         ),
         pytest.param(
             "name: p\ninputs: {t: txt}\nsteps: {a: {tier: fast, prompt: x}}\n",
-            "2:10: inputs.t: Input should be 'text', 'file', 'files', 'list', 'csv' or 'json'",
+            "2:10: inputs.t: must be 'text', 'file', 'files', 'list', 'csv' or 'json'",
             id="unknown type",
         ),
         pytest.param(
@@ -143,7 +143,7 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
         pytest.param(HEAD + "\ta:\n", "4:1: a tab: indent with spaces", id="tab"),
         pytest.param(
             HEAD + "  a b: {tier: fast, prompt: x}\n",
-            "4:3: steps.a b: is no name: it begins with a letter",
+            "4:3: steps.a b: must begin with a letter, and have letters",
             id="bad name",
         ),
         pytest.param(HEAD + "  a: {prompt: x}\n", "4:3: steps.a: a step runs just one of", id="no target"),
@@ -152,12 +152,10 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
             "4:3: steps.a: a step runs just one of",
             id="two targets",
         ),
-        pytest.param(
-            HEAD + "  a: {tier: slow, prompt: x}\n", "4:7: steps.a.tier: Input should be ", id="bad tier"
-        ),
+        pytest.param(HEAD + "  a: {tier: slow, prompt: x}\n", "4:7: steps.a.tier: must be ", id="bad tier"),
         pytest.param(HEAD + "  a: {tier: fast}\n", "4:3: steps.a: it asks nothing", id="nothing asked"),
         pytest.param(
-            HEAD + "  a: {space: 5, prompt: x}\n", "4:7: steps.a.space: is not a text", id="wrong YAML type"
+            HEAD + "  a: {space: 5, prompt: x}\n", "4:7: steps.a.space: must be a text", id="wrong YAML type"
         ),
         pytest.param(
             HEAD + "  a: {space: ../s, prompt: x}\n",
@@ -173,7 +171,7 @@ HEAD = "name: p\ninputs: {t: text, f: file, ff: files, l: list, c: csv, j: json}
             HEAD + "  a: {tier: fast, prompt: x, timeout: 0}\n", "4:30: steps.a.timeout: ", id="no time"
         ),
         pytest.param(
-            HEAD + "  a: {tier: fast, prompt: x, cache: 5}\n", "4:30: steps.a.cache: is neither", id="flag"
+            HEAD + "  a: {tier: fast, prompt: x, cache: 5}\n", "4:30: steps.a.cache: must be true", id="flag"
         ),
         pytest.param(
             HEAD + "  a: {tier: fast, prompt: x, cache: true, privacy: true}\n",

@@ -12,25 +12,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from spacedock._wire.wire import words_of
 from spacedock._yaml.nodes import composed, locate, plain, twins
 from spacedock.errors import BadRequestError, FileUnreadableError
 from spacedock.pipelines.checking import PipelineError, Problem, problems
-from spacedock.pipelines.expressions import NAME
 from spacedock.pipelines.model import Pipeline, PipelineInput, Step
 
 _MOST_BYTES, _MOST_VALUES, _MOST_NESTED, _MOST_TOLD = 2**20, 20_000, 8, 100
-_MESSAGES = {
-    "missing": "is missing",
-    "string_type": "is not a text: put it in quotes",
-    "bool_type": "is neither true nor false",
-    "dict_type": "is not a mapping of names",
-    "model_type": "is not a mapping of fields",
-    "tuple_type": "is not a list",
-}
-_PATTERNS = {
-    f"^{NAME}$": "is no name: it begins with a letter, and has letters, digits, '_' and '-'",
-    "^/": "does not begin with '/'",
-}
+_IN_QUOTES = "must be a text: put it in quotes"
 
 
 def read_pipeline(path: Path) -> Pipeline:
@@ -165,8 +154,7 @@ def _problem_of(details: ErrorDetails) -> Problem:
         meant = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
         return Problem(path, f"unknown key '{path[-1]}': {meant}")
     context = details.get("ctx", {})
-    known = _MESSAGES.get(kind) or _PATTERNS.get(context.get("pattern", ""))
-    reason = known.format_map(context) if known else details["msg"].removeprefix("Value error, ")
+    reason = _IN_QUOTES if kind == "string_type" else words_of(details)
     if kind == "missing":
         return Problem(path[:-1], f"'{path[-1]}' {reason}")
     return Problem(path, reason, getattr(context.get("error"), "near", ""))

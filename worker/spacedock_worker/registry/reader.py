@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from spacedock._wire.wire import uncollected
+from spacedock._wire.wire import uncollected, words_of
 from spacedock._yaml.nodes import child, composed, locate, plain, twins
 from spacedock.errors import BadRequestError
 from spacedock.request import OWN_PREFIX
@@ -228,5 +228,5 @@ def _told(error: ErrorDetails, entry: yaml.MappingNode) -> tuple[yaml.Node, str]
         known = SpaceEntry.model_fields if len(path) == 1 else ()
         close = get_close_matches(path[-1], known, n=1) if path else []
         return at, f"unknown key '{name}'" + (f" (did you mean '{close[0]}'?)" if close else "")
-    reason = error["msg"].removeprefix("Value error, ")
+    reason = words_of(error)
     return at, f"{name}: {reason}" if name else reason
