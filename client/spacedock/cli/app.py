@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -64,10 +65,27 @@ _HELP = (
 )
 
 
+class PlainGroup(TyperGroup):
+    """A group of commands that says in our words what is wrong with an option's value."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run what was asked for; typer has some values checked by pydantic, and repeats its words."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if (faults := getattr(error.__cause__, "errors", None)) and hasattr(error, "message"):
+                # Here, because it brings pydantic, and --help has to be quick.
+                from spacedock._wire.wire import words_of
+
+                error.message = "; ".join(words_of(fault) for fault in faults())
+            raise
+
+
 def app_of(*names: str) -> typer.Typer:
     """The command with these of its subcommands."""
     app = typer.Typer(
         name="spacedock",
+        cls=PlainGroup,
         help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
