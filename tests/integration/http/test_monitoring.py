@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -42,7 +43,7 @@ from spacedockd.pulse import Pulse, Watched, readiness
 MONITORING = Path(__file__).parents[3] / "deploy/monitoring"
 PROMPT = "a-word-that-nobody-may-count"
 FINISHED = 100_000
-LIMIT_SECONDS = 0.02
+LIMIT_SECONDS, SCRAPES = 0.02, 50
 
 
 class Site:
@@ -214,12 +215,22 @@ async def test_a_scrape_takes_under_20_ms_with_100_000_finished_jobs(site: Site,
             await client.submit_many([JobRequest(prompt="x", space=f"known-{number}")] * 3)
     for number in range(200):
         site.metrics.ended(ended(space=f"known-{number}"), private=False)
-    scrapes = Quickest(LIMIT_SECONDS, most=100)
+    scrapes = Quickest(LIMIT_SECONDS)
     while scrapes.again:
-        with scrapes.round():
+        began = computed(os.getpid())
+        for _ in range(SCRAPES):
             async with site.door.session.get("/metrics") as answer:
                 await answer.read()
+        scrapes.took((computed(os.getpid()) - began) / SCRAPES)
     assert scrapes.under, scrapes.rounds
+
+
+def computed(pid: int) -> float:
+    """Processor seconds of a process and all below it, here the scraper, the door and Valkey."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    below = [computed(int(child)) for file in children for child in file.read_text().split()]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK") + sum(below)
 
 
 def expressions() -> list[str]:
