@@ -369,3 +369,32 @@ def test_files_stand_in_a_value_by_their_names() -> None:
 def test_inputs_of_one_name_are_told_apart_by_their_places() -> None:
     app = page({"api_name": "go", "inputs": [1, 1], "outputs": [1]}, Text="textbox")
     assert filled(app, "/go", "", input_1="second", input_0="first") == ("first", "second")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("提示词", "负面提示词"),
+        ("负面提示词", "提示词"),
+        ("أدخل النص", "ملاحظات"),
+        ("Текст", "Заметки"),
+    ],
+)
+def test_boxes_that_are_named_in_another_script_are_no_pair(first: str, second: str) -> None:
+    app = page(GO | {"inputs": [1, 2]}, **{first: "textbox", second: "textbox"})
+    data = choose(app.endpoints, AppCall("hello")).filling.data
+    assert data == (("", "hello") if first.startswith("负面") else ("hello", ""))
+
+
+def test_boxes_of_one_name_with_numbers_are_a_pair_in_any_script() -> None:
+    assert "give them by name" in refusal(
+        page(GO | {"inputs": [1, 2]}, **{"Текст 1": "textbox", "Текст 2": "textbox"}), "hi"
+    )
+
+
+def test_a_button_that_clears_in_chinese_is_a_chore() -> None:
+    boxes = [{"id": n, "type": "textbox", "props": {"label": f"框{'甲乙'[n - 1]}"}} for n in (1, 2)]
+    parts = [*boxes, button(8, "清空"), button(9, "确定")]
+    clear = {"api_name": "lambda", "targets": [[8, "click"]], "inputs": [1], "outputs": [1]}
+    work = {"api_name": "lambda_1", "targets": [[9, "click"]], "inputs": [1], "outputs": [2]}
+    assert chosen(describe({"components": parts, "dependencies": [clear, work]}, None), "你好") == "/lambda_1"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.gradio_apps import app_of
 
-from spacedock_worker.adapters.gradio.chained import follow_up, is_said
+from spacedock_worker.adapters.gradio.chained import Chain, follow_up, is_said
 from spacedock_worker.adapters.gradio.description import App, describe
 
 CHAT, BOX, MOOD, STATE = 1, 2, 3, 4
@@ -163,3 +163,75 @@ def test_a_box_that_people_see_holds_the_answer() -> None:
     assert following(steps(visible=True), ["ih"]) is None
     # The function itself may show it.
     assert following(steps(), [{"__type__": "update", "value": "ih", "visible": True}]) is None
+
+
+STATUS, RESULT, NOTE = 7, 8, 9
+START = {"id": 0, "api_name": "start", "inputs": [BOX], "outputs": [STATUS]}
+WORK = {"id": 1, "api_name": "work", "inputs": [BOX], "outputs": [RESULT], "trigger_after": 0}
+
+
+def walked(first: dict[str, Any], *links: dict[str, Any], **answers: Any) -> tuple[list[str], list[Any]]:
+    """What is called after `first`, and what the page shows in the end; `answers` are by function."""
+    kinds = {BOX: "textbox", STATE: "state", NOTE: "textbox", STATUS: "textbox", RESULT: "textbox"}
+    parts = [{"id": number, "type": kind, "props": {}} for number, kind in kinds.items()]
+    page = describe({"components": parts, "dependencies": [first, *links]}, None)
+    function = page.functions[f"/{first['api_name']}"]
+    shown = {BOX: "tea"}
+    outputs = answers[first["api_name"]]
+    called: list[str] = []
+    chain = Chain(page, function, outputs, shown | dict(zip(function.outputs, outputs, strict=True)))
+    while (step := chain.following()) is not None:
+        called.append(step[0].endpoint.name)
+        chain.answered(step[0], answers[step[0].endpoint.name.strip("/")])
+    whole, values = chain.whole()
+    assert len(whole.endpoint.outputs) == len(whole.outputs) == len(values)
+    return called, values
+
+
+def test_the_rest_of_a_chain_adds_to_the_answer() -> None:
+    assert walked(START, WORK, start=["working"], work=["RESULT"]) == (["/work"], ["working", "RESULT"])
+
+
+def test_a_status_that_is_overwritten_in_the_end_is_no_answer() -> None:
+    end = {"id": 2, "api_name": "end", "outputs": [STATUS], "trigger_after": 1}
+    assert walked(START, WORK, end, start=["working"], work=["RESULT"]) == (["/work"], ["RESULT"])
+
+
+def test_a_text_that_the_next_function_reads_is_no_status() -> None:
+    read = WORK | {"inputs": [STATUS]}
+    end = {"id": 2, "api_name": "end", "outputs": [STATUS], "trigger_after": 1}
+    assert walked(START, read, end, start=["clean"], work=["3"]) == (["/work"], ["clean", "3"])
+
+
+def test_a_function_that_works_on_what_is_shown_takes_its_place() -> None:
+    mend = {"id": 1, "api_name": "mend", "inputs": [STATUS], "outputs": [STATUS], "trigger_after": 0}
+    assert walked(START, mend, start=["draft"], mend=["whole"]) == (["/mend"], ["whole"])
+
+
+@pytest.mark.parametrize(
+    "chore",
+    [{"outputs": [BOX]}, {"outputs": []}, {"outputs": [STATUS]}, {"outputs": [STATE]}],
+    ids=["empties the box", "nothing", "the same", "a state that nobody shows"],
+)
+def test_chores_of_a_chain_are_passed_over(chore: dict[str, Any]) -> None:
+    after = {"id": 1, "api_name": "after", "inputs": [BOX], "trigger_after": 0} | chore
+    later = WORK | {"id": 2, "trigger_after": 1}
+    assert walked(START, after, start=["well"]) == ([], ["well"])
+    called, values = walked(START, after, later, start=["well"], after=["s"], work=["R"])
+    assert called == (["/after", "/work"] if chore["outputs"] == [STATE] else ["/work"])
+    assert values[-1] == "R"
+
+
+def test_what_follows_only_a_failure_is_not_called() -> None:
+    link = WORK | {"trigger_only_on_failure": True}
+    assert walked(START, link, start=["well"]) == ([], ["well"])
+
+
+def test_an_update_without_a_value_shows_nothing() -> None:
+    update = {"__type__": "update", "visible": True}
+    assert walked(START, WORK, start=["well"], work=[update]) == (["/work"], ["well"])
+
+
+def test_a_chain_has_an_end() -> None:
+    first = START | {"trigger_after": 1}
+    assert walked(first, WORK, start=["a"], work=["b"])[0] == ["/work"]

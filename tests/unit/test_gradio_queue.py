@@ -182,3 +182,10 @@ async def test_a_failure_names_the_boxes_that_were_left_empty(error: str | None,
     told = await failure(Script(config=page).says(failed(error)), AppCall("hi"))
     assert str(told).endswith("; nothing was given for Picture")
     assert type(told) is kind
+
+
+async def test_an_app_that_waits_for_more_of_a_stream_is_told_that_there_is_no_more() -> None:
+    part = {"msg": "process_streaming", "output": {"data": ["we"]}, "time_limit": 30}
+    script = speaking("sse_v3", STARTS, part, part, done("well"))
+    assert (await ask(script)).text == "well"
+    assert [path for path, _ in script.bodies if path.endswith("/close")] == ["/stream/e/close"]

@@ -131,3 +131,42 @@ async def test_what_decodes_to_nothing_known_stays_a_text(odd: str) -> None:
 )
 async def test_answers_over_the_limits_or_broken_are_bad_output(answer: Any, limits: dict[str, int]) -> None:
     assert (await failure(answer, **limits)).kind is ErrorKind.BAD_OUTPUT
+
+
+EVENTS, LINES = "text/event-stream", "application/x-ndjson"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "text"),
+    [
+        (EVENTS, 'data: {"token": "one "}\n\ndata: {"token": "two"}\n\ndata: [DONE]\n\n', "one two"),
+        (EVENTS, "event: start\ndata: one\r\n\r\n: ping\n\ndata:  two", "one two"),
+        (EVENTS, 'data: {"text": "on"}\n\ndata: {"text": "one"}\n\n', "one"),
+        (EVENTS, 'data: {"choices": [{"delta": {"role": "assistant"}}]}\n\n', ""),
+        (
+            EVENTS,
+            'data: {"choices": [{"delta": {"content": "h"}}]}\n\n'
+            'data: {"choices": [{"delta": {"content": "i"}}]}\n\n',
+            "hi",
+        ),
+        (EVENTS, "data: {broken\n\n", "{broken"),
+        (LINES, '{"response": "one ", "done": false}\n{"response": "two", "done": true}\n', "one two"),
+        ("text/html", "<html><style>h1 {}</style><h1>HELLO</h1><p>you</p></html>", "HELLO\nyou"),
+    ],
+)
+async def test_a_stream_or_a_page_is_read_as_the_text_that_a_person_sees(
+    media_type: str, body: str, text: str
+) -> None:
+    assert (await ask(web.Response(text=body, content_type=media_type))).text == text
+
+
+async def test_the_pieces_of_a_stream_are_its_data() -> None:
+    body = 'data: {"token": "one"}\n\ndata: two\n\n'
+    answer = await ask(web.Response(text=body, content_type=EVENTS))
+    assert (answer.text, answer.data) == ("onetwo", [{"token": "one"}, "two"])
+
+
+async def test_a_long_stream_is_read_whole() -> None:
+    body = "".join(f'data: {{"token": "{number} "}}\n\n' for number in range(10_000))
+    answer = await ask(web.Response(text=body, content_type=EVENTS))
+    assert answer.text == "".join(f"{number} " for number in range(10_000))

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.openapi_app import CAT, PNG, TEXT, api, sent
+from tests.unit.openapi_app import CAT, PNG, TEXT, api, failure, sent
 
 from spacedock.files import payload_of
 from spacedock_worker.adapters.base import AppCall
@@ -93,3 +93,26 @@ async def test_a_list_of_texts_gets_the_prompt() -> None:
     assert json.loads((await sent(document, AppCall("", inputs={"texts": ["a", "b"]})))[2]) == {
         "texts": ["a", "b"]
     }
+
+
+def wrapped(**more: Any) -> Any:
+    steps = {"type": "integer", "default": 50}
+    within = {"type": "object", "required": ["prompt"], "properties": {"prompt": TEXT, "steps": steps}}
+    return api(("input", within | more))
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        (AppCall("a cat"), {"prompt": "a cat"}),
+        (AppCall("", inputs={"input": {"prompt": "dog", "steps": 3}}), {"prompt": "dog", "steps": 3}),
+        (AppCall("", inputs={"input": '{"prompt": "dog"}'}), {"prompt": "dog"}),
+    ],
+)
+async def test_the_only_text_that_an_object_needs_is_the_prompt(call: AppCall, body: Any) -> None:
+    assert json.loads((await sent(wrapped(), call))[2]) == {"input": body}
+
+
+async def test_an_object_that_needs_more_than_a_text_is_given_as_json() -> None:
+    error = await failure({}, document=wrapped(required=["prompt", "steps"]), call=AppCall("a cat"))
+    assert "input takes a value (json)" in str(error)

@@ -126,3 +126,23 @@ async def test_gradio_whose_own_config_fails_is_no_api() -> None:
 async def test_a_page_without_a_description_is_told_of_operation() -> None:
     with pytest.raises(StepError, match=r"--operation '\{\"path\": \"/predict\""):
         await opened(PAGE, page_seconds=0.0)
+
+
+@pytest.mark.parametrize("location", ["/ui", "/ui/", "ui/", "http://example.org/ui"])
+async def test_gradio_below_the_path_that_the_first_page_leads_to_is_found(location: str) -> None:
+    routes = {
+        "/": lambda: web.Response(status=307, headers={"Location": location}),
+        "/openapi.json": lambda: web.json_response(DOCUMENT),
+        "/ui/": web.Response,
+        "/ui/config": lambda: web.json_response(CONFIG),
+    }
+    assert await opened(routes) is GradioAdapter
+
+
+@pytest.mark.parametrize("location", ["/docs", "/../ui", "//", "/a?b", "http://[", ""])
+async def test_a_first_page_that_leads_elsewhere_leaves_an_api_an_api(location: str) -> None:
+    routes = {
+        "/": lambda: web.Response(status=302, headers={"Location": location}),
+        "/openapi.json": lambda: web.json_response(DOCUMENT),
+    }
+    assert await opened(routes) is OpenApiAdapter

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AnswerLimits
@@ -25,6 +28,7 @@ PROBE_SECONDS = 2.0
 # A server may show its page before the routes of its API are there.
 PAGE_SECONDS = 20.0
 _PAGE_BYTES = 2**20
+_PATH = re.compile(r"[A-Za-z0-9_-]{1,40}(/[A-Za-z0-9_-]{1,40}){0,4}")
 _REMEMBERED = 256
 _GRADIO_ROUTES = frozenset(
     {"/queue/join", "/gradio_api/queue/join", "/run/{api_name}", "/gradio_api/run/{api_name}"}
@@ -64,7 +68,7 @@ class Opener:
             http = AppHttp(base_url)
             adapter: Adapter | None = None
             try:
-                adapter = await self._adapter(http, memory, access)
+                adapter = await self._adapter(http, base_url, memory, access)
                 if adapter is None and access.kind == "auto" and await _shows_page(http):
                     now = asyncio.get_running_loop().time()
                     page_since = now if page_since is None else page_since
@@ -79,7 +83,9 @@ class Opener:
 
         return connect
 
-    async def _adapter(self, http: AppHttp, memory: LearnedEndpoints, access: Access) -> Adapter | None:
+    async def _adapter(
+        self, http: AppHttp, base_url: str, memory: LearnedEndpoints, access: Access
+    ) -> Adapter | None:
         if access.template is not None:
             alive = await _shows_page(http, any_status=True)
             return OpenApiAdapter(http, None, access.template, self._limits) if alive else None
@@ -87,6 +93,8 @@ class Opener:
             found = await connect_gradio(http, memory, self._limits, access.login, direct=access.direct)
             if found is not None or access.kind == "gradio":
                 return found
+            if path := await _page_path(http, base_url, self._limits):
+                return await self._below(http, f"{base_url.rstrip('/')}{path}", memory, access)
         if access.kind == "auto" and await _is_streamlit(http):
             raise _no_api("it is a Streamlit app, whose page talks to its own server only")
         document = await _document(http, self._limits)
@@ -100,12 +108,55 @@ class Opener:
         # A document may be large, and hostile: reading it must not hold up other calls.
         return await asyncio.to_thread(OpenApiAdapter, http, document, None, self._limits)
 
+    async def _below(
+        self, http: AppHttp, url: str, memory: LearnedEndpoints, access: Access
+    ) -> Adapter | None:
+        """The adapter for a Gradio app below a path; it takes the place of `http`, which is closed."""
+        below = AppHttp(url)
+        found: Adapter | None = None
+        try:
+            found = await connect_gradio(below, memory, self._limits, access.login, direct=access.direct)
+        finally:
+            await (http if found else below).aclose()
+        return found
+
     def _memory(self, digest: str) -> LearnedEndpoints:
         memory = self._memories.setdefault(digest, LearnedEndpoints())
         self._memories.move_to_end(digest)
         while len(self._memories) > _REMEMBERED:
             self._memories.popitem(last=False)
         return memory
+
+
+async def _page_path(http: AppHttp, base_url: str, limits: AnswerLimits) -> str:
+    """The path that the first page sends visitors on to, where Gradio answers there; else empty.
+
+    FastAPI with Gradio mounted at /ui does so. No other host is ever asked.
+    """
+    path = await _sent_to(http)
+    if not path:
+        return ""
+    below = AppHttp(f"{base_url.rstrip('/')}{path}")
+    try:
+        return path if await is_gradio(below, limits) else ""
+    finally:
+        await below.aclose()
+
+
+async def _sent_to(http: AppHttp) -> str:
+    """The path that the first page redirects to; empty where it does not."""
+    location = ""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), http.request("GET", "/"):
+            return ""
+    except AppRefusedError as error:
+        location = error.location or "" if 300 <= error.status < 400 else ""
+    except (StepError, TimeoutError):
+        return ""
+    with suppress(ValueError):
+        path = urlsplit(location).path.strip("/")
+        return f"/{path}" if _PATH.fullmatch(path) else ""
+    return ""
 
 
 async def _document(http: AppHttp, limits: AnswerLimits) -> Mapping[str, Any] | None:

@@ -37,11 +37,14 @@ class AppRefusedError(Exception):
     """The app answered with an HTTP error.
 
     `told` is its body (JSON, or a text), None where that says nothing; `detail` its own words for people, may
-    be empty; `retry_after` the seconds after which it wants to be asked again.
+    be empty; `retry_after` the seconds after which it wants to be asked again; `location` where it sends its
+    callers.
     """
 
-    def __init__(self, status: int, told: Any = None, retry_after: float | None = None) -> None:
-        self.status, self.told, self.retry_after = status, told, retry_after
+    def __init__(
+        self, status: int, told: Any = None, retry_after: float | None = None, location: str | None = None
+    ) -> None:
+        self.status, self.told, self.retry_after, self.location = status, told, retry_after, location
         self.detail = shortened(_words(told), 500)
         super().__init__(f"HTTP {status}{f': {self.detail}' if self.detail else ''}")
 
@@ -225,7 +228,8 @@ async def _refusal(response: aiohttp.ClientResponse) -> AppRefusedError:
     told = _told(body, response.content_type)
     # The status in words, which some frameworks send for a body, says nothing.
     said = None if told == response.reason else told
-    return AppRefusedError(response.status, said, float(wait) if wait.isdecimal() else None)
+    retry_after = float(wait) if wait.isdecimal() else None
+    return AppRefusedError(response.status, said, retry_after, response.headers.get("Location"))
 
 
 def _told(body: bytearray, content_type: str) -> Any:

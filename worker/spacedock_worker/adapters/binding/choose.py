@@ -17,6 +17,7 @@ from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.binding import kinds
 from spacedock_worker.adapters.binding.fill import Filling, fill
 from spacedock_worker.adapters.binding.prompt import HOLDS, SAYS_NOTHING, name_rank
+from spacedock_worker.adapters.binding.words import words_in
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.adapters.faults import CannotFillError, bad_input
 
@@ -240,8 +241,8 @@ def is_chore(endpoint: Endpoint) -> bool:
 
 
 def _words(endpoint: Endpoint) -> list[str]:
-    named = re.findall(r"[a-z]+", endpoint.name.lower()) if "/fn_index/" not in endpoint.name else []
-    return [*named, *re.findall(r"[a-z]+", endpoint.trigger.lower())]
+    named = words_in(endpoint.name.lower()) if "/fn_index/" not in endpoint.name else []
+    return [*named, *words_in(endpoint.trigger.lower())]
 
 
 def _is_lambda(endpoint: Endpoint) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 from spacedock_worker.adapters.binding import kinds
+from spacedock_worker.adapters.binding.words import unnumbered, words_in
 from spacedock_worker.adapters.endpoint import InputSlot
 from spacedock_worker.adapters.faults import CannotFillError
 
@@ -56,7 +56,7 @@ def name_rank(slot: InputSlot) -> int:
 
 @lru_cache(maxsize=2**14)
 def _rank(called: str, labelled: str) -> int:
-    name, label = _words(called), _words(labelled)
+    name, label = words_in(called), words_in(labelled)
     if (set(name) | set(label)) & NOT_THE_PROMPT:
         return SAYS_NO
     whole = [rank for rank, word in enumerate(NAMES) if [word] in (name, label)]
@@ -66,13 +66,17 @@ def _rank(called: str, labelled: str) -> int:
 
 def may_stay_empty(slot: InputSlot) -> bool:
     """Whether a text slot is sent empty, as a browser does, where nothing was given for it."""
-    words = set(_words(slot.name)) | set(_words(slot.label))
+    words = set(words_in(slot.name)) | set(words_in(slot.label))
     return slot.component in kinds.TEXT and bool(words & MAY_STAY_EMPTY)
 
 
 def says_alike(one: InputSlot, other: InputSlot) -> bool:
     """Whether two boxes are a pair, of which both are needed: "Text 1" and "Text 2", "old" and "new"."""
-    first, second = set(_words(one.label or one.name)), set(_words(other.label or other.name))
+    called, also = one.label or one.name, other.label or other.name
+    first, second = set(words_in(called)), set(words_in(also))
+    if not first or not second:
+        # In a script whose words are not known, only names that are the same tell of a pair.
+        return unnumbered(called) == unnumbered(also)
     return first == second or bool(first & second & _SAME) or bool(first & IN_A_PAIR or second & IN_A_PAIR)
 
 
@@ -87,7 +91,3 @@ def _only_required(slots: Sequence[InputSlot]) -> InputSlot | None:
     tables = [slot for slot in slots if slot.component in kinds.TABLE]
     required = [s for s in slots if s in tables or (s.required and not kinds.takes_files(s))]
     return required[0] if len(required) == 1 and required[0].component in scalar else None
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())

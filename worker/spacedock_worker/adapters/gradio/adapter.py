@@ -18,7 +18,7 @@ from spacedock_worker.adapters.binding.choose import weighed
 from spacedock_worker.adapters.binding.explain import explained
 from spacedock_worker.adapters.endpoint import Endpoint
 from spacedock_worker.adapters.faults import app_error
-from spacedock_worker.adapters.gradio.chained import data_of, follow_up, is_said
+from spacedock_worker.adapters.gradio.chained import Chain, data_of, follow_up, is_said
 from spacedock_worker.adapters.gradio.description import App, Function
 from spacedock_worker.adapters.gradio.direct import (
     SHORT_SECONDS,
@@ -96,6 +96,9 @@ class GradioAdapter:
         """Call the endpoint that fits; see `Adapter.call`."""
         choice = await weighed(self._memory.choose, self.app.endpoints, call)
         function = self.app.functions[choice.endpoint.name]
+        if call.endpoint is not None:
+            # Who names a function wants its answer, and not that of the button which calls it.
+            function = replace(function, chain=())
         log.debug("gradio.endpoint_chosen", endpoint=choice.endpoint.name, version=self.app.version)
         data = await Uploads(self._http, self.app, call.files).written(choice.endpoint, choice.filling.data)
         try:
@@ -226,7 +229,7 @@ class GradioAdapter:
         on_progress: OnCallProgress,
         direct: bool = False,
     ) -> tuple[Function, list[Any]]:
-        """The outputs of the function, or of what follows it on the page where they are no answer yet."""
+        """The outputs of the function, or of what follows where they are no answer yet, and of its chain."""
         session = uuid.uuid4().hex
         posting = Posting(function.fn_index, data, session, function.batch)
         outputs = await self._outputs(function, posting, on_progress, direct)
@@ -235,7 +238,13 @@ class GradioAdapter:
                 break
             function, data = following
             outputs = await self._outputs(function, Posting(function.fn_index, data, session), on_progress)
-        return function, outputs
+        if len(outputs) != len(function.endpoint.outputs):
+            return function, outputs
+        chain = Chain(self.app, function, outputs, page)
+        while (step := chain.following()) is not None:
+            more = await self._outputs(step[0], Posting(step[0].fn_index, step[1], session), on_progress)
+            chain.answered(step[0], more)
+        return chain.whole()
 
     async def _read(self, name: str, function: Function, outputs: list[Any]) -> AppAnswer:
         reading = await offload.read(read_outputs, function.endpoint.outputs, outputs, function.axes)

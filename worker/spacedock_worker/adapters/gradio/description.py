@@ -38,8 +38,9 @@ class Function:
     """One function of the app: how to call it beside what to send. `queue` is None where the app decides.
 
     `inputs` and `outputs` are the components of the page that it reads and writes, `followers` the
-    functions that the page calls after it. `page` is the function that the page calls in its place, where
-    this one is for callers alone. `axes` are those of plots among its outputs, by position.
+    functions that the page calls after it, `chain` those of them that come next in its chain. `page` is the
+    function that the page calls in its place, where this one is for callers alone. `axes` are those of plots
+    among its outputs, by position.
     """
 
     endpoint: Endpoint
@@ -50,6 +51,7 @@ class Function:
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
     followers: tuple[int, ...] = ()
+    chain: tuple[int, ...] = ()
     page: int | None = None
     axes: tuple[Axes, ...] = ()
 
@@ -164,6 +166,7 @@ def _function(
         tuple(dependency.inputs),
         tuple(dependency.outputs),
         related.followers[number],
+        related.chains[number],
         related.pages.get(number),
         tuple(components[i].axes if i in components else {} for i in dependency.outputs),
     )

@@ -20,12 +20,14 @@ Numbered = Sequence[tuple[int, Dependency]]
 @dataclass(frozen=True, slots=True)
 class Relations:
     """`names` are the endpoints' names; `events` what a person does to call each, at the head of its chain;
-    `followers` the functions that the page calls after each; `pages` what the page itself calls instead of
+    `followers` the functions that the page calls after each, `chains` those that come after it where it does
+    not fail; `pages` what the page itself calls instead of
     one that is for callers alone. All are by the number of the function."""
 
     names: Mapping[int, str]
     events: Mapping[int, list[tuple[int | None, str]]]
     followers: Mapping[int, tuple[int, ...]]
+    chains: Mapping[int, tuple[int, ...]]
     pages: Mapping[int, int]
 
 
@@ -33,8 +35,10 @@ def relations_of(numbered: Numbered, states: frozenset[int], unseen: frozenset[i
     """Read them from the page's events; `states` are the components that no caller sees, `unseen` the buttons
     that nobody can press.
     """
-    events = _events(numbered)
-    return Relations(_names(numbered), events, _followers(numbered, states), _pages(numbered, events, unseen))
+    events, after = _events(numbered), _after(numbered)
+    chains = {number: tuple(after.get(number, ())[:_MOST_FOLLOWERS]) for number, _ in numbered}
+    followers = _followers(numbered, states, after)
+    return Relations(_names(numbered), events, followers, chains, _pages(numbered, events, unseen))
 
 
 def _names(numbered: Numbered) -> dict[int, str]:
@@ -72,13 +76,21 @@ def _events(numbered: Numbered) -> dict[int, list[tuple[int | None, str]]]:
     return events
 
 
-def _followers(numbered: Numbered, states: frozenset[int]) -> dict[int, tuple[int, ...]]:
-    """What comes after each function: the next of its chain, and whatever hears that a State changed."""
+def _after(numbered: Numbered) -> dict[int, list[int]]:
+    """The next of each function's chain, without what the page calls only after a failure."""
     after: dict[int, list[int]] = {}
+    for number, dependency in numbered:
+        if dependency.trigger_after is not None and not dependency.trigger_only_on_failure:
+            after.setdefault(dependency.trigger_after, []).append(number)
+    return after
+
+
+def _followers(
+    numbered: Numbered, states: frozenset[int], after: Mapping[int, list[int]]
+) -> dict[int, tuple[int, ...]]:
+    """What comes after each function: the next of its chain, and whatever hears that a State changed."""
     hearing: dict[int, list[int]] = {}
     for number, dependency in numbered:
-        if dependency.trigger_after is not None:
-            after.setdefault(dependency.trigger_after, []).append(number)
         for component, event in dependency.events:
             if component in states and event == "change":
                 hearing.setdefault(component, []).append(number)

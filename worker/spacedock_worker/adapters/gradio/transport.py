@@ -222,6 +222,7 @@ class SseQueue(_Way):
 
     async def _follow(self, posting: Posting, event_id: str, follower: Follower) -> list[Any]:
         path, session = f"{self._prefix}/queue/data", {"session_hash": posting.session}
+        fed = True
         async with (
             self._http.request("GET", path, params=session, patient=True) as stream,
             aclosing(events_of(stream, self._max)) as events,
@@ -231,7 +232,15 @@ class SseQueue(_Way):
                     continue
                 if (outputs := follower.hear(event)) is not None:
                     return outputs
+                if fed and isinstance(event, dict) and event.get("msg") == "process_streaming":
+                    # A microphone or camera would send its next part; the app waits for it, up to 30 s.
+                    fed = False
+                    await self._end_of_input(event_id)
         raise crashed("the app ended the connection before it answered")
+
+    async def _end_of_input(self, event_id: str) -> None:
+        with suppress(AppRefusedError):
+            await self._http.post_json(f"{self._prefix}/stream/{event_id}/close", {}, SMALL_ANSWER_BYTES)
 
     async def _cancel(self, posting: Posting, event_id: str, follower: Follower) -> None:
         """Take the call out of the app's queue, or end its generator. Bounded, never raises.

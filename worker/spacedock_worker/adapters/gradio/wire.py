@@ -96,6 +96,7 @@ class Dependency(_Wire):
     show_api: bool = True
     api_visibility: str = "public"
     trigger_after: int | None = None
+    trigger_only_on_failure: bool = False
     types: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -24,7 +24,15 @@ _EXTENSIONS = {
     "text/csv": ".csv",
     "text/plain": ".txt",
 }
-_TEXTS = frozenset({"application/xml", "application/x-ndjson", "application/jsonl", "application/x-yaml"})
+_TEXTS = frozenset(
+    {
+        "application/xml",
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/json-lines",
+        "application/x-yaml",
+    }
+)
 
 
 def is_json(media_type: str) -> bool:

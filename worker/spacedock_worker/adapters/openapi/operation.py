@@ -35,20 +35,23 @@ class Where(StrEnum):
 
 
 class Written(StrEnum):
-    """How a value is written: as it is, a file as text, a text as a list of texts or of chat messages."""
+    """How a value is written: as it is, a file as text, a text as a list of texts, of chat messages, or
+    within an object."""
 
     PLAIN = "plain"
     BASE64 = "base64"
     DATA_URL = "data_url"
     TEXTS = "texts"
     MESSAGES = "messages"
+    WITHIN = "within"
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One value of the request: the slot that a caller fills, and the app's own name for it.
 
-    An `optional` one is left out where it has its default, which the app knows best.
+    An `optional` one is left out where it has its default, which the app knows best. `key` is the text's
+    place in the object that holds it.
     """
 
     slot: InputSlot
@@ -56,6 +59,7 @@ class Parameter:
     where: Where
     written: Written = Written.PLAIN
     optional: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,9 @@ def parameter_of(told: Told, schemas: Schemas, position: int) -> Parameter:
     several = kind_of(told.schema) == "array"
     inner = schemas.flat(told.schema.get("items")) if several else told.schema
     component, written = _component(told, inner, several)
+    key = "" if several or component != "json" else _only_text(told, schemas)
+    if key:
+        component, written = "textbox", Written.WITHIN
     default = told.schema.get("default")
     has_default = "default" in told.schema and _is_plain(default, schemas)
     choices = choices_of(inner)
@@ -131,7 +138,7 @@ def parameter_of(told: Told, schemas: Schemas, position: int) -> Parameter:
         many=several and (component == "dropdown" or component in _MEDIA or component == "file"),
         accepts=_accepted(told.media_types),
     )
-    return Parameter(slot, told.name, told.where, written, optional=not told.required)
+    return Parameter(slot, told.name, told.where, written, not told.required, key)
 
 
 def _component(told: Told, inner: Mapping[str, Any], several: bool) -> tuple[str, Written]:
@@ -147,6 +154,18 @@ def _component(told: Told, inner: Mapping[str, Any], several: bool) -> tuple[str
     if told.name == "messages" and _is_message(inner):
         return "textbox", Written.MESSAGES
     return "json", Written.TEXTS if kind == "string" else Written.PLAIN
+
+
+def _only_text(told: Told, schemas: Schemas) -> str:
+    """The name of the one text that an object must have, as in `{"input": {"prompt": …}}`; empty for none."""
+    if not told.required or told.where is not Where.FIELD or told.raw:
+        return ""
+    parts = table(told.schema.get("properties"))
+    needed = [name for name in listed(told.schema.get("required")) if name in parts]
+    if len(needed) != 1 or not isinstance(needed[0], str):
+        return ""
+    inner = schemas.flat(parts[needed[0]])
+    return needed[0] if kind_of(inner) == "string" and not choices_of(inner) else ""
 
 
 def _file_written(told: Told, schema: Mapping[str, Any]) -> Written | None:

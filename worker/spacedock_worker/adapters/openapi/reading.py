@@ -18,6 +18,7 @@ from spacedock_worker.adapters import offload
 from spacedock_worker.adapters.app_json import parsed
 from spacedock_worker.adapters.base import AnswerLimits, AppAnswer
 from spacedock_worker.adapters.faults import bad_output, check_answer, shortened
+from spacedock_worker.adapters.gradio.rendering import MAX_PAGE, words_of
 from spacedock_worker.adapters.http import read_bounded
 from spacedock_worker.adapters.names import MEDIA_TYPE, encodable, safe_name, unique_name
 from spacedock_worker.adapters.openapi.media import (
@@ -26,6 +27,10 @@ from spacedock_worker.adapters.openapi.media import (
     is_text,
     told,
 )
+from spacedock_worker.adapters.openapi.streamed import is_streamed, read_stream
+
+LONG = 2**16
+"""Characters of a text that are read at once."""
 
 ROOT = "file"
 """The name of an answer that is nothing but a file."""
@@ -126,8 +131,10 @@ async def read_answer(
         )
     if name is None and is_text(response.content_type):
         body = await read_bounded(response, limits.answer, "the text")
-        text = encodable(body.decode(_charset(response), errors="replace")) if body else None
-        return AppAnswer(endpoint, text, text)
+        text = encodable(body.decode(_charset(response), errors="replace"))
+        if len(text) > LONG:
+            return await asyncio.to_thread(_from_text, endpoint, text, response.content_type)
+        return _from_text(endpoint, text, response.content_type)
     body = await read_bounded(response, min(limits.file, limits.files), "a file")
     # A large file takes long to hash.
     return await asyncio.to_thread(_from_bytes, endpoint, name, body, response.content_type)
@@ -150,6 +157,16 @@ def _from_json(endpoint: str, body: bytes, limits: AnswerLimits, pointer: str | 
     embedded = Embedded(limits)
     data = embedded.read(value if pointer is None else pointed(value, pointer))
     return AppAnswer(endpoint, text_of(data), data, tuple(embedded.files))
+
+
+def _from_text(endpoint: str, text: str, media_type: str) -> AppAnswer:
+    if not text:
+        return AppAnswer(endpoint, None, None)
+    if is_streamed(media_type):
+        return AppAnswer(endpoint, *read_stream(media_type, text, _obvious))
+    if media_type == "text/html":
+        return AppAnswer(endpoint, words_of(text), text, truncated=len(text) > MAX_PAGE)
+    return AppAnswer(endpoint, text, text)
 
 
 def _from_bytes(endpoint: str, name: str | None, body: bytes, said: str) -> AppAnswer:

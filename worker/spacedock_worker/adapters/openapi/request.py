@@ -58,7 +58,7 @@ class AppRequest:
 def build(operation: Operation, data: Sequence[Any], files: Sequence[Payload]) -> AppRequest:
     """The request for an operation; `data` has a value for each of its slots, with `Upload` for a file."""
     sent = [
-        (parameter, written(parameter.written, value, files))
+        (parameter, written(parameter.written, value, files, parameter.key))
         for parameter, value in zip(operation.parameters, data, strict=True)
         if not _is_left_out(parameter, value)
     ]
@@ -82,7 +82,7 @@ def in_path(path: str, values: Mapping[str, Any]) -> str:
     return encoded
 
 
-def written(how: Written, value: Any, files: Sequence[Payload]) -> Any:
+def written(how: Written, value: Any, files: Sequence[Payload], key: str = "") -> Any:
     """A slot's value as the app takes it, with each file as itself (a Payload) or as text."""
     if isinstance(value, Upload):
         return _file(how, files[value.index])
@@ -90,6 +90,8 @@ def written(how: Written, value: Any, files: Sequence[Payload]) -> Any:
         return _list_of(value, str) or [value]
     if how is Written.MESSAGES and isinstance(value, str):
         return _list_of(value, dict) or [{"role": "user", "content": value}]
+    if how is Written.WITHIN and isinstance(value, str):
+        return _object_of(value) or {key: value}
     if isinstance(value, list | tuple):
         return [written(how, item, files) if isinstance(item, Upload) else item for item in value]
     return value
@@ -122,6 +124,15 @@ def _list_of(text: str, kind: type) -> list[Any] | None:
         return None
     is_list = isinstance(value, list) and all(isinstance(item, kind) for item in value)
     return value if is_list else None
+
+
+def _object_of(text: str) -> dict[str, Any] | None:
+    """The object that the text is in JSON: whoever gives one means it so."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _form(fields: Fields, *, multipart: bool) -> aiohttp.FormData:
