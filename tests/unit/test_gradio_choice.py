@@ -398,3 +398,19 @@ def test_a_button_that_clears_in_chinese_is_a_chore() -> None:
     clear = {"api_name": "lambda", "targets": [[8, "click"]], "inputs": [1], "outputs": [1]}
     work = {"api_name": "lambda_1", "targets": [[9, "click"]], "inputs": [1], "outputs": [2]}
     assert chosen(describe({"components": parts, "dependencies": [clear, work]}, None), "你好") == "/lambda_1"
+
+
+def test_an_editor_that_opens_with_an_example_gets_the_prompt_before_a_box_that_says_nothing() -> None:
+    for label, expected in (("stdin", ("print(1)", "")), ("Question", ("print(0)", "print(1)"))):
+        parts = [
+            {"id": 1, "type": "code", "props": {"label": "Code", "value": "print(0)"}},
+            {"id": 2, "type": "textbox", "props": {"label": label}},
+        ]
+        app = describe({"components": parts, "dependencies": [GO | {"inputs": [1, 2]}]}, None)
+        assert choose(app.endpoints, AppCall("print(1)")).filling.data == expected
+
+
+def test_a_prompt_that_is_no_choice_is_told_the_choices() -> None:
+    parts = [{"id": 1, "type": "dropdown", "props": {"choices": ["lion", "tiger"], "value": "lion"}}]
+    app = describe({"components": parts, "dependencies": [GO]}, None)
+    assert "it takes no text, and input_0 takes one of lion, tiger" in refusal(app, "horse")

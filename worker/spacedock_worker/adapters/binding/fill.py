@@ -187,7 +187,9 @@ def _prompt_taker(
     taker = prompt_slot(free)
     if taker is None and not call.files and (taker := _only_meant(free, call.prompt)) is None:
         taken = [s.name for s in endpoint.slots if kinds.takes_text(s)]
-        why = f"{', '.join(taken)} is given as an input already" if taken else "it takes no text"
+        asks = [f", and {slot.name} takes {_need(slot)}" for slot in free if slot.choices and not slot.custom]
+        no_text = f"it takes no text{asks[0] if len(asks) == 1 else ''}"
+        why = f"{', '.join(taken)} is given as an input already" if taken else no_text
         raise CannotFillError(f"the prompt has nowhere to go: {why}")
     return taker
 

@@ -12,7 +12,8 @@ MASKED = "imagemask"
 PAIR = "imageslider"
 # A component that somebody wrote, which is sent a string: a text, or perhaps a date or a colour.
 TYPED = "typed"
-TEXT = frozenset({"textbox", "textarea", "text", "code", "markdown", TYPED, MULTIMODAL})
+CODE = "code"
+TEXT = frozenset({"textbox", "textarea", "text", CODE, "markdown", TYPED, MULTIMODAL})
 NUMBER = frozenset({"number", "slider"})
 YES_NO = frozenset({"checkbox"})
 CHOICE = frozenset({"dropdown", "radio", "checkboxgroup"})

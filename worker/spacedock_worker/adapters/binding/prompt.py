@@ -81,9 +81,13 @@ def says_alike(one: InputSlot, other: InputSlot) -> bool:
 
 
 def _order(slot: InputSlot) -> tuple[bool, bool, int]:
-    # Gradio 6 gives every multimodal textbox an empty default: it is as free as one without.
-    filled = not slot.required and slot.component != kinds.MULTIMODAL and slot.default not in ("", None)
-    return filled, slot.component == kinds.TYPED, name_rank(slot)
+    # Gradio 6 gives every multimodal textbox an empty default: it is as free as one without. An editor of
+    # code mostly opens with an example, and boxes beside it, such as its standard input, are minor.
+    free = slot.required or slot.component in (kinds.MULTIMODAL, kinds.CODE)
+    rank = name_rank(slot)
+    if slot.component == kinds.CODE and rank == SAYS_NOTHING:
+        rank -= 1
+    return not free and slot.default not in ("", None), slot.component == kinds.TYPED, rank
 
 
 def _only_required(slots: Sequence[InputSlot]) -> InputSlot | None:
