@@ -117,6 +117,17 @@ async def test_an_app_that_ends_is_a_crash_with_its_last_words(engine, settings,
     assert await ours(engine, settings.instance_id) == []
 
 
+async def test_an_app_that_is_a_program_that_ends_well_says_how_to_run_it(engine, settings, spec) -> None:
+    async with Pool(engine, settings) as pool:
+        with pytest.raises(
+            StepError, match=r"exit code 0\. If it is a program .* `adapter: command`"
+        ) as caught:
+            async with pool.lease(spec("once", ("python3", "-c", "print('done')")), never, silent):
+                pass
+    assert (caught.value.stage, caught.value.kind) == (Stage.READY, ErrorKind.CRASHED)
+    assert str(caught.value).endswith("Its last words:\ndone")
+
+
 @pytest.mark.parametrize(
     ("address", "where"),
     [

@@ -28,6 +28,7 @@ _LOG_PAUSE_SECONDS = 0.2
 _WRITING_SECONDS = 2.0
 """How long a log is waited for that is still written to."""
 
+_ONCE = " If it is a program that runs once for each job, its entry needs `adapter: command`."
 _LOOK_SECONDS = 2.0
 _AWAY_SECONDS = 10.0
 KILLED = 137
@@ -177,9 +178,9 @@ class RunningContainer:
             message = f"the app {sure}needed more than its {limit} MB of memory."
             message += f" Raise `memory` for this Space.{said}"
             return StepError(stage, ErrorKind.OUT_OF_MEMORY, message)
-        return StepError(
-            stage, ErrorKind.CRASHED, f"the app ended with exit code {state.get('ExitCode')}.{said}"
-        )
+        once = _ONCE if stage is Stage.READY and state.get("ExitCode") == 0 else ""
+        message = f"the app ended with exit code {state.get('ExitCode')}.{once}{said}"
+        return StepError(stage, ErrorKind.CRASHED, message)
 
     async def wait_dead(self, stage: Stage) -> StepError:
         """Return when the container has died, with the reason as `death` gives it.

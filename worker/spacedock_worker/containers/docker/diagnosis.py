@@ -136,7 +136,7 @@ def where(found: tuple[Listener, ...] | None, port: int) -> str:
 
 _GIVE = f"`COPY --chown={_UID} …`, `RUN chown -R {_UID} …`"
 _REFUSED_FILES = re.compile(
-    r"permission denied|\bEACCES\b|\bPermissionError\b|\berrno[ =:]+13\b", re.IGNORECASE
+    r": permission denied|\bEACCES\b|\bPermissionError\b|\berrno[ =:]+13\b", re.IGNORECASE
 )
 
 

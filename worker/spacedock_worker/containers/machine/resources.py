@@ -31,7 +31,7 @@ from spacedock_worker.containers.machine.capacity import (
 from spacedock_worker.containers.machine.gpu import GpuTable, devices
 from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, tells_full_disk
 
 
 class HostResources:
@@ -91,12 +91,17 @@ class HostResources:
         return replace(spec, read_only=closed)
 
     async def remedy(self, spec: ContainerSpec, said: str) -> str:
-        """What to do for an app that did not start, by its words; empty where they do not tell.
+        """What to do for an app that failed, by its words; empty where they do not tell.
 
         Never raises.
         """
         if spec.read_only and spec.fixed_root and tells_refused_write(said):
             return "\nIts root is read-only, as its entry says: take `writable_root: false` out of it."
+        if _NO_MORE_PROCESSES.search(said):
+            return f"\nIt may have {self._settings.pids} processes and threads at once (`containers.pids`)."
+        if spec.read_only and tells_full_disk(said):
+            most = f"{self._settings.tmp_size // 2**20} MB to /tmp (`containers.tmp_size`)"
+            return f"\nIt may write {most}, and 64 MB each to /var/tmp and /dev/shm."
         return await other_user(self._engine, spec.reference, said)
 
     def has_gpu(self, spec: ContainerSpec | None) -> bool:
@@ -198,6 +203,14 @@ _REFUSED_WRITES = re.compile(
     r"|ReadOnlyFileSystemException"
     r"|attempt to write a readonly database"
     r"|\bnot (?:a )?writ(?:e)?able\b",
+    re.IGNORECASE,
+)
+
+
+# What Python, shells, glibc's and OpenMP's threads say.
+_NO_MORE_PROCESSES = re.compile(
+    r"can't start new thread|cannot fork|fork: |BlockingIOError: \[Errno 11\]|pthread_create"
+    r"|Thread creation failed",
     re.IGNORECASE,
 )
 

@@ -217,11 +217,12 @@ class Pool(Generic[App]):
     async def _went_wrong(self, slot: Slot[App], error: StepError, lease: Lease[App]) -> None:
         self._history.failed(slot, error, _now())
         container, spec = slot.container, slot.spec
-        if container is None or spec is None or not spec.read_only or error.kind not in _APP_FAILED:
+        if container is None or spec is None or error.kind not in _APP_FAILED:
             return
-        if self._starter.blames_root(spec, f"{error}\n{await container.words()}"):
+        if spec.read_only and self._starter.blames_root(spec, f"{error}\n{await container.words()}"):
             lease.discard()
             raise TryAgainError(error) from error
+        raise error.copy(f"{error}{await self._starter.resources.remedy(spec, str(error))}") from error
 
     def _failed(self, slot: Slot[App], error: StepError) -> None:
         """No container could be brought up: everybody who waits for one of that Space hears why."""
