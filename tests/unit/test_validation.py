@@ -20,6 +20,7 @@ from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.survey import Availability, Offer
 from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
+from spacedock_worker.validation.findings import binds_inside
 from spacedock_worker.validation.smoke_test import letter, picture, samples, sound
 from spacedock_worker.validation.static_checks import checks_of
 from spacedock_worker.validation.verdict import Check, Findings, HubCheck, Mark, verdict
@@ -50,6 +51,35 @@ def found(about: SpaceEntry | None = None, **more: Any) -> Findings:
 
 def check(findings: Findings, name: str) -> Check | None:
     return next((one for one in checks_of(findings) if one.name == name), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("import x\n  demo.launch(server_name='127.0.0.1')\n", "demo.launch(server_name='127.0.0.1')"),
+        (
+            'uvicorn.run(app, host = "localhost", port=7860)',
+            'uvicorn.run(app, host = "localhost", port=7860)',
+        ),
+        (
+            'CMD ["uvicorn", "app:app", "--host", "127.0.0.1"]',
+            'CMD ["uvicorn", "app:app", "--host", "127.0.0.1"]',
+        ),
+        ("CMD uvicorn app:app --host=127.0.0.1", "CMD uvicorn app:app --host=127.0.0.1"),
+        ('demo.launch(server_name="0.0.0.0")  # not host="127.0.0.1"', None),
+        ('redis.Redis(host="localhost")', None),
+        ("", None),
+    ],
+)
+def test_an_app_that_listens_for_its_own_container_alone_is_seen(text: str, line: str | None) -> None:
+    assert binds_inside(text) == line
+
+
+def test_the_line_by_which_an_app_hides_is_told() -> None:
+    told = check(found(binds="app.py: demo.launch(server_name='127.0.0.1')"), "address")
+    assert told is not None
+    assert (told.mark, "app.py: demo.launch" in told.reason) == (Mark.UNKNOWN, True)
+    assert check(found(), "address") is None
 
 
 @pytest.mark.parametrize(

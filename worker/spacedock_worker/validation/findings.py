@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class HubReader:
         return HubCheck(space, stale=True, why=why, token=self._token)
 
 
-_SHOWN = 8
+_SHOWN, _LINE = 8, 80
 
 
 class FindingsCollector:
@@ -74,7 +75,7 @@ class FindingsCollector:
         """
         tell("looking at this host")
         host = await engine_info(self._engine, self._settings)
-        sdk = await asyncio.to_thread(_sdk_of, entry.repository)
+        sdk, binds = await asyncio.to_thread(_told_by, entry.repository)
         known = await self._inspector.look(entry)
         # A refusal of the engine is told of the host.
         trouble = known.trouble if isinstance(known.trouble, StepError) and host.trouble is None else None
@@ -91,6 +92,7 @@ class FindingsCollector:
             offer=await self._offer(entry, host, news, tell) if known.image is None else None,
             hub=news,
             sdk=sdk,
+            binds=binds,
             runs=lambda name: can_run(parse_platform(name), host.info, emulated),
             missing_secret=await self._missing_secret(entry),
             misfit=_misfit(known),
@@ -160,12 +162,31 @@ def _misfit(known: Inspection) -> str | None:
     return f"its app has no endpoint {entry.endpoint}; it has {', '.join(names[:_SHOWN])}"
 
 
-def _sdk_of(repository: str | None) -> str | None:
-    """The SDK that the README.md of a repository of this host names; blocks."""
+# Gradio's and Uvicorn's arguments, in Python and on a command's line.
+_BINDS = re.compile(
+    r"""(?:\bserver_name\s*=|\b(?:run|run_app|serve|launch)\(.*\bhost\s*=|--host\b)"""
+    r"""["',\s=]*(?:127\.0\.0\.1|localhost)\b(?!:)"""
+)
+
+
+def binds_inside(text: str) -> str | None:
+    """Where a program's text says that it listens for its own container alone: that line; else None."""
+    for line in text.splitlines():
+        if _BINDS.search(line.partition("#")[0]):
+            return line.strip()[:_LINE]
+    return None
+
+
+def _told_by(repository: str | None) -> tuple[str | None, str | None]:
+    """The SDK that the README.md of a repository of this host names, and how its app hides; blocks."""
     if repository is None:
-        return None
+        return None, None
     try:
-        return read_card(read_repository(Path(repository)).text("README.md")).sdk
+        files = read_repository(Path(repository))
+        card = read_card(files.text("README.md"))
+        names = ("Dockerfile",) if card.sdk == "docker" else (card.app_file or "app.py",)
+        binds = [f"{name}: {found}" for name in names if (found := binds_inside(files.text(name)))]
     except (StepError, OSError):
         # Why it cannot be read is told where it would be built.
-        return None
+        return None, None
+    return card.sdk, next(iter(binds), None)

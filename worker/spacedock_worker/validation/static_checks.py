@@ -24,6 +24,7 @@ def checks_of(found: Findings) -> tuple[Check, ...]:
 def _checks(found: Findings) -> Iterator[Check | None]:
     yield _entry(found)
     yield _sdk(found)
+    yield _address(found)
     yield _hub(found)
     yield image_check(found)
     yield _digest(found)
@@ -58,6 +59,13 @@ def _sdk(found: Findings) -> Check | None:
         return Check("sdk", Mark.OK, f"{sdk}, which runs here")
     why = NOTHING_TO_CALL.get(sdk, f"its SDK '{sdk}' is not known here")
     return Check("sdk", Mark.BAD, why, "Use a Space with Gradio or a JSON API.")
+
+
+def _address(found: Findings) -> Check | None:
+    if found.binds is None:
+        return None
+    words = f"its app seems to listen for its own container alone ({found.binds})"
+    return Check("address", Mark.UNKNOWN, words, "Have it listen on 0.0.0.0.")
 
 
 def _hub(found: Findings) -> Check | None:

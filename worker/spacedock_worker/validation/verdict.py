@@ -61,7 +61,8 @@ class Findings:
     """All that was found out about one Space without getting it.
 
     `here` is its image on this host; `trouble` is why that cannot be had, or built from a repository of this
-    host; `offer` is what its image registry says, `sdk` what the repository's README.md does. `runs` are the
+    host; `offer` is what its image registry says, `sdk` what the repository's README.md does,
+    `binds` the line by which its app listens on 127.0.0.1. `runs` are the
     platforms that were asked about and run here; `missing_secret` is why a secret of its entry is not there;
     `misfit` why its entry makes no sense.
     """
@@ -73,6 +74,7 @@ class Findings:
     offer: Offer | None = None
     hub: HubCheck | None = None
     sdk: str | None = None
+    binds: str | None = None
     runs: Callable[[str], bool] = field(default=lambda platform: True)
     missing_secret: str | None = None
     misfit: str | None = None

@@ -15,7 +15,7 @@ import structlog
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 
 log = structlog.get_logger()
 
@@ -55,6 +55,8 @@ class Network:
             # A start that is cancelled must not leave a network behind that `remove` has not seen.
             await asyncio.shield(self._make())
         except EngineRefusedError as error:
+            if tells_full_disk(error.message):
+                raise full_disk(Stage.START, f"the network {self.name} cannot be made") from error
             why = error.message.rstrip(".")
             message = f"this host cannot make the network {self.name}: {why}. See `docker network ls`."
             raise StepError(Stage.START, ErrorKind.START_FAILED, message, host=True) from error

@@ -17,7 +17,7 @@ from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL, SPACE_LABEL, USER, cache_path
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.spec import ContainerSpec
-from spacedock_worker.errors import StepError
+from spacedock_worker.errors import StepError, full_disk, tells_full_disk
 
 log = structlog.get_logger()
 
@@ -147,5 +147,7 @@ class Caches:
 
 
 def _refused(name: str, error: EngineRefusedError) -> StepError:
+    if tells_full_disk(error.message):
+        return full_disk(Stage.START, f"the cache volume {name} cannot be made")
     message = f"the cache volume {name} cannot be made: {error.message}. See `docker volume ls`."
     return StepError(Stage.START, ErrorKind.START_FAILED, message)

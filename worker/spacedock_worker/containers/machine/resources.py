@@ -90,11 +90,15 @@ class HostResources:
         closed = spec.read_only and (spec.fixed_root or self.roots.read_only(spec.app))
         return replace(spec, read_only=closed)
 
-    async def remedy(self, spec: ContainerSpec, said: str) -> str:
+    async def remedy(self, spec: ContainerSpec, error: StepError) -> str:
         """What to do for an app that failed, by its words; empty where they do not tell.
 
         Never raises.
         """
+        said = str(error)
+        if error.stage is Stage.START:
+            # The engine's words: the app has said nothing yet.
+            return await other_user(self._engine, spec.reference, said)
         if spec.read_only and spec.fixed_root and tells_refused_write(said):
             return "\nIts root is read-only, as its entry says: take `writable_root: false` out of it."
         if _NO_MORE_PROCESSES.search(said):

@@ -222,7 +222,7 @@ class Pool(Generic[App]):
         if spec.read_only and self._starter.blames_root(spec, f"{error}\n{await container.words()}"):
             lease.discard()
             raise TryAgainError(error) from error
-        raise error.copy(f"{error}{await self._starter.resources.remedy(spec, str(error))}") from error
+        raise error.copy(f"{error}{await self._starter.resources.remedy(spec, error)}") from error
 
     def _failed(self, slot: Slot[App], error: StepError) -> None:
         """No container could be brought up: everybody who waits for one of that Space hears why."""

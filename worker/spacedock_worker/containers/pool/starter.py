@@ -113,7 +113,7 @@ class Starter(Generic[App]):
             except StepError as error:
                 said = str(error)
                 if slot.spec is None or not self.blames_root(slot.spec, said):
-                    raise error.copy(said + await self.resources.remedy(waiter.spec, said)) from error
+                    raise error.copy(said + await self.resources.remedy(waiter.spec, error)) from error
                 tell("starting it again with a root that it can write")
                 await self.empty(slot)
                 await self._start_new(slot, waiter, tell)
