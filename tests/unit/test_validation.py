@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.survey import Availability, Offer
 from spacedock_worker.images.source import Image
 from spacedock_worker.registry.entry import SpaceEntry, Verdict
-from spacedock_worker.validation.findings import binds_inside
+from spacedock_worker.validation.findings import _told_by, binds_inside
 from spacedock_worker.validation.smoke_test import letter, picture, samples, sound
 from spacedock_worker.validation.static_checks import checks_of
 from spacedock_worker.validation.verdict import Check, Findings, HubCheck, Mark, verdict
@@ -73,6 +74,26 @@ def check(findings: Findings, name: str) -> Check | None:
 )
 def test_an_app_that_listens_for_its_own_container_alone_is_seen(text: str, line: str | None) -> None:
     assert binds_inside(text) == line
+
+
+@pytest.mark.parametrize(
+    ("card", "file", "told"),
+    [
+        (
+            "sdk: gradio\napp_file: main.py",
+            "main.py",
+            ("gradio", "main.py: x.launch(server_name='127.0.0.1')"),
+        ),
+        ("sdk: gradio", "main.py", ("gradio", None)),
+        ("sdk: docker", "Dockerfile", ("docker", "Dockerfile: x.launch(server_name='127.0.0.1')")),
+    ],
+)
+def test_the_file_that_starts_a_repositorys_app_is_looked_at(
+    tmp_path: Path, card: str, file: str, told: tuple[str, str | None]
+) -> None:
+    (tmp_path / "README.md").write_text(f"---\n{card}\n---\n")
+    (tmp_path / file).write_text("x.launch(server_name='127.0.0.1')\n")
+    assert _told_by(str(tmp_path)) == told
 
 
 def test_the_line_by_which_an_app_hides_is_told() -> None:
