@@ -53,6 +53,13 @@ def test_a_waiting_job_says_what_it_waits_for(
     assert reason(place, hosts, {host.id for host in serving}) == said
 
 
+def test_a_job_that_its_host_gave_back_says_what_that_waits_for() -> None:
+    full = "waiting in the queue for a host with room. The disk of the Docker Engine on host a is full."
+    assert reason(Place("", rests=4.2), [A], set(), full) == f"tried again in 4 s: {full}"
+    assert "had trouble" in reason(Place("", rests=4.2), [A], set(), "asking")
+    assert reason(Place("", rests=0.2), [A], set(), full) == "the next of the same client"
+
+
 def test_of_many_hosts_the_first_are_named() -> None:
     many = [Host(id=f"h{n}", alive=False) for n in range(5)]
     said = reason(Place("x"), [A, *many], {host.id for host in many})

@@ -54,7 +54,8 @@ class QueueView:
             found = await records.status(self._redis, job_id)
             if found.state is not JobState.QUEUED:
                 return found
-            return found.model_copy(update={"waits_for": await standing.told(self._redis, job_id)})
+            waits_for = await standing.told(self._redis, job_id, found.message)
+            return found.model_copy(update={"waits_for": waits_for})
 
     async def cancel(self, job_id: str) -> JobState:
         """Cancel a job; returns its state: `running` where its worker was told and is stopping it.

@@ -31,14 +31,22 @@ class Place:
     batch: bool = False
 
 
-def reason(place: Place, hosts: Sequence[Host], serving: Collection[str]) -> str:
-    """What the job waits for, in words. `serving` are the ids of the hosts that can run its Space."""
+_WAITING = "waiting "
+"""How a worker's words begin that say what a job waits for which it gives back."""
+
+
+def reason(place: Place, hosts: Sequence[Host], serving: Collection[str], said: str = "") -> str:
+    """What the job waits for, in words. `serving` are the ids of the hosts that can run its Space.
+
+    `said` is what a worker told of the job last.
+    """
     alive = [host for host in hosts if host.alive]
     fit = [host for host in hosts if host.id in serving] if is_named(place.target) else []
     if not alive:
         return "no host works on this queue: start one with `spacedockd`"
     if place.rests >= 1:
-        return f"tried again in {place.rests:.0f} s, as its worker or its host had trouble"
+        why = f": {said}" if said.startswith(_WAITING) else ", as its worker or its host had trouble"
+        return f"tried again in {place.rests:.0f} s{why}"
     if fit and not any(host.alive for host in fit):
         gpu = any(place.target in host.lacks_gpu_for for host in alive)
         what = f"a host with a GPU for '{place.target}'" if gpu else f"a host that has '{place.target}'"
@@ -76,13 +84,16 @@ def _named(hosts: Sequence[Host]) -> str:
     return f"{names}{more} {'is' if len(hosts) == 1 else 'are'}"
 
 
-async def told(redis: Redis, job_id: str) -> str:
-    """What a waiting job waits for; nothing where it waits no longer, or this user may not look."""
+async def told(redis: Redis, job_id: str, said: str) -> str:
+    """What a waiting job waits for; nothing where it waits no longer, or this user may not look.
+
+    `said` is what a worker told of it last.
+    """
     try:
         if (place := await _place(redis, job_id)) is None:
             return ""
         serving = await there.serving(redis, place.target) if is_named(place.target) else []
-        return reason(place, await there.hosts(redis), {host.id for host in serving})
+        return reason(place, await there.hosts(redis), {host.id for host in serving}, said)
     except NoPermissionError:
         return ""
 
