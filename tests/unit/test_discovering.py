@@ -19,7 +19,7 @@ from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest, Tier
-from spacedock_worker.control.search import SearchHandler
+from spacedock_worker.control.finding import SearchHandler
 from spacedock_worker.control.show_hub import offered
 from spacedock_worker.hub.auto_register import AutoRegister, completing
 from spacedock_worker.hub.catalogue import Catalogue

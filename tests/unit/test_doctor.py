@@ -25,8 +25,8 @@ from spacedock.replies.doctor import Area, DoctorLine
 from spacedock_worker.containers.machine.capacity import EngineInfo, Machine
 from spacedock_worker.containers.machine.gpu import Device
 from spacedock_worker.containers.settings import ContainerSettings
-from spacedock_worker.control.doctor import access
-from spacedock_worker.control.doctor.engine import (
+from spacedock_worker.control import doctor
+from spacedock_worker.control.doctor_engine import (
     EngineNetworks,
     base_line,
     engine_lines,
@@ -206,7 +206,7 @@ async def test_a_user_without_rights_and_a_server_that_is_away(redis_url: str, t
 
 def test_the_state_directory_is_the_daemons_alone(tmp_path: Path) -> None:
     def first(folder: Path, uid: int = os.getuid()) -> DoctorLine:
-        return next(iter(access.state_lines(folder, uid)))
+        return next(iter(doctor.state_lines(folder, uid)))
 
     tmp_path.chmod(0o700)
     assert first(tmp_path)["state"] == "ok"
@@ -225,18 +225,18 @@ async def test_image_registries_say_whether_they_take_our_login(tmp_path: Path) 
     (tmp_path / "htpasswd").write_text(f"user:{HASHED}\n")
     auth = f"auth: {{htpasswd: {{realm: basic-realm, path: '{tmp_path}/htpasswd'}}}}\n"
     with image_registry(tmp_path, auth) as host:
-        wanting = await access.registry_line(host, ImageSettings())
-        wrong = await access.registry_line(host, ImageSettings(hub_registry=host, hub_token="wrong"))
-        right = await access.registry_line(host, ImageSettings(hub_registry=host, hub_token=PASSWORD))
-    away = await access.registry_line(host, ImageSettings())
+        wanting = await doctor.registry_line(host, ImageSettings())
+        wrong = await doctor.registry_line(host, ImageSettings(hub_registry=host, hub_token="wrong"))
+        right = await doctor.registry_line(host, ImageSettings(hub_registry=host, hub_token=PASSWORD))
+    away = await doctor.registry_line(host, ImageSettings())
     assert [line["state"] for line in (wanting, wrong, right, away)] == ["warning", "error", "ok", "warning"]
     assert wanting["command"] == f"docker login {host}"
     assert (wrong["command"] or "").startswith(f"docker login {host} -u USER")
 
 
 async def test_a_hub_that_is_not_asked_or_not_there() -> None:
-    off = await access.hub_line(ImageSettings(hub_offline=True))
-    away = await access.hub_line(ImageSettings(hub_endpoint="http://127.0.0.1:9"))
+    off = await doctor.hub_line(ImageSettings(hub_offline=True))
+    away = await doctor.hub_line(ImageSettings(hub_endpoint="http://127.0.0.1:9"))
     assert (off["state"], away["state"]) == ("ok", "warning")
 
 

@@ -26,17 +26,15 @@ from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.view import PoolView
-from spacedock_worker.control.cleanup import CleanupHandler
 from spacedock_worker.control.collections.handler import CollectionHandler
 from spacedock_worker.control.dispatcher import CallHandler
-from spacedock_worker.control.doctor.handler import DoctorHandler
+from spacedock_worker.control.doctor import DoctorHandler
+from spacedock_worker.control.finding import RecommendHandler, SearchHandler
 from spacedock_worker.control.lock import LockHandler
 from spacedock_worker.control.logs import LogsHandler
 from spacedock_worker.control.plan import PlanHandler
 from spacedock_worker.control.profile import ProfileHandler
-from spacedock_worker.control.recommend import RecommendHandler
 from spacedock_worker.control.registry import RegistryHandler
-from spacedock_worker.control.search import SearchHandler
 from spacedock_worker.control.show_hub import ShowHubHandler
 from spacedock_worker.control.spaces import SpacesHandler, state_of
 from spacedock_worker.control.tiers import TiersHandler
@@ -142,7 +140,7 @@ class Wiring:
         return table | {
             Op.ADD: spaces.add,
             Op.REMOVE: spaces.remove,
-            Op.CLEANUP: CleanupHandler(self.cleaner).answer,
+            Op.CLEANUP: spaces.clean_up,
             Op.LOCK: lock.answer,
             Op.PULL: spaces.pull,
             Op.RECOMMEND: RecommendHandler(registry, self.recommender, self.image_cleanup).answer,

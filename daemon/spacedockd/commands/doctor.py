@@ -10,8 +10,7 @@ from typing import Any
 from spacedock.errors import SpacedockError
 from spacedock.replies.doctor import DoctorLine
 from spacedock_worker.containers.docker.engine import Engine
-from spacedock_worker.control.doctor.access import HOST
-from spacedock_worker.control.doctor.handler import DoctorHandler, default_line
+from spacedock_worker.control.doctor import HOST, DoctorHandler, default_line
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.logs import configure
 from spacedock_worker.models.client import Models

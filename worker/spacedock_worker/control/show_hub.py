@@ -12,7 +12,7 @@ from spacedock.replies.spaces import AboutReply, HubImage
 from spacedock.request import SPACE_NAME
 from spacedock_worker.adapters.endpoint import signature
 from spacedock_worker.control.dispatcher import Asked
-from spacedock_worker.control.search import row_of
+from spacedock_worker.control.finding import row_of
 from spacedock_worker.hub.auto_register import listed
 from spacedock_worker.hub.catalogue import FRESH_SECONDS, Catalogue, age_of
 from spacedock_worker.hub.space import HubSpace

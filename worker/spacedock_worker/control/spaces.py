@@ -1,4 +1,4 @@
-"""The registry's answers with what is there of each Space (state, image, cache), and getting its image."""
+"""The registry's answers with what is there of each Space (state, image, cache); getting and freeing it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-from spacedock._wire.rpc import AddOptions, Op, Options, Reply, StatusOptions
+from spacedock._wire.retention import DAY_S
+from spacedock._wire.rpc import AddOptions, CleanupOptions, Op, Options, Reply, StatusOptions
 from spacedock.replies.spaces import EndpointSchema, PullReply, SpaceHere, SpacesData
 from spacedock.result import Stage
-from spacedock_worker.cleanup.cleaner import Cleaner
+from spacedock_worker.cleanup.cleaner import Cleaner, CleanupRequest
 from spacedock_worker.cleanup.images import ImageCleanup
 from spacedock_worker.cleanup.inventory import Inventory
 from spacedock_worker.cleanup.report import Report
@@ -26,9 +27,10 @@ from spacedock_worker.state.image_policy import ImagePolicy
 
 
 class SpacesHandler:
-    """Serves list, show, add, remove and pull; `entries` knows the registry, the rest what the engine holds.
+    """Serves list, show, add, remove, pull and cleanup.
 
-    `endpoints` tells what the app of a Space can do, by the Space's name.
+    `entries` knows the registry, the rest what the engine holds; `endpoints` tells what the app of a Space
+    can do, by the Space's name.
     """
 
     def __init__(
@@ -73,6 +75,14 @@ class SpacesHandler:
         await self._cleaner.remove_space(str(asked.call.name), report)
         if self._profiles is not None and removed is not None:
             self._profiles.forget(removed.id)
+        return Reply(data=report.told())
+
+    async def clean_up(self, asked: Asked[CleanupOptions]) -> Reply:
+        """Clean the host up, and reply what was freed."""
+        options = asked.options
+        older_than = DAY_S if options.older_than is None else options.older_than
+        order = CleanupRequest(older_than, dry_run=options.dry_run, images=options.images)
+        report = await self._cleaner.clean(order, asked.redis, asked.on_progress)
         return Reply(data=report.told())
 
     async def pull(self, asked: Asked[Options]) -> Reply:

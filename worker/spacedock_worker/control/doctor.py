@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import resource
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,8 +24,7 @@ from spacedock.result import Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.capacity import engine_info
 from spacedock_worker.control.dispatcher import Asked
-from spacedock_worker.control.doctor import access
-from spacedock_worker.control.doctor.engine import (
+from spacedock_worker.control.doctor_engine import (
     EngineNetworks,
     base_line,
     engine_lines,
@@ -30,17 +34,105 @@ from spacedock_worker.control.doctor.engine import (
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.builds import bases_here
 from spacedock_worker.images.build.flavours import choose_base
-from spacedock_worker.images.oci.reference import parse_reference
+from spacedock_worker.images.hub_errors import HubError, HubOfflineError, HubRefusedError
+from spacedock_worker.images.oci.client import NotAllowedError, NotAskedError, asking
+from spacedock_worker.images.oci.credentials import Keyring
+from spacedock_worker.images.oci.reference import Reference, parse_reference
+from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.models.listing import Probe, probe
 from spacedock_worker.queue.job_store import check_rights
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
 
+HUB = Area("hub")
+IMAGES = Area("image registries")
+HOST = Area("host")
 MODELS = Area("models")
 
+_SECONDS = 8.0
+_TOKEN = "export HF_TOKEN=hf_…  # from https://huggingface.co/settings/tokens"
+_PROXY = "export HTTPS_PROXY=http://PROXY:PORT  # or HF_HUB_OFFLINE=1, and start the daemon again"
+_LITTLE_STATE = 2**30
+_FEW_FILES = 1024
 _PROBE_SECONDS = 2.0
 _MOST_HOSTS = 5
+
+
+async def hub_line(settings: ImageSettings) -> DoctorLine:
+    """Whether the Hub answers, and takes our token."""
+    # It brings huggingface_hub, which is loaded once the Hub is asked; in a thread, for the loop's sake.
+    await asyncio.to_thread(import_module, "spacedock_worker.hub.client")
+    from spacedock_worker.hub.client import HubClient
+
+    with closing(HubClient(settings)) as hub:
+        try:
+            name = await hub.account(_SECONDS)
+        except HubOfflineError:
+            return HUB.ok("access", "it is not asked, as configured: images and repositories of it are kept")
+        except HubRefusedError as error:
+            return HUB.error("access", str(error), _TOKEN)
+        except HubError as error:
+            return HUB.warning("access", str(error), _PROXY)
+    if name is None:
+        return HUB.ok("access", "it answers; without a token (HF_TOKEN) private Spaces are not seen")
+    return HUB.ok("access", f"it answers, to {name}")
+
+
+async def registry_line(host: str, settings: ImageSettings) -> DoctorLine:
+    """Whether an image registry answers, and takes our login."""
+    login = f"docker login {host}"
+    if host == settings.hub_registry:
+        login += " -u USER  # the password is a token of the Hub; or set HF_TOKEN for the daemon"
+    own = await Keyring(settings).find(host)
+    try:
+        async with asking(Reference(host, ""), own, settings.ca_bundle, _SECONDS) as registry:
+            await registry.greet()
+    except NotAllowedError as error:
+        if own is None:
+            return IMAGES.warning(host, f"{error}, and there is none", login)
+        return IMAGES.error(host, f"{error}: the login that is kept is not taken", login)
+    except NotAskedError as error:
+        return IMAGES.warning(host, str(error), _PROXY)
+    return IMAGES.ok(host, "it takes our login" if own else "it answers without a login")
+
+
+async def registry_lines(hosts: Iterable[str], settings: ImageSettings) -> list[DoctorLine]:
+    """A line for each image registry."""
+    return list(await asyncio.gather(*(registry_line(host, settings) for host in hosts)))
+
+
+def _can_be_made(folder: Path) -> bool:
+    above = next(one for one in folder.parents if one.exists())
+    return os.access(above, os.W_OK | os.X_OK)
+
+
+def state_lines(state: Path, uid: int) -> Iterator[DoctorLine]:
+    """Whether the state directory is this user's alone, and has room; and how many files may be open."""
+    if not state.exists() and _can_be_made(state):
+        yield HOST.ok("state directory", f"{state}: the daemon makes it at its first start")
+        return
+    try:
+        found = state.stat()
+        free = shutil.disk_usage(state).free
+        writable = os.access(state, os.W_OK | os.X_OK)
+    except OSError as error:
+        why = f"{state}: {error.strerror}"
+        yield HOST.error("state directory", why, f"sudo install -d -m 700 -o $USER {state}")
+        return
+    if found.st_uid != uid or not writable:
+        why = f"{state} belongs to user {found.st_uid}, and the daemon is user {uid}"
+        yield HOST.error("state directory", why, f"sudo chown -R {uid} {state}")
+    elif stat.S_IMODE(found.st_mode) & 0o077:
+        yield HOST.error("state directory", f"{state} is open to other users", f"chmod 700 {state}")
+    elif free < _LITTLE_STATE:
+        why = f"{state}: {free / 1e6:.0f} MB are free for the queue and its files"
+        yield HOST.warning("state directory", why, "spacedock cleanup --older-than 1h")
+    else:
+        yield HOST.ok("state directory", f"{state} is this user's alone, {free / 1e9:.1f} GB free")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < _FEW_FILES:
+        yield HOST.warning("open files", f"{soft} may be open at once", f"ulimit -n {hard}")
 
 
 class DoctorHandler:
@@ -69,10 +161,10 @@ class DoctorHandler:
         engine, models, hub, registries = await asyncio.gather(
             self._of_engine(),
             self._of_models(),
-            access.hub_line(images),
-            access.registry_lines(self._image_registries(), images),
+            hub_line(images),
+            registry_lines(self._image_registries(), images),
         )
-        state = access.state_lines(self._settings.state_dir, os.getuid())
+        state = state_lines(self._settings.state_dir, os.getuid())
         return [*state, *self._of_registry(), *engine, *models, hub, *registries]
 
     async def _of_engine(self) -> list[DoctorLine]:
@@ -112,9 +204,9 @@ class DoctorHandler:
     def _of_registry(self) -> Iterator[DoctorLine]:
         snapshot = self._registry.snapshot()
         for warning in snapshot.warnings[:_MOST_HOSTS]:
-            yield access.HOST.warning("registry", warning, f"$EDITOR {self._registry.path}")
+            yield HOST.warning("registry", warning, f"$EDITOR {self._registry.path}")
         if not snapshot.warnings:
-            yield access.HOST.ok("registry", f"{len(snapshot.spaces)} Spaces in {self._registry.path}")
+            yield HOST.ok("registry", f"{len(snapshot.spaces)} Spaces in {self._registry.path}")
 
     def _image_registries(self) -> list[str]:
         """The Hub's, and those that images of the registry name."""
