@@ -12,7 +12,7 @@ import yaml
 
 from spacedock._wire.connection import connect
 from spacedock_worker.atomic_write import write_whole
-from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.catalogue import CatalogueStore
 from spacedock_worker.registry.entry import SpaceEntry
 from spacedock_worker.registry.registry import Registry
 

@@ -22,7 +22,7 @@ from spacedock_worker.bundles.volumes import Transfer
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.logs import configure
-from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.catalogue import CatalogueStore
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.wiring import Wiring

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from spacedock._wire.connection import connect, redacted
-from spacedock_worker.condition import Condition
+from spacedock_worker.witness import Condition
 from spacedockd.notify import Notifier
 
 _BYTES = 2**16

@@ -22,8 +22,8 @@ from spacedock_worker.containers.settings import ContainerSettings
 from spacedock_worker.control.registry import CLIENT_FIELDS
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.registry.changing import WALLS
 from spacedock_worker.registry.entry import OperationTemplate, SecretSource, SpaceEntry
+from spacedock_worker.registry.merging import WALLS
 from spacedockd.cli import app as daemon
 from spacedockd.http.native import OPERATIONS
 from spacedockd.http.native.documents import document

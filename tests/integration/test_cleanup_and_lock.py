@@ -45,7 +45,7 @@ from spacedock_worker.jobs.chain import StepContext
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.jobs.space_step import SpaceRunner
 from spacedock_worker.queue.runner import TakenJob
-from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.catalogue import CatalogueStore
 from spacedock_worker.registry.host_file import shipped
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings

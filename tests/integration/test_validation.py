@@ -37,7 +37,7 @@ from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.model_step import ModelRunner
 from spacedock_worker.models.client import Models
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.catalogue import CatalogueStore
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings

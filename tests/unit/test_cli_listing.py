@@ -12,9 +12,9 @@ from tests.registries import host
 from spacedock.cli.commands.spaces import app as listing
 from spacedock.replies.spaces import SpaceHere
 from spacedock_worker.control.registry import _rows
-from spacedock_worker.registry.changing import settled
 from spacedock_worker.registry.entry import Verdict
 from spacedock_worker.registry.host_file import default_text
+from spacedock_worker.registry.merging import settled
 
 TRIED = {"works": True, "deep": True}
 

@@ -28,7 +28,7 @@ from spacedock_worker.images.oci.survey import Availability, Offer
 from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.jobs.planner import candidates_for
 from spacedock_worker.recommend.recommend import Recommender
-from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.catalogue import CatalogueStore
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.validation.findings import HubReader
 

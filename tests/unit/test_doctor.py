@@ -21,7 +21,7 @@ from spacedock._wire.connection import connect
 from spacedock._wire.view import doctor as queue
 from spacedock.cli.commands.doctor import lines
 from spacedock.hosts import Host
-from spacedock.replies.doctor import Area, DoctorLine
+from spacedock.replies.host import Area, DoctorLine
 from spacedock_worker.containers.machine.capacity import EngineInfo, Machine
 from spacedock_worker.containers.machine.gpu import Device
 from spacedock_worker.containers.settings import ContainerSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from spacedock_worker.condition import Condition
+from spacedock_worker.witness import Condition
 from spacedockd.pulse import Patience, Pulse, until_frozen
 
 SHORT = Patience(doubt=0.05, frozen=0.1)

@@ -11,10 +11,10 @@ from spacedock_worker import light_imports
 
 with light_imports():
     from spacedock_worker.background import AT_ONCE, DRAIN, Stop
-    from spacedock_worker.condition import Conditions
     from spacedock_worker.logs import configure
     from spacedock_worker.service import serve
     from spacedock_worker.settings import WorkerSettings
+    from spacedock_worker.witness import Conditions
 
 BEAT_SECONDS = 1.0
 

@@ -20,7 +20,6 @@ from spacedock.errors import SpacedockError
 from spacedock.result import JobResult, Stage
 from spacedock_worker.adapters.base import Adapter
 from spacedock_worker.background import Stop, forever, running
-from spacedock_worker.condition import Condition, Conditions
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.machine.gpu import devices
@@ -39,14 +38,14 @@ from spacedock_worker.queue.patience import TROUBLE
 from spacedock_worker.queue.progress import Emit
 from spacedock_worker.queue.runner import TakenJob
 from spacedock_worker.queue.worker import QueueWorker
-from spacedock_worker.registry.catalogue_store import CatalogueStore
+from spacedock_worker.registry.catalogue import CatalogueStore
 from spacedock_worker.registry.following import follow, open_registry
 from spacedock_worker.registry.host_file import default_text
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
 from spacedock_worker.state.capacity import HostCapacity
 from spacedock_worker.wiring import Wiring
-from spacedock_worker.witness import WITNESS, Note, Witness
+from spacedock_worker.witness import WITNESS, Condition, Conditions, Note, Witness
 from spacedock_worker.witness import read as witness_read
 
 log = structlog.get_logger()

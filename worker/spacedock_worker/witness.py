@@ -1,4 +1,4 @@
-"""Which job the event loop is busy with, written where the daemon can read it after the loop has frozen.
+"""What the daemon reads of its worker: how it stands, and which job its loop is busy with, even if frozen.
 
 A job's tasks are run through `_Step`, which notes the job's id in a mapped file whenever the loop takes one
 up, and takes it out whenever it goes on to something else. So the note stands as long as the job holds the
@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from pydantic import BaseModel, ConfigDict
+
 T = TypeVar("T")
 
 WITNESS = "loop"
@@ -24,6 +26,7 @@ WITNESS = "loop"
 
 _WORKER, _JOB, _KILLS = slice(0, 256), slice(256, 512), slice(512, 768)
 _NOBODY = bytes(256)
+_MOST_CHARS = 500
 
 _step: ContextVar[Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]] | None] = ContextVar("step")
 
@@ -134,3 +137,23 @@ class _Step(Coroutine[Any, Any, T]):
 
     def __next__(self) -> Any:
         return self.send(None)
+
+
+class Condition(BaseModel):
+    """What is wrong with the Docker Engine and with registry.yaml, in words; None where nothing is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    engine: str | None = None
+    registry: str | None = None
+
+    def as_line(self) -> bytes:
+        """One line of JSON, short enough to go through a pipe in one piece."""
+        short = {name: why and why[:_MOST_CHARS] for name, why in self}
+        return self.model_copy(update=short).model_dump_json().encode() + b"\n"
+
+
+class Conditions:
+    """How the worker stands now, for whoever notes it and whoever tells it."""
+
+    now = Condition()

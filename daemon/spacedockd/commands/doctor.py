@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spacedock.errors import SpacedockError
-from spacedock.replies.doctor import DoctorLine
+from spacedock.replies.host import DoctorLine
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.control.doctor import HOST, DoctorHandler, default_line
 from spacedock_worker.jobs.model_step import ModelRunner

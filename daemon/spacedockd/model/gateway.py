@@ -15,8 +15,7 @@ from typing import Any
 from spacedock_worker.background import cancel_all
 from spacedockd.model.gguf import GgufError, fetched, model_of
 from spacedockd.model.job import NOT_INSTALLED, SmolLMSettings
-from spacedockd.model.process import ModelStartError
-from spacedockd.model.supervisor import ModelSupervisor
+from spacedockd.model.process import ModelStartError, ModelSupervisor
 from spacedockd.paths import private_socket
 
 

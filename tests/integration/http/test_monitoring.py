@@ -35,8 +35,8 @@ from spacedock.result import (
     Timings,
 )
 from spacedock.states import JobState
-from spacedock_worker.condition import Condition
 from spacedock_worker.metrics import Gauge, WorkCount, WorkerMetrics, served
+from spacedock_worker.witness import Condition
 from spacedockd.http.monitoring.metrics import queue_text, worker_text
 from spacedockd.pulse import Pulse, Watched, readiness
 

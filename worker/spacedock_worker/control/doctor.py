@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from spacedock._wire.connection import explained
 from spacedock._wire.rpc import Options, Reply
-from spacedock.replies.doctor import Area, DoctorLine, DoctorReply
+from spacedock.replies.host import Area, DoctorLine, DoctorReply
 from spacedock.request import Tier
 from spacedock.result import Stage
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from spacedock.replies.doctor import Area, DoctorLine
+from spacedock.replies.host import Area, DoctorLine
 from spacedock_worker.containers.machine.capacity import EngineInfo
 from spacedock_worker.containers.settings import ContainerSettings
 

@@ -18,9 +18,9 @@ from spacedock.request import SPACE_NAME
 from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.hub.auto_register import Complete, guessed
 from spacedock_worker.jobs.planner import undescribed
-from spacedock_worker.registry.changing import How, is_other_code, settled
 from spacedock_worker.registry.entry import TYPES, EntryError, SpaceEntry, Verdict
 from spacedock_worker.registry.host_file import shipped
+from spacedock_worker.registry.merging import How, is_other_code, settled
 from spacedock_worker.registry.record import by_digest
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import EMPTY, Snapshot

@@ -15,8 +15,7 @@ from spacedock._wire import keys
 from spacedock._wire.wire import uncollected
 from spacedock.errors import BadRequestError, WireError
 from spacedock.request import SPACE_NAME
-from spacedock_worker.registry.catalogue_file import CatalogueFile
-from spacedock_worker.registry.catalogue_store import CatalogueStore, Contents
+from spacedock_worker.registry.catalogue import CatalogueFile, CatalogueStore, Contents
 from spacedock_worker.registry.entry import EntryError, SpaceEntry, Verdict, valid_entry
 from spacedock_worker.registry.host_file import HostFile
 from spacedock_worker.registry.merging import (

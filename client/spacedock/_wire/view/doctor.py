@@ -22,7 +22,7 @@ from spacedock._wire.rpc import Caller, Op, call_of
 from spacedock._wire.wire import checked
 from spacedock.errors import NotConnectedError, RefusedError, SpacedockError
 from spacedock.hosts import Host, hosts
-from spacedock.replies.doctor import Area, DoctorLine, DoctorReply
+from spacedock.replies.host import Area, DoctorLine, DoctorReply
 
 AREA = Area("queue")
 START = "spacedockd"

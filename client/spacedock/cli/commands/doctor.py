@@ -16,7 +16,7 @@ from spacedock.cli.output.text import printable, say, write, write_json
 from spacedock.cli.output.units import counted
 from spacedock.configuration import default_url
 from spacedock.errors import SpacedockError
-from spacedock.replies.doctor import DoctorLine
+from spacedock.replies.host import DoctorLine
 
 _WIDTH = 79
 _INDENT = 30

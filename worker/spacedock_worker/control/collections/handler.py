@@ -18,10 +18,10 @@ from spacedock_worker.control.dispatcher import Asked
 from spacedock_worker.control.registry import check_hub_name, check_types
 from spacedock_worker.hub.auto_register import guessed
 from spacedock_worker.images.build.borrowing import check_named
-from spacedock_worker.registry.catalogue_file import rendered
-from spacedock_worker.registry.changing import How, is_other_code, settled
+from spacedock_worker.registry.catalogue import rendered
 from spacedock_worker.registry.entry import EntryError, SpaceEntry, valid_entry
 from spacedock_worker.registry.host_file import shipped
+from spacedock_worker.registry.merging import How, is_other_code, settled
 from spacedock_worker.registry.record import HOSTS_OWN, Record
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.registry.snapshot import Snapshot
