@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -63,19 +64,18 @@ async def forever(
 @asynccontextmanager
 async def running(**work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Background work, by its names, that lives as long as the block. What ends by a fault is logged."""
-    tasks = [asyncio.create_task(_loud(name, one)) for name, one in work.items()]
+    tasks = [asyncio.create_task(one) for one in work.values()]
+    for name, task in zip(work, tasks, strict=True):
+        task.add_done_callback(partial(_tell_fault, name))
     try:
         yield
     finally:
         await cancel_all(*tasks)
 
 
-async def _loud(name: str, work: Coroutine[None, None, None]) -> None:
-    try:
-        await work
-    except Exception:
-        # The task's boundary.
-        log.exception("worker.background_ended", task=name)
+def _tell_fault(name: str, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("worker.background_ended", task=name, exc_info=error)
 
 
 async def left_after(

@@ -19,7 +19,7 @@ from spacedock._wire.connection import connect
 from spacedock.errors import SpacedockError
 from spacedock.result import JobResult, Stage
 from spacedock_worker.adapters.base import Adapter
-from spacedock_worker.background import Stop, forever, running
+from spacedock_worker.background import Stop, cancel_all, forever, running
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.containers.machine.gpu import devices
@@ -210,9 +210,7 @@ async def _work(worker: QueueWorker, stop: Stop, ready: Callable[[], None], drai
             # Whatever ends the worker: its jobs end or go back before anything is closed that they use.
             await worker.drain(grace, stop.hurry)
         finally:
-            for task in (working, stopping, announced):
-                task.cancel()
-            await asyncio.gather(working, stopping, announced, return_exceptions=True)
+            await cancel_all(working, stopping, announced)
             await worker.close()
             log.info("worker.stopped")
 

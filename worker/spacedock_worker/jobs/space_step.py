@@ -16,6 +16,7 @@ from spacedock.result import AnsweredBy, AnswerKind, ErrorKind, Stage
 from spacedock_worker.adapters.base import Adapter, AppAnswer, AppCall
 from spacedock_worker.adapters.command import answer_of, task_of
 from spacedock_worker.adapters.detect import Opener
+from spacedock_worker.background import cancel_all
 from spacedock_worker.containers.pool.lease import Lease
 from spacedock_worker.containers.pool.pool import Pool
 from spacedock_worker.containers.pool.slots import WAITING_FOR_CALLS, WAITING_FOR_ROOM
@@ -225,9 +226,7 @@ async def _end(
     """Cut the call off where it is not over; an app that may go on with it loses its container."""
     ended = False
     try:
-        for task in (calling, dying):
-            task.cancel()
-        await asyncio.gather(calling, dying, return_exceptions=True)
+        await cancel_all(calling, dying)
         ended = not lease.app.abandoned
     finally:
         if not ended:

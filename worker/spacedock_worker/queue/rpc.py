@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,6 +15,7 @@ from spacedock._wire.connection import answer
 from spacedock._wire.rpc import SILENCE_SECONDS, WORKING_SECONDS, Call, OnProgress, Op, Reply
 from spacedock._wire.scripts import registered
 from spacedock.errors import WireError
+from spacedock_worker.background import running
 from spacedock_worker.errors import contained, kind_of
 from spacedock_worker.queue.patience import TROUBLE, through_outages
 
@@ -105,7 +105,8 @@ class Controls:
     async def _reply(self, call: Call, lane: CallLane) -> bytes:
         said = _Said()
         try:
-            async with self._heard(call, said), lane.room, asyncio.timeout(lane.seconds) as limit:
+            telling = running(telling=self._tell(call, said))
+            async with telling, lane.room, asyncio.timeout(lane.seconds) as limit:
                 return _encoded(await contained(partial(self._handle, call, self._redis, said)))
         except Exception as error:
             # A fault of ours, or of a file of ours, is the call's answer.
@@ -116,17 +117,8 @@ class Controls:
             fault = f"a fault in Spacedock ({kind_of(error)}); the worker's log has the details"
             return _encoded(Reply(error=fault))
 
-    @asynccontextmanager
-    async def _heard(self, call: Call, said: _Said) -> AsyncIterator[None]:
-        """Within the block the caller hears that somebody is at work for it."""
-        telling = asyncio.create_task(self._tell(call, said))
-        try:
-            yield
-        finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-
     async def _tell(self, call: Call, said: _Said) -> None:
+        """Let the caller hear that somebody is at work for it, until cancelled."""
         while True:
             await asyncio.sleep(WORKING_SECONDS)
             message, said.message = said.message, ""
