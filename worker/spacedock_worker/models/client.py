@@ -18,7 +18,7 @@ from spacedock.result import ErrorKind, Stage, TokenCounts
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.chat import Completion, messages, refusal
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.failures import NotReadyError, UnfitModelError
+from spacedock_worker.models.http import NotReadyError, UnfitModelError
 from spacedock_worker.models.session import Session
 from spacedock_worker.models.thoughts import told_apart
 

@@ -13,8 +13,15 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.errors import StepError
 from spacedock_worker.models.chat import Chat, Completion
 from spacedock_worker.models.endpoint import ModelEndpoint
-from spacedock_worker.models.failures import NotReadyError, UnfitModelError, broken, foreign, refused
-from spacedock_worker.models.http import connection, exchange
+from spacedock_worker.models.http import (
+    NotReadyError,
+    UnfitModelError,
+    broken,
+    connection,
+    exchange,
+    foreign,
+    refused,
+)
 from spacedock_worker.models.listing import Listing, with_tags
 from spacedock_worker.turns import Turnstile
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from spacedock.request import OWN_PREFIX
 from spacedock_worker.atomic_write import write_whole
@@ -38,6 +39,9 @@ class ImageRecord:
     last_used: float = 0.0
     pulled: bool = False
     endpoints: tuple[str, ...] | None = None
+
+
+_RECORD = TypeAdapter(ImageRecord)
 
 
 @dataclass(slots=True)
@@ -151,17 +155,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _note(row: Any) -> ImageRecord | None:
-    if not isinstance(row, dict):
-        return None
     try:
-        endpoints = row.get("endpoints")
-        return ImageRecord(
-            reference=str(row["reference"]),
-            digest=str(row["digest"]),
-            space=str(row.get("space", "")),
-            last_used=float(row.get("last_used", 0.0)),
-            pulled=bool(row.get("pulled")),
-            endpoints=tuple(map(str, endpoints)) if isinstance(endpoints, list) else None,
-        )
-    except (KeyError, TypeError, ValueError):
+        return _RECORD.validate_python(row)
+    except ValidationError:
         return None
