@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from spacedock._wire.rpc import Call, OnProgress, Op, Reply
-from spacedock_worker.control.dispatcher import Asked, CallHandler, Dispatcher
+from spacedock_worker.control.dispatcher import Asked, CallHandler, Dispatcher, reply_of
 from spacedock_worker.control.registry import RegistryHandler
 from spacedock_worker.registry.registry import Registry
 
@@ -18,7 +18,7 @@ async def asked(
     handler: CallHandler, call: Call, redis: Redis | None = None, say: OnProgress = silent
 ) -> Reply:
     """The handler's reply; raises what it raises."""
-    return await handler(Asked(call, call.read_options(), redis or Redis(), say))
+    return reply_of(await handler(Asked(call, call.read_options(), redis or Redis(), say)))
 
 
 def registry_calls(registry: Registry) -> Dispatcher:

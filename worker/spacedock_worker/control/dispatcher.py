@@ -24,7 +24,8 @@ class Asked(Generic[O_co]):
     on_progress: OnProgress
 
 
-CallHandler = Callable[[Asked[Any]], Awaitable[Reply]]
+CallHandler = Callable[[Asked[Any]], Awaitable[Reply | Mapping[str, Any]]]
+"""Answers a call by the type that its client reads (`spacedock.replies`); with entries, by a whole reply."""
 
 _SAID_CHARS = 4000
 
@@ -45,8 +46,13 @@ class Dispatcher:
             return Reply(error=f"this worker does not know '{call.op.value}'. Is it an older version?")
         try:
             await self._prepare()
-            return await handler(Asked(call, call.read_options(), redis, on_progress))
+            return reply_of(await handler(Asked(call, call.read_options(), redis, on_progress)))
         except SpaceNotFoundError as error:
             return Reply(not_found=True, known=error.known)
         except SpacedockError as error:
             return Reply(error=str(error)[:_SAID_CHARS])
+
+
+def reply_of(answered: Reply | Mapping[str, Any]) -> Reply:
+    """The reply that says what a handler answered."""
+    return answered if isinstance(answered, Reply) else Reply(data=answered)

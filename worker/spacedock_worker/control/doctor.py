@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from spacedock._wire.connection import explained
-from spacedock._wire.rpc import Options, Reply
+from spacedock._wire.rpc import Options
 from spacedock.replies.host import Area, DoctorLine, DoctorReply
 from spacedock.request import Tier
 from spacedock.result import Stage
@@ -149,11 +149,10 @@ class DoctorHandler:
         self._settings, self._engine, self._registry = settings, engine, registry
         self._models, self._fault = models, fault
 
-    async def answer(self, asked: Asked[Options]) -> Reply:
+    async def answer(self, asked: Asked[Options]) -> DoctorReply:
         """The host's lines, and whether the worker has all rights in the queue."""
         host, rights = await asyncio.gather(self.lines(), _rights(asked.redis, self._settings.redis_url))
-        data: DoctorReply = {"lines": [rights, *host]}
-        return Reply(data=data)
+        return {"lines": [rights, *host]}
 
     async def lines(self) -> list[DoctorLine]:
         """How this host stands, within about 12 s."""

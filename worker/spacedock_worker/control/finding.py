@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from spacedock._wire.rpc import RecommendOptions, Reply, SearchOptions
+from spacedock._wire.rpc import RecommendOptions, SearchOptions
 from spacedock.errors import BadRequestError, CategoryNotFoundError
 from spacedock.replies.spaces import FoundRow, HubRow, RecommendedRow, RecommendReply, SearchReply
 from spacedock_worker.cleanup.images import ImageCleanup
@@ -34,7 +34,7 @@ class SearchHandler:
     def __init__(self, registry: Registry, recommender: Recommender, catalogue: Catalogue) -> None:
         self._registry, self._recommender, self._catalogue = registry, recommender, catalogue
 
-    async def answer(self, asked: Asked[SearchOptions]) -> Reply:
+    async def answer(self, asked: Asked[SearchOptions]) -> SearchReply:
         """Spaces that are `here`, and the `spaces` of the Hub. Raises BadRequestError, HubError."""
         wanted = asked.options
         if not (wanted.query.strip() or wanted.category):
@@ -45,13 +45,12 @@ class SearchHandler:
             asked.on_progress("asking the Hub")
             found = await self._there(wanted, bool(here))
         names = self._names()
-        data: SearchReply = {
+        return {
             "here": [_here_row(entry) for entry in here],
             "spaces": [row_of(space, names.get(space.id)) for space in found.spaces],
             "cached_at": found.cached_at,
             "note": found.note,
         }
-        return Reply(data=data)
 
     def _here(self, asked: SearchOptions) -> Sequence[SpaceEntry]:
         if not asked.query.strip():
@@ -103,7 +102,7 @@ class RecommendHandler:
     def __init__(self, registry: Registry, recommender: Recommender, snapshot: ImageCleanup) -> None:
         self._registry, self._recommender, self._snapshot = registry, recommender, snapshot
 
-    async def answer(self, asked: Asked[RecommendOptions]) -> Reply:
+    async def answer(self, asked: Asked[RecommendOptions]) -> RecommendReply:
         """The Spaces with their scores and reasons. Raises BadRequestError, CategoryNotFoundError."""
         wanted = asked.options
         if not (wanted.text.strip() or wanted.media_types or wanted.category):
@@ -113,13 +112,12 @@ class RecommendHandler:
         (category, task, found), images = await asyncio.gather(
             asyncio.to_thread(self._recommended, wanted), self._images()
         )
-        data: RecommendReply = {
+        return {
             "task": task.title,
             "category": category,
             "spaces": [_row(one, images) for one in found],
             "advice": None if any(one.misfit is None for one in found) else nothing_fits(task),
         }
-        return Reply(data=data)
 
     def _recommended(
         self, asked: RecommendOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from spacedock._wire.rpc import LockOptions, OnProgress, Reply
+from spacedock._wire.rpc import LockOptions, OnProgress
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.replies.spaces import LockReply
 from spacedock_worker.adapters.base import Adapter
@@ -42,7 +42,7 @@ class LockHandler:
         self._registry, self._images, self._pool = registry, images, pool
         self._opener, self._notes, self._secrets = opener, notes, secrets
 
-    async def answer(self, asked: Asked[LockOptions]) -> Reply:
+    async def answer(self, asked: Asked[LockOptions]) -> LockReply:
         """The rows of the lock file.
 
         Where no Space is named, `failed` has those that cannot be locked, with the reasons, and `left_out`
@@ -71,14 +71,13 @@ class LockHandler:
                 continue
             spaces[entry.id] = locked.model_dump(mode="json")
             notes += [note] if note else []
-        data: LockReply = {
+        return {
             "version": VERSION,
             "spaces": spaces,
             "notes": notes,
             "failed": failed,
             "left_out": sorted(left_out),
         }
-        return Reply(data=data)
 
     def _unused(self) -> Collection[str]:
         """The Spaces that Spacedock comes with, which nobody has changed or used here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spacedock._wire.rpc import LogsOptions, Reply
+from spacedock._wire.rpc import LogsOptions
 from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import LogsReply
 from spacedock.request import OWN_PREFIX
@@ -24,7 +24,7 @@ class LogsHandler:
     def __init__(self, registry: Registry, inventory: Inventory, secrets: Secrets) -> None:
         self._registry, self._inventory, self._secrets = registry, inventory, secrets
 
-    async def answer(self, asked: Asked[LogsOptions]) -> Reply:
+    async def answer(self, asked: Asked[LogsOptions]) -> LogsReply:
         """The last lines by container. Raises BadRequestError where there is no container, or no log."""
         name = str(asked.call.name or "")
         lines = max(1, min(asked.options.lines, _MOST_LINES))
@@ -45,8 +45,7 @@ class LogsHandler:
         for one in kept:
             said = await RunningContainer(self._inventory.engine, one).words(count=lines)
             logs[one] = masked(said, secrets)
-        told: LogsReply = {"logs": logs}
-        return Reply(data=told)
+        return {"logs": logs}
 
     async def _values(self, name: str) -> dict[str, str]:
         """The values to mask. A secret that is not there now may have been when the container started."""

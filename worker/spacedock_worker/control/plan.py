@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from spacedock._stores.payloads import Payloads
-from spacedock._wire.rpc import PlanOptions, Reply
+from spacedock._wire.rpc import PlanOptions
 from spacedock._wire.wire import describe
 from spacedock.errors import BadRequestError
 from spacedock.replies.host import (
@@ -56,7 +56,7 @@ class PlanHandler:
         self._planner, self._inspector, self._inventory = planner, inspector, inventory
         self._settings, self._measures = settings, measures
 
-    async def answer(self, asked: Asked[PlanOptions]) -> Reply:
+    async def answer(self, asked: Asked[PlanOptions]) -> PlanReply:
         """The plan as plain JSON. Raises BadRequestError and what `Planner.plan` raises."""
         request = asked.options.request
         try:
@@ -75,13 +75,12 @@ class PlanHandler:
         if alike and isinstance(first, SpaceStep) and first.entry is planned.chosen:
             known = await self._inspector.look(first.entry, repository)
             misfits = await asyncio.to_thread(known.misfits, alike)
-        data: PlanReply = {
+        return {
             "misfits": misfits,
             "route": _told(planned.route) if planned.route is not None else None,
             "steps": [row for row, _ in rows],
             "warnings": [warning for _, warning in rows if warning],
         }
-        return Reply(data=data)
 
     async def _row(
         self, item: Step | Skip, planned: PlannedJob, request: JobRequest, repository: bytes | None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import cast
 
-from spacedock._wire.rpc import Options, Reply
+from spacedock._wire.rpc import Options
 from spacedock.errors import SpaceNotFoundError
 from spacedock.replies.spaces import ImageProfile, ProfileReply, SpaceProfile
 from spacedock_worker.control.dispatcher import Asked
@@ -27,14 +27,13 @@ class ProfileHandler:
     def __init__(self, registry: Registry, profiles: ProfileStore, memory: int) -> None:
         self._registry, self._profiles, self._memory = registry, profiles, memory
 
-    async def answer(self, asked: Asked[Options]) -> Reply:
+    async def answer(self, asked: Asked[Options]) -> ProfileReply:
         """The profile of the Space that is named, else of all. Raises SpaceNotFoundError."""
         if (name := asked.call.name) is not None:
-            return Reply(data=_reply({name: self._of(name)}))
+            return {"spaces": {name: self._of(name)}}
         found = sorted(self._profiles.all().values(), key=lambda one: one.last, reverse=True)[:_SPACES]
         entries = {entry.id: entry for entry in self._registry.snapshot().spaces.values()}
-        rows = {one.space: self._told(one.space, [one], entries.get(one.space)) for one in found}
-        return Reply(data=_reply(rows))
+        return {"spaces": {one.space: self._told(one.space, [one], entries.get(one.space)) for one in found}}
 
     def _of(self, name: str) -> SpaceProfile:
         spaces = self._registry.snapshot().spaces
@@ -60,10 +59,6 @@ class ProfileHandler:
             }
             rows.append(cast(ImageProfile, row))
         return {"space": space, "images": rows, "advice": advice(images[0], limit) if images else []}
-
-
-def _reply(spaces: dict[str, SpaceProfile]) -> ProfileReply:
-    return {"spaces": spaces}
 
 
 def advice(image: Measured, limit: int) -> list[str]:

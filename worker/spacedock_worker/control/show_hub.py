@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from spacedock._wire.rpc import OnProgress, Options, Reply
+from spacedock._wire.rpc import OnProgress, Options
 from spacedock.errors import BadRequestError
 from spacedock.replies.spaces import AboutReply, HubImage
 from spacedock.request import SPACE_NAME
@@ -43,21 +43,20 @@ class ShowHubHandler:
         self._registry, self._catalogue = registry, catalogue
         self._survey, self._inspector, self._now = survey, inspector, now
 
-    async def answer(self, asked: Asked[Options]) -> Reply:
+    async def answer(self, asked: Asked[Options]) -> AboutReply:
         """The Space, its image and its endpoints. Raises BadRequestError, SpaceNotFoundError, HubError."""
         hub_id = self._hub_id(asked.call.name or "")
         asked.on_progress("asking the Hub")
         space, cached_at = await self._catalogue.about(hub_id)
         known = await self._known(space)
         entry = listed(self._registry, hub_id)
-        data: AboutReply = {
+        return {
             "space": row_of(space, entry.id if entry else None),
             "cached_at": cached_at,
             "note": self._note(cached_at),
             "image": await self._image(space, known.image if known else None, asked.on_progress),
             "endpoints": list(signature(known.endpoints if known else ()))[:_MOST_ENDPOINTS],
         }
-        return Reply(data=data)
 
     def _hub_id(self, name: str) -> str:
         """The Hub id that is meant: the name itself, or that of an entry of the registry."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from spacedock._wire.retention import DAY_S
 from spacedock._wire.rpc import AddOptions, CleanupOptions, Op, Options, Reply, StatusOptions
+from spacedock.replies.host import CleanupReply
 from spacedock.replies.spaces import EndpointSchema, PullReply, SpaceHere, SpacesData
 from spacedock.result import Stage
 from spacedock_worker.cleanup.cleaner import Cleaner, CleanupRequest
@@ -68,34 +69,33 @@ class SpacesHandler:
             await self._cleaner.begin_anew(str(call.name), known=bool(reply.data["replaced"]))
         return reply
 
-    async def remove(self, asked: Asked[Options]) -> Reply:
+    async def remove(self, asked: Asked[Options]) -> CleanupReply:
         """Remove a Space, with its containers, its cache and its profile; reply what that freed."""
         removed = await self._entries.remove(asked.call.name)
         report = Report(dry_run=False)
         await self._cleaner.remove_space(str(asked.call.name), report)
         if self._profiles is not None and removed is not None:
             self._profiles.forget(removed.id)
-        return Reply(data=report.told())
+        return report.told()
 
-    async def clean_up(self, asked: Asked[CleanupOptions]) -> Reply:
+    async def clean_up(self, asked: Asked[CleanupOptions]) -> CleanupReply:
         """Clean the host up, and reply what was freed."""
         options = asked.options
         older_than = DAY_S if options.older_than is None else options.older_than
         order = CleanupRequest(older_than, dry_run=options.dry_run, images=options.images)
         report = await self._cleaner.clean(order, asked.redis, asked.on_progress)
-        return Reply(data=report.told())
+        return report.told()
 
-    async def pull(self, asked: Asked[Options]) -> Reply:
+    async def pull(self, asked: Asked[Options]) -> PullReply:
         """Get a Space's image, as a job would. Raises BadRequestError, SpaceNotFoundError, StepError."""
         entry, began = await self._entries.entry(asked.call.name), monotonic()
         image = await self._policy.get(entry, None, Stage.PULL, asked.on_progress)
-        data: PullReply = {
+        return {
             "name": str(asked.call.name),
             "image": image.reference,
             "digest": image.digest,
             "seconds": round(monotonic() - began, 3),
         }
-        return Reply(data=data)
 
     async def _with_status(self, reply: Reply) -> Reply:
         data: SpacesData = {"shipped": list(self._entries.shipped)}

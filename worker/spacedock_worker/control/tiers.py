@@ -10,7 +10,7 @@ from typing import TypeVar
 from spacedock._stores.payloads import Payloads
 from spacedock._wire import keys
 from spacedock._wire.connection import answer
-from spacedock._wire.rpc import Options, Reply
+from spacedock._wire.rpc import Options
 from spacedock._wire.view.depth import workers
 from spacedock.replies.host import HostRow, LimitsRow, ModelRow, QuarantineRow, SpacesTier, TiersReply
 from spacedock.request import JobRequest
@@ -54,7 +54,7 @@ class TiersHandler:
         self._name, self._settings, self._engine = name, settings, engine
         self._registry, self._image_cleanup, self._pool, self._models = registry, image_cleanup, pool, models
 
-    async def answer(self, asked: Asked[Options]) -> Reply:
+    async def answer(self, asked: Asked[Options]) -> TiersReply:
         """All of it within about 3 s."""
         silent = EngineInfo(trouble=f"the Docker Engine gave no answer within {_LOOK_SECONDS:g} s")
         files = Payloads(asked.redis, self._settings.files)
@@ -66,7 +66,7 @@ class TiersHandler:
             _within(self._probed(), []),
             _within(files.status(), None),
         )
-        data: TiersReply = {
+        return {
             "host": self._host(host, alive),
             "spaces": self._spaces(images),
             "models": [row for row in models if row["tier"] == "fast"],
@@ -74,7 +74,6 @@ class TiersHandler:
             "redis": {"connected": queue is not None, "queue": queue, "files": stored},
             "limits": self._limits(),
         }
-        return Reply(data=data)
 
     def _host(self, host: EngineInfo, alive: int | None) -> HostRow:
         taken = self._pool.view.taken()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from spacedock._wire.rpc import Reply, ValidateOptions
+from spacedock._wire.rpc import ValidateOptions
 from spacedock.errors import BadRequestError, SpaceNotFoundError
 from spacedock.replies.spaces import ValidateReply
 from spacedock_worker.control.dispatcher import Asked
@@ -33,7 +33,7 @@ class ValidateHandler:
     ) -> None:
         self._registry, self._collector, self._trials, self._now = registry, collector, trials, now
 
-    async def answer(self, asked: Asked[ValidateOptions]) -> Reply:
+    async def answer(self, asked: Asked[ValidateOptions]) -> ValidateReply:
         """The checks and the verdict. Raises BadRequestError, SpaceNotFoundError."""
         options, tell, name = asked.options, asked.on_progress, asked.call.name
         if not name:
@@ -46,7 +46,7 @@ class ValidateHandler:
             checks += trial.checks
         made = verdict(checks, self._now(), _digest(found, trial), deep=trial is not None)
         stored = made is not None and listed and await self._store(entry, made)
-        return Reply(data=_row(name, checks, made, trial, stored=stored))
+        return _row(name, checks, made, trial, stored=stored)
 
     async def _store(self, entry: SpaceEntry, made: Verdict) -> bool:
         """Keep the verdict, unless a trial of the same image says so already; whether there is one now."""

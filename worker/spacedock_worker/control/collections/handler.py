@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spacedock._wire.rpc import ExportOptions, ImportOptions, Reply
+from spacedock._wire.rpc import ExportOptions, ImportOptions
 from spacedock.errors import BadRequestError, SpaceNotFoundError, WireError
 from spacedock.replies.collections import ExportReply, ImportReply, ImportRow
 from spacedock_worker.containers.docker.engine import Engine
@@ -44,10 +44,10 @@ class CollectionHandler:
     def __init__(self, registry: Registry, engine: Engine, usage: ImageUsage, begin_anew: BeginAnew) -> None:
         self._registry, self._engine, self._usage, self._begin_anew = registry, engine, usage, begin_anew
 
-    async def export(self, asked: Asked[ExportOptions]) -> Reply:
+    async def export(self, asked: Asked[ExportOptions]) -> ExportReply:
         """The collection of the Spaces that are asked for. Raises BadRequestError."""
         snapshot = await self._registry.caught_up()
-        return Reply(data=await asyncio.to_thread(self._exported, snapshot, asked.options))
+        return await asyncio.to_thread(self._exported, snapshot, asked.options)
 
     def _exported(self, snapshot: Snapshot, options: ExportOptions) -> ExportReply:
         digests = {note.space: note.digest for note in self._usage.all() if note.pulled}
@@ -75,7 +75,7 @@ class CollectionHandler:
             raise BadRequestError(f"nobody could take the file in: {faults[0]}")
         return {"text": text, "names": sorted(records), "notes": notes}
 
-    async def take_in(self, asked: Asked[ImportOptions]) -> Reply:
+    async def take_in(self, asked: Asked[ImportOptions]) -> ImportReply:
         """What the collection changes, and with `apply` do it. Raises BadRequestError."""
         options = asked.options
         found = await asyncio.to_thread(read_collection, options.text, options.source)
@@ -101,7 +101,7 @@ class CollectionHandler:
             if options.seen not in (None, seen):
                 raise BadRequestError("the registry was changed meanwhile: look at what would change again")
             await self._apply([one for one, row in zip(changes, rows, strict=True) if row["state"] != "same"])
-        return Reply(data=data)
+        return data
 
     def _refused(self, changes: Iterable[EntryChange], places: Mapping[str, str]) -> list[str]:
         """Why the registry would not have some of them."""
