@@ -28,8 +28,8 @@ from spacedock_worker.images.settings import ImageSettings
 from spacedock_worker.images.source import SpaceSource
 from spacedock_worker.jobs.inspection import Inspector
 from spacedock_worker.registry.registry import Registry
-from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_policy import ImagePolicy
+from spacedock_worker.state.image_usage import EndpointStore
 
 SHA = "1234567" + "b" * 33
 HEAR = Endpoint("/hear", (InputSlot("file", "File", "audio", 0, True),), 1, ("textbox",))

@@ -17,8 +17,8 @@ from spacedock_worker.images.build.context import BuildContext
 from spacedock_worker.images.build.features import built_in, check_frontend, features
 from spacedock_worker.images.build.instructions import as_buildkit, heredoc_lines
 from spacedock_worker.images.build.repository import read_repository
-from spacedock_worker.images.described import is_for
 from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import is_for
 
 FROM = "FROM python:3.11\n"
 SECRET = "RUN --mount=type=secret,id=API_KEY,required=true true\n"

@@ -14,10 +14,9 @@ from tests.engine_double import engine_double
 from spacedock.result import ErrorKind
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.described import flavour_of, labels_of
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.source import Image, SpaceSource
+from spacedock_worker.images.source import Image, SpaceSource, flavour_of, labels_of
 
 NO_COMPILER = "error: command 'gcc' failed: No such file or directory"
 

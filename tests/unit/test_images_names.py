@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from spacedock.result import ErrorKind
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.described import described, is_built, labels_of
 from spacedock_worker.images.oci.client import Challenge, read_challenge
 from spacedock_worker.images.oci.manifest import ImageManifest, Platform, platform_of, read_manifest
 from spacedock_worker.images.oci.preflight import check_room, free_bytes, in_words
@@ -21,6 +20,7 @@ from spacedock_worker.images.oci.reference import (
     revision_of,
     subdomain_of,
 )
+from spacedock_worker.images.source import described, is_built, labels_of
 
 DIGEST = f"sha256:{'d' * 64}"
 SHA = "0123abcdef0123abcdef0123abcdef0123abcdef"

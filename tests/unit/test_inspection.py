@@ -15,9 +15,8 @@ from spacedock_worker.containers.pool.view import SpaceStatus
 from spacedock_worker.images.images import Images
 from spacedock_worker.jobs.inspection import Inspection, fits_of
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_policy import ImagePolicy
-from spacedock_worker.state.image_usage import ImageUsage
+from spacedock_worker.state.image_usage import EndpointStore, ImageUsage
 
 IMAGE_AND_TEXT = (
     InputSlot("image", "Image", "image", 0, True),

@@ -12,7 +12,7 @@ from spacedock_worker.adapters.binding.explain import mapping_of
 from spacedock_worker.adapters.binding.fill import fill
 from spacedock_worker.adapters.endpoint import Endpoint, InputSlot
 from spacedock_worker.errors import StepError
-from spacedock_worker.state.endpoints import FOLDER, EndpointStore
+from spacedock_worker.state.image_usage import FOLDER, EndpointStore
 
 ASK = Endpoint(
     "/ask",

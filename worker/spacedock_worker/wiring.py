@@ -54,9 +54,8 @@ from spacedock_worker.profiling.profiles import ProfileStore
 from spacedock_worker.recommend.recommend import Recommender
 from spacedock_worker.registry.registry import Registry
 from spacedock_worker.settings import WorkerSettings
-from spacedock_worker.state.endpoints import EndpointStore
 from spacedock_worker.state.image_policy import ImagePolicy
-from spacedock_worker.state.image_usage import ImageUsage
+from spacedock_worker.state.image_usage import EndpointStore, ImageUsage
 from spacedock_worker.state.space_lock import LockFile
 from spacedock_worker.validation.findings import FindingsCollector, HubReader
 from spacedock_worker.validation.smoke_test import Trials

@@ -13,7 +13,6 @@ from spacedock_worker.caching import OnProgress, TimedCache
 from spacedock_worker.containers.docker.engine import Engine
 from spacedock_worker.containers.spec import DEFAULT_PORT
 from spacedock_worker.errors import StepError
-from spacedock_worker.images.described import described
 from spacedock_worker.images.hub import SpaceRuntime, about, is_offline
 from spacedock_worker.images.oci.manifest import Platform
 from spacedock_worker.images.oci.reference import (
@@ -25,7 +24,7 @@ from spacedock_worker.images.oci.reference import (
 )
 from spacedock_worker.images.pulls import Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.source import Image, SpaceSource
+from spacedock_worker.images.source import Image, SpaceSource, described
 from spacedock_worker.images.space_card import NOTHING_TO_CALL
 
 log = structlog.get_logger()

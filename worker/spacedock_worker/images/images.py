@@ -17,13 +17,12 @@ from spacedock_worker.containers.docker.network import Network
 from spacedock_worker.errors import StepError
 from spacedock_worker.images.build.builds import Builds
 from spacedock_worker.images.build.image_builder import ImageBuilder, no_secrets
-from spacedock_worker.images.described import described, digest_of
 from spacedock_worker.images.hub_images import HubImages
 from spacedock_worker.images.oci.manifest import check_platform, emulators, is_of
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, familiar, parse_reference
 from spacedock_worker.images.pulls import Pulled, Pulls, inspect
 from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.source import Image, SecretsOf, SpaceSource
+from spacedock_worker.images.source import Image, SecretsOf, SpaceSource, described, digest_of
 
 log = structlog.get_logger()
 

@@ -13,13 +13,13 @@ from spacedock.result import ErrorKind, Stage
 from spacedock_worker.caching import OnProgress, Shared, TimedCache
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.errors import StepError, full_disk, tells_full_disk
-from spacedock_worker.images.described import digest_of
 from spacedock_worker.images.oci.credentials import Credentials, Keyring
 from spacedock_worker.images.oci.manifest import ImageManifest, Platform, is_of
 from spacedock_worker.images.oci.preflight import Preflight
 from spacedock_worker.images.oci.reference import BUILT_PREFIX, Reference, familiar, parse_reference
 from spacedock_worker.images.progress import PullProgress
 from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import digest_of
 from spacedock_worker.metrics import WorkCount
 
 log = structlog.get_logger()

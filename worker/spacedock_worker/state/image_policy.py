@@ -14,8 +14,7 @@ from spacedock_worker.containers.pool.readiness import Connect
 from spacedock_worker.images.images import Images
 from spacedock_worker.images.source import Image, SpaceSource
 from spacedock_worker.registry.entry import SpaceEntry
-from spacedock_worker.state.endpoints import EndpointStore
-from spacedock_worker.state.image_usage import ImageUsage
+from spacedock_worker.state.image_usage import EndpointStore, ImageUsage
 from spacedock_worker.state.space_lock import LockedSpace, LockFile, check_digest, check_endpoints
 
 

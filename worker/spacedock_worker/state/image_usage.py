@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -13,16 +14,23 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from spacedock.request import OWN_PREFIX
-from spacedock_worker.atomic_write import write_whole
+from spacedock_worker.adapters.endpoint import Endpoint
+from spacedock_worker.atomic_write import newest_first, write_whole
+from spacedock_worker.caching import TimedCache
 
 log = structlog.get_logger()
 
 FILE = "images.json"
 BUNDLED_FILE = "bundled.json"
+FOLDER = "endpoints"
 
 _WRITE_SECONDS = 60.0
 """How exact the noted time of the last use is: a busy Space must not write the file at every call."""
 _REMEMBERED = 4096
+
+_ENDPOINTS: TypeAdapter[tuple[Endpoint, ...]] = TypeAdapter(tuple[Endpoint, ...])
+_KEPT_FILES = 2000
+_LARGEST = 2 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +167,49 @@ def _note(row: Any) -> ImageRecord | None:
         return _RECORD.validate_python(row)
     except ValidationError:
         return None
+
+
+class EndpointStore:
+    """One file for each app in a folder of the state directory; what cannot be read is not known.
+
+    `app` is what `SpaceEntry.app` gives.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / FOLDER
+        self._known: TimedCache[tuple[Endpoint, ...]] = TimedCache()
+
+    def get(self, app: str) -> tuple[Endpoint, ...] | None:
+        """The app's endpoints; None where it has not run here. Reads a file at most."""
+        known = self._known.get(app)
+        if known is not None:
+            return known
+        try:
+            known = _ENDPOINTS.validate_json(self._path(app).read_bytes())
+        except (OSError, ValidationError):
+            return None
+        self._known.put(app, known)
+        return known
+
+    async def put(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
+        """Note what the app can do, as it said itself."""
+        if self.get(app) == endpoints:
+            return
+        self._known.put(app, endpoints)
+        try:
+            await asyncio.to_thread(self._write, app, endpoints)
+        except (OSError, ValueError) as error:
+            # A note is worth less than the job that it is about.
+            log.warning("endpoints.not_noted", app=app, reason=str(error))
+
+    def _write(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
+        data = json.dumps(_ENDPOINTS.dump_python(endpoints, mode="json")).encode()
+        if len(data) > _LARGEST:
+            # An app can describe itself at any length.
+            raise ValueError(f"{len(data)} bytes")
+        write_whole(self._path(app), data)
+        for _, old in newest_first(self._folder)[_KEPT_FILES:]:
+            old.unlink(missing_ok=True)
+
+    def _path(self, app: str) -> Path:
+        return self._folder / f"{hashlib.sha256(app.encode()).hexdigest()}.json"

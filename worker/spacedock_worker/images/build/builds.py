@@ -19,19 +19,20 @@ from spacedock_worker.images.build.blueprint import Blueprint, draw
 from spacedock_worker.images.build.flavours import base_names, lacks_full
 from spacedock_worker.images.build.image_builder import ImageBuilder, Order
 from spacedock_worker.images.build.repository import Repository, read_repository
-from spacedock_worker.images.described import (
+from spacedock_worker.images.hub import about, fetch
+from spacedock_worker.images.pulls import inspect
+from spacedock_worker.images.settings import ImageSettings
+from spacedock_worker.images.source import (
     HUB_LABEL,
     REVISION_LABEL,
+    Image,
+    SpaceSource,
     described,
     flavour_of,
     is_built,
     is_for,
     labels_of,
 )
-from spacedock_worker.images.hub import about, fetch
-from spacedock_worker.images.pulls import inspect
-from spacedock_worker.images.settings import ImageSettings
-from spacedock_worker.images.source import Image, SpaceSource
 
 log = structlog.get_logger()
 
