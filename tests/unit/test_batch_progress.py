@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from spacedock.batching.results.line_index import ResultRow
-from spacedock.cli.batching.progress import BatchProgress, ProgressStyle
+from spacedock.cli.batch_progress import BatchProgress, ProgressStyle
 from spacedock.cli.output.progress import ProgressLines, _tell
 from spacedock.client import Client
 from spacedock.errors import RefusedError

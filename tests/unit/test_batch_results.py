@@ -16,7 +16,7 @@ from spacedock.batching.results.results_file import InvalidLines, held, row_of, 
 from spacedock.batching.results.row_forms import form_of
 from spacedock.batching.sources.line import BadLine
 from spacedock.batching.tally import Tally
-from spacedock.cli.batching.progress import summarise
+from spacedock.cli.batch_progress import summarise
 from spacedock.errors import BadRequestError
 from spacedock.request import JobRequest, Priority, Tier
 from spacedock.result import (

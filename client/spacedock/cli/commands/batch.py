@@ -16,8 +16,8 @@ from spacedock.batching.reading import BeginningRead
 from spacedock.batching.sources.row import SourceOptions
 from spacedock.batching.sources.source import Source, open_source
 from spacedock.cli import options
-from spacedock.cli.batching.carry_out import BatchCommand, ResultsForm
-from spacedock.cli.batching.progress import ProgressStyle
+from spacedock.cli.batch_command import BatchCommand, ResultsForm
+from spacedock.cli.batch_progress import ProgressStyle
 from spacedock.cli.commands.pipelines import finding
 from spacedock.cli.output.text import say
 from spacedock.client import Client

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.background import cancel_all
 from spacedock_worker.containers.docker.archive import collect, pack
 from spacedock_worker.containers.docker.container import (
     KILLED,
@@ -174,8 +175,7 @@ async def _drained(streams: Streams) -> AsyncIterator[asyncio.Task[None]]:
     try:
         yield draining
     finally:
-        draining.cancel()
-        await asyncio.gather(draining, return_exceptions=True)
+        await cancel_all(draining)
 
 
 async def _read_to_the_end(draining: asyncio.Task[None]) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from spacedock.result import ErrorKind, Stage
 from spacedock_worker.atomic_write import write_whole
-from spacedock_worker.background import forever
+from spacedock_worker.background import cancel_all, forever
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.machine.capacity import Room
 from spacedock_worker.containers.removal import listed
@@ -160,8 +160,7 @@ class Adoption:
         """Try no longer; twice, or before the start, is safe."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancel_all(task)
 
     async def finish(self) -> None:
         """Return once it is done, now if the engine answers. Raises StepError."""

@@ -12,7 +12,7 @@ import structlog
 from aiodocker import Docker
 
 from spacedock.result import ErrorKind, Stage
-from spacedock_worker.background import forever
+from spacedock_worker.background import cancel_all, forever
 from spacedock_worker.containers.docker.create_body import OWNER_LABEL
 from spacedock_worker.containers.docker.engine import Engine, EngineRefusedError
 from spacedock_worker.containers.pool.history import History
@@ -108,9 +108,7 @@ class Monitor(Generic[App]):
     async def stop(self) -> None:
         """Watch no longer; twice, or before the start, is safe."""
         tasks, self._tasks = self._tasks, ()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*tasks)
 
     def _ended(self, name: str | None) -> None:
         """A container ended, or (None) any may have."""

@@ -23,7 +23,7 @@ from spacedock.batching.results.results_file import InvalidLines, ResultsFile, h
 from spacedock.batching.results.saving import save_apart
 from spacedock.batching.sources.source import Source
 from spacedock.cli import preflight
-from spacedock.cli.batching.progress import BatchProgress, ProgressStyle, summarise
+from spacedock.cli.batch_progress import BatchProgress, ProgressStyle, summarise
 from spacedock.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED, STOPPED
 from spacedock.cli.output.deliver import say_files_left
 from spacedock.cli.output.plan import Rehearsal

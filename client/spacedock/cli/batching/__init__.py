@@ -1,1 +1,0 @@
-"""What `spacedock batch` reads, plans, remembers and shows."""
