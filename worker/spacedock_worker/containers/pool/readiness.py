@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.background import cancel_all
 from spacedock_worker.containers.docker.container import RunningContainer
 from spacedock_worker.containers.docker.diagnosis import out_of_reach, where
 from spacedock_worker.containers.settings import ContainerSettings
@@ -115,7 +116,7 @@ async def wait_ready(
         await _give_up(answers, dies, hides)
         raise
     if answers.done():
-        await _end(dies, hides)
+        await cancel_all(dies, hides)
         return await answers
     await _give_up(answers, dies, hides)
     for ended in (dies, hides):
@@ -128,16 +129,10 @@ async def wait_ready(
 async def _give_up(answers: asyncio.Task[App], *others: asyncio.Task[StepError]) -> None:
     """End all tasks; a connection that came too late is closed."""
     answers.cancel()
-    await _end(*others)
+    await cancel_all(*others)
     (connection,) = await asyncio.gather(answers, return_exceptions=True)
     if not isinstance(connection, BaseException):
         await connection.aclose()
-
-
-async def _end(*tasks: asyncio.Task[StepError]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _hides(container: RunningContainer, port: int, tell: Callable[[str], None]) -> StepError:
