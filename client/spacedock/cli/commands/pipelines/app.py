@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -14,13 +13,9 @@ from spacedock.cli.commands.pipelines.finding import File, compare, files, folde
 from spacedock.cli.commands.pipelines.run import run
 from spacedock.cli.exit_codes import USAGE
 from spacedock.cli.output import table
-from spacedock.cli.output.text import printable, say, write
-from spacedock.client import Client
+from spacedock.cli.output.text import say, write, write_json
+from spacedock.cli.preflight import asked
 from spacedock.errors import BadRequestError, NotConnectedError, NoWorkerError, RefusedError
-
-if TYPE_CHECKING:
-    from spacedock.pipelines.model import Pipeline
-    from spacedock.pipelines.reading import PipelineFile
 
 app = typer.Typer(
     help="Spaces as the steps of a larger task (docs/pipelines.md).",
@@ -40,7 +35,10 @@ def check(file: File, json: options.Json = False, redis: options.Redis = None) -
     try:
         source = opened(file)
         pipeline = source.pipeline()
-        asyncio.run(_ask(redis, source, pipeline, notes))
+        try:
+            asked(redis, lambda client: compare(client, source, pipeline, notes))
+        except (NotConnectedError, NoWorkerError, RefusedError) as error:
+            notes.append(f"names of Spaces and their endpoints were not checked: {error}")
     except PipelineError as error:
         if not json:
             raise
@@ -48,20 +46,12 @@ def check(file: File, json: options.Json = False, redis: options.Redis = None) -
     for note in notes if not json else ():
         say(note)
     if json:
-        write(json_module.dumps({"file": file, "problems": problems, "notes": notes}, indent=2))
+        write_json({"file": file, "problems": problems, "notes": notes})
     else:
         count = count_of(pipeline)
         write(f"{pipeline.name}: {count} step{'s' if count > 1 else ''}, nothing is wrong")
     if problems:
         raise typer.Exit(USAGE)
-
-
-async def _ask(url: str | None, source: PipelineFile, pipeline: Pipeline, notes: list[str]) -> None:
-    try:
-        async with Client(url) as client:
-            await compare(client, source, pipeline, notes)
-    except (NotConnectedError, NoWorkerError, RefusedError) as error:
-        notes.append(f"names of Spaces and their endpoints were not checked: {error}")
 
 
 @app.command("show", short_help="Draw a pipeline as a tree.")
@@ -91,8 +81,7 @@ def list_pipelines(json: options.Json = False) -> None:
         write(json_module.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
         titles = ("name", "steps", "inputs", "file", "description")
-        cells = [tuple(printable(_cell(row[title])) for title in titles) for row in rows]
-        write("\n".join(table.lines(titles, cells, table.terminal_width())))
+        table.show(titles, [tuple(_cell(row[title]) for title in titles) for row in rows])
     else:
         places = " or ".join(map(str, folders()))
         say(f"there is no pipeline in {places}: docs/pipelines.md shows how to write one")
