@@ -16,7 +16,7 @@ from spacedock._wire import wire
 from spacedock._wire.connection import connect
 from spacedock._wire.rpc import Call, Op, Reply
 from spacedock_worker.registry import registry as module
-from spacedock_worker.registry.catalogue_file import rendered
+from spacedock_worker.registry.catalogue import rendered
 from spacedock_worker.registry.record import all_decoded, encoded, record_of
 from spacedock_worker.registry.registry import Registry
 
