@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from enum import StrEnum
+from math import isfinite
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -123,6 +124,14 @@ class JobRequest(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _is_finite(self) -> Self:
+        # JSON has no word for what is not, and would say null.
+        for name, value in (*self.inputs.items(), *self.optional_inputs.items()):
+            if not _is_finite(value):
+                raise ValueError(f"the input '{name}' is NaN or infinite: give a number")
+        return self
+
+    @model_validator(mode="after")
     def _is_bounded(self) -> Self:
         try:
             # A pipeline's files are many jobs'.
@@ -169,6 +178,20 @@ class JobRequest(BaseModel):
     def set_apart(self) -> bool:
         """Whether no other job shares a file with this one, as privacy asks for."""
         return all(ref.vault for ref in self.files)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers in it are finite."""
+    left, seen = [value], set[int]()
+    while left:
+        one = left.pop()
+        if isinstance(one, float) and not isfinite(one):
+            return False
+        # A list may hold itself.
+        if isinstance(one, dict | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            left.extend(one.values() if isinstance(one, dict) else one)
+    return True
 
 
 def digests(values: Mapping[str, Any]) -> dict[str, str]:

@@ -328,3 +328,25 @@ async def test_a_batch_is_called_by_its_files_name_in_lists(api: AsyncOpenAI, qu
     await ended(api, batch.id)
     async with Client(queue) as client:
         assert [one.label for one in await client.batches()] == ["in.jsonl"]
+
+
+async def test_a_list_goes_both_ways_and_never_begins_anew(api: AsyncOpenAI) -> None:
+    made = [(await api.files.create(file=(f"{n}.jsonl", b"{}"), purpose="batch")).id for n in range(3)]
+    forth = [one.id async for one in api.files.list(limit=1, order="asc")]
+    back = [one.id async for one in api.files.list(limit=2, order="desc")]
+    assert {*forth} == {*made}
+    assert forth == back[::-1]
+    for wrong in ({"after": "file-none"}, {"order": "up"}):
+        with pytest.raises(openai.BadRequestError):
+            await api.files.list(**wrong)
+
+
+async def test_what_a_file_or_a_batch_would_ignore_is_refused(api: AsyncOpenAI) -> None:
+    ends = {"anchor": "created_at", "seconds": 3600}
+    with pytest.raises(openai.BadRequestError, match="expires_after"):
+        await api.files.create(file=("a.jsonl", b"{}"), purpose="batch", expires_after=ends)
+    file = await api.files.create(file=("a.jsonl", b"{}"), purpose="batch")
+    batch = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    for wrong in ({"output_expires_after": ends}, {"metadata": {"a": "b" * 513}}):
+        with pytest.raises(openai.BadRequestError, match=min(wrong)):
+            await api.batches.create(**batch, **wrong)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from spacedock import errors
 from spacedock.client import Client
 from spacedockd.http.errors import body, told
+from spacedockd.http.native.jobs import JobBody
 
 FULL = errors.QueueFullError(1, 2, 3, 4)
 
@@ -43,3 +45,10 @@ async def test_a_client_without_a_queue_is_told_so_without_its_address() -> None
         async with Client("unix:///nowhere/redis.sock"):
             pass
     assert "nowhere" not in str(told(caught.value))
+
+
+@pytest.mark.parametrize("value", [None, [], "a", {"files": ["/etc/passwd"]}, {"prompt": "a", "inputs": []}])
+def test_what_is_no_object_is_told_without_names_of_classes(value: object) -> None:
+    with pytest.raises(ValidationError) as error:
+        JobBody.model_validate(value)
+    assert "must be a mapping of names to values" in str(told(error.value))

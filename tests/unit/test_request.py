@@ -148,3 +148,9 @@ def test_a_repository_is_bounded() -> None:
 def test_a_media_type_cannot_be_a_header(media_type: str) -> None:
     with pytest.raises(ValidationError):
         ref(media_type=media_type)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": -float("inf")}]])
+@pytest.mark.parametrize("where", ["inputs", "optional_inputs"])
+def test_numbers_that_json_has_no_word_for_are_refused(where: str, value: object) -> None:
+    assert "the input 'a' is NaN or infinite" in refused(**{where: {"a": value}})

@@ -49,3 +49,11 @@ def test_a_host_that_is_a_number_is_refused_when_it_is_asked_for(host: str) -> N
 @pytest.mark.parametrize("host", ["10.1.2.3:80", "[::1]:80", "localhost", "1.example", "host.7f"])
 def test_names_and_addresses_are_taken(host: str) -> None:
     assert check_callback(f"http://{host}/hook") == f"http://{host}/hook"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a:99999/", "http://a:0/", "http://a:b/", "http://[::1/", "http://[x]/"]
+)
+def test_an_address_that_nobody_can_connect_to_is_refused(url: str) -> None:
+    with pytest.raises(BadRequestError, match="is not an address of a receiver"):
+        check_callback(url)

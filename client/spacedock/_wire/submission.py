@@ -57,7 +57,8 @@ async def submit(
 async def submit_rows(redis: Redis, rows: Sequence[Row], client: str = "", label: str = "") -> None:
     """Make one job of each row, as far as it is not there. Raises BadRequestError, QueueFullError."""
     script, lacking = registered(redis, "submit", UPLOAD_GRACE_S=UPLOAD_GRACE_S), 0
-    whose = [client, label[:_LABEL_CHARS]]
+    # A batch is called after its file, whose name may be no text.
+    whose = [text.encode(errors="replace").decode() for text in (client, label[:_LABEL_CHARS])]
     for start in range(0, len(rows), _CHUNK):
         try:
             answers = await script(args=[json.dumps(rows[start : start + _CHUNK]), _ARQ_JOB, *whose])

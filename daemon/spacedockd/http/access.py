@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from spacedock._wire.view.tokens import Scope
 from spacedockd.http.errors import HttpError
@@ -51,10 +51,29 @@ def route(method: str, path: str, handler: Handle, scope: Scope | None) -> web.R
     async def scoped(request: web.Request) -> web.StreamResponse:
         if scope is not None:
             require(request, scope)
+        await _have_it_sent(request)
         return await handler(request)
 
     setattr(scoped, _SCOPE, scope)
-    return web.get(path, scoped) if method == "GET" else web.route(method, path, scoped)
+    if method == "GET":
+        return web.get(path, scoped, expect_handler=_wait)
+    return web.route(method, path, scoped, expect_handler=_wait)
+
+
+async def _wait(request: web.Request) -> None:
+    """Ask for no body yet: who sends it may be refused."""
+
+
+async def _have_it_sent(request: web.Request) -> None:
+    """Ask for the body of a client that waits for that. Raises HttpError where it expects anything else."""
+    expected = request.headers.get("Expect")
+    if expected is None or request.version < HttpVersion11:
+        return
+    if expected.lower() != "100-continue":
+        raise HttpError(417, "expectation", "the only Expect that is known here is 100-continue")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # The answer's own bytes are yet to come.
+    request.writer.output_size = 0
 
 
 def is_guarded(handler: object) -> bool:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from spacedock.client import Client
 from spacedock.files import FileRef, set_apart
+from spacedockd.http.errors import HttpError
 from spacedockd.http.events import EventHub
 from spacedockd.http.intake import Intake, ReceivedFile
 from spacedockd.http.monitoring.metrics import DoorMetrics
@@ -44,7 +45,9 @@ class DoorContext:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def store(self, file: ReceivedFile, vault: str | None = None) -> FileRef:
-        """Store a file for jobs that name it; in a `vault`, for one private job alone."""
+        """Store a file for jobs that name it; in a `vault`, for one private job alone. Raises HttpError."""
+        if file.name in {".", ".."}:
+            raise HttpError(400, "bad_name", "a file's name is '.' or '..': give it another")
         async with self.intake.loaded(file) as (payload,):
             (payload,) = set_apart([payload], vault) if vault else (payload,)
             await self.client.store([payload])

@@ -51,6 +51,8 @@ def guard(settings: HttpSettings) -> Middleware:
             _check_origin(request, settings)
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise HttpError(415, "encoded", "a compressed body is not taken: send it as it is")
+        if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+            raise HttpError(501, "encoded", "a body is taken in chunks or as it is, in no other encoding")
         return await handler(request)
 
     return guarded

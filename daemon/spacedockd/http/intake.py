@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic_core import from_json
 
 from spacedock._wire import wire
+from spacedock.batching.sources.strict_json import strictly_decoded
 from spacedock.errors import FileTooLargeError
 from spacedock.files import (
     MAX_FILE_BYTES,
@@ -28,6 +29,7 @@ from spacedock.files import (
 )
 from spacedockd import paths
 from spacedockd.http.errors import HttpError
+from spacedockd.http.form_stream import chunks_of, form_reader, refuse_encoded
 from spacedockd.http.settings import HttpLimits
 
 LEAST_RATE = 16 * 2**10
@@ -65,11 +67,15 @@ class ReceivedForm:
 
 
 def json_of(raw: bytes | str, what: str = "the body") -> Any:
-    """The value of JSON that is strict: in UTF-8, without NaN or half surrogates. Raises HttpError."""
+    """The value of strict JSON: in UTF-8, no half surrogates, no key twice, no NaN. Raises HttpError."""
     try:
-        return from_json(raw, allow_inf_nan=False)
+        value = strictly_decoded(raw if isinstance(raw, str) else raw.decode())
+        # It refuses half surrogates, and what is nested too deep. Numbers of many digits would take it long.
+        from_json(raw, allow_inf_nan=False)
     except ValueError as error:
-        raise HttpError(400, "not_json", f"{what} is not JSON: {error}") from None
+        why = str(error).removeprefix("not JSON: ")
+        raise HttpError(400, "not_json", f"{what} is not JSON: {why}") from None
+    return value
 
 
 class Intake:
@@ -107,7 +113,9 @@ class Intake:
         """A body of JSON; an empty one is {}. Raises HttpError."""
         if request.content_type not in ("application/json", "application/octet-stream"):
             raise HttpError(415, "not_json", f"a body of {request.content_type} is not taken here: send JSON")
-        return json_of(await self.body(request, most) or b"{}")
+        raw = await self.body(request, most) or b"{}"
+        # Behind the parser of each key and number a thread lets others run.
+        return json_of(raw) if len(raw) <= _CHUNK else await asyncio.to_thread(json_of, raw)
 
     async def body(self, request: web.Request, most: int) -> bytes:
         """A whole body of JSON of at most `most` bytes, in memory, quick to parse. Raises HttpError."""
@@ -148,12 +156,13 @@ class Intake:
         form = ReceivedForm()
         left, texts_left = self._limits.body, wire.MAX_CALL_BYTES
         async with self._in_time(request) as came:
-            reader = await request.multipart()
+            reader = form_reader(request)
             while (part := await reader.next()) is not None:
                 if isinstance(part, MultipartReader) or part.name is None:
                     raise HttpError(400, "bad_form", "each part of the form needs a name")
                 if len(form.files) + len(form.fields) >= MAX_JOB_FILES + _MOST_FIELDS:
                     raise HttpError(413, "too_many_parts", "the form has too many parts")
+                refuse_encoded(part)
                 if part.filename is None:
                     form.fields.append((part.name, await _text(part, texts_left, came)))
                     texts_left -= len(form.fields[-1][1])
@@ -176,12 +185,13 @@ class Intake:
                 yield came
         except TimeoutError:
             raise HttpError(408, "too_slow", "the body came too slowly", headers=_CLOSE) from None
-        except (ValueError, HttpProcessingError, web.RequestPayloadError) as error:
-            why = type(error).__name__
-            raise HttpError(400, "bad_body", f"the body cannot be read ({why})", headers=_CLOSE) from None
+        except (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError):
+            # aiohttp raises RuntimeError for a long `_charset_` in a form.
+            raise HttpError(400, "bad_body", _UNREADABLE, headers=_CLOSE) from None
 
 
 _CLOSE = {"Connection": "close"}
+_UNREADABLE = "the body breaks off, or is not what its Content-Type says"
 _MARKS = (b",", b"[", b"{", b"\\", b":", b'"')
 _MOST_MARKS = wire.MAX_CALL_BYTES // 2
 """More than a request's own text holds; what comes beside it is base64. A key and its value have four."""
@@ -194,20 +204,15 @@ _TOO_MANY = (
 
 async def _text(part: BodyPartReader, most: int, came: Any) -> str:
     try:
-        return (await _whole(_chunks(part), most, came)).decode()
+        return (await _whole(chunks_of(part), most, came)).decode()
     except UnicodeDecodeError:
         raise HttpError(400, "bad_form", f"the field '{part.name}' is not UTF-8") from None
 
 
 async def _file(part: BodyPartReader, path: Path, left: int, came: Any) -> ReceivedFile:
     name = travelling_name((part.filename or "").replace("/", "_")) or "file"
-    size = await _saved(_chunks(part), path, name, left, came)
+    size = await _saved(chunks_of(part), path, name, left, came)
     return ReceivedFile(part.name or "", name, part.headers.get("Content-Type"), path, size)
-
-
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(_CHUNK):
-        yield chunk
 
 
 async def _plain(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

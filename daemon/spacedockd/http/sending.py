@@ -16,6 +16,7 @@ from spacedockd.http.errors import HttpError
 _PASSIVE = re.compile(r"(?:audio|video)/[\w.+-]+|image/(?:png|jpeg|gif|webp|avif|bmp|tiff)|application/json")
 _BYTES = "application/octet-stream"
 _PIECE = 2**18
+_RANGE = re.compile(r"bytes=(?=\d|-\d)(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 _QUOTED = re.compile(r"[^\w .()-]", re.ASCII)
 
 
@@ -56,9 +57,10 @@ async def send_opened(
     request: web.Request, file: BinaryIO, size: int, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Answer with a file of that size, or a part of it (Range)."""
-    given, part, status = {"Accept-Ranges": "bytes", **headers}, slice(0, size), 200
-    if "Range" in request.headers:
-        part, status = _range(request, size), 206
+    given = {"Accept-Ranges": "bytes", **headers}
+    asked = _range(request, size, headers.get("ETag"))
+    part, status = asked or slice(0, size), 206 if asked else 200
+    if asked is not None:
         given["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     response = web.StreamResponse(status=status, headers=given)
     response.content_length = part.stop - part.start
@@ -71,12 +73,19 @@ async def send_opened(
     return response
 
 
-def _range(request: web.Request, size: int) -> slice:
-    try:
-        asked = request.http_range
-        start, stop, _ = asked.indices(size)
-    except ValueError:
-        start = stop = 0
+def _range(request: web.Request, size: int, tag: str | None) -> slice | None:
+    """The part that is asked for; None: the whole, as where a Range is none that HTTP knows, or are several.
+
+    Raises HttpError for a part that the file does not have.
+    """
+    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if asked is None or request.headers.get("If-Range", tag) != tag:
+        return None
+    first, last = asked.groups()
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(int(last) + 1, size) if first and last else size
     if start >= stop:
         raise HttpError(
             416, "range", f"the file has {size} bytes", headers={"Content-Range": f"bytes */{size}"}

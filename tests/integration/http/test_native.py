@@ -147,8 +147,21 @@ async def test_files_come_with_a_form_and_go_in_ranges(door: Door, redis_url: st
             assert response.status == 206
             assert await response.read() == TEXT[begin:end]
             assert response.headers["Content-Range"] == f"bytes {begin}-{end - 1}/1000"
-    error = await sent(door, "GET", f"/files/{file['sha256']}", 416, headers={"Range": "bytes=1000-"})
-    assert error["error"]["code"] == "range"
+    for none in ("1000-", "-0"):
+        span = {"Range": f"bytes={none}"}
+        error = await sent(door, "GET", f"/files/{file['sha256']}", 416, headers=span)
+        assert error["error"]["code"] == "range"
+    for whole in (
+        {"Range": "items=0-1"},
+        {"Range": "bytes=0-0,2-3"},
+        {"Range": "bytes=5-2"},
+        {"Range": "bytes=-"},
+    ):
+        async with door.session.get(f"/files/{file['sha256']}", headers=whole) as response:
+            assert (response.status, await response.read()) == (200, TEXT)
+    older = {"Range": "bytes=0-1", "If-Range": '"older"'}
+    async with door.session.get(f"/files/{file['sha256']}", headers=older) as response:
+        assert (response.status, await response.read()) == (200, TEXT)
     assert [*(tmp_path / "state/http-uploads").iterdir()] == []
 
 
@@ -248,7 +261,7 @@ async def test_who_may_read_submits_nothing(door: Door, redis_url: str) -> None:
         (b"{", "not JSON"),
         (b'{"prompt": "\\ud800"}', "not JSON"),
         (b'{"prompt": NaN}', "not JSON"),
-        (b"[]", "valid dictionary"),
+        (b"[]", "must be a mapping"),
         (b'{"prompt": "x", "promtp": "y"}', "promtp"),
         (b'{"space": "./here"}', "is not a Space"),
         (b'{"prompt": "x", "space": "/etc"}', "is not a Space"),
@@ -353,3 +366,15 @@ async def test_a_route_of_openais_says_which_methods_it_takes(
         assert (response.status, response.headers.get("Allow")) == (status, allow), await response.text()
         code = (await response.json())["error"]["code"]
     assert code == ("unknown_url" if allow is None else "method_not_allowed")
+
+
+@pytest.mark.parametrize("query", ["stat=failed", "limits=1", "limit=1&limit=2"])
+async def test_a_query_that_would_be_ignored_is_refused(door: Door, query: str) -> None:
+    error = await sent(door, "GET", f"/jobs?{query}", 400)
+    assert "in the query is unknown. Known: state" in str(error) or "'limit' more than once" in str(error)
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_file_that_no_job_could_name_is_refused(door: Door, name: str) -> None:
+    error = await sent(door, "POST", "/files", 400, data=b"x", params={"name": name})
+    assert error["error"]["code"] == "bad_name"

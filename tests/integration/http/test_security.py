@@ -189,6 +189,23 @@ async def test_a_compressed_body_is_refused(door: Door) -> None:
         assert response.status == 415
 
 
+async def test_a_transfer_encoding_that_nobody_decodes_is_refused(door: Door) -> None:
+    coded = head(door, "POST /jobs HTTP/1.1", "Transfer-Encoding: gzip, chunked")
+    assert b" 501 " in await raw(door, coded + b"2\r\n{}\r\n0\r\n\r\n")
+
+
+async def test_a_body_is_asked_for_only_where_it_is_taken(door: Door) -> None:
+    waits = ("Expect: 100-continue", "Content-Length: 1000000")
+    stranger = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\n" + "\r\n".join([*waits, "", ""]).encode()
+    assert (await raw(door, stranger)).startswith(b"HTTP/1.1 401 ")
+    named = head(door, "POST /jobs HTTP/1.1", "Expect: 100-continue", "Content-Length: 2")
+    answer = await raw(door, named + b"{}")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+    odd = await raw(door, head(door, "POST /jobs HTTP/1.1", "Expect: sandwich", "Content-Length: 0"))
+    assert odd.startswith(b"HTTP/1.1 417 ")
+    assert b'"code": "expectation"' in odd
+
+
 async def test_each_token_has_its_own_rate_and_number_of_requests(redis_url: str, tmp_path: Path) -> None:
     async with opened(redis_url, tmp_path, limits={"rate": 0.5, "concurrent": 1}) as door:
         async with Client(redis_url) as client:

@@ -107,6 +107,12 @@ async def test_all_that_waits_and_runs_of_a_batch_is_cancelled(client: Client, r
     assert (await client.batch_status(BATCH)).counts == dict.fromkeys(JobState, 0) | {JobState.CANCELLED: 4}
 
 
+async def test_a_batch_is_called_after_a_file_whose_name_is_no_text(client: Client) -> None:
+    await client.submit_many(["x"], label="b\udcff.txt")
+    (batch,) = await client.batches()
+    assert batch.label == "b?.txt"
+
+
 async def test_a_batch_is_known_by_its_counters_to_other_clients(client: Client, redis_url: str) -> None:
     requests = [JobRequest(prompt=str(n), priority="low") for n in range(3)]  # type: ignore[arg-type]
     ids = await client.submit_many(requests, label="reviews.csv")

@@ -36,9 +36,18 @@ _LONGEST = 2000
 
 def checked_url(url: str) -> str:
     """The address, if webhooks can go there. Raises ValueError."""
-    if len(url) > _LONGEST or not _URL.fullmatch(url) or not _is_host(urlsplit(url).hostname or ""):
+    if len(url) > _LONGEST or not _URL.fullmatch(url) or not _has_host(url):
         raise ValueError(f"'{url[:100]}' is not an address of a receiver, such as https://host/path")
     return url
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # The port is read only now.
+        return parts.port != 0 and _is_host(parts.hostname or "")
+    except ValueError:
+        return False
 
 
 def _is_host(name: str) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from math import isinf
 from typing import Any
 
 from spacedock.batching.sources.line import FIELDS, ROW_ID, BadLine, BadLinesError, BatchLine, shown
 from spacedock.batching.sources.row import FILES, RowRules, checked_id
+from spacedock.batching.sources.strict_json import strictly_decoded
 from spacedock.batching.sources.text import TextLines, each_line
 from spacedock.errors import BadRequestError
 from spacedock.openai.translation import is_request_line, parse_line
@@ -28,7 +27,6 @@ _HINTS = (
 )
 """What stands before and behind the place of an error, and what to do about it."""
 _NEAR = 200
-_MOST_DIGITS = 300
 
 
 def json_lines(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLine]:
@@ -55,11 +53,9 @@ def whole_json(lines: TextLines, rules: RowRules) -> Iterator[BatchLine | BadLin
 def _loads(text: str) -> Any:
     """What the JSON says, without what other readers of JSON refuse. Raises ValueError."""
     try:
-        return _DECODER.decode(text)
+        return strictly_decoded(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}{_hint(error)}") from error
-    except RecursionError as error:
-        raise ValueError("lists and objects are nested too deep") from error
 
 
 def _hint(error: json.JSONDecodeError) -> str:
@@ -68,35 +64,6 @@ def _hint(error: json.JSONDecodeError) -> str:
         if re.fullmatch(ends, before, re.DOTALL) and re.match(rf"\s*({begins})", behind):
             return f" ({hint})"
     return ""
-
-
-def _constant(word: str) -> Any:
-    raise ValueError(f"not JSON: {word} is no number. Write null, or leave it out")
-
-
-def _float(text: str) -> float:
-    if isinf(number := float(text)):
-        raise ValueError(f"the number {text[:20]} is too large")
-    return number
-
-
-def _int(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"the number {text[:20]} is too large")
-    return int(text)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the key '{shown(twice)}' comes twice")
-    return row
-
-
-_DECODER = json.JSONDecoder(
-    parse_constant=_constant, parse_float=_float, parse_int=_int, object_pairs_hook=_object
-)
 
 
 def line_of(number: int, row: Any, rules: RowRules) -> BatchLine:

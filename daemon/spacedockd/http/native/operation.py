@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from spacedock._wire.view.tokens import Scope
 from spacedockd.http.access import route
 from spacedockd.http.context import DoorContext
+from spacedockd.http.errors import HttpError
 
 JSON, FORM = "application/json", "multipart/form-data"
 BYTES = "application/octet-stream"
@@ -53,12 +54,18 @@ class ApiOperation:
         return route(self.method, path, handler, self.scope)
 
     def _asked(self, request: web.Request) -> dict[str, Any]:
+        """The query's values. Raises HttpError for what the operation would ignore."""
         given: dict[str, Any] = {}
         for name in request.query:
             values = request.query.getall(name)
             known = self.query.model_fields.get(name)
-            several = known is not None and get_origin(known.annotation) in (list, tuple)
-            given[name] = values if several else values[-1]
+            if known is None:
+                names = ", ".join(self.query.model_fields) or "none"
+                raise HttpError(400, "bad_request", f"'{name[:100]}' in the query is unknown. Known: {names}")
+            several = get_origin(known.annotation) in (list, tuple)
+            if len(values) > 1 and not several:
+                raise HttpError(400, "bad_request", f"the query has '{name}' more than once")
+            given[name] = values if several else values[0]
         return given
 
 

@@ -22,7 +22,8 @@ from spacedockd.http.openai.records import Records
 _KEPT_SECONDS = 30 * 86_400
 _WINDOW_SECONDS = 86_400
 _MOST_UNFINISHED = 100
-_MOST_METADATA = 16
+_MOST_METADATA, _LONGEST_METADATA = 16, 512
+_FIELDS = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "callback"})
 _AGAIN_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -117,9 +118,13 @@ class BatchService:
             raise HttpError(400, "unsupported", what, param="endpoint")
         if window != "24h":
             raise HttpError(400, "unsupported", "completion_window is '24h'", param="completion_window")
+        if unknown := given.keys() - _FIELDS:
+            what = f"'{min(unknown)[:100]}' is not for a batch here. Known: {', '.join(sorted(_FIELDS))}"
+            raise HttpError(400, "unsupported", what, param=min(unknown)[:100])
         metadata = given.get("metadata")
-        if metadata is not None and (not isinstance(metadata, dict) or len(metadata) > _MOST_METADATA):
-            raise HttpError(400, "invalid", f"metadata is up to {_MOST_METADATA} texts", param="metadata")
+        if metadata is not None and not _is_metadata(metadata):
+            what = f"metadata is up to {_MOST_METADATA} texts of {_LONGEST_METADATA} characters at most"
+            raise HttpError(400, "invalid", what, param="metadata")
         now = int(time())
         return {
             "id": self.records.new_id(),
@@ -134,6 +139,14 @@ class BatchService:
             "metadata": metadata,
             **_callback(given.get("callback")),
         }
+
+
+def _is_metadata(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= _MOST_METADATA
+        and all(isinstance(text, str) and len(text) <= _LONGEST_METADATA for text in value.values())
+    )
 
 
 def _callback(url: Any) -> dict[str, str]:

@@ -70,12 +70,21 @@ class Records:
         return sorted(found, key=lambda one: (one["created_at"], one["id"]), reverse=True)
 
     def page(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """A page of the list, as OpenAI's clients ask for it: `limit`, and `after` an id."""
+        """A page of the list, as OpenAI's clients ask for it: `limit`, `order`, and `after` an id.
+
+        Raises HttpError, also for an id that is not there: a client that reads on would begin anew for ever.
+        """
         found = self.all()
+        if (order := query.get("order", "desc")) not in ("asc", "desc"):
+            raise HttpError(400, "invalid", "order is 'asc' or 'desc'", param="order")
+        if order == "asc":
+            found.reverse()
         if purpose := query.get("purpose"):
             found = [one for one in found if one.get("purpose") == purpose]
         ids = [one["id"] for one in found]
-        start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
+        if (after := query.get("after")) and after not in ids:
+            raise HttpError(400, "invalid", f"the list has no '{after[:100]}' to go on after", param="after")
+        start = ids.index(after) + 1 if after else 0
         most = _limit(query.get("limit", "20"))
         page = found[start : start + most]
         ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}

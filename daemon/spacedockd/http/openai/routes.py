@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
-from pydantic_core import from_json
 
 from spacedock._wire.view.tokens import Scope
+from spacedock.batching.sources.strict_json import strictly_decoded
 from spacedock.openai.bodies import WrongAnswerError
 from spacedock.openai.model_names import ApiRoute
 from spacedock.openai.translation import OWN, TranslatedRequest
@@ -157,7 +157,7 @@ def typed(text: str) -> Any:
     if not text[:1].isdigit() and text[:1] not in "-{tf":
         return text
     try:
-        return from_json(text, allow_inf_nan=False)
+        return strictly_decoded(text)
     except ValueError:
         return text
 
@@ -205,6 +205,9 @@ def _file_routes(context: DoorContext) -> list[web.RouteDef]:
     async def upload(request: web.Request) -> web.Response:
         async with context.intake.form(request) as form:
             purpose = dict(form.fields).get("purpose")
+            if unknown := dict(form.fields).keys() - {"purpose"}:
+                what = f"'{min(unknown)[:100]}' is not for a file here, which is kept for 30 days"
+                raise HttpError(400, "unsupported", what, param=min(unknown)[:100])
             if purpose != "batch":
                 raise HttpError(400, "unsupported", "files are for batches: purpose=batch", param="purpose")
             if len(form.files) != 1:
