@@ -103,7 +103,7 @@ def test_of_several_buttons_the_main_one_is_pressed(both: tuple[dict[str, Any], 
 
 def test_several_buttons_without_a_main_one_are_named() -> None:
     message = refusal(buttons(FLIP, FLIP | {"api_name": "turn"}))
-    assert "--endpoint" in message
+    assert "`endpoint`" in message
     assert "/flip()" in message
     assert "/turn()" in message
 
@@ -201,7 +201,7 @@ def test_the_main_button_decides_between_equals() -> None:
 
 def test_a_tie_lists_the_candidates_with_their_parameters(components: App) -> None:
     message = refusal(components, "", file("a.png"))
-    assert "--endpoint" in message
+    assert "`endpoint`" in message
     assert "/mirror(image: image)" in message
     assert "/size(image: image)" in message
 
