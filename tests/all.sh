@@ -7,16 +7,9 @@ cd "$(dirname "$0")/.."
 bin=.venv/bin logs=.cache/tests failed=0
 rm -rf "$logs" && mkdir -p "$logs"
 
-# The tests of these files measure what other work on the machine would change, so each runs alone:
-# test_kills looks for what a killed worker leaves on the whole machine; test_queue_rounds has bars in seconds.
-alone=(tests/acceptance/test_kills.py tests/integration/queue/test_queue_rounds.py)
-not_alone=("${alone[@]/#/--ignore=}")
 # Files stay whole: the tests of one share servers and Spaces that take seconds to start. The longest come first
 # (tests/conftest.py), so no process ends long before the others.
-tests=("$bin"/pytest -q --dist loadfile --no-loadscope-reorder "${not_alone[@]}")
-# What tests leave on the engine goes when all are over: a part that ends must not take what another uses.
-export TESTS_BESIDE=1
-
+tests=("$bin"/pytest -q --dist loadfile --no-loadscope-reorder)
 # Tests start Python programs of ours hundreds of times: without bytecode, each compiles all that it imports.
 unset PYTHONDONTWRITEBYTECODE
 
@@ -52,9 +45,6 @@ begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tes
 finish unit
 finish servers
 finish spaces
-begin alone "$bin"/pytest -q "${alone[@]}"
-finish alone
-"$bin"/python -m tests.leftovers
 
 sort -rn "$logs/durations"
 if ((failed)); then

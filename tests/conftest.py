@@ -31,6 +31,7 @@ LONGEST = (
     "integration/test_model_server.py",
     "compat/test_matrix.py",
     "acceptance/test_readme.py",
+    "acceptance/test_kills.py",
     "apps/test_gradio_leaks.py",
     "acceptance/test_seed.py",
     "acceptance/test_cases.py",

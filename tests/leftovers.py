@@ -1,4 +1,4 @@
-"""What tests leave on the engine: each process removes its own, and `python -m tests.leftovers` the old."""
+"""What tests leave on the engine: each process removes its own, and what old runs left."""
 
 from __future__ import annotations
 
@@ -62,7 +62,3 @@ def _docker(*arguments: str) -> str:
 def _remove(kind: str, names: list[str]) -> None:
     if names:
         _docker(kind, "rm", *names)
-
-
-if __name__ == "__main__":
-    remove_old()
