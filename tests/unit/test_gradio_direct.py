@@ -11,6 +11,7 @@ from tests.unit.gradio_script import Reply, Script, config
 from tests.unit.gradio_server import serving
 
 from spacedock.result import ErrorKind, Stage
+from spacedock_worker.adapters.base import AppCall
 from spacedock_worker.adapters.gradio.events import NO_REASON
 
 
@@ -101,3 +102,24 @@ async def test_a_function_that_never_answers_ends_when_its_caller_gives_up() -> 
             async with asyncio.timeout(0.1):
                 await adapter.call(SAY, Heard())
         assert adapter.abandoned
+
+
+@pytest.mark.parametrize(
+    ("shows", "answer"), [("json", {"mood": "glad"}), ("textbox", None)], ids=["a result", "a status"]
+)
+async def test_a_chain_that_fails_later_keeps_the_result_that_it_shows(shows: str, answer: Any) -> None:
+    kinds = {1: "textbox", 2: shows, 3: "dataframe"}
+    page = {
+        "components": [{"id": number, "type": kind, "props": {}} for number, kind in kinds.items()],
+        "dependencies": [
+            {"id": 0, "api_name": "say", "inputs": [1], "outputs": [2], "queue": False},
+            {"id": 1, "api_name": "log", "outputs": [3], "queue": False, "trigger_after": 0},
+        ],
+    }
+    said = answer or "working"
+    runs = [Reply({"data": [said]}), Reply({"error": "The log cannot be reached"}, 500)]
+    script = Script(config=config("ws", **page), runs=runs)
+    if answer is None:
+        assert "The log cannot be reached" in str(await failure(script, AppCall("hi")))
+    else:
+        assert (await ask(script, AppCall("hi"))).data == [answer]

@@ -242,7 +242,14 @@ class GradioAdapter:
             return function, outputs
         chain = Chain(self.app, function, outputs, page)
         while (step := chain.following()) is not None:
-            more = await self._outputs(step[0], Posting(step[0].fn_index, step[1], session), on_progress)
+            try:
+                more = await self._outputs(step[0], Posting(step[0].fn_index, step[1], session), on_progress)
+            except StepError as error:
+                # The page keeps the picture that it shows when a log of it cannot be written.
+                if error.kind is not ErrorKind.APP_ERROR or not chain.has_result:
+                    raise
+                log.info("gradio.chain_failed", endpoint=step[0].endpoint.name)
+                break
             chain.answered(step[0], more)
         return chain.whole()
 

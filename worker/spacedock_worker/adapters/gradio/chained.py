@@ -104,6 +104,12 @@ class Chain:
         _put(self._page, function, outputs)
         self._later |= self._show(function, [v if _is_set(v) else _UNSET for v in outputs])
 
+    @property
+    def has_result(self) -> bool:
+        """Whether more is shown than texts, any of which may be a status."""
+        shown = ((kind, v.get("value") if _is_update(v) else v) for kind, v, _ in self._shown.values())
+        return any(kind is not None and kind not in _STATUS and value for kind, value in shown)
+
     def whole(self) -> tuple[Function, list[Any]]:
         """The first function with the outputs of all, each by its last value.
 
