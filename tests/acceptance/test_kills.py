@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import statistics
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +19,6 @@ import yaml
 from aiodocker import Docker
 from tests.acceptance.running import OWNER_LABEL, SPACES
 from tests.leftovers import own_instance
-from tests.quickest import Quickest
 
 from spacedock import Client
 from spacedock_worker.containers.settings import ContainerSettings
@@ -154,15 +155,16 @@ async def test_a_worker_killed_at_random_moments_leaves_nothing_and_ends_every_j
         try:
             # The image is built before the first kill.
             await client.run("a fine day", space="one", fallback="none")
-            files, cleaned = left.files(), Quickest(CLEAN_SECONDS, most=rounds + 4)
+            files, cleaned = left.files(), list[float]()
             async with left.watched():
                 async with load(client, dice, submitted):
-                    while len(cleaned.rounds) < rounds or cleaned.again:
+                    while len(cleaned) < rounds or not (in_time(cleaned) or len(cleaned) >= rounds + 4):
                         await asyncio.sleep(dice.uniform(0.1, 3.0))
-                        worker = await killed_and_replaced(worker, left, settings, cleaned)
+                        worker, seconds = await killed_and_replaced(worker, left, settings)
+                        cleaned.append(seconds)
                         assert await left.networks() <= network_names(settings)
                         assert left.files() == files
-                assert cleaned.under, cleaned.rounds
+                assert in_time(cleaned), cleaned
                 results = [result async for result in client.results(submitted)]
             assert {result.state.value for result in results} == {"succeeded"}
             assert len(results) == len(submitted)
@@ -175,21 +177,26 @@ async def test_a_worker_killed_at_random_moments_leaves_nothing_and_ends_every_j
         await remove_caches(docker, settings)
 
 
+def in_time(cleaned: list[float]) -> bool:
+    """Whether most rounds were clean in time; what else the machine does makes some of them late."""
+    return statistics.median(cleaned) < CLEAN_SECONDS
+
+
 async def killed_and_replaced(
-    worker: WorkerProcess, left: Left, settings: WorkerSettings, cleaned: Quickest
-) -> WorkerProcess:
-    """Kill the worker, start the next, and note how soon only what was idle has stayed."""
+    worker: WorkerProcess, left: Left, settings: WorkerSettings
+) -> tuple[WorkerProcess, float]:
+    """Kill the worker, start the next, and tell after how many seconds only what was idle has stayed."""
     assert worker._process is not None
     worker._process.send_signal(signal.SIGKILL)
     await worker.ended()
     before, idle = await left.containers(), left.notes()
     following = WorkerProcess(settings)
     await following.start()
-    with cleaned.round():
-        # The engine has no word for "all has been removed".
-        while (before.keys() & (await left.containers()).keys()) - idle:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    return following
+    began = time.perf_counter()
+    # The engine has no word for "all has been removed".
+    while (before.keys() & (await left.containers()).keys()) - idle:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    return following, time.perf_counter() - began
 
 
 def network_names(settings: WorkerSettings) -> set[str]:
