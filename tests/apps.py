@@ -46,6 +46,7 @@ class Apps:
         self._stack = AsyncExitStack()
         self._starting: dict[tuple[str, str], asyncio.Task[tuple[str, AsyncExitStack]]] = {}
         self._building: dict[str, asyncio.Lock] = {}
+        self._urls: dict[tuple[str, str], str] = {}
         self._images, self._pool = self._do(self._open())
 
     def url(self, name: str, sdk_version: str) -> str:
@@ -130,16 +131,16 @@ class Apps:
             base_path=image.base_path,
             memory=_memory(self._copies / f"{name}-{version}"),
         )
-        urls: list[str] = []
         connect = Opener().connect_to(image.digest, Access(login=LOGINS.get(name)))
 
         async def connect_here(base_url: str) -> Adapter | None:
-            urls[:] = [base_url]
+            self._urls[name, version] = base_url
             return await connect(base_url)
 
         stack = await self._stack.enter_async_context(AsyncExitStack())
         await stack.enter_async_context(self._pool.lease(spec, connect_here, lambda _: None))
-        return urls[0], stack
+        # A container that is warm is not connected to again.
+        return self._urls[name, version], stack
 
 
 def _base_path(repository: Path) -> str:

@@ -13,7 +13,7 @@ from tests.acceptance.running import Daemon
         ("broken-import", "ready", "crashed", ""),
         ("broken-never-ready", "ready", "start_timeout", ""),
         ("broken-error", "call", "app_error", "out of coffee"),
-        ("broken-hang", "call", "timeout", "--timeout"),
+        ("broken-hang", "call", "timeout", "`timeout`"),
         ("broken-memory", "call", "out_of_memory", "memory"),
         ("streamlit", "build", "unsupported", "Streamlit"),
         ("static", "build", "unsupported", "static page"),

@@ -207,6 +207,8 @@ def test_ctrl_c_before_the_command_has_begun_is_no_crash(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(sys, "argv", ["spacedock", "tiers"])
     monkeypatch.setattr("spacedock.cli.app.main", interrupted)
+    # The command itself, which is not reached, has the collector on again.
+    monkeypatch.setattr("gc.disable", lambda: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 130

@@ -106,7 +106,7 @@ async def test_what_is_not_there_cannot_be_updated(registry: Registry) -> None:
 @pytest.mark.parametrize("entry", [{"docker_image": "evil:1"}, {"hub_id": "eve/x"}, {"command": ["sh"]}])
 async def test_other_code_has_to_be_asked_for(registry: Registry, entry: dict[str, Any]) -> None:
     reply = await add(registry, "shared", entry)
-    assert "is there already, with other code. Replace it with --replace" in (reply.error or "")
+    assert "is there already, with other code. Replace it (`replace`)" in (reply.error or "")
 
 
 @pytest.mark.parametrize(
