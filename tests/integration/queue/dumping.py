@@ -16,6 +16,9 @@ async def _value(redis: Redis, key: bytes) -> bytes:
     kind = (await redis.type(key)).decode()
     if kind == "string":
         return await redis.get(key) or b""
+    if kind == "none":
+        # It has gone since the scan named it.
+        return b""
     if kind == "hash":
         found = await answer(redis.hgetall(key))
         return b" ".join(part for pair in found.items() for part in pair)
