@@ -47,7 +47,7 @@ async def test_a_space_is_tried_and_its_answer_seen(made: Scene, page: Page) -> 
     await expect(command).to_contain_text("--file like.png")
     await expect(page.locator("#python")).to_contain_text('"style": "ink"')
     await page.get_by_role("button", name="Run", exact=True).click()
-    await expect(page.get_by_role("heading", name="Job")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Job", level=1)).to_be_visible()
     await expect(page.locator(".pictures img")).to_be_visible()
     await expect(page.get_by_text("answered", exact=True)).to_be_visible()
     assert await faults(page) == []
@@ -80,7 +80,7 @@ async def test_a_pipelines_run_shows_its_steps(made: Scene, page: Page, redis_ur
         advancing = asyncio.create_task(Advancer(redis).run())
         run_id = await made.client.submit_pipeline(pipeline)
         await page.locator(f"[data-key='{run_id}']").get_by_role("link").click()
-        await expect(page.get_by_role("heading", name="album")).to_be_visible()
+        await expect(page.get_by_role("heading", name="album", level=1)).to_be_visible()
         await expect(page.locator("[data-key=paint]")).to_contain_text("running")
         await expect(page.locator("[data-key=paint]")).to_contain_text("0 of 2")
         await expect(page.locator("[data-key=tell]")).to_contain_text("waiting")
@@ -90,7 +90,7 @@ async def test_a_pipelines_run_shows_its_steps(made: Scene, page: Page, redis_ur
     assert await faults(page) == []
     await page.locator("[data-key=paint]").get_by_role("link").click()
     await page.get_by_role("link", name="Its pipeline's run").click()
-    await expect(page.get_by_role("heading", name="album")).to_be_visible()
+    await expect(page.get_by_role("heading", name="album", level=1)).to_be_visible()
 
 
 async def test_failures_of_a_batch_are_grouped_and_retried(made: Scene, page: Page) -> None:
@@ -145,13 +145,13 @@ async def test_the_keys_move_find_and_cancel(made: Scene, page: Page) -> None:
     await expect(page.get_by_text("Cancel this job?")).to_be_visible()
     await page.keyboard.press("Escape")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Job")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Job", level=1)).to_be_visible()
     await page.keyboard.press("h")
     await page.keyboard.press("/")
     await page.keyboard.type("speech")
     await expect(page.get_by_role("link", name="sentiment")).to_have_count(0)
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="speech")).to_be_visible()
+    await expect(page.get_by_role("heading", name="speech", level=1)).to_be_visible()
     made.go.set()
 
 
