@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # `make test`: every test that CI runs, with what each part took. A part that fails keeps no other from running. The
 # parts run beside each other: what waits in one lets another compute. Only what needs the images of test Spaces
-# begins when these are built. The machine must be set up (make does that).
+# begins when these are built, and the unit tests are over, since four parts at once starve each other. The machine must
+# be set up (make does that).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin logs=.cache/tests failed=0
@@ -41,8 +42,8 @@ finish style
 # Thousands of quick tests: to collect them in each process, and to hand over what each came to, takes long.
 begin unit "$bin"/pytest -q --durations=25 tests/unit tests/routing tests/browser
 finish images
-begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tests/faults/test_quick.py tests/integration/apps
 finish unit
+begin spaces "${tests[@]}" -n 3 --durations=40 tests/compat tests/acceptance tests/faults/test_quick.py tests/integration/apps
 finish servers
 finish spaces
 

@@ -248,7 +248,7 @@ async def test_a_model_that_was_unloaded_in_between_is_loaded_again(server: Endp
 
 async def test_loading_has_its_own_limit(server: Endpoint, models: Models) -> None:
     server.models = [fails(503, "Loading model")]
-    error = await failure(models.answer(at(server, load_timeout=0.3), "Hi"))
+    error = await failure(models.answer(at(server, load_timeout=3.0), "Hi"))
     assert (error.stage, error.kind) == (Stage.READY, ErrorKind.TIMEOUT)
     assert "Loading model" in str(error)
 
