@@ -74,7 +74,9 @@ async def send_opened(
 
 
 def _range(request: web.Request, size: int, tag: str | None) -> slice | None:
-    """The part that is asked for; None: the whole, as where a Range is none that HTTP knows, or are several.
+    """The part of a file that the request asks for, or None for the whole file.
+
+    The whole file answers several ranges, another unit, and a range of another version (`If-Range`).
 
     Raises HttpError for a part that the file does not have.
     """

@@ -161,7 +161,7 @@ class ModelSupervisor:
         return self._starting is not None
 
     async def running(self) -> ModelProcess:
-        """The model server; started first where there is none, once however many ask.
+        """The model server. If none runs, it is started: once, even if many ask at the same time.
 
         Raises ModelStartError where the last start failed, or where it takes longer than `load_seconds`; it
         goes on then, for those who ask later.

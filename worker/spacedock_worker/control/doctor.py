@@ -90,7 +90,7 @@ async def registry_line(host: str, settings: ImageSettings) -> DoctorLine:
             await registry.greet()
     except NotAllowedError as error:
         if own is None:
-            return IMAGES.warning(host, f"{error}, and there is none", login)
+            return IMAGES.warning(host, f"{error}, and no login is kept here", login)
         return IMAGES.error(host, f"{error}: the login that is kept is not taken", login)
     except NotAskedError as error:
         return IMAGES.warning(host, str(error), _PROXY)

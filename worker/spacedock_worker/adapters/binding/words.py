@@ -1,4 +1,4 @@
-"""The English words of a name or label, also of one that is written in Chinese (pure)."""
+"""The words of a name or label in English; known Chinese words are translated (pure)."""
 
 from __future__ import annotations
 
